@@ -193,6 +193,15 @@ def test_the_margin_is_in_sight_where_intervals_are_short():
     assert figures.forest([of_pair(0.0, 0.0001, "equivalent")]).axes[0].get_xlim()[1] > 0.5
 
 
+def test_an_arrow_says_where_an_interval_goes_on():
+    row = figures.Interval("a", 0.1, (-0.1, 0.9), (0.0, 0.3), "open", "k", {})
+    assert [arrows(figures.intervals([row], 0.005, reach=reach)) for reach in (0.3, 1.0)] == [[">"], []]
+
+
+def arrows(figure):
+    return [line.get_marker() for line in figure.axes[0].lines if line.get_marker() in ("<", ">")]
+
+
 def test_dollars_are_no_formulas():
     figure = figures.forest([of_pair(0.01, 0.02, "a_better", a="my_code:$x^2$")])
     figure.draw_without_rendering()

@@ -206,6 +206,8 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
     assert (answer(level).take, answer(level).why) == (None, Why.TOO_FEW)
     assert headline(level) == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
+    wide = duel(0.92, 0.8, made=pair(0.12, half=0.2, n=24), overturned_by=[few])
+    assert headline(wide) == "No answer yet: with 24 test images and 1 seed a lead of 12.00 points is not shown."
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), overturned_by=[few])
     assert answer(apart).take == "snn"
 

@@ -102,6 +102,19 @@ def test_costs_are_times_the_cheapest_of_the_same_data_set():
     assert "energy" not in spiking.costs
 
 
+def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without_them():
+    duels = []
+    for encoding, found in (("rate", []), ("latency", [caveats.BusyMachine(load=4.0, cores=2)])):
+        duel = make_duel("x", LEAD, caveats=found, encoding=encoding)
+        trials = [structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials]
+        duels.append(replace(duel, results=structs.replace(duel.results, trials=trials)))
+    idle, both = (conclude("costs", part, 0.005) for part in (duels[:1], duels))
+    assert ["answer" in variant.costs for variant in idle.variants] == [True, True]
+    assert ["answer" in variant.costs for variant in both.variants] == [False] * 3
+    assert objection(both, objections.Busy).datasets == ["x"]
+    assert objections.Busy not in kinds(idle)
+
+
 def test_few_data_sets_are_said_to_be_few():
     found = objection(make_study([0.1] * 5), objections.FewDatasets)
     assert (found.datasets, found.pairs, found.needed) == (5, 1, 6)

@@ -167,9 +167,7 @@ def _tested(study: StudyResults, score: Score, best: str) -> str:
     """What is known of a variant beside the best one, in words."""
     if score.variant == best:
         return "the best here"
-    tested = study.test(score.variant, best, score.dataset)
-    found = "not tested" if tested is None else "shown" if tested.conclusion.better else tested.conclusion.value
-    return f"{best}: {found}"
+    return f"{best}: {words.sure(study.test(score.variant, best, score.dataset))}"
 
 
 # ---- over all data sets
@@ -309,7 +307,7 @@ def differences(study: StudyResults) -> Figure | None:
         elif tested.conclusion.better:
             concluded = f"{style.shortened(pair.a if difference > 0 else pair.b, 24)} better"
         else:
-            concluded = tested.conclusion.value
+            concluded = words.sure(tested)
         colour = style.QUIET
         if tested:
             colour = figures.CONCLUSION_COLOURS.get(tested.conclusion, style.INK)

@@ -131,7 +131,9 @@ def forest(pairs: Sequence[Pair]) -> Figure:
 
 
 def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIGHT, reach: float = math.inf) -> Figure:
-    """The forest plot of any rows, `height` inches each; the margin is a fraction. Intervals end at `reach`."""
+    """The forest plot of any rows, `height` inches each; the margin is a fraction. Intervals end at `reach`: an arrow
+    says where one goes on.
+    """
     narrow = style.canvas().narrow
     figure = style.new_figure(0.95 + height * len(rows) * (2 if narrow else 1))
     axes = style.quiet(figure.subplots(), x="accuracy difference, points")
@@ -154,6 +156,11 @@ def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIG
     bounds = [bound for row in rows for bound in (row.difference, *(row.ci95 or ()))]
     farthest = 108 * min(reach, max(margin, *map(abs, bounds)))
     axes.set_xlim(-farthest, farthest)
+    for place, row in enumerate(rows):
+        low, high = (100 * bound for bound in row.ci95 or (row.difference, row.difference))
+        for marker, edge, goes_on in (("<", -farthest, low < -farthest), (">", farthest, high > farthest)):
+            if goes_on:
+                axes.plot([edge], [place], marker, color=row.colour, markersize=5, clip_on=False, zorder=3)
     style.signed_axis(axes.xaxis)
     axes.spines["left"].set_visible(False)
     keys += [style.key("95 % interval", linewidth=1.2), style.key("90 % interval", linewidth=3.4)]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from spikeduel.results import across, caveats
 from spikeduel.results.across import Across
+from spikeduel.results.answer import was_busy
 from spikeduel.results.costs import Amount, Count
 from spikeduel.results.significance import Conclusion, smallest_p
 from spikeduel.results.variants import Duel, Entry
@@ -58,7 +59,13 @@ class NotRanked(Frozen, tag=True):
     datasets: list[str]
 
 
-StudyCaveat = FewDatasets | Leaking | OneSeed | AtChance | Failed | Missing | NotRanked
+class Busy(Frozen, tag=True):
+    """Data sets where the machine was busy when answers of a duel were timed: these times are left out."""
+
+    datasets: list[str]
+
+
+StudyCaveat = FewDatasets | Leaking | OneSeed | AtChance | Failed | Missing | NotRanked | Busy
 
 
 def find(
@@ -100,6 +107,8 @@ def find(
         others = [each for each in datasets if each not in ranked.datasets]
         if left_out or others:
             yield NotRanked(variants=left_out, datasets=others)
+    if busy := [each for each in datasets if any(was_busy(duel.results) for duel in duels if duel.dataset == each)]:
+        yield Busy(datasets=busy)
 
 
 def leaks(duel: Duel) -> bool:

@@ -44,7 +44,7 @@ class Variant(Frozen):
     `accuracy` and `behind` (how far below the best variant of the same data set) are means over those that have all
     ranked variants, of one without a rank over its own; on `best` of its own no variant has a higher mean accuracy.
     `costs`: how many times as much as the cheapest variant of the same data set, the geometric mean over those where it
-    is known.
+    is known of all.
     """
 
     name: str
@@ -203,14 +203,14 @@ def _variant(
 
 
 def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Range | None:
+    """On the data sets where it is known of all variants: beside some of them alone it would say less than it seems."""
     ratios: list[tuple[float, float]] = []
     for score in scores:
-        if score.variant == variant and (own := score.costs.get(quantity)):
-            beside = [
-                each.costs[quantity].low for each in scores if each.dataset == score.dataset and quantity in each.costs
-            ]
-            if min(beside) > 0:
-                ratios.append((own.low / min(beside), own.high / min(beside)))
+        beside = [each.costs.get(quantity) for each in scores if each.dataset == score.dataset]
+        if score.variant == variant and (own := score.costs.get(quantity)) and None not in beside:
+            least = min(each.low for each in beside if each)
+            if least > 0:
+                ratios.append((own.low / least, own.high / least))
     if not ratios:
         return None
     low, high = (statistics.geometric_mean(ends) for ends in zip(*ratios, strict=True))

@@ -16,8 +16,8 @@ from spikeduel.system.errors import InputError, naming, unknown
 
 CONTENDER = "contender"
 """In an exclusion: leaves out one contender, not the whole duel."""
-OF_ALL = ("robustness", "optimism")
-"""Settings that decide what is measured of a trial, which duels may share."""
+OF_ALL = ("robustness", "optimism", "equivalence_margin")
+"""Settings that decide what is measured of a trial, which duels may share, and what is concluded from all of them."""
 _KNOWN = {each.name: each.type for each in fields(Experiment)}
 
 
@@ -31,7 +31,7 @@ class Tuned(typed.Frozen, forbid_unknown_fields=True):
 class StudyFile(typed.Frozen, forbid_unknown_fields=True):
     """The content of a study's file."""
 
-    grid: dict[str, list[Any]] = {}  # noqa: RUF012 (msgspec copies it)
+    grid: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
     name: str = ""
     settings: dict[str, Any] = {}  # noqa: RUF012
     exclude: list[dict[str, Any]] = []  # noqa: RUF012
@@ -92,13 +92,15 @@ def read(
         for name, value in content.settings.items():
             _require("[settings]", name, [value])
         for name, values in content.grid.items():
+            if not isinstance(values, list):
+                raise InputError(f"[grid] {name}: must be a list of values, such as {name} = [first, second].")
             _require("[grid]", name, values)
             if name in content.settings:
                 raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
             if not values:
                 raise InputError(f"[grid] {name}: is empty. Name its values.")
             if name in OF_ALL:
-                raise InputError(f"[grid] {name}: trials are measured alike in all duels. Set it in [settings].")
+                raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
             if len({typed.digest(each) for each in values}) < len(values):
                 raise InputError(f"[grid] {name}: names a value twice.")
         used = [False] * len(content.exclude)

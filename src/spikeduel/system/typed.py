@@ -68,7 +68,7 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
 def parse_toml(content: bytes, kind: type[T]) -> T:
     """TOML as `kind`. Raises `InputError` naming the place in the document."""
     try:
-        value = tomllib.loads(content.decode("utf-8"))
+        value = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise InputError("nested too deeply.") from None
     except ValueError as error:

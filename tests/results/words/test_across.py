@@ -44,7 +44,7 @@ def test_the_title_counts():
          f"Over 7 data sets, {OTHER} and the spiking {SPIKING} are as accurate within ±0.5 points.",
          "They differ by 0.02 points on a typical data set (90 % interval −0.06 to 0.09)."),
         ([0.02], f"One data set says nothing of others. On set 0, {OTHER} is 2.00 points ahead of the spiking "
-         f"{SPIKING}.", ""),
+         f"{SPIKING} (shown).", ""),
         ([0.0] * 3, f"Over 3 data sets, it is open whether the spiking {SPIKING} or {OTHER} is more accurate.",
          "It takes at least 6 data sets to show a lead. They are level."),
     ],
@@ -125,6 +125,7 @@ def test_what_would_settle_an_open_question():
         (o.Failed(trials=[("folder", "a, seed 1")]), "Trainings that failed: a, seed 1 (folder)."),
         (o.Missing(variant="a", datasets=["x"]), "a has no score on x: its pairs are tested on the other data sets."),
         (o.NotRanked(variants=["a"], datasets=["x"]), "performance profiles leave out a and x."),
+        (o.Busy(datasets=["x"]), "timed on x: these times are left out."),
     ],
 )
 def test_objections(found, says):

@@ -9,7 +9,7 @@ from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
 from spikeduel.results.signed_rank import fewest
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.study import DuelSummary, StudyResults, Variant
+from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
 from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
 from spikeduel.results.words.nouns import said_of
@@ -55,7 +55,7 @@ METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. More seeds make that "
     "number less noisy; they do not make more data sets.",
     "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data sets by Demšar (2006, "
-    "section 3.1.3). It is exact here, also where differences are equal or zero.",
+    "section 3.1.3). It is exact here, also where differences are equal or zero; zeros keep their ranks (Pratt 1959).",
     "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). Friedman's p-value "
     "is that of ranks that change places at random within data sets. No conclusion rests on them: whether two variants "
     "differ by mean ranks depends on the other variants (Benavoli, Corani and Mangili 2016).",
@@ -71,6 +71,10 @@ FEWEST_TELLING = 5
 """Data sets whose spread says how many would be needed."""
 LEVEL = 0.00005
 """Below it a difference is shown as 0.00 points."""
+_SURE = {
+    None: "not tested", Conclusion.A_BETTER: "shown", Conclusion.B_BETTER: "shown",
+    Conclusion.EQUIVALENT: "equivalent", Conclusion.INCONCLUSIVE: "not shown",
+}  # fmt: skip
 _WHY = {
     Why.LEAKAGE: "nobody: test images leak",
     Why.TOO_FEW: "nobody: too few test images",
@@ -97,8 +101,10 @@ def headline(study: StudyResults) -> str:
     a, b = _with_kinds(pair, study)
     if len(pair.differences) == 1:
         (dataset,) = pair.differences
-        ahead = f"{a} is {points(pair.difference)} ahead of {b}" if pair.difference else f"{a} and {b} are level"
-        return f"One data set says nothing of others. On {dataset}, {ahead}."
+        level = abs(pair.difference) < LEVEL
+        ahead = f"{a} and {b} are level" if level else f"{a} is {points(pair.difference)} ahead of {b}"
+        found = sure(study.test(pair.a, pair.b, dataset))
+        return f"One data set says nothing of others. On {dataset}, {ahead} ({found})."
     match pair.conclusion:
         case Conclusion.A_BETTER | Conclusion.B_BETTER:
             small = f", though within what counts as none, {_margin(study)}" if pair.negligible else ""
@@ -158,12 +164,8 @@ def in_cost(study: StudyResults) -> str:
     a, b, parts = costs[pair.a], costs[pair.b], []
     if "answer" in a and "answer" in b:
         ratio = b["answer"].low / a["answer"].low
-        if 1 / NOTICEABLE < ratio < NOTICEABLE:
-            parts.append(f"answers as fast as {pair.b}")
-        else:
-            parts.append(
-                f"answers {max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than {pair.b}"
-            )
+        pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
+        parts.append(f"answers {'as fast as' if 1 / NOTICEABLE < ratio < NOTICEABLE else pace} {pair.b}")
     if "energy" in a and "energy" in b:
         less, more = a["energy"].below(b["energy"]), b["energy"].below(a["energy"])
         parts += ["takes less energy"] * less + ["takes more energy"] * more
@@ -201,6 +203,11 @@ def conclusion(pair: PairAcross) -> str:
         return "equivalent"
     better = pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
     return f"{better} better{' (within the margin)' if pair.negligible else ''}"
+
+
+def sure(test: OnDataset | None) -> str:
+    """How sure the difference of two variants on a data set is, by the `test` of a duel that has both."""
+    return _SURE[test.conclusion if test else None]
 
 
 def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
@@ -243,9 +250,7 @@ def times(cost: Range | None) -> str:
 def of_ranks(ranks: Ranks) -> list[str]:
     """What the tests of mean ranks say, a sentence each."""
     over = f"Over the {counted(len(ranks.datasets), 'data set')} that have all {len(ranks.means)} variants"
-    said = [
-        f"{over}, mean ranks that differ by less than {ranks.critical_difference:.2f} do not differ (Nemenyi, 5 %)."
-    ]
+    said = [f"{over}, mean ranks less than {ranks.critical_difference:.2f} apart show no difference (Nemenyi, 5 %)."]
     says = "some variants differ" if ranks.friedman <= ALPHA else "no variant is shown to differ"
     said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}). No conclusion of this page rests on ranks.")
     return said
@@ -273,7 +278,9 @@ def settling(study: StudyResults) -> list[str]:
         alone = (
             f" Two variants alone need {fewest()} data sets at least." if number < study.across.fewest_datasets else ""
         )
-        said.append(f"Fewer variants: each of the {pairs} pairs has to hold against all others.{alone}")
+        said.append(
+            f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of each.{alone}"
+        )
     return said
 
 
@@ -303,6 +310,8 @@ def caveat(found: StudyCaveat) -> str:
             return f"{variant} has no score on {listed(datasets)}: its pairs are tested on the other data sets."
         case o.NotRanked(variants=variants, datasets=datasets):
             return f"Mean ranks and performance profiles leave out {listed([*variants, *datasets], 12)}."
+        case o.Busy(datasets=datasets):
+            return f"Other work ran while answers were timed on {listed(datasets)}: these times are left out."
 
 
 def leaks(study: StudyResults) -> list[str]:

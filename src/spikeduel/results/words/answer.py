@@ -108,7 +108,11 @@ def _pace(lead: Lead, take: str, rival: str) -> tuple[bool, str]:
 
 def _too_few(results: Results) -> str:
     """That the test images are too few for an answer, and what they show."""
-    found, tested = too_few(results), results.comparison.pairs[0].n
+    found, pair = too_few(results), results.comparison.pairs[0]
+    tested = pair.n
+    if found and abs(pair.difference) > found.detectable:
+        asked = f"{counted(tested, 'test image')} and {counted(pair.seeds, 'seed')}"
+        return f"No answer yet: with {asked} a lead of {points(abs(pair.difference))} is not shown."
     least = f"{'about ' if found.assumed else ''}{points(found.detectable)}" if found else ""
     return f"No answer yet: {counted(tested, 'test image')} cannot show a difference below {least}."
 
