@@ -125,10 +125,11 @@ def conclude(
     progress: Progress,
     tuned: Tuning | None = None,
     workers: Workers | None = None,
-    again: bool = True,
+    draws: bool = True,
 ) -> Comparison:
-    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder:
-    `again`, too, if it holds just this.
+    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder.
+
+    Unless it `draws`, the report is left to be drawn, and a folder that holds just this is left alone.
     """
     workers, experiment, prepared, splits = workers or Workers(), begun.fitted.experiment, begun.prepared, begun.splits
     trials, refused = begun.trials, dict(begun.refused)
@@ -156,9 +157,10 @@ def conclude(
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
-        if again or not runs.is_written(comparison):
+        if draws or not runs.is_written(comparison):
             runs.write(comparison, prepared, splits, finished, store)
             write_csv(folder / "labels.csv", begun.audit.details.labels, doubted[1])
+        if draws:
             held = Held(prepared, splits, begun.audit)
             report(comparison, progress=progress, own_code=experiment.own_code, held=held)
     return comparison

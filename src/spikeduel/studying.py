@@ -7,10 +7,10 @@ from pathlib import Path
 
 from spikeduel.comparing import Begun, begin, conclude, tune
 from spikeduel.data import Prepared, catalogue
-from spikeduel.reporting import report_study
+from spikeduel.reporting import report, report_study
 from spikeduel.reporting.logged import Logged
 from spikeduel.results import study as results
-from spikeduel.results.comparison import DUELS
+from spikeduel.results.comparison import DUELS, Comparison, load_run
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
 from spikeduel.results.variants import Duel
@@ -18,7 +18,7 @@ from spikeduel.results.words import survey as words
 from spikeduel.results.words.numbers import counted
 from spikeduel.settings import studies
 from spikeduel.settings.studies import PlannedDuel, Study, shown
-from spikeduel.system import files, typed
+from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.trials import announcing, forecast, planning, runs
@@ -79,13 +79,15 @@ def study(
         progress.say(text)
     with progress.trials(expected, workers.at_once):
         records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
-    duels = []
+    compared, duels = list[Comparison](), list[Duel]()
     progress.say(f"measuring, and writing {counted(len(parts), 'report')}")
-    for part in progress.track(parts, "duels", len(parts)):
+    for part in progress.track(parts, "measuring", len(parts)):
         trained = [records[trial.key] for trial in part.begun.trials]
-        run = conclude(part.begun, trained, store, part.progress, part.tuned, workers, again=False)
-        part.progress.ends(run, store)
+        compared.append(conclude(part.begun, trained, store, part.progress, part.tuned, workers, draws=False))
         part.begun.prepared.let_go()
+    _draw([run for run in compared if not runs.is_written(run)], workers.at_once, progress)
+    for part, run in zip(parts, compared, strict=True):
+        part.progress.ends(run, store)
         values = {name: shown(value) for name, value in part.planned.values.items() if name != "dataset"}
         place, dataset = run.out.relative_to(folder).as_posix(), planned.dataset_of(part.planned)
         duels.append(Duel(place, dataset, values, run.results))
@@ -94,6 +96,24 @@ def study(
     with files.locked(folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
         typed.write_json(folder / FILE, concluded)
         return concluded, report_study(concluded, folder)
+
+
+def _draw(found: Sequence[Comparison], at_once: int, progress: Progress) -> None:
+    """Draws the reports of runs, in as many processes as train, up to the number of cores."""
+    from joblib import Parallel, delayed
+
+    processes = max(1, min(at_once, len(found), len(hardware.cores())))
+    drawn = Parallel(n_jobs=processes, return_as="generator_unordered")(
+        delayed(_report)(run.out.absolute()) for run in found
+    )
+    for _ in progress.track(drawn, "drawing", len(found)):
+        pass
+
+
+def _report(folder: Path) -> None:
+    run = load_run(folder)
+    with files.locked(folder / runs.LOCK):
+        report(run, own_code=run.experiment.own_code)
 
 
 def plan(
