@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spikeduel.comparing import Begun, begin, conclude, tune
 from spikeduel.data import Prepared, catalogue
+from spikeduel.data.workers import IDLE_SECONDS
 from spikeduel.reporting import report, report_study
 from spikeduel.reporting.logged import Logged
 from spikeduel.results import study as results
@@ -103,9 +104,8 @@ def _draw(found: Sequence[Comparison], at_once: int, progress: Progress) -> None
     from joblib import Parallel, delayed
 
     processes = max(1, min(at_once, len(found), len(hardware.cores())))
-    drawn = Parallel(n_jobs=processes, return_as="generator_unordered")(
-        delayed(_report)(run.out.absolute()) for run in found
-    )
+    parallel = Parallel(processes, return_as="generator_unordered", idle_worker_timeout=IDLE_SECONDS)
+    drawn = parallel(delayed(_report)(run.out.absolute()) for run in found)
     for _ in progress.track(drawn, "drawing", len(found)):
         pass
 
