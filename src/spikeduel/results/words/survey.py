@@ -50,7 +50,7 @@ def sentences(survey: Survey) -> list[str]:
         found.append("How long that takes is not known: a training step of some contender failed.")
     elif missing:
         found.append(f"One after another, they train for about {duration(survey.seconds)}.{_at_once(survey)}")
-        found.append("Every duel is then measured and gets its report, one after another: some seconds each.")
+        found.append("Every duel is then measured, one after another, and gets its report: some seconds each.")
     if missing:
         found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
     if any(duel.seeds < FEWEST_SEEDS for duel in survey.duels):
