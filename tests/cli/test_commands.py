@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from made_pages import unreported
-from spikeduel.cli import app
-from spikeduel.cli.given import EPOCHS_ARE_SAVED
+from spikeduel.cli import app, duels
+from spikeduel.cli.given import EPOCHS_ARE_SAVED, Given
 from spikeduel.data import mnist_like
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
@@ -1161,3 +1161,10 @@ def test_loggers_are_told_of_a_run(desk):
     refused = spikeduel("compare", "digits", *QUICKEST, "--logger", "csv", "--logger", "wandb")
     assert refused.exit_code == 2
     assert "unknown logger 'wandb'" in refused.stderr
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_ray_prints_is_no_part_of_a_json_document(as_json, capsys):
+    with duels._workers(Given(settings={}, as_json=as_json)):
+        print("raylet")
+    assert (capsys.readouterr().out == "") == as_json

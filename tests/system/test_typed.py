@@ -37,6 +37,10 @@ def test_what_is_wrong_and_where(content, says):
     assert says in str(caught.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_toml():
+    assert typed.parse_toml(b"\xef\xbb\xbfcount = 1\n", dict) == {"count": 1}
+
+
 def test_a_misspelt_key_is_offered_its_neighbour():
     with pytest.raises(InputError, match="unknown key 'shre': did you mean 'share'"):
         typed.parse_toml(b"count = 1\nshre = 0.5", Inner)

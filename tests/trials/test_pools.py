@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.trials import planning
+from spikeduel.trials import clusters, planning
 from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
 from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
@@ -263,6 +264,15 @@ def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
             workers.begin(job, Store())
     else:
         assert workers._needs(job) == {"CPU": threads, "GPU": int(device == "cuda"), "memory": asked}
+
+
+def test_an_address_is_tried_before_ray_does():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "auto", "local"):
+            clusters._require_answer(address)
+    with pytest.raises(OSError, match="refused"):
+        clusters._require_answer(f"127.0.0.1:{port}")
 
 
 def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):

@@ -32,7 +32,7 @@ class Whole(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             rest = iter(lambda: opened.fileobj.read(1 << 16), b"")
             if any(part.strip(b"\0") for part in rest):
-                raise tarfile.ReadError("another one follows its end; keep joined tars in files of their own") from None
+                raise tarfile.ReadError("another tar follows its end; put each into a file of its own") from None
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"cut off or damaged at byte {opened.offset:,}: {error}") from None

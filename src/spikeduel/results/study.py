@@ -206,10 +206,11 @@ def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Rang
     """On the data sets where it is known of all variants: beside some of them alone it would say less than it seems."""
     ratios: list[tuple[float, float]] = []
     for score in scores:
-        beside = [each.costs.get(quantity) for each in scores if each.dataset == score.dataset]
-        if score.variant == variant and (own := score.costs.get(quantity)) and None not in beside:
-            least = min(each.low for each in beside if each)
-            if least > 0:
+        if score.variant == variant:
+            there = [each.costs for each in scores if each.dataset == score.dataset]
+            known = [costs[quantity].low for costs in there if quantity in costs]
+            if len(known) == len(there) and (least := min(known)) > 0:
+                own = score.costs[quantity]
                 ratios.append((own.low / least, own.high / least))
     if not ratios:
         return None
