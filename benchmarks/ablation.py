@@ -1,12 +1,14 @@
-"""What makes the contenders strong: each setting changed alone, with what that does to accuracy and to training time.
+"""What makes the contenders strong: each setting changed alone, with what that does to accuracy and
+to training time.
 
-    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N] [--seeds N] [--only NAME …]
-    python benchmarks/ablation.py fashion-mnist --write
+    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N] [--seeds
+    N] [--only NAME …] python benchmarks/ablation.py fashion-mnist --write
 
-Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation images only: no test
-image is asked. The result goes to benchmarks/results/ablation-DATASET.json after each variant, beside those that are
-there, and what the store holds is not trained again. One thread, so that seconds are those of a CPU; an epoch's are
-their median, so that other work costs little. `--write` makes docs/ablation.md of the results.
+Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation
+images only: no test image is asked. The result goes to benchmarks/results/ablation-DATASET.json
+after each variant, beside those that are there, and what the store holds is not trained again. One
+thread, so that seconds are those of a CPU; an epoch's are their median, so that other work costs
+little. `--write` makes docs/ablation.md of the results.
 """
 
 import argparse
@@ -62,7 +64,9 @@ BOTH: dict[str, dict[str, Any]] = {
 SPIKING: dict[str, dict[str, Any]] = {
     "from nothing": {"start": "fresh"},
     "half of its twin's learning rate": {"per_contender": {"vgg-lif": {"learning_rate": 0.005}}},
-    "a quarter of its twin's learning rate": {"per_contender": {"vgg-lif": {"learning_rate": 0.0025}}},
+    "a quarter of its twin's learning rate": {
+        "per_contender": {"vgg-lif": {"learning_rate": 0.0025}}
+    },
     "from nothing, T = 1, 2, 4": {"start": "fresh", "first_steps": (1, 2)},
     "T = 2, then 4": {"first_steps": (2,)},
     "T = 2": {"num_steps": 2},
@@ -88,10 +92,14 @@ VARIANTS = {**BOTH, **SPIKING}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("--data-dir")
-    parser.add_argument("--images", type=int, help="train on this many, and validate on up to 10,000 others")
+    parser.add_argument(
+        "--images", type=int, help="train on this many, and validate on up to 10,000 others"
+    )
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="these variants alone")
@@ -99,7 +107,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="make docs/ablation.md")
     options = parser.parse_args()
     if options.write:
-        PAGE.write_text(page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text())))
+        PAGE.write_text(
+            page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text()))
+        )
         return
     torch.set_num_threads(1)
     given = {name: getattr(options, name) for name in ("data_dir", "epochs", "seeds")}
@@ -117,16 +127,29 @@ def main() -> None:
     command = f"python benchmarks/ablation.py {options.dataset}{images} {counts}"
     for name in options.only or VARIANTS:
         experiment = replace(base, **VARIANTS[name])
-        keep(name, measured(experiment, prepared, split, store, progress), experiment, split, command)
+        keep(
+            name, measured(experiment, prepared, split, store, progress), experiment, split, command
+        )
 
 
-def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split, command: str) -> None:
+def keep(
+    name: str, found: dict[str, Any], experiment: Experiment, split: Split, command: str
+) -> None:
     """Puts what was `found` of a variant into the file of results, beside the others."""
     path = RESULTS / f"ablation-{experiment.dataset}.json"
-    rows = {row["variant"]: row for row in json.loads(path.read_text())["rows"]} if path.is_file() else {}
+    rows = (
+        {row["variant"]: row for row in json.loads(path.read_text())["rows"]}
+        if path.is_file()
+        else {}
+    )
     settings = VARIANTS[name]
     contenders = {**rows.get(name, {}).get("contenders", {}), **found}
-    rows[name] = {"variant": name, "settings": settings, "spiking_only": name in SPIKING, "contenders": contenders}
+    rows[name] = {
+        "variant": name,
+        "settings": settings,
+        "spiking_only": name in SPIKING,
+        "contenders": contenders,
+    }
     document = {
         "command": command,
         "dataset": experiment.dataset,
@@ -139,8 +162,12 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split,
     path.write_text(f"{json.dumps(document, indent=1, default=list)}\n")
 
 
-def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any) -> dict[str, Any]:
-    """Each contender's validation accuracies by seed, and its median training minutes, those of its twin included."""
+def measured(
+    experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any
+) -> dict[str, Any]:
+    """Each contender's validation accuracies by seed, and its median training minutes, those of its
+    twin included.
+    """
     trials = planning.plan(experiment, prepared, split)
     records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
     by_key = {record.key: record for record in records}
@@ -150,7 +177,10 @@ def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, pr
         entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)
         entry["minutes"].append(before + minutes(record))
-    return {name: {**entry, "minutes": statistics.median(entry["minutes"])} for name, entry in found.items()}
+    return {
+        name: {**entry, "minutes": statistics.median(entry["minutes"])}
+        for name, entry in found.items()
+    }
 
 
 def minutes(record: TrialRecord) -> float:
@@ -164,18 +194,26 @@ def page(document: dict[str, Any]) -> str:
     base = next(row["contenders"] for row in rows if row["variant"] == "as it is")
     environment = document["environment"]
     text = (
-        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training images, "
+        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training "
+        f"images, "
         f"{document['epochs']} epochs of each, one setting changed at a time. Accuracy is on "
-        f"{document['validation_images']:,} validation images; no test image was asked. A change is its mean over "
+        f"{document['validation_images']:,} validation images; no test image was asked. A change "
+        f"is its mean over "
         "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
-        "those of the spiking network include its twin's where it starts from it or learns from it. With so few seeds, "
-        "a change below about 0.2 points can be chance. Made by `python benchmarks/ablation.py --write` from "
+        "those of the spiking network include its twin's where it starts from it or learns from "
+        "it. With so few seeds, "
+        "a change below about 0.2 points can be chance. Made by `python benchmarks/ablation.py "
+        "--write` from "
         f"`{document['command']}` ({environment['cpu']})."
     )
     lines = [
-        "# What makes the contenders strong", "", fill(text, 120, break_on_hyphens=False), "",
-        "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
+        "# What makes the contenders strong",
+        "",
+        fill(text, 120, break_on_hyphens=False),
+        "",
+        "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         cells = [row["variant"]]
         for name in ("vgg-lif", "vgg-relu"):
@@ -185,7 +223,10 @@ def page(document: dict[str, Any]) -> str:
                 cells += ["", ""]
                 continue
             num_seeds = min(len(found["accuracies"]), len(base[name]["accuracies"]))
-            now, before = (100 * statistics.fmean(each["accuracies"][:num_seeds]) for each in (found, base[name]))
+            now, before = (
+                100 * statistics.fmean(each["accuracies"][:num_seeds])
+                for each in (found, base[name])
+            )
             cells += [
                 f"{now:.2f} %" if row["variant"] == "as it is" else f"{now - before:+.2f}",
                 f"{found['minutes']:.1f}",

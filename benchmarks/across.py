@@ -1,11 +1,13 @@
-"""Does the verdict over data sets keep its word? Made-up accuracies whose true differences are known.
+"""Does the verdict over data sets keep its word? Made-up accuracies whose true differences are
+known.
 
     python benchmarks/across.py [--repeats 4000] [--only TEXT]
 
-A data set has a number of test images (200 to 10,000, log-uniform) and a standard deviation of accuracy over seeds (0.1
-to 1 point, log-uniform). A training's accuracy is what its variant truly reaches there, and luck of its seed and of the
-images; trainings disagree on images as often as on Fashion-MNIST (`significance.py`). Each variant is trained with
-three seeds. What variants truly reach differs from one data set to the next:
+A data set has a number of test images (200 to 10,000, log-uniform) and a standard deviation of
+accuracy over seeds (0.1 to 1 point, log-uniform). A training's accuracy is what its variant truly
+reaches there, and luck of its seed and of the images; trainings disagree on images as often as on
+Fashion-MNIST (`significance.py`). Each variant is trained with three seeds. What variants truly
+reach differs from one data set to the next:
 
 - `equal`: not at all, so that there is nothing but luck;
 - `by data set`: each of two variants is truly better on half of the data sets, by one point (standard deviation);
@@ -14,11 +16,12 @@ three seeds. What variants truly reach differs from one data set to the next:
   on a few, so that the typical difference is about 0. No test of signs and ranks is exact there;
 - `lead`: the first leads by as much as is said, besides `by data set` of half a point.
 
-Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it does not rest on:
-Wilcoxon's test without adjusting, Friedman's test (in places of ranks, as it is made here, by chi-squared and by the F
-of Iman and Davenport), Nemenyi's critical difference, and the Bayesian test where it gives one of two variants 95 %.
-`equivalent` is false where the truth is at the margin, half a point. Results go to benchmarks/results/across.json;
-`--only` leaves those of the other scenarios there. All of it takes half an hour on one core.
+Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it
+does not rest on: Wilcoxon's test without adjusting, Friedman's test (in places of ranks, as it is
+made here, by chi-squared and by the F of Iman and Davenport), Nemenyi's critical difference, and
+the Bayesian test where it gives one of two variants 95 %. `equivalent` is false where the truth is
+at the margin, half a point. Results go to benchmarks/results/across.json; `--only` leaves those of
+the other scenarios there. All of it takes half an hour on one core.
 """
 
 import argparse
@@ -50,7 +53,9 @@ TYPICAL_OF_EXPONENTIAL = 0.8391735
 
 @dataclass(frozen=True)
 class Scenario:
-    """`truth` is how variants differ over data sets, `between` by how much, `lead` what the first is ahead of all."""
+    """`truth` is how variants differ over data sets, `between` by how much, `lead` what the first
+    is ahead of all.
+    """
 
     truth: Literal["equal", "by data set", "heavy tails", "one-sided"]
     datasets: int
@@ -72,13 +77,18 @@ def scenarios() -> list[Scenario]:
             Scenario("by data set", datasets, variants, 0.01),
             Scenario("heavy tails", datasets, variants, 0.01),
             Scenario("one-sided", datasets, variants, 0.01),
-            *(Scenario("by data set", datasets, variants, 0.005, lead) for lead in (MARGIN, 0.01, 0.02)),
+            *(
+                Scenario("by data set", datasets, variants, 0.005, lead)
+                for lead in (MARGIN, 0.01, 0.02)
+            ),
         ]
     return found
 
 
 def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
-    """Of each seed of each variant on each data set: `[V, D, S]`, but for a common level of the data set."""
+    """Of each seed of each variant on each data set: `[V, D, S]`, but for a common level of the
+    data set.
+    """
     shape = (scenario.variants, scenario.datasets)
     images = np.exp(random.uniform(np.log(200), np.log(10_000), scenario.datasets))
     spread = np.exp(random.uniform(np.log(0.001), np.log(0.01), scenario.datasets))
@@ -93,12 +103,16 @@ def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
     truth = scenario.between * truth
     truth[0] += scenario.lead
     of_images = random.standard_normal(shape) * np.sqrt((BETWEEN - WITHIN) / 2 / images)
-    of_seeds = random.standard_normal((*shape, SEEDS)) * np.sqrt(spread**2 + WITHIN / 2 / images)[:, None]
+    of_seeds = (
+        random.standard_normal((*shape, SEEDS)) * np.sqrt(spread**2 + WITHIN / 2 / images)[:, None]
+    )
     return (truth + of_images)[:, :, None] + of_seeds
 
 
 def peers(means: np.ndarray) -> tuple[float, float]:
-    """Friedman's p-values by chi-squared and by the F of Iman and Davenport (1980), for accuracies `[V, D]`."""
+    """Friedman's p-values by chi-squared and by the F of Iman and Davenport (1980), for accuracies
+    `[V, D]`.
+    """
     count, number = means.shape
     found = stats.friedmanchisquare(*means)
     left = number * (count - 1) - found.statistic
@@ -107,7 +121,9 @@ def peers(means: np.ndarray) -> tuple[float, float]:
 
 
 def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, object]:
-    """How often which verdict comes, as a share of all draws; `found`: the lead, of any pair with the first."""
+    """How often which verdict comes, as a share of all draws; `found`: the lead, of any pair with
+    the first.
+    """
     random = np.random.default_rng(0)
     counts = dict.fromkeys(
         (
@@ -138,7 +154,10 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
         counts["equivalent"] += any(each.conclusion is Conclusion.EQUIVALENT for each in with_first)
         counts["found"] += any(each.conclusion is Conclusion.A_BETTER for each in with_first)
         counts["unadjusted"] += any(each.p_value_raw <= ALPHA for each in tested)
-        named = {str(name): {str(d): [value] for d, value in enumerate(row)} for name, row in enumerate(means)}
+        named = {
+            str(name): {str(d): [value] for d, value in enumerate(row)}
+            for name, row in enumerate(means)
+        }
         if not scenario.lead:
             ranks = across.ranks(named)
             assert ranks is not None
@@ -153,16 +172,22 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
                 posterior = signed_rank.posterior(apart[0], MARGIN)
                 counts["bayesian"] += max(posterior.a, posterior.b) >= 0.95
     shares: dict[str, object] = {name: count / repeats for name, count in counts.items()}
-    shares["bayesian"] = counts["bayesian"] / min(repeats, BAYESIAN_REPEATS) if scenario.variants == 2 else None
+    shares["bayesian"] = (
+        counts["bayesian"] / min(repeats, BAYESIAN_REPEATS) if scenario.variants == 2 else None
+    )
     if scenario.lead:
-        shares |= dict.fromkeys(("unadjusted", "nemenyi", "friedman", "chi_squared", "iman_davenport", "bayesian"))
+        shares |= dict.fromkeys(
+            ("unadjusted", "nemenyi", "friedman", "chi_squared", "iman_davenport", "bayesian")
+        )
     else:
         shares["found"] = None
     return shares
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=4000)
     parser.add_argument("--only", default="", help="scenarios whose names hold this text")
     options = parser.parse_args()
@@ -178,7 +203,12 @@ def main() -> None:
     for scenario in scenarios():
         if options.only in str(scenario):
             shares = measured(scenario, options.repeats, TerminalProgress())
-            kept[str(scenario)] = {"scenario": str(scenario), **asdict(scenario), "repeats": options.repeats, **shares}
+            kept[str(scenario)] = {
+                "scenario": str(scenario),
+                **asdict(scenario),
+                "repeats": options.repeats,
+                **shares,
+            }
             print(json.dumps(kept[str(scenario)]), flush=True)
             rows = [kept[str(each)] for each in scenarios() if str(each) in kept]
             RESULTS.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")

@@ -2,9 +2,10 @@
 
     python benchmarks/answers.py NAME=MODEL.safetensors … [--data-dir DIR] [--rounds 3]
 
-Every model answers the whole test part of its data set, and is measured as `compare` measures it, in both precisions by
-turns: answers until 0.1.0 were in the precision of training. Times are ratios, float32 by bf16, paired by round. NAME
-is what the model is called in benchmarks/results/answers.json, which is written anew after each model.
+Every model answers the whole test part of its data set, and is measured as `compare` measures it,
+in both precisions by turns: answers until 0.1.0 were in the precision of training. Times are
+ratios, float32 by bf16, paired by round. NAME is what the model is called in
+benchmarks/results/answers.json, which is written anew after each model.
 """
 
 import argparse
@@ -31,9 +32,14 @@ PRECISIONS = ("32", "bf16")
 
 def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
     """Labels and times of the model in `path`."""
-    models = {precision: model_files.load_model(path, precision=precision) for precision in PRECISIONS}
+    models = {
+        precision: model_files.load_model(path, precision=precision) for precision in PRECISIONS
+    }
     card = models["32"].card
-    how = {name: card.trained_on[name] for name in ("split", "split_seed", "limit", "folds", "group_by")}
+    how = {
+        name: card.trained_on[name]
+        for name in ("split", "split_seed", "limit", "folds", "group_by")
+    }
     found = trained_on(models["32"])
     experiment = replace(found, data_dir=data_dir or found.data_dir, **how)
     prepared = data.load(experiment)
@@ -54,7 +60,8 @@ def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
             seconds["all_measures"].setdefault(precision, []).append(time.perf_counter() - started)
     answers = {precision: ask(model, test) for precision, model in models.items()}
     ratios = {
-        what: [one / other for one, other in zip(by["32"], by["bf16"], strict=True)] for what, by in seconds.items()
+        what: [one / other for one, other in zip(by["32"], by["bf16"], strict=True)]
+        for what, by in seconds.items()
     }
     return {
         "contender": card.contender,
@@ -71,7 +78,9 @@ def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Compares what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
     parser.add_argument("--data-dir")
     parser.add_argument("--rounds", type=int, default=3)
@@ -80,7 +89,10 @@ def main() -> None:
     for each in given.models:
         name, _, path = each.partition("=")
         found = compared(path, given.data_dir, given.rounds)
-        document["environment"] = {**hardware.environment(Compute("cpu", "32")), "load": hardware.load_average()}
+        document["environment"] = {
+            **hardware.environment(Compute("cpu", "32")),
+            "load": hardware.load_average(),
+        }
         document["models"][name] = found
         write_json(RESULT, document)
         print(name, found, flush=True)

@@ -1,15 +1,18 @@
-"""What training from disk costs: its speed beside that from memory, and the accuracy of a shuffle by blocks.
+"""What training from disk costs: its speed beside that from memory, and the accuracy of a shuffle
+by blocks.
 
     python benchmarks/blocks.py [--seeds 5] [--epochs 6] [--batches 150] [--data-dir IDX_FILES]
 
-Speed: steps of two small networks on images of 28×28 and 3×64×64, from memory and from a memory map whose pages the
-system holds, in turns; of other maps whose pages it does not hold, how many images a second come in random order, each
-asked for alone, and by blocks. (The system drops pages of a file when it is told to; the disk under it may hold them.)
+Speed: steps of two small networks on images of 28×28 and 3×64×64, from memory and from a memory map
+whose pages the system holds, in turns; of other maps whose pages it does not hold, how many images
+a second come in random order, each asked for alone, and by blocks. (The system drops pages of a
+file when it is told to; the disk under it may hold them.)
 
-Accuracy: Fashion-MNIST sorted by class, as a folder is, with `small-cnn`; every order of training images with the same
-seeds. "all": one by one. "window as large": blocks of 5 images, of which as many are mixed as of 3×64×64 images.
-"window as small": blocks of 5, 32 windows an epoch, as in a set of 16 GB. "not mixed": for comparison, blocks alone.
-Results go to benchmarks/results/blocks.json.
+Accuracy: Fashion-MNIST sorted by class, as a folder is, with `small-cnn`; every order of training
+images with the same seeds. "all": one by one. "window as large": blocks of 5 images, of which as
+many are mixed as of 3×64×64 images. "window as small": blocks of 5, 32 windows an epoch, as in a
+set of 16 GB. "not mixed": for comparison, blocks alone. Results go to
+benchmarks/results/blocks.json.
 """
 
 import argparse
@@ -59,14 +62,19 @@ ORDERS: dict[str, dict[str, int] | None] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batches", type=int, default=150)
     parser.add_argument("--data-dir")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        maps = {name: _mapped(Path(folder) / f"{shape[-1]}.npy", shape) for name, shape in SHAPES.items()}
+        maps = {
+            name: _mapped(Path(folder) / f"{shape[-1]}.npy", shape)
+            for name, shape in SHAPES.items()
+        }
         speed = {name: _speed(images, options.batches) for name, images in maps.items()}
         cold = {name: _cold(images) for name, images in maps.items()}
     results = {
@@ -91,20 +99,28 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
-    """Milliseconds of a step from memory and from a map, and the ratio of speeds, medians over rounds in turns."""
+    """Milliseconds of a step from memory and from a map, and the ratio of speeds, medians over
+    rounds in turns.
+    """
     count, shape = len(images), images.shape[1:]
     some = np.arange(200)
-    made = from_raw("noise", RawDataset(images[:200], some % 10, tuple("0123456789"), Preprocessing(*shape)))
+    made = from_raw(
+        "noise", RawDataset(images[:200], some % 10, tuple("0123456789"), Preprocessing(*shape))
+    )
     experiment = baseline("noise", contenders=CONTENDERS, epochs=1)
     labels, memory = torch.arange(count) % 10, torch.from_numpy(np.array(images))
     found: dict[str, Any] = {}
     for planned in planning.plan(experiment, made, data.split(made, experiment)):
         step = TrainingStep(
-            Model(building.build(planned.card), planned.card, planned.card.precision), experiment, 10**6
+            Model(building.build(planned.card), planned.card, planned.card.precision),
+            experiment,
+            10**6,
         )
 
         def milliseconds(held: Held, epoch: int, step: TrainingStep = step) -> float:
-            batches = loader.training_batches(held, labels, np.arange(count), experiment.images_a_step, 0, epoch)
+            batches = loader.training_batches(
+                held, labels, np.arange(count), experiment.images_a_step, 0, epoch
+            )
             with closing(batches):
                 started = time.perf_counter()
                 for picked, truth, indices in islice(batches, num_batches):
@@ -113,9 +129,15 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
 
         for held in (memory, images):
             milliseconds(held, 0)
-        rounds = [(milliseconds(memory, epoch), milliseconds(images, epoch)) for epoch in range(1, ROUNDS + 1)]
+        rounds = [
+            (milliseconds(memory, epoch), milliseconds(images, epoch))
+            for epoch in range(1, ROUNDS + 1)
+        ]
         with _order({"BLOCK": loader.BLOCK, "WINDOW": loader.WINDOW}):
-            blocks = [(milliseconds(memory, epoch), milliseconds(images, epoch)) for epoch in range(1, ROUNDS + 1)]
+            blocks = [
+                (milliseconds(memory, epoch), milliseconds(images, epoch))
+                for epoch in range(1, ROUNDS + 1)
+            ]
         found[planned.card.contender] = {
             "memory_ms": statistics.median(each for each, _ in rounds),
             "map_ms": statistics.median(each for _, each in rounds),
@@ -126,12 +148,17 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
 
 
 def _cold(images: np.memmap) -> dict[str, float | None]:
-    """Images a second of one epoch from a file of which the system holds no page, one by one and by blocks."""
+    """Images a second of one epoch from a file of which the system holds no page, one by one and by
+    blocks.
+    """
     if not hasattr(os, "posix_fadvise"):
         return {"one_by_one": None, "by_blocks": None}
     labels = torch.zeros(len(images), dtype=torch.int64)
     found: dict[str, float | None] = {}
-    for name, constants in (("one_by_one", None), ("by_blocks", {"BLOCK": loader.BLOCK, "WINDOW": loader.WINDOW})):
+    for name, constants in (
+        ("one_by_one", None),
+        ("by_blocks", {"BLOCK": loader.BLOCK, "WINDOW": loader.WINDOW}),
+    ):
         # Of a file that is mapped, the system keeps the pages.
         path = Path(f"{images.filename}-{name}")
         shutil.copyfile(str(images.filename), path)
@@ -162,11 +189,18 @@ def _order(constants: dict[str, int] | None) -> Iterator[None]:
 
 def _accuracy(seeds: int, epochs: int, data_dir: str | None) -> dict[str, list[float]]:
     """Test accuracy of each seed, by the order of training images."""
-    experiment = baseline("fashion-mnist", contenders=("small-cnn",), seeds=seeds, epochs=epochs, data_dir=data_dir)
+    experiment = baseline(
+        "fashion-mnist", contenders=("small-cnn",), seeds=seeds, epochs=epochs, data_dir=data_dir
+    )
     given = data.load(experiment)
     by_class = np.argsort(np.asarray(given.labels), kind="stable")
-    parts = {each: getattr(given, each) for each in ("images", "labels", "official", "image_ids", "content", "groups")}
-    sorted_parts: dict[str, Any] = {each: None if part is None else part[by_class] for each, part in parts.items()}
+    parts = {
+        each: getattr(given, each)
+        for each in ("images", "labels", "official", "image_ids", "content", "groups")
+    }
+    sorted_parts: dict[str, Any] = {
+        each: None if part is None else part[by_class] for each, part in parts.items()
+    }
     prepared = replace(given, **sorted_parts)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
@@ -175,8 +209,18 @@ def _accuracy(seeds: int, epochs: int, data_dir: str | None) -> dict[str, list[f
         for name, constants in ORDERS.items():
             model = Model(building.started(planned.card), planned.card, planned.card.precision)
             with _order(constants), tempfile.TemporaryDirectory() as folder:
-                Loop(model, images, labels, split, planned.experiment, Path(folder) / "c.pt", Progress()).run()
-            found[name].append(classification(model, EvaluationBatches(images, labels, split.test)).accuracy)
+                Loop(
+                    model,
+                    images,
+                    labels,
+                    split,
+                    planned.experiment,
+                    Path(folder) / "c.pt",
+                    Progress(),
+                ).run()
+            found[name].append(
+                classification(model, EvaluationBatches(images, labels, split.test)).accuracy
+            )
             print(name, planned.card.seed, found[name][-1], flush=True)
     return found
 

@@ -1,9 +1,11 @@
-"""How good a converted ReLU network is over T steps, beside its source, on Fashion-MNIST's whole test set.
+"""How good a converted ReLU network is over T steps, beside its source, on Fashion-MNIST's whole
+test set.
 
     python benchmarks/conversion.py RUN [--seeds 1] [--percentile 99.9]
 
-RUN is a run of recipe matched on fashion-mnist (`spikeduel compare fashion-mnist --recipe matched`), whose dense-relu
-and conv-relu are converted, for each T apart. The result goes to benchmarks/results/conversion.json.
+RUN is a run of recipe matched on fashion-mnist (`spikeduel compare fashion-mnist --recipe
+matched`), whose dense-relu and conv-relu are converted, for each T apart. The result goes to
+benchmarks/results/conversion.json.
 """
 
 import argparse
@@ -29,7 +31,9 @@ STEPS = (4, 8, 16, 32, 64)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--percentile", type=float, default=99.9)
@@ -39,9 +43,15 @@ def main() -> None:
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     test = EvaluationBatches(*prepared.held, split.test)
-    sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[: conversion.NUM_IMAGES])]))
+    sample = torch.as_tensor(
+        np.asarray(prepared.images[np.sort(split.train[: conversion.NUM_IMAGES])])
+    )
     result: dict[str, Any] = {
-        "settings": {"percentile": options.percentile, "images": len(sample), "limit": experiment.limit},
+        "settings": {
+            "percentile": options.percentile,
+            "images": len(sample),
+            "limit": experiment.limit,
+        },
         "environment": environment(resolve(experiment.device, experiment.precision)),
         "n": len(split.test),
         "rows": [],
@@ -49,14 +59,30 @@ def main() -> None:
     for contender in CONTENDERS:
         for seed in range(options.seeds):
             source = load_model(options.run / "models" / f"{contender}-seed{seed}.safetensors")
-            row: dict[str, Any] = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
+            row: dict[str, Any] = {
+                "contender": contender,
+                "seed": seed,
+                "precision": source.precision,
+                "converted": {},
+            }
             row["accuracy"] = ask(source, test).accuracy
             row["scales"] = converting.activation_scales(source, sample, options.percentile)
             result["rows"].append(row)
             for num_steps in STEPS:
-                found = ask(converting.converted(source, sample, num_steps, options.percentile), test)
-                row["converted"][num_steps] = {"accuracy": found.accuracy, "tie_share": float(found.tied.mean())}
-                print(contender, seed, num_steps, f"{found.accuracy:.2%} of {row['accuracy']:.2%}", flush=True)
+                found = ask(
+                    converting.converted(source, sample, num_steps, options.percentile), test
+                )
+                row["converted"][num_steps] = {
+                    "accuracy": found.accuracy,
+                    "tie_share": float(found.tied.mean()),
+                }
+                print(
+                    contender,
+                    seed,
+                    num_steps,
+                    f"{found.accuracy:.2%} of {row['accuracy']:.2%}",
+                    flush=True,
+                )
                 RESULT.write_text(json.dumps(result, indent=1) + "\n")
 
 

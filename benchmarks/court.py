@@ -1,9 +1,11 @@
-"""Which network is cheaper, by every published accounting, from the operations that runs keep; no network runs.
+"""Which network is cheaper, by every published accounting, from the operations that runs keep; no
+network runs.
 
     python benchmarks/court.py RUN [RUN …] [--accounting FILE.toml …]
 
-RUN is a run's folder. Each spiking contender stands against every other contender and its trained controls. Prints who
-is cheaper in how many accountings, and where the answers change; the result goes to benchmarks/results/court.json.
+RUN is a run's folder. Each spiking contender stands against every other contender and its trained
+controls. Prints who is cheaper in how many accountings, and where the answers change; the result
+goes to benchmarks/results/court.json.
 """
 
 import argparse
@@ -26,7 +28,9 @@ OF_DATA = ("dataset", "encoding", "num_steps", "epochs", "seeds")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--accounting", nargs="*", default=[], metavar="FILE.toml")
     options = parser.parse_args()
@@ -39,15 +43,24 @@ def main() -> None:
 def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     comparison = load_run(run)
     court = hold(comparison.results, laws)
-    settings = {name: value for name, value in plain(comparison.experiment).items() if name in OF_DATA}
+    settings = {
+        name: value for name, value in plain(comparison.experiment).items() if name in OF_DATA
+    }
     print(f"\n{run.name}: {settings}")
     cases = []
     for case in court.cases if court else []:
         assert court is not None
-        print(f"\n{words.summary(case)}\n{words.nearest(case, court) or ''}\n{render(words.rows(case, court))}")
+        print(
+            f"\n{words.summary(case)}\n{words.nearest(case, court) or ''}\n{render(words.rows(case, court))}"
+        )
         sides = {side or "open": len(case.found(side)) for side in SIDES}
         cases.append({"cheaper_in": sides, "judged": case.judged, **plain(case)})
-    return {"run": run.name, "settings": settings, "accountings": court and plain(court.accountings), "cases": cases}
+    return {
+        "run": run.name,
+        "settings": settings,
+        "accountings": court and plain(court.accountings),
+        "cases": cases,
+    }
 
 
 if __name__ == "__main__":

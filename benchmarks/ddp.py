@@ -1,10 +1,13 @@
-"""How much faster two processes train a network than one, each with one thread: the strong pair on Fashion-MNIST.
+"""How much faster two processes train a network than one, each with one thread: the strong pair on
+Fashion-MNIST.
 
-    python benchmarks/ddp.py [--rounds 5] [--epochs 3] [--limit 12000] [--processes 1 2] [--data-dir IDX_FILES]
+    python benchmarks/ddp.py [--rounds 5] [--epochs 3] [--limit 12000] [--processes 1 2] [--data-dir
+    IDX_FILES]
 
-In each round all numbers of processes take turns, in a process group of their own; the seconds are those of training
-steps, and of all epochs but the first, in which kernels are loaded. The batch is the same for all, and so is the loss
-curve, but for rounding. Nothing else should be running. Results go to benchmarks/results/ddp.json.
+In each round all numbers of processes take turns, in a process group of their own; the seconds are
+those of training steps, and of all epochs but the first, in which kernels are loaded. The batch is
+the same for all, and so is the loss curve, but for rounding. Nothing else should be running.
+Results go to benchmarks/results/ddp.json.
 """
 
 import argparse
@@ -21,7 +24,9 @@ CONTENDERS = "vgg-lif", "vgg-relu"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--limit", type=int, default=12_000)
@@ -51,7 +56,11 @@ def main() -> None:
     }
     one = seconds[options.processes[0]]
     results = {
-        "settings": {name: value for name, value in vars(options).items() if name not in ("worker", "data_dir")},
+        "settings": {
+            name: value
+            for name, value in vars(options).items()
+            if name not in ("worker", "data_dir")
+        },
         "environment": {**hardware.environment(hardware.resolve()), "load_average": busy},
         "epoch_seconds": seconds,
         "times_as_fast": {
@@ -64,12 +73,16 @@ def main() -> None:
         "rounds": rounds,
     }
     (RESULTS / "ddp.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps({"epoch_seconds": seconds, "times_as_fast": results["times_as_fast"]}, indent=1))
+    print(
+        json.dumps({"epoch_seconds": seconds, "times_as_fast": results["times_as_fast"]}, indent=1)
+    )
 
 
 def median(rounds: list[dict[str, Any]], number: int, name: str, what: str) -> float:
     """Of all epochs of a contender with this number of processes, but each training's first."""
-    return statistics.median(each for found in rounds if found["processes"] == number for each in found[name][what][1:])
+    return statistics.median(
+        each for found in rounds if found["processes"] == number for each in found[name][what][1:]
+    )
 
 
 def train(options: argparse.Namespace) -> None:
@@ -83,12 +96,22 @@ def train(options: argparse.Namespace) -> None:
 
     with together.joined(None), tempfile.TemporaryDirectory() as folder:
         experiment = strong(
-            "fashion-mnist", contenders=CONTENDERS, epochs=options.epochs, limit=options.limit, start="fresh",
-            batch_size=options.batch_size, augmentation="translate", dropout=0.0, width=24, data_dir=options.data_dir,
-        )  # fmt: skip
+            "fashion-mnist",
+            contenders=CONTENDERS,
+            epochs=options.epochs,
+            limit=options.limit,
+            start="fresh",
+            batch_size=options.batch_size,
+            augmentation="translate",
+            dropout=0.0,
+            width=24,
+            data_dir=options.data_dir,
+        )
         prepared = data.load(experiment)
         planned = planning.plan(experiment, prepared, data.split(prepared, experiment))
-        records = Workers().run([Job(each, prepared, Progress(), test=False) for each in planned], Store(folder))
+        records = Workers().run(
+            [Job(each, prepared, Progress(), test=False) for each in planned], Store(folder)
+        )
         found = {
             each.settings["contender"]: {
                 "epoch_seconds": each.epoch_seconds,

@@ -1,13 +1,16 @@
-"""Energy of the study's networks, estimated from their operations on the whole test set, in every counting and table.
+"""Energy of the study's networks, estimated from their operations on the whole test set, in every
+counting and table.
 
     python benchmarks/energy.py RUN [RUN …] [--seed 0]
 
-RUN is a run's folder; its models are asked about their own test images. The ReLU twin of a spiking network is computed
-from its shape, without a zero among its hidden activations. The result goes to benchmarks/results/energy.json, with the
-figures computed by hand beside it where there are some (arithmetic alone, 45 nm, 32-bit floats, in microjoules).
+RUN is a run's folder; its models are asked about their own test images. The ReLU twin of a spiking
+network is computed from its shape, without a zero among its hidden activations. The result goes to
+benchmarks/results/energy.json, with the figures computed by hand beside it where there are some
+(arithmetic alone, 45 nm, 32-bit floats, in microjoules).
 
-`before_and_after` sets what was said when spikes alone skipped zeros, padding was multiplied and numbers alone reused
-weights beside what is said now: for each run, what each contender takes and who takes least, by each way of counting.
+`before_and_after` sets what was said when spikes alone skipped zeros, padding was multiplied and
+numbers alone reused weights beside what is said now: for each run, what each contender takes and
+who takes least, by each way of counting.
 """
 
 import argparse
@@ -35,26 +38,44 @@ from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
 RESULT = Path(__file__).parent / "results" / "energy.json"
-SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")
+SHOWN = (
+    "macs",
+    "acs",
+    "neurons",
+    "spikes_per_neuron_and_step",
+    "leaks",
+    "resets",
+    "membrane_reads",
+    "traffic",
+)
 EXPECTED: dict[str, dict[str, Any]] = {
     "socofing": {"dense-snn": {"per_step": 1108, "hoisted": 44}, "small-cnn": {"per_step": 122}},
-    "fashion-mnist": {"dense-snn": {"per_step": 92, "hoisted": 3.7}, "small-cnn": {"per_step": 6.8}},
+    "fashion-mnist": {
+        "dense-snn": {"per_step": 92, "hoisted": 3.7},
+        "small-cnn": {"per_step": 6.8},
+    },
 }
-"""Microjoules computed by hand as most papers count, before there was a counter; of spiking networks for direct
-encoding. They multiply the padding of convolutions, which `padding` says."""
+"""Microjoules computed by hand as most papers count, before there was a counter; of spiking
+networks for direct encoding. They multiply the padding of convolutions, which `padding` says.
+"""
 MODELS: dict[str, tuple[costs.Memory, costs.Scope]] = {
-    "arithmetic": ("compute", "synapses"), "with_memory": ("on_chip", "with_neurons"),
-}  # fmt: skip
+    "arithmetic": ("compute", "synapses"),
+    "with_memory": ("on_chip", "with_neurons"),
+}
 """What the README shows: memory and scope of each."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rows = [row for run in options.runs for row in of_run(run, options.seed)]
-    changes = [before_and_after([row for row in rows if row["run"] == run.name]) for run in options.runs]
+    changes = [
+        before_and_after([row for row in rows if row["run"] == run.name]) for run in options.runs
+    ]
     document = {
         "unit": "µJ an image",
         "environment": hardware.environment(hardware.resolve()),
@@ -88,7 +109,10 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "encoding": trial.encoding,
                 "num_steps": counted.num_steps,
                 "test_images": counted.images,
-                "totals": {**{name: totals[name] for name in SHOWN}, "acs": counted.totals.acs.total},
+                "totals": {
+                    **{name: totals[name] for name in SHOWN},
+                    "acs": counted.totals.acs.total,
+                },
                 "layers": [by_layer(layer) for layer in counted.layers],
                 "padding": padding(model),
                 "microjoules": in_microjoules(counted.layers),
@@ -111,16 +135,29 @@ def by_layer(layer: costs.Layer) -> dict[str, Any]:
 
 
 def padding(model: Model) -> float:
-    """Multiplications by the padding of convolutions in one pass, which most libraries count and spikeduel does not."""
+    """Multiplications by the padding of convolutions in one pass, which most libraries count and
+    spikeduel does not.
+    """
     found: list[int] = []
 
     def count(conv: nn.Conv2d, inputs: Any, output: Any) -> None:
         ones = torch.ones(1, 1, *inputs[0].shape[-2:])
-        seen = F.conv2d(ones, torch.ones(1, 1, *conv.kernel_size), None, conv.stride, conv.padding, conv.dilation)
+        seen = F.conv2d(
+            ones,
+            torch.ones(1, 1, *conv.kernel_size),
+            None,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+        )
         beyond = math.prod(conv.kernel_size) * seen.numel() - int(seen.sum())
         found.append(beyond * conv.in_channels // conv.groups * conv.out_channels)
 
-    hooks = [part.register_forward_hook(count) for part in model.module.modules() if isinstance(part, nn.Conv2d)]
+    hooks = [
+        part.register_forward_hook(count)
+        for part in model.module.modules()
+        if isinstance(part, nn.Conv2d)
+    ]
     if hooks:
         with torch.no_grad():
             nothing = torch.zeros(1, *model.card.image_shape, dtype=torch.uint8)
@@ -135,20 +172,31 @@ OFTEN = 0.3
 
 
 def firing_often(counted: costs.Operations) -> dict[str, Any]:
-    """Microjoules with memory of the network if it fired so often, then and now, and of its twin in a pass a step."""
+    """Microjoules with memory of the network if it fired so often, then and now, and of its twin in
+    a pass a step.
+    """
     table, measured = energy.read(energy.HEADLINE), counted.totals.spikes_per_neuron_and_step
-    layers = energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
-    now, twin = (energy.joules(each, table, "on_chip", "with_neurons") for each in (layers, energy.relu_twin(counted)))
+    layers = (
+        energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
+    )
+    now, twin = (
+        energy.joules(each, table, "on_chip", "with_neurons")
+        for each in (layers, energy.relu_twin(counted))
+    )
     return {
         "rate": OFTEN,
         "spike_by_spike": round(1e6 * (now.dense or 0.0), 4),
-        "range": [round(1e6 * end, 4) for end in (now.range.low, now.range.high)] if now.range else None,
+        "range": [round(1e6 * end, 4) for end in (now.range.low, now.range.high)]
+        if now.range
+        else None,
         "twin_at_every_step": round(1e6 * counted.num_steps * (twin.dense or 0.0), 4),
     }
 
 
 def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What each contender of a run takes by the leading table, and who takes least, hoisted; then and now."""
+    """What each contender of a run takes by the leading table, and who takes least, hoisted; then
+    and now.
+    """
     one = energy.read(energy.HEADLINE).picojoules
     then: dict[str, dict[str, float]] = {name: {} for name in MODELS}
     skipped: dict[str, float] = {}
@@ -180,7 +228,9 @@ def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def in_microjoules(layers: Sequence[costs.Layer]) -> dict[str, Any]:
-    """By table, memory, scope and way: the range, with zeros skipped by all, and as most papers count (dense)."""
+    """By table, memory, scope and way: the range, with zeros skipped by all, and as most papers
+    count (dense).
+    """
 
     def micro(value: Any) -> Any:
         if isinstance(value, dict):
@@ -188,11 +238,15 @@ def in_microjoules(layers: Sequence[costs.Layer]) -> dict[str, Any]:
         return None if value is None else round(1e6 * value, 4)
 
     found = {name: plain(energy.estimate(layers, energy.read(name))) for name in energy.NAMES}
-    return {name: {memory: micro(entry[memory]) for memory in costs.MEMORIES} for name, entry in found.items()}
+    return {
+        name: {memory: micro(entry[memory]) for memory in costs.MEMORIES}
+        for name, entry in found.items()
+    }
 
 
 def break_even(counted: costs.Operations) -> dict[str, Any]:
-    """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost the same.
+    """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost
+    the same.
 
     "any" where the network is cheaper at any rate.
     """
@@ -202,7 +256,9 @@ def break_even(counted: costs.Operations) -> dict[str, Any]:
         found = energy.break_even_rate(counted, twin, energy.read(table), steps, memory)
         return found if found is None or math.isfinite(found) else "any" if found > 0 else "none"
 
-    return {name: {memory: rate(name, memory) for memory in costs.MEMORIES} for name in energy.NAMES}
+    return {
+        name: {memory: rate(name, memory) for memory in costs.MEMORIES} for name in energy.NAMES
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""How much of an epoch is not training steps: Fashion-MNIST's epoch against its number of steps times one step's time.
+"""How much of an epoch is not training steps: Fashion-MNIST's epoch against its number of steps
+times one step's time.
 
     python benchmarks/epoch.py [--encoding direct] [--epochs 5] [--data-dir IDX_FILES]
 
@@ -33,12 +34,16 @@ NUM_STEPS = 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--encoding", default="direct")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--data-dir")
     options = parser.parse_args()
-    experiment = baseline("fashion-mnist", encoding=options.encoding, data_dir=options.data_dir, epochs=1)
+    experiment = baseline(
+        "fashion-mnist", encoding=options.encoding, data_dir=options.data_dir, epochs=1
+    )
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
@@ -58,19 +63,31 @@ def main() -> None:
                 milliseconds.append(1e3 * (time.perf_counter() - started))
             with tempfile.TemporaryDirectory() as folder:
                 loop = Loop(
-                    model, images, labels, split, replace(experiment, epochs=1), Path(folder) / "c.pt", Progress()
+                    model,
+                    images,
+                    labels,
+                    split,
+                    replace(experiment, epochs=1),
+                    Path(folder) / "c.pt",
+                    Progress(),
                 )
                 seconds = loop.run().epoch_seconds[0]
             one = statistics.median(milliseconds[10:])
             found.setdefault(planned.card.contender, []).append(
-                {"step_ms": one, "epoch_seconds": seconds, "ratio": seconds / (num_batches * one / 1e3)}
+                {
+                    "step_ms": one,
+                    "epoch_seconds": seconds,
+                    "ratio": seconds / (num_batches * one / 1e3),
+                }
             )
     results = {
         "encoding": options.encoding,
         "steps": num_batches,
         "environment": hardware.environment(hardware.resolve()),
         "rounds": found,
-        "ratio": {name: float(np.median([r["ratio"] for r in rounds])) for name, rounds in found.items()},
+        "ratio": {
+            name: float(np.median([r["ratio"] for r in rounds])) for name, rounds in found.items()
+        },
     }
     (RESULTS / f"epoch-{options.encoding}.json").write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results["ratio"], indent=1), found)

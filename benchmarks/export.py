@@ -1,10 +1,12 @@
 """Whether trained models answer alike where they are exported to, and what int8 weights cost.
 
-    python benchmarks/export.py NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir DIR]
+    python benchmarks/export.py NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir
+    DIR]
 
-Every model is exported to every format, with both kinds of weights where the format has them, and checked on test
-images of the data set that it was trained on. A refusal is a result: its reason is kept. NAME is what the model is
-called in benchmarks/results/export.json, which is written anew after each model and keeps those that were there.
+Every model is exported to every format, with both kinds of weights where the format has them, and
+checked on test images of the data set that it was trained on. A refusal is a result: its reason is
+kept. NAME is what the model is called in benchmarks/results/export.json, which is written anew
+after each model and keeps those that were there.
 """
 
 import argparse
@@ -28,9 +30,15 @@ KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs
 
 def main() -> None:
     """Exports what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
-    parser.add_argument("--to", choices=exporting.EXPORTERS, help="only this format; what is known of others is kept")
+    parser.add_argument(
+        "--to",
+        choices=exporting.EXPORTERS,
+        help="only this format; what is known of others is kept",
+    )
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--data-dir")
     given = parser.parse_args()
@@ -45,7 +53,9 @@ def main() -> None:
         write_json(RESULT, document)
 
 
-def exported(path: Path, formats: list[str], num_images: int, data_dir: str | None) -> dict[str, Any]:
+def exported(
+    path: Path, formats: list[str], num_images: int, data_dir: str | None
+) -> dict[str, Any]:
     """What came of each of `formats` for the model in `path`."""
     model = model_files.load_model(path)
     card = model.card

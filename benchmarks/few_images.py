@@ -1,11 +1,13 @@
-"""What few images can show: early exit, calibration error and temperature, before and after they allowed for chance.
+"""What few images can show: early exit, calibration error and temperature, before and after they
+allowed for chance.
 
     python benchmarks/few_images.py NAME=MODEL.safetensors … [--data-dir DIR] [--repeats 300]
 
-A trained model answers every image that it was not trained on: the more, the better, so train it with --limit. Parts
-of 200, 1,000 and 6,000 of them are drawn again and again and play validation, or test; the rest says what is true.
-"before" are the rules until 0.1.0: the earliest exit whose accuracy on validation is within the tolerance, and the
-temperature with the lowest loss. The results are written to benchmarks/results/few_images.json, model by model.
+A trained model answers every image that it was not trained on: the more, the better, so train it
+with --limit. Parts of 200, 1,000 and 6,000 of them are drawn again and again and play validation,
+or test; the rest says what is true. "before" are the rules until 0.1.0: the earliest exit whose
+accuracy on validation is within the tolerance, and the temperature with the lowest loss. The
+results are written to benchmarks/results/few_images.json, model by model.
 """
 
 import argparse
@@ -59,17 +61,26 @@ def part(running: Running, chosen: np.ndarray) -> Running:
 def earliest(validation: Running) -> float | None:
     """The threshold as it was chosen before."""
     full = float(validation.right[-1].mean())
-    offered = [found for found in map(validation.leaving, thresholds(validation)) if found.accuracy >= full - TOLERANCE]
+    offered = [
+        found
+        for found in map(validation.leaving, thresholds(validation))
+        if found.accuracy >= full - TOLERANCE
+    ]
     return min(offered, key=lambda found: found.mean_steps).threshold
 
 
 def exits(running: Running, size: int, repeats: int, random: np.random.Generator) -> dict[str, Any]:
-    """Leaving early by thresholds that parts of `size` images chose: what it costs on the others, and saves."""
+    """Leaving early by thresholds that parts of `size` images chose: what it costs on the others,
+    and saves.
+    """
     found: dict[str, list[tuple[float, float, bool]]] = {"before": [], "after": []}
     for _ in range(repeats):
         order = random.permutation(running.right.shape[1])
         validation, rest = part(running, order[:size]), part(running, order[size:])
-        for rule, threshold in (("before", earliest(validation)), ("after", chosen_threshold(validation)[0])):
+        for rule, threshold in (
+            ("before", earliest(validation)),
+            ("after", chosen_threshold(validation)[0]),
+        ):
             steps, right = rest.exits(threshold)
             loss = float(rest.right[-1].mean() - right.mean())
             found[rule].append((loss, float(steps.mean()), threshold is None))
@@ -86,8 +97,8 @@ def exits(running: Running, size: int, repeats: int, random: np.random.Generator
 
 
 def errors(scores: Tensor, size: int, repeats: int, random: np.random.Generator) -> dict[str, Any]:
-    """Calibration errors on `size` images whose labels are drawn by the probabilities themselves, and what is said of
-    a perfect model; "flagged" is the share above the 95th percentile.
+    """Calibration errors on `size` images whose labels are drawn by the probabilities themselves,
+    and what is said of a perfect model; "flagged" is the share above the 95th percentile.
     """
     generator = torch.Generator().manual_seed(int(random.integers(2**31)))
     rows = []
@@ -95,7 +106,9 @@ def errors(scores: Tensor, size: int, repeats: int, random: np.random.Generator)
         chosen = scores[torch.randperm(len(scores), generator=generator)[:size]]
         truth = torch.multinomial(chosen.softmax(1), 1, generator=generator)[:, 0]
         found = judged(chosen, truth)
-        rows.append((found.ece, found.ece_of_perfect or 0.0, found.ece > (found.ece_of_perfect_95 or 0.0)))
+        rows.append(
+            (found.ece, found.ece_of_perfect or 0.0, found.ece > (found.ece_of_perfect_95 or 0.0))
+        )
     ece, said, flagged = (float(np.mean(column)) for column in zip(*rows, strict=True))
     return {"ece_of_perfect_drawn": ece, "ece_of_perfect_said": said, "flagged": flagged}
 
@@ -106,12 +119,18 @@ def coldest(scores: Tensor, truth: Tensor) -> float:
     def nll(log_temperature: float) -> float:
         return float(torch.nn.functional.cross_entropy(scores / np.exp(log_temperature), truth))
 
-    found = minimize_scalar(nll, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        nll, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(found.x))
 
 
-def temperatures(scores: Tensor, truth: Tensor, size: int, repeats: int, random: np.random.Generator) -> dict[str, Any]:
-    """Negative log-likelihood of the other images by temperatures that `size` images gave, and the lowest of them."""
+def temperatures(
+    scores: Tensor, truth: Tensor, size: int, repeats: int, random: np.random.Generator
+) -> dict[str, Any]:
+    """Negative log-likelihood of the other images by temperatures that `size` images gave, and the
+    lowest of them.
+    """
     found: dict[str, list[tuple[float, float]]] = {"before": [], "after": []}
     for _ in range(repeats):
         order = torch.from_numpy(random.permutation(len(truth)))
@@ -150,15 +169,22 @@ def simulated(model: Model, data_dir: str | None, repeats: int) -> dict[str, Any
             "raw": float(probabilities.max(1).values[right].mean()),
             "scaled": float((answers.scores / best).softmax(1).max(1).values[right].mean()),
         },
-        "early_exit": running and {str(size): exits(running, size, repeats, random) for size in SIZES},
-        "calibration_error": {str(size): errors(answers.scores / best, size, repeats, random) for size in SIZES},
-        "temperature_from": {str(size): temperatures(answers.scores, truth, size, repeats, random) for size in FEWEST},
+        "early_exit": running
+        and {str(size): exits(running, size, repeats, random) for size in SIZES},
+        "calibration_error": {
+            str(size): errors(answers.scores / best, size, repeats, random) for size in SIZES
+        },
+        "temperature_from": {
+            str(size): temperatures(answers.scores, truth, size, repeats, random) for size in FEWEST
+        },
     }
 
 
 def main() -> None:
     """Simulates for what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
     parser.add_argument("--data-dir")
     parser.add_argument("--repeats", type=int, default=300)

@@ -1,9 +1,11 @@
-"""How long the first run takes and how much memory it needs: `spikeduel compare`, in an empty folder, nothing cached.
+"""How long the first run takes and how much memory it needs: `spikeduel compare`, in an empty
+folder, nothing cached.
 
     python benchmarks/first_run.py [FOLDER]
 
-Run it on an idle machine. The result goes to benchmarks/results/first-run.json, the run itself to FOLDER, if one is
-named. `python tools/draw_docs.py FOLDER/runs/RUN/report.html` makes the README's picture of it.
+Run it on an idle machine. The result goes to benchmarks/results/first-run.json, the run itself to
+FOLDER, if one is named. `python tools/draw_docs.py FOLDER/runs/RUN/report.html` makes the README's
+picture of it.
 """
 
 import json
@@ -21,11 +23,17 @@ RESULT = Path(__file__).parent / "results" / "first-run.json"
 
 def main(kept: str | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "SPIKEDUEL_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba"}
+        environment = {
+            **os.environ,
+            "SPIKEDUEL_CACHE": f"{folder}/cache",
+            "NUMBA_CACHE_DIR": f"{folder}/numba",
+        }
         environment.pop("SPIKEDUEL_STORE", None)
         started = time.perf_counter()
         command = [sys.executable, "-m", "spikeduel", "compare", "--json"]
-        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True
+        )
         seconds = time.perf_counter() - started
         if kept:
             shutil.copytree(Path(folder) / "runs", Path(kept) / "runs")

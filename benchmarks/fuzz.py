@@ -1,10 +1,12 @@
-"""Feeds damaged files of every kind to the readers: each must end in a result or an error for people, and soon.
+"""Feeds damaged files of every kind to the readers: each must end in a result or an error for
+people, and soon.
 
     python benchmarks/fuzz.py [--minutes 5] [--kinds model toml …] [--seed 0]
 
-A valid file of each kind is mutated at random (bytes, numbers, pieces cut out, doubled or moved; keys and values of
-JSON and TOML), and read in a process of its own, which a crash or a hang would end. Whatever is neither a result nor an
-`InputError` is kept in --keep as the file that caused it. The counts go to benchmarks/results/fuzz.json.
+A valid file of each kind is mutated at random (bytes, numbers, pieces cut out, doubled or moved;
+keys and values of JSON and TOML), and read in a process of its own, which a crash or a hang would
+end. Whatever is neither a result nor an `InputError` is kept in --keep as the file that caused it.
+The counts go to benchmarks/results/fuzz.json.
 """
 
 import argparse
@@ -32,9 +34,32 @@ RESULT = Path(__file__).parent / "results" / "fuzz.json"
 SECONDS_A_FILE = 60
 MOST_MEMORY = 6 << 30
 EXTREMES: tuple[Any, ...] = (
-    0, 1, -1, 2**31, 2**32 - 1, 2**40, 2**63, 10**400, 1e308, -0.5, "", "x" * 5000, "\u202e<b>", "a:b", None,
-    True, [], {}, [[[]]], ["a", "a"], {"a": {}}, "../../x", "/dev/zero", "\ud800", "$\\frac{$",
-)  # fmt: skip
+    0,
+    1,
+    -1,
+    2**31,
+    2**32 - 1,
+    2**40,
+    2**63,
+    10**400,
+    1e308,
+    -0.5,
+    "",
+    "x" * 5000,
+    "\u202e<b>",
+    "a:b",
+    None,
+    True,
+    [],
+    {},
+    [[[]]],
+    ["a", "a"],
+    {"a": {}},
+    "../../x",
+    "/dev/zero",
+    "\ud800",
+    "$\\frac{$",
+)
 PIECES = (b"[" * 3000, b'{"a":' * 3000, b"NaN", b"1e999", b"9" * 5000, b"\0", b"\r\n")
 NUMBERS = (b"-1", b"0", b"1e400", b"99999999999999999999", b"0.5")
 
@@ -49,9 +74,13 @@ def mutated_bytes(content: bytes, rng: random.Random) -> bytes:
         if kind == 0:
             made[place : place + 1] = bytes([rng.randrange(256)])
         elif kind == 1:
-            made[place : place + 4] = struct.pack(rng.choice("<>") + "I", rng.choice((0, 1, 2**31, 2**32 - 1, 60_000)))
+            made[place : place + 4] = struct.pack(
+                rng.choice("<>") + "I", rng.choice((0, 1, 2**31, 2**32 - 1, 60_000))
+            )
         elif kind == 2:
-            made[place : place + 8] = struct.pack("<Q", rng.choice((0, 1, 2**40, 2**63, 2**64 - 1, 100 << 20)))
+            made[place : place + 8] = struct.pack(
+                "<Q", rng.choice((0, 1, 2**40, 2**63, 2**64 - 1, 100 << 20))
+            )
         elif kind == 3:
             del made[place:]
         elif kind == 4:
@@ -72,7 +101,9 @@ def mutated_bytes(content: bytes, rng: random.Random) -> bytes:
 
 
 def mutated_value(value: Any, rng: random.Random) -> Any:
-    """`value`, one place in it changed: a key gone, a value replaced, a list shortened or doubled."""
+    """`value`, one place in it changed: a key gone, a value replaced, a list shortened or
+    doubled.
+    """
     if rng.random() < 0.12 or not isinstance(value, dict | list) or not value:
         return rng.choice(EXTREMES)
     if isinstance(value, dict):
@@ -82,7 +113,9 @@ def mutated_value(value: Any, rng: random.Random) -> Any:
         return {**value, key: mutated_value(value[key], rng)}
     place = rng.randrange(len(value))
     if rng.random() < 0.2:
-        return rng.choice((value[:place], value + value[place:], value[:place] + value[place + 1 :]))
+        return rng.choice(
+            (value[:place], value + value[place:], value[:place] + value[place + 1 :])
+        )
     return [*value[:place], mutated_value(value[place], rng), *value[place + 1 :]]
 
 
@@ -160,11 +193,17 @@ def worker(name: str, seconds: float, seed: int, keep: Path) -> dict[str, Any]:
             counts[outcome] += 1
     (keep / f"{name}.current").unlink()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"outcomes": dict(counts), "slowest_seconds": round(slowest, 2), "peak_memory_bytes": peak}
+    return {
+        "outcomes": dict(counts),
+        "slowest_seconds": round(slowest, 2),
+        "peak_memory_bytes": peak,
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seed", type=int, default=0)
@@ -192,7 +231,9 @@ def main() -> int:
         # A hang within C code answers no alarm.
         try:
             done = subprocess.run(
-                [*command, "--keep", str(given.keep)], stdout=subprocess.PIPE, timeout=seconds + 15 * SECONDS_A_FILE
+                [*command, "--keep", str(given.keep)],
+                stdout=subprocess.PIPE,
+                timeout=seconds + 15 * SECONDS_A_FILE,
             )
             found[name] = (
                 json.loads(done.stdout)
@@ -202,17 +243,29 @@ def main() -> int:
         except subprocess.TimeoutExpired:
             found[name] = {"outcomes": {"BAD: hang": 1}}
         print(name, json.dumps(found[name]), flush=True)
-    outcomes = [(outcome, count) for each in found.values() for outcome, count in each["outcomes"].items()]
+    outcomes = [
+        (outcome, count) for each in found.values() for outcome, count in each["outcomes"].items()
+    ]
     bad = sum(count for outcome, count in outcomes if outcome.startswith("BAD"))
     document = {
-        "settings": {"minutes": given.minutes, "seed": given.seed, "seconds_a_file": SECONDS_A_FILE},
-        "machine": {"python": platform.python_version(), "system": platform.system(), "pillow": PIL.__version__},
+        "settings": {
+            "minutes": given.minutes,
+            "seed": given.seed,
+            "seconds_a_file": SECONDS_A_FILE,
+        },
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "pillow": PIL.__version__,
+        },
         "files": sum(count for _, count in outcomes),
         "bad": bad,
         "kinds": found,
     }
     given.out.write_text(json.dumps(document, indent=1) + "\n")
-    print(f"{document['files']:,} files, {bad} of them bad" + (f": see {given.keep}/" if bad else ""))
+    print(
+        f"{document['files']:,} files, {bad} of them bad" + (f": see {given.keep}/" if bad else "")
+    )
     return 1 if bad else 0
 
 

@@ -24,7 +24,9 @@ EXPERIMENT = baseline("digits", hidden=8, num_steps=2, epochs=1, limit=120, devi
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: a valid one, its name, what reads it, and how it is damaged beyond its bytes."""
+    """A kind of file: a valid one, its name, what reads it, and how it is damaged beyond its
+    bytes.
+    """
 
     valid: bytes
     name: str
@@ -37,7 +39,9 @@ def idx_file(packed: bool) -> Kind:
 
     content = struct.pack(">BBBBIII", 0, 0, 8, 3, 6, 5, 4) + bytes(range(120))
     return Kind(
-        gzip.compress(content) if packed else content, "images-idx3-ubyte", lambda path: mnist_like.read(path, 3)
+        gzip.compress(content) if packed else content,
+        "images-idx3-ubyte",
+        lambda path: mnist_like.read(path, 3),
     )
 
 
@@ -54,7 +58,9 @@ def picture(suffix: str, mode: str) -> Kind:
         extra = {"save_all": True, "append_images": [made.rotate(90), made], "transparency": 3}
     made.save(file, {"jpg": "JPEG", "pgm": "PPM"}.get(suffix, suffix.upper()), **extra)
     preprocessing = Preprocessing(3, 16, 16)
-    return Kind(file.getvalue(), f"picture.{suffix}", lambda path: prepared_picture(path, preprocessing))
+    return Kind(
+        file.getvalue(), f"picture.{suffix}", lambda path: prepared_picture(path, preprocessing)
+    )
 
 
 def toml() -> Kind:
@@ -62,7 +68,9 @@ def toml() -> Kind:
     from spikeduel.trials import planning
 
     with TemporaryDirectory() as folder:
-        write_experiment(Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8))
+        write_experiment(
+            Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8)
+        )
         content = Path(folder, "e.toml").read_bytes()
 
     def read(path: Path) -> None:
@@ -83,10 +91,15 @@ def model(contender: str) -> Kind:
 
     spiking = contender == "dense-snn"
     card = ModelCard(
-        contender=contender, family="snn" if spiking else "cnn", image_shape=(1, 10, 10), classes=("a", "b"),
-        preprocessing=Preprocessing(1, 10, 10), network={"hidden": 4} | ({"neuron": "lif"} if spiking else {}),
-        encoding="rate" if spiking else None, num_steps=3 if spiking else None,
-    )  # fmt: skip
+        contender=contender,
+        family="snn" if spiking else "cnn",
+        image_shape=(1, 10, 10),
+        classes=("a", "b"),
+        preprocessing=Preprocessing(1, 10, 10),
+        network={"hidden": 4} | ({"neuron": "lif"} if spiking else {}),
+        encoding="rate" if spiking else None,
+        num_steps=3 if spiking else None,
+    )
     with TemporaryDirectory() as folder:
         torch.manual_seed(0)
         save_model(Path(folder, "m"), Model(build(card), card))
@@ -117,7 +130,9 @@ def finished() -> tuple[dict[str, Any], str, str]:
 
 
 def results(page: bool) -> Kind:
-    """results.json as it is read, and with `page` as a report is made of it, which takes seconds."""
+    """results.json as it is read, and with `page` as a report is made of it, which takes
+    seconds.
+    """
     from spikeduel import reporting
     from spikeduel.results import between, comparison
     from spikeduel.results.words import between as between_words
@@ -160,7 +175,9 @@ def stored(which: str) -> Kind:
         if record is not None and found is not None and which != "trial":
             trial_entry(Finished(record, {"classification": found}))
 
-    return Kind((trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True)
+    return Kind(
+        (trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True
+    )
 
 
 def manifest() -> Kind:
@@ -197,15 +214,22 @@ def archive(which: str) -> Kind:
             for part, end in (("Real", ""), ("Altered/Altered-Easy", "_CR")):
                 for hand in ("Left", "Right"):
                     for finger in FINGERS:
-                        opened.writestr(f"SOCOFing/{part}/1__M_{hand}_{finger}_finger{end}.BMP", bmp.getvalue())
+                        opened.writestr(
+                            f"SOCOFing/{part}/1__M_{hand}_{finger}_finger{end}.BMP", bmp.getvalue()
+                        )
         else:
             for stem, number in zip(EMNIST_STEMS, (20, 20, 20, 20), strict=True):
                 shape = (number, 28, 28) if "images" in stem else (number,)
                 head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
                 opened.writestr(
-                    f"gzip/{stem}.gz", gzip.compress(head + bytes(i % 10 for i in range(int(np.prod(shape)))))
+                    f"gzip/{stem}.gz",
+                    gzip.compress(head + bytes(i % 10 for i in range(int(np.prod(shape))))),
                 )
-    return Kind(file.getvalue(), f"{which}.zip", lambda path: DATASETS[which](DataOptions(data_dir=str(path))))
+    return Kind(
+        file.getvalue(),
+        f"{which}.zip",
+        lambda path: DATASETS[which](DataOptions(data_dir=str(path))),
+    )
 
 
 KINDS: dict[str, Callable[[], Kind]] = {

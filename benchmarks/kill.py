@@ -1,11 +1,13 @@
-"""Whether anything is lost when a comparison is killed: `kill -9` at random moments of every stage, and once more.
+"""Whether anything is lost when a comparison is killed: `kill -9` at random moments of every stage,
+and once more.
 
     python benchmarks/kill.py [--kills 3] [--limit 400]
 
-The embedded set, written as a folder of pictures so that there is something to prepare, both contenders, three epochs.
-Each run has a store and a cache of its own, is killed from outside, a random time after a stage began, and started
-again. Then results.json (times apart) and the models' bytes must be those of a run that nobody killed. Results go to
-benchmarks/results/kill.json: how many kills hit which stage, and how many runs ended in the same numbers.
+The embedded set, written as a folder of pictures so that there is something to prepare, both
+contenders, three epochs. Each run has a store and a cache of its own, is killed from outside, a
+random time after a stage began, and started again. Then results.json (times apart) and the models'
+bytes must be those of a run that nobody killed. Results go to benchmarks/results/kill.json: how
+many kills hit which stage, and how many runs ended in the same numbers.
 """
 
 import argparse
@@ -35,15 +37,29 @@ from spikeduel.trials import runs, training, trial
 from spikeduel.trials.training import Loop
 
 RESULT = Path(__file__).parent / "results" / "kill.json"
-SETTINGS: dict[str, Any] = {"hidden": 64, "num_steps": 5, "epochs": 3, "learning_rate": 1e-3, "device": "cpu"}
+SETTINGS: dict[str, Any] = {
+    "hidden": 64,
+    "num_steps": 5,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+    "device": "cpu",
+}
 EPOCHS = ("first epoch", "middle epoch", "last epoch")
 STAGES = (
-    "preparing data", *EPOCHS, "writing a checkpoint", "saving a model", "measuring", "writing results", "report",
-)  # fmt: skip
+    "preparing data",
+    *EPOCHS,
+    "writing a checkpoint",
+    "saving a model",
+    "measuring",
+    "writing results",
+    "report",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=3, help="a stage")
     parser.add_argument("--limit", type=int, default=400)
     options = parser.parse_args()
@@ -71,7 +87,10 @@ def main() -> None:
                 again = attempt(experiment, case, report=with_report)
                 same = (again["numbers"], again["models"]) == (whole["numbers"], whole["models"])
                 kills.append({"aimed": stage, "delay": delay, "hit": killed["hit"], "same": same})
-                print(f"{stage}, after {delay:.3f} s: killed in {killed['hit']}, {'same' if same else 'OTHER'} numbers")
+                print(
+                    f"{stage}, after {delay:.3f} s: killed in {killed['hit']}, "
+                    f"{'same' if same else 'OTHER'} numbers"
+                )
     found = {
         "settings": {**SETTINGS, "limit": options.limit},
         "environment": hardware.environment(hardware.resolve("cpu")),
@@ -88,15 +107,24 @@ def main() -> None:
 def write_pictures(folder: Path) -> None:
     embedded = data.load(Experiment(dataset="fashion-mnist-mini"))
     for number in range(0, len(embedded), 4):
-        path = folder / embedded.classes[int(embedded.labels[number])].replace("/", "-") / f"{number:05}.png"
+        path = (
+            folder
+            / embedded.classes[int(embedded.labels[number])].replace("/", "-")
+            / f"{number:05}.png"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(embedded.images[number][0]).save(path)
 
 
 def attempt(
-    experiment: Experiment, folder: Path, kill: tuple[str, int, float] | None = None, report: bool = True
+    experiment: Experiment,
+    folder: Path,
+    kill: tuple[str, int, float] | None = None,
+    report: bool = True,
 ) -> dict[str, Any]:
-    """The comparison in a process of its own, which is killed so many seconds after that occurrence of that stage."""
+    """The comparison in a process of its own, which is killed so many seconds after that occurrence
+    of that stage.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -137,7 +165,10 @@ def attempt(
         "stages": stages,
         "hit": open_stages[-1][0] if open_stages else "between stages",
         "numbers": without_times(json.loads(results.read_text())) if kill is None else None,
-        "models": {path.name: path.read_bytes() for path in (folder / "out" / "models").glob("*.safetensors")},
+        "models": {
+            path.name: path.read_bytes()
+            for path in (folder / "out" / "models").glob("*.safetensors")
+        },
     }
 
 
@@ -170,7 +201,12 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
     trials = [{**entry, "epoch_seconds": None, "latency": None} for entry in results["trials"]]
     # The verdict is made of the rest, with times.
-    return {**results, "created": None, "trials": trials, "comparison": {**results["comparison"], "verdict": None}}
+    return {
+        **results,
+        "created": None,
+        "trials": trials,
+        "comparison": {**results["comparison"], "verdict": None},
+    }
 
 
 if __name__ == "__main__":

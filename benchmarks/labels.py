@@ -1,16 +1,20 @@
-"""How many of planted wrong labels are found, before training and by networks that have not seen the images.
+"""How many of planted wrong labels are found, before training and by networks that have not seen
+the images.
 
-    python benchmarks/labels.py [--dataset digits] [--data-dir PATH] [--limit 6000] [--folds 3] [--epochs 10]
+    python benchmarks/labels.py [--dataset digits] [--data-dir PATH] [--limit 6000] [--folds 3]
+    [--epochs 10]
                                 [--seeds 0 1 2]
 
-A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"), with every seed; and
-none ("clean"). `--limit` takes so many images at random, and no test set of their own. Without `--folds`, networks
-examine only labels for validation and test. Recall is the share of changed labels that is flagged, precision the share
-of flagged ones that was changed: too low where the set has wrong labels of its own. The result goes to
+A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"),
+with every seed; and none ("clean"). `--limit` takes so many images at random, and no test set of
+their own. Without `--folds`, networks examine only labels for validation and test. Recall is the
+share of changed labels that is flagged, precision the share of flagged ones that was changed: too
+low where the set has wrong labels of its own. The result goes to
 benchmarks/results/labels-DATASET.json, anew after each kind.
 
-The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was looked at, for
-choosing what neighbours are compared by, and that they vote twice: report it with other seeds.
+The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was
+looked at, for choosing what neighbours are compared by, and that they vote twice: report it with
+other seeds.
 """
 
 import argparse
@@ -48,20 +52,30 @@ def part_of(prepared: Prepared, num_images: int) -> Prepared:
         for name in ("images", "labels", "groups", "image_ids", "content")
         if (array := getattr(prepared, name)) is not None
     }
-    return replace(prepared, official=None, fingerprint=f"{num_images}-{prepared.fingerprint}"[:64], **arrays)
+    return replace(
+        prepared, official=None, fingerprint=f"{num_images}-{prepared.fingerprint}"[:64], **arrays
+    )
 
 
 def planted(prepared: Prepared, kind: str, seed: int) -> Prepared:
     """`prepared` with a tenth of its labels changed, or none."""
-    random, labels, num_classes = np.random.default_rng(seed), np.array(prepared.labels), len(prepared.classes)
+    random, labels, num_classes = (
+        np.random.default_rng(seed),
+        np.array(prepared.labels),
+        len(prepared.classes),
+    )
     if kind != "clean":
         chosen = random.permutation(len(labels))[: round(SHARE * len(labels))]
         by = random.integers(1, num_classes, len(chosen)) if kind == "symmetric" else 1
         labels[chosen] = (labels[chosen] + by) % num_classes
-    return replace(prepared, labels=labels, fingerprint=f"{kind}-{seed}-{prepared.fingerprint}"[:64])
+    return replace(
+        prepared, labels=labels, fingerprint=f"{kind}-{seed}-{prepared.fingerprint}"[:64]
+    )
 
 
-def scored(listed: list[SuspectLabel], examined: np.ndarray, is_changed: np.ndarray) -> dict[str, Any]:
+def scored(
+    listed: list[SuspectLabel], examined: np.ndarray, is_changed: np.ndarray
+) -> dict[str, Any]:
     """What was flagged of the images `examined`, and how much of it rightly."""
     images = np.array([each.image.index for each in listed], dtype=int)
     found, changed = int(is_changed[images].sum()), int(is_changed[examined].sum())
@@ -88,9 +102,17 @@ def main() -> None:
     original, progress = data.load(experiment), Progress()
     if given.limit:
         original = part_of(original, given.limit)
-    machine = {"processor": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    machine = {
+        "processor": platform.processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     settings = {name: value for name, value in vars(given).items() if name != "data_dir"}
-    document: dict[str, Any] = {"settings": {**settings, "share": SHARE}, "machine": machine, "images": len(original)}
+    document: dict[str, Any] = {
+        "settings": {**settings, "share": SHARE},
+        "machine": machine,
+        "images": len(original),
+    }
     document["found"] = []
     kinds = [(kind, seed) for seed in given.seeds for kind in ("symmetric", "pairwise")]
     for kind, seed in [*kinds, ("clean", given.seeds[0])]:
@@ -105,10 +127,15 @@ def main() -> None:
             trials = [each for split in splits for each in planning.plan(fitted, prepared, split)]
             records = Workers().run([Job(each, prepared, progress) for each in trials], store)
             finished = [
-                Finished(record, trial.measured(each, store)) for each, record in zip(trials, records, strict=True)
+                Finished(record, trial.measured(each, store))
+                for each, record in zip(trials, records, strict=True)
             ]
         check, listed = labelling.check(prepared, splits, finished, audit)
-        sides = [side for split in splits for side in ([split.test] if given.folds else [split.val, split.test])]
+        sides = [
+            side
+            for split in splits
+            for side in ([split.test] if given.folds else [split.val, split.test])
+        ]
         found = {
             "kind": kind,
             "seed": seed,

@@ -2,8 +2,8 @@
 
     python benchmarks/matched.py [--seeds 2] [--limit 6000] [--store DIR]
 
-Variants differ from the recipe in one setting; they are looked at by validation accuracy alone. What the store holds is
-not trained again. The result goes to benchmarks/results/matched.json.
+Variants differ from the recipe in one setting; they are looked at by validation accuracy alone.
+What the store holds is not trained again. The result goes to benchmarks/results/matched.json.
 """
 
 import argparse
@@ -32,7 +32,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--limit", type=int, default=6000)
     parser.add_argument("--store", type=Path, default=Path("runs/matched"))
@@ -40,7 +42,11 @@ def main() -> None:
 
     experiment = matched("fashion-mnist", seeds=options.seeds, limit=options.limit)
     prepared = data.load(experiment)
-    split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
+    split, store, progress = (
+        data.split(prepared, experiment),
+        Store(options.store),
+        TerminalProgress(),
+    )
 
     def run(contender: str, seed: int, **changes: Any) -> dict[str, Any]:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
@@ -54,18 +60,38 @@ def main() -> None:
             "environment": record.environment,
         }
 
-    found = {name: [run(name, seed) for seed in range(options.seeds)] for name in experiment.contenders}
+    found = {
+        name: [run(name, seed) for seed in range(options.seeds)] for name in experiment.contenders
+    }
     variants = [(name, changes, run(name, 0, **changes)) for name, changes in VARIANTS]
-    settings = ("dataset", "limit", "encoding", "num_steps", "beta", "hidden", "batch_size", "learning_rate", "epochs")
+    settings = (
+        "dataset",
+        "limit",
+        "encoding",
+        "num_steps",
+        "beta",
+        "hidden",
+        "batch_size",
+        "learning_rate",
+        "epochs",
+    )
     result = {
         "settings": {name: getattr(experiment, name) for name in settings},
         "environment": found["dense-lif"][0]["environment"],
         "contenders": {
-            name: {key: [one[key] for one in of_seeds] for key in ("validation", "validation_loss", "test")}
+            name: {
+                key: [one[key] for one in of_seeds]
+                for key in ("validation", "validation_loss", "test")
+            }
             for name, of_seeds in found.items()
         },
         "variants_seed_0": [
-            {"contender": name, **changes, "validation": one["validation"], "validation_loss": one["validation_loss"]}
+            {
+                "contender": name,
+                **changes,
+                "validation": one["validation"],
+                "validation_loss": one["validation_loss"],
+            }
             for name, changes, one in variants
         ],
     }

@@ -1,10 +1,11 @@
-"""How long one waits for `spikeduel play`: from the command to the first answer, and for each further answer.
+"""How long one waits for `spikeduel play`: from the command to the first answer, and for each
+further answer.
 
     python benchmarks/play.py [--repeats 5]
 
-Starts the command several times on the networks that come with the package, asks for the page, and then for the first
-sample's answer; after that twenty answers each with the settings as trained, a changed threshold, and 16 time steps.
-Results go to benchmarks/results/play.json.
+Starts the command several times on the networks that come with the package, asks for the page, and
+then for the first sample's answer; after that twenty answers each with the settings as trained, a
+changed threshold, and 16 time steps. Results go to benchmarks/results/play.json.
 """
 
 import argparse
@@ -24,7 +25,11 @@ from spikeduel.system import hardware
 RESULT = Path(__file__).parent / "results" / "play.json"
 COMMAND = [sys.executable, "-m", "spikeduel", "play", "--port", "0", "--no-browser", "--quiet"]
 HEADERS = {"content-type": "application/octet-stream"}
-ASKED = {"as trained": {}, "another threshold": {"threshold": "0.7"}, "16 time steps": {"num_steps": "16"}}
+ASKED = {
+    "as trained": {},
+    "another threshold": {"threshold": "0.7"},
+    "16 time steps": {"num_steps": "16"},
+}
 NUM_ANSWERS = 20
 
 
@@ -35,7 +40,9 @@ def _answer(client: httpx.Client, **settings: str) -> bytes:
 
 
 def _started(folder: str) -> tuple[dict[str, float], dict[str, list[float]], int]:
-    """Seconds until the address, the page and the first answer are there; of further answers; and an answer's bytes."""
+    """Seconds until the address, the page and the first answer are there; of further answers; and
+    an answer's bytes.
+    """
     begun = time.perf_counter()
     with subprocess.Popen(COMMAND, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -58,7 +65,9 @@ def _started(folder: str) -> tuple[dict[str, float], dict[str, list[float]], int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as folder:
@@ -69,10 +78,12 @@ def main() -> None:
         "answers": NUM_ANSWERS,
         "environment": hardware.environment(hardware.resolve()),
         "seconds_from_the_command": {
-            name: _summary([waited[name] for waited, _, _ in runs]) for name in ("address", "page", "first answer")
+            name: _summary([waited[name] for waited, _, _ in runs])
+            for name in ("address", "page", "first answer")
         },
         "seconds_of_an_answer": {
-            name: _summary([seconds for _, answers, _ in runs for seconds in answers[name]]) for name in ASKED
+            name: _summary([seconds for _, answers, _ in runs for seconds in answers[name]])
+            for name in ASKED
         },
         "bytes_of_an_answer": runs[0][2],
     }

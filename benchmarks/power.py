@@ -1,11 +1,13 @@
-"""Is a lead found as often as `spikeduel plan` and the report say? Simulated from single answers, and computed.
+"""Is a lead found as often as `spikeduel plan` and the report say? Simulated from single answers,
+and computed.
 
     python benchmarks/power.py [--repeats 1000]
 
-The data sets are those of `significance.py`: seeds and images crossed, trainings disagreeing as on Fashion-MNIST, a
-true lead of half a point, one point or two, and accuracy that varies over seeds by `spread` (on an unlimited test set).
-`simulated` is the share of data sets in which the leader is called better. `computed` is `power.chance` of what is
-assumed before a run; `told` the mean, over the data sets, of what a run says of itself from its own spread, with its
+The data sets are those of `significance.py`: seeds and images crossed, trainings disagreeing as on
+Fashion-MNIST, a true lead of half a point, one point or two, and accuracy that varies over seeds by
+`spread` (on an unlimited test set). `simulated` is the share of data sets in which the leader is
+called better. `computed` is `power.chance` of what is assumed before a run; `told` the mean, over
+the data sets, of what a run says of itself from its own spread, with its
 5th and 95th percentile. Results go to benchmarks/results/power.json.
 """
 
@@ -27,11 +29,16 @@ SCENARIOS = [
     Scenario(seeds=seeds, difference=lead, spread=spread)
     for spread in (0.003, 0.005)
     for seeds, lead in ((4, 0.01), (5, 0.01), (6, 0.005), (6, 0.01), (8, 0.01))
-] + [Scenario(seeds=6, images=1_000, difference=0.02, spread=0.005), Scenario(difference=0.01, times_spread=3.0)]
+] + [
+    Scenario(seeds=6, images=1_000, difference=0.02, spread=0.005),
+    Scenario(difference=0.01, times_spread=3.0),
+]
 
 
 def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, object]:
-    """How often the lead is found, how often it should be, and what the data sets say of themselves."""
+    """How often the lead is found, how often it should be, and what the data sets say of
+    themselves.
+    """
     rng = np.random.default_rng(0)
     found, told = 0, []
     title = f"{scenario.seeds} seeds, {100 * scenario.difference:g} points, spread {100 * scenario.spread:g}"
@@ -53,7 +60,9 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=1000)
     options = parser.parse_args()
     assert tuple(DISAGREEMENT.values()) == (power.WITHIN, power.BETWEEN)

@@ -1,13 +1,16 @@
-"""Is bfloat16 as accurate as float32? Both contenders, several seeds, each trained in both precisions.
+"""Is bfloat16 as accurate as float32? Both contenders, several seeds, each trained in both
+precisions.
 
-    python benchmarks/precision.py [--dataset NAME] [--encoding direct] [--seeds 20] [--epochs N] [--limit N]
+    python benchmarks/precision.py [--dataset NAME] [--encoding direct] [--seeds 20] [--epochs N]
+    [--limit N]
 
-Differences are paired by seed; two one-sided t-tests ask whether their mean lies within the margin. Without --epochs,
-training stops early by the published rule: a validation loss that differs in its fourth digit can then stop one of a
-pair three epochs before the other, so that differences hold that chance too. With --epochs, both train that long.
+Differences are paired by seed; two one-sided t-tests ask whether their mean lies within the margin.
+Without --epochs, training stops early by the published rule: a validation loss that differs in its
+fourth digit can then stop one of a pair three epochs before the other, so that differences hold
+that chance too. With --epochs, both train that long.
 
-What the store holds is not trained again, so the command can be interrupted and goes on. Results go to
-benchmarks/results/precision-<data set>-<encoding>[-<N>-epochs].json, contender by contender.
+What the store holds is not trained again, so the command can be interrupted and goes on. Results go
+to benchmarks/results/precision-<data set>-<encoding>[-<N>-epochs].json, contender by contender.
 """
 
 import argparse
@@ -30,10 +33,15 @@ MARGIN = 0.003
 
 
 def equivalence(differences: np.ndarray, margin: float) -> dict[str, object]:
-    """Two one-sided t-tests of paired `differences` `[N]` against ±`margin`; the interval is that of 90 %."""
+    """Two one-sided t-tests of paired `differences` `[N]` against ±`margin`; the interval is that
+    of 90 %.
+    """
     n, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1)) / n**0.5
-    p_values = [stats.t.sf((mean + margin) / error, n - 1), stats.t.cdf((mean - margin) / error, n - 1)]
+    p_values = [
+        stats.t.sf((mean + margin) / error, n - 1),
+        stats.t.cdf((mean - margin) / error, n - 1),
+    ]
     half = stats.t.ppf(0.95, n - 1) * error
     return {
         "mean": mean,
@@ -45,25 +53,39 @@ def equivalence(differences: np.ndarray, margin: float) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="fashion-mnist")
     parser.add_argument("--encoding", default="direct")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, help="train exactly so long, without an early stop")
-    parser.add_argument("--limit", type=int, help="use only so many images for training and validation")
+    parser.add_argument(
+        "--limit", type=int, help="use only so many images for training and validation"
+    )
     parser.add_argument("--contenders", nargs="*", default=["dense-snn", "small-cnn"])
     parser.add_argument("--store", type=Path, default=Path("runs/precision"))
     options = parser.parse_args()
 
-    settings = {"encoding": options.encoding, "seeds": options.seeds, "contenders": tuple(options.contenders)}
+    settings = {
+        "encoding": options.encoding,
+        "seeds": options.seeds,
+        "contenders": tuple(options.contenders),
+    }
     if options.limit:
         settings |= {"limit": options.limit}
     if options.epochs:
         settings |= {"epochs": options.epochs, "patience": options.epochs}
     experiment = baseline(options.dataset, **settings)
     prepared = data.load(experiment)
-    split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
-    plans = {p: planning.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")}
+    split, store, progress = (
+        data.split(prepared, experiment),
+        Store(options.store),
+        TerminalProgress(),
+    )
+    plans = {
+        p: planning.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")
+    }
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:

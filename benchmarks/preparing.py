@@ -1,11 +1,13 @@
-"""How fast a folder of many small pictures becomes a prepared set, in how much memory, and what an interruption costs.
+"""How fast a folder of many small pictures becomes a prepared set, in how much memory, and what an
+interruption costs.
 
     python benchmarks/preparing.py [--files 100000] [--side 32]
 
-Writes PNGs of noise into ten folders, then prepares them (`data.prepare`, everything included) by threads and by
-processes, one to all cores, each in a process of its own with an empty cache; twice, in turns. Memory is the highest
-sum of what the process and its workers hold that is no page of a file (RssAnon). Then a preparation by all cores is
-killed (`kill -9`) half way, and started again. Results go to benchmarks/results/preparing.json.
+Writes PNGs of noise into ten folders, then prepares them (`data.prepare`, everything included) by
+threads and by processes, one to all cores, each in a process of its own with an empty cache; twice,
+in turns. Memory is the highest sum of what the process and its workers hold that is no page of a
+file (RssAnon). Then a preparation by all cores is killed (`kill -9`) half way, and started again.
+Results go to benchmarks/results/preparing.json.
 """
 
 import argparse
@@ -56,7 +58,9 @@ print(json.dumps({"seconds": seconds, "said": said, "fingerprint": prepared.fing
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--side", type=int, default=32)
     options = parser.parse_args()
@@ -74,23 +78,36 @@ def main() -> None:
                 rounds.setdefault(f"{kind} {number}", []).append(done)
         killed = prepared(folder, "killed", cores, "processes", options.files, kill=True)
         again = prepared(folder, "killed", cores, "processes", options.files, keep=True)
-    prints = {each["fingerprint"] for runs in rounds.values() for each in runs} | {again["fingerprint"]}
+    prints = {each["fingerprint"] for runs in rounds.values() for each in runs} | {
+        again["fingerprint"]
+    }
     results = {
         "environment": hardware.environment(hardware.resolve()),
         "files": options.files,
         "side": options.side,
         "rounds": rounds,
         "files_a_second": {
-            name: options.files / min(each["seconds"]["all"] for each in runs) for name, runs in rounds.items()
+            name: options.files / min(each["seconds"]["all"] for each in runs)
+            for name, runs in rounds.items()
         },
-        "peak_bytes": {name: max(each["peak_bytes"] for each in runs) for name, runs in rounds.items()},
+        "peak_bytes": {
+            name: max(each["peak_bytes"] for each in runs) for name, runs in rounds.items()
+        },
         "killed_after_seconds": killed["wall_seconds"],
         "again": again,
         "all_the_same": len(prints) == 1,
     }
     RESULT.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps({name: results[name] for name in ("files_a_second", "peak_bytes", "all_the_same")}, indent=1))
-    print(f"killed after {killed['wall_seconds']:.1f} s, then {again['wall_seconds']:.1f} s: {again['said']}")
+    print(
+        json.dumps(
+            {name: results[name] for name in ("files_a_second", "peak_bytes", "all_the_same")},
+            indent=1,
+        )
+    )
+    print(
+        f"killed after {killed['wall_seconds']:.1f} s, then {again['wall_seconds']:.1f} s: "
+        f"{again['said']}"
+    )
 
 
 def write_pictures(folder: Path, count: int, side: int) -> None:
@@ -103,16 +120,33 @@ def write_pictures(folder: Path, count: int, side: int) -> None:
 
 
 def prepared(
-    folder: Path, name: str, cores: int, kind: str, count: int, kill: bool = False, keep: bool = False
+    folder: Path,
+    name: str,
+    cores: int,
+    kind: str,
+    count: int,
+    kill: bool = False,
+    keep: bool = False,
 ) -> dict[str, Any]:
-    """One preparation, in a process of its own; with `kill` ended half way, with `keep` with what that one left."""
+    """One preparation, in a process of its own; with `kill` ended half way, with `keep` with what
+    that one left.
+    """
     cache, flag = folder / name, folder / f"{name}.flag"
     if not keep:
         subprocess.run(["rm", "-rf", str(cache)], check=True)
     flag.unlink(missing_ok=True)
     started, peak = time.perf_counter(), 0
     process = subprocess.Popen(
-        [sys.executable, "-c", PREPARE, str(folder / "pictures"), str(cores), kind, str(flag), str(count)],
+        [
+            sys.executable,
+            "-c",
+            PREPARE,
+            str(folder / "pictures"),
+            str(cores),
+            kind,
+            str(flag),
+            str(count),
+        ],
         env={**os.environ, "SPIKEDUEL_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,

@@ -2,10 +2,11 @@
 
     python benchmarks/recordings.py FOLDER [--count 20000]
 
-FOLDER holds recordings of an event camera in class folders, of which no two show the same (N-MNIST, say). Parts of
-them, of several lengths, are hidden among the others. Each is recorded once more, with events drawn anew from its own
-smoothed counts. And an audit of `--count` recordings is timed: those of FOLDER over and over, with each event moved at
-random. Wall and processor seconds are both kept: on a busy machine only the latter mean something. The result goes to
+FOLDER holds recordings of an event camera in class folders, of which no two show the same (N-MNIST,
+say). Parts of them, of several lengths, are hidden among the others. Each is recorded once more,
+with events drawn anew from its own smoothed counts. And an audit of `--count` recordings is timed:
+those of FOLDER over and over, with each event moved at random. Wall and processor seconds are both
+kept: on a busy machine only the latter mean something. The result goes to
 benchmarks/results/recordings.json.
 """
 
@@ -55,41 +56,59 @@ def of_parts(events: list[np.ndarray], like: Recordings) -> list[dict[str, Any]]
     side = np.repeat([0, 2], [count, HIDDEN])
     for share in PARTS:
         hidden = [middle(each, share) for each in events[:HIDDEN]]
-        found = stretches.search(kept(events + hidden, like), np.arange(count + HIDDEN), side, Progress())
+        found = stretches.search(
+            kept(events + hidden, like), np.arange(count + HIDDEN), side, Progress()
+        )
         right = found.earlier[0][count:] == np.arange(HIDDEN)
-        rows.append({
-            "share_of_time": share,
-            "mean_events": round(float(np.mean(list(map(len, hidden)))), 1),
-            "found": int(right.sum()),
-            "wrong": int(found.across.sum() - right.sum() + found.within.sum()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "share_of_time": share,
+                "mean_events": round(float(np.mean(list(map(len, hidden)))), 1),
+                "found": int(right.sum()),
+                "wrong": int(found.across.sum() - right.sum() + found.within.sum()),
+            }
+        )
     return rows
 
 
 def of_second_recordings(recordings: Recordings, near: float) -> dict[str, Any]:
-    """Which share of second recordings is a near duplicate of the first, and of the recordings of one another."""
+    """Which share of second recordings is a near duplicate of the first, and of the recordings of
+    one another.
+    """
     height, width = recordings.binning.sensor
     count, random = len(recordings), np.random.default_rng(0)
     counts = []
     for row in range(count):
         columns = unpacked(recordings.events_of(row))
-        counts.append(np.bincount(columns.y * width + columns.x, minlength=height * width).reshape(height, width))
+        counts.append(
+            np.bincount(columns.y * width + columns.x, minlength=height * width).reshape(
+                height, width
+            )
+        )
     smooth = gaussian_filter(np.array(counts, float), (0, SMOOTHING, SMOOTHING))
-    first, second = (np.array([picture_of(each) for each in random.poisson(smooth)])[:, None] for _ in range(2))
+    first, second = (
+        np.array([picture_of(each) for each in random.poisson(smooth)])[:, None] for _ in range(2)
+    )
     found: dict[str, Any] = {"recordings": count, "near": near, "smoothing": SMOOTHING}
     for name, look in {"blurred": blurred, "not_blurred": lambda pictures: pictures}.items():
-        one, other, real = (small_grey(look(pictures)) for pictures in (first, second, recordings.pictures))
+        one, other, real = (
+            small_grey(look(pictures)) for pictures in (first, second, recordings.pictures)
+        )
         usual = closest(one, one, num_portions(count), np.arange(count)).usual
         alike = closest(real, real, num_portions(count), np.arange(count))
         found[name] = {
-            "second_recordings_near": round(float(((one - other).norm(dim=1).numpy() < near * usual).mean()), 4),
+            "second_recordings_near": round(
+                float(((one - other).norm(dim=1).numpy() < near * usual).mean()), 4
+            ),
             "recordings_near_another": int((alike.distance < near * alike.usual).sum()),
         }
     return found
 
 
 def many(prepared: Prepared, count: int) -> Prepared:
-    """`count` recordings that share nothing: those of `prepared` over and over, each event moved by 0 or 1 pixel."""
+    """`count` recordings that share nothing: those of `prepared` over and over, each event moved by
+    0 or 1 pixel.
+    """
     images = prepared.images
     assert isinstance(images, Recordings)
     random, rows = np.random.default_rng(0), np.arange(count) % len(images)
@@ -97,15 +116,24 @@ def many(prepared: Prepared, count: int) -> Prepared:
     events = []
     for row in rows.tolist():
         columns = unpacked(images.events_of(row))
-        y, x = (np.minimum(each + random.integers(0, 2, len(each)), last - 1)
-                for each, last in ((columns.y, height), (columns.x, width)))  # fmt: skip
+        y, x = (
+            np.minimum(each + random.integers(0, 2, len(each)), last - 1)
+            for each, last in ((columns.y, height), (columns.x, width))
+        )
         when = columns.t + random.integers(0, 1000, len(columns.t))
         packed = ((when - when.min()) << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | columns.p
         events.append(np.sort(packed.astype(np.uint64)))
     return replace(
-        prepared, images=kept(events, images), labels=np.asarray(prepared.labels)[rows], groups=None, names=None,
-        image_ids=np.arange(count), content=None, official=None, fingerprint=f"{count} recordings",
-    )  # fmt: skip
+        prepared,
+        images=kept(events, images),
+        labels=np.asarray(prepared.labels)[rows],
+        groups=None,
+        names=None,
+        image_ids=np.arange(count),
+        content=None,
+        official=None,
+        fingerprint=f"{count} recordings",
+    )
 
 
 def timed(prepared: Prepared) -> dict[str, Any]:
@@ -113,14 +141,22 @@ def timed(prepared: Prepared) -> dict[str, Any]:
     images, count = prepared.images, len(prepared)
     assert isinstance(images, Recordings)
     order = np.random.default_rng(0).permutation(count)
-    train, val, test = (np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10]))
+    train, val, test = (
+        np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10])
+    )
     split = Split(train, val, test, "stratified")
     side = examining.duplicates.sides_of(split, count)
-    experiment, labels, groups = Experiment(dataset="digits"), np.asarray(prepared.labels), np.arange(count)
+    experiment, labels, groups = (
+        Experiment(dataset="digits"),
+        np.asarray(prepared.labels),
+        np.arange(count),
+    )
     seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
     for name, work in {
         "shared_stretches": lambda: stretches.search(images, groups, side, Progress()),
-        "statistics": lambda: statistics.examine(images, labels, prepared.classes, groups, split, Progress()),
+        "statistics": lambda: statistics.examine(
+            images, labels, prepared.classes, groups, split, Progress()
+        ),
         "whole_audit": lambda: examining._examine(experiment, prepared, split, Progress(), {}),
     }.items():
         wall, processor = time.perf_counter(), time.process_time()
@@ -135,7 +171,9 @@ def timed(prepared: Prepared) -> dict[str, Any]:
 
 def main() -> None:
     """Looks, measures and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--count", type=int, default=20_000)
     given = parser.parse_args()

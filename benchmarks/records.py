@@ -1,12 +1,14 @@
-"""The records: each row a duel by the recipe strong, trained for longer; docs/records.md is made of their results.
+"""The records: each row a duel by the recipe strong, trained for longer; docs/records.md is made of
+their results.
 
     python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--jobs N] [--runs DIR]
     python benchmarks/records.py --write
 
-Settings were chosen on validation images. The whole test set is asked once a training, at its end. The results go to
-benchmarks/results/record-ROW.json after each seed, and seeds that are there are not trained again, so that one can go
-on another day; within a training, the store under `--runs` has every epoch. `--jobs 2` trains two seeds at a time, each
-with half of the threads: for rows that count epochs, not minutes. `--write` makes the page of all of them.
+Settings were chosen on validation images. The whole test set is asked once a training, at its end.
+The results go to benchmarks/results/record-ROW.json after each seed, and seeds that are there are
+not trained again, so that one can go on another day; within a training, the store under `--runs`
+has every epoch. `--jobs 2` trains two seeds at a time, each with half of the threads: for rows that
+count epochs, not minutes. `--write` makes the page of all of them.
 """
 
 import argparse
@@ -46,7 +48,9 @@ PAGE = HERE.parent / "docs" / "records.md"
 
 @dataclass(frozen=True)
 class Row:
-    """A record: its `title`, the settings in which it differs from the recipe, and the best that is known elsewhere."""
+    """A record: its `title`, the settings in which it differs from the recipe, and the best that is
+    known elsewhere.
+    """
 
     title: str
     settings: dict[str, Any]
@@ -109,7 +113,8 @@ ROWS = {
             "augmentation": "translate",
         },
         cnn_elsewhere=(
-            "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' account of papers that "
+            "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' "
+            "account of papers that "
             "were not read here; whether people were kept apart is not known"
         ),
         also={"real": "Real/", "altered": "Altered/"},
@@ -118,12 +123,16 @@ ROWS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("row", nargs="?", choices=list(ROWS))
     parser.add_argument("--data-dir")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="seeds that are trained at a time")
-    parser.add_argument("--runs", type=Path, default=Path("runs/records"), help="where the runs and their store go")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/records"), help="where the runs and their store go"
+    )
     parser.add_argument("--write", action="store_true", help="make docs/records.md")
     options = parser.parse_args()
     if options.write:
@@ -141,7 +150,9 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
         document = {"title": row.title, "settings": row.settings, "machines": [], "contenders": {}}
     experiment = strong(**row.settings, seeds=seeds, data_dir=data_dir)
     known = min((len(each["accuracies"]) for each in document["contenders"].values()), default=0)
-    train = partial(trained, experiment, row, runs / "store", max(1, torch.get_num_threads() // jobs))
+    train = partial(
+        trained, experiment, row, runs / "store", max(1, torch.get_num_threads() // jobs)
+    )
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         for environment, test_images, found in pool.map(train, range(known, seeds)):
             add(document, found)
@@ -156,8 +167,12 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
             path.write_text(f"{json.dumps(document, indent=1)}\n")
 
 
-def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: int) -> tuple[dict[str, Any], int, Found]:
-    """The machine, the number of test images, and what is known of each contender, trained with one seed and tested."""
+def trained(
+    experiment: Experiment, row: Row, root: Path, threads: int, seed: int
+) -> tuple[dict[str, Any], int, Found]:
+    """The machine, the number of test images, and what is known of each contender, trained with one
+    seed and tested.
+    """
     torch.set_num_threads(threads)
     prepared, store, progress = data.load(experiment), Store(root), TerminalProgress(stderr=True)
     split = data.split(prepared, experiment)
@@ -169,7 +184,12 @@ def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: in
     for each, record in zip(planned, records, strict=True):
         finished = Finished(record, trial.measured(each, store))
         entry = trial_entry(finished)
-        if finished.answers is None or entry.test is None or entry.operations is None or entry.energy is None:
+        if (
+            finished.answers is None
+            or entry.test is None
+            or entry.operations is None
+            or entry.energy is None
+        ):
             raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
         joules = {name: table.of().range for name, table in entry.energy.tables.items()}
         found[each.card.contender] = {
@@ -179,12 +199,18 @@ def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: in
             "epochs": entry.epochs,
             "macs": entry.operations.totals.macs.dense.hoisted,
             "acs": entry.operations.totals.acs.total,
-            "joules": {name: [energy.low, energy.high] for name, energy in joules.items() if energy},
+            "joules": {
+                name: [energy.low, energy.high] for name, energy in joules.items() if energy
+            },
             "accuracies": entry.test.accuracy,
             "minutes": (seconds[record.key] + seconds.get(each.twin or "", 0.0)) / 60,
             "of_parts": parts(finished.answers, prepared, split, row),
         }
-    return hardware.environment(Compute("cpu", hardware.resolve().precision)), len(split.test), found
+    return (
+        hardware.environment(Compute("cpu", hardware.resolve().precision)),
+        len(split.test),
+        found,
+    )
 
 
 def machine(environment: dict[str, Any]) -> str:
@@ -192,9 +218,15 @@ def machine(environment: dict[str, Any]) -> str:
 
 
 def add(document: dict[str, Any], found: Found) -> None:
-    """Adds what was `found` with one more seed: cost is the first one's, the rest are lists by seed."""
+    """Adds what was `found` with one more seed: cost is the first one's, the rest are lists by
+    seed.
+    """
     for contender, new in found.items():
-        lists = {"accuracies": [], "minutes": [], "of_parts": {part: [] for part in new["of_parts"]}}
+        lists = {
+            "accuracies": [],
+            "minutes": [],
+            "of_parts": {part: [] for part in new["of_parts"]},
+        }
         entry = document["contenders"].setdefault(contender, {**new, **lists})
         entry["accuracies"].append(new["accuracies"])
         entry["minutes"].append(new["minutes"])
@@ -203,10 +235,16 @@ def add(document: dict[str, Any], found: Found) -> None:
 
 
 def parts(answers: Classification, prepared: Prepared, split: Split, row: Row) -> dict[str, float]:
-    """Accuracies on parts of the test images, by what their names begin with; and of the hand alone."""
+    """Accuracies on parts of the test images, by what their names begin with; and of the hand
+    alone.
+    """
     if not row.also or prepared.names is None:
         return {}
-    names, truth, predicted = np.array(prepared.names)[split.test], np.array(answers.truth), np.array(answers.predicted)
+    names, truth, predicted = (
+        np.array(prepared.names)[split.test],
+        np.array(answers.truth),
+        np.array(answers.predicted),
+    )
     hand = np.array([name.split()[0] for name in prepared.classes])
     found = {}
     for part, start in row.also.items():
@@ -219,14 +257,22 @@ def parts(answers: Classification, prepared: Prepared, split: Split, row: Row) -
 def page() -> str:
     """docs/records.md."""
     lines = [
-        "# Records", "",
-        "What the recipe `strong` reaches when it trains for longer. Settings were chosen on validation images, the",
-        "whole test set was asked once a training, at its end, and each number is the mean over seeds ± their standard",
-        "deviation. A spiking network starts from its twin's weights; its minutes are those of both. With `--jobs 2`",
-        "two seeds train at a time, and minutes are of one thread; they are the median of the seeds, and longer where",
-        "other work ran beside them. Energies are estimates from counts (45 nm, 32-bit floats, arithmetic alone): from",
-        "zeros skipped to nothing skipped. This page is made by `python benchmarks/records.py --write`.", "",
-    ]  # fmt: skip
+        "# Records",
+        "",
+        "What the recipe `strong` reaches when it trains for longer. Settings were chosen on "
+        "validation images, the",
+        "whole test set was asked once a training, at its end, and each number is the mean over "
+        "seeds ± their standard",
+        "deviation. A spiking network starts from its twin's weights; its minutes are those of "
+        "both. With `--jobs 2`",
+        "two seeds train at a time, and minutes are of one thread; they are the median of the "
+        "seeds, and longer where",
+        "other work ran beside them. Energies are estimates from counts (45 nm, 32-bit floats, "
+        "arithmetic alone): from",
+        "zeros skipped to nothing skipped. This page is made by `python benchmarks/records.py "
+        "--write`.",
+        "",
+    ]
     for name, row in ROWS.items():
         path = HERE / "results" / f"record-{name}.json"
         lines += [f"## {row.title}", ""]
@@ -235,14 +281,17 @@ def page() -> str:
             continue
         document = json.loads(path.read_text())
         lines += [
-            "| network | accuracy, % | seeds | T | parameters | MACs | ACs | µJ | minutes | epochs |",
+            "| network | accuracy, % | seeds | T | parameters | MACs | ACs | µJ | minutes | "
+            "epochs |",
             "|---|---|---|---|---|---|---|---|---|---|",
             *(_line(name, each) for name, each in document["contenders"].items()),
             "",
         ]
         for contender, each in document["contenders"].items():
             if each["of_parts"]:
-                said = "; ".join(f"{part} {mean(values)}" for part, values in each["of_parts"].items())
+                said = "; ".join(
+                    f"{part} {mean(values)}" for part, values in each["of_parts"].items()
+                )
                 lines += [f"{contender}, %: {said}.", ""]
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
@@ -256,12 +305,16 @@ def _time_to_90() -> list[str]:
         return []
     document = json.loads(path.read_text())
     lines = [
-        "## Time to 90 % on Fashion-MNIST", "",
-        "From the start of Python to the accuracy on the whole test set, files read and images prepared; the spiking",
-        "network's with the training of its twin. Not counted: download, and compilation, once an installation.", "",
+        "## Time to 90 % on Fashion-MNIST",
+        "",
+        "From the start of Python to the accuracy on the whole test set, files read and images "
+        "prepared; the spiking",
+        "network's with the training of its twin. Not counted: download, and compilation, once an "
+        "installation.",
+        "",
         "| network | accuracy, % | seconds | lowest accuracy, % | seeds |",
         "|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     for contender, means in document["mean"].items():
         accuracies = [row["accuracy"] for row in document["rows"] if row["contender"] == contender]
         cells = [
@@ -281,13 +334,17 @@ def _rival() -> list[str]:
         return []
     rows = json.loads(path.read_text())["rows"]
     lines = [
-        "## The default beside a CNN written in ten minutes", "",
-        "`spikeduel compare` as it comes, one seed, and plain PyTorch in float32 (five convolutions with batch norm,",
-        "AdamW, one cycle, shifts and, where they make sense, mirror images), which trained as long as the CNN of the",
-        "pair on the same split. Accuracy on the test images, %, and seconds of training.", "",
+        "## The default beside a CNN written in ten minutes",
+        "",
+        "`spikeduel compare` as it comes, one seed, and plain PyTorch in float32 (five "
+        "convolutions with batch norm,",
+        "AdamW, one cycle, shifts and, where they make sense, mirror images), which trained as "
+        "long as the CNN of the",
+        "pair on the same split. Accuracy on the test images, %, and seconds of training.",
+        "",
         "| data | training, test images | vgg-lif | vgg-relu | resnet-silu | plain PyTorch |",
         "|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     for row in rows:
         each = [row["contenders"].get(name) for name in ("vgg-lif", "vgg-relu", "resnet-silu")]
         cells = [
@@ -296,16 +353,28 @@ def _rival() -> list[str]:
         ]
         counts = f"{row['train']:,}, {row['rival']['n']:,}"
         lines.append(f"| {' | '.join([row['set'], counts, *cells])} |")
-    return [*lines, "", f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).", ""]
+    return [
+        *lines,
+        "",
+        f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).",
+        "",
+    ]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:
     low, high = (1e6 * joules for joules in each["joules"]["45nm-fp32"])
     cells = [
-        contender, mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
-        f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
-        f"{low:.3g} to {high:.3g}", f"{statistics.median(each['minutes']):.0f}", each["epochs"],
-    ]  # fmt: skip
+        contender,
+        mean(each["accuracies"]),
+        len(each["accuracies"]),
+        each["num_steps"] or "–",
+        f"{each['parameters']:,}",
+        f"{each['macs'] / 1e6:.3g} M",
+        f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
+        f"{low:.3g} to {high:.3g}",
+        f"{statistics.median(each['minutes']):.0f}",
+        each["epochs"],
+    ]
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -1,11 +1,13 @@
-"""Is the default as good as a CNN written in ten minutes? Both get the same minutes on the same split.
+"""Is the default as good as a CNN written in ten minutes? Both get the same minutes on the same
+split.
 
-    python benchmarks/rival.py DATASET [--data-dir PATH] [--minutes M] [--folds K] [--limit N] [--group-by …] [--flip]
+    python benchmarks/rival.py DATASET [--data-dir PATH] [--minutes M] [--folds K] [--limit N]
+    [--group-by …] [--flip]
 
-The rival is plain PyTorch: five convolutions with batch norm, AdamW, one cycle, shifts and, with `--flip`, mirror
-images, in float32. It trains as long as the duel's CNN did, by its own measured step, and is asked once, at its end.
-The result goes to benchmarks/results/rival.json, beside those of other sets, and from there to docs/records.md
-(`records.py --write`). Run it on an idle machine.
+The rival is plain PyTorch: five convolutions with batch norm, AdamW, one cycle, shifts and, with
+`--flip`, mirror images, in float32. It trains as long as the duel's CNN did, by its own measured
+step, and is asked once, at its end. The result goes to benchmarks/results/rival.json, beside those
+of other sets, and from there to docs/records.md (`records.py --write`). Run it on an idle machine.
 """
 
 import argparse
@@ -39,19 +41,33 @@ TIMED = 10
 def network(channels: int, num_classes: int, side: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for number, after in enumerate(CHANNELS):
-        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        if number in (1, 3) or (number == 0 and side > POOLED[0]) or (number == 2 and side > POOLED[1]):
+        layers += [
+            nn.Conv2d(channels, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+        if (
+            number in (1, 3)
+            or (number == 0 and side > POOLED[0])
+            or (number == 2 and side > POOLED[1])
+        ):
             layers.append(nn.MaxPool2d(2))
         channels = after
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+    )
 
 
 def moved(images: Tensor, generator: np.random.Generator, flip: bool) -> Tensor:
-    """Each image moved by up to 2 pixels, or a sixteenth of its side, and mirrored half of the time."""
+    """Each image moved by up to 2 pixels, or a sixteenth of its side, and mirrored half of the
+    time.
+    """
     side, way = images.shape[-1], max(2, images.shape[-1] // 16)
     padded = F.pad(images, (way,) * 4)
     places = generator.integers(0, 2 * way + 1, (len(images), 2))
-    out = torch.stack([each[:, y : y + side, x : x + side] for each, (y, x) in zip(padded, places, strict=True)])
+    out = torch.stack(
+        [each[:, y : y + side, x : x + side] for each, (y, x) in zip(padded, places, strict=True)]
+    )
     mirrored = torch.from_numpy(generator.random(len(images)) < 0.5)
     return torch.where(mirrored[:, None, None, None], out.flip(3), out) if flip else out
 
@@ -98,17 +114,25 @@ def rival(prepared: Prepared, split: Split, seconds: float, flip: bool) -> dict[
     net.eval()
     with torch.no_grad():
         answers = torch.cat(
-            [net(images[part]).argmax(1) for part in np.array_split(split.test, 1 + len(split.test) // 256)]
+            [
+                net(images[part]).argmax(1)
+                for part in np.array_split(split.test, 1 + len(split.test) // 256)
+            ]
         )
     right = int((answers == labels[split.test]).sum())
     return {
-        "right": right, "n": len(split.test), "seconds": trained, "epochs": num_steps / batches_an_epoch,
+        "right": right,
+        "n": len(split.test),
+        "seconds": trained,
+        "epochs": num_steps / batches_an_epoch,
         "parameters": sum(each.numel() for each in net.parameters()),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("--name", help="what the set is called in the table")
     parser.add_argument("--data-dir")
@@ -122,15 +146,31 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    given = {name: getattr(options, name) for name in ("data_dir", "minutes", "folds", "limit", "group_by")}
-    experiment = strong(options.dataset, **{name: value for name, value in given.items() if value is not None})
+    given = {
+        name: getattr(options, name)
+        for name in ("data_dir", "minutes", "folds", "limit", "group_by")
+    }
+    experiment = strong(
+        options.dataset, **{name: value for name, value in given.items() if value is not None}
+    )
     name = options.name or Path(options.dataset).name
-    comparison = compare(experiment, options.runs / name, options.runs / "store", TerminalProgress(stderr=True))
+    comparison = compare(
+        experiment, options.runs / name, options.runs / "store", TerminalProgress(stderr=True)
+    )
     results, prepared = comparison.results, data.load(experiment)
-    tested = {contender: [trial for trial in results.of(contender) if trial.test] for contender in results.contenders}
+    tested = {
+        contender: [trial for trial in results.of(contender) if trial.test]
+        for contender in results.contenders
+    }
     seconds = statistics.fmean(sum(trial.epoch_seconds) for trial in tested["vgg-relu"])
-    rivals = [rival(prepared, split, seconds, options.flip) for split in data.splits(prepared, experiment)]
-    rows = {row["set"]: row for row in json.loads(RESULT.read_text())["rows"]} if RESULT.is_file() else {}
+    rivals = [
+        rival(prepared, split, seconds, options.flip) for split in data.splits(prepared, experiment)
+    ]
+    rows = (
+        {row["set"]: row for row in json.loads(RESULT.read_text())["rows"]}
+        if RESULT.is_file()
+        else {}
+    )
     rows[name] = {
         "set": name,
         "given": {each: getattr(options, each) for each in ("minutes", "folds", "limit", "flip")},
@@ -138,7 +178,9 @@ def measure(options: argparse.Namespace) -> None:
         "image_shape": prepared.image_shape,
         "contenders": {
             contender: {
-                "right": sum(round(trial.test.accuracy * trial.test.n) for trial in trials if trial.test),
+                "right": sum(
+                    round(trial.test.accuracy * trial.test.n) for trial in trials if trial.test
+                ),
                 "n": sum(trial.test.n for trial in trials if trial.test),
                 "seconds": statistics.fmean(sum(trial.epoch_seconds) for trial in trials),
                 "epochs": trials[0].epochs,
@@ -147,13 +189,16 @@ def measure(options: argparse.Namespace) -> None:
             for contender, trials in tested.items()
         },
         "rival": {
-            **rivals[0], "right": sum(each["right"] for each in rivals), "n": sum(each["n"] for each in rivals),
+            **rivals[0],
+            "right": sum(each["right"] for each in rivals),
+            "n": sum(each["n"] for each in rivals),
             "seconds": statistics.fmean(each["seconds"] for each in rivals),
         },
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
-    }  # fmt: skip
+    }
     RESULT.write_text(
-        json.dumps({"command": "python benchmarks/rival.py", "rows": list(rows.values())}, indent=1) + "\n"
+        json.dumps({"command": "python benchmarks/rival.py", "rows": list(rows.values())}, indent=1)
+        + "\n"
     )
 
 

@@ -1,12 +1,14 @@
-"""Both contenders on worse images, and what asking costs: spoiling the images against evaluating them.
+"""Both contenders on worse images, and what asking costs: spoiling the images against evaluating
+them.
 
-    python benchmarks/robustness.py [--dataset NAME] [--data-dir PATH] [--encoding direct] [--limit 6000] [--epochs 3]
+    python benchmarks/robustness.py [--dataset NAME] [--data-dir PATH] [--encoding direct] [--limit
+    6000] [--epochs 3]
                                     [--seeds 2] [--timed 1000] [--store DIR]
 
-Trains what the store lacks and measures all seven corruptions on the whole test set. Then each corruption at severity 3
-and a plain evaluation take turns over `--timed` test images, three rounds; `cost` is the time of a round of robustness
-(35 corruptions and 35 evaluations) by that of one evaluation. Results go to
-benchmarks/results/robustness-<data set>-<encoding>.json.
+Trains what the store lacks and measures all seven corruptions on the whole test set. Then each
+corruption at severity 3 and a plain evaluation take turns over `--timed` test images, three rounds;
+`cost` is the time of a round of robustness (35 corruptions and 35 evaluations) by that of one
+evaluation. Results go to benchmarks/results/robustness-<data set>-<encoding>.json.
 """
 
 import argparse
@@ -42,7 +44,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
-    """Milliseconds per 1,000 images: an evaluation, and each corruption alone; medians of rounds in turns."""
+    """Milliseconds per 1,000 images: an evaluation, and each corruption alone; medians of rounds in
+    turns.
+    """
     hardware.keep_freed_memory()
     work: dict[str, Callable[[], object]] = {"evaluation": lambda: ask(model, batches)}
     for name in CORRUPTIONS:
@@ -64,7 +68,9 @@ def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="fashion-mnist")
     parser.add_argument("--data-dir")
     parser.add_argument("--encoding", default="direct")
@@ -75,26 +81,42 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("runs/robustness"))
     options = parser.parse_args()
 
-    settings = {name: getattr(options, name) for name in ("data_dir", "encoding", "limit", "epochs", "seeds")}
+    settings = {
+        name: getattr(options, name)
+        for name in ("data_dir", "encoding", "limit", "epochs", "seeds")
+    }
     experiment = baseline(options.dataset, robustness=True, **settings)
     prepared = data.load(experiment)
-    split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
+    split, store, progress = (
+        data.split(prepared, experiment),
+        Store(options.store),
+        TerminalProgress(),
+    )
     trials, cost = [], {}
     for planned in planning.plan(experiment, prepared, split):
         record = trial.run(planned, prepared, store, progress)
         entry = plain(assembling.trial_entry(Finished(record, trial.measured(planned, store))))
-        calibration = {key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")}
-        scaled = {key: entry["test"]["calibration"]["scaled"][key] for key in ("ece", "nll", "brier")}
-        trials.append({
-            **{key: entry[key] for key in ("contender", "seed", "encoding", "robustness")},
-            "calibration": {**calibration, "scaled": scaled},
-        })  # fmt: skip
+        calibration = {
+            key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")
+        }
+        scaled = {
+            key: entry["test"]["calibration"]["scaled"][key] for key in ("ece", "nll", "brier")
+        }
+        trials.append(
+            {
+                **{key: entry[key] for key in ("contender", "seed", "encoding", "robustness")},
+                "calibration": {**calibration, "scaled": scaled},
+            }
+        )
         if planned.card.seed == 0:
             model = model_files.load_model(store.model_path(record.key))
             batches = EvaluationBatches(*prepared.held, split.test[: options.timed])
             cost[planned.card.contender] = timed(model, batches)
     results = {
-        **{key: getattr(options, key) for key in ("dataset", "encoding", "limit", "epochs", "seeds", "timed")},
+        **{
+            key: getattr(options, key)
+            for key in ("dataset", "encoding", "limit", "epochs", "seeds", "timed")
+        },
         "image_shape": prepared.image_shape,
         "environment": record.environment,
         "trials": trials,

@@ -1,14 +1,16 @@
-"""How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core each; and where the
-time of a trial goes.
+"""How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core
+each; and where the time of a trial goes.
 
-    python benchmarks/scale.py [--rounds 3]    # about 23 minutes a round; the machine must do nothing else
-    python benchmarks/scale.py --trials 4 --out /tmp/scale.json      # quickly, to see that it works
+    python benchmarks/scale.py [--rounds 3]    # about 23 minutes a round; the machine must do
+    nothing else python benchmarks/scale.py --trials 4 --out /tmp/scale.json      # quickly, to see
+    that it works
 
 24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
-each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of each trial it is also
-told what the process that hands them out spends on it, which limits how many workers it can feed; and of the serial
-way, what it takes to conclude the duel. The result goes to benchmarks/results/scale.json, way after way: the same
-command goes on where it stopped, on the same machine.
+each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of
+each trial it is also told what the process that hands them out spends on it, which limits how many
+workers it can feed; and of the serial way, what it takes to conclude the duel. The result goes to
+benchmarks/results/scale.json, way after way: the same command goes on where it stopped, on the same
+machine.
 """
 
 import argparse
@@ -37,7 +39,9 @@ EXPERIMENT: dict[str, Any] = {"contenders": ("conv-lif", "conv-relu"), "device":
 
 def main() -> None:
     """Measures, and writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -47,15 +51,26 @@ def main() -> None:
     if given.way:
         print(json.dumps(measured(given.way, given.trials, given.epochs)))
         return
-    ways = ["serial", "jobs 1", *(f"jobs {n}" for n in (2, 4) if n <= len(hardware.cores())), "ray 1", "ray 2", "ray 4"]
+    ways = [
+        "serial",
+        "jobs 1",
+        *(f"jobs {n}" for n in (2, 4) if n <= len(hardware.cores())),
+        "ray 1",
+        "ray 2",
+        "ray 4",
+    ]
     asked = {
         "what": f"{given.trials} trials of {given.epochs} epochs, one thread each; seconds, starting workers included",
         "experiment": typed.plain(experiment(given.trials, given.epochs)),
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
     }
     before = json.loads(given.out.read_text()) if given.out.is_file() else {}
-    goes_on = all(before.get(name) == json.loads(json.dumps(value)) for name, value in asked.items())
-    rounds: dict[str, list[dict[str, Any]]] = {way: before["measured"][way] if goes_on else [] for way in ways}
+    goes_on = all(
+        before.get(name) == json.loads(json.dumps(value)) for name, value in asked.items()
+    )
+    rounds: dict[str, list[dict[str, Any]]] = {
+        way: before["measured"][way] if goes_on else [] for way in ways
+    }
     for number in range(given.rounds):
         for way in ways if number % 2 == 0 else reversed(ways):
             if len(rounds[way]) > number:
@@ -63,24 +78,45 @@ def main() -> None:
             rounds[way].append(alone(way, given))
             print(f"{way}: {rounds[way][-1]['seconds']:.1f} s", file=sys.stderr)
             whole = min(map(len, rounds.values()))
-            rows = [row_of(way, its[:whole], rounds["serial"][:whole]) for way, its in rounds.items() if whole]
+            rows = [
+                row_of(way, its[:whole], rounds["serial"][:whole])
+                for way, its in rounds.items()
+                if whole
+            ]
             document = {**asked, "rounds": whole, "rows": rows, "measured": rounds}
             given.out.write_text(f"{json.dumps(document, indent=1)}\n")
 
 
-def row_of(way: str, its: Sequence[dict[str, Any]], serial: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The medians of a way over its rounds, and of its share of what one after another took in the same round."""
+def row_of(
+    way: str, its: Sequence[dict[str, Any]], serial: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The medians of a way over its rounds, and of its share of what one after another took in the
+    same round.
+    """
     return {
         "way": way,
         **{each: statistics.median(row[each] for row in its) for each in its[0] if each != "parts"},
-        "of_serial": statistics.median(row["seconds"] / one["seconds"] for row, one in zip(its, serial, strict=True)),
-        "parts": {part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]},
+        "of_serial": statistics.median(
+            row["seconds"] / one["seconds"] for row, one in zip(its, serial, strict=True)
+        ),
+        "parts": {
+            part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]
+        },
     }
 
 
 def alone(way: str, given: argparse.Namespace) -> dict[str, Any]:
     """What one way takes, in a process of its own."""
-    command = [sys.executable, __file__, "--way", way, "--trials", str(given.trials), "--epochs", str(given.epochs)]
+    command = [
+        sys.executable,
+        __file__,
+        "--way",
+        way,
+        "--trials",
+        str(given.trials),
+        "--epochs",
+        str(given.epochs),
+    ]
     if way == "serial" and hasattr(os, "sched_setaffinity"):
         command = ["taskset", "-c", str(hardware.cores()[-1]), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -140,7 +176,9 @@ class Nodes(Workers):
         from spikeduel.trials.clusters import Cluster
 
         node: Any = {"num_cpus": 1, "object_store_memory": 200_000_000}
-        self.local = Local(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        self.local = Local(
+            initialize_head=True, head_node_args={**node, "include_dashboard": False}
+        )
         for _ in range(self.number - 1):
             self.local.add_node(**node)
         self.inner = Cluster(self.local.address).__enter__()

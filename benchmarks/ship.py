@@ -1,10 +1,12 @@
-"""Puts a trained network of a run into the package, with a card of what is known of it; or checks those in it.
+"""Puts a trained network of a run into the package, with a card of what is known of it; or checks
+those in it.
 
     python benchmarks/ship.py RUN CONTENDER NAME --command "spikeduel compare …" --limits "…"
     python benchmarks/ship.py --check [--data-dir PATH]
 
-RUN is the folder of a `spikeduel compare`. The network is that of the first seed, whatever the others reached.
-`--check` evaluates each shipped network afresh, on the images that come with the package, and on its whole test set.
+RUN is the folder of a `spikeduel compare`. The network is that of the first seed, whatever the
+others reached. `--check` evaluates each shipped network afresh, on the images that come with the
+package, and on its whole test set.
 """
 
 import argparse
@@ -31,7 +33,8 @@ CHECKED_ON = {"fashion-mnist": "fashion-mnist-mini", "mnist": "digits"}
 
 
 def embedded(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The test images of a set that comes with the package, uint8 `[N, 1, side, side]`, and labels `[N]`.
+    """The test images of a set that comes with the package, uint8 `[N, 1, side, side]`, and labels
+    `[N]`.
 
     Those of "digits", 8×8, are drawn as MNIST's are: 20 pixels a side, in the middle.
     """
@@ -41,7 +44,9 @@ def embedded(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
     images = torch.from_numpy(np.asarray(prepared.images[test]))
     if name == "digits":
         border = (side - 20) // 2
-        images = F.interpolate(images.float(), size=(20, 20), mode="bilinear").round().to(torch.uint8)
+        images = (
+            F.interpolate(images.float(), size=(20, 20), mode="bilinear").round().to(torch.uint8)
+        )
         images = F.pad(images, (border,) * 4)
     return images.numpy(), np.asarray(prepared.labels)[test]
 
@@ -49,11 +54,15 @@ def embedded(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
 def checked(model: Model, name: str) -> Checked:
     """How many of the embedded images `model` gets right."""
     images, labels = embedded(name, model.card.image_shape[1])
-    return Checked(dataset=name, right=int((model.predict(images)[0] == labels).sum()), n=len(labels))
+    return Checked(
+        dataset=name, right=int((model.predict(images)[0] == labels).sum()), n=len(labels)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("contender", nargs="?")
     parser.add_argument("name", nargs="?")
@@ -74,7 +83,12 @@ def main() -> None:
 def ship(run: Path, contender: str, name: str, command: str, limits: str) -> None:
     results = load_run(run).results
     trial = next(each for each in results.of(contender) if each.seed == 0)
-    if trial.test is None or trial.operations is None or trial.energy is None or trial.model is None:
+    if (
+        trial.test is None
+        or trial.operations is None
+        or trial.energy is None
+        or trial.model is None
+    ):
         raise SystemExit(f"{run}: {trial.title} was not measured.")
     file = shipped.FOLDER / f"{name}.safetensors"
     shutil.copyfile(run / trial.model, file)
@@ -114,13 +128,18 @@ def check(data_dir: str | None) -> None:
     for origin in shipped.origins():
         model = load_model(origin.name)
         found = checked(model, origin.checked.dataset)
-        print(f"{origin.name}: {found.right} of {found.n} of {found.dataset} (card: {origin.checked.right})")
+        print(
+            f"{origin.name}: {found.right} of {found.n} of {found.dataset} (card: "
+            f"{origin.checked.right})"
+        )
         experiment = Experiment(dataset=origin.dataset, data_dir=data_dir)
         prepared = data.load(experiment)
         test = data.split(prepared, experiment).test
         predicted = model.predict(np.asarray(prepared.images[test]))[0]
         seen = classified(prepared.classes, np.asarray(prepared.labels)[test], predicted)
-        print(f"  {seen.accuracy:.4f} of {seen.n:,} of {origin.dataset} (card: {origin.accuracy:.4f})")
+        print(
+            f"  {seen.accuracy:.4f} of {seen.n:,} of {origin.dataset} (card: {origin.accuracy:.4f})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Do the intervals and tests keep their word? Made-up answers whose true difference is known, seeds and images crossed.
+"""Do the intervals and tests keep their word? Made-up answers whose true difference is known, seeds
+and images crossed.
 
     python benchmarks/significance.py [--repeats 1000] [--only NAME …]
 
-An answer is right where a sum of normal variables exceeds a level (a probit model): the image's difficulty, common to
-all; what is special to a contender on the image; what is special to a training on the image; and the seed's own effect.
-The first three are set so that two trainings of one contender, and two of different contenders, disagree about as often
-as measured on Fashion-MNIST, direct encoding (trainings of the dense SNN on 4.3 % of the test images, of the small CNN
-on 5.1 %, one of each on 8.3 %). A training asked in two ways disagrees with itself on 1 % of the images, as two
-trainings of the dense spiking twin did when their spikes were shuffled in time (0.9 and 1.1 %; 6,000 images, five
-epochs); half of the variance of what sets the two ways apart is the image's. Where images come in groups, half of the
-variance of each part is the group's; the sizes of unequal groups are drawn anew for every data set. With one seed the
-truth is that of the two models drawn, which differ, so that "better" is no error there. Results go to
+An answer is right where a sum of normal variables exceeds a level (a probit model): the image's
+difficulty, common to all; what is special to a contender on the image; what is special to a
+training on the image; and the seed's own effect. The first three are set so that two trainings of
+one contender, and two of different contenders, disagree about as often as measured on
+Fashion-MNIST, direct encoding (trainings of the dense SNN on 4.3 % of the test images, of the small
+CNN on 5.1 %, one of each on 8.3 %). A training asked in two ways disagrees with itself on 1 % of
+the images, as two trainings of the dense spiking twin did when their spikes were shuffled in time
+(0.9 and 1.1 %; 6,000 images, five epochs); half of the variance of what sets the two ways apart is
+the image's. Where images come in groups, half of the variance of each part is the group's; the
+sizes of unequal groups are drawn anew for every data set. With one seed the truth is that of the
+two models drawn, which differ, so that "better" is no error there. Results go to
 benchmarks/results/significance.json; `--only` leaves those of the other scenarios there.
 """
 
@@ -34,22 +37,30 @@ from spikeduel.system.progress import TerminalProgress
 RESULTS = Path(__file__).parent / "results"
 ACCURACY = 0.875
 DISAGREEMENT = {"one contender": 0.046, "two contenders": 0.083, "one training": 0.01}
-CAUSES = {Claim.SPIKING_GAINS, Claim.BETTER_THAN_TWINS, Claim.SPIKING_COSTS, Claim.WORSE_THAN_A_TWIN}
+CAUSES = {
+    Claim.SPIKING_GAINS,
+    Claim.BETTER_THAN_TWINS,
+    Claim.SPIKING_COSTS,
+    Claim.WORSE_THAN_A_TWIN,
+}
 FAMILY = 20
 """Comparisons of a contender with itself that Holm takes together."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """`difference` is a's true lead, `spread` the standard deviation of accuracy over seeds, both fractions.
+    """`difference` is a's true lead, `spread` the standard deviation of accuracy over seeds, both
+    fractions.
 
-    `itself` compares a contender with itself under other seeds. `luck` is how seeds are distributed: normal, Student's
-    t with 3 degrees of freedom, exponential (most seeds a little better than the mean, a few far worse), or normal with
-    one training in ten that fails and guesses one class of ten. b's spread is `times_spread` that of a. Groups have
-    `group_size` images each; or there are `num_groups`, of log-normal sizes (sigma 1), or equal but for one that has
-    half of the images. `by_group`: each contender is better at some groups, whole, and groups have no other effect. a
-    is compared with `others`, of which the first is b and all are alike, as with its controls. `paired`: these are a's
-    own trainings, asked in other ways; what that costs has over seeds the standard deviation `paired_spread`.
+    `itself` compares a contender with itself under other seeds. `luck` is how seeds are
+    distributed: normal, Student's t with 3 degrees of freedom, exponential (most seeds a little
+    better than the mean, a few far worse), or normal with one training in ten that fails and
+    guesses one class of ten. b's spread is `times_spread` that of a. Groups have `group_size`
+    images each; or there are `num_groups`, of log-normal sizes (sigma 1), or equal but for one that
+    has half of the images. `by_group`: each contender is better at some groups, whole, and groups
+    have no other effect. a is compared with `others`, of which the first is b and all are alike, as
+    with its controls. `paired`: these are a's own trainings, asked in other ways; what that costs
+    has over seeds the standard deviation `paired_spread`.
     """
 
     seeds: int = 6
@@ -73,7 +84,9 @@ SCENARIOS = {
     "six seeds, itself": Scenario(itself=True),
     "six seeds, one point": Scenario(difference=0.01),
     "six seeds, one point, half a point of spread": Scenario(difference=0.01, spread=0.005),
-    "six seeds, half a point, small spread": Scenario(difference=0.005, spread=0.001, images=20_000),
+    "six seeds, half a point, small spread": Scenario(
+        difference=0.005, spread=0.001, images=20_000
+    ),
     "six seeds, none, small spread": Scenario(spread=0.001, images=20_000),
     "six seeds, twice the spread": Scenario(spread=0.006),
     "six seeds, heavy tails": Scenario(luck="heavy tails"),
@@ -98,8 +111,12 @@ SCENARIOS = {
     "six seeds, skewed luck": Scenario(luck="skewed", spread=0.006),
     "six seeds, one training in ten fails": Scenario(luck="failures"),
     "six seeds, paired, no difference": Scenario(paired=True, spread=0.005),
-    "six seeds, paired, 0.6 points in each": Scenario(paired=True, spread=0.005, difference=0.006, paired_spread=0.0),
-    "six seeds, paired, 0.6 points on average": Scenario(paired=True, spread=0.005, difference=0.006),
+    "six seeds, paired, 0.6 points in each": Scenario(
+        paired=True, spread=0.005, difference=0.006, paired_spread=0.0
+    ),
+    "six seeds, paired, 0.6 points on average": Scenario(
+        paired=True, spread=0.005, difference=0.006
+    ),
     "six seeds, paired, 200 images": Scenario(paired=True, images=200),
     "six seeds, paired, large spread": Scenario(paired=True, paired_spread=0.005),
     "six seeds, paired, 40 groups of log-normal sizes": Scenario(
@@ -111,8 +128,12 @@ SCENARIOS = {
     "one seed, two harmless twins": Scenario(seeds=1, spread=0.005, others=2),
     "six seeds, two harmless twins": Scenario(spread=0.005, others=2),
     "one seed, 400 groups of 4": Scenario(seeds=1, images=1_600, group_size=4),
-    "one seed, 40 groups of 12, models alike": Scenario(seeds=1, images=480, group_size=12, spread=0.0),
-    "one seed, 40 groups of log-normal sizes": Scenario(seeds=1, images=1_600, num_groups=40, sizes="log-normal"),
+    "one seed, 40 groups of 12, models alike": Scenario(
+        seeds=1, images=480, group_size=12, spread=0.0
+    ),
+    "one seed, 40 groups of log-normal sizes": Scenario(
+        seeds=1, images=1_600, num_groups=40, sizes="log-normal"
+    ),
 }
 
 
@@ -133,30 +154,44 @@ CORRELATION = {name: correlation(share) for name, share in DISAGREEMENT.items()}
 def grouped(scenario: Scenario, rng: np.random.Generator) -> np.ndarray | None:
     """The group of each image, from 0: int64 `[N]`; None where each stands for itself."""
     if scenario.num_groups is None:
-        return None if scenario.group_size == 1 else np.arange(scenario.images) // scenario.group_size
+        return (
+            None if scenario.group_size == 1 else np.arange(scenario.images) // scenario.group_size
+        )
     weights = np.ones(scenario.num_groups)
     if scenario.sizes == "log-normal":
         weights = rng.lognormal(sigma=1.0, size=scenario.num_groups)
     elif scenario.sizes == "one of half":
         weights[0] = scenario.num_groups - 1
     ends = np.cumsum(weights) / weights.sum() * scenario.images
-    return np.unique(np.searchsorted(ends, np.arange(scenario.images), side="right"), return_inverse=True)[1]
+    return np.unique(
+        np.searchsorted(ends, np.arange(scenario.images), side="right"), return_inverse=True
+    )[1]
 
 
-def answers(scenario: Scenario, rng: np.random.Generator, groups: np.ndarray | None) -> tuple[list[np.ndarray], float]:
-    """Whether each seed of a, of b and of the others is right, bool `[S, N]`, and the true difference of a and b."""
+def answers(
+    scenario: Scenario, rng: np.random.Generator, groups: np.ndarray | None
+) -> tuple[list[np.ndarray], float]:
+    """Whether each seed of a, of b and of the others is right, bool `[S, N]`, and the true
+    difference of a and b.
+    """
     if scenario.paired:
         return _asked_in_several_ways(scenario, rng, groups)
     own, common = CORRELATION["one contender"], CORRELATION["two contenders"]
     share = 0.0 if scenario.by_group else 0.5
-    difficulty = math.sqrt(own if scenario.itself else common) * _per_image(rng, (scenario.images,), groups, share)
+    difficulty = math.sqrt(own if scenario.itself else common) * _per_image(
+        rng, (scenario.images,), groups, share
+    )
     found, truth = [], []
     half = scenario.difference / 2
     for lead, times in [(half, 1.0), *[(-half, scenario.times_spread)] * scenario.others]:
-        latent = difficulty + math.sqrt(1 - own) * _per_image(rng, (scenario.seeds, scenario.images), groups, share)
+        latent = difficulty + math.sqrt(1 - own) * _per_image(
+            rng, (scenario.seeds, scenario.images), groups, share
+        )
         if not scenario.itself:
             of_contender = 1.0 if scenario.by_group else share
-            latent += math.sqrt(own - common) * _per_image(rng, (scenario.images,), groups, of_contender)
+            latent += math.sqrt(own - common) * _per_image(
+                rng, (scenario.images,), groups, of_contender
+            )
         level = stats.norm.ppf(ACCURACY + lead)
         spread = times * scenario.spread / stats.norm.pdf(level)
         level = level * (math.sqrt(1 + spread**2) if scenario.luck == "normal" else 1)
@@ -184,7 +219,9 @@ def _asked_in_several_ways(
     for lead in (half, *[-half] * scenario.others):
         latent = math.sqrt(same) * trained + math.sqrt(1 - same) * parts(0.5)
         level = stats.norm.ppf(ACCURACY + lead)
-        spread = math.hypot(scenario.spread, scenario.paired_spread / math.sqrt(2)) / stats.norm.pdf(level)
+        spread = math.hypot(
+            scenario.spread, scenario.paired_spread / math.sqrt(2)
+        ) / stats.norm.pdf(level)
         off = luck + scenario.paired_spread / math.sqrt(2) * rng.standard_normal(scenario.seeds)
         levels = level * math.sqrt(1 + spread**2) + off / stats.norm.pdf(level)
         found.append(latent + levels[:, None].astype(np.float32) > 0)
@@ -196,11 +233,15 @@ def _luck(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
     if scenario.luck == "heavy tails":
         return rng.standard_t(3, scenario.seeds) / 3**0.5
     return (
-        1 - rng.exponential(size=scenario.seeds) if scenario.luck == "skewed" else rng.standard_normal(scenario.seeds)
+        1 - rng.exponential(size=scenario.seeds)
+        if scenario.luck == "skewed"
+        else rng.standard_normal(scenario.seeds)
     )
 
 
-def _per_image(rng: np.random.Generator, shape: tuple[int, ...], groups: np.ndarray | None, share: float) -> np.ndarray:
+def _per_image(
+    rng: np.random.Generator, shape: tuple[int, ...], groups: np.ndarray | None, share: float
+) -> np.ndarray:
     """Normal variables `[…, N]`, of whose variance a `share` is common to a group."""
     alone = rng.standard_normal(shape, dtype=np.float32)
     if groups is None:
@@ -209,7 +250,9 @@ def _per_image(rng: np.random.Generator, shape: tuple[int, ...], groups: np.ndar
     return math.sqrt(1 - share) * alone + math.sqrt(share) * common[..., groups]
 
 
-def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name: str) -> dict[str, object]:
+def simulate(
+    scenario: Scenario, repeats: int, progress: TerminalProgress, name: str
+) -> dict[str, object]:
     """How often the interval holds the truth, and how often each conclusion is drawn."""
     rng = np.random.default_rng(0)
     drawn: list[Difference] = []
@@ -217,18 +260,29 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
     for _ in progress.track(range(repeats), name, repeats):
         groups = grouped(scenario, rng)
         (first, *others), truth = answers(scenario, rng, groups)
-        drawn += [significance.difference(first, other, groups, paired=scenario.paired) for other in others]
+        drawn += [
+            significance.difference(first, other, groups, paired=scenario.paired)
+            for other in others
+        ]
         if scenario.paired:
-            unpaired += [significance.difference(first, other, groups).conclusion.better for other in others]
+            unpaired += [
+                significance.difference(first, other, groups).conclusion.better for other in others
+            ]
         with_b = drawn[-len(others)]
         covered.append(with_b.ci95[0] <= truth <= with_b.ci95[1])
     shares: dict[str, object] = {
         "coverage_of_ci95": float(np.mean(covered)),
         "mean_width_of_ci95": float(np.mean([found.ci95[1] - found.ci95[0] for found in drawn])),
         "better": float(np.mean([found.conclusion.better for found in drawn])),
-        "equivalent": float(np.mean([found.conclusion is Conclusion.EQUIVALENT for found in drawn])),
-        "inconclusive": float(np.mean([found.conclusion is Conclusion.INCONCLUSIVE for found in drawn])),
-        "p_of_t_test_at_most_5_percent": float(np.mean([found.p_value_raw <= 0.05 for found in drawn])),
+        "equivalent": float(
+            np.mean([found.conclusion is Conclusion.EQUIVALENT for found in drawn])
+        ),
+        "inconclusive": float(
+            np.mean([found.conclusion is Conclusion.INCONCLUSIVE for found in drawn])
+        ),
+        "p_of_t_test_at_most_5_percent": float(
+            np.mean([found.p_value_raw <= 0.05 for found in drawn])
+        ),
     }
     if scenario.seeds > 1:
         permuted = [found.p_permutation for found in drawn if found.p_permutation is not None]
@@ -241,7 +295,10 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
         size = FAMILY if scenario.itself else scenario.others
         families = [drawn[k : k + size] for k in range(0, len(drawn) - size + 1, size)]
         shares["families"], shares["family_size"] = len(families), size
-        for holm, told in (("before", families), ("after", [significance.adjusted(family) for family in families])):
+        for holm, told in (
+            ("before", families),
+            ("after", [significance.adjusted(family) for family in families]),
+        ):
             shares[f"families_with_any_better_{holm}_holm"] = sum(
                 any(found.conclusion.better for found in family) for family in told
             )
@@ -249,7 +306,8 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
 
 
 def named_causes(families: list[list[Difference]]) -> dict[str, object]:
-    """How often two harmless twins show that spiking gains or costs: as the words were told before, and now.
+    """How often two harmless twins show that spiking gains or costs: as the words were told before,
+    and now.
 
     Before, one seed was enough: "gains" where both twins were worse, "costs" where one was better.
     """
@@ -261,13 +319,17 @@ def named_causes(families: list[list[Difference]]) -> dict[str, object]:
             ControlRow(control=twin, found=difference, title="", meaning="", spikes=False)
             for twin, difference in zip(causes.TWINS, family, strict=True)
         ]
-        spiking = ControlledContender(contender="", num_steps=4, seeds=family[0].seeds, accuracy=ACCURACY, rows=rows)
+        spiking = ControlledContender(
+            contender="", num_steps=4, seeds=family[0].seeds, accuracy=ACCURACY, rows=rows
+        )
         now += bool(CAUSES.intersection(causes.claims(spiking)))
     return {"families_that_named_a_cause_before": before, "families_that_name_a_cause": now}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     options = parser.parse_args()

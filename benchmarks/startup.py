@@ -2,8 +2,9 @@
 
     python benchmarks/startup.py [--repeats 7]
 
-Prepares Fashion-MNIST's embedded sample once, so that caches are warm, then starts each command several times, in turn
-with `python -c "import torch"`. Results go to benchmarks/results/startup.json.
+Prepares Fashion-MNIST's embedded sample once, so that caches are warm, then starts each command
+several times, in turn with `python -c "import torch"`. Results go to
+benchmarks/results/startup.json.
 """
 
 import argparse
@@ -62,7 +63,9 @@ def _seconds(command: list[str], folder: Path) -> float:
 def _save_models_and_images(folder: Path) -> None:
     """Untrained models, as quick to answer as trained ones, and image files to ask them about."""
     for side in (28, 97):
-        images = np.random.default_rng(side).integers(0, 256, (NUM_IMAGES, side, side), dtype=np.uint8)
+        images = np.random.default_rng(side).integers(
+            0, 256, (NUM_IMAGES, side, side), dtype=np.uint8
+        )
         (folder / f"images{side}").mkdir()
         for number, image in enumerate(images):
             Image.fromarray(image).save(folder / f"images{side}" / f"{number:04d}.png")
@@ -74,7 +77,9 @@ def _save_models_and_images(folder: Path) -> None:
                 image_shape=(1, side, side),
                 preprocessing=replace(card.preprocessing, height=side, width=side),
             )
-            model_files.save_model(folder / f"{encoding}{side}.safetensors", Model(building.build(resized), resized))
+            model_files.save_model(
+                folder / f"{encoding}{side}.safetensors", Model(building.build(resized), resized)
+            )
 
 
 def _sample(experiment: Experiment) -> tuple[data.Prepared, data.Split]:
@@ -83,7 +88,9 @@ def _sample(experiment: Experiment) -> tuple[data.Prepared, data.Split]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
     python = sys.executable
@@ -96,8 +103,14 @@ def main() -> None:
     for side in (28, 97):
         for encoding in ("direct", "rate"):
             commands[f"predict {NUM_IMAGES} images {side}×{side}, {encoding}"] = [
-                python, "-m", "spikeduel", "predict", f"{encoding}{side}.safetensors", f"images{side}", "--json",
-            ]  # fmt: skip
+                python,
+                "-m",
+                "spikeduel",
+                "predict",
+                f"{encoding}{side}.safetensors",
+                f"images{side}",
+                "--json",
+            ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["SPIKEDUEL_CACHE"] = f"{name}/cache"
@@ -113,7 +126,8 @@ def main() -> None:
         "repeats": repeats,
         "environment": hardware.environment(hardware.resolve()),
         "seconds": {
-            label: {"median": statistics.median(s), "min": min(s), "max": max(s)} for label, s in seconds.items()
+            label: {"median": statistics.median(s), "min": min(s), "max": max(s)}
+            for label, s in seconds.items()
         },
         "seconds_above_import_torch": {
             label: round(statistics.median(s) - torch_alone, 3)

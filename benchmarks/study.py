@@ -1,12 +1,15 @@
-"""Redoes the 2023 study: every data set at hand, direct and rate encoding, SOCOFing with both splits.
+"""Redoes the 2023 study: every data set at hand, direct and rate encoding, SOCOFing with both
+splits.
 
-    python benchmarks/study.py --socofing PATH/TO/SOCOFING [--only NAME …] [--runs DIR]
-    python benchmarks/study.py --socofing PATH/TO/SOCOFING --time       # when nothing else runs on the machine
+    python benchmarks/study.py --socofing PATH/TO/SOCOFING [--only NAME …] [--runs DIR] python
+    benchmarks/study.py --socofing PATH/TO/SOCOFING --time       # when nothing else runs on the
+    machine
 
-Each comparison is the one that `spikeduel compare` makes; what its store holds is not trained again. The results go
-to benchmarks/results/study-<name>.json; `python benchmarks/tables.py` makes the README's tables of them. Trainings of
-an hour meet other work on the machine, which does not touch their accuracy but their times: `--time` trains single
-epochs anew, the contenders in turns, and adds their seconds to the results (`timing`).
+Each comparison is the one that `spikeduel compare` makes; what its store holds is not trained
+again. The results go to benchmarks/results/study-<name>.json; `python benchmarks/tables.py` makes
+the README's tables of them. Trainings of an hour meet other work on the machine, which does not
+touch their accuracy but their times: `--time` trains single epochs anew, the contenders in turns,
+and adds their seconds to the results (`timing`).
 """
 
 import argparse
@@ -31,7 +34,11 @@ from spikeduel.trials.training import Loop
 RESULTS = Path(__file__).parent / "results"
 COMPARISONS = {
     "fashion-mnist-direct": {"dataset": "fashion-mnist", "encoding": "direct"},
-    "socofing-published-direct": {"dataset": "socofing", "encoding": "direct", "split": "published"},
+    "socofing-published-direct": {
+        "dataset": "socofing",
+        "encoding": "direct",
+        "split": "published",
+    },
     "socofing-by-subject-direct": {"dataset": "socofing", "encoding": "direct"},
     "fashion-mnist-rate": {"dataset": "fashion-mnist", "encoding": "rate"},
     "socofing-by-subject-rate": {"dataset": "socofing", "encoding": "rate"},
@@ -43,7 +50,9 @@ TIMED_EPOCHS = 3
 
 
 def timing(experiment: Experiment) -> dict[str, Any]:
-    """Seconds that one epoch of training takes, validation excluded, for each contender; they take turns."""
+    """Seconds that one epoch of training takes, validation excluded, for each contender; they take
+    turns.
+    """
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
@@ -53,21 +62,37 @@ def timing(experiment: Experiment) -> dict[str, Any]:
         for planned in planning.plan(experiment, prepared, split):
             model = Model(building.build(planned.card), planned.card, planned.card.precision)
             with tempfile.TemporaryDirectory() as folder:
-                loop = Loop(model, images, labels, split, one_epoch, Path(folder) / "checkpoint.pt", Progress())
+                loop = Loop(
+                    model,
+                    images,
+                    labels,
+                    split,
+                    one_epoch,
+                    Path(folder) / "checkpoint.pt",
+                    Progress(),
+                )
                 seconds.setdefault(planned.card.contender, []).extend(loop.run().epoch_seconds)
             hardware.release_freed_memory()
     return {
         "epoch_seconds": seconds,
-        "environment": hardware.environment(hardware.resolve(experiment.device, experiment.precision)),
+        "environment": hardware.environment(
+            hardware.resolve(experiment.device, experiment.precision)
+        ),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--socofing", help="SOCOFing's folder or zip")
     parser.add_argument("--only", nargs="*", choices=list(COMPARISONS), default=list(COMPARISONS))
-    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="where the runs and their store go")
-    parser.add_argument("--time", action="store_true", help="only time an epoch of each, for results that are there")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/study"), help="where the runs and their store go"
+    )
+    parser.add_argument(
+        "--time", action="store_true", help="only time an epoch of each, for results that are there"
+    )
     options = parser.parse_args()
     progress = TerminalProgress()
     for name in options.only:
@@ -83,8 +108,13 @@ def main() -> None:
             continue
         comparison = compare(experiment, options.runs / name, options.runs / "store", progress)
         results = comparison.document()
-        # Where the files lie is nobody's business, nor what a person's print is called. `court.py` has the court.
-        results["experiment"]["data_dir"], results["dataset"]["suspect_labels"], results["court"] = None, [], None
+        # Where the files lie is nobody's business, nor what a person's print is called. `court.py`
+        # has the court.
+        (
+            results["experiment"]["data_dir"],
+            results["dataset"]["suspect_labels"],
+            results["court"],
+        ) = None, [], None
         results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         RESULTS.mkdir(exist_ok=True)
         path.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,4 +1,5 @@
-"""Prints the tables of README and docs/ from benchmarks/results/, or with --write puts them where they belong.
+"""Prints the tables of README and docs/ from benchmarks/results/, or with --write puts them where
+they belong.
 
 python benchmarks/tables.py [--write]
 """
@@ -43,8 +44,18 @@ ROWS = [
         "direct",
         "socofing --encoding direct --split published --data-dir PATH",
     ),
-    ("SOCOFing, published split (leaks)", "socofing-published", "rate", "socofing --split published --data-dir PATH"),
-    ("SOCOFing, split by subject", "socofing-by-subject", "direct", "socofing --encoding direct --data-dir PATH"),
+    (
+        "SOCOFing, published split (leaks)",
+        "socofing-published",
+        "rate",
+        "socofing --split published --data-dir PATH",
+    ),
+    (
+        "SOCOFing, split by subject",
+        "socofing-by-subject",
+        "direct",
+        "socofing --encoding direct --data-dir PATH",
+    ),
     ("SOCOFing, split by subject", "socofing-by-subject", "rate", "socofing --data-dir PATH"),
     ("EMNIST digits", "emnist-digits", "direct", "emnist-digits --encoding direct"),
 ]
@@ -63,19 +74,33 @@ def end(section: str) -> str:
 def table(section: str) -> str:
     """The table of this name, Markdown."""
     return {
-        "records": records, "events": events, "study": study, "found": found, "energy": energy, "speed": speed,
-        "across": across, "scale": scale, "limits": limits,
-    }[section]()  # fmt: skip
+        "records": records,
+        "events": events,
+        "study": study,
+        "found": found,
+        "energy": energy,
+        "speed": speed,
+        "across": across,
+        "scale": scale,
+        "limits": limits,
+    }[section]()
 
 
 def events() -> str:
-    """Who is right on recordings, what each control on time takes or gives, and what is concluded."""
+    """Who is right on recordings, what each control on time takes or gives, and what is
+    concluded.
+    """
     document = json.loads((HERE / "results" / "events-n-mnist-800.json").read_text())["comparison"]
     titles = [row["title"] for row in document["controls"][0]["rows"]]
-    lines = [f"| points of accuracy | itself, % | {' | '.join(titles)} |", "|---|---|" + "---|" * len(titles)]
+    lines = [
+        f"| points of accuracy | itself, % | {' | '.join(titles)} |",
+        "|---|---|" + "---|" * len(titles),
+    ]
     for each in document["controls"]:
         changes = [signed(-row["found"]["difference"]) for row in each["rows"]]
-        lines.append(f"| {each['contender']} | {hundredths(each['accuracy'])} | {' | '.join(changes)} |")
+        lines.append(
+            f"| {each['contender']} | {hundredths(each['accuracy'])} | {' | '.join(changes)} |"
+        )
     return "\n".join(lines) + f"\n\n> {document['without_time']['text']}\n"
 
 
@@ -90,7 +115,9 @@ PLANTED = {
 
 
 def found() -> str:
-    """What the audit finds of copies and wrong labels that were planted, and what it flags of clean data."""
+    """What the audit finds of copies and wrong labels that were planted, and what it flags of clean
+    data.
+    """
     copies = json.loads((HERE / "results" / "copies.json").read_text())["sets"]
     labels = {}
     for name in PLANTED:
@@ -111,7 +138,10 @@ def found() -> str:
         rows = [row[by] for row in labels[name] if row["kind"] == kind]
         if not rows:
             return "–"
-        return ", ".join(f"{100 * statistics.mean(row[key] for row in rows):.0f}" for key in ("recall", "precision"))
+        return ", ".join(
+            f"{100 * statistics.mean(row[key] for row in rows):.0f}"
+            for key in ("recall", "precision")
+        )
 
     rows = {
         "copies moved in one way, the hardest: found": [moved(name)[0] for name in PLANTED],
@@ -125,8 +155,16 @@ def found() -> str:
             for by in ("neighbours", "networks")
         },
     }
-    lines = [f"| % of what was planted | {' | '.join(PLANTED.values())} |", "|---|" + "---|" * len(PLANTED)]
-    return "\n".join([*lines, *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows.items())]) + "\n"
+    lines = [
+        f"| % of what was planted | {' | '.join(PLANTED.values())} |",
+        "|---|" + "---|" * len(PLANTED),
+    ]
+    return (
+        "\n".join(
+            [*lines, *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows.items())]
+        )
+        + "\n"
+    )
 
 
 def energy() -> str:
@@ -148,7 +186,11 @@ def energy() -> str:
         for way in ("hoisted", "per_step") if steps[1] > steps[0] else ("hoisted",):
             arithmetic, twin = _arithmetic(row, way), row["relu_twin"] if way == "hoisted" else None
             low, high = arithmetic["range"].values()
-            encoding = f"{row['encoding']}, {way.replace('_', ' ')}" if steps[1] > steps[0] else row["encoding"] or "–"
+            encoding = (
+                f"{row['encoding']}, {way.replace('_', ' ')}"
+                if steps[1] > steps[0]
+                else row["encoding"] or "–"
+            )
             lines.append(
                 f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} "
                 f"| {_span(twin['45nm-fp32']['compute']['synapses']['hoisted']) if twin else '–'} "
@@ -166,7 +208,9 @@ def _arithmetic(row: dict, way: str) -> dict:
 
 
 def _uj(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    return (
+        f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    )
 
 
 def _span(joules: dict) -> str:
@@ -175,11 +219,15 @@ def _span(joules: dict) -> str:
 
 
 def across() -> str:
-    """How often a verdict over data sets is false, and how often a true lead is found, by the number of data sets."""
+    """How often a verdict over data sets is false, and how often a true lead is found, by the
+    number of data sets.
+    """
     rows = json.loads((HERE / "results" / "across.json").read_text())["rows"]
     numbers = sorted({row["datasets"] for row in rows})
 
-    def worst(measure: str, lead: float | None = None, skewed: bool = False, **wanted: int) -> list[str]:
+    def worst(
+        measure: str, lead: float | None = None, skewed: bool = False, **wanted: int
+    ) -> list[str]:
         cells = []
         for number in numbers:
             found = [
@@ -228,13 +276,18 @@ def scale() -> str:
         parts = row["parts"]
         handing = f"{1000 * row['handing_out']:.0f} ms" if "handing_out" in row else "–"
         cells = [
-            names[way].format(number, "s" * (number != "1")), f"{row['seconds']:.0f} s", f"{row['of_serial']:.2f}",
-            f"{row['starting']:.1f} s", f"{parts['training']:.1f} s", f"{parts['measuring, sending, waiting']:.1f} s",
+            names[way].format(number, "s" * (number != "1")),
+            f"{row['seconds']:.0f} s",
+            f"{row['of_serial']:.2f}",
+            f"{row['starting']:.1f} s",
+            f"{parts['training']:.1f} s",
+            f"{parts['measuring, sending, waiting']:.1f} s",
             handing,
-        ]  # fmt: skip
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     head = (
-        "| | 24 trials | of serial | starting | a trial: training | measuring, sending, waiting | handing it out |\n"
+        "| | 24 trials | of serial | starting | a trial: training | measuring, sending, waiting | "
+        "handing it out |\n"
         "|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(lines) + "\n"
@@ -246,14 +299,18 @@ DUELS, TRIALS = 40, 24
 
 def limits() -> str:
     """The speed-up of a study with 8, 64 and 512 workers, by the times that `scale` shows."""
-    rows = {row["way"]: row for row in json.loads((HERE / "results" / "scale.json").read_text())["rows"]}
+    rows = {
+        row["way"]: row for row in json.loads((HERE / "results" / "scale.json").read_text())["rows"]
+    }
     starting, handing = rows["ray 2"]["starting"], rows["ray 2"]["handing_out"]
     concluding, number = DUELS * rows["serial"]["concluding"], DUELS * TRIALS
     lines = []
     for name, trial in (("10 s", 10), ("1 min", 60), ("10 min", 600), ("1 h", 3600)):
         cells = []
         for workers in (8, 64, 512):
-            seconds = starting + max(math.ceil(number / workers) * trial, number * handing) + concluding
+            seconds = (
+                starting + max(math.ceil(number / workers) * trial, number * handing) + concluding
+            )
             times = (number * trial + concluding) / seconds
             cells.append(f"{times:.1f} ({100 * times / workers:.0f} %)")
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -264,7 +321,9 @@ def speed() -> str:
     """One training step of each workload against the peers', and against the machine."""
     document = read_json(HERE / "results" / "speed-cpu.json", Benchmark)
     median = {(row.workload, row.contender): row.ms.median for row in document.rows if row.ms}
-    fraction = {row.workload: row.roofline_fraction for row in document.rows if row.contender == "spikeduel"}
+    fraction = {
+        row.workload: row.roofline_fraction for row in document.rows if row.contender == "spikeduel"
+    }
     lines = [
         "| training step | spikeduel, ms | of roofline | fastest peer, ms | times as fast "
         "| with our memory setting, ms | times as fast | baseline, ms | times as fast |",
@@ -272,7 +331,11 @@ def speed() -> str:
     ]
     for name, workload in document.workloads.items():
         ratios = document.ratios[name]
-        cells = [TITLES[workload.shape].format(w=workload), _ms(median[name, "spikeduel"]), f"{fraction[name]:.0%}"]
+        cells = [
+            TITLES[workload.shape].format(w=workload),
+            _ms(median[name, "spikeduel"]),
+            f"{fraction[name]:.0%}",
+        ]
         for key in RATIOS["cnn" if workload.shape == "cnn" else "snn"]:
             if key not in ratios:
                 cells += ["–", "–"]
@@ -288,10 +351,12 @@ def speed() -> str:
         if row.contender.endswith("-inductor") and row.start_seconds is not None
     ]
     return (
-        "\n".join(lines) + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
+        "\n".join(lines)
+        + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
         f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "
         f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
-        f"memory {limits.bandwidth_gbs:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here "
+        f"memory {limits.bandwidth_gbs:.0f} GB/s. Peers named inductor are compiled by "
+        f"`torch.compile`, which here "
         f"took {min(compiled):.0f} to {max(compiled):.0f} seconds before the first step.\n"
     )
 
@@ -322,7 +387,9 @@ def records() -> str:
     for path in sorted((HERE / "results").glob("record-*.json")):
         document = json.loads(path.read_text())
         found = document["contenders"]
-        each_or_none = [found.get(contender) for contender in ("vgg-lif", "vgg-relu", "resnet-silu")]
+        each_or_none = [
+            found.get(contender) for contender in ("vgg-lif", "vgg-relu", "resnet-silu")
+        ]
         scores = [mean(each["accuracies"]) if each else "–" for each in each_or_none]
         minutes = [f"{statistics.median(each['minutes']):.0f}" for each in each_or_none if each]
         num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")
@@ -341,7 +408,8 @@ def mean(shares: list[float]) -> str:
 def study() -> str:
     """The study redone: accuracy and seconds an epoch."""
     lines = [
-        "| data | encoding | SNN, % | CNN, % | study: SNN, CNN | s/epoch SNN, CNN | epochs | test images |",
+        "| data | encoding | SNN, % | CNN, % | study: SNN, CNN | s/epoch SNN, CNN | epochs | test "
+        "images |",
         "|---|---|---|---|---|---|---|---|",
     ]
     machines = set()
@@ -351,23 +419,30 @@ def study() -> str:
         # The study trained on direct encoding; its figures say nothing about rate.
         study = ", ".join(published) if published and encoding == "direct" else "–"
         if not path.is_file():
-            lines.append(f"| {title} | {encoding} | not measured here | not measured here | {study} | | | |")
+            lines.append(
+                f"| {title} | {encoding} | not measured here | not measured here | {study} | | | |"
+            )
             continue
         results = json.loads(path.read_text())
-        snn, cnn = (next(t for t in results["trials"] if t["family"] == family) for family in ("snn", "cnn"))
+        snn, cnn = (
+            next(t for t in results["trials"] if t["family"] == family) for family in ("snn", "cnn")
+        )
         timed = results["timing"]["epoch_seconds"]
         seconds = ", ".join(f"{statistics.median(timed[t['contender']]):.1f}" for t in (snn, cnn))
         lines.append(
-            f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | {100 * cnn['test']['accuracy']:.2f} "
+            f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | "
+            f"{100 * cnn['test']['accuracy']:.2f} "
             f"| {study} | {seconds} | {snn['epochs']}, {cnn['epochs']} | {snn['test']['n']:,} |"
         )
         environment = results["timing"]["environment"]
         machines.add(
-            f"{environment['cpu']}, {environment['threads']} threads, PyTorch {environment['torch'].split('+')[0]}, "
+            f"{environment['cpu']}, {environment['threads']} threads, PyTorch "
+            f"{environment['torch'].split('+')[0]}, "
             f"precision {results['environment']['precision']} to train, 32 to judge"
         )
     commands = "\n".join(
-        f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}" for title, name, encoding, words in ROWS
+        f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}"
+        for title, name, encoding, words in ROWS
     )
     return (
         "\n".join(lines)
@@ -377,10 +452,14 @@ def study() -> str:
 
 
 def _as_measured(words: str, name: str, encoding: str) -> str:
-    """The command, with the precision of its results where that is not what `auto` would take on such a machine."""
+    """The command, with the precision of its results where that is not what `auto` would take on
+    such a machine.
+    """
     command = f"spikeduel compare {words} --recipe baseline"
     path = HERE / "results" / f"study-{name}-{encoding}.json"
-    measured = json.loads(path.read_text())["environment"]["precision"] if path.is_file() else "auto"
+    measured = (
+        json.loads(path.read_text())["environment"]["precision"] if path.is_file() else "auto"
+    )
     return f"{command} --precision 32" if measured == "32" else command
 
 
@@ -392,7 +471,9 @@ def main() -> None:
         page = HERE.parent / name
         before, rest = page.read_text(encoding="utf-8").split(begin(section))
         _, after = rest.split(end(section))
-        page.write_text(f"{before}{begin(section)}\n{table(section)}\n{end(section)}{after}", encoding="utf-8")
+        page.write_text(
+            f"{before}{begin(section)}\n{table(section)}\n{end(section)}{after}", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

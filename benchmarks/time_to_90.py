@@ -1,11 +1,13 @@
-"""How long a training takes to a mean of 90 % on Fashion-MNIST's whole test set, everything counted.
+"""How long a training takes to a mean of 90 % on Fashion-MNIST's whole test set, everything
+counted.
 
     python benchmarks/time_to_90.py [--data-dir PATH] [--seeds N]
 
-Each family and seed is a process of its own with an empty cache: from the start of Python to the test accuracy, with
-the files read, the images prepared and, for the spiking network, its twin trained. Not counted: the download, and the
-compilation of the kernels, once an installation. The recipe is `strong` but for `FASTEST`, which was chosen on
-validation images. Run it on an idle machine. The result goes to benchmarks/results/time-to-90.json.
+Each family and seed is a process of its own with an empty cache: from the start of Python to the
+test accuracy, with the files read, the images prepared and, for the spiking network, its twin
+trained. Not counted: the download, and the compilation of the kernels, once an installation. The
+recipe is `strong` but for `FASTEST`, which was chosen on validation images. Run it on an idle
+machine. The result goes to benchmarks/results/time-to-90.json.
 """
 
 import argparse
@@ -23,17 +25,25 @@ RESULT = Path(__file__).parent / "results" / "time-to-90.json"
 FASTEST: dict[str, dict[str, Any]] = {
     "vgg-relu": {"width": 16, "epochs": 1, "learning_rate": 0.02, "augmentation": "none"},
     "vgg-lif": {
-        "width": 16, "epochs": 2, "per_contender": {"vgg-relu": {"epochs": 1}}, "learning_rate": 0.02,
-        "augmentation": "none", "num_steps": 2,
+        "width": 16,
+        "epochs": 2,
+        "per_contender": {"vgg-relu": {"epochs": 1}},
+        "learning_rate": 0.02,
+        "augmentation": "none",
+        "num_steps": 2,
     },
-}  # fmt: skip
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data-dir")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--one", nargs=2, metavar=("CONTENDER", "SEED"), help="one training, in this process")
+    parser.add_argument(
+        "--one", nargs=2, metavar=("CONTENDER", "SEED"), help="one training, in this process"
+    )
     options = parser.parse_args()
     if options.one:
         print(json.dumps(one(options.one[0], int(options.one[1]), options.data_dir)))
@@ -42,7 +52,11 @@ def main() -> None:
     from spikeduel.system.hardware import Compute
 
     one("vgg-lif", 0, None, kernels_only=True)
-    rows = [timed(contender, seed, options.data_dir) for seed in range(options.seeds) for contender in FASTEST]
+    rows = [
+        timed(contender, seed, options.data_dir)
+        for seed in range(options.seeds)
+        for contender in FASTEST
+    ]
     means = {
         contender: {
             name: statistics.fmean(row[name] for row in rows if row["contender"] == contender)
@@ -64,19 +78,32 @@ def main() -> None:
 
 def timed(contender: str, seed: int, data_dir: str | None) -> dict[str, Any]:
     """`one` in a process of its own, with an empty cache, and how long that took."""
-    command = [sys.executable, __file__, "--one", contender, str(seed), *(["--data-dir", data_dir] if data_dir else [])]
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        contender,
+        str(seed),
+        *(["--data-dir", data_dir] if data_dir else []),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         environment = {**os.environ, "SPIKEDUEL_CACHE": folder}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, check=True, text=True
+        )
         seconds = time.perf_counter() - started
     found = {"contender": contender, "seed": seed, **json.loads(done.stdout), "seconds": seconds}
     print(found, file=sys.stderr)
     return found
 
 
-def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = False) -> dict[str, Any]:
-    """The test accuracy of a network trained from nothing, and of its twin's training and its own the seconds."""
+def one(
+    contender: str, seed: int, data_dir: str | None, kernels_only: bool = False
+) -> dict[str, Any]:
+    """The test accuracy of a network trained from nothing, and of its twin's training and its own
+    the seconds.
+    """
     from spikeduel import data
     from spikeduel.data.loader import EvaluationBatches
     from spikeduel.measuring.answers import ask
@@ -88,14 +115,20 @@ def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = Fa
     from spikeduel.trials.store import Store
 
     changes = {**FASTEST[contender], "contenders": tuple(dict.fromkeys(["vgg-relu", contender]))}
-    experiment = strong(EMBEDDED if kernels_only else "fashion-mnist", data_dir=data_dir, seeds=seed + 1, **changes)
+    experiment = strong(
+        EMBEDDED if kernels_only else "fashion-mnist", data_dir=data_dir, seeds=seed + 1, **changes
+    )
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     with tempfile.TemporaryDirectory() as folder:
         store, progress = Store(folder), Progress()
         experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
-        planned = [each for each in planning.plan(experiment, prepared, split) if each.card.seed == seed]
-        *_, record = Workers().run([Job(each, prepared, progress, test=False) for each in planned], store)
+        planned = [
+            each for each in planning.plan(experiment, prepared, split) if each.card.seed == seed
+        ]
+        *_, record = Workers().run(
+            [Job(each, prepared, progress, test=False) for each in planned], store
+        )
         model = load_model(store.model_path(record.key))
         answers = ask(model, EvaluationBatches(*prepared.held, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}

@@ -1,11 +1,14 @@
-"""Does equal tuning find something sensible? Each contender gets the same number of trials on a part of a data set.
+"""Does equal tuning find something sensible? Each contender gets the same number of trials on a
+part of a data set.
 
-    python benchmarks/tuning.py [--dataset NAME] [--limit N] [--encoding direct] [--trials N] [--epochs N] [--runs DIR]
+    python benchmarks/tuning.py [--dataset NAME] [--limit N] [--encoding direct] [--trials N]
+    [--epochs N] [--runs DIR]
         [--seeds N]
 
-The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with N seeds (tuning saw the first),
-at the settings given and at the chosen ones, and measured on the whole test set. What the store holds is not trained
-again. Results go to benchmarks/results/tuning-<data set>-<encoding>.json.
+The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with N seeds
+(tuning saw the first), at the settings given and at the chosen ones, and measured on the whole test
+set. What the store holds is not trained again. Results go to benchmarks/results/tuning-<data
+set>-<encoding>.json.
 """
 
 import argparse
@@ -22,14 +25,18 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="fashion-mnist")
     parser.add_argument("--encoding", default="direct")
     parser.add_argument("--limit", type=int, default=3000)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="where the runs and their store go")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/tuning"), help="where the runs and their store go"
+    )
     options = parser.parse_args()
 
     settings = {name: getattr(options, name) for name in ("encoding", "limit", "epochs", "seeds")}
@@ -37,7 +44,9 @@ def main() -> None:
     store, progress = options.runs / "store", TerminalProgress()
     tuned = tune(experiment, options.trials, store=store, progress=progress)
     write_tuning(tuned, options.runs / "tuning")
-    before = compare(replace(tuned.experiment, per_contender=None), options.runs / "before", store, progress)
+    before = compare(
+        replace(tuned.experiment, per_contender=None), options.runs / "before", store, progress
+    )
     after = compare(tuned.experiment, options.runs / "after", store, progress, tuned=tuned)
     record = typed.plain(tuned.record)
     # Where the files lie is nobody's business.
@@ -46,7 +55,9 @@ def main() -> None:
         "tuning": record,
         "test_accuracy": {
             contender: {
-                which: [trial.test.accuracy for trial in comparison.results.of(contender) if trial.test]
+                which: [
+                    trial.test.accuracy for trial in comparison.results.of(contender) if trial.test
+                ]
                 for which, comparison in (("as_given", before), ("as_tuned", after))
             }
             for contender in experiment.contenders

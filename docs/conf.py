@@ -53,7 +53,14 @@ class Settings(SphinxDirective):
         for each in dataclasses.fields(Experiment):
             setting = setting_of(each.type)
             values = described(each.type).partition(" of at most")[0]
-            rows.append((f"`{each.name}`", _shown(each.default), _sentences(setting.meaning, setting.details), values))
+            rows.append(
+                (
+                    f"`{each.name}`",
+                    _shown(each.default),
+                    _sentences(setting.meaning, setting.details),
+                    values,
+                )
+            )
         return self.parse_text_to_nodes(_table(("setting", "default", "meaning", "values"), rows))
 
 
@@ -90,12 +97,22 @@ def _sentences(*texts: str) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    lines = [
+        head,
+        ("---",) * len(head),
+        *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _with_names_alone(
-    app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+    app: Sphinx,
+    what: str,
+    name: str,
+    found: Any,
+    options: Any,
+    signature: str | None,
+    returned: str | None,
 ) -> tuple[str, str | None] | None:
     """The fields of a type without their types, of which its docstring tells. Settings have a page of their own."""
     if name == "spikeduel.Experiment":
@@ -109,7 +126,9 @@ def _with_names_alone(
 
 def readable(signature: str) -> str:
     """A signature without what has no short way to be written: a type of NumPy's, and defaults that are methods."""
-    array = re.sub(r"_Buffer \| .*?NestedSequence\[complex \| bytes \| str\]", "ArrayLike", signature)
+    array = re.sub(
+        r"_Buffer \| .*?NestedSequence\[complex \| bytes \| str\]", "ArrayLike", signature
+    )
     return re.sub(r"<bound method (\S+) of <[^>]*>>", r"\1", array)
 
 
@@ -119,8 +138,12 @@ def _look_inside(app: Sphinx, failed: Exception | None) -> None:
         return
     prepared = spikeduel.data.load(spikeduel.recipes.strong())
     image, label = np.array(prepared.images[SHOWN]), prepared.labels[SHOWN]
-    models = {name: spikeduel.load_model(f"fashion-mnist-{name}") for name in ("vgg-lif", "vgg-relu")}
-    spikeduel.inspect(models, image, Path(app.outdir, "_static"), prepared.classes[label], formats=())
+    models = {
+        name: spikeduel.load_model(f"fashion-mnist-{name}") for name in ("vgg-lif", "vgg-relu")
+    }
+    spikeduel.inspect(
+        models, image, Path(app.outdir, "_static"), prepared.classes[label], formats=()
+    )
 
 
 def setup(app: Sphinx) -> None:

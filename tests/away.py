@@ -1,8 +1,10 @@
-"""A device that is not there: what torch takes for a GPU of another maker, computed on the CPU, and as strict as one.
+"""A device that is not there: what torch takes for a GPU of another maker, computed on the CPU, and
+as strict as one.
 
-Its type is "away". It has no kernels of ours and no float64, takes no operation that torch has no kernel for on Apple's
-GPUs, or a wrong one, and lets no tensor of the CPU meet its own. A process that has made it keeps it: tests run it as a
-program, `python away.py FOLDER`, which writes FOLDER/found.json.
+Its type is "away". It has no kernels of ours and no float64, takes no operation that torch has no
+kernel for on Apple's GPUs, or a wrong one, and lets no tensor of the CPU meet its own. A process
+that has made it keeps it: tests run it as a program, `python away.py FOLDER`, which writes
+FOLDER/found.json.
 """
 
 import functools
@@ -16,7 +18,10 @@ import torch
 import torchgen
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 from torchgen.gen import parse_native_yaml
 
 from spikeduel import compare, data
@@ -51,23 +56,36 @@ _setup_privateuseone_for_python_backend(rename="away", backend_module=_Module())
 
 @functools.cache
 def not_on_apples():
-    """The operations that torch has a kernel for on each kind of device that it knows, and none for Apple's GPUs."""
+    """The operations that torch has a kernel for on each kind of device that it knows, and none for
+    Apple's GPUs.
+    """
     native = Path(torchgen.__file__).parent / "packaged/ATen/native"
     known = parse_native_yaml(str(native / "native_functions.yaml"), str(native / "tags.yaml"))
     everywhere = {"MPS", "CompositeExplicitAutograd", "CompositeImplicitAutograd"}
     there = {
-        str(name.name) for kind, its in known.backend_indices.items() if str(kind) in everywhere for name in its.index
+        str(name.name)
+        for kind, its in known.backend_indices.items()
+        if str(kind) in everywhere
+        for name in its.index
     }
-    there |= {str(each.func.name.name) for each in known.native_functions if each.has_composite_kernel}
+    there |= {
+        str(each.func.name.name) for each in known.native_functions if each.has_composite_kernel
+    }
     return {str(each.func.name.name) for each in known.native_functions} - there
 
 
 REFUSED = {}
-"""What a real device would have refused, and where that was asked for. It cannot be raised: torch would abort."""
+"""What a real device would have refused, and where that was asked for. It cannot be raised: torch
+would abort.
+"""
 
 
 def refuse(what):
-    asking = [f"{each.filename}:{each.lineno}" for each in traceback.extract_stack() if "/spikeduel/" in each.filename]
+    asking = [
+        f"{each.filename}:{each.lineno}"
+        for each in traceback.extract_stack()
+        if "/spikeduel/" in each.filename
+    ]
     REFUSED.setdefault(what, asking[-1] if asking else "")
 
 
@@ -77,9 +95,13 @@ class Away(torch.Tensor):
     @staticmethod
     def __new__(cls, held, device):
         made = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
             device=device,
-        )  # fmt: skip
+        )
         made.held = held
         return made
 
@@ -105,7 +127,9 @@ def computed(function, args, kwargs):
     if there and function not in COPIES:
         # Single numbers may come from the CPU.
         others = [
-            each for each in given if isinstance(each, torch.Tensor) and not isinstance(each, Away) and each.dim()
+            each
+            for each in given
+            if isinstance(each, torch.Tensor) and not isinstance(each, Away) and each.dim()
         ]
         if others:
             refuse(f"{function}: tensors on two devices")
@@ -114,12 +138,22 @@ def computed(function, args, kwargs):
     if away and function.overloadpacket.__name__.removesuffix("_") in not_on_apples():
         refuse(f"{function}: not on Apple's GPUs")
     wrapper = {id(each.held): each for each in there}
-    if away and "batch_norm_backward" in str(function) and not all(each.is_contiguous() for each in there):
+    if (
+        away
+        and "batch_norm_backward" in str(function)
+        and not all(each.is_contiguous() for each in there)
+    ):
         refuse(f"{function}: wrong gradients on Apple's GPUs, of what is not contiguous")
-    args, kwargs = tree_map(lambda each: each.held if isinstance(each, Away) else each, (args, kwargs))
+    args, kwargs = tree_map(
+        lambda each: each.held if isinstance(each, Away) else each, (args, kwargs)
+    )
     found = function(*args, **(kwargs | {"device": HERE} if kwargs.get("device") else kwargs))
-    if function is torch.ops.aten.convolution.default and not all(each.is_contiguous() for each in there):
-        found = found.contiguous(memory_format=torch.channels_last)  # as GPUs do where weights or images lie so
+    if function is torch.ops.aten.convolution.default and not all(
+        each.is_contiguous() for each in there
+    ):
+        found = found.contiguous(
+            memory_format=torch.channels_last
+        )  # as GPUs do where weights or images lie so
 
     def back(each):
         if not isinstance(each, torch.Tensor) or not away:
@@ -132,8 +166,12 @@ def computed(function, args, kwargs):
 
 
 def trained(device, contender, **changes):
-    """Two training steps of a small network on `device`: its losses, and of each weight's first gradient the sum."""
-    experiment = baseline("digits", hidden=8, width=8, num_steps=3, batch_size=4, epochs=1, **changes)
+    """Two training steps of a small network on `device`: its losses, and of each weight's first
+    gradient the sum.
+    """
+    experiment = baseline(
+        "digits", hidden=8, width=8, num_steps=3, batch_size=4, epochs=1, **changes
+    )
     prepared = data.load(experiment)
     card = planning.describe(contender, experiment, prepared)
     with seeded(0):
@@ -154,7 +192,10 @@ def steps(device):
     asked |= {f"neuron {name}": ("dense-lif", {"neuron": name}) for name in NEURONS}
     asked |= {f"encoding {name}": ("conv-lif", {"encoding": name}) for name in ENCODERS}
     asked |= {f"surrogate {name}": ("dense-lif", {"surrogate": name}) for name in SURROGATES}
-    asked["readout"] = "vgg-lif", {"readout": "membrane", "per_step_loss": 0.5, "label_smoothing": 0.1}
+    asked["readout"] = (
+        "vgg-lif",
+        {"readout": "membrane", "per_step_loss": 0.5, "label_smoothing": 0.1},
+    )
     asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "averaging": 0.5}
     return {what: trained(device, name, **changes) for what, (name, changes) in asked.items()}
 
@@ -163,7 +204,9 @@ def compared(folder, device, *contenders, **changes):
     """What a whole comparison says of its trials, trained and measured on `device`."""
     hardware.resolve = lambda *_: hardware.Compute(device)
     runs.time_answers = lambda *_: {}  # in a process of its own, which does not know the device
-    experiment = strong("digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes)
+    experiment = strong(
+        "digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes
+    )
     return [
         {
             "contender": each.contender,
@@ -180,7 +223,11 @@ def main(folder):
     found = {"here": steps("cpu"), "compared_here": compared(folder, "cpu", "dense-lif")}
     with Present():
         found |= {"away": steps("away")}
-        found |= {"compared_away": compared(folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=True)}
+        found |= {
+            "compared_away": compared(
+                folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=True
+            )
+        }
         found |= {"refused": dict(REFUSED)}
         REFUSED.clear()
         torch.zeros((), dtype=torch.float64, device="away")

@@ -59,7 +59,9 @@ def fails_later(workload):
 
 
 def is_killed(workload):
-    return Built(lambda images, labels: os.kill(os.getpid(), signal.SIGKILL), "float32", first_steps=0)
+    return Built(
+        lambda images, labels: os.kill(os.getpid(), signal.SIGKILL), "float32", first_steps=0
+    )
 
 
 def exits(workload):
@@ -77,7 +79,9 @@ def hoards(workload, megabytes):
 
 
 class Fake:
-    """A runner whose every step takes `ms`, or the next of a list; `log` gets what is asked of it."""
+    """A runner whose every step takes `ms`, or the next of a list; `log` gets what is asked of
+    it.
+    """
 
     def __init__(self, name, log, ms=100.0, fails_at=None):
         self.name, self.log, self.ms, self.left = name, log, ms, fails_at

@@ -1,11 +1,12 @@
-"""A run that is broken at its n-th write, in every place; a process of its own, which the tests start.
+"""A run that is broken at its n-th write, in every place; a process of its own, which the tests
+start.
 
     python breaking.py FOLDER WAY...    prints one JSON document
 
-Every attempt is a fork of this process, which has loaded everything, so that an attempt takes little time. WAY is what
-happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt` (Ctrl-C) before it is put in its place, or
-`full`: from when it is begun nothing can be written (the system's limit of file sizes, which reaches code of any
-language).
+Every attempt is a fork of this process, which has loaded everything, so that an attempt takes
+little time. WAY is what happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt`
+(Ctrl-C) before it is put in its place, or `full`: from when it is begun nothing can be written (the
+system's limit of file sizes, which reaches code of any language).
 """
 
 import contextlib
@@ -31,7 +32,14 @@ from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.measuring import latency
 
-SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
+SETTINGS = {
+    "hidden": 8,
+    "num_steps": 2,
+    "epochs": 3,
+    "batch_size": 8,
+    "learning_rate": 0.005,
+    "device": "cpu",
+}
 COMPARE = [
     "compare",
     "../pictures",
@@ -67,7 +75,9 @@ def main(folder: Path, *ways: str) -> None:
         if number >= CACHED:
             shutil.copytree(folder / "whole" / "cache", case / "cache")
         broken = attempt(case, way, number - CACHED if number >= CACHED else number)
-        cases[way].append({"at": whole["written"][number], "broken": broken, "again": attempt(case)})
+        cases[way].append(
+            {"at": whole["written"][number], "broken": broken, "again": attempt(case)}
+        )
     print(json.dumps({"whole": whole, "cases": cases}))
 
 
@@ -93,7 +103,9 @@ def write_pictures(folder: Path) -> None:
 
 
 def attempt(folder: Path, way: str = "", number: int = -1) -> dict[str, Any]:
-    """The comparison in `folder`, with its store and cache there: how it ended, what it said and what it left."""
+    """The comparison in `folder`, with its store and cache there: how it ended, what it said and
+    what it left.
+    """
     folder.mkdir(exist_ok=True)
     reading, writing = os.pipe()
     child = os.fork()
@@ -123,7 +135,10 @@ def attempt(folder: Path, way: str = "", number: int = -1) -> dict[str, Any]:
         "said": [line for line in lines if not line.startswith(WROTE)],
         "written": [line.removeprefix(WROTE) for line in lines if line.startswith(WROTE)],
         "results": json.loads(results.read_text()) if results.exists() else None,
-        "models": {path.name: path.read_bytes().hex() for path in (folder / "out" / "models").glob("*.safetensors")},
+        "models": {
+            path.name: path.read_bytes().hex()
+            for path in (folder / "out" / "models").glob("*.safetensors")
+        },
         "left": sorted(str(path.relative_to(folder)) for path in folder.rglob("*.part")),
     }
 

@@ -11,7 +11,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 @contextmanager
 def browser():
     """The browser, driven by Playwright; the test is skipped where one of the two is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright (pip install playwright)"
+    )
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip(f"needs a browser: none of {', '.join(NAMES)} is installed")
@@ -23,8 +25,12 @@ def browser():
 
 @contextmanager
 def opened(running, path, width=1280, height=800, scheme="light", **settings):
-    """A page of a file in a `running` browser. Nothing may be asked for, and nothing may be complained about."""
-    context = running.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **settings)
+    """A page of a file in a `running` browser. Nothing may be asked for, and nothing may be
+    complained about.
+    """
+    context = running.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, **settings
+    )
     page, complaints, asked = context.new_page(), [], []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

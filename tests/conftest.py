@@ -1,4 +1,6 @@
-"""Fixtures that every part of the tests may use. Nothing here or below touches the network or the user's cache."""
+"""Fixtures that every part of the tests may use. Nothing here or below touches the network or the
+user's cache.
+"""
 
 import os
 import signal
@@ -22,7 +24,9 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the whole program first: they take longest, and processes that share the tests shall end together."""
+    """Tests of the whole program first: they take longest, and processes that share the tests shall
+    end together.
+    """
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent not in (here, here / "cli"))
 
@@ -46,14 +50,16 @@ def _own_folders(tmp_path, monkeypatch):
 
 @pytest.fixture
 def known_data(_own_folders, _common_cache, monkeypatch):
-    """Data that another test has prepared and audited is found in the cache, for its audit takes seconds."""
+    """Data that another test has prepared and audited is found in the cache, for its audit takes
+    seconds.
+    """
     monkeypatch.setenv("SPIKEDUEL_CACHE", str(_common_cache))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _untimed():
-    """Comparisons take made-up times, on a machine that is idle; `tests/measuring/test_latency.py` starts real
-    processes.
+    """Comparisons take made-up times, on a machine that is idle; `tests/measuring/test_latency.py`
+    starts real processes.
     """
     from made_times import untimed
 
@@ -73,7 +79,9 @@ def unreported(monkeypatch):
 
 @pytest.fixture
 def unpainted(monkeypatch):
-    """Figures are made, and a white pixel is saved in place of each: painting takes most of a page's time."""
+    """Figures are made, and a white pixel is saved in place of each: painting takes most of a
+    page's time.
+    """
     import made_pages
 
     monkeypatch.setattr("spikeduel.reporting.style.save", made_pages.unpainted)
@@ -95,7 +103,17 @@ def random():
 
 @pytest.fixture
 def small():
-    """An experiment that is real but takes a second: scikit-learn's digits, narrow networks, few steps."""
+    """An experiment that is real but takes a second: scikit-learn's digits, narrow networks, few
+    steps.
+    """
     from spikeduel.settings.recipes import baseline
 
-    return baseline(dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu")
+    return baseline(
+        dataset="digits",
+        hidden=32,
+        num_steps=4,
+        epochs=2,
+        batch_size=64,
+        learning_rate=5e-3,
+        device="cpu",
+    )

@@ -6,13 +6,18 @@ from hypothesis import strategies as st
 from spikeduel.system.errors import InputError
 
 FUZZED = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 """The same examples in every run."""
 
 
 def problem(read, *arguments):
-    """The text of the `InputError` that `read` raises, or None; any other error is the test's failure."""
+    """The text of the `InputError` that `read` raises, or None; any other error is the test's
+    failure.
+    """
     try:
         read(*arguments)
     except InputError as error:
@@ -22,9 +27,28 @@ def problem(read, *arguments):
 
 PIECES = (b"\0", b"\xff" * 8, b"[" * 3000, b"NaN", b"1e999", b"9" * 5000, b"\r\n", b"-1")
 EXTREMES = (
-    0, 1, -1, 2**40, 2**63, 10**400, 0.5, 1e308, "", "x" * 5000, "\ud800", "\u202e<b>", "a:b", "../x", "$\\frac{$",
-    None, True, [], {}, [[[]]], {"a": 1},
-)  # fmt: skip
+    0,
+    1,
+    -1,
+    2**40,
+    2**63,
+    10**400,
+    0.5,
+    1e308,
+    "",
+    "x" * 5000,
+    "\ud800",
+    "\u202e<b>",
+    "a:b",
+    "../x",
+    "$\\frac{$",
+    None,
+    True,
+    [],
+    {},
+    [[[]]],
+    {"a": 1},
+)
 
 
 def damaged(valid):
@@ -44,13 +68,17 @@ def damaged(valid):
         return bytes(made)
 
     piece = st.one_of(st.sampled_from(PIECES), st.binary(min_size=1, max_size=8))
-    edit = st.tuples(st.floats(0, 1), st.sampled_from(("replace", "replace", "insert", "cut")), piece)
+    edit = st.tuples(
+        st.floats(0, 1), st.sampled_from(("replace", "replace", "insert", "cut")), piece
+    )
     return st.lists(edit, min_size=1, max_size=3).map(apply)
 
 
 @st.composite
 def changed(draw, value):
-    """`value` (JSON-like) with one place in it replaced by something extreme, or without one of its keys."""
+    """`value` (JSON-like) with one place in it replaced by something extreme, or without one of its
+    keys.
+    """
     if not isinstance(value, dict | list) or not value or draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from(EXTREMES))
     if isinstance(value, dict):

@@ -13,7 +13,13 @@ CLEAN = Audit(
     split="official",
     counts=Counts(train=800, val=100, test=1000),
     exact_duplicates=ExactDuplicates(
-        within=0, across=0, conflicting=0, conflicting_images=0, sets=0, images=0, test_in_training=0,
+        within=0,
+        across=0,
+        conflicting=0,
+        conflicting_images=0,
+        sets=0,
+        images=0,
+        test_in_training=0,
         across_groups=None,
     ),
     near_duplicates=NearDuplicates(within=0, across=0, test_in_training=0),
@@ -25,24 +31,38 @@ CLEAN = Audit(
     unreadable=(),
     probe=Probe(accuracy=0.97, accuracy_if_grouped=0.97, chance=0.5, siblings_in_train=0.0, n=1000),
     classes={"cat": 950, "dog": 950},
-    class_sides={"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=400, val=50, test=500)},
+    class_sides={
+        "cat": Counts(train=400, val=50, test=500),
+        "dog": Counts(train=400, val=50, test=500),
+    },
     formats=(),
     distances=Distances(test_to_train=None, within_train=None, bins=()),
     searched=Counts(train=800, val=100, test=1000),
-)  # fmt: skip
+)
 STATISTICS = Statistics(
     statistics=(
         Statistic(
-            name="length", sides={"train": 300, "val": 300, "test": 310}, classes={"cat": 300, "dog": 310},
-            class_accuracy=0.8, side_accuracy=0.5,
+            name="length",
+            sides={"train": 300, "val": 300, "test": 310},
+            classes={"cat": 300, "dog": 310},
+            class_accuracy=0.8,
+            side_accuracy=0.5,
         ),
         Statistic(
-            name="at hot pixels", sides={"train": 0, "val": 0, "test": 0}, classes={"cat": 0, "dog": 0},
-            class_accuracy=None, side_accuracy=None,
+            name="at hot pixels",
+            sides={"train": 0, "val": 0, "test": 0},
+            classes={"cat": 0, "dog": 0},
+            class_accuracy=None,
+            side_accuracy=None,
         ),
     ),
-    hot_pixels=(), class_accuracy=0.5, class_chance=0.5, num_tested=1000, side_accuracy=0.5, num_groups=1600,
-)  # fmt: skip
+    hot_pixels=(),
+    class_accuracy=0.5,
+    class_chance=0.5,
+    num_tested=1000,
+    side_accuracy=0.5,
+    num_groups=1600,
+)
 """Of recordings that differ in nothing that tells."""
 
 

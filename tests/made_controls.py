@@ -17,9 +17,16 @@ TITLES = {
 
 
 def row(control, conclusion, difference=0.02, seeds=6, **changes):
-    """A control of which `conclusion` holds for the contender; one that is missing where that is None."""
+    """A control of which `conclusion` holds for the contender; one that is missing where that is
+    None.
+    """
     title, bits = TITLES[control]
-    about = {"control": control, "title": title, "meaning": "", "spikes": control in ("one_step", "shuffled")}
+    about = {
+        "control": control,
+        "title": title,
+        "meaning": "",
+        "spikes": control in ("one_step", "shuffled"),
+    }
     if conclusion is None:
         return ControlRow(**about, reason="it broke.")
     shown = pair(difference, conclusion=conclusion, seeds=seeds, **changes)
@@ -30,4 +37,6 @@ def row(control, conclusion, difference=0.02, seeds=6, **changes):
 def controlled(num_steps=4, seeds=6, **conclusions):
     """conv-lif and its controls, by name."""
     rows = [row(name, found, seeds=seeds) for name, found in conclusions.items()]
-    return ControlledContender(contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows)
+    return ControlledContender(
+        contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows
+    )

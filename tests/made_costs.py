@@ -18,7 +18,15 @@ from spikeduel.results.trials import ControlResult, Score, Trial
 from spikeduel.settings.recipes import baseline
 
 MACHINE = Machine(
-    cpu="a", cores=2, threads=2, device="cpu", gpu=None, torch="2", python="3", platform="p", load_average=None
+    cpu="a",
+    cores=2,
+    threads=2,
+    device="cpu",
+    gpu=None,
+    torch="2",
+    python="3",
+    platform="p",
+    load_average=None,
 )
 THRESHOLDS = (0.5, 0.9, None)
 
@@ -39,11 +47,17 @@ def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):
     alone = scope(hoisted, hoisted if per_step is None else per_step)
     more = alone if with_memory is None else scope(with_memory, with_memory)
     models = {memory: alone if memory == "compute" else more for memory in MEMORIES}
-    return Energy(tables={table: TableEnergy(title=f"the table {table}", source="s", **models, unknown=[])})
+    return Energy(
+        tables={table: TableEnergy(title=f"the table {table}", source="s", **models, unknown=[])}
+    )
 
 
 def latency(median_ms=None, p95_ms=None, stream=None, **changes):
-    times = None if median_ms is None else Times(median_ms=median_ms, p95_ms=p95_ms, min_ms=median_ms, n=9)
+    times = (
+        None
+        if median_ms is None
+        else Times(median_ms=median_ms, p95_ms=p95_ms, min_ms=median_ms, n=9)
+    )
     return Latency(**{"machine": MACHINE, "one_image": times, "stream_ms": stream, **changes})
 
 
@@ -52,16 +66,27 @@ def fully_timed():
         0.5,
         0.75,
         throughput={
-            size: Throughput(median_ms=1, p95_ms=None, min_ms=1, n=9, batch_size=int(size), images_per_second=number)
+            size: Throughput(
+                median_ms=1,
+                p95_ms=None,
+                min_ms=1,
+                n=9,
+                batch_size=int(size),
+                images_per_second=number,
+            )
             for size, number in (("32", 4000.4), ("256", 3000.0))
         },
-        start_up=StartUp(import_seconds=1, load_seconds=0.1, first_answer_seconds=0.15, total_seconds=1.25),
+        start_up=StartUp(
+            import_seconds=1, load_seconds=0.1, first_answer_seconds=0.15, total_seconds=1.25
+        ),
         peak_memory_bytes=PeakMemory(first_answer=300_000_000),
     )
 
 
 def control(title, accuracy, spikes=False, **changes):
-    return ControlResult(title=title, meaning="m", spikes=spikes, n=20, accuracy=accuracy, **changes)
+    return ControlResult(
+        title=title, meaning="m", spikes=spikes, n=20, accuracy=accuracy, **changes
+    )
 
 
 def leaving(threshold, accuracy, exit_steps):
@@ -73,9 +98,13 @@ def followed(accuracies, curve, chosen=0):
     """Accuracies by step, and an early exit at one of the thresholds of `curve`."""
     at = curve[chosen]
     exits = EarlyExit(
-        **{name: getattr(at, name) for name in Leaving.__struct_fields__}, tolerance=0.002, curve=curve,
-        validation=ExitChoice(n=20, mean_steps=at.mean_steps, accuracy=at.accuracy, full_accuracy=at.accuracy),
-    )  # fmt: skip
+        **{name: getattr(at, name) for name in Leaving.__struct_fields__},
+        tolerance=0.002,
+        curve=curve,
+        validation=ExitChoice(
+            n=20, mean_steps=at.mean_steps, accuracy=at.accuracy, full_accuracy=at.accuracy
+        ),
+    )
     return Anytime(num_steps=len(accuracies), n=20, accuracies=accuracies, early_exit=exits)
 
 
@@ -83,21 +112,43 @@ def trial(contender, **changes):
     """A finished trial of which nothing else matters."""
     family = "cnn" if "cnn" in contender else "snn"
     made = Trial(
-        contender=contender, family=family, seed=0, encoding=None, num_steps=None, parameters=69, status="done",
-        error=None, epochs=0, best_epoch=None, stopped=None, epoch_seconds=[], history=[], test=None, model="m",
+        contender=contender,
+        family=family,
+        seed=0,
+        encoding=None,
+        num_steps=None,
+        parameters=69,
+        status="done",
+        error=None,
+        epochs=0,
+        best_epoch=None,
+        stopped=None,
+        epoch_seconds=[],
+        history=[],
+        test=None,
+        model="m",
         validation=Score(accuracy=0.5),
-    )  # fmt: skip
+    )
     return replace(made, **changes)
 
 
 def results_of(*trials):
     return Results(
-        schema=2, spikeduel="0", created="2025", environment=None, experiment=baseline(), trials=list(trials),
+        schema=2,
+        spikeduel="0",
+        created="2025",
+        environment=None,
+        experiment=baseline(),
+        trials=list(trials),
         dataset=Dataset(
-            name="d", fingerprint="f", classes=["a"], counts=Counts(train=1, val=1, test=1), split="official"
+            name="d",
+            fingerprint="f",
+            classes=["a"],
+            counts=Counts(train=1, val=1, test=1),
+            split="official",
         ),
         comparison=Conclusions(),
-    )  # fmt: skip
+    )
 
 
 def with_trial(results, index, **changes):

@@ -12,15 +12,22 @@ SENSOR = (12, 12)
 
 
 def of_recordings(contender="vgg-lif", **changes):
-    """A model of recordings on a small sensor, by default of 5 frames of 10 ms each; `changes` are of its binning."""
+    """A model of recordings on a small sensor, by default of 5 frames of 10 ms each; `changes` are
+    of its binning.
+    """
     binning = Binning(**{"num_frames": 5, "sensor": SENSOR, "frame_us": 10_000, **changes})
     spikes = contender == "vgg-lif"
     neuron = {"neuron": "lif", "threshold": 0.01} if spikes else {}
     card = ModelCard(
-        contender=contender, family="snn" if spikes else "cnn", image_shape=binning.shape, classes=("a", "b", "c"),
-        preprocessing=Preprocessing.of_recordings(binning), num_steps=binning.num_frames if spikes else None,
-        encoding=EVENTS if spikes else None, network={"width": 8, **neuron},
-    )  # fmt: skip
+        contender=contender,
+        family="snn" if spikes else "cnn",
+        image_shape=binning.shape,
+        classes=("a", "b", "c"),
+        preprocessing=Preprocessing.of_recordings(binning),
+        num_steps=binning.num_frames if spikes else None,
+        encoding=EVENTS if spikes else None,
+        network={"width": 8, **neuron},
+    )
     torch.manual_seed(0)
     return Model(build(card).eval(), card)
 
@@ -28,7 +35,10 @@ def of_recordings(contender="vgg-lif", **changes):
 def make(shape="dense-snn", **changes):
     """A model of 10×10 grey images and three classes; `changes` are fields of its card."""
     spiking = shape == "dense-snn"
-    network = {"hidden": 12, **({"neuron": "lif", "beta": 0.9, "threshold": 0.5} if spiking else {})}
+    network = {
+        "hidden": 12,
+        **({"neuron": "lif", "beta": 0.9, "threshold": 0.5} if spiking else {}),
+    }
     card = {
         "contender": shape,
         "family": "snn" if spiking else "cnn",
@@ -47,10 +57,16 @@ def make(shape="dense-snn", **changes):
 
 
 def make_recorded(contender="vgg-lif", binary=False, **network):
-    """A model of recordings of 6×6 pixels in 3 frames, and the frames of two of them, uint8 `[2, 6, 6, 6]`."""
+    """A model of recordings of 6×6 pixels in 3 frames, and the frames of two of them, uint8 `[2, 6,
+    6, 6]`.
+    """
     binning = Binning(3, (6, 6), binary=binary)
     spikes = contender.endswith("lif")
-    network = {"width": 8, **({"neuron": "lif", "beta": 0.5, "threshold": 0.5} if spikes else {}), **network}
+    network = {
+        "width": 8,
+        **({"neuron": "lif", "beta": 0.5, "threshold": 0.5} if spikes else {}),
+        **network,
+    }
     card = ModelCard(
         contender=contender,
         family="snn" if spikes else "cnn",
@@ -63,4 +79,6 @@ def make_recorded(contender="vgg-lif", binary=False, **network):
     )
     torch.manual_seed(0)
     frames = torch.randint(0, 2, (2, *binning.shape), dtype=torch.uint8)
-    return Model(build(card), card), frames if binary else frames * torch.arange(1, 7)[:, None, None].byte()
+    return Model(build(card), card), frames if binary else frames * torch.arange(1, 7)[
+        :, None, None
+    ].byte()

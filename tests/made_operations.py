@@ -22,17 +22,30 @@ def macs(dense, effective=None):
 
 
 def macs_of_padding(module, call):
-    """How many multiplications by padding there are in the convolutions of `module` while `call()` runs it."""
+    """How many multiplications by padding there are in the convolutions of `module` while `call()`
+    runs it.
+    """
     found = []
 
     def count(conv, inputs, output):
         ones = torch.ones(1, 1, *inputs[0].shape[-2:])
-        seen = F.conv2d(ones, torch.ones(1, 1, *conv.kernel_size), None, conv.stride, conv.padding, conv.dilation)
+        seen = F.conv2d(
+            ones,
+            torch.ones(1, 1, *conv.kernel_size),
+            None,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+        )
         places = conv.kernel_size[0] * conv.kernel_size[1] * seen.numel()
         each = conv.in_channels // conv.groups * conv.out_channels
         found.append(int(places - seen.sum()) * each * len(inputs[0]))
 
-    hooks = [part.register_forward_hook(count) for part in module.modules() if isinstance(part, nn.Conv2d)]
+    hooks = [
+        part.register_forward_hook(count)
+        for part in module.modules()
+        if isinstance(part, nn.Conv2d)
+    ]
     with torch.no_grad():
         call()
     for hook in hooks:
@@ -84,7 +97,9 @@ def operations(layers, num_steps):
     nothing = over_time(*[0] * num_steps)
     layers = [
         replace(
-            each, acs=each.acs if each.acs.by_step else nothing, events=each.events if each.events.by_step else nothing
+            each,
+            acs=each.acs if each.acs.by_step else nothing,
+            events=each.events if each.events.by_step else nothing,
         )
         for each in layers
     ]

@@ -16,7 +16,12 @@ def some_events(count=200, sensor=(34, 34), last=300_000, seed=0):
     rng = np.random.default_rng(seed)
     t = np.sort(rng.integers(0, last, count))
     t[0] = 0
-    return Events(rng.integers(0, sensor[1], count), rng.integers(0, sensor[0], count), t, rng.integers(0, 2, count))
+    return Events(
+        rng.integers(0, sensor[1], count),
+        rng.integers(0, sensor[0], count),
+        t,
+        rng.integers(0, 2, count),
+    )
 
 
 def rows(events):
@@ -27,13 +32,17 @@ def rows(events):
 
 def five_bytes(events):
     """N-MNIST's and SLAYER's layout."""
-    return b"".join(bytes([x, y, (p << 7) | (t >> 16), (t >> 8) & 255, t & 255]) for x, y, t, p in rows(events))
+    return b"".join(
+        bytes([x, y, (p << 7) | (t >> 16), (t >> 8) & 255, t & 255]) for x, y, t, p in rows(events)
+    )
 
 
 def dat(events, header=DAT_HEADER):
     """Prophesee's DAT, version 2."""
     return (
-        header + b"\x0c\x08" + b"".join(struct.pack("<II", t, x | (y << 14) | (p << 28)) for x, y, t, p in rows(events))
+        header
+        + b"\x0c\x08"
+        + b"".join(struct.pack("<II", t, x | (y << 14) | (p << 28)) for x, y, t, p in rows(events))
     )
 
 
@@ -75,21 +84,38 @@ def evt3(events):
 
 
 def aedat2(events, chip="DVS128", height=128):
-    """iniVation's AEDAT 2.0: a word of address and one of time, the highest byte first; y counts from below."""
+    """iniVation's AEDAT 2.0: a word of address and one of time, the highest byte first; y counts
+    from below.
+    """
     content = f"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.{chip}\r\n".encode()
     for x, y, t, p in rows(events):
         below = height - 1 - y
-        address = (below << 8) | (x << 1) | p if chip == "DVS128" else (below << 22) | (x << 12) | (p << 11)
+        address = (
+            (below << 8) | (x << 1) | p
+            if chip == "DVS128"
+            else (below << 22) | (x << 12) | (p << 11)
+        )
         content += struct.pack(">II", address, t)
     return content
 
 
 def aedat3(events, overflow=0):
-    """iniVation's AEDAT 3.1: a packet of frames, which is passed over, and one of polarity events."""
+    """iniVation's AEDAT 3.1: a packet of frames, which is passed over, and one of polarity
+    events.
+    """
     other = struct.pack("<hhiiiiii", 2, 0, 4, 0, 0, 1, 1, 1) + b"abcd"
-    polarity = struct.pack("<hhiiiiii", 1, 0, 8, 4, overflow, len(events.t), len(events.t), len(events.t))
-    body = b"".join(struct.pack("<II", (x << 17) | (y << 2) | (p << 1) | 1, t) for x, y, t, p in rows(events))
-    return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + other + polarity + body
+    polarity = struct.pack(
+        "<hhiiiiii", 1, 0, 8, 4, overflow, len(events.t), len(events.t), len(events.t)
+    )
+    body = b"".join(
+        struct.pack("<II", (x << 17) | (y << 2) | (p << 1) | 1, t) for x, y, t, p in rows(events)
+    )
+    return (
+        b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+        + other
+        + polarity
+        + body
+    )
 
 
 _STREAM = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">
@@ -101,14 +127,19 @@ _STREAM = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/out
 
 
 def aedat4(events):
-    """iniVation's AEDAT 4.0: two flatbuffers, each a table of one field: a header of a text, a packet of events."""
+    """iniVation's AEDAT 4.0: two flatbuffers, each a table of one field: a header of a text, a
+    packet of events.
+    """
 
     def with_size(content):
         return struct.pack("<I", len(content)) + content
 
     text = _STREAM.encode()
-    # Where the table is, what it is, its fields' places (the third is the text's), the table, the text.
-    header = struct.pack("<I4s5HxxiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(text)) + text + b"\0"
+    # Where the table is, what it is, its fields' places (the third is the text's), the table, the
+    # text.
+    header = (
+        struct.pack("<I4s5HxxiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(text)) + text + b"\0"
+    )
     header += bytes(-len(header) % 4)
     packet = with_size(
         struct.pack("<I4s3HxxiI4xI", 16, b"EVTS", 6, 8, 4, 8, 8, len(events.t))
@@ -118,15 +149,18 @@ def aedat4(events):
 
 
 def directions(folder, count=60, side=12, seed=0):
-    """Writes recordings of a bar that goes down to `folder`/down, and the same backwards in time to `folder`/up: only
-    the order of events tells the two apart.
+    """Writes recordings of a bar that goes down to `folder`/down, and the same backwards in time to
+    `folder`/up: only the order of events tells the two apart.
     """
     rng = np.random.default_rng(seed)
     for number in range(count):
         t = np.arange(side * 40) * 500
         y, x = t * side // (t[-1] + 1), rng.integers(0, side, len(t))
         noise = rng.integers(0, side, (2, 40))
-        t, y, x = (np.concatenate(each) for each in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1])))
+        t, y, x = (
+            np.concatenate(each)
+            for each in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1]))
+        )
         p = rng.integers(0, 2, len(t))
         for name, when in (("down", t), ("up", t.max() - t)):
             order = np.argsort(when, kind="stable")
@@ -136,7 +170,9 @@ def directions(folder, count=60, side=12, seed=0):
 
 
 def seen(picture, count=1500, last=300_000, seed=0):
-    """A recording of `picture` `[H, W]`: events where it is bright, and a tenth of them anywhere, at random times."""
+    """A recording of `picture` `[H, W]`: events where it is bright, and a tenth of them anywhere,
+    at random times.
+    """
     rng = np.random.default_rng(seed)
     weight = picture / picture.sum() * 0.9 + 0.1 / picture.size
     place = rng.choice(picture.size, count, p=weight.ravel())
@@ -153,11 +189,15 @@ def part(events, first, last):
 def kept(recorded, sensor, num_frames=4):
     """`Recordings` of events."""
     packed = [each.packed() for each in recorded]
-    return Recordings(np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor))
+    return Recordings(
+        np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor)
+    )
 
 
 def as_distributed(name, folder, count=4):
-    """Writes a small set of that `name` as its makers lay it out, `count` recordings a class (and side)."""
+    """Writes a small set of that `name` as its makers lay it out, `count` recordings a class (and
+    side).
+    """
     seeds = iter(range(10_000))
 
     def write(path, make, **more):
@@ -170,14 +210,28 @@ def as_distributed(name, folder, count=4):
             for k in range(10 * count):
                 write(f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
     elif name == "cifar10-dvs":
-        for label in ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"):
+        for label in (
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ):
             for k in range(count):
                 write(f"{label}/cifar10_{label}_{k}.aedat", aedat2)
     elif name == "n-caltech101":
         for label in ("BACKGROUND_Google", "accordion", "yin_yang"):
             for k in range(1, count + 1):
                 write(f"Caltech101/{label}/image_{k:04}.bin", five_bytes)
-            write(f"Caltech101_annotations/{label}/annotation_0001.bin", lambda events: b"no recording")
+            write(
+                f"Caltech101_annotations/{label}/annotation_0001.bin",
+                lambda events: b"no recording",
+            )
     elif name == "n-cars":
         for side in ("train", "test"):
             for label in ("background", "cars"):
@@ -188,16 +242,21 @@ def as_distributed(name, folder, count=4):
 
 
 def gestures(folder, count=4):
-    """DVS Gesture's layout: `count` people for training and as many for test, each with all gestures in one file.
+    """DVS Gesture's layout: `count` people for training and as many for test, each with all
+    gestures in one file.
 
     A gesture takes from its number in tenths of a second until 50,000 microseconds later.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for first, side in ((1, "train"), (24, "test")):
         trials = [f"user{first + k:02}_led" for k in range(count)]
-        (folder / f"trials_to_{side}.txt").write_text("".join(f"{trial}.aedat\n" for trial in trials))
+        (folder / f"trials_to_{side}.txt").write_text(
+            "".join(f"{trial}.aedat\n" for trial in trials)
+        )
         for k, trial in enumerate(trials):
             events = some_events(3000, last=1_300_000, seed=100 * first + k)
             (folder / f"{trial}.aedat").write_bytes(aedat3(events))
             lines = [f"{n},{100_000 * n},{100_000 * n + 50_000}\n" for n in range(1, 12)]
-            (folder / f"{trial}_labels.csv").write_text("".join(["class,startTime_usec,endTime_usec\n", *lines]))
+            (folder / f"{trial}_labels.csv").write_text(
+                "".join(["class,startTime_usec,endTime_usec\n", *lines])
+            )

@@ -14,7 +14,9 @@ FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn"}
 
 
 def make_results(prepared, experiment, num_test=20):
-    """The results of a run on a prepared set (of which the name, fingerprint and classes count) by an experiment."""
+    """The results of a run on a prepared set (of which the name, fingerprint and classes count) by
+    an experiment.
+    """
     trials = [
         _trial(contender, seed, prepared, experiment, num_test)
         for seed in range(experiment.seeds)
@@ -25,7 +27,13 @@ def make_results(prepared, experiment, num_test=20):
         schema=2,
         spikeduel="0.1.0",
         created="2025-01-01T00:00:00+00:00",
-        environment={"python": "3.11", "torch": "2.13", "cpu": "a <fast> one", "threads": 2, "gpu": None},
+        environment={
+            "python": "3.11",
+            "torch": "2.13",
+            "cpu": "a <fast> one",
+            "threads": 2,
+            "gpu": None,
+        },
         dataset=Dataset(
             name=prepared.name,
             fingerprint=prepared.fingerprint,
@@ -43,13 +51,19 @@ def make_results(prepared, experiment, num_test=20):
 
 
 def make_predictions(prepared, results, test):
-    """The answers to the images `test` of a prepared set that could be those of a run: about every third is wrong."""
+    """The answers to the images `test` of a prepared set that could be those of a run: about every
+    third is wrong.
+    """
     labels = np.asarray(prepared.labels)[test]
     trials = []
     for trial in results.trials:
         random = np.random.default_rng([trial.seed, *trial.contender.encode()])
-        predicted = np.where(random.random(len(test)) < 0.7, labels, random.integers(0, labels.max() + 1, len(test)))
-        trials.append(SeedAnswers(contender=trial.contender, seed=trial.seed, predicted=predicted.tolist()))
+        predicted = np.where(
+            random.random(len(test)) < 0.7, labels, random.integers(0, labels.max() + 1, len(test))
+        )
+        trials.append(
+            SeedAnswers(contender=trial.contender, seed=trial.seed, predicted=predicted.tolist())
+        )
     return PredictionsFile(
         schema=1,
         dataset=prepared.name,
@@ -63,9 +77,13 @@ def make_predictions(prepared, results, test):
 
 
 def with_trials(results, **changes):
-    """Results whose trials have other values: each of `changes` is a value, or a function of the trial."""
+    """Results whose trials have other values: each of `changes` is a value, or a function of the
+    trial.
+    """
     trials = [
-        structs.replace(trial, **{name: new(trial) if callable(new) else new for name, new in changes.items()})
+        structs.replace(
+            trial, **{name: new(trial) if callable(new) else new for name, new in changes.items()}
+        )
         for trial in results.trials
     ]
     return structs.replace(results, trials=trials)
@@ -75,7 +93,8 @@ def with_pair(results, **changes):
     """Results whose only pair has other values."""
     (pair,) = results.comparison.pairs
     return structs.replace(
-        results, comparison=structs.replace(results.comparison, pairs=[structs.replace(pair, **changes)])
+        results,
+        comparison=structs.replace(results.comparison, pairs=[structs.replace(pair, **changes)]),
     )
 
 
@@ -92,9 +111,18 @@ def with_tests(results, **changes):
 def failed(trial, error="the loss became NaN"):
     """`trial`, failed before its first epoch."""
     return structs.replace(
-        trial, status="failed", error=error, test=None, model=None, best_epoch=None, history=[], epochs=0,
-        epoch_seconds=[], validation=None, stopped="nan",
-    )  # fmt: skip
+        trial,
+        status="failed",
+        error=error,
+        test=None,
+        model=None,
+        best_epoch=None,
+        history=[],
+        epochs=0,
+        epoch_seconds=[],
+        validation=None,
+        stopped="nan",
+    )
 
 
 def make_pair(a, b, num_test=20, seeds=1):
@@ -129,7 +157,9 @@ def _trial(contender, seed, prepared, experiment, num_test):
     random = np.random.default_rng([seed, *contender.encode()])
     num_classes = len(prepared.classes)
     truth = np.arange(num_test) % num_classes
-    predicted = np.where(random.random(num_test) < 0.7, truth, random.integers(0, num_classes, num_test))
+    predicted = np.where(
+        random.random(num_test) < 0.7, truth, random.integers(0, num_classes, num_test)
+    )
     confusion = np.zeros((num_classes, num_classes), int)
     np.add.at(confusion, (truth, predicted), 1)
     spiking = FAMILIES[contender] == "snn"
@@ -164,7 +194,9 @@ def _trial(contender, seed, prepared, experiment, num_test):
             recall=0.72,
             f1=0.73,
             per_class=[
-                ClassScores(name=name, precision=0.5, recall=0.25, f1=1 / 3, support=int((truth == k).sum()))
+                ClassScores(
+                    name=name, precision=0.5, recall=0.25, f1=1 / 3, support=int((truth == k).sum())
+                )
                 for k, name in enumerate(prepared.classes)
             ],
             confusion=confusion.tolist(),

@@ -13,37 +13,53 @@ SPIKING, OTHER = "dense-snn", "small-cnn"
 
 
 def make_duel(dataset, accuracies, caveats=(), **settings):
-    """A duel on a data set in which each contender's seeds got `accuracies`; a network without spikes is known by the
-    same keys whatever the settings are.
+    """A duel on a data set in which each contender's seeds got `accuracies`; a network without
+    spikes is known by the same keys whatever the settings are.
     """
     seeds = max(map(len, accuracies.values()))
     prepared = SimpleNamespace(name=dataset, fingerprint=dataset, classes=("a", "b", "c"))
     experiment = baseline(
-        dataset, contenders=tuple(accuracies), seeds=seeds, encoding=settings.get("encoding", "rate"),
+        dataset,
+        contenders=tuple(accuracies),
+        seeds=seeds,
+        encoding=settings.get("encoding", "rate"),
         num_steps=int(settings.get("num_steps", 25)),
-    )  # fmt: skip
+    )
     results = made_results.make_results(prepared, experiment)
-    trials = [_scored(trial, accuracies[trial.contender], dataset, settings) for trial in results.trials]
-    tested = {name: [score for score in got if score is not None] for name, got in accuracies.items()}
+    trials = [
+        _scored(trial, accuracies[trial.contender], dataset, settings) for trial in results.trials
+    ]
+    tested = {
+        name: [score for score in got if score is not None] for name, got in accuracies.items()
+    }
     pairs = results.comparison.pairs if all(tested.values()) else []
     if pairs:
         means = {name: sum(got) / len(got) for name, got in tested.items()}
         (pair,), apart = pairs, means[pairs[0].a] - means[pairs[0].b]
-        better = Conclusion.A_BETTER if apart > 0.02 else Conclusion.B_BETTER if apart < -0.02 else None
+        better = (
+            Conclusion.A_BETTER if apart > 0.02 else Conclusion.B_BETTER if apart < -0.02 else None
+        )
         pairs = [
             structs.replace(
-                pair, difference=apart, ci95=(apart - 0.02, apart + 0.02), ci90=(apart - 0.015, apart + 0.015),
+                pair,
+                difference=apart,
+                ci95=(apart - 0.02, apart + 0.02),
+                ci90=(apart - 0.015, apart + 0.015),
                 conclusion=better or Conclusion.INCONCLUSIVE,
             )
-        ]  # fmt: skip
+        ]
     found = structs.replace(results.comparison, pairs=pairs, caveats=list(caveats))
-    results = structs.replace(results, trials=[trial for trial in trials if trial], comparison=found)
+    results = structs.replace(
+        results, trials=[trial for trial in trials if trial], comparison=found
+    )
     folder = "-".join((dataset, *settings.values()))
     return Duel(folder, dataset, dict(settings), results)
 
 
 def make_study(leads, margin=0.005, name="made up"):
-    """Two variants, of which the one without spikes leads by so much on each data set, with two seeds."""
+    """Two variants, of which the one without spikes leads by so much on each data set, with two
+    seeds.
+    """
     duels = [
         make_duel(f"set {number}", {SPIKING: [0.8, 0.802], OTHER: [0.8 + lead, 0.802 + lead]})
         for number, lead in enumerate(leads)

@@ -5,13 +5,17 @@ from spikeduel.results.times import Latency, PeakMemory, StartUp, Throughput, Ti
 
 
 def untimed(path, images, device, own_code=()):
-    """Made-up times in place of `measuring.latency.latency`, which starts a process and takes seconds."""
+    """Made-up times in place of `measuring.latency.latency`, which starts a process and takes
+    seconds.
+    """
     one = {"median_ms": 2.0, "p95_ms": 3.0, "min_ms": 1.5, "n": 20}
     return Latency(
         machine=machine(device),
         precision="32",
         one_image=Times(**one),
         throughput={"1": Throughput(batch_size=1, images_per_second=500.0, **one)},
-        start_up=StartUp(import_seconds=0.5, load_seconds=0.25, first_answer_seconds=0.25, total_seconds=1.0),
+        start_up=StartUp(
+            import_seconds=0.5, load_seconds=0.25, first_answer_seconds=0.25, total_seconds=1.0
+        ),
         peak_memory_bytes=PeakMemory(first_answer=1 << 28),
     )

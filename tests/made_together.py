@@ -1,4 +1,5 @@
-"""Short trainings that several processes share, for `tests/trials/test_together.py`; as a program, in all of them.
+"""Short trainings that several processes share, for `tests/trials/test_together.py`; as a program,
+in all of them.
 
 135 images in batches of 33 leave 3 for the last one: parts of unequal size, and fewer images than four processes.
 """
@@ -18,23 +19,46 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, together
 from spikeduel.trials.training import Loop
 
-FEW = {"epochs": 1, "limit": 150, "batch_size": 33, "device": "cpu", "precision": "32", "start": "fresh"}
-STRONG = {**FEW, "optimizer": "adam", "width": 8, "num_steps": 2, "dropout": 0.0, "augmentation": "none"}
+FEW = {
+    "epochs": 1,
+    "limit": 150,
+    "batch_size": 33,
+    "device": "cpu",
+    "precision": "32",
+    "start": "fresh",
+}
+STRONG = {
+    **FEW,
+    "optimizer": "adam",
+    "width": 8,
+    "num_steps": 2,
+    "dropout": 0.0,
+    "augmentation": "none",
+}
 SMALL = {**FEW, "hidden": 32, "num_steps": 4}
 
 EXPERIMENTS = {
     "batch norm, fused": strong("digits", contenders=("vgg-lif",), **STRONG),
     "batch norm, torch's": strong("digits", contenders=("vgg-relu",), **STRONG),
     "dropout, mixup, rate": strong(
-        "digits", contenders=("vgg-lif",),
-        **{**STRONG, "dropout": 0.2, "augmentation": "translate-mixup", "encoding": "rate", "averaging": 0.5},
+        "digits",
+        contenders=("vgg-lif",),
+        **{
+            **STRONG,
+            "dropout": 0.2,
+            "augmentation": "translate-mixup",
+            "encoding": "rate",
+            "averaging": 0.5,
+        },
     ),
     "its twin's answers": strong("digits", contenders=("vgg-lif",), **STRONG, distillation=0.5),
     "muon": strong("digits", contenders=("vgg-lif",), **{**STRONG, "optimizer": "muon"}),
     "bf16": baseline("digits", contenders=("dense-snn",), **{**SMALL, "precision": "bf16"}),
     "chunks of steps": baseline("digits", contenders=("dense-snn",), **SMALL, chunk_steps=2),
-    "gone on": replace(baseline("digits", contenders=("small-cnn",), **SMALL), epochs=2, schedule="linear"),
-}  # fmt: skip
+    "gone on": replace(
+        baseline("digits", contenders=("small-cnn",), **SMALL), epochs=2, schedule="linear"
+    ),
+}
 
 
 def loop(name, checkpoint, progress=None):
@@ -52,7 +76,9 @@ def loop(name, checkpoint, progress=None):
             other = replace(other, network={"width": 8, "pooling": "max", "dropout": 0.0})
             twin = Model(building.build(other).eval(), other)
     split = data.split(prepared, experiment)
-    return Loop(model, *prepared.held, split, experiment, checkpoint, progress or Progress(), twin=twin)
+    return Loop(
+        model, *prepared.held, split, experiment, checkpoint, progress or Progress(), twin=twin
+    )
 
 
 def told(folder):
@@ -61,7 +87,9 @@ def told(folder):
     for name in EXPERIMENTS:
         each = loop(name, Path(folder) / f"{name}.pt")
         history = together.train(each).history
-        weights = torch.cat([value.flatten().double() for value in each.model.module.state_dict().values()])
+        weights = torch.cat(
+            [value.flatten().double() for value in each.model.module.state_dict().values()]
+        )
         found[name] = {"history": history, "weights": weights.tolist()}
     return found
 

@@ -1,4 +1,6 @@
-"""Trials, pairs, a tuning and whole results, made up: as much of each as a test needs, and the rest customary."""
+"""Trials, pairs, a tuning and whole results, made up: as much of each as a test needs, and the rest
+customary.
+"""
 
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
@@ -17,7 +19,9 @@ def scored(accuracy, supports=(200,) * 10):
         n=sum(supports),
         accuracy=accuracy,
         **scores,
-        per_class=[ClassScores(name=f"class {k}", **scores, support=n) for k, n in enumerate(supports)],
+        per_class=[
+            ClassScores(name=f"class {k}", **scores, support=n) for k, n in enumerate(supports)
+        ],
         confusion=[[0] * len(supports) for _ in supports],
     )
 
@@ -38,7 +42,9 @@ def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
         "best_epoch": None if failed else 1,
         "stopped": "early",
         "epoch_seconds": list(seconds),
-        "history": [] if failed else [Epoch(val_loss=1.0, val_accuracy=0.5), Epoch(val_loss=0.5, val_accuracy=0.75)],
+        "history": []
+        if failed
+        else [Epoch(val_loss=1.0, val_accuracy=0.5), Epoch(val_loss=0.5, val_accuracy=0.75)],
         "validation": None if failed else Score(accuracy=0.75, loss=0.5),
         "test": None if failed else scored(accuracy),
         "model": None if failed else f"models/{contender}-seed{seed}.safetensors",
@@ -97,7 +103,17 @@ def dataset(num_test=2000, **changes):
     return Dataset(**{**made, **changes})
 
 
-def results(trials, pairs=(), *, about=None, experiment=None, tuning=None, controls=(), caveats=(), overturned_by=()):
+def results(
+    trials,
+    pairs=(),
+    *,
+    about=None,
+    experiment=None,
+    tuning=None,
+    controls=(),
+    caveats=(),
+    overturned_by=(),
+):
     """A whole results.json of `trials`; `about` is its data set."""
     return Results(
         schema=SCHEMA,
@@ -108,14 +124,19 @@ def results(trials, pairs=(), *, about=None, experiment=None, tuning=None, contr
         experiment=experiment or baseline(),
         trials=list(trials),
         comparison=Conclusions(
-            pairs=list(pairs), controls=list(controls), caveats=list(caveats), overturned_by=list(overturned_by)
+            pairs=list(pairs),
+            controls=list(controls),
+            caveats=list(caveats),
+            overturned_by=list(overturned_by),
         ),
         tuning=tuning,
     )
 
 
 def tuning(num_trials=8, **gains):
-    """A tuning of at most 6 epochs; a contender's gain is None where all its trials failed. snn tunes two settings."""
+    """A tuning of at most 6 epochs; a contender's gain is None where all its trials failed. snn
+    tunes two settings.
+    """
     return TuningRecord(
         schema=1,
         dataset=TunedOn(fingerprint="f" * 64, test="0" * 64),
@@ -135,12 +156,15 @@ def _tuned(name, gain, num_trials):
         family="snn",
         tuned=["learning_rate", "beta"] if name == "snn" else ["learning_rate"],
         trials=[
-            TuningTrial(number=k, settings={}, **found, epochs=6, training_seconds=1.0, validation=scores[k])
+            TuningTrial(
+                number=k, settings={}, **found, epochs=6, training_seconds=1.0, validation=scores[k]
+            )
             for k in range(num_trials)
         ],
         best=None if failed else 0,
         expected_best=[
-            ExpectedBest(trials=k + 1, mean=0.5, standard_deviation=0.0, low=0.5, high=0.5) for k in range(num_trials)
+            ExpectedBest(trials=k + 1, mean=0.5, standard_deviation=0.0, low=0.5, high=0.5)
+            for k in range(num_trials)
         ],
         gain_of_last_doubling=gain or 0.0,
     )

@@ -19,11 +19,17 @@ MakePrepared = Callable[..., Prepared]
 
 def idx_bytes(array: np.ndarray) -> bytes:
     """`array` (uint8) in the idx format."""
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
 def write_mnist_like(
-    folder: Path, stems: tuple[str, ...] = mnist_like.MNIST_STEMS, gzipped: bool = True, num_classes: int = 10
+    folder: Path,
+    stems: tuple[str, ...] = mnist_like.MNIST_STEMS,
+    gzipped: bool = True,
+    num_classes: int = 10,
 ) -> dict[str, np.ndarray]:
     """Four idx files with 60 training and 20 test images; returns what was written."""
     rng = np.random.default_rng(1)
@@ -42,7 +48,9 @@ def write_mnist_like(
 
 
 HANDS_AND_FINGERS = [
-    (hand, finger) for hand in ("Left", "Right") for finger in ("thumb", "index", "middle", "ring", "little")
+    (hand, finger)
+    for hand in ("Left", "Right")
+    for finger in ("thumb", "index", "middle", "ring", "little")
 ]
 
 
@@ -59,13 +67,17 @@ def ridges(seed: int, size: tuple[int, int] = (96, 103)) -> np.ndarray:
 
 
 def write_real(path: Path, picture: np.ndarray) -> None:
-    """A 32-bit BMP whose alpha is 0 in the scanner frame, as the real prints have it (Pillow cannot write such)."""
+    """A 32-bit BMP whose alpha is 0 in the scanner frame, as the real prints have it (Pillow cannot
+    write such).
+    """
     height, width = picture.shape
     alpha = np.full(picture.shape, 255, dtype=np.uint8)
     alpha[-4:], alpha[:, -4:] = 0, 0
     pixels = np.stack([picture, picture, picture, alpha], axis=-1)[::-1].tobytes()
     bit_fields = 3
-    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 32, bit_fields, len(pixels), 0, 0, 0, 0)
+    header = struct.pack(
+        "<IiiHHIIiiII", 124, width, height, 1, 32, bit_fields, len(pixels), 0, 0, 0, 0
+    )
     header += struct.pack("<IIII", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
     header += bytes(124 - len(header))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +99,12 @@ def write_socofing(root: Path, num_subjects: int = 4) -> None:
 
 
 def write_pictures(
-    folder: Path, count: int, seed: int = 0, size: tuple[int, int] = (20, 16), mode: str = "L", suffix: str = ".png"
+    folder: Path,
+    count: int,
+    seed: int = 0,
+    size: tuple[int, int] = (20, 16),
+    mode: str = "L",
+    suffix: str = ".png",
 ) -> list[Path]:
     """`count` pictures of noise in `folder`."""
     rng = np.random.default_rng(seed)
@@ -105,10 +122,17 @@ def png_that_claims(width: int, height: int) -> bytes:
     """The first bytes of a grey PNG of that size."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    )
 
 
 def noisy_png(seed: int, size: tuple[int, int] = (12, 10)) -> bytes:
@@ -120,12 +144,22 @@ def noisy_png(seed: int, size: tuple[int, int] = (12, 10)) -> bytes:
 
 
 def write_table(folder: Path, split: str, labels: list[int], **more: Any) -> None:
-    """A split as the Hugging Face hub keeps most: a Parquet file, with the types of its columns; `more` are types."""
+    """A split as the Hugging Face hub keeps most: a Parquet file, with the types of its columns;
+    `more` are types.
+    """
     import datasets
 
     pictures = [{"bytes": noisy_png(k), "path": None} for k in range(len(labels))]
-    columns: dict[str, Any] = {"picture": pictures, "kind": labels, **{name: [0] * len(labels) for name in more}}
-    types = {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["wren", "owl"]), **more}
+    columns: dict[str, Any] = {
+        "picture": pictures,
+        "kind": labels,
+        **{name: [0] * len(labels) for name in more},
+    }
+    types = {
+        "picture": datasets.Image(),
+        "kind": datasets.ClassLabel(names=["wren", "owl"]),
+        **more,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     made = datasets.Dataset.from_dict(columns, features=datasets.Features(types))
     made.to_parquet(folder / f"{split}-00000-of-00001.parquet")

@@ -1,4 +1,6 @@
-"""One of each, written outside the package and entered once: it runs, is stored, and is found where people look."""
+"""One of each, written outside the package and entered once: it runs, is stored, and is found where
+people look.
+"""
 
 import json
 import sys
@@ -55,26 +57,37 @@ other = "outputs"
 
 
 def brightness_of_hits(model, batches):
-    hits = [images[model.predict(images.numpy())[0] == labels.numpy()] for images, labels, _ in batches]
+    hits = [
+        images[model.predict(images.numpy())[0] == labels.numpy()] for images, labels, _ in batches
+    ]
     return {"mean": float(np.mean([float(each.float().mean()) for each in hits if len(each)]))}
 
 
 def always_the_first(given):
     truth = np.asarray(given.prepared.labels)[given.split.test]
     answers = np.zeros(len(truth), dtype=np.int64)
-    return given.kept(given.trial.key, "first-class", lambda: classified(given.prepared.classes, truth, answers))
+    return given.kept(
+        given.trial.key, "first-class", lambda: classified(given.prepared.classes, truth, answers)
+    )
 
 
 @pytest.fixture(scope="module")
 def added(tmp_path_factory):
-    """A run in which everything comes from outside, its page, and what a second call trained or asked."""
+    """A run in which everything comes from outside, its page, and what a second call trained or
+    asked.
+    """
     folder = tmp_path_factory.mktemp("added")
     (folder / "mine_added.py").write_text(CODE)
     measure = sd.Measure(
-        brightness_of_hits, title="brightness of hits", meaning="mean pixel of what is right", form="{:.1f}",
+        brightness_of_hits,
+        title="brightness of hits",
+        meaning="mean pixel of what is right",
+        form="{:.1f}",
         value=lambda found: found["mean"],
-    )  # fmt: skip
-    control = sd.Control("first class", "an answer that never changes", spikes=False, ask=always_the_first)
+    )
+    control = sd.Control(
+        "first class", "an answer that never changes", spikes=False, ask=always_the_first
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
@@ -84,7 +97,9 @@ def added(tmp_path_factory):
         experiment = sd.recipes.baseline(
             "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3, controls=True
         )
-        experiment = replace(experiment, encoding="mine_added:stripes", surrogate="mine_added:boxcar")
+        experiment = replace(
+            experiment, encoding="mine_added:stripes", surrogate="mine_added:boxcar"
+        )
         run = sd.compare(experiment, folder / "run", folder / "store")
         (folder / "mine.toml").write_text(TABLE)
         yield run, folder
@@ -130,14 +145,18 @@ def test_an_encoder_and_a_surrogate_are_those_that_trained(added):
 
 def test_an_energy_table_leads_the_report(added, unpainted):
     run, folder = added
-    page = report_again(run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))])
+    page = report_again(
+        run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))]
+    )
     assert "my chip" in page.read_text()
 
 
 def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
     run, folder = added
     (folder / "counted.toml").write_text(ACCOUNTING)
-    page = report_again(run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")])
+    page = report_again(
+        run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")]
+    )
     assert "a spike a joule" in page.read_text()
     judged = json.loads((run.out / "results.json").read_text())["court"]
     assert {law["name"] for law in judged["accountings"]} == set(accounting.NAMES)
@@ -147,5 +166,9 @@ def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch, unrep
     run, folder = added
     monkeypatch.setitem(sd.MEASURES, "hits", replace(sd.MEASURES["hits"], take=None))
     again = sd.compare(run.experiment, folder / "again", folder / "store")
-    assert [trial.measures for trial in again.results.trials] == [trial.measures for trial in run.results.trials]
-    assert [trial.controls for trial in again.results.trials] == [trial.controls for trial in run.results.trials]
+    assert [trial.measures for trial in again.results.trials] == [
+        trial.measures for trial in run.results.trials
+    ]
+    assert [trial.controls for trial in again.results.trials] == [
+        trial.controls for trial in run.results.trials
+    ]

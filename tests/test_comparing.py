@@ -34,7 +34,13 @@ from telling import Telling
 pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
-    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+    dataset="digits",
+    hidden=32,
+    num_steps=4,
+    epochs=2,
+    batch_size=64,
+    learning_rate=5e-3,
+    device="cpu",
 )
 
 
@@ -68,7 +74,9 @@ def test_the_predictions_are_those_that_were_measured(duel):
         right = np.equal(kept.answers[trial.contender, trial.seed].predicted, kept.labels)
         assert right.mean() == trial.test.accuracy
     prepared = data.load(EXPERIMENT)
-    np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])
+    np.testing.assert_array_equal(
+        kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test]
+    )
     assert kept.fingerprint == duel.results.dataset.fingerprint
     (pair,) = duel.results.comparison.pairs
     assert predictions.compare_runs(duel.out).p_value == pair.p_value
@@ -77,7 +85,11 @@ def test_the_predictions_are_those_that_were_measured(duel):
 def test_the_results_on_disk_are_those_returned(duel):
     assert json.loads((duel.out / "results.json").read_text()) == duel.document()
     assert load_run(duel.out).document() == duel.document()
-    assert load_run(duel.out).experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
+    assert (
+        load_run(duel.out).experiment
+        == duel.experiment
+        == read_experiment(duel.out / "experiment.toml")
+    )
     assert duel.results.experiment.learning_rate == 5e-3
 
 
@@ -94,9 +106,17 @@ def test_scores_are_fractions_and_agree_with_one_another(duel):
         recalls = np.diag(confusion) / confusion.sum(1)
         assert [row.recall for row in test.per_class] == pytest.approx(recalls)
         assert test.recall == pytest.approx(recalls.mean())
-        shares = [getattr(test, name) for name in ("accuracy", "precision", "recall", "f1", "tie_share")]
-        shares += [getattr(row, name) for row in test.per_class for name in ("precision", "recall", "f1")]
-        shares += [getattr(epoch, name) for epoch in trial.history for name in ("train_accuracy", "val_accuracy")]
+        shares = [
+            getattr(test, name) for name in ("accuracy", "precision", "recall", "f1", "tie_share")
+        ]
+        shares += [
+            getattr(row, name) for row in test.per_class for name in ("precision", "recall", "f1")
+        ]
+        shares += [
+            getattr(epoch, name)
+            for epoch in trial.history
+            for name in ("train_accuracy", "val_accuracy")
+        ]
         assert all(0 <= share <= 1 for share in shares)
         assert trial.validation.accuracy == max(epoch.val_accuracy for epoch in trial.history)
         assert trial.best_epoch in (0, 1)
@@ -129,7 +149,12 @@ def test_a_second_call_trains_nothing_and_finds_the_same(duel, unreported):
 
 def test_more_seeds_train_only_what_is_missing(duel, unreported):
     told = Telling()
-    more = compare(replace(EXPERIMENT, seeds=2, epochs=2), duel.out.parent / "more", duel.out.parent / "store", told)
+    more = compare(
+        replace(EXPERIMENT, seeds=2, epochs=2),
+        duel.out.parent / "more",
+        duel.out.parent / "store",
+        told,
+    )
     assert (told.trained, told.found) == (2 * 2, 2)
     assert [(t.contender, t.seed) for t in more.results.trials] == [
         ("dense-snn", 0),
@@ -157,7 +182,11 @@ def test_the_written_settings_lead_back_to_the_same_run(small, tmp_path, unrepor
 def test_a_folder_that_cannot_be_written_is_refused_before_training(which, small, tmp_path):
     (tmp_path / "file").write_text("in the way")
     told = Telling()
-    folders = {"out": tmp_path / "out", "store": tmp_path / "store", which: tmp_path / "file" / "below"}
+    folders = {
+        "out": tmp_path / "out",
+        "store": tmp_path / "store",
+        which: tmp_path / "file" / "below",
+    }
     with pytest.raises(InputError, match=r"cannot write to .*file.below"):
         compare(small, progress=told, **folders)
     assert told.trained == 0
@@ -173,7 +202,9 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
         "def build(image_shape, num_classes, num_steps, **settings):\n"
         "    return Net(64, num_classes)\n"
     )
-    found = compare(replace(small, contenders=("own_failing:build", "small-cnn"), epochs=1, limit=200))
+    found = compare(
+        replace(small, contenders=("own_failing:build", "small-cnn"), epochs=1, limit=200)
+    )
     sys.modules.pop("own_failing")
     assert found.failed
     failed, done = found.results.trials
@@ -181,7 +212,9 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
     assert done.test.n == 179
     assert found.results.comparison.pairs == []
     assert FailedTrials(titles=["own_failing:build, seed 0"]) in found.results.comparison.caveats
-    assert [path.name for path in (found.out / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
+    assert [path.name for path in (found.out / "models").iterdir()] == [
+        "small-cnn-seed0.safetensors"
+    ]
     assert (found.out / "report.html").is_file()
 
 
@@ -193,25 +226,33 @@ def test_when_nothing_is_finished_there_is_still_a_report(small):
     assert (found.out / "report.html").is_file()
 
 
-def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, tmp_path, random, unreported):
+def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(
+    small, tmp_path, random, unreported
+):
     from PIL import Image
 
     for name, level in (("dark", 0), ("light", 150)):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for number in range(15):
             pixels = random.integers(level, level + 100, (8, 8), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number // 3}_{number % 3}.png")
+            Image.fromarray(pixels).save(
+                tmp_path / "pets" / name / f"{number // 3}_{number % 3}.png"
+            )
     experiment = replace(small, dataset="pets", folds=3, seeds=2, epochs=1, group_by=r"(\w+/\d+)_")
     found = compare(experiment, tmp_path / "out", tmp_path / "store")
     assert len(found.results.trials) == 3 * 2 * 2
     assert {path.name for path in (found.out / "models").iterdir()} == {
         f"{name}-seed{seed}-fold{fold}.safetensors"
-        for name in ("dense-snn", "small-cnn") for seed in range(2) for fold in range(3)
-    }  # fmt: skip
+        for name in ("dense-snn", "small-cnn")
+        for seed in range(2)
+        for fold in range(3)
+    }
     lines = [line.split(",") for line in (found.out / "split.csv").read_text().splitlines()]
     assert lines[0] == ["path", "split", "fold", "group"]
     tested = [path for path, side, *_ in lines[1:] if side == "test"]
-    assert sorted(tested) == sorted(p.relative_to("pets").as_posix() for p in Path("pets").rglob("*.png"))
+    assert sorted(tested) == sorted(
+        p.relative_to("pets").as_posix() for p in Path("pets").rglob("*.png")
+    )
     for fold in "012":
         sides = {(path[: path.index("_")], side) for path, side, of, _ in lines[1:] if of == fold}
         assert len(sides) == len({group for group, _ in sides}) == 10
@@ -219,13 +260,17 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, t
     assert (dataset.counts.test, dataset.groups, dataset.split) == (30, 10, "grouped")
     assert dataset.group_sizes == GroupSizes(largest=3, median=3.0)
     assert [fold.total for fold in dataset.folds] == [30] * 3
-    assert [t.test.n for t in found.results.trials] == [fold.test for fold in dataset.folds for _ in range(4)]
+    assert [t.test.n for t in found.results.trials] == [
+        fold.test for fold in dataset.folds for _ in range(4)
+    ]
     (pair,) = found.results.comparison.pairs
     assert (pair.n, pair.seeds) == (30, 2)
     assert "±" in found.table()
 
     told = Telling()
-    again = compare(read_experiment(found.out / "experiment.toml"), tmp_path / "again", tmp_path / "store", told)
+    again = compare(
+        read_experiment(found.out / "experiment.toml"), tmp_path / "again", tmp_path / "store", told
+    )
     assert (told.trained, told.found) == (0, 12)
     assert without_date(again) == without_date(found)
 
@@ -260,7 +305,12 @@ def tuned(tmp_path_factory):
 
 def test_a_tunings_folder_leads_to_the_comparison(tuned):
     found, folder, _ = tuned
-    assert {path.name for path in folder.iterdir()} == {"experiment.toml", "tuning.json", "tuning.html", "figures"}
+    assert {path.name for path in folder.iterdir()} == {
+        "experiment.toml",
+        "tuning.json",
+        "tuning.html",
+        "figures",
+    }
     assert read_experiment(folder / "experiment.toml") == found.experiment
     assert typed.read_json(folder / "tuning.json", TuningRecord) == found.record
 
@@ -284,9 +334,13 @@ def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_pa
 def test_a_tuned_runs_folder_leads_to_the_same_again(tuned, tmp_path, unreported):
     found, _, store = tuned
     compare(found.experiment, tmp_path / "out", store, tuned=found)
-    again = read_tuning(tmp_path / "out" / "tuning.json", read_experiment(tmp_path / "out" / "experiment.toml"))
+    again = read_tuning(
+        tmp_path / "out" / "tuning.json", read_experiment(tmp_path / "out" / "experiment.toml")
+    )
     assert (
-        compare(again.experiment, tmp_path / "out", store, tuned=again).results.tuning == again.record == found.record
+        compare(again.experiment, tmp_path / "out", store, tuned=again).results.tuning
+        == again.record
+        == found.record
     )
 
 
@@ -295,7 +349,10 @@ def test_without_its_record_tuning_is_not_claimed(tuned, tmp_path, unreported):
     comparison = compare(found.experiment, tmp_path / "out", store)
     assert comparison.results.tuning is None
     assert not (tmp_path / "out" / "tuning.json").exists()
-    assert OwnSettings(settings=found.experiment.per_contender) in comparison.results.comparison.caveats
+    assert (
+        OwnSettings(settings=found.experiment.per_contender)
+        in comparison.results.comparison.caveats
+    )
 
 
 def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
@@ -339,7 +396,9 @@ sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 
 
 def start_together(*commands):
-    """A process that has loaded everything and does each of the commands in a process of its own, all at once."""
+    """A process that has loaded everything and does each of the commands in a process of its own,
+    all at once.
+    """
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
     return subprocess.Popen(
@@ -359,7 +418,9 @@ def said_together(*commands):
 
 
 def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
-    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=200))
+    write_experiment(
+        tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=200)
+    )
     said_together(("e.toml", "a"), ("e.toml", "b"))
     one, other = load_run(tmp_path / "a"), load_run(tmp_path / "b")
     # Also the seconds are the same: the second process found the trials of the first.
@@ -408,9 +469,13 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted
         assert (entry.status, entry.test) == ("done", None)
         assert entry.failed_measures == {"classification": "RuntimeError: no luck"}
         assert (found.out / entry.model).is_file()
-    failed = [caveat for caveat in found.results.comparison.caveats if isinstance(caveat, FailedMeasure)]
+    failed = [
+        caveat for caveat in found.results.comparison.caveats if isinstance(caveat, FailedMeasure)
+    ]
     assert failed == [
-        FailedMeasure(measure="classification", trial=f"{name}, seed 0", reason="RuntimeError: no luck")
+        FailedMeasure(
+            measure="classification", trial=f"{name}, seed 0", reason="RuntimeError: no luck"
+        )
         for name in small.contenders
     ]
     assert (found.out / "report.html").is_file()
@@ -418,7 +483,9 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted
 
 def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported):
     def uses(**changes):
-        found = compare(replace(small, contenders=("small-cnn",), epochs=1, **changes), store="s").results
+        found = compare(
+            replace(small, contenders=("small-cnn",), epochs=1, **changes), store="s"
+        ).results
         warned = [caveat for caveat in found.comparison.caveats if isinstance(caveat, Uses)]
         return found.dataset.test_uses, found.dataset.test_uses_here, warned
 
@@ -446,7 +513,9 @@ def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of 60 images in two classes with a test set of their own, 12×12; in `moved` the same files elsewhere."""
+    """A folder of 60 images in two classes with a test set of their own, 12×12; in `moved` the same
+    files elsewhere.
+    """
     random = np.random.default_rng(0)
     for name, brightest in (("dark", 150), ("light", 255)):
         for number in range(30):
@@ -464,7 +533,9 @@ def pictures(tmp_path):
 
 def test_a_test_set_is_its_images_and_not_their_pixels_at_one_size(pictures, unreported):
     def compared(out, dataset=pictures, **changes):
-        tiny = baseline(str(dataset), contenders=("small-cnn", "dense-snn"), hidden=8, num_steps=2, epochs=2)
+        tiny = baseline(
+            str(dataset), contenders=("small-cnn", "dense-snn"), hidden=8, num_steps=2, epochs=2
+        )
         return compare(replace(tiny, device="cpu", **changes), out, "s").results
 
     def uses(results):
@@ -484,7 +555,9 @@ def test_a_test_set_is_its_images_and_not_their_pixels_at_one_size(pictures, unr
     for other, name in ((larger, "larger"), (moved, "moved-run")):
         found = predictions.compare_runs("first", "small-cnn", "small-cnn", name)
         assert found.n == 20
-        accuracies = [t.test.accuracy for results in (first, other) for t in results.of("small-cnn")]
+        accuracies = [
+            t.test.accuracy for results in (first, other) for t in results.of("small-cnn")
+        ]
         assert found.difference == pytest.approx(accuracies[0] - accuracies[1])
 
     # Without a test set of their own, the images that are tested depend on the split.

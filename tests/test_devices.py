@@ -1,4 +1,6 @@
-"""Whatever is trained and measured on the CPU is on a GPU of another maker, as strict as any of them (`away.py`)."""
+"""Whatever is trained and measured on the CPU is on a GPU of another maker, as strict as any of
+them (`away.py`).
+"""
 
 import json
 import os
@@ -20,9 +22,13 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("away")
     program = Path(__file__).parent / "away.py"
     run = subprocess.run(
-        [sys.executable, program, folder], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, program, folder],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     return json.loads((folder / "found.json").read_text())
 
@@ -44,7 +50,12 @@ def test_it_trains_to_the_numbers_of_the_kernels(found):
 
 def test_all_is_measured_there(found):
     away = found["compared_away"]
-    assert [each["contender"] for each in away] == ["dense-lif", "vgg-lif", "vgg-relu", "vgg-relu-converted"]
+    assert [each["contender"] for each in away] == [
+        "dense-lif",
+        "vgg-lif",
+        "vgg-relu",
+        "vgg-relu-converted",
+    ]
     for each in away:
         assert not each["error"]
         assert not each["failed_measures"]

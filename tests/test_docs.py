@@ -1,8 +1,10 @@
-"""What README and docs/ say is true: tables are those of the results files, commands exist, and code runs.
+"""What README and docs/ say is true: tables are those of the results files, commands exist, and
+code runs.
 
-Python runs as it stands on the page, block after block, in a folder with a few pictures. A block that begins with
-`# NAME.py` is written into that file. Of commands each name and option is looked up; blocks below `<!-- run -->` are
-run, with `QUICK` settings and without making the report; others say why they are not.
+Python runs as it stands on the page, block after block, in a folder with a few pictures. A block
+that begins with `# NAME.py` is written into that file. Of commands each name and option is looked
+up; blocks below `<!-- run -->` are run, with `QUICK` settings and without making the report; others
+say why they are not.
 """
 
 import importlib.util
@@ -26,8 +28,13 @@ from spikeduel.measuring.energy import accounting
 from spikeduel.results.words import answer
 
 ROOT = Path(__file__).parent.parent
-PAGES = {path.stem: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
-BLOCK = re.compile(r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+}
+BLOCK = re.compile(
+    r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 QUICK = {
     "compare": ["--epochs", "1", "--limit", "60", "--set", "width=8", "--set", "hidden=16"],
     "export": ["--images", "20"],
@@ -37,12 +44,18 @@ QUICK = {
 
 def blocks(page, *languages):
     """`(mark, code)` of the blocks of these languages on a page."""
-    return [(mark, code) for mark, language, code in BLOCK.findall(PAGES[page]) if language in languages]
+    return [
+        (mark, code) for mark, language, code in BLOCK.findall(PAGES[page]) if language in languages
+    ]
 
 
 def having(*languages, mark=None):
     """The pages that have such blocks."""
-    return [page for page in PAGES if any(mark in (None, found) for found, _ in blocks(page, *languages))]
+    return [
+        page
+        for page in PAGES
+        if any(mark in (None, found) for found, _ in blocks(page, *languages))
+    ]
 
 
 @pytest.fixture
@@ -72,7 +85,9 @@ def importing(folder, monkeypatch):
 
 
 def write_modules(page, folder):
-    """Writes the blocks that begin with a file's name into that file, and returns the others of Python."""
+    """Writes the blocks that begin with a file's name into that file, and returns the others of
+    Python.
+    """
     others = []
     for _, code in blocks(page, "toml"):
         if named := re.match(r"# (\w+\.toml)", code):
@@ -103,7 +118,9 @@ def test_its_python_runs(page, folder):
 def commands(code):
     """The lines of a block that call spikeduel, as words."""
     lines = [shlex.split(line, comments=True) for line in code.replace("\\\n", "").splitlines()]
-    return [words[1:] for words in lines if words and words[0].endswith("spikeduel") and len(words) > 1]
+    return [
+        words[1:] for words in lines if words and words[0].endswith("spikeduel") and len(words) > 1
+    ]
 
 
 @pytest.mark.parametrize("page", having("bash", mark="run"))
@@ -121,7 +138,11 @@ def test_its_commands_run(page, folder):
 def expanded(word, folder):
     """`word`, or the paths that it stands for: … is the end of a run's name, * any name."""
     pattern = word.replace("…", "*")
-    found = sorted(str(path.relative_to(folder)) for path in folder.glob(pattern)) if "*" in pattern else []
+    found = (
+        sorted(str(path.relative_to(folder)) for path in folder.glob(pattern))
+        if "*" in pattern
+        else []
+    )
     return found or [word]
 
 
@@ -133,7 +154,10 @@ def test_every_block_of_commands_is_run_or_says_why_not():
 
 def in_the_text(page):
     """The commands in sentences, between backticks."""
-    return [shlex.split(text)[1:] for text in re.findall(r"`(spikeduel [a-z][^`#]*)`", PAGES[page].replace("\n", " "))]
+    return [
+        shlex.split(text)[1:]
+        for text in re.findall(r"`(spikeduel [a-z][^`#]*)`", PAGES[page].replace("\n", " "))
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -144,7 +168,11 @@ def test_every_command_and_option_it_names_exists(page):
         words, command = list(text), root
         while words and hasattr(command, "commands"):
             assert words[0] in command.commands or words[0].startswith("--"), text
-            command = command.commands[words.pop(0)] if words[0] in command.commands else words.clear() or command
+            command = (
+                command.commands[words.pop(0)]
+                if words[0] in command.commands
+                else words.clear() or command
+            )
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options | {"--help"}, text
 
@@ -168,7 +196,9 @@ def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
 
 
 def test_the_page_on_installing_has_every_extra():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     for extra in set(extras) - {"dev", "tune"}:
         assert f"| `{extra}` |" in PAGES["installing"], extra
 
@@ -177,7 +207,9 @@ def test_the_readme_is_two_screens():
     assert len(PAGES["README"].splitlines()) <= 80
 
 
-@pytest.mark.parametrize(("page", "read"), [("energy-tables", energy.read), ("accountings", accounting.read)])
+@pytest.mark.parametrize(
+    ("page", "read"), [("energy-tables", energy.read), ("accountings", accounting.read)]
+)
 def test_its_files_are_read(page, read, tmp_path):
     found = blocks(page, "toml")
     assert found
@@ -209,13 +241,24 @@ def test_a_record_of_one_seed_has_no_deviation():
 
 
 def test_the_court_is_that_of_its_results_file():
-    (case, *_), *_ = [run["cases"] for run in json.loads((ROOT / "benchmarks/results/court.json").read_text())["runs"]]
-    found, flips = case["cheaper_in"], {each["accounting"]: each["flips"] for each in case["rulings"]}
-    rates = [flip["value"] for name in ("syops", "memory") for flip in flips[name] if flip["axis"] == "rate"]
+    (case, *_), *_ = [
+        run["cases"]
+        for run in json.loads((ROOT / "benchmarks/results/court.json").read_text())["runs"]
+    ]
+    found, flips = (
+        case["cheaper_in"],
+        {each["accounting"]: each["flips"] for each in case["rulings"]},
+    )
+    rates = [
+        flip["value"]
+        for name in ("syops", "memory")
+        for flip in flips[name]
+        if flip["axis"] == "rate"
+    ]
     text = " ".join(PAGES["energy"].split())
     assert (
-        f"in {found['spiking']} of {case['judged']} accountings, dearer in {found['other']}, and {found['open']} leave"
-        in text
+        f"in {found['spiking']} of {case['judged']} accountings, dearer in {found['other']}, and "
+        f"{found['open']} leave" in text
     )
     for rate in (case["rate"], *rates):
         assert f"{100 * rate:.1f} %" in text

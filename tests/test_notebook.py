@@ -1,4 +1,6 @@
-"""The notebooks run from top to bottom, on small data that is always at hand and with little training."""
+"""The notebooks run from top to bottom, on small data that is always at hand and with little
+training.
+"""
 
 from pathlib import Path
 

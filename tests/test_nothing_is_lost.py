@@ -15,13 +15,31 @@ from spikeduel.system import typed
 
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
-    "split.npz", "epoch-0.json", "checkpoint.pt", "epoch-1.json", "checkpoint.pt", "epoch-2.json", "checkpoint.pt",
-    "model.safetensors", "trial.json",
-    "classification.json", "encoding_spread.json", "calibration.json", "label_confidences.json", "weight_shapes.json",
-    "operations.json", "anytime.json", "latency.json",
-    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json",
-    "labels.csv", "report.html",
-]  # fmt: skip
+    "split.npz",
+    "epoch-0.json",
+    "checkpoint.pt",
+    "epoch-1.json",
+    "checkpoint.pt",
+    "epoch-2.json",
+    "checkpoint.pt",
+    "model.safetensors",
+    "trial.json",
+    "classification.json",
+    "encoding_spread.json",
+    "calibration.json",
+    "label_confidences.json",
+    "weight_shapes.json",
+    "operations.json",
+    "anytime.json",
+    "latency.json",
+    "experiment.toml",
+    "dense-snn-seed0.safetensors",
+    "results.json",
+    "split.csv",
+    "predictions.json",
+    "labels.csv",
+    "report.html",
+]
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 
 
@@ -36,7 +54,9 @@ def numbers(document):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What `breaking.py` found, all ways by one process: to load everything takes it as long as ten attempts."""
+    """What `breaking.py` found, all ways by one process: to load everything takes it as long as ten
+    attempts.
+    """
     if sys.platform == "win32":
         pytest.skip("needs fork")
     command = [sys.executable, BREAKING, tmp_path_factory.mktemp("broken"), *ENDS]
@@ -48,8 +68,8 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("way", ENDS)
 def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, found):
     whole, cases = found["whole"], found["cases"][way]
-    # What a preparation works with, the prepared set and its audit, with hashes in their names, and then each file of
-    # the store and of the run.
+    # What a preparation works with, the prepared set and its audit, with hashes in their names, and
+    # then each file of the store and of the run.
     assert whole["written"][:4] == ["look.json", "images.npy", "how.json", "journal.npy"]
     assert whole["written"][4].startswith("pictures-")
     assert whole["written"][5].endswith(".json")
@@ -63,8 +83,12 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
         assert again["models"] == whole["models"], case["at"]
         # At most the epoch under way is trained twice.
         epochs = [line for line in (*broken["said"], *again["said"]) if ", epoch " in line]
-        assert 3 <= len(epochs) + (case["at"] in ("checkpoint.pt", "epoch-0.json")) <= 4, (case["at"], epochs)
-        # Of what was being written, only a killed process leaves something, and in store and cache not for long.
+        assert 3 <= len(epochs) + (case["at"] in ("checkpoint.pt", "epoch-0.json")) <= 4, (
+            case["at"],
+            epochs,
+        )
+        # Of what was being written, only a killed process leaves something, and in store and cache
+        # not for long.
         assert way == "kill" or broken["left"] == []
         assert [path for path in again["left"] if not path.startswith("out/")] == []
         if way == "full":

@@ -78,7 +78,9 @@ def test_the_program_and_the_module_say_the_same():
     if not program.is_file():
         pytest.skip("spikeduel is not installed as a program")
     by_name = subprocess.run([program, "--help"], capture_output=True, text=True)
-    by_module = subprocess.run([sys.executable, "-m", "spikeduel", "--help"], capture_output=True, text=True)
+    by_module = subprocess.run(
+        [sys.executable, "-m", "spikeduel", "--help"], capture_output=True, text=True
+    )
     assert by_name.returncode == by_module.returncode == 0
     assert by_name.stdout == by_module.stdout
     assert "compare" in by_name.stdout

@@ -1,10 +1,11 @@
 """Three tiny comparisons end in the numbers that are kept in same_numbers.json.
 
-To the last bit on the machine that they were kept on (the same processor, libraries and threads), elsewhere as far as
-rounding may lead: other instructions add in another order, and a spike more or less changes what follows.
+To the last bit on the machine that they were kept on (the same processor, libraries and threads),
+elsewhere as far as rounding may lead: other instructions add in another order, and a spike more or
+less changes what follows.
 
-A change that is meant to change numbers raises NUMERICS_VERSION, so that no store mixes old and new ones, and keeps
-them anew, from the repository's root:
+A change that is meant to change numbers raises NUMERICS_VERSION, so that no store mixes old and new
+ones, and keeps them anew, from the repository's root:
 
     python tests/test_same_numbers.py
 """
@@ -29,9 +30,15 @@ pytestmark = pytest.mark.usefixtures("known_data")
 
 KEPT = Path(__file__).with_name("same_numbers.json")
 SETTINGS = {
-    "limit": 400, "hidden": 16, "num_steps": 3, "epochs": 2, "batch_size": 64, "learning_rate": 1e-2, "precision": "32",
+    "limit": 400,
+    "hidden": 16,
+    "num_steps": 3,
+    "epochs": 2,
+    "batch_size": 64,
+    "learning_rate": 1e-2,
+    "precision": "32",
     "device": "cpu",
-}  # fmt: skip
+}
 EXPERIMENTS = {
     "baseline": baseline("digits", **SETTINGS),
     "matched": matched("digits", contenders=("conv-lif", "conv-relu"), **SETTINGS),
@@ -61,19 +68,31 @@ def numbers(name: str, folder: Path) -> dict:
             {
                 "key": trial.key,
                 "parameters": trial.parameters,
-                "losses": [loss for epoch in trial.history for loss in (epoch.train_loss, epoch.val_loss)],
-                "accuracies": [each for epoch in trial.history for each in (epoch.train_accuracy, epoch.val_accuracy)],
-                "test": {name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")},
+                "losses": [
+                    loss for epoch in trial.history for loss in (epoch.train_loss, epoch.val_loss)
+                ],
+                "accuracies": [
+                    each
+                    for epoch in trial.history
+                    for each in (epoch.train_accuracy, epoch.val_accuracy)
+                ],
+                "test": {
+                    name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")
+                },
                 "predicted": "".join(map(str, answers[trial.contender, trial.seed].predicted)),
                 "calibration": [trial.test.calibration.ece, trial.test.calibration.temperature],
                 "macs": trial.operations.totals.macs.dense.hoisted,
-                "work": [trial.operations.totals.macs.effective.hoisted, trial.operations.totals.acs.total],
+                "work": [
+                    trial.operations.totals.macs.effective.hoisted,
+                    trial.operations.totals.acs.total,
+                ],
                 "anytime": trial.anytime and trial.anytime.accuracies,
             }
             for trial in results.trials
         ],
         "pair": {
-            name: getattr(pair, name) for name in ("difference", "ci95", "ci90", "p_value", "detectable", "conclusion")
+            name: getattr(pair, name)
+            for name in ("difference", "ci95", "ci90", "p_value", "detectable", "conclusion")
         },
     }
 
@@ -82,21 +101,31 @@ def surroundings() -> dict:
     """What decides how sums are rounded."""
     found = hardware.environment(Compute("cpu", "32"))
     kept = {name: found[name] for name in ("cpu", "cpu_features", "torch", "numpy")}
-    return {**kept, "numba": version("numba"), "capability": torch.backends.cpu.get_cpu_capability()}
+    return {
+        **kept,
+        "numba": version("numba"),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def keep() -> None:
     """Writes the numbers that this version gives here."""
     with tempfile.TemporaryDirectory() as folder:
         found = {name: numbers(name, Path(folder)) for name in EXPERIMENTS}
-    content = {"numerics_version": NUMERICS_VERSION, "surroundings": surroundings(), "numbers": found}
+    content = {
+        "numerics_version": NUMERICS_VERSION,
+        "surroundings": surroundings(),
+        "numbers": found,
+    }
     KEPT.write_text(json.dumps(content, indent=1) + "\n")
 
 
 @pytest.fixture(scope="module")
 def kept():
     content = json.loads(KEPT.read_text())
-    assert content["numerics_version"] == NUMERICS_VERSION, "numbers are meant to change: keep them anew"
+    assert content["numerics_version"] == NUMERICS_VERSION, (
+        "numbers are meant to change: keep them anew"
+    )
     return content
 
 
@@ -112,13 +141,16 @@ def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported):
         for exact in ("key", "parameters", "macs"):
             assert one[exact] == other[exact]
         assert (one["test"]["n"], len(one["losses"])) == (other["test"]["n"], len(other["losses"]))
-        # With instructions of other processors, convolutions of spikes came out 2 % away, all else 0.001 %.
+        # With instructions of other processors, convolutions of spikes came out 2 % away, all else
+        # 0.001 %.
         near = {"rel": 0.1 if other["anytime"] else 1e-3, "abs": 0.0}
         assert one["losses"] == pytest.approx(other["losses"], **near)
         assert one["test"]["loss"] == pytest.approx(other["test"]["loss"], **near)
         assert one["work"] == pytest.approx(other["work"], **near)
         # Those in training, for one of 44 validation images is 2.3 points.
-        assert one["accuracies"][::2] == pytest.approx(other["accuracies"][::2], abs=0.15 if other["anytime"] else 0.02)
+        assert one["accuracies"][::2] == pytest.approx(
+            other["accuracies"][::2], abs=0.15 if other["anytime"] else 0.02
+        )
         assert one["test"]["accuracy"] == pytest.approx(other["test"]["accuracy"], abs=0.15)
         agree = np.mean([a == b for a, b in zip(one["predicted"], other["predicted"], strict=True)])
         assert agree >= (0.5 if other["anytime"] else 0.98)

@@ -51,15 +51,19 @@ def done(planned, tmp_path_factory):
 
 def test_trials_that_duels_share_are_trained_once(done):
     results, _, folder, told = done
-    # Two seeds: on the digits dense-relu, and dense-lif with each encoding; on the other set one of each.
+    # Two seeds: on the digits dense-relu, and dense-lif with each encoding; on the other set one of
+    # each.
     assert told.trained == 2 * (3 + 2) == len(Store(folder / "store").trials())
     assert [(duel.dataset, duel.settings, duel.trials) for duel in results.duels] == [
-        ("digits", {"encoding": "direct"}, 4), ("digits", {"encoding": "rate"}, 4),
+        ("digits", {"encoding": "direct"}, 4),
+        ("digits", {"encoding": "rate"}, 4),
         ("fashion-mnist-mini", {"encoding": "direct"}, 4),
-    ]  # fmt: skip
+    ]
     assert {each.name: len(each.datasets) for each in results.variants} == {
-        "dense-relu": 2, "dense-lif (direct)": 2, "dense-lif (rate)": 1,
-    }  # fmt: skip
+        "dense-relu": 2,
+        "dense-lif (direct)": 2,
+        "dense-lif (rate)": 1,
+    }
 
 
 def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
@@ -75,7 +79,10 @@ def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
 def test_each_duel_logs_what_another_one_trained(done):
     results, _, folder, _ = done
     for run in (load_run(folder / "out" / duel.folder) for duel in results.duels):
-        rows = [line.rsplit(",", 6)[0] for line in (run.out / "logs" / "epochs.csv").read_text().splitlines()[1:]]
+        rows = [
+            line.rsplit(",", 6)[0]
+            for line in (run.out / "logs" / "epochs.csv").read_text().splitlines()[1:]
+        ]
         assert sorted(rows) == sorted(f'"{trial.title}"' for trial in run.results.trials)
 
 
@@ -91,14 +98,20 @@ def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
     told = Telling()
     results, _ = studying.study(planned, tmp_path / "out", tmp_path / "store", told)
     assert told.trained == 6
-    assert [each.accuracies for each in results.scores] == [each.accuracies for each in done[0].scores]
+    assert [each.accuracies for each in results.scores] == [
+        each.accuracies for each in done[0].scores
+    ]
 
 
 def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path):
     _, _, folder, _ = done
     told = Telling()
     found = studying.plan(planned, tmp_path, told)
-    assert (len(found.trials), len(found.missing), found.datasets) == (10, 10, ["digits", "fashion-mnist-mini"])
+    assert (len(found.trials), len(found.missing), found.datasets) == (
+        10,
+        10,
+        ["digits", "fashion-mnist-mini"],
+    )
     assert told.trained == 0 == len(Store(tmp_path).trials())
     assert found.seconds > 0 < found.bytes
     assert all(duel.leads is None for duel in found.duels)  # two seeds show nothing
@@ -119,14 +132,20 @@ def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
         'limit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n'
     )
     studying.plan(read_study(path), tmp_path / "store")
-    assert sorted(found) == [(name, each) for name in ("dense-lif", "dense-relu") for each in ("32", "bf16")]
+    assert sorted(found) == [
+        (name, each) for name in ("dense-lif", "dense-relu") for each in ("32", "bf16")
+    ]
 
 
 def test_a_duel_stays_where_it_lies_when_the_study_grows(done, tmp_path):
     results, _, folder, _ = done
     path = tmp_path / "study.toml"
-    path.write_text(FILE.replace("num_steps = 2", "").replace("[settings]", "num_steps = [2, 3]\n[settings]"))
-    parts = studying.begun(read_study(path), folder / "out", Store(folder / "store"), Telling(), Workers())
+    path.write_text(
+        FILE.replace("num_steps = 2", "").replace("[settings]", "num_steps = [2, 3]\n[settings]")
+    )
+    parts = studying.begun(
+        read_study(path), folder / "out", Store(folder / "store"), Telling(), Workers()
+    )
     lie = {part.begun.folder.relative_to(folder / "out").as_posix() for part in parts}
     assert len(lie) == 6
     assert {duel.folder for duel in results.duels} <= lie

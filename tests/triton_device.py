@@ -1,4 +1,6 @@
-"""Where the Triton kernels are tested: on CUDA, or on the CPU in Triton's interpreter where TRITON_INTERPRET=1."""
+"""Where the Triton kernels are tested: on CUDA, or on the CPU in Triton's interpreter where
+TRITON_INTERPRET=1.
+"""
 
 import json
 import os
@@ -15,7 +17,9 @@ _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not _INTERPRETED and not torch.cuda.is_available():
     pytest.skip("Triton kernels need CUDA, or TRITON_INTERPRET=1", allow_module_level=True)
 if _INTERPRETED and tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 7):
-    pytest.skip("Triton's interpreter understands today's NumPy from Triton 3.7 on", allow_module_level=True)
+    pytest.skip(
+        "Triton's interpreter understands today's NumPy from Triton 3.7 on", allow_module_level=True
+    )
 
 DEVICE = torch.device("cpu" if _INTERPRETED else "cuda")
 
@@ -42,8 +46,9 @@ print(json.dumps({stage: compiled.asm[stage] for stage in ("ttgir", "ptx")}))
 def compiled(folder, module, kernel, types, constants, **options):
     """The stages `ttgir` and `ptx` of a kernel compiled for CUDA, for which no GPU is needed.
 
-    Pointers and numbers of things are multiples of 16, for which the compiler may change more. It runs in a process
-    of its own: in the interpreter's there is no compiler. The cache goes to `folder`.
+    Pointers and numbers of things are multiples of 16, for which the compiler may change more. It
+    runs in a process of its own: in the interpreter's there is no compiler. The cache goes to
+    `folder`.
     """
     result = subprocess.run(
         [sys.executable, "-c", _COMPILE],

@@ -1,10 +1,10 @@
 """Makes src/spikeduel/data/fashion_mnist_mini.npz, the data set that is part of the package.
 
-It holds a stratified tenth of the training images of Fashion-MNIST (1,000 a class) and a fifth of its test
-images (200 a class), chosen with a fixed seed, without loss. Fashion-MNIST is by Zalando Research (H. Xiao,
-K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
-arXiv:1708.07747, 2017), under the MIT licence, © 2017 Zalando SE. The original files come from Debian's
-package dataset-fashion-mnist, or from any folder that holds them:
+It holds a stratified tenth of the training images of Fashion-MNIST (1,000 a class) and a fifth of
+its test images (200 a class), chosen with a fixed seed, without loss. Fashion-MNIST is by Zalando
+Research (H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking
+Machine Learning Algorithms", arXiv:1708.07747, 2017), under the MIT licence, © 2017 Zalando SE. The
+original files come from Debian's package dataset-fashion-mnist, or from any folder that holds them:
 
     python tools/build_fashion_mnist_mini.py [FOLDER]
 """
@@ -24,7 +24,9 @@ PER_CLASS = {"train": 1000, "t10k": 200}
 
 def chosen(labels: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
     """Sorted rows, `per_class` of each class."""
-    rows = [rng.choice(np.flatnonzero(labels == k), per_class, replace=False) for k in np.unique(labels)]
+    rows = [
+        rng.choice(np.flatnonzero(labels == k), per_class, replace=False) for k in np.unique(labels)
+    ]
     return np.sort(np.concatenate(rows))
 
 
@@ -37,7 +39,8 @@ def main(folder: Path) -> None:
         images.append(mnist_like.read(folder / f"{side}-images-idx3-ubyte.gz", 3)[picked])
         labels.append(all_labels[picked])
         rows.append(picked)
-    # lzma packs these pixels a quarter smaller than npz's own deflate does, and unpacks in a fifth of a second.
+    # lzma packs these pixels a quarter smaller than npz's own deflate does, and unpacks in a fifth
+    # of a second.
     packed = lzma.compress(np.concatenate(images).tobytes(), preset=9 | lzma.PRESET_EXTREME)
     np.savez(
         TARGET,

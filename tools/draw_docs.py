@@ -1,7 +1,8 @@
-"""Draws the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a ReLU, surrogates.
+"""Draws the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a
+ReLU, surrogates.
 
-python tools/draw_docs.py              # all of these
-python tools/draw_docs.py report.html  # the answer that a report begins with, as the README shows it, by a browser
+python tools/draw_docs.py              # all of these python tools/draw_docs.py report.html  # the
+answer that a report begins with, as the README shows it, by a browser
 """
 
 import shutil
@@ -51,12 +52,22 @@ def encoding() -> None:
 def rates() -> None:
     """The rate of a neuron over a constant input, beside a ReLU that ends at 1."""
     figure = style.new_figure(3.4)
-    axes = style.quiet(figure.subplots(), x="input at each step, in thresholds", y="spikes per step")
+    axes = style.quiet(
+        figure.subplots(), x="input at each step, in thresholds", y="spikes per step"
+    )
     inputs = torch.linspace(-0.25, 1.25, 601)
     for steps, alpha in ((4, 1.0), (16, 0.7), (64, 0.45)):
         spk, _ = IF()(inputs.expand(steps, -1))
-        axes.plot(inputs, spk.mean(0), color=style.SPIKING_COLOURS[0], alpha=alpha, label=f"{steps} steps")
-    axes.plot(inputs, inputs.clamp(0, 1), color=style.OTHER_COLOURS[0], linestyle="--", label="ReLU, at most 1")
+        axes.plot(
+            inputs, spk.mean(0), color=style.SPIKING_COLOURS[0], alpha=alpha, label=f"{steps} steps"
+        )
+    axes.plot(
+        inputs,
+        inputs.clamp(0, 1),
+        color=style.OTHER_COLOURS[0],
+        linestyle="--",
+        label="ReLU, at most 1",
+    )
     style.axes_legend(axes, "upper left")
     style.save(figure, FIGURES / "rates.png")
 
@@ -70,7 +81,9 @@ def surrogates() -> None:
     left.plot(u, (u > 0).float(), color=style.SPIKING_COLOURS[0])
     left.set_yticks([0, 1])
     style.quiet(right, "slope used in training", x="membrane minus threshold")
-    for (name, surrogate), colour in zip(sd.SURROGATES.items(), (*style.OTHER_COLOURS, style.QUIET), strict=True):
+    for (name, surrogate), colour in zip(
+        sd.SURROGATES.items(), (*style.OTHER_COLOURS, style.QUIET), strict=True
+    ):
         gradient = surrogate.gradient(u, surrogate.alpha)
         right.plot(u, gradient / gradient.max(), color=colour, label=name.replace("_", " "))
     right.set_yticks([0, 1], ["0", "highest"])
@@ -83,7 +96,9 @@ def answer(report: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playing:
-        browser = playing.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playing.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": 1320, "height": 900}, device_scale_factor=1.25)
         page.goto(report.resolve().as_uri())
         found = page.locator("#answer")

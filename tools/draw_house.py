@@ -1,8 +1,10 @@
-"""Draws docs/figures/house.png from the code: the rooms of the package, their lines, and who imports whom.
+"""Draws docs/figures/house.png from the code: the rooms of the package, their lines, and who
+imports whom.
 
     python tools/draw_house.py
 
-A room stands on the floor that the import contract in pyproject.toml gives it; an arrow leads from who imports to whom.
+A room stands on the floor that the import contract in pyproject.toml gives it; an arrow leads from
+who imports to whom.
 """
 
 import tomllib
@@ -35,7 +37,9 @@ WIDTH, HEIGHT = 2.75, 0.62
 
 def floors() -> list[list[str]]:
     """The rooms from the top floor down, as the contract has them."""
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ][0]
     return [[room.strip() for room in layer.split("|")] for layer in contract["layers"]]
 
 
@@ -68,22 +72,52 @@ def main() -> None:
     places = {}
     for floor, rooms in enumerate(layers):
         for place, room in enumerate(rooms):
-            shift = 3.3 * (place - (len(rooms) - 1) / 2) + (0.9 if floor % 2 else -0.9) * (len(rooms) == 1)
+            shift = 3.3 * (place - (len(rooms) - 1) / 2) + (0.9 if floor % 2 else -0.9) * (
+                len(rooms) == 1
+            )
             places[room] = (4.5 + shift, 0.98 * (len(layers) - floor) - 0.6)
     for (who, whom), number in imports().items():
         (x, y), (to_x, to_y) = places[who], places[whom]
-        axes.add_patch(FancyArrowPatch(
-            (x, y - HEIGHT / 2), (to_x, to_y + HEIGHT / 2), arrowstyle="-|>", mutation_scale=8, color="#5F6B7A",
-            alpha=0.35, linewidth=0.5 + 0.06 * min(number, 30), connectionstyle="arc3,rad=0.12", zorder=1,
-        ))  # fmt: skip
+        axes.add_patch(
+            FancyArrowPatch(
+                (x, y - HEIGHT / 2),
+                (to_x, to_y + HEIGHT / 2),
+                arrowstyle="-|>",
+                mutation_scale=8,
+                color="#5F6B7A",
+                alpha=0.35,
+                linewidth=0.5 + 0.06 * min(number, 30),
+                connectionstyle="arc3,rad=0.12",
+                zorder=1,
+            )
+        )
     for room, (x, y) in places.items():
-        axes.add_patch(FancyBboxPatch(
-            (x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, boxstyle="round,pad=0.02,rounding_size=0.08",
-            facecolor="#F4F5F7", edgecolor="#0072B2", linewidth=1.2, zorder=2,
-        ))  # fmt: skip
-        axes.text(x, y + 0.12, f"{room}  {num_lines(room):,}", ha="center", va="center", fontsize=11, zorder=3,
-                  fontweight="bold", color="#1F2933")  # fmt: skip
-        axes.text(x, y - 0.16, SAYS[room], ha="center", va="center", fontsize=8, color="#5F6B7A", zorder=3)
+        axes.add_patch(
+            FancyBboxPatch(
+                (x - WIDTH / 2, y - HEIGHT / 2),
+                WIDTH,
+                HEIGHT,
+                boxstyle="round,pad=0.02,rounding_size=0.08",
+                facecolor="#F4F5F7",
+                edgecolor="#0072B2",
+                linewidth=1.2,
+                zorder=2,
+            )
+        )
+        axes.text(
+            x,
+            y + 0.12,
+            f"{room}  {num_lines(room):,}",
+            ha="center",
+            va="center",
+            fontsize=11,
+            zorder=3,
+            fontweight="bold",
+            color="#1F2933",
+        )
+        axes.text(
+            x, y - 0.16, SAYS[room], ha="center", va="center", fontsize=8, color="#5F6B7A", zorder=3
+        )
     figure.savefig(ROOT / "docs" / "figures" / "house.png")
 
 

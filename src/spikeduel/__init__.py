@@ -1,6 +1,7 @@
 """spikeduel: should I use a spiking neural network or a CNN for my images?
 
-The public names; each is loaded when it is first used, so that importing spikeduel costs next to nothing.
+The public names; each is loaded when it is first used, so that importing spikeduel costs next to
+nothing.
 """
 
 import importlib
@@ -32,9 +33,23 @@ if TYPE_CHECKING:
     from spikeduel.spiking import ConstantInput, kernels
     from spikeduel.spiking.encoders import ENCODERS, Encoder
     from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
-    from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
+    from spikeduel.spiking.neurons import (
+        ALIF,
+        IF,
+        LIF,
+        NEURONS,
+        PLIF,
+        LeakyReadout,
+        Neuron,
+        carried_state,
+    )
     from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.spiking.readouts import LogitReadout, MeanReadout, MembraneReadout, SpikeCountReadout
+    from spikeduel.spiking.readouts import (
+        LogitReadout,
+        MeanReadout,
+        MembraneReadout,
+        SpikeCountReadout,
+    )
     from spikeduel.studying import read_study, study
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress

@@ -40,9 +40,10 @@ from spikeduel.trials.tuning import Range, Tuning
 
 @dataclass(frozen=True)
 class Begun:
-    """A comparison before anything of it is trained: the experiment as `asked` and as the set and the minutes `fitted`
-    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why; `altered`
-    are further test images of each fold, by name; the run's `folder` is written at the end.
+    """A comparison before anything of it is trained: the experiment as `asked` and as the set and
+    the minutes `fitted` it, the data, audited, and the trials; `refused` says which contenders
+    cannot be converted, and why; `altered` are further test images of each fold, by name; the run's
+    `folder` is written at the end.
     """
 
     asked: Experiment
@@ -58,7 +59,9 @@ class Begun:
     def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
         """What is to be done for `trials`, by default for all."""
         chosen = self.trials if trials is None else trials
-        return [Job(each, self.prepared, progress, self.altered[each.split.fold]) for each in chosen]
+        return [
+            Job(each, self.prepared, progress, self.altered[each.split.fold]) for each in chosen
+        ]
 
 
 def compare(
@@ -73,20 +76,25 @@ def compare(
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
-    `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
-    twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
-    where `experiment` has the contenders' own settings from, so that the results can say so. `workers` train; by
-    default this process does. `loggers` ("tensorboard", "mlflow", "csv") are told of it all. Raises `InputError` for
-    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
+    `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
+    `runs/store`. The same call twice trains once. The data is audited first; with `strict`,
+    problems found there end it. `tuned`, from `tune`, is where `experiment` has the contenders' own
+    settings from, so that the results can say so. `workers` train; by default this process does.
+    `loggers` ("tensorboard", "mlflow", "csv") are told of it all. Raises `InputError` for what the
+    user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     begun = begin(experiment, out, store, progress, strict)
-    progress.say(announcing.of_contenders(begun.fitted.experiment, [each.card for each in begun.trials]))
+    progress.say(
+        announcing.of_contenders(begun.fitted.experiment, [each.card for each in begun.trials])
+    )
     progress.begins(begun.folder)
     lacking = announcing.lacking(begun.trials, store)
     times = announcing.times(lacking, begun.fitted.budget, begun.prepared, store, progress)
-    expected = announcing.expect(begun.trials, begun.fitted.budget, times, store, progress, workers.at_once)
+    expected = announcing.expect(
+        begun.trials, begun.fitted.budget, times, store, progress, workers.at_once
+    )
     if workers.at_once > 1:
         begun.prepared.let_go()  # others train
     with progress.trials(expected, workers.at_once):
@@ -97,9 +105,15 @@ def compare(
 
 
 def begin(
-    experiment: Experiment, out: Path | str | None, store: Store, progress: Progress, strict: bool = False
+    experiment: Experiment,
+    out: Path | str | None,
+    store: Store,
+    progress: Progress,
+    strict: bool = False,
 ) -> Begun:
-    """Checks every name, loads, splits and audits the data, and plans the trials. Raises as `compare` does."""
+    """Checks every name, loads, splits and audits the data, and plans the trials. Raises as
+    `compare` does.
+    """
     planning.check(experiment)
     experiment = runs.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
@@ -112,9 +126,15 @@ def begin(
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
     fitted = fitting.fit(experiment, prepared, splits, store, progress)
-    trials = [each for split in splits for each in planning.plan(fitted.experiment, prepared, split)]
-    folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
-    altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
+    trials = [
+        each for split in splits for each in planning.plan(fitted.experiment, prepared, split)
+    ]
+    folder = (
+        Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
+    )
+    altered = {
+        each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits
+    }
     return Begun(experiment, fitted, prepared, splits, audit, trials, refused, altered, folder)
 
 
@@ -127,16 +147,26 @@ def conclude(
     workers: Workers | None = None,
     draws: bool = True,
 ) -> Comparison:
-    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder.
+    """Converts and controls what is trained (`records` of all trials), measures, compares, writes
+    the run's folder.
 
-    Unless it `draws`, the report is left to be drawn, and a folder that holds just this is left alone.
+    Unless it `draws`, the report is left to be drawn, and a folder that holds just this is left
+    alone.
     """
-    workers, experiment, prepared, splits = workers or Workers(), begun.fitted.experiment, begun.prepared, begun.splits
+    workers, experiment, prepared, splits = (
+        workers or Workers(),
+        begun.fitted.experiment,
+        begun.prepared,
+        begun.splits,
+    )
     trials, refused = begun.trials, dict(begun.refused)
     with progress.trials({}, workers.at_once):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
-            records, trials = records + workers.run(begun.jobs(progress, converted), store), trials + converted
+            records, trials = (
+                records + workers.run(begun.jobs(progress, converted), store),
+                trials + converted,
+            )
         controlled: list[Controlled | None] = [None] * len(trials)
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
@@ -155,7 +185,8 @@ def conclude(
     )
     comparison, folder = Comparison(experiment, results, begun.folder), begun.folder
     waiting = f"another process is writing {folder}; waiting"
-    # One writer at a time, so that a folder never holds one run's settings beside another's results.
+    # One writer at a time, so that a folder never holds one run's settings beside another's
+    # results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
         if draws or not runs.is_written(comparison):
             runs.write(comparison, prepared, splits, finished, store)
@@ -174,16 +205,19 @@ def tune(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
-    """Gives each contender `num_trials` trials over `ranges` (default: `RANGES`), and chooses by validation accuracy.
+    """Gives each contender `num_trials` trials over `ranges` (default: `RANGES`), and chooses by
+    validation accuracy.
 
-    The first trial has the settings that `experiment` comes with; no test image is looked at. Trains only what the
-    store lacks. The returned `experiment` holds each contender's own settings: `compare` it. Raises `InputError`.
+    The first trial has the settings that `experiment` comes with; no test image is looked at.
+    Trains only what the store lacks. The returned `experiment` holds each contender's own settings:
+    `compare` it. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     if experiment.folds is not None:
         raise InputError(
-            "folds: each image is a test image of some fold, so that there are none to tune on. Tune without --folds, "
+            "folds: each image is a test image of some fold, so that there are none to tune on. "
+            "Tune without --folds, "
             "on other images than those that are to be tested."
         )
     planning.check(experiment)
@@ -196,15 +230,17 @@ def tune(
     fitted = fitting.fit(replace(experiment, start="fresh"), prepared, [split], store, progress)
     experiment = fitted.experiment
     planned = planning.plan(replace(experiment, seeds=1), prepared, split)
-    progress.say(announcing.of_tuning(planned, num_trials, fitted.budget, prepared, store, progress))
+    progress.say(
+        announcing.of_tuning(planned, num_trials, fitted.budget, prepared, store, progress)
+    )
     return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress, workers)
 
 
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
     """Writes experiment.toml, tuning.json and tuning.html into a run's folder, and returns it.
 
-    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the comparison to come.
-    Raises `InputError`.
+    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the
+    comparison to come. Raises `InputError`.
     """
     name = runs.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
     folder = Path(out) if out else Path("runs") / f"{name}-tuning"
@@ -219,6 +255,8 @@ def _heed(audit: Audit, strict: bool, progress: Progress) -> None:
     if audit.ok:
         return
     if strict:
-        raise AuditFailed(f"the audit found what would invalidate a result: {' '.join(problems(audit))}")
+        raise AuditFailed(
+            f"the audit found what would invalidate a result: {' '.join(problems(audit))}"
+        )
     for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")

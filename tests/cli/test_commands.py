@@ -97,39 +97,116 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk, unreported):
     assert "Confounded" not in caveats
     assert results["trials"][0]["controls_left_out"] == {}
     found = results["trials"][0]["controls"]
-    assert all(found[name]["n"] == 2000 for name in ("relu_twin", "quantised_twin", "one_step", "shuffled"))
-    # At one step, with ReLU for neurons, it is its twin: the same weights to begin with, the same order of batches.
-    assert found["relu_twin"]["accuracy"] == pytest.approx(results["trials"][1]["test"]["accuracy"], abs=0.01)
+    assert all(
+        found[name]["n"] == 2000 for name in ("relu_twin", "quantised_twin", "one_step", "shuffled")
+    )
+    # At one step, with ReLU for neurons, it is its twin: the same weights to begin with, the same
+    # order of batches.
+    assert found["relu_twin"]["accuracy"] == pytest.approx(
+        results["trials"][1]["test"]["accuracy"], abs=0.01
+    )
 
 
 # ---- help
 
 
 COMMANDS = {
-    ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--minutes", "--equal", "--controls", "--limit", "--split", "--data-dir",
-                   "--image-size", "--robustness", "--optimism", "--device", "--precision", "--set", "--tune",
-                   "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
-    ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--minutes",
-                "--equal", "--store", "--json"],
+    ("compare",): [
+        "[DATASET]",
+        "--recipe",
+        "--contender",
+        "--experiment",
+        "--encoding",
+        "--num-steps",
+        "--seeds",
+        "--epochs",
+        "--minutes",
+        "--equal",
+        "--controls",
+        "--limit",
+        "--split",
+        "--data-dir",
+        "--image-size",
+        "--robustness",
+        "--optimism",
+        "--device",
+        "--precision",
+        "--set",
+        "--tune",
+        "--ranges",
+        "--out",
+        "--store",
+        "--own-code",
+        "--json",
+        "--quiet",
+    ],
+    ("plan",): [
+        "[DATASET]",
+        "--difference",
+        "--spread",
+        "--from",
+        "--contender",
+        "--experiment",
+        "--minutes",
+        "--equal",
+        "--store",
+        "--json",
+    ],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds", "--minutes", "--equal"],
-    ("tune",): ["[DATASET]", "--trials", "--minutes", "--equal", "--ranges", "--contender", "--experiment", "--out",
-                "--store", "--json"],
-    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--precision", "--json"],
+    ("tune",): [
+        "[DATASET]",
+        "--trials",
+        "--minutes",
+        "--equal",
+        "--ranges",
+        "--contender",
+        "--experiment",
+        "--out",
+        "--store",
+        "--json",
+    ],
+    ("evaluate",): [
+        "MODEL",
+        "DATASET",
+        "--part",
+        "--data-dir",
+        "--robustness",
+        "--precision",
+        "--json",
+    ],
     ("predict",): ["MODEL", "IMAGE", "--raw", "--precision", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--raw", "--formats", "--out"],
-    ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
+    ("export",): [
+        "MODEL",
+        "--to",
+        "--out",
+        "--weights",
+        "--images",
+        "--dataset",
+        "--data-dir",
+        "--own-code",
+        "--json",
+    ],
     ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
     ("audit",): ["DATASET", "--near", "--experiment", "--group-by", "--out", "--json"],
     ("report",): ["RUN", "--out", "--energy-table"],
     ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
     ("runs",): ["[RUN OTHER]", "--runs", "--json"],
     ("clean",): ["--runs", "--days", "--dry-run", "--yes", "--store", "--json"],
-    ("bench",): ["--quick", "--only", "--rounds", "--threads", "--scaling", "--out", "--json", "--quiet"],
+    ("bench",): [
+        "--quick",
+        "--only",
+        "--rounds",
+        "--threads",
+        "--scaling",
+        "--out",
+        "--json",
+        "--quiet",
+    ],
     ("settings",): [],
     ("data", "list"): ["--json"],
     ("data", "prepare"): ["DATASET", "--data-dir", "--image-size"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -174,7 +251,10 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
     results = json.loads((run / "results.json").read_text())
     said = " ".join(done.stdout.split())
     assert f"{100 * results['trials'][0]['test']['accuracy']:.2f}" in said
-    for sentence in (results["comparison"]["verdict"], *(each["text"] for each in results["comparison"]["caveats"])):
+    for sentence in (
+        results["comparison"]["verdict"],
+        *(each["text"] for each in results["comparison"]["caveats"]),
+    ):
         assert " ".join(sentence.split()) in said
     assert f"report: {Path('runs') / run.name / 'report.html'}" in said
     assert "epoch 1/1" in said
@@ -185,9 +265,22 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
     assert [path.name for path in (desk / "runs").iterdir() if path.name != "store"] == [run.name]
 
 
-def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(desk, unreported, monkeypatch):
+def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(
+    desk, unreported, monkeypatch
+):
     monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
-    arguments = ["compare", "digits", "--minutes", "0.1", "--limit", 150, "--set", "width=3", "--num-steps", 2]
+    arguments = [
+        "compare",
+        "digits",
+        "--minutes",
+        "0.1",
+        "--limit",
+        150,
+        "--set",
+        "width=3",
+        "--num-steps",
+        2,
+    ]
     arguments += ["--device", "cpu", "--out", "run"]
     done = spikeduel(*arguments)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -208,12 +301,27 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
 def test_two_contenders_take_at_most_25_lines_of_80_columns(desk, unreported, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
-    arguments = ["--minutes", "0.1", "--limit", 150, "--set", "width=3", "--num-steps", 2, "--device", "cpu"]
-    done = spikeduel("compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu", *arguments)
+    arguments = [
+        "--minutes",
+        "0.1",
+        "--limit",
+        150,
+        "--set",
+        "width=3",
+        "--num-steps",
+        2,
+        "--device",
+        "cpu",
+    ]
+    done = spikeduel(
+        "compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu", *arguments
+    )
     assert (done.exit_code, done.stderr) == (0, "")
     lines = [math.ceil(max(1, len(line)) / 80) for line in done.stdout.splitlines()]
     assert 15 <= sum(lines) <= 25
-    longer = spikeduel("compare", "--experiment", next(Path("runs").glob("digits-*")), "--verbose").stdout
+    longer = spikeduel(
+        "compare", "--experiment", next(Path("runs").glob("digits-*")), "--verbose"
+    ).stdout
     assert len(longer.splitlines()) > 60
 
 
@@ -229,18 +337,36 @@ def test_worse_images_for_those_who_ask(desk, unpainted):
     assert json.loads(done.stdout)["robustness"] == trial["robustness"]
     done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "-q")
     (blur,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["blur"]]
-    assert blur[1:6] == [f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]]
+    assert blur[1:6] == [
+        f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]
+    ]
     # The same trials, asked for less.
     spikeduel(*arguments, "--out", "less")
-    assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {**trial, "robustness": None}
+    assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {
+        **trial,
+        "robustness": None,
+    }
 
 
 def test_train_keeps_the_model_of_one_network(desk, unreported):
-    done = spikeduel("train", "digits", "--contender", "small-cnn", *QUICKEST, "-q", "--out", "run", "--store", "kept")
+    done = spikeduel(
+        "train",
+        "digits",
+        "--contender",
+        "small-cnn",
+        *QUICKEST,
+        "-q",
+        "--out",
+        "run",
+        "--store",
+        "kept",
+    )
     assert (done.exit_code, done.stderr) == (0, "")
     assert "epoch 1/1" not in done.stdout
     assert " ".join(load_run("run").headline().split()) in " ".join(done.stdout.split())
-    assert [path.name for path in (desk / "run" / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
+    assert [path.name for path in (desk / "run" / "models").iterdir()] == [
+        "small-cnn-seed0.safetensors"
+    ]
     assert sorted(path.name for path in desk.iterdir()) == ["kept", "run"]
 
 
@@ -266,7 +392,14 @@ def test_predict(finished, picture, monkeypatch):
     assert done.exit_code == 0
     first, second = json.loads(done.stdout)
     assert first == second
-    assert set(first) == {"file", "label", "probability", "probabilities", "calibrated", "computed_in"}
+    assert set(first) == {
+        "file",
+        "label",
+        "probability",
+        "probabilities",
+        "calibrated",
+        "computed_in",
+    }
     assert (first["calibrated"], first["computed_in"]) == (True, "32")
     assert first["file"] == str(picture)
     assert list(first["probabilities"]) == list("0123456789")
@@ -293,7 +426,9 @@ def test_predict_gives_raw_probabilities_and_another_precision_on_request(finish
     assert json.loads(fast.stdout)[0]["computed_in"] == "bf16"
     assert "answers are in bf16" in one_line(fast)
     assert "in bf16" in spikeduel("evaluate", model(run), "digits", "--precision", "bf16").stdout
-    assert "precision '16'" in one_line(spikeduel("predict", model(run), picture, "--precision", "16"))
+    assert "precision '16'" in one_line(
+        spikeduel("predict", model(run), picture, "--precision", "16")
+    )
 
 
 def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, picture, tmp_path):
@@ -334,10 +469,24 @@ def test_inspect(finished, picture, desk):
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
     (desk / "again").mkdir()
     shutil.copy(both[1], desk / "again")
-    spikeduel("inspect", both[1], desk / "again" / both[1].name, picture, "--out", "twice", "--formats", "")
-    assert [json.dumps(str(each)) in (desk / "twice/inside.html").read_text() for each in both] == [False, True]
+    spikeduel(
+        "inspect",
+        both[1],
+        desk / "again" / both[1].name,
+        picture,
+        "--out",
+        "twice",
+        "--formats",
+        "",
+    )
+    assert [json.dumps(str(each)) in (desk / "twice/inside.html").read_text() for each in both] == [
+        False,
+        True,
+    ]
     assert "the image is missing" in refused(desk, "inspect", both[0])
-    assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
+    assert "unknown format 'jpeg'" in refused(
+        desk, "inspect", both[0], picture, "--formats", "jpeg"
+    )
 
 
 def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
@@ -354,10 +503,16 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     assert "a true lead of 20 points is found, on 179 test images" in said
     assert not (desk / "runs").exists()
     document = json.loads(spikeduel("plan", "digits", *QUICKEST, "--spread", 3, "--json").stdout)
-    assert (document["source"], document["lead"], document["cases"][0]["spread"]) == ("given", 0.01, 0.03)
+    assert (document["source"], document["lead"], document["cases"][0]["spread"]) == (
+        "given",
+        0.01,
+        0.03,
+    )
     assert len(document["seeds"]) == len(document["cases"][0]["chances"])
 
-    pilot = spikeduel("compare", "digits", *QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism", "--verbose")
+    pilot = spikeduel(
+        "compare", "digits", *QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism", "--verbose"
+    )
     assert pilot.exit_code == 0
     said = " ".join(pilot.stdout.split())
     assert "Power: a true lead of one point would be found with 2 seeds in 0 % of cases" in said
@@ -400,7 +555,9 @@ def test_tune_then_compare(desk, unreported):
 def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
     (desk / "mine").mkdir()
     (desk / "mine" / "notes.txt").write_text("precious")
-    assert "mine: holds other things than a run" in refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
+    assert "mine: holds other things than a run" in refused(
+        desk, "tune", "digits", *QUICKEST, "--out", "mine"
+    )
 
 
 def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
@@ -428,7 +585,9 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
     assert done.exit_code == 2
     assert "for the ONNX formats" in done.output
     assert not (desk / "c.nir").exists()
-    assert "files, where nothing is now" in refused(desk, "export", model, "--out", "c.onnx", "--data-dir", "files")
+    assert "files, where nothing is now" in refused(
+        desk, "export", model, "--out", "c.onnx", "--data-dir", "files"
+    )
 
 
 def test_report_is_written_again(finished, desk, unpainted):
@@ -444,7 +603,9 @@ def test_report_is_written_again(finished, desk, unpainted):
 def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypatch):
     run, _ = finished
     shown = []
-    monkeypatch.setattr("spikeduel.reporting.page.report", lambda run, *_, **__: shown.append(run.results) or "page")
+    monkeypatch.setattr(
+        "spikeduel.reporting.page.report", lambda run, *_, **__: shown.append(run.results) or "page"
+    )
     (desk / "mine.toml").write_text(
         'title = "mine"\nsource = "here"\n[bits]\nweight = 8\nactivation = 8\nmembrane = 8\naddress = 8\n'
         "[picojoules]\nmultiply = 1\nadd = 1\n"
@@ -453,7 +614,14 @@ def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypat
     assert done.exit_code == 0, done.output
     for trial in shown[0].trials:
         tables, totals = trial.energy.tables, trial.operations.totals
-        assert list(tables) == ["mine", "45nm-int8", "45nm-fp32", "45nm-fp16", "45nm-int8-sums8", "loihi"]
+        assert list(tables) == [
+            "mine",
+            "45nm-int8",
+            "45nm-fp32",
+            "45nm-fp16",
+            "45nm-int8-sums8",
+            "loihi",
+        ]
         expected = 1e-12 * (2 * totals.macs.dense.hoisted + totals.acs.total)
         assert tables["mine"].joules() == pytest.approx(expected)
     assert "did you mean '45nm-fp32'" in refused(desk, "report", run, "--energy-table", "45nm-fp33")
@@ -463,7 +631,9 @@ def test_a_run_is_tested_from_its_predictions(finished, desk):
     run, done = finished
     (pair,) = json.loads(done.stdout)["comparison"]["pairs"]
     found = json.loads(spikeduel("test", run, "--json").stdout)
-    assert {name: found[name] for name in found if name in pair} == {name: pair[name] for name in found if name in pair}
+    assert {name: found[name] for name in found if name in pair} == {
+        name: pair[name] for name in found if name in pair
+    }
     assert (found["a"], found["b"], found["p_value"]) == ("dense-snn", "small-cnn", pair["p_value"])
     said = " ".join(spikeduel("test", run, "--a", "small-cnn", "--margin", "90").stdout.split())
     wide = compare_runs(run, "small-cnn", "dense-snn", margin=0.9)
@@ -479,7 +649,9 @@ def test_what_cannot_be_tested_is_named(finished, desk):
     assert "nowhere: no such folder" in line
     assert "experiment.toml" not in line
     (desk / "empty").mkdir()
-    assert "empty: has no predictions.json, and is no run's folder." in one_line(spikeduel("test", "empty"))
+    assert "empty: has no predictions.json, and is no run's folder." in one_line(
+        spikeduel("test", "empty")
+    )
     assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in one_line(
         spikeduel("test", run, "--a", "smal-cnn")
     )
@@ -556,7 +728,9 @@ def test_settings_lists_every_setting():
 
 def test_data_list_and_prepare():
     done = spikeduel("data", "list", "--json")
-    assert {"digits", "fashion-mnist", "socofing"} <= {row["name"] for row in json.loads(done.stdout)}
+    assert {"digits", "fashion-mnist", "socofing"} <= {
+        row["name"] for row in json.loads(done.stdout)
+    }
     assert "emnist-digits" in spikeduel("data", "list").stdout
     done = spikeduel("data", "prepare", "digits")
     assert done.exit_code == 0
@@ -569,12 +743,25 @@ def test_a_folder_of_ones_own_images(desk, random, unreported):
         for number in range(12):
             pixels = random.integers(level, level + 50, (14, 14), dtype=np.uint8)
             Image.fromarray(pixels).save(desk / "pictures" / name / f"{number}.png")
-    done = spikeduel("compare", "pictures", *FAST, "--epochs", 3, "--out", "run", "--json", "--encoding", "direct")
+    done = spikeduel(
+        "compare",
+        "pictures",
+        *FAST,
+        "--epochs",
+        3,
+        "--out",
+        "run",
+        "--json",
+        "--encoding",
+        "direct",
+    )
     assert done.exit_code == 0, done.stderr
     results = json.loads(done.stdout)
     assert results["dataset"]["classes"] == ["dark", "light"]
     assert sum(results["dataset"]["counts"].values()) == 24
-    assert "pictures" in [row["name"] for row in json.loads(spikeduel("data", "list", "--json").stdout)]
+    assert "pictures" in [
+        row["name"] for row in json.loads(spikeduel("data", "list", "--json").stdout)
+    ]
 
 
 def test_a_folder_whose_files_belong_together(desk, random, unreported):
@@ -583,7 +770,9 @@ def test_a_folder_whose_files_belong_together(desk, random, unreported):
         (desk / "pictures" / name).mkdir(parents=True)
         for number in range(40):
             pixels = random.integers(level, level + 50, (10, 10), dtype=np.uint8)
-            Image.fromarray(pixels).save(desk / "pictures" / name / f"person{number % 10}_{number}.png")
+            Image.fromarray(pixels).save(
+                desk / "pictures" / name / f"person{number % 10}_{number}.png"
+            )
     arguments = ["pictures", *FAST, "--epochs", 1, "--json", "--group-by", r"person(\d+)_"]
     done = spikeduel("compare", *arguments, "--out", "run")
     assert done.exit_code == 0, done.stderr
@@ -593,7 +782,8 @@ def test_a_folder_whose_files_belong_together(desk, random, unreported):
     rows = [line.split(",") for line in (desk / "run" / "split.csv").read_text().splitlines()[1:]]
     sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, _ in rows}
     assert len(sides) == 10
-    # The same people in a table, and the same trials: nothing is trained, whichever way they are told.
+    # The same people in a table, and the same trials: nothing is trained, whichever way they are
+    # told.
     table = "".join(f"{path},{re.search(r'person(.)', path)[1]}\n" for path, *_ in rows)
     (desk / "people.csv").write_text(f"path,group\n{table}")
     again = spikeduel("compare", *arguments[:-1], "people.csv", "--out", "again")
@@ -616,7 +806,9 @@ def test_a_failed_trial_has_its_own_exit_code(desk, unreported):
         "def build(image_shape, num_classes, num_steps, **settings):\n"
         "    return Net(64, num_classes)\n"
     )
-    done = spikeduel("compare", "digits", "--contender", "own_fails:build", "--contender", "small-cnn", *QUICKEST)
+    done = spikeduel(
+        "compare", "digits", "--contender", "own_fails:build", "--contender", "small-cnn", *QUICKEST
+    )
     sys.modules.pop("own_fails")
     assert done.exit_code == 3
     assert "RuntimeError: no more" in done.stdout
@@ -668,7 +860,11 @@ def test_bench_prints_tables_or_one_json_document(measured, desk):
     kept = json.loads((desk / "speed.json").read_text())
     document = json.loads(spikeduel(*BENCH, "--json").stdout)
     assert [row["ms"] for row in document["rows"]] == [row["ms"] for row in kept["rows"]]
-    assert {row["contender"] for row in document["rows"]} == {"spikeduel", "torch-cnn", "torch-cnn-tuned"}
+    assert {row["contender"] for row in document["rows"]} == {
+        "spikeduel",
+        "torch-cnn",
+        "torch-cnn-tuned",
+    }
 
 
 def test_bench_has_its_own_exit_code_where_spikeduel_fails_but_not_where_a_peer_does(measured):
@@ -703,12 +899,24 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported
     batches = training.training_batches
 
     def interrupted(images, labels, indices, batch_size, seed, epoch, part):
-        for number, batch in enumerate(batches(images, labels, indices, batch_size, seed, epoch, part)):
+        for number, batch in enumerate(
+            batches(images, labels, indices, batch_size, seed, epoch, part)
+        ):
             if (epoch, number) == (1, 1):
                 raise KeyboardInterrupt
             yield batch
 
-    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", 400, "--epochs", 3]
+    arguments = [
+        "train",
+        "digits",
+        "--contender",
+        "small-cnn",
+        *FAST,
+        "--limit",
+        400,
+        "--epochs",
+        3,
+    ]
     uninterrupted = json.loads(spikeduel(*arguments, "--store", "other", "--json").stdout)
     with monkeypatch.context() as patched:
         patched.setattr(training, "training_batches", interrupted)
@@ -730,7 +938,10 @@ def test_a_real_ctrl_c(desk):
     arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
     arguments += ["--epochs", "5000", "--set", "patience=5000", "--verbose"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "spikeduel", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if "epoch 2/5000" in line:
@@ -756,7 +967,9 @@ def contents(folder):
 
 
 def refused(desk, *arguments):
-    """The one line that a command says before it ends with exit code 2, leaving the user's folder as it was."""
+    """The one line that a command says before it ends with exit code 2, leaving the user's folder
+    as it was.
+    """
     before = contents(desk)
     done = spikeduel(*arguments)
     assert done.exit_code == 2, done.output
@@ -779,8 +992,14 @@ def refused(desk, *arguments):
         (["digits", "--set", "beta"], "--set beta: write it as name=value"),
         (["digits", "--set", "beta=high"], "beta must be a number from 0 to 1, not 'high'"),
         (["digits", "--set", "beta=2"], "beta must be a number from 0 to 1, not '2'"),
-        (["digits", "--set", "learning_rate=nan"], "learning_rate must be a number above 0, not 'nan'"),
-        (["digits", "--epochs", "-1"], "epochs must be a whole number from 1 to 1,000,000 or unset, not -1"),
+        (
+            ["digits", "--set", "learning_rate=nan"],
+            "learning_rate must be a number above 0, not 'nan'",
+        ),
+        (
+            ["digits", "--epochs", "-1"],
+            "epochs must be a whole number from 1 to 1,000,000 or unset, not -1",
+        ),
         (["digits", "--seeds", "0"], "seeds must be a whole number from 1 to 10,000, not 0"),
         (["digits", "--limit", "5"], "limit 5 is too small"),
         (["digits", "--encoding", "rats"], "encoding 'rats': did you mean 'rate'?"),
@@ -793,8 +1012,14 @@ def refused(desk, *arguments):
         (["digits", "--set", "reset_mechanism=zro"], "reset_mechanism 'zro': did you mean 'zero'?"),
         (["digits", "--split", "publishd"], "split 'publishd': did you mean 'published'?"),
         (["digits", "--folds", "1"], "folds must be a whole number of at least 2 or unset, not 1"),
-        (["digits", "--folds", "3", "--split", "published"], "folds: the published split is the study's one split"),
-        (["fashion-mnist-mini", "--folds", "3"], "folds: fashion-mnist-mini has a test set of its own"),
+        (
+            ["digits", "--folds", "3", "--split", "published"],
+            "folds: the published split is the study's one split",
+        ),
+        (
+            ["fashion-mnist-mini", "--folds", "3"],
+            "folds: fashion-mnist-mini has a test set of its own",
+        ),
         (["digits", "--group-by", "(a)"], "group_by: digits has no files to group by"),
         (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
         (["digits", "--device", "gpu"], "device must be auto, cpu, cuda, cuda:N, mps or xpu"),
@@ -894,7 +1119,8 @@ def write_idx(folder, change=lambda contents: None):
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     labels = np.arange(20, dtype=np.uint8) % 10
     made = {
-        stem: struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+        stem: struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        + array.tobytes()
         for stem, array in zip(mnist_like.MNIST_STEMS, (images, labels) * 2, strict=True)
     }
     change(made)
@@ -954,7 +1180,9 @@ def test_whole_idx_files_are_taken(desk):
     assert "mnist: 40 images of 28×28" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["1__M_Left_toe_finger.BMP", "fingerprint.bmp", "1_M_Left_index_finger.BMP"])
+@pytest.mark.parametrize(
+    "name", ["1__M_Left_toe_finger.BMP", "fingerprint.bmp", "1_M_Left_index_finger.BMP"]
+)
 def test_a_fingerprint_whose_name_says_nothing(name, desk):
     for folder in ("Real", "Altered/Altered-Easy"):
         (desk / "prints" / folder).mkdir(parents=True)
@@ -987,14 +1215,18 @@ def test_predict_and_inspect_without_a_readable_image(desk, finished):
     (desk / "text.png").write_text("not an image")
     (desk / "bare").mkdir()
     for command in ("predict", "inspect"):
-        assert "text.png: cannot be read as an image" in refused(desk, command, model(finished[0]), "text.png")
+        assert "text.png: cannot be read as an image" in refused(
+            desk, command, model(finished[0]), "text.png"
+        )
         assert "nowhere.png" in refused(desk, command, model(finished[0]), "nowhere.png")
     assert "bare: holds no images" in refused(desk, "predict", model(finished[0]), "bare")
 
 
 def test_evaluate_on_other_data(desk, finished):
     assert "fashion-mnits" in refused(desk, "evaluate", model(finished[0]), "fashion-mnits")
-    assert "part 'tset'" in refused(desk, "evaluate", model(finished[0]), "digits", "--part", "tset")
+    assert "part 'tset'" in refused(
+        desk, "evaluate", model(finished[0]), "digits", "--part", "tset"
+    )
     write_classes(desk / "pictures", cat=5, dog=5)
     line = refused(desk, "evaluate", model(finished[0]), "pictures")
     assert "knows the classes 0, 1" in line
@@ -1087,7 +1319,11 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk,
     assert "· Data audit: 1 test image" not in done.stdout
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
-    kinds = [each["finding"]["kind"] for each in results["comparison"]["caveats"] if each["type"] == "AuditProblem"]
+    kinds = [
+        each["finding"]["kind"]
+        for each in results["comparison"]["caveats"]
+        if each["type"] == "AuditProblem"
+    ]
     assert "conflicting_labels" in kinds
     for trial in results["trials"]:
         bins = trial["test"]["by_distance"]
@@ -1110,9 +1346,14 @@ def test_ctrl_c_while_waiting_for_another_process(desk, unreported):
     (key,) = [path.parent.name for path in desk.glob("runs/store/*/trial.json")]
     with files.locked(desk / "runs" / "store" / f"{key}.lock"):
         process = subprocess.Popen(
-            [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "spikeduel", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        assert any("another process is training this trial; waiting" in line for line in process.stdout)
+        assert any(
+            "another process is training this trial; waiting" in line for line in process.stdout
+        )
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -1147,14 +1388,18 @@ def test_a_second_ctrl_c_ends_at_once():
 
 @pytest.mark.parametrize("other", [("--jobs", 2), ("--ray", "local")])
 def test_one_network_in_several_processes_or_several_networks(other, desk):
-    done = spikeduel("train", "digits", *QUICKEST, "--contender", "dense-snn", "--devices", 2, *other)
+    done = spikeduel(
+        "train", "digits", *QUICKEST, "--contender", "dense-snn", "--devices", 2, *other
+    )
     assert done.exit_code == 2
     assert "--devices" in one_line(done)
 
 
 def test_loggers_are_told_of_a_run(desk):
     out = desk / "logged"
-    result = spikeduel("train", "digits", *QUICKEST, "--contender", "dense-snn", "--out", out, "--logger", "csv")
+    result = spikeduel(
+        "train", "digits", *QUICKEST, "--contender", "dense-snn", "--out", out, "--logger", "csv"
+    )
     assert result.exit_code == 0, result.output
     assert len((out / "logs" / "epochs.csv").read_text().splitlines()) == 2
     assert "dense-snn, seed 0" in (out / "logs" / "trials.csv").read_text()

@@ -13,7 +13,9 @@ from spikeduel.system.errors import InputError
 
 
 def experiment(file=None, assignments=(), own_code=(), **settings):
-    return Given(settings=settings, experiment_file=file, assignments=assignments, own_code=own_code).experiment()
+    return Given(
+        settings=settings, experiment_file=file, assignments=assignments, own_code=own_code
+    ).experiment()
 
 
 def test_nothing_given_is_the_recipe():
@@ -24,7 +26,11 @@ def test_nothing_given_is_the_recipe():
 
 def test_options_change_the_recipe_and_set_changes_both():
     changed = experiment(
-        dataset="digits", recipe="baseline", epochs=3, seeds=2, assignments=["seeds=4", " beta = 0.5 ", "limit=none"]
+        dataset="digits",
+        recipe="baseline",
+        epochs=3,
+        seeds=2,
+        assignments=["seeds=4", " beta = 0.5 ", "limit=none"],
     )
     assert changed == baseline("digits", epochs=3, seeds=4, beta=0.5)
 
@@ -61,7 +67,9 @@ def test_what_is_given_takes_the_place_of_the_epochs_in_a_file(given, tmp_path):
     own = {"vgg-lif": {"epochs": 5, "beta": 0.7}, "vgg-relu": {"epochs": 16}}
     written = strong("digits", epochs=16, per_contender=own)
     write_experiment(path, written)
-    assert experiment(path, **given) == strong("digits", per_contender={"vgg-lif": {"beta": 0.7}}, **given)
+    assert experiment(path, **given) == strong(
+        "digits", per_contender={"vgg-lif": {"beta": 0.7}}, **given
+    )
     assert experiment(path, seeds=2) == replace(written, seeds=2)
 
 
@@ -80,7 +88,10 @@ def test_who_is_not_among_the_contenders_needs_no_settings(tmp_path):
         ({"assignments": ["beta"]}, "--set beta: write it as name=value"),
         ({"assignments": ["=3"]}, "unknown setting ''"),
         ({"assignments": ["bta=3"]}, "unknown setting 'bta': did you mean 'beta'"),
-        ({"assignments": ["seeds=many"]}, "seeds must be a whole number from 1 to 10,000, not 'many'"),
+        (
+            {"assignments": ["seeds=many"]},
+            "seeds must be a whole number from 1 to 10,000, not 'many'",
+        ),
         ({"epochs": -1}, "epochs must be a whole number from 1"),
     ],
 )
@@ -92,13 +103,18 @@ def test_what_cannot_be_used_is_named(given, problem):
 def test_a_files_code_is_run_only_where_it_is_named_again(tmp_path):
     path = tmp_path / "e.toml"
     write_experiment(path, baseline("m:data", contenders=("m:net", "small-cnn"), neuron="m:cell"))
-    with pytest.raises(InputError, match=r"e\.toml: runs the code m:net, m:cell, m:data\. If .*add --own-code m:net"):
+    with pytest.raises(
+        InputError,
+        match=r"e\.toml: runs the code m:net, m:cell, m:data\. If .*add --own-code m:net",
+    ):
         experiment(path)
     with pytest.raises(InputError, match=r"runs the code m:cell\."):
         experiment(path, dataset="m:data", contenders=["m:net"])
     named = experiment(path, own_code=["m:net", "m:cell", "m:data"])
     assert named.own_code == ("m:net", "m:cell", "m:data")
-    replaced = experiment(path, dataset="digits", contenders=["dense-snn"], assignments=["neuron=lif"])
+    replaced = experiment(
+        path, dataset="digits", contenders=["dense-snn"], assignments=["neuron=lif"]
+    )
     assert replaced.own_code == ()
     # What is not from the file is the user's own word.
     assert experiment(dataset="digits", contenders=["m:net"]).own_code == ("m:net",)
@@ -112,8 +128,19 @@ def calls():
 
 @pytest.fixture
 def program(calls):
-    @command("dataset", "encoding", "size", "num_steps", "controls", "contenders", "near_duplicate_ratio", "as_json")
-    def go(given: Given, size: Annotated[int, typer.Option("--size")] = 3, width: float = 1.0) -> None:
+    @command(
+        "dataset",
+        "encoding",
+        "size",
+        "num_steps",
+        "controls",
+        "contenders",
+        "near_duplicate_ratio",
+        "as_json",
+    )
+    def go(
+        given: Given, size: Annotated[int, typer.Option("--size")] = 3, width: float = 1.0
+    ) -> None:
         """Go.
 
         Args:
@@ -128,27 +155,56 @@ def program(calls):
 
 
 def test_a_command_gets_the_settings_that_were_given(program, calls):
-    given = ["digits", "--num-steps", "7", "--no-controls", "--contender", "a", "--contender", "b", "--near", "0.2"]
+    given = [
+        "digits",
+        "--num-steps",
+        "7",
+        "--no-controls",
+        "--contender",
+        "a",
+        "--contender",
+        "b",
+        "--near",
+        "0.2",
+    ]
     for arguments in ([], [*given, "--size", "4", "--json"]):
         assert CliRunner().invoke(program, arguments).exit_code == 0
     assert calls[0] == (Given(), 3)
     settings = {
-        "dataset": "digits", "num_steps": 7, "controls": False, "contenders": ["a", "b"], "near_duplicate_ratio": 0.2,
-    }  # fmt: skip
+        "dataset": "digits",
+        "num_steps": 7,
+        "controls": False,
+        "contenders": ["a", "b"],
+        "near_duplicate_ratio": 0.2,
+    }
     assert calls[1] == (Given(settings=settings, as_json=True), 4)
 
 
 def test_options_are_made_from_the_fields(program):
     options = {each.opts[0]: each for each in typer.main.get_command(program).params}
     assert list(options) == [
-        "--breadth", "dataset", "--encoding", "--size", "--num-steps", "--controls", "--contender", "--near", "--json",
-    ]  # fmt: skip
+        "--breadth",
+        "dataset",
+        "--encoding",
+        "--size",
+        "--num-steps",
+        "--controls",
+        "--contender",
+        "--near",
+        "--json",
+    ]
     assert options["--breadth"].metavar == "METRES"
     assert options["--breadth"].rich_help_panel == "Data"
     assert options["--breadth"].help == "How wide, in two lines."
-    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
-    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
-    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
+    assert options["--num-steps"].help.endswith(
+        "(Default: 4; recipe events: 8; recipe baseline: 25)"
+    )
+    assert options["--num-steps"].help.endswith(
+        "(Default: 4; recipe events: 8; recipe baseline: 25)"
+    )
+    assert options["--num-steps"].help.endswith(
+        "(Default: 4; recipe events: 8; recipe baseline: 25)"
+    )
     assert options["--controls"].secondary_opts == ["--no-controls"]
     assert "(Default: 0.33)" in options["--near"].help
 

@@ -32,11 +32,15 @@ def image_folder(tmp_path: Path) -> Path:
 def make_prepared() -> MakePrepared:
     """Makes a small set of noise from its labels, with groups and an official split if wanted."""
 
-    def make(labels: np.ndarray, groups: np.ndarray | None = None, official: np.ndarray | None = None) -> Prepared:
+    def make(
+        labels: np.ndarray, groups: np.ndarray | None = None, official: np.ndarray | None = None
+    ) -> Prepared:
         rng = np.random.default_rng(0)
         classes = tuple(f"class {k}" for k in range(int(np.max(labels)) + 1))
         images = rng.integers(0, 256, (len(labels), 1, 4, 4), dtype=np.uint8)
-        raw = RawDataset(images, np.asarray(labels), classes, Preprocessing(1, 4, 4), groups, official)
+        raw = RawDataset(
+            images, np.asarray(labels), classes, Preprocessing(1, 4, 4), groups, official
+        )
         return from_raw("noise", raw)
 
     return make

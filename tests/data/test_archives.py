@@ -41,7 +41,10 @@ def test_archives_are_opened_where_they_are_named(mine: Path) -> None:
     assert contents(mine) == one
     assert contents(mine, "two.zip") == one | two
     of_both = contents(mine, "two.zip", "outer.zip")
-    assert of_both.pop("outer.zip/in/Two.zip/b/two.bin") == (f"{mine}/outer.zip/in/Two.zip/b/two.bin", b"2")
+    assert of_both.pop("outer.zip/in/Two.zip/b/two.bin") == (
+        f"{mine}/outer.zip/in/Two.zip/b/two.bin",
+        b"2",
+    )
     assert of_both == one | two
 
 
@@ -50,9 +53,14 @@ def test_an_archive_can_be_all_there_is(mine: Path) -> None:
     assert contents(mine / "outer.zip", "two.zip")["in/Two.zip/b/two.bin"][1] == b"2"
 
 
-def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(mine: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(
+    mine: Path, cache: Path, tmp_path: Path
+) -> None:
     before = set(tmp_path.rglob("*"))
-    assert contents(mine / "three.tar.gz")["c/three.bin"] == (f"{mine}/three.tar.gz/c/three.bin", b"1")
+    assert contents(mine / "three.tar.gz")["c/three.bin"] == (
+        f"{mine}/three.tar.gz/c/three.bin",
+        b"1",
+    )
     assert set(tmp_path.rglob("*")) - before == {cache}
     assert list(cache.iterdir()) == []
 

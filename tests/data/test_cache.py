@@ -49,7 +49,9 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
     for part in ("images", "labels", "groups", "official"):
         np.testing.assert_array_equal(getattr(prepared, part), getattr(raw, part))
     everyone = np.arange(len(prepared))
-    np.testing.assert_array_equal(prepared.content_of(everyone), from_raw("my set", raw).content_of(everyone))
+    np.testing.assert_array_equal(
+        prepared.content_of(everyone), from_raw("my set", raw).content_of(everyone)
+    )
     assert prepared.classes == raw.classes
     assert prepared.preprocessing == raw.preprocessing
     assert prepared.notes == raw.notes
@@ -183,7 +185,12 @@ def test_cached_lists_sets_and_skips_damaged_ones() -> None:
     garbage_manifest(second[0])
     (found,) = cache.cached()
     assert found == first
-    assert (found[1].name, found[1].count, found[1].classes, found[1].source) == ("my set", 8, ("a", "b"), "somewhere")
+    assert (found[1].name, found[1].count, found[1].classes, found[1].source) == (
+        "my set",
+        8,
+        ("a", "b"),
+        "somewhere",
+    )
 
 
 def test_failure_leaves_nothing_behind() -> None:
@@ -228,7 +235,11 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
 
 
 def test_a_saved_array_is_what_numpy_saves(tmp_path: Path) -> None:
-    for array in (np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(12).reshape(3, 4).T, np.zeros((0, 3))):
+    for array in (
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        np.arange(12).reshape(3, 4).T,
+        np.zeros((0, 3)),
+    ):
         cache._save(tmp_path / "ours.npy", array)
         np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
         assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()

@@ -42,7 +42,14 @@ def synthetic_source(name: str, folder: Path) -> Path | None:
 
 
 def test_there_are_data_sets() -> None:
-    assert set(DATASETS) >= {"fashion-mnist", "emnist-digits", "mnist", "socofing", "digits", "fashion-mnist-mini"}
+    assert set(DATASETS) >= {
+        "fashion-mnist",
+        "emnist-digits",
+        "mnist",
+        "socofing",
+        "digits",
+        "fashion-mnist-mini",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -57,7 +64,9 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
     is_recorded = name in sets.SETS
     assert is_recorded or len(prepared.classes) == 10
     assert prepared.preprocessing.channels == prepared.image_shape[0]
-    assert is_recorded or {int(prepared.labels[index]) for index, _ in prepared.samples} == set(range(10))
+    assert is_recorded or {int(prepared.labels[index]) for index, _ in prepared.samples} == set(
+        range(10)
+    )
     assert load(experiment).fingerprint == prepared.fingerprint
     made = split(prepared, experiment)
     assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
@@ -66,7 +75,9 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - set(catalogue.BUILT_IN)))
-def test_second_load_does_not_decode_again(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_load_does_not_decode_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = DataOptions(data_dir=str(synthetic_source(name, tmp_path / "files")))
     first = prepare(name, options)
 
@@ -123,13 +134,16 @@ def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
         ("a_file", "'a_file': is a file; name a folder of images, or a CSV of file and label.$"),
         (
             "a.zip",
-            "'a.zip': is a file; name a folder of images, or a CSV of file and label, or a set and --data-dir a.zip.$",
+            "'a.zip': is a file; name a folder of images, or a CSV of file and label, or a set "
+            "and --data-dir a.zip.$",
         ),
         ("nomodule:function", "no module 'nomodule'"),
         ("math:pi", "is not a function"),
     ],
 )
-def test_names_that_lead_nowhere(name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_lead_nowhere(
+    name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a_file").write_text("")
     zipfile.ZipFile(tmp_path / "a.zip", "w").close()
     monkeypatch.chdir(tmp_path)
@@ -193,7 +207,9 @@ def test_own_function_sees_changed_files(own_module: Path) -> None:
 
 
 def test_own_function_that_returns_something_else(own_module: Path) -> None:
-    with pytest.raises(InputError, match=r"own_blobs:nothing.*must return a RawDataset, not NoneType"):
+    with pytest.raises(
+        InputError, match=r"own_blobs:nothing.*must return a RawDataset, not NoneType"
+    ):
         prepare("own_blobs:nothing")
 
 
@@ -209,7 +225,11 @@ def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
     assert set(before) == set(DATASETS)
     assert all(len(row["description"]) > 20 for row in before.values())
     assert before["socofing"]["prepared"] == "no"
-    assert [is_at_hand(name) for name in ("digits", "mnist", str(image_folder))] == [True, False, True]
+    assert [is_at_hand(name) for name in ("digits", "mnist", str(image_folder))] == [
+        True,
+        False,
+        True,
+    ]
     prepare(str(image_folder))
     row = {row["name"]: row for row in listing()}["pets"]
     assert "12 images" in row["prepared"]
@@ -228,7 +248,9 @@ def test_a_folder_can_be_prepared_as_a_model_was(image_folder):
         assert np.array_equal(again.images[0], wanted(picture))
 
 
-def test_grouping_a_folder_decodes_nothing_anew(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grouping_a_folder_decodes_nothing_anew(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = load(Experiment(dataset=str(image_folder)))
     monkeypatch.setattr("spikeduel.data.folder.made", None)
     grouped = load(Experiment(dataset=str(image_folder), group_by=r"00(\d)"))

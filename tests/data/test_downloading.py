@@ -28,7 +28,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = {"/wrong": b"something else", "/truncated": CONTENT[:1000]}.get(self.path, CONTENT)
         self.send_response(200)
         if self.path != "/bare":
-            self.send_header("Content-Length", str(len(CONTENT) if self.path == "/truncated" else len(body)))
+            self.send_header(
+                "Content-Length", str(len(CONTENT) if self.path == "/truncated" else len(body))
+            )
         self.end_headers()
         self.wfile.write(body)
 
@@ -77,7 +79,10 @@ def test_unknown_length(server, tmp_path: Path) -> None:
 
 def test_second_mirror_after_404(server, tmp_path: Path) -> None:
     assert (
-        fetched(tmp_path / "file", address_of(server, "missing"), address_of(server, "right")).read_bytes() == CONTENT
+        fetched(
+            tmp_path / "file", address_of(server, "missing"), address_of(server, "right")
+        ).read_bytes()
+        == CONTENT
     )
     assert server.requests == ["/missing", "/right"]
 
@@ -95,7 +100,9 @@ def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: P
     ("path", "reason"),
     [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off after 1000")],
 )
-def test_failure_is_explained_and_leaves_nothing(server, tmp_path: Path, path: str, reason: str) -> None:
+def test_failure_is_explained_and_leaves_nothing(
+    server, tmp_path: Path, path: str, reason: str
+) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         fetched(tmp_path / "sub" / "file.gz", address_of(server, path))
     message = str(caught.value)
@@ -142,9 +149,14 @@ download(Remote((sys.argv[1],), "0" * 32), Path("file"), killed, "")
 """
 
 
-def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(server, tmp_path: Path) -> None:
+def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(
+    server, tmp_path: Path
+) -> None:
     address = address_of(server, "right")
-    assert subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode
+        == -signal.SIGKILL
+    )
     (left,) = tmp_path.iterdir()
     assert left.suffix == ".part"
     yesterday = left.stat().st_mtime - 25 * 3600
@@ -159,7 +171,9 @@ def test_after_a_server_that_broke_off_the_next_try_begins_anew(server, tmp_path
     assert fetched(tmp_path / "file", address_of(server, "right")).read_bytes() == CONTENT
 
 
-def test_a_mirror_that_sends_without_end_is_left(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_sends_without_end_is_left(
+    server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(downloading, "MOST_BYTES", len(CONTENT) - 1)
     with pytest.raises(InputError, match="which cannot be right"):
         fetched(tmp_path / "file", address_of(server, "bare"))

@@ -68,7 +68,9 @@ def test_colour_if_any_image_has_some(image_folder: Path) -> None:
     assert (raw.images[6, 0] != raw.images[6, 2]).any()
 
 
-def test_colour_files_with_equal_channels_give_the_pixels_of_grey_ones(image_folder: Path, tmp_path: Path) -> None:
+def test_colour_files_with_equal_channels_give_the_pixels_of_grey_ones(
+    image_folder: Path, tmp_path: Path
+) -> None:
     for path in image_folder.rglob("*.png"):
         target = tmp_path / "colour" / path.relative_to(image_folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,19 @@ WRITABLE = sorted(each for each in endings() if Image.registered_extensions()[ea
 
 
 def test_the_common_endings_are_read() -> None:
-    assert {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm"} < endings()
+    assert {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".pgm",
+    } < endings()
     assert not {".eps", ".pdf", ".h5", ".mpg", ".ico"} & endings()
 
 
@@ -96,7 +110,11 @@ def test_every_format(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("validation", ["val", "valid", "validation", None])
 @pytest.mark.parametrize("test", ["test", "Test", None])
 def test_official_sides(tmp_path: Path, validation: str | None, test: str | None) -> None:
-    sides = {"train": TRAIN} | ({validation: VALIDATION} if validation else {}) | ({test: TEST} if test else {})
+    sides = (
+        {"train": TRAIN}
+        | ({validation: VALIDATION} if validation else {})
+        | ({test: TEST} if test else {})
+    )
     for number, side in enumerate(sides):
         for label, name in enumerate(("a", "b")):
             write_pictures(tmp_path / side / name, 3, seed=10 * number + label)
@@ -107,7 +125,9 @@ def test_official_sides(tmp_path: Path, validation: str | None, test: str | None
         assert raw.official is None
     else:
         assert raw.official is not None
-        assert sorted(raw.official.tolist()) == sorted(code for code in sides.values() for _ in range(6))
+        assert sorted(raw.official.tolist()) == sorted(
+            code for code in sides.values() for _ in range(6)
+        )
 
 
 def test_exact_copies_are_a_group(image_folder: Path) -> None:
@@ -172,7 +192,8 @@ def test_unreadable_images_are_named_and_counted(image_folder: Path, damage: obj
     for name in ("002.png", "004.png"):
         damage(image_folder / "dog" / name)  # type: ignore[operator]
     with pytest.raises(
-        InputError, match=r"^2 files cannot be used\. The first is .*002\.png: cannot be read as an image.*Remove"
+        InputError,
+        match=r"^2 files cannot be used\. The first is .*002\.png: cannot be read as an image.*Remove",
     ) as caught:
         load(image_folder)
     assert str(image_folder / "dog" / "002.png") in str(caught.value)
@@ -293,7 +314,9 @@ def test_folders_nested_without_end_are_refused(image_folder: Path) -> None:
         load(image_folder)
 
 
-def test_folders_that_may_not_be_read_are_named(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_may_not_be_read_are_named(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = os.scandir
 
     def refusing(path: Path) -> object:
@@ -312,7 +335,9 @@ def test_a_bomb_among_the_images_is_named(image_folder: Path) -> None:
         load(image_folder)
 
 
-def test_images_are_known_by_their_files_at_any_size_in_any_colour_and_anywhere(image_folder: Path) -> None:
+def test_images_are_known_by_their_files_at_any_size_in_any_colour_and_anywhere(
+    image_folder: Path,
+) -> None:
     raw = load(image_folder)
     content = raw.content
     assert content is not None

@@ -16,7 +16,13 @@ LARGE = np.arange(SMALL, dtype=np.int64)
 
 
 def test_large_arrays_are_apart_once_and_the_rest_is_small():
-    value = {"a": LARGE, "same": LARGE, "tensor": torch.from_numpy(LARGE.copy()), "few": np.arange(3), "text": "x"}
+    value = {
+        "a": LARGE,
+        "same": LARGE,
+        "tensor": torch.from_numpy(LARGE.copy()),
+        "few": np.arange(3),
+        "text": "x",
+    }
     taken = apart(value)
     assert len(taken.arrays) == 2
     assert len(taken.rest) < 1000
@@ -34,7 +40,11 @@ def test_maps_of_files_stay_such_and_parts_of_them_are_written(tmp_path):
     folder = tmp_path / "new"
     folder.mkdir()
     handed = pickle.loads(pickle.dumps(apart((whole, whole[7:], LARGE)).in_files(folder)))
-    assert [each.file for each in handed.arrays] == [str(path), str(folder / "1.bin"), str(folder / "2.bin")]
+    assert [each.file for each in handed.arrays] == [
+        str(path),
+        str(folder / "1.bin"),
+        str(folder / "2.bin"),
+    ]
     for found, asked in zip(handed.together(), (whole, whole[7:], LARGE), strict=True):
         assert isinstance(found, np.memmap)
         np.testing.assert_array_equal(found, asked)

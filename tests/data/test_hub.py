@@ -93,7 +93,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         prepare("hf:")
 
 
-def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_its_extra_is_named(
+    birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(MissingExtra, match=r"spikeduel\[hf\]"):
         read(birds)
@@ -102,7 +104,9 @@ def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
     pictures: list[object] = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
     pictures[2], pictures[4] = {"bytes": b"no picture", "path": None}, None
-    types = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    types = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}
+    )
     made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1, 1]}, features=types)
     place = tmp_path / "birds"
     place.mkdir()

@@ -35,7 +35,10 @@ class Hub(BaseHTTPRequestHandler):
             self.answer([self.entry(each) for each in below.iterdir()] if below.is_dir() else None)
         elif path.startswith("/api/datasets/owner/name"):
             self.answer({"id": "owner/name", "sha": REVISION, "siblings": [], "private": False})
-        elif "/resolve/" in path and (file := self.root / path.partition("/resolve/")[2].partition("/")[2]).is_file():
+        elif (
+            "/resolve/" in path
+            and (file := self.root / path.partition("/resolve/")[2].partition("/")[2]).is_file()
+        ):
             self.answer(file.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{file.name}"'})
         else:
             self.answer(None)
@@ -45,14 +48,25 @@ class Hub(BaseHTTPRequestHandler):
     def entry(self, path: Path) -> dict[str, Any]:
         """What the hub says of a file or folder."""
         kind = "file" if path.is_file() else "directory"
-        return {"type": kind, "path": path.relative_to(self.root).as_posix(), "size": path.stat().st_size, "oid": "0"}
+        return {
+            "type": kind,
+            "path": path.relative_to(self.root).as_posix(),
+            "size": path.stat().st_size,
+            "oid": "0",
+        }
 
     def answer(self, content: Any, headers: dict[str, str] | None = None) -> None:
         """Bytes as they are, else JSON; None: there is nothing."""
         self.send_response(404 if content is None else 200)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        given = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
-        for name, value in (given | ({"X-Error-Code": "EntryNotFound"} if content is None else {})).items():
+        given = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }
+        for name, value in (
+            given | ({"X-Error-Code": "EntryNotFound"} if content is None else {})
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -74,7 +88,16 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
 
 def prepare(place: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "spikeduel", "data", "prepare", "hf:owner/name", "--quiet", *options],
+        [
+            sys.executable,
+            "-m",
+            "spikeduel",
+            "data",
+            "prepare",
+            "hf:owner/name",
+            "--quiet",
+            *options,
+        ],
         env={**os.environ, "HF_HOME": str(place / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", **more},
         capture_output=True,
         text=True,
@@ -98,7 +121,9 @@ def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:
     assert "26" in smaller.stdout
 
 
-@pytest.mark.parametrize(("how", "told"), [({"HF_ENDPOINT": NOBODY}, NOBODY), ({"HF_HUB_OFFLINE": "1"}, "OFFLINE")])
+@pytest.mark.parametrize(
+    ("how", "told"), [({"HF_ENDPOINT": NOBODY}, NOBODY), ({"HF_HUB_OFFLINE": "1"}, "OFFLINE")]
+)
 def test_without_a_network_one_line_says_so(tmp_path: Path, how: dict[str, str], told: str) -> None:
     done = prepare(tmp_path, **how)
     assert done.returncode == 2

@@ -14,7 +14,9 @@ from synthetic_files import write_pictures
 
 
 def counted(root: Path) -> FileCounts:
-    return inventory(root, [root / name for name in folder(DataOptions(data_dir=str(root))).names or ()])
+    return inventory(
+        root, [root / name for name in folder(DataOptions(data_dir=str(root))).names or ()]
+    )
 
 
 def ignored(rule: str, **endings: int) -> IgnoredFiles:
@@ -72,9 +74,13 @@ def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> Non
 
 
 PICTURES = {
-    "heic": b"\0\0\0\x18ftypheic\0\0\0\0", "avif": b"\0\0\0\x1cftypavif\0\0\0\0", "webp": b"RIFF\1\2\3\4WEBPVP8 ",
-    "jxl": b"\0\0\0\x0cJXL \r\n\x87\n", "gif": b"GIF89a0123456789", "jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF",
-}  # fmt: skip
+    "heic": b"\0\0\0\x18ftypheic\0\0\0\0",
+    "avif": b"\0\0\0\x1cftypavif\0\0\0\0",
+    "webp": b"RIFF\1\2\3\4WEBPVP8 ",
+    "jxl": b"\0\0\0\x0cJXL \r\n\x87\n",
+    "gif": b"GIF89a0123456789",
+    "jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF",
+}
 OTHERS = {
     "mp4": b"\0\0\0\x18ftypmp42\0\0\0\0",
     "wav": b"RIFF\1\2\3\4WAVEfmt ",
@@ -98,7 +104,9 @@ def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(pictures, "endings", lambda: frozenset({".png", ".heic"}))
     monkeypatch.setattr("spikeduel.data.layout.endings", pictures.endings)
     assert without.by("format not opened here") == ignored("format not opened here", heic=2)
-    assert counted(image_folder) == FileCounts(read={".png": 12, ".heic": 2}, unreadable=0, ignored=())
+    assert counted(image_folder) == FileCounts(
+        read={".png": 12, ".heic": 2}, unreadable=0, ignored=()
+    )
 
 
 def test_a_plugin_is_asked_to_register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,5 +131,6 @@ def test_single_files_and_folders_to_predict(image_folder: Path) -> None:
     assert len(found) == 12
     assert "1 .heic cannot be opened here" in unopened
     assert [line.partition(": ")[2] for line in said] == [
-        "ignored 1 .heic (format not opened here)", "ignored 1 .txt (no picture)",
-    ]  # fmt: skip
+        "ignored 1 .heic (format not opened here)",
+        "ignored 1 .txt (no picture)",
+    ]

@@ -15,7 +15,9 @@ from spikeduel.system.errors import InputError
 from synthetic_files import write_pictures
 
 
-def write_labels(folder: Path, *lines: str, name: str = "labels.csv", header: str = "file,label") -> Path:
+def write_labels(
+    folder: Path, *lines: str, name: str = "labels.csv", header: str = "file,label"
+) -> Path:
     (folder / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return folder / name
 
@@ -46,7 +48,9 @@ def fingerprint(place: Path) -> str:
     return load(Experiment(dataset=str(place))).fingerprint
 
 
-def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(flat: Path, tmp_path: Path) -> None:
+def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(
+    flat: Path, tmp_path: Path
+) -> None:
     lines = labelled(flat)
     table = write_labels(flat, *reversed(lines))
     by_class = tmp_path / "by class"
@@ -59,18 +63,36 @@ def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(flat: Path
     assert prepared.name == "flat/labels.csv"
     assert prepared.classes == ("cat", "dog")
     assert prepared.names is not None
-    assert [f"{n},{prepared.classes[k]}" for n, k in zip(prepared.names, prepared.labels, strict=True)] == sorted(
-        lines, key=lambda line: line.split(",")[::-1]
-    )
+    assert [
+        f"{n},{prepared.classes[k]}" for n, k in zip(prepared.names, prepared.labels, strict=True)
+    ] == sorted(lines, key=lambda line: line.split(",")[::-1])
     assert prepared.groups is prepared.official is None
 
 
 def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
-    sides = ["train", "train", "train", "VAL", "valid", "validation", "test", "test", "test", "train", "train", "train"]
-    lines = [f"{line},{side},p{k // 2}" for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))]
+    sides = [
+        "train",
+        "train",
+        "train",
+        "VAL",
+        "valid",
+        "validation",
+        "test",
+        "test",
+        "test",
+        "train",
+        "train",
+        "train",
+    ]
+    lines = [
+        f"{line},{side},p{k // 2}"
+        for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))
+    ]
     found = laid_out(write_labels(flat, *lines, header=" File,LABEL,split,group"))
     assert found.groups is not None
-    of_file = dict(zip(found.names, zip(found.sides.tolist(), found.groups.tolist(), strict=True), strict=True))
+    of_file = dict(
+        zip(found.names, zip(found.sides.tolist(), found.groups.tolist(), strict=True), strict=True)
+    )
     in_turn = [of_file[name] for name in names(flat)]
     expected = [TRAIN] * 3 + [VALIDATION] * 3 + [TEST] * 3 + [TRAIN] * 3
     assert [side for side, _ in in_turn] == expected
@@ -89,7 +111,9 @@ def test_no_split_cuts_the_groups_of_a_csv(tmp_path: Path) -> None:
     made_split = split(prepared, experiment)
     assert made_split.kind == "grouped"
     assert prepared.groups is not None
-    assert not set(prepared.groups[made_split.train].tolist()) & set(prepared.groups[made_split.test].tolist())
+    assert not set(prepared.groups[made_split.train].tolist()) & set(
+        prepared.groups[made_split.test].tolist()
+    )
 
 
 def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
@@ -175,21 +199,50 @@ PROBLEMS = {
     "no file": ([",a"], "file,label", r"labels\.csv, line 2: has no file"),
     "no group": (["0.bs2,a,g", "1.bs2,b,"], "file,label,group", r"line 3: has no group"),
     "short line": (["0.bs2"], "file,label", r"line 2: has no label"),
-    "other split": (["0.bs2,a,dev"], "file,label,split", r"line 2: the split is 'dev'; train, val and test"),
+    "other split": (
+        ["0.bs2,a,dev"],
+        "file,label,split",
+        r"line 2: the split is 'dev'; train, val and test",
+    ),
     "empty split": (["0.bs2,a,"], "file,label,split", r"line 2: the split is ''"),
-    "twice": (["0.bs2,a", "1.bs2,b", "./0.bs2,b"], "file,label", r"line 4: \./0\.bs2 is listed in line 2, too"),
-    "missing": (["0.bs2,a", "8.bs2,b", "9.bs2,b"], "file,label", r"line 3: there is no file .*8\.bs2 \(the first of 2"),
-    "ending": (["0.bs2,a", "1.pdf,b"], "file,label", r"line 3: 1\.pdf is neither an image nor a recording"),
-    "mixed": (["0.bs2,a", "one.png,b"], "file,label", r"line 3: lists one\.png, and lines above 0\.bs2"),
+    "twice": (
+        ["0.bs2,a", "1.bs2,b", "./0.bs2,b"],
+        "file,label",
+        r"line 4: \./0\.bs2 is listed in line 2, too",
+    ),
+    "missing": (
+        ["0.bs2,a", "8.bs2,b", "9.bs2,b"],
+        "file,label",
+        r"line 3: there is no file .*8\.bs2 \(the first of 2",
+    ),
+    "ending": (
+        ["0.bs2,a", "1.pdf,b"],
+        "file,label",
+        r"line 3: 1\.pdf is neither an image nor a recording",
+    ),
+    "mixed": (
+        ["0.bs2,a", "one.png,b"],
+        "file,label",
+        r"line 3: lists one\.png, and lines above 0\.bs2",
+    ),
     "one class": (["0.bs2,a", "1.bs2,a"], "file,label", r"one class only \(a\)"),
     "nothing": ([], "file,label", "lists no files"),
-    "no column": (["0.bs2,a"], "file,class", r"has no column 'label'; its first line names file, class"),
-    "no training": (["0.bs2,a,test", "1.bs2,b,test"], "file,label,split", "no file is for training"),
+    "no column": (
+        ["0.bs2,a"],
+        "file,class",
+        r"has no column 'label'; its first line names file, class",
+    ),
+    "no training": (
+        ["0.bs2,a,test", "1.bs2,b,test"],
+        "file,label,split",
+        "no file is for training",
+    ),
     "other classes": (
-        ["0.bs2,a,train", "1.bs2,b,train", "2.bs2,a,test", "3.bs2,c,test"], "file,label,split",
+        ["0.bs2,a,train", "1.bs2,b,train", "2.bs2,a,test", "3.bs2,c,test"],
+        "file,label,split",
         "classes for test differ .*lacks b; adds c",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -212,7 +265,9 @@ def test_a_csv_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_of_recordings_without_classes_is_called_one(flat: Path) -> None:
     noun = "images" if names(flat)[0].endswith(".png") else "recordings"
-    with pytest.raises(InputError, match=rf"has 12 {noun} but no class sub-folders\. Put the {noun} of each class"):
+    with pytest.raises(
+        InputError, match=rf"has 12 {noun} but no class sub-folders\. Put the {noun} of each class"
+    ):
         laid_out(flat)
     (flat / "a").mkdir()
     (flat / "b").mkdir()
@@ -220,7 +275,9 @@ def test_a_folder_of_recordings_without_classes_is_called_one(flat: Path) -> Non
         laid_out(flat)
 
 
-def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(tmp_path: Path) -> None:
+def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
+    tmp_path: Path,
+) -> None:
     root = tmp_path / "bars"
     made.directions(root, 3)
     for name in ("loose.bs2", "also.raw"):

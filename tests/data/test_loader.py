@@ -20,7 +20,10 @@ INDICES = np.arange(3, 40)
 
 @pytest.fixture(params=["in memory", "on disk"])
 def prepared(
-    request: pytest.FixtureRequest, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    make_prepared: MakePrepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Prepared:
     """The same set, once held in memory and once larger than what there is of it."""
     made = make_prepared(np.arange(50) % 3)
@@ -40,7 +43,9 @@ def _no_thread_left_behind() -> Iterator[None]:
 
 
 def producers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]
+    return [
+        thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")
+    ]
 
 
 def order(prepared: Prepared, seed: int, epoch: int, batch_size: int = 8) -> list[int]:
@@ -76,7 +81,9 @@ def test_evaluation_keeps_the_order(prepared: Prepared) -> None:
     indices = np.array([9, 2, 5])
     batches = list(evaluation_batches(*prepared.held, indices, 2))
     np.testing.assert_array_equal(np.concatenate([i for _, _, i in batches]), indices)
-    np.testing.assert_array_equal(torch.cat([b for b, _, _ in batches]).numpy(), prepared.images[indices])
+    np.testing.assert_array_equal(
+        torch.cat([b for b, _, _ in batches]).numpy(), prepared.images[indices]
+    )
 
 
 def test_no_indices_no_batches(prepared: Prepared) -> None:
@@ -101,7 +108,9 @@ def test_from_disk_the_same_batches_come_as_from_memory(
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     mapped = cache.read(tmp_path / "set")
     for from_disk, from_memory in zip(
-        training_batches(*mapped.held, INDICES, 8, 1, 2), training_batches(*made.held, INDICES, 8, 1, 2), strict=True
+        training_batches(*mapped.held, INDICES, 8, 1, 2),
+        training_batches(*made.held, INDICES, 8, 1, 2),
+        strict=True,
     ):
         assert torch.equal(from_disk[0], from_memory[0])
         assert torch.equal(from_disk[1], from_memory[1])
@@ -136,7 +145,9 @@ def test_the_system_is_told_which_bytes_a_batch_needs(
     monkeypatch.setattr(os, "posix_fadvise", advise)
     list(evaluation_batches(images, labels, np.array([7, 49, 0]), 2))
     content = (tmp_path / "set" / "images.npy").read_bytes()
-    assert [content[at : at + length] for at, length in told] == [made.images[i].tobytes() for i in (7, 49, 0)]
+    assert [content[at : at + length] for at, length in told] == [
+        made.images[i].tobytes() for i in (7, 49, 0)
+    ]
 
 
 # ---- a thread that works ahead
@@ -263,7 +274,8 @@ def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> No
     for start in range(0, len(found), 12):
         window = np.sort(found[start : start + 12])
         assert found[start : start + 12] != window.tolist() or len(window) == 1
-        # Three whole blocks, or two and some that are cut off by the ends of the window, or of the set.
+        # Three whole blocks, or two and some that are cut off by the ends of the window, or of the
+        # set.
         assert np.count_nonzero(np.diff(window) != 1) <= 5
 
 
@@ -297,7 +309,9 @@ def test_blocks_are_asked_for_a_window_ahead_and_only_while_the_disk_is_waited_f
     images, labels = cache.read(tmp_path / "set").held
     told: list[int] = []
     waited = [0]
-    monkeypatch.setattr(os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16))
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16)
+    )
     monkeypatch.setattr(loader, "_waits", lambda: waited[0])
     monkeypatch.setattr(loader, "PATIENCE", 2)
     batches = training_batches(images, labels, INDICES, 4, 0, 0)
@@ -333,9 +347,15 @@ def test_half_of_what_is_available_may_be_taken(monkeypatch: pytest.MonkeyPatch)
 
 def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):
     asked = []
-    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: asked.append(non_blocking) or self)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, device, non_blocking: asked.append(non_blocking) or self
+    )
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
-    batch = torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), np.arange(2)
+    batch = (
+        torch.zeros(2, 1, 3, 3, dtype=torch.uint8),
+        torch.zeros(2, dtype=torch.int64),
+        np.arange(2),
+    )
     for kind, waits in (("cuda:1", False), ("mps", True), ("xpu", True)):
         list(on_device([batch], torch.device(kind)))
         assert asked == [not waits] * 2

@@ -55,11 +55,15 @@ def test_fashion_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str) 
 
 
 def test_dots_in_the_names(tmp_path: Path) -> None:
-    write_mnist_like(tmp_path, tuple(stem.replace("-idx", ".idx") for stem in MNIST_STEMS), gzipped=False)
+    write_mnist_like(
+        tmp_path, tuple(stem.replace("-idx", ".idx") for stem in MNIST_STEMS), gzipped=False
+    )
     assert len(mnist(options(tmp_path)).images) == 80
 
 
-def test_installed_fashion_mnist_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_fashion_mnist_is_found_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "share")
     write_mnist_like(tmp_path / "share")
     assert len(fashion_mnist(DataOptions()).images) == 80
@@ -108,7 +112,9 @@ def test_one_missing_file_is_the_one_named(tmp_path: Path) -> None:
         ("train-images-idx3-ubyte", np.zeros(60), "1 dimensions, 3 expected"),
     ],
 )
-def test_files_that_do_not_fit_are_named(tmp_path: Path, stem: str, array: np.ndarray, problem: str) -> None:
+def test_files_that_do_not_fit_are_named(
+    tmp_path: Path, stem: str, array: np.ndarray, problem: str
+) -> None:
     write_mnist_like(tmp_path)
     (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
     with pytest.raises(InputError, match=problem) as caught:
@@ -119,7 +125,9 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path, stem: str, array: np.nd
 def test_no_labels_at_all(tmp_path: Path) -> None:
     write_mnist_like(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(0))))
-    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros((0, 28, 28)))))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(np.zeros((0, 28, 28))))
+    )
     with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte\.gz: holds no labels"):
         mnist(options(tmp_path))
 
@@ -135,7 +143,9 @@ def remote(path: Path) -> Remote:
     return Remote((path.as_uri(),), hashlib.md5(path.read_bytes()).hexdigest())
 
 
-def test_download_goes_to_the_cache(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_goes_to_the_cache(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_mnist_like(tmp_path / "mirror")
     files = {path.name: remote(path) for path in (tmp_path / "mirror").iterdir()}
     monkeypatch.setattr(mnist_like, "remote_files", lambda name: files)
@@ -167,10 +177,14 @@ def emnist_zip(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
 
 def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, arrays = emnist_zip(tmp_path)
-    monkeypatch.setattr(mnist_like, "remote_files", lambda name: {mnist_like.EMNIST_ARCHIVE: remote(path)})
+    monkeypatch.setattr(
+        mnist_like, "remote_files", lambda name: {mnist_like.EMNIST_ARCHIVE: remote(path)}
+    )
     before = set(tmp_path.parent.iterdir())
     for chosen in (DataOptions(), options(path), options(tmp_path)):
-        np.testing.assert_array_equal(emnist_digits(chosen).images[60, 0], arrays["test images"][0].T)
+        np.testing.assert_array_equal(
+            emnist_digits(chosen).images[60, 0], arrays["test images"][0].T
+        )
     assert set(tmp_path.parent.iterdir()) == before
 
 
@@ -195,14 +209,19 @@ def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive, zipfile.ZipFile(path) as good:
         for name in good.namelist():
             archive.writestr(name, bomb if "digits-train-images" in name else good.read(name))
-    with pytest.raises(InputError, match=r"digits-train-images-idx3-ubyte\.gz: is longer than its header says"):
+    with pytest.raises(
+        InputError, match=r"digits-train-images-idx3-ubyte\.gz: is longer than its header says"
+    ):
         emnist_digits(options(tmp_path / "bomb.zip"))
 
 
 def test_emnist_archive_with_a_damaged_member(tmp_path: Path) -> None:
     path, _ = emnist_zip(tmp_path)
     damaged = tmp_path / "damaged.zip"
-    with zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as archive, zipfile.ZipFile(path) as good:
+    with (
+        zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(path) as good,
+    ):
         for name in good.namelist():
             archive.writestr(name, good.read(name))
         start = archive.getinfo("gzip/emnist-digits-train-images-idx3-ubyte.gz").header_offset
@@ -219,7 +238,11 @@ def test_mirrors_and_checksums_are_torchvisions() -> None:
         files = mnist_like.remote_files(name)
         assert set(files) == {f"{stem}.gz" for stem in MNIST_STEMS}
         assert all(len(file.md5) == 32 and file.urls for file in files.values())
-    assert mnist_like.remote_files("emnist-digits")[mnist_like.EMNIST_ARCHIVE].urls[0].endswith("gzip.zip")
+    assert (
+        mnist_like.remote_files("emnist-digits")[mnist_like.EMNIST_ARCHIVE]
+        .urls[0]
+        .endswith("gzip.zip")
+    )
 
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
@@ -230,7 +253,9 @@ def test_embedded_set_is_stratified() -> None:
     assert raw.images.shape == (12_000, 1, 28, 28)
     assert raw.official is not None
     for side, per_class in ((TRAIN, 1000), (TEST, 200)):
-        np.testing.assert_array_equal(np.bincount(raw.labels[raw.official == side]), [per_class] * 10)
+        np.testing.assert_array_equal(
+            np.bincount(raw.labels[raw.official == side]), [per_class] * 10
+        )
     assert raw.classes[9] == "Ankle boot"
     assert len(raw.samples) == 10
 
@@ -243,7 +268,9 @@ def test_embedded_set_is_small_and_quick() -> None:
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.skipif(not FULL.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(
+    not FULL.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed"
+)
 def test_embedded_set_equals_the_rows_of_the_full_one() -> None:
     with np.load(Path(spikeduel.data.__file__).parent / EMBEDDED) as stored:
         rows, num_test = stored["rows"].astype(int), int(stored["num_test"])
@@ -269,7 +296,9 @@ def test_digits_span_the_whole_range() -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist-mini"])
-def test_built_in_sets_need_no_cache(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_built_in_sets_need_no_cache(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "file"))
     assert len(prepare(name)) > 1000
@@ -310,7 +339,10 @@ BROKEN = {
     "other dimensions": (idx_bytes(np.zeros(5)), "1 dimensions, 3 expected"),
     "lying header": (LIE, "claims"),
     "truncated gzip": (gzip.compress(GOOD)[:-12], "damaged or cut off"),
-    "damaged gzip": (gzip.compress(GOOD)[:15] + b"\xff\xff\xff" + gzip.compress(GOOD)[18:], "damaged or cut off"),
+    "damaged gzip": (
+        gzip.compress(GOOD)[:15] + b"\xff\xff\xff" + gzip.compress(GOOD)[18:],
+        "damaged or cut off",
+    ),
     "gzip of text": (gzip.compress(b"hello there"), "magic number"),
     "gzip in name only": (b"\x1f\x8bnothing of the kind", "damaged or cut off"),
 }
@@ -343,8 +375,14 @@ def test_missing_file(tmp_path: Path) -> None:
         mnist_like.read(tmp_path / "absent", 3)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(lambda tail: b"\0\0\x08" + tail)))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    content=st.one_of(
+        st.binary(max_size=60), st.binary(max_size=40).map(lambda tail: b"\0\0\x08" + tail)
+    )
+)
 def test_random_bytes_give_an_array_or_an_input_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "random"
     for written in (content, gzip.compress(content)):

@@ -34,7 +34,9 @@ def test_files_and_the_images_of_folders_in_order(tmp_path):
 def test_what_is_not_there_is_named_and_costs_the_others_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     single = save(tmp_path / "z.png")
-    found, (absent, empty) = files_to_answer([tmp_path / "absent.png", tmp_path / "empty", single], False)
+    found, (absent, empty) = files_to_answer(
+        [tmp_path / "absent.png", tmp_path / "empty", single], False
+    )
     assert found == [single]
     assert absent.endswith("absent.png: no such file.")
     assert "empty: holds no images" in empty
@@ -53,7 +55,9 @@ def test_unreadable_files_are_named_with_the_remedy(tmp_path):
     (tmp_path / "text.png").write_text("I am a text")
     (tmp_path / "empty.bmp").touch()
     for name in ("cut.jpg", "text.png", "empty.bmp"):
-        with pytest.raises(InputError, match=rf"{name}: cannot be read as an image.*Remove or replace"):
+        with pytest.raises(
+            InputError, match=rf"{name}: cannot be read as an image.*Remove or replace"
+        ):
             open_picture(tmp_path / name)
 
 
@@ -79,7 +83,9 @@ def test_a_prepared_picture_is_the_preprocessing_of_the_file(tmp_path):
 
 def test_pipes_and_impossible_names_are_told(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    found, (pipe, impossible) = files_to_answer([tmp_path / "pipe.png", tmp_path / ("x" * 300)], False)
+    found, (pipe, impossible) = files_to_answer(
+        [tmp_path / "pipe.png", tmp_path / ("x" * 300)], False
+    )
     assert found == []
     assert "pipe.png: not a regular file" in pipe
     assert "no such file" in impossible
@@ -92,7 +98,15 @@ def encoded(format_, mode):
     return content.getvalue()
 
 
-MODES = {"PNG": "RGBA", "JPEG": "RGB", "GIF": "P", "BMP": "RGB", "TIFF": "L", "WEBP": "RGB", "PPM": "L"}
+MODES = {
+    "PNG": "RGBA",
+    "JPEG": "RGB",
+    "GIF": "P",
+    "BMP": "RGB",
+    "TIFF": "L",
+    "WEBP": "RGB",
+    "PPM": "L",
+}
 FILES = {format_: encoded(format_, mode) for format_, mode in MODES.items()}
 
 
@@ -147,8 +161,12 @@ def test_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_file_and_its_bytes_are_prepared_alike(tmp_path: Path) -> None:
     path, how = tmp_path / "a.png", Preprocessing(channels=3, height=7, width=9, invert=True)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(path)
-    np.testing.assert_array_equal(prepared_content(path.read_bytes(), how), prepared_picture(path, how))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(
+        path
+    )
+    np.testing.assert_array_equal(
+        prepared_content(path.read_bytes(), how), prepared_picture(path, how)
+    )
 
 
 def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +188,9 @@ def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:
             np.testing.assert_array_equal(Preprocessing(1, 5, 5)(picture)[0, 2], np.full(5, 10))
 
 
-def test_large_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_pictures_wait_for_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pictures, "LARGE", 10)
     Image.new("L", (4, 4)).save(tmp_path / "large.png")
     Image.new("L", (3, 3)).save(tmp_path / "small.png")
@@ -181,7 +201,10 @@ def test_large_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest
     paths = [tmp_path / "large.png"] * 8
 
     assert (
-        over_pictures(lambda row, picture: picture.width, paths, lambda items, description, total: items, "") == [4] * 8
+        over_pictures(
+            lambda row, picture: picture.width, paths, lambda items, description, total: items, ""
+        )
+        == [4] * 8
     )
 
 
@@ -202,7 +225,9 @@ def test_colour_becomes_channels_first() -> None:
 
 
 def test_grey_is_repeated_for_a_colour_model() -> None:
-    np.testing.assert_array_equal(Preprocessing(3, 2, 2)(Image.fromarray(GREY)), np.stack([GREY] * 3))
+    np.testing.assert_array_equal(
+        Preprocessing(3, 2, 2)(Image.fromarray(GREY)), np.stack([GREY] * 3)
+    )
 
 
 def test_black_and_white() -> None:
@@ -313,7 +338,13 @@ def test_dictionary_there_and_back_through_json() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {"channels": 2, "height": 4, "width": 4}, {"channels": 1, "height": "x", "width": 4}, "text", {"crop": 3}],
+    [
+        {},
+        {"channels": 2, "height": 4, "width": 4},
+        {"channels": 1, "height": "x", "width": 4},
+        "text",
+        {"crop": 3},
+    ],
 )
 def test_dictionary_that_makes_no_sense(content: object) -> None:
     with pytest.raises(InputError, match="preprocessing"):

@@ -42,7 +42,9 @@ def test_groups_are_joined_with_exact_duplicates(raw: RawDataset) -> None:
     np.testing.assert_array_equal(prepared.groups, [0, 0, 1, 1, 0, 0])
 
 
-def test_exact_duplicates_are_groups_of_every_set_with_an_official_test_set_too(raw: RawDataset) -> None:
+def test_exact_duplicates_are_groups_of_every_set_with_an_official_test_set_too(
+    raw: RawDataset,
+) -> None:
     assert from_raw("mine", raw).groups is None
     assert from_raw("mine", replace(raw, groups=np.array([3, 1, 2, 9, 8, 7]))).groups is None
     raw.images[5] = raw.images[1]
@@ -66,7 +68,9 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> 
         replace(raw, official=np.array([TRAIN] * 5 + [TEST], dtype=np.uint8)),
         replace(raw, preprocessing=Preprocessing(1, 4, 5, invert=True)),
     ]
-    assert len({first, *(from_raw("mine", other).fingerprint for other in others)}) == len(others) + 1
+    assert (
+        len({first, *(from_raw("mine", other).fingerprint for other in others)}) == len(others) + 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,9 @@ def mapped(raw: RawDataset, tmp_path: Path) -> Prepared:
     return cache.read(tmp_path / "set")
 
 
-def test_what_fits_is_copied_to_memory_without_a_warning(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_is_copied_to_memory_without_a_warning(
+    mapped: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loader, "available_memory", lambda: 240)
     assert not mapped.images.flags.writeable
     images, labels = mapped.held
@@ -139,7 +145,9 @@ def test_images_without_files_are_known_by_their_pixels(raw: RawDataset) -> None
     assert content.dtype == np.int64
     # Equal where the images are.
     assert prepared.image_ids is not None
-    assert len(set(zip(content.tolist(), prepared.image_ids.tolist(), strict=True))) == len(set(content.tolist()))
+    assert len(set(zip(content.tolist(), prepared.image_ids.tolist(), strict=True))) == len(
+        set(content.tolist())
+    )
     assert len(set(content.tolist())) == len(set(prepared.image_ids.tolist()))
     order = np.array([3, 0, 2])
     np.testing.assert_array_equal(prepared.content_of(order), content[order])
@@ -153,7 +161,9 @@ def test_how_images_are_known_decides_no_result(raw: RawDataset) -> None:
     assert known.content_of(np.array([2, 1])).tolist() == [2, 1]
 
 
-def test_what_is_in_memory_already_needs_no_room(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_memory_already_needs_no_room(
+    raw: RawDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     prepared = from_raw("mine", raw)
     images, _ = prepared.held
@@ -173,7 +183,14 @@ def test_duplicates_are_exact() -> None:
     np.testing.assert_array_equal(ids_of_images(images), [0, 1, 0, 1])
 
 
-NAMES = ("cat/tom_1.png", "cat/tom_2.png", "cat/kit_1.png", "dog/rex_1.png", "dog/rex_2.png", "dog/ace/ace_1.png")
+NAMES = (
+    "cat/tom_1.png",
+    "cat/tom_2.png",
+    "cat/kit_1.png",
+    "dog/rex_1.png",
+    "dog/rex_2.png",
+    "dog/ace/ace_1.png",
+)
 REGEX = r"([^/_]+)_\d\.png$"
 
 
@@ -182,7 +199,9 @@ def made(names: tuple[str, ...] | None = NAMES, copies: tuple[int, ...] = ()) ->
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 3, 3), dtype=np.uint8)
     images[list(copies)] = 7
     labels = np.array([0, 0, 0, 1, 1, 1])
-    return from_raw("pets", RawDataset(images, labels, ("cat", "dog"), Preprocessing(1, 3, 3), names=names))
+    return from_raw(
+        "pets", RawDataset(images, labels, ("cat", "dog"), Preprocessing(1, 3, 3), names=names)
+    )
 
 
 def table(tmp_path: Path, text: str) -> str:
@@ -198,7 +217,9 @@ def test_an_expression_is_searched_in_the_path() -> None:
 def test_a_table_gives_the_same(tmp_path: Path) -> None:
     lines = [f"{name},{name.rsplit('/')[-1].split('_')[0]},more" for name in reversed(NAMES)]
     lines[0] = f"./{lines[0]}"
-    path = table(tmp_path, "\ufeffpath,group,note\n" + "\n".join([*lines, lines[1], "other/one.png,x,"]))
+    path = table(
+        tmp_path, "\ufeffpath,group,note\n" + "\n".join([*lines, lines[1], "other/one.png,x,"])
+    )
     by_table, by_expression = regrouped(made(), path), regrouped(made(), REGEX)
     np.testing.assert_array_equal(by_table.groups, by_expression.groups)  # type: ignore[arg-type]
     assert by_table.fingerprint == by_expression.fingerprint
@@ -207,7 +228,10 @@ def test_a_table_gives_the_same(tmp_path: Path) -> None:
 def test_exact_copies_join_the_groups_they_lie_in() -> None:
     joined = regrouped(made(copies=(1, 3)), REGEX)
     assert joined.groups.tolist() == [0, 0, 1, 0, 0, 2]  # type: ignore[union-attr]
-    assert joined.notes[-1] == "Some groups hold copies of the same image and are joined: 3 are left of 4."
+    assert (
+        joined.notes[-1]
+        == "Some groups hold copies of the same image and are joined: 3 are left of 4."
+    )
 
 
 def test_the_fingerprint_is_that_of_the_groups_and_the_old_one_is_kept() -> None:
@@ -225,15 +249,24 @@ def test_the_fingerprint_is_that_of_the_groups_and_the_old_one_is_kept() -> None
         (r"\w+", r"no such file, .* 0 groups in parentheses where it needs exactly one"),
         (r"(\w)/(\w)", r"has 2 groups in parentheses"),
         (r"(?:\w)", r"has 0 groups in parentheses"),
-        (r"ab(\w", r"not a regular expression \(missing \), unterminated subpattern at character 3\)"),
+        (
+            r"ab(\w",
+            r"not a regular expression \(missing \), unterminated subpattern at character 3\)",
+        ),
         ("groups.csv", r"groups.csv: no such file"),
         (r"(\d{5})", r"matches no image .*The first without a match is cat/tom_1.png"),
         (r"(\d)_", r"matches no image"),
-        (r"cat/(\w+)_", r"does not match 3 of 6 images .*The first without a match is dog/rex_1.png"),
+        (
+            r"cat/(\w+)_",
+            r"does not match 3 of 6 images .*The first without a match is dog/rex_1.png",
+        ),
         (r"cat/(\w+)_|dog", r"does not match 3 of 6 images"),
         (r"(x*)", r"matches no image"),
         (r"\.(png)", r"puts all 6 images into one group, 'png'"),
-        (r"(.+)", r"puts every image into a group of its own \(cat/tom_1.png into 'cat/tom_1.png'\)"),
+        (
+            r"(.+)",
+            r"puts every image into a group of its own \(cat/tom_1.png into 'cat/tom_1.png'\)",
+        ),
     ],
 )
 def test_expressions_that_cannot_be_used(group_by: str, problem: str) -> None:
@@ -254,8 +287,14 @@ WHOLE = "".join(f"{name},{name[4]}\n" for name in NAMES)
         ("path;group\n", r"has no column 'path'; its first line names path;group"),
         ("path,person\n", r"has no column 'group'"),
         ("path,group\n", r"has no line for 6 of 6 images, the first of them cat/tom_1.png"),
-        ("path,group\n" + WHOLE.replace("dog/rex_2.png", "rex_2.png"), r"no line for 1 of 6 images.* dog/rex_2.png"),
-        ("path,group\n" + WHOLE + "cat/kit_1.png,z\n", r"line 8: cat/kit_1.png is in group 'z' here and in 'k' above"),
+        (
+            "path,group\n" + WHOLE.replace("dog/rex_2.png", "rex_2.png"),
+            r"no line for 1 of 6 images.* dog/rex_2.png",
+        ),
+        (
+            "path,group\n" + WHOLE + "cat/kit_1.png,z\n",
+            r"line 8: cat/kit_1.png is in group 'z' here and in 'k' above",
+        ),
         ("path,group\n" + WHOLE + "cat/kit_1.png,\n", r"line 8: has no group"),
         ("path,group\n" + WHOLE + ",z\n", r"line 8: has no path"),
         ("path,group\n" + WHOLE + "cat/kit_1.png\n", r"line 8: has no group"),
@@ -270,7 +309,9 @@ def test_tables_that_cannot_be_used(text: str, problem: str, tmp_path: Path) -> 
 
 def test_a_table_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_bytes(b"path,group\n\xff\xfe,1\n")
-    with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'groups.csv'}: not a CSV file in UTF-8")):
+    with pytest.raises(
+        InputError, match=re.escape(f"{tmp_path / 'groups.csv'}: not a CSV file in UTF-8")
+    ):
         group_rule(str(tmp_path / "groups.csv"))
 
 

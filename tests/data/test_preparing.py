@@ -100,17 +100,26 @@ def test_another_size_begins_anew(image_folder: Path, workplace: Path) -> None:
     folder(options(image_folder, workplace))
     assert folder(options(image_folder, workplace, image_size=8)).images.shape == (12, 1, 8, 8)
     given = Preprocessing(3, 8, 8)
-    assert folder(options(image_folder, workplace, preprocessing=given)).images.shape == (12, 3, 8, 8)
+    assert folder(options(image_folder, workplace, preprocessing=given)).images.shape == (
+        12,
+        3,
+        8,
+        8,
+    )
 
 
 @pytest.mark.parametrize("part", ["journal.npy", "images.npy", "how.json", "look.json"])
-def test_a_damaged_workplace_is_no_hindrance(part: str, image_folder: Path, workplace: Path) -> None:
+def test_a_damaged_workplace_is_no_hindrance(
+    part: str, image_folder: Path, workplace: Path
+) -> None:
     expected = np.array(folder(options(image_folder, workplace)).images)
     (workplace / part).write_bytes(b"\x93NUMPY and no more")
     np.testing.assert_array_equal(folder(options(image_folder, workplace)).images, expected)
 
 
-def test_processes_make_the_same_images(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_make_the_same_images(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from joblib.externals.loky import get_reusable_executor
 
     broken = image_folder / "dog" / "004.png"
@@ -130,11 +139,15 @@ def test_processes_make_the_same_images(image_folder: Path, monkeypatch: pytest.
     assert list(caught.value.files) == [str(broken)]
 
 
-def test_images_are_not_copied_into_the_cache(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_not_copied_into_the_cache(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[int] = []
     link = os.link
     monkeypatch.setattr(
-        os, "link", lambda source, path: (written.append(Path(source).stat().st_ino), link(source, path))
+        os,
+        "link",
+        lambda source, path: (written.append(Path(source).stat().st_ino), link(source, path)),
     )
     prepared = prepare(str(image_folder))
     assert isinstance(prepared.images, np.memmap)
@@ -162,7 +175,9 @@ prepare(sys.argv[1], DataOptions(track=track))
 """
 
 
-def test_after_kill_9_the_noted_images_are_not_made_again(image_folder: Path, tmp_path: Path, reads: list[str]) -> None:
+def test_after_kill_9_the_noted_images_are_not_made_again(
+    image_folder: Path, tmp_path: Path, reads: list[str]
+) -> None:
     flag = tmp_path / "flag"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(image_folder), str(flag)])
     try:

@@ -59,7 +59,9 @@ def test_an_allocated_file_is_a_npy_file(tmp_path: Path) -> None:
     assert np.load(tmp_path / "a.npy").tolist() == [[0, 0, 0], [7, 7, 7]]
 
 
-def test_an_audit_without_memory_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_without_memory_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = Experiment(dataset="digits", limit=300)
     in_memory = auditing.audit(experiment)
     monkeypatch.setattr(rooms, "available_memory", lambda: 0)

@@ -48,7 +48,9 @@ def read(place: Path | str, **more: object) -> object:
     return shards(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["", "birds-{000..002}.tar", "birds-*.tar", "birds-{000,00{1..2}}.tar"])
+@pytest.mark.parametrize(
+    "name", ["", "birds-{000..002}.tar", "birds-*.tar", "birds-{000,00{1..2}}.tar"]
+)
 def test_a_folder_or_a_pattern(place: Path, name: str) -> None:
     assert is_packed(str(place / name))
     assert is_at_hand(str(place / name))
@@ -67,7 +69,10 @@ def test_the_images_are_those_of_the_same_files_in_folders(place: Path, tmp_path
         path = tmp_path / "loose" / str(k % 2) / f"{k:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(noisy_png(k))
-    loose, packed = folder(DataOptions(data_dir=str(tmp_path / "loose"))), shards(DataOptions(data_dir=str(place)))
+    loose, packed = (
+        folder(DataOptions(data_dir=str(tmp_path / "loose"))),
+        shards(DataOptions(data_dir=str(place))),
+    )
     order = np.argsort(packed.labels, kind="stable")
     np.testing.assert_array_equal(packed.images[order], loose.images)
     np.testing.assert_array_equal(np.asarray(packed.content)[order], loose.content)
@@ -100,7 +105,11 @@ def test_classes_by_number_or_name(tmp_path: Path, label: object, classes: tuple
 def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
     content: dict[str, bytes | str] = {}
     for k in range(4):
-        content |= {f"in/{k}.seg.txt": "…", f"in/{k}.jpg": noisy_png(k), f"in/{k}.json": json.dumps({"label": k % 2})}
+        content |= {
+            f"in/{k}.seg.txt": "…",
+            f"in/{k}.jpg": noisy_png(k),
+            f"in/{k}.json": json.dumps({"label": k % 2}),
+        }
     write_shard(tmp_path / "x.tar", {**content, "README": "no sample", "no-picture.cls": "3"})
     raw = shards(DataOptions(data_dir=str(tmp_path / "x.tar")))
     assert raw.labels.tolist() == [0, 1, 0, 1]
@@ -117,7 +126,9 @@ def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
         ({}, r"x\.tar"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, content: dict[str, bytes | str], told: str) -> None:
+def test_what_is_missing_is_named(
+    tmp_path: Path, content: dict[str, bytes | str], told: str
+) -> None:
     write_shard(tmp_path / "x.tar", content)
     with pytest.raises(InputError, match=told):
         read(tmp_path / "x.tar")
@@ -158,13 +169,17 @@ def test_a_compressed_archive_beside_listed_pictures_is_left_alone(tmp_path: Pat
     write_shard(place / "backup.tar.gz", samples(4, 2), "w:gz")
     for k in range(4):
         (place / f"{k}.png").write_bytes(noisy_png(k))
-    (place / "labels.csv").write_text("file,label\n" + "".join(f"{k}.png,{k % 2}\n" for k in range(4)))
+    (place / "labels.csv").write_text(
+        "file,label\n" + "".join(f"{k}.png,{k % 2}\n" for k in range(4))
+    )
     assert len(prepare(str(place)).labels) == 4
 
 
 def test_a_shard_that_is_cut_off_anywhere_is_no_shorter_shard(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
-    write_shard(path, samples(0, 3) | {f"{'long' * 40}.png": noisy_png(3), f"{'long' * 40}.cls": "0"})
+    write_shard(
+        path, samples(0, 3) | {f"{'long' * 40}.png": noisy_png(3), f"{'long' * 40}.cls": "0"}
+    )
     whole = path.read_bytes()
     with tarfile.open(path) as opened:
         opened.getmembers()
@@ -203,7 +218,9 @@ def test_what_the_system_packs_is_whole(tmp_path: Path, blocks: int) -> None:
     for name, data in samples(0, 4).items():
         (tmp_path / name).write_bytes(data.encode() if isinstance(data, str) else data)
     names = sorted(path.name for path in tmp_path.iterdir())
-    subprocess.run(["tar", "-c", "-b", str(blocks), "-f", "x.tar", *names], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["tar", "-c", "-b", str(blocks), "-f", "x.tar", *names], cwd=tmp_path, check=True
+    )
     assert len(shards(DataOptions(data_dir=str(tmp_path / "x.tar"))).labels) == 4
 
 
@@ -220,7 +237,9 @@ def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(place: Pa
     write_shard(place / "birds-003.tar", broken)
     with pytest.raises(UnreadableFiles) as caught:
         read(place)
-    assert set(caught.value.files) == {f"{place}/birds-003.tar/{name}.png" for name in ("00025", "00027")}
+    assert set(caught.value.files) == {
+        f"{place}/birds-003.tar/{name}.png" for name in ("00025", "00027")
+    }
     raw = shards(DataOptions(data_dir=str(place), skip=frozenset(caught.value.files)))
     assert len(raw.images) == 26
 
@@ -229,7 +248,8 @@ def test_a_member_is_read_in_place(place: Path, monkeypatch: pytest.MonkeyPatch)
     sources: list[object] = []
     made = preparing.made
     monkeypatch.setattr(
-        "spikeduel.data.shards.made", lambda given, keys, options: sources.extend(given) or made(given, keys, options)
+        "spikeduel.data.shards.made",
+        lambda given, keys, options: sources.extend(given) or made(given, keys, options),
     )
     read(place)
     assert isinstance(sources[0], Member)
@@ -237,7 +257,9 @@ def test_a_member_is_read_in_place(place: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_prepared_grouped_split_and_audited_like_a_folder(place: Path) -> None:
-    experiment = Experiment(dataset=absolute(str(place / "birds-*.tar")), group_by=r"/(\d{4})\d\.png$")
+    experiment = Experiment(
+        dataset=absolute(str(place / "birds-*.tar")), group_by=r"/(\d{4})\d\.png$"
+    )
     prepared = load(experiment)
     assert isinstance(prepared.images, np.memmap)
     assert prepared.name == "birds"

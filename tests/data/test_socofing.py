@@ -77,7 +77,9 @@ def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> N
 
 
 def test_large_prints_are_shrunk(root: Path) -> None:
-    Image.fromarray(np.stack([ridges(7, (241, 298))] * 3, axis=-1)).save(root / "Real" / "9__M_Left_thumb_finger.BMP")
+    Image.fromarray(np.stack([ridges(7, (241, 298))] * 3, axis=-1)).save(
+        root / "Real" / "9__M_Left_thumb_finger.BMP"
+    )
     raw = load(root)
     assert len(raw.images) == 81
     assert raw.images.shape[2:] == (97, 97)
@@ -113,13 +115,17 @@ def test_subjects_that_share_an_image_are_one_group(root: Path) -> None:
     assert "1 images (2 files) occur under more than one subject" in raw.notes[0]
 
 
-@pytest.mark.parametrize("given", ["SOCOFing", ".", "SOCOFing/Real", "SOCOFing/Altered/Altered-Easy"])
+@pytest.mark.parametrize(
+    "given", ["SOCOFing", ".", "SOCOFing/Real", "SOCOFing/Altered/Altered-Easy"]
+)
 def test_folder_above_or_below_will_do(root: Path, given: str) -> None:
     assert len(load(root.parent / given).images) == 80
 
 
 @pytest.mark.parametrize("prefixes", [("SOCOFing/",), ("",), ("socofing/SOCOFing/", "SOCOFing/")])
-def test_zip_gives_the_same_as_the_folder(root: Path, tmp_path: Path, prefixes: tuple[str, ...]) -> None:
+def test_zip_gives_the_same_as_the_folder(
+    root: Path, tmp_path: Path, prefixes: tuple[str, ...]
+) -> None:
     from_zip, from_folder = load(zipped(root, tmp_path / "a.zip", *prefixes)), load(root)
     for part in ("images", "labels", "groups"):
         np.testing.assert_array_equal(getattr(from_zip, part), getattr(from_folder, part))
@@ -148,7 +154,9 @@ def test_unreadable_print_is_named(root: Path, tmp_path: Path) -> None:
         path = root / "Real" / name
         path.write_bytes(path.read_bytes()[:500])
     for given in (root, zipped(root, tmp_path / "a.zip", "")):
-        with pytest.raises(InputError, match=r"2 files .*Real/1__F_Left_thumb_finger\.BMP: cannot be read"):
+        with pytest.raises(
+            InputError, match=r"2 files .*Real/1__F_Left_thumb_finger\.BMP: cannot be read"
+        ):
             load(given)
 
 
@@ -182,7 +190,9 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
         load(tmp_path / "a.zip")
 
 
-def test_too_large_a_member_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_member_is_refused(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 20_000)
     with pytest.raises(InputError, match="larger than 0 MB"):
         load(zipped(root, tmp_path / "a.zip", ""))
@@ -246,7 +256,9 @@ def test_the_real_prints() -> None:
     num_groups = len(np.unique(prepared.groups))
     assert num_groups < num_subjects
     same = ids_of_images(prepared.images)
-    print(f"{len(prepared)} images in {seconds:.1f} s, {num_subjects} subjects, {num_groups} groups,")
+    print(
+        f"{len(prepared)} images in {seconds:.1f} s, {num_subjects} subjects, {num_groups} groups,"
+    )
     print(f"{len(same) - len(np.unique(same))} copies of prepared images; {prepared.notes}")
     if Path(REAL).name == "socofing-subjects-1-400.zip":
         assert len(prepared) == 15_944
@@ -255,11 +267,17 @@ def test_the_real_prints() -> None:
 def _names(path: str) -> list[str]:
     if Path(path).is_file():
         with zipfile.ZipFile(path) as archive:
-            return [name for name in archive.namelist() if "Real/" in name and name.lower().endswith(".bmp")]
+            return [
+                name
+                for name in archive.namelist()
+                if "Real/" in name and name.lower().endswith(".bmp")
+            ]
     return [str(file) for file in Path(path).rglob("Real/*.BMP")]
 
 
-def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(root: Path, tmp_path: Path) -> None:
+def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(
+    root: Path, tmp_path: Path
+) -> None:
     path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
     expected = load(path)
     link = zipfile.ZipInfo("SOCOFing/link")
@@ -275,8 +293,13 @@ def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(root: Pa
 
 def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
     name = "SOCOFing/Real/9__M_Left_index_finger.BMP"
-    claims = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0)
-    for content, problem in ((bytes(40 << 20), "larger than"), (claims, "more than the 80,000,000 pixels")):
+    claims = struct.pack(
+        "<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0
+    )
+    for content, problem in (
+        (bytes(40 << 20), "larger than"),
+        (claims, "more than the 80,000,000 pixels"),
+    ):
         path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
         with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(name, content)
@@ -287,7 +310,9 @@ def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
 
 def test_a_picture_of_another_format_is_no_fingerprint(root: Path) -> None:
     Image.new("L", (30, 30)).save(root / "Real" / "9__M_Left_index_finger.BMP", "PNG")
-    with pytest.raises(InputError, match=r"9__M_Left_index_finger\.BMP: cannot be read as an image"):
+    with pytest.raises(
+        InputError, match=r"9__M_Left_index_finger\.BMP: cannot be read as an image"
+    ):
         load(root)
 
 
@@ -342,7 +367,9 @@ def write_alterations(root: Path, level: str) -> None:
         for k, (hand, finger) in enumerate(HANDS_AND_FINGERS):
             picture = ridges(100 * subject + k)
             picture[40:60, 40:60] = 20 * subject
-            Image.fromarray(picture).save(folder / f"{subject}__{'MF'[subject % 2]}_{hand}_{finger}_finger_Obl.BMP")
+            Image.fromarray(picture).save(
+                folder / f"{subject}__{'MF'[subject % 2]}_{hand}_{finger}_finger_Obl.BMP"
+            )
 
 
 def loaded(root: Path, **more: object) -> tuple[Experiment, data.Prepared, Split]:
@@ -411,7 +438,12 @@ def test_both_levels_and_what_cannot_be_read(whole_root: Path) -> None:
     experiment, prepared, split = loaded(whole_root)
     assert list(altered(prepared, split, experiment)[0]) == ["altered-medium", "altered-hard"]
     person = min(subjects(split.test))
-    broken = whole_root / "Altered" / "Altered-Hard" / f"{person}__{'MF'[person % 2]}_Left_thumb_finger_Obl.BMP"
+    broken = (
+        whole_root
+        / "Altered"
+        / "Altered-Hard"
+        / f"{person}__{'MF'[person % 2]}_Left_thumb_finger_Obl.BMP"
+    )
     broken.write_bytes(b"BM")
     found, missing = altered(prepared, split, experiment)
     assert list(found) == ["altered-medium"]

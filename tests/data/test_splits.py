@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Prepared,
+    Preprocessing,
+    RawDataset,
+    from_raw,
+)
 from spikeduel.data.splits import Split, assign, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -78,7 +86,11 @@ def test_groups_are_never_cut(make_prepared: MakePrepared) -> None:
     check_partition(made, 2000)
     assert made.kind == "grouped"
     assert cut(made, GROUPS) == 0
-    assert [len(np.unique(GROUPS[part])) for part in (made.train, made.val, made.test)] == [40, 5, 5]
+    assert [len(np.unique(GROUPS[part])) for part in (made.train, made.val, made.test)] == [
+        40,
+        5,
+        5,
+    ]
 
 
 def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) -> None:
@@ -151,7 +163,9 @@ def test_random_groups(seed: int, num_groups: int, num_classes: int) -> None:
     labels[:num_classes] = np.arange(num_classes)
     images = rng.integers(0, 256, (len(groups), 1, 4, 4), dtype=np.uint8)
     classes = tuple(map(str, range(num_classes)))
-    prepared = from_raw("noise", RawDataset(images, labels, classes, Preprocessing(1, 4, 4), groups))
+    prepared = from_raw(
+        "noise", RawDataset(images, labels, classes, Preprocessing(1, 4, 4), groups)
+    )
     made = by(prepared, split_seed=seed)
     check_partition(made, len(groups))
     assert cut(made, groups) == 0
@@ -185,7 +199,9 @@ def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared)
         np.testing.assert_array_equal(made.test, whole.test)
         assert set(made.train) <= set(whole.train)
         assert set(made.val) <= set(whole.val)
-        np.testing.assert_allclose(np.bincount(LABELS[made.train]) / len(made.train), [0.5, 1 / 3, 1 / 6], atol=0.02)
+        np.testing.assert_allclose(
+            np.bincount(LABELS[made.train]) / len(made.train), [0.5, 1 / 3, 1 / 6], atol=0.02
+        )
 
 
 def test_limit_above_the_whole_changes_nothing(make_prepared: MakePrepared) -> None:
@@ -207,10 +223,14 @@ def test_limit_below_two_a_class(make_prepared: MakePrepared) -> None:
 
 
 def test_too_few_images(make_prepared: MakePrepared) -> None:
-    with pytest.raises(InputError, match="class 'class 1' has 2 images, and a split needs at least 3"):
+    with pytest.raises(
+        InputError, match="class 'class 1' has 2 images, and a split needs at least 3"
+    ):
         by(make_prepared(np.array([0] * 30 + [1] * 2)))
     official = np.array([TRAIN] * 30 + [TRAIN, TEST], dtype=np.uint8)
-    with pytest.raises(InputError, match="class 'class 1' has 1 image, and a split needs at least 2"):
+    with pytest.raises(
+        InputError, match="class 'class 1' has 1 image, and a split needs at least 2"
+    ):
         by(make_prepared(np.array([0] * 30 + [1] * 2), official=official))
 
 
@@ -257,7 +277,9 @@ def test_one_fold_is_the_same_as_among_all(make_prepared: MakePrepared) -> None:
 
 
 def test_folds_of_what_is_split_already_are_refused(make_prepared: MakePrepared) -> None:
-    with pytest.raises(InputError, match="folds: noise has a test set of its own, which stays whole"):
+    with pytest.raises(
+        InputError, match="folds: noise has a test set of its own, which stays whole"
+    ):
         splits(make_prepared(LABELS, official=OFFICIAL), Experiment(folds=3))
     validation = np.where(OFFICIAL == TEST, VALIDATION, TRAIN).astype(np.uint8)
     with pytest.raises(InputError, match="folds: noise has a validation set of its own"):
@@ -271,11 +293,15 @@ def test_the_published_split_has_no_folds(make_prepared: MakePrepared) -> None:
 
 def test_more_folds_than_groups_of_a_class(make_prepared: MakePrepared) -> None:
     prepared = make_prepared(np.tile([0, 1], 20), groups=np.repeat(np.arange(4), 10))
-    with pytest.raises(InputError, match=r"20 images lie in 4 groups, and 5 sides need .* fewer folds"):
+    with pytest.raises(
+        InputError, match=r"20 images lie in 4 groups, and 5 sides need .* fewer folds"
+    ):
         splits(prepared, Experiment(folds=5))
 
 
-def test_copies_hold_together_between_train_and_validation_of_an_official_split(make_prepared: MakePrepared) -> None:
+def test_copies_hold_together_between_train_and_validation_of_an_official_split(
+    make_prepared: MakePrepared,
+) -> None:
     groups = np.arange(600)
     groups[[1, 2, 3]] = 1
     groups[[310, 550, 306]] = 310
@@ -304,7 +330,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_set_without_names_is_listed_by_index(make_prepared: MakePrepared, tmp_path: Path) -> None:
+def test_a_set_without_names_is_listed_by_index(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
     prepared = make_prepared(ALTERNATING)
     made = splits(prepared, Experiment())
     write_splits(tmp_path / "split.csv", prepared, made)
@@ -315,7 +343,9 @@ def test_a_set_without_names_is_listed_by_index(make_prepared: MakePrepared, tmp
         assert listed == getattr(made[0], side).tolist()
 
 
-def test_files_are_listed_by_path_with_fold_and_group(make_prepared: MakePrepared, tmp_path: Path) -> None:
+def test_files_are_listed_by_path_with_fold_and_group(
+    make_prepared: MakePrepared, tmp_path: Path
+) -> None:
     names = tuple(f'a "b", {k}\udcff.png' for k in range(40))
     prepared = replace(make_prepared(ALTERNATING, groups=FOURS), names=names)
     made = splits(prepared, Experiment(folds=2))
@@ -352,7 +382,12 @@ def check(side, labels, groups, share):
 
 def possible(labels, groups, num_sides):
     """Whether any of all assignments of groups to sides has every class on every side."""
-    has = np.array([[((groups == g) & (labels == k)).any() for k in np.unique(labels)] for g in np.unique(groups)])
+    has = np.array(
+        [
+            [((groups == g) & (labels == k)).any() for k in np.unique(labels)]
+            for g in np.unique(groups)
+        ]
+    )
     for sides in itertools.product(range(num_sides), repeat=len(has)):
         chosen = np.array(sides)
         if all(has[chosen == side].any(0).all() for side in range(num_sides)):
@@ -382,7 +417,9 @@ def test_whatever_can_be_split_is_split_and_what_cannot_is_refused(contents, num
 
 @st.composite
 def populations(draw):
-    """Groups of very different sizes and habits: pure ones, mixed ones, a giant, single images, a rare class."""
+    """Groups of very different sizes and habits: pure ones, mixed ones, a giant, single images, a
+    rare class.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     num_classes, num_groups = draw(st.integers(2, 5)), draw(st.integers(40, 120))
     sizes = rng.integers(1, draw(st.integers(2, 12)), num_groups)
@@ -438,24 +475,30 @@ def test_a_naive_stratified_split_would_cut_what_this_keeps_whole():
 
 
 def test_what_cannot_be_divided_is_shared_out_among_the_sides():
-    # Seven images a class for five folds: two are left over, and must not always go to the first folds.
+    # Seven images a class for five folds: two are left over, and must not always go to the first
+    # folds.
     labels = np.repeat(np.arange(10), 7)
     found = np.bincount(sides_of(labels, None, [0.2] * 5))
     assert found.tolist() == [14] * 5
 
 
 def test_the_exact_search_finds_the_only_way():
-    # A, B and C hold all classes but for one of them; only {A}, {B, c}, … as one group each can work for three sides.
+    # A, B and C hold all classes but for one of them; only {A}, {B, c}, … as one group each can
+    # work for three sides.
     contents = [[0, 1], [2], [0, 2], [1], [1, 2], [0]]
     labels = np.concatenate(contents)
     groups = np.repeat(np.arange(6), [len(content) for content in contents])
     side = sides_of(labels, groups)
     check(side, labels, groups, THREE)
-    assert [side[groups == one][0] == side[groups == other][0] for one, other in ((0, 1), (2, 3), (4, 5))] == [True] * 3
+    assert [
+        side[groups == one][0] == side[groups == other][0]
+        for one, other in ((0, 1), (2, 3), (4, 5))
+    ] == [True] * 3
 
 
 def test_a_rare_class_among_many_groups_that_are_all_different():
-    # Placing the largest groups first puts the rare class where the large groups go: the search has to mend that.
+    # Placing the largest groups first puts the rare class where the large groups go: the search has
+    # to mend that.
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(300), 20)
     labels = rng.integers(0, 10, len(groups))
@@ -468,17 +511,26 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
 
 def test_too_few_groups_are_counted():
     with pytest.raises(
-        InputError, match=r"class 'class 1' has too few groups .* 4 images lie in 2 groups, and 3 sides"
+        InputError,
+        match=r"class 'class 1' has too few groups .* 4 images lie in 2 groups, and 3 sides",
     ):
         sides_of([0, 0, 0, 1, 1, 1, 1], [0, 1, 2, 3, 3, 4, 4])
-    with pytest.raises(InputError, match=r"class 'class 0' has 1 image, and a split needs at least 3"):
+    with pytest.raises(
+        InputError, match=r"class 'class 0' has 1 image, and a split needs at least 3"
+    ):
         sides_of([0, 1, 1, 1], None)
 
 
 def test_enough_groups_for_each_class_and_yet_no_way():
-    # Three groups hold each class, but of four groups, two on one side leave too little for the other two.
+    # Three groups hold each class, but of four groups, two on one side leave too little for the
+    # other two.
     contents = [[0, 1], [0, 2], [1, 2], [0, 1, 2]]
-    labels, groups = np.concatenate(contents), np.repeat(np.arange(4), [len(content) for content in contents])
+    labels, groups = (
+        np.concatenate(contents),
+        np.repeat(np.arange(4), [len(content) for content in contents]),
+    )
     assert not possible(labels, groups, 3)
-    with pytest.raises(InputError, match=r"no split into 3 sides .* Add images of it in other groups"):
+    with pytest.raises(
+        InputError, match=r"no split into 3 sides .* Add images of it in other groups"
+    ):
         sides_of(labels, groups)

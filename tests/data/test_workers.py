@@ -37,7 +37,13 @@ def test_who_stops_in_between_waits_for_few():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        over_files(lambda row: begun.append(row) or row, [str(k) for k in range(10_000)], unchanged, "", keep=stopped)
+        over_files(
+            lambda row: begun.append(row) or row,
+            [str(k) for k in range(10_000)],
+            unchanged,
+            "",
+            keep=stopped,
+        )
     assert len(begun) < 200
 
 

@@ -43,7 +43,9 @@ def test_a_folded_network_computes_the_same():
     expected = network.eval()(x)
     result = folded(network)
     torch.testing.assert_close(result(x), expected)
-    assert not [layer for layer in result.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert not [
+        layer for layer in result.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
 
 
 def test_a_norm_that_follows_nothing_linear_stays():
@@ -58,7 +60,9 @@ def test_weights_by_hand():
     bias = layer.bias.clone()
     rounded_to_int8(layer)
     # Scales 0.01, none, 0.02: values 127 and −50, 0 and 0, −127 and 1.
-    torch.testing.assert_close(layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]]))
+    torch.testing.assert_close(
+        layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]])
+    )
     assert torch.equal(layer.bias, bias)
 
 

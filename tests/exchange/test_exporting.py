@@ -21,10 +21,26 @@ LABELS = np.arange(60) % 3
 
 
 KEYS = {
-    "spikeduel", "created", "file", "sha256", "bytes", "format", "weights", "model", "dataset", "n", "required",
-    "accuracy_float32", "accuracy_lost", "accuracy", "programs", "versions",
-    "temperature", "probabilities", "noun",
-}  # fmt: skip
+    "spikeduel",
+    "created",
+    "file",
+    "sha256",
+    "bytes",
+    "format",
+    "weights",
+    "model",
+    "dataset",
+    "n",
+    "required",
+    "accuracy_float32",
+    "accuracy_lost",
+    "accuracy",
+    "programs",
+    "versions",
+    "temperature",
+    "probabilities",
+    "noun",
+}
 
 
 def answering(changed):
@@ -82,7 +98,10 @@ def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_p
     monkeypatch.setitem(exporting.EXPORTERS, "flip", answering(one_flip))
     check = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
     program = check.programs["program 1.0"]
-    assert (program.spikes_flipped, program.images_with_flips) == (2, 2)  # one in each of two batches
+    assert (program.spikes_flipped, program.images_with_flips) == (
+        2,
+        2,
+    )  # one in each of two batches
     assert program.largest_score_difference == 0.0
 
 
@@ -102,7 +121,9 @@ FAULTS = {
 def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "faulty", answering(FAULTS[fault]))
     (tmp_path / "a").write_text("what was there before")
-    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %") as caught:
+    with pytest.raises(
+        exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
+    ) as caught:
         exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
     assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
@@ -114,9 +135,13 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     model = make(precision="bf16")
     model.precision = "bf16"
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    check = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
+    check = exporting.export(
+        model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS
+    )
     assert model.precision == "bf16"
-    assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.module.state_dict().items()
+    )
     assert check.model.trained_in == "bf16"
     assert check.accuracy_lost == pytest.approx(check.accuracy_float32 - check.accuracy)
 
@@ -137,28 +162,40 @@ def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
         exporting.export(make(), tmp_path)
 
 
-@pytest.mark.parametrize(("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")])
+@pytest.mark.parametrize(
+    ("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")]
+)
 def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     progress, told = Progress(), []
     progress.say = told.append
-    with pytest.raises(InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"):
-        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress)
+    with pytest.raises(
+        InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
+    ):
+        exporting.export(
+            make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress
+        )
     assert told == []
 
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
-    check = exporting.export(make(temperature=1.5), tmp_path / "a", "same", images=IMAGES, labels=LABELS)
+    check = exporting.export(
+        make(temperature=1.5), tmp_path / "a", "same", images=IMAGES, labels=LABELS
+    )
     assert check.temperature == 1.5
-    program = replace(check.programs["program 1.0"], largest_score_difference=2e-6, spikes_flipped=3)
+    program = replace(
+        check.programs["program 1.0"], largest_score_difference=2e-6, spikes_flipped=3
+    )
     program = replace(program, same_label=0.999, spikes_compared=1000)
     check = replace(check, n=1000, weights="int8", programs={"p 1": program})
     check = replace(check, accuracy_float32=0.87, accuracy=0.861, accuracy_lost=0.009)
     assert exporting.lines(check) == [
-        "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
+        "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 where "
+        "no spike flipped; "
         "3 of 1,000 spikes flipped.",
-        "Probabilities: output probabilities: the softmax of scores / 1.5, a temperature that was fitted on validation "
+        "Probabilities: output probabilities: the softmax of scores / 1.5, a temperature that was "
+        "fitted on validation "
         "images.",
         "Accuracy on these images: 87.00 %, with int8 weights 86.10 % (lost: 0.90 points).",
     ]
@@ -179,7 +216,11 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     digits = tuple("0123456789")
     model = make(
-        dataset="digits", classes=digits, image_shape=(1, 8, 8), preprocessing=Preprocessing(1, 8, 8), num_steps=4
+        dataset="digits",
+        classes=digits,
+        image_shape=(1, 8, 8),
+        preprocessing=Preprocessing(1, 8, 8),
+        num_steps=4,
     )
     check = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
     assert (check.n, check.dataset) == (20, "digits")

@@ -22,7 +22,9 @@ RANDOM = np.random.default_rng(0)
 
 def lif(shape=(5,), **changes):
     full = {"tau": 1e-3, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.3, "v_reset": 0.0, **changes}
-    return nir.LIF(**{name: np.broadcast_to(np.float32(value), shape).copy() for name, value in full.items()})
+    return nir.LIF(
+        **{name: np.broadcast_to(np.float32(value), shape).copy() for name, value in full.items()}
+    )
 
 
 def affine(num_outputs, num_inputs):
@@ -85,7 +87,9 @@ def test_neurons_that_differ_keep_their_own_values(tmp_path):
     model = import_model(path)
     (layer,) = [each for each in model.module.modules() if "EachItsOwn" in type(each).__name__]
     np.testing.assert_allclose(layer.beta, [0.5, 0.8, 0.9, 0.95, 0.99], rtol=1e-6)
-    np.testing.assert_allclose(layer.thresholds, 0.1 * np.arange(1, 6) / (2 * 1e-4 / tau), rtol=1e-6)
+    np.testing.assert_allclose(
+        layer.thresholds, 0.1 * np.arange(1, 6) / (2 * 1e-4 / tau), rtol=1e-6
+    )
     save_model(tmp_path / "a.safetensors", model)
     again = load_model(tmp_path / "a.safetensors")
     images = RANDOM.integers(0, 256, (20, 1, 4, 4), np.uint8)
@@ -104,16 +108,22 @@ def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
     unit = {"r": np.ones((2, 6, 6), np.float32), "v_threshold": np.full((2, 6, 6), 2.5, np.float32)}
     path = written(
         chain(
-            convolution, nir.IF(**unit), nir.SumPool2d(two, two, no), nir.AvgPool2d(np.array([3, 3]), two, no),
-            nir.Flatten({"input": np.array([2, 1, 1])}, 0, -1), affine(3, 2), given=(1, 6, 6),
+            convolution,
+            nir.IF(**unit),
+            nir.SumPool2d(two, two, no),
+            nir.AvgPool2d(np.array([3, 3]), two, no),
+            nir.Flatten({"input": np.array([2, 1, 1])}, 0, -1),
+            affine(3, 2),
+            given=(1, 6, 6),
         ),
         tmp_path / "a.nir",
-    )  # fmt: skip
+    )
     model = import_model(path, num_steps=4)
     assert model.card.image_shape == (1, 6, 6)
     white = np.full((1, 1, 6, 6), 255, np.uint8)
     (spk,) = model.trace(white).spk.values()
-    # Nine pixels in the middle, six at a side, four in a corner: all pass 2.5 at once, and start again from 0.
+    # Nine pixels in the middle, six at a side, four in a corner: all pass 2.5 at once, and start
+    # again from 0.
     assert (spk == 1).all()
     pooled = torch.full((1, 2), 4.0)  # four spikes summed, the mean of nine such sums
     expected = model.module.chain[-1](pooled).softmax(1)
@@ -129,9 +139,15 @@ def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
         (lambda: dense(r=-1.0), "r must be above 0"),
         (lambda: dense(v_threshold=0.0), "thresholds must be above 0"),
         (lambda: dense(tau=np.nan), "shorter than a step"),
-        (lambda: chain(affine(5, 16), nir.Scale(np.ones(5)), affine(3, 5)), "n1: Scale is not among"),
+        (
+            lambda: chain(affine(5, 16), nir.Scale(np.ones(5)), affine(3, 5)),
+            "n1: Scale is not among",
+        ),
         (lambda: chain(affine(5, 16), lif(), affine(3, 4)), "does not fit what it is given"),
-        (lambda: chain(affine(5, 16), lif((4,), tau=[2e-4, 3e-4, 4e-4, 5e-4]), affine(3, 5)), "does not fit"),
+        (
+            lambda: chain(affine(5, 16), lif((4,), tau=[2e-4, 3e-4, 4e-4, 5e-4]), affine(3, 5)),
+            "does not fit",
+        ),
         (lambda: chain(affine(1, 16), out=(1,)), "at least two outputs"),
     ],
 )
@@ -155,12 +171,19 @@ def test_what_a_file_says_of_itself_cannot_name_code_to_run(tmp_path):
     about = {"encoding": "os:system", "num_steps": 10**9, "classes": ["x", "y", "z"], "dataset": 3}
     graph = chain(affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps(about)})
     card = import_model(written(graph, tmp_path / "a.nir")).card
-    assert (card.encoding, card.num_steps, card.classes, card.dataset) == ("direct", 25, ("x", "y", "z"), "a")
+    assert (card.encoding, card.num_steps, card.classes, card.dataset) == (
+        "direct",
+        25,
+        ("x", "y", "z"),
+        "a",
+    )
 
 
 def test_a_step_that_is_no_time_is_refused_and_not_guessed(tmp_path):
     for dt in ("0.1", -1, 1e9):
-        graph = chain(affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps({"dt": dt})})
+        graph = chain(
+            affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps({"dt": dt})}
+        )
         with pytest.raises(InputError, match="dt"):
             import_model(written(graph, tmp_path / "a.nir"))
 
@@ -181,7 +204,9 @@ def test_files_that_point_elsewhere_or_unpack_to_anything_are_refused(tmp_path, 
         import_model(path)
     path = written(dense(), tmp_path / "c.nir")
     with h5py.File(path, "a") as file:
-        file["node"].create_dataset("zeros", (1 << 40,), "u1", chunks=(1 << 16,), compression="gzip")
+        file["node"].create_dataset(
+            "zeros", (1 << 40,), "u1", chunks=(1 << 16,), compression="gzip"
+        )
     with pytest.raises(InputError, match="unpacks to more than"):
         import_model(path)
     path = written(dense(), tmp_path / "d.nir")
@@ -200,12 +225,18 @@ def _bytes_of(graph):
 GOOD = _bytes_of(dense())
 
 
-# The same damage each time: what HDF5's own C code does to a file that nobody has tried could end the process.
+# The same damage each time: what HDF5's own C code does to a file that nobody has tried could end
+# the process.
 @settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    changes=st.lists(st.tuples(st.integers(8, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=12),
+    changes=st.lists(
+        st.tuples(st.integers(8, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=12
+    ),
     cut=st.booleans(),
 )
 def test_a_damaged_file_is_a_clear_error_or_still_a_network(changes, cut, tmp_path):
@@ -218,7 +249,9 @@ def test_a_damaged_file_is_a_clear_error_or_still_a_network(changes, cut, tmp_pa
         assert len(import_model(tmp_path / "a.nir").card.classes) > 1
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07\x12\x07pytorch", importing.METADATA.encode()])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a model", b"\x08\x07\x12\x07pytorch", importing.METADATA.encode()]
+)
 def test_other_files_are_named(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(InputError, match="a: neither a NIR graph"):

@@ -60,7 +60,9 @@ def test_spikes_and_membranes_are_snntorchs(settings, tmp_path):
     with torch.no_grad():
         theirs = network(images.flatten(1) / 255, 12)
     ours = model.trace(images)
-    for layer, (spk, mem) in enumerate(zip(ours.spk.values(), ours.mem.values(), strict=True), start=1):
+    for layer, (spk, mem) in enumerate(
+        zip(ours.spk.values(), ours.mem.values(), strict=True), start=1
+    ):
         assert 0 < spk.mean() < 1
         torch.testing.assert_close(mem, theirs[f"mem{layer}"], atol=1e-5, rtol=1e-5)
         assert torch.equal(spk, theirs[f"spk{layer}"])
@@ -78,7 +80,9 @@ class Evil:
 
 def test_code_in_the_file_does_not_run(tmp_path, capsys):
     torch.save({"linear1.weight": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(InputError, match=r"evil.pt: it holds more than tensors.*Save net.state_dict\(\)"):
+    with pytest.raises(
+        InputError, match=r"evil.pt: it holds more than tensors.*Save net.state_dict\(\)"
+    ):
         import_model(tmp_path / "evil.pt")
     assert "code has run" not in capsys.readouterr().out
 
@@ -87,12 +91,24 @@ def test_code_in_the_file_does_not_run(tmp_path, capsys):
     ("change", "problem"),
     [
         (lambda s: s.pop("lif1.beta"), "lacks lif1.beta"),
-        (lambda s: s.update({"conv1.weight": torch.ones(1)}), "conv1.weight is not one of the study's.*NIR graph"),
+        (
+            lambda s: s.update({"conv1.weight": torch.ones(1)}),
+            "conv1.weight is not one of the study's.*NIR graph",
+        ),
         (lambda s: s.update({"linear1.bias": torch.ones(3)}), "shapes of linear1 do not fit"),
-        (lambda s: s.update({"linear2.weight": torch.ones(4, 3)}), r"layers\[3\] \(linear\) .*does not fit"),
-        (lambda s: s.update({"lif1.beta": torch.tensor([0.1, 0.2])}), "differs from neuron to neuron"),
+        (
+            lambda s: s.update({"linear2.weight": torch.ones(4, 3)}),
+            r"layers\[3\] \(linear\) .*does not fit",
+        ),
+        (
+            lambda s: s.update({"lif1.beta": torch.tensor([0.1, 0.2])}),
+            "differs from neuron to neuron",
+        ),
         (lambda s: s.update({"lif2.graded_spikes_factor": torch.tensor(2.0)}), "graded spikes"),
-        (lambda s: s.update({"lif2.reset_mechanism_val": torch.tensor(7)}), "snnTorch has 0, 1 and 2"),
+        (
+            lambda s: s.update({"lif2.reset_mechanism_val": torch.tensor(7)}),
+            "snnTorch has 0, 1 and 2",
+        ),
         (lambda s: s.update({"lif1.threshold": torch.tensor(-1.0)}), "must be above 0"),
         (lambda s: s["linear1.weight"].fill_(torch.nan), "not all numbers"),
     ],

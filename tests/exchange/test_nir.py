@@ -18,7 +18,12 @@ NETWORK = {"hidden": 12, "neuron": "lif", "beta": 0.9, "threshold": 0.5, "reset_
 
 
 def made(shape="dense-lif", **network):
-    card = {"family": "snn", "encoding": "direct", "num_steps": 4, "network": {**NETWORK, **network}}
+    card = {
+        "family": "snn",
+        "encoding": "direct",
+        "num_steps": 4,
+        "network": {**NETWORK, **network},
+    }
     model = make(shape, **card)
     for module in model.module.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
@@ -34,7 +39,9 @@ def exported(model, path):
 def test_snntorch_and_norse_give_the_models_answers(tmp_path):
     programs = exported(made(), tmp_path / "a.nir").programs
     assert {name.split()[0] for name in programs} == {"spikeduel", "snntorch", "norse"}
-    assert all(program.ok and program.spikes_compared == 30 * 4 * 24 for program in programs.values())
+    assert all(
+        program.ok and program.spikes_compared == 30 * 4 * 24 for program in programs.values()
+    )
 
 
 def test_average_pooling_and_the_order_of_flattened_features(tmp_path):
@@ -44,12 +51,22 @@ def test_average_pooling_and_the_order_of_flattened_features(tmp_path):
     graph = nir.read(tmp_path / "a.nir")  # it passes nir's own check of shapes
     kinds = [type(node).__name__ for node in graph.nodes.values()]
     assert sorted(kinds) == sorted(
-        ["Input", *["Conv2d", "LIF", "AvgPool2d"] * 2, "Flatten", "Affine", "LIF", "Affine", "Output"]
+        [
+            "Input",
+            *["Conv2d", "LIF", "AvgPool2d"] * 2,
+            "Flatten",
+            "Affine",
+            "LIF",
+            "Affine",
+            "Output",
+        ]
     )
 
 
 def test_a_vgg_with_average_pooling(tmp_path):
-    programs = exported(made("vgg-lif", width=4, dropout=0.5, pooling="avg"), tmp_path / "a.nir").programs
+    programs = exported(
+        made("vgg-lif", width=4, dropout=0.5, pooling="avg"), tmp_path / "a.nir"
+    ).programs
     assert {name.split()[0] for name in programs} == {"spikeduel", "snntorch"}
     assert all(program.ok and program.spikes_compared > 0 for program in programs.values())
 
@@ -67,7 +84,9 @@ def test_the_neurons_by_hand(tmp_path):
     assert about["classes"] == ["a", "b", "c"]
     assert about["num_steps"] == 4
     assert about["probabilities"].startswith("not in the graph, as NIR has no softmax: ")
-    assert about["input"].startswith("float32 at each step, [B, C·H·W], an image's rows one after the other; ")
+    assert about["input"].startswith(
+        "float32 at each step, [B, C·H·W], an image's rows one after the other; "
+    )
     assert about["input"].endswith("prepared pixels / 255")
 
 
@@ -118,7 +137,11 @@ def test_all_remedies_at_once(tmp_path):
         exported(made("conv-lif", reset_mechanism="subtract"), tmp_path / "a.nir")
     # One for its three layers of neurons, one for its pooling.
     assert str(caught.value).count("train with") == 2
-    assert str(caught.value).count("reset_mechanism=zero") == str(caught.value).count("pooling=avg") == 1
+    assert (
+        str(caught.value).count("reset_mechanism=zero")
+        == str(caught.value).count("pooling=avg")
+        == 1
+    )
 
 
 def test_what_does_not_spike_is_refused(tmp_path):
@@ -130,7 +153,9 @@ def test_the_temperature_goes_along_as_long_as_the_steps_are_the_same(tmp_path):
     model = made()
     model.card = replace(model.card, temperature=1.75)
     check = exported(model, tmp_path / "a.nir")
-    assert check.probabilities.startswith("not in the file, as NIR has no softmax: the softmax of scores / 1.75")
+    assert check.probabilities.startswith(
+        "not in the file, as NIR has no softmax: the softmax of scores / 1.75"
+    )
     again = import_model(tmp_path / "a.nir")
     assert again.card.temperature == check.temperature == 1.75
     np.testing.assert_allclose(again.predict(IMAGES)[1], model.predict(IMAGES)[1], atol=1e-5)

@@ -65,7 +65,9 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     prepared = torch.from_numpy(IMAGES[:5])
     encoded = model.encode(prepared, RandomKeys.for_content(prepared))
     scores, raw = session.run(None, {"encoded": encoded.numpy()})
-    np.testing.assert_allclose(torch.tensor(scores).softmax(1), model.predict(IMAGES[:5])[1], atol=1e-5)
+    np.testing.assert_allclose(
+        torch.tensor(scores).softmax(1), model.predict(IMAGES[:5])[1], atol=1e-5
+    )
     # No temperature was fitted.
     np.testing.assert_allclose(raw, model.predict(IMAGES[:5])[1], atol=1e-5)
     written = onnx.load(tmp_path / "a.onnx")
@@ -73,7 +75,10 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     assert "probability pixel / 255" in about["inputs"]["encoded"]
     assert (about["classes"], about["num_steps"], about["encoding"]) == (["a", "b", "c"], 4, "rate")
     assert about["preprocessing"]["crop"] == [1, 2, 3, 4]
-    assert (about["temperature"], "not calibrated" in about["outputs"]["probabilities"]) == (None, True)
+    assert (about["temperature"], "not calibrated" in about["outputs"]["probabilities"]) == (
+        None,
+        True,
+    )
     assert written.producer_name == "spikeduel"
     assert "made by spikeduel" in written.doc_string
     # Nothing of the machine on which it was made.
@@ -101,7 +106,10 @@ def test_step_by_step_as_the_model_streams(shape, network, tmp_path):
     assert ("lif1.adaptation" in names) == (network.get("neuron") == "alif")
     wanted = ["scores", "probabilities", *(f"{name}.next" for name in names)]
     assert [given.name for given in session.get_outputs()] == wanted
-    shapes = {given.name: [3 if side == "batch" else side for side in given.shape] for given in session.get_inputs()}
+    shapes = {
+        given.name: [3 if side == "batch" else side for side in given.shape]
+        for given in session.get_inputs()
+    }
     held = {name: np.zeros(shapes[name], np.float32) for name in names}
     state = None
     for frame in model.frames(prepared):
@@ -130,7 +138,9 @@ def test_int8_weights_are_stored_so_and_computed_with(tmp_path):
     kept = {tensor.name: tensor for tensor in written.graph.initializer}
     weights = [tensor for tensor in kept.values() if tensor.data_type == onnx.TensorProto.INT8]
     assert sorted(np.prod(tensor.dims) for tensor in weights) == [36, 144, 1200]
-    large = [t for t in kept.values() if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 12]
+    large = [
+        t for t in kept.values() if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 12
+    ]
     assert not large
     assert check.weights == "int8"
 
@@ -140,7 +150,11 @@ def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
     from onnx import TensorProto, helper, numpy_helper
 
     random = np.random.default_rng(0)
-    weights = {"a": random.normal(size=(4, 6)), "b": random.normal(size=(4, 5)), "bias": random.normal(size=4)}
+    weights = {
+        "a": random.normal(size=(4, 6)),
+        "b": random.normal(size=(4, 5)),
+        "bias": random.normal(size=4),
+    }
     graph = helper.make_graph(
         [
             helper.make_node("Gemm", ["x", "a", "bias"], ["y"], transB=1),
@@ -149,7 +163,10 @@ def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 6])],
         [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 5])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+        [
+            numpy_helper.from_array(value.astype(np.float32), name)
+            for name, value in weights.items()
+        ],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     store_as_int8(proto)
@@ -159,4 +176,6 @@ def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
     scale_b = np.abs(weights["b"]).max(0, keepdims=True) / 127
     a, b = np.rint(weights["a"] / scale_a) * scale_a, np.rint(weights["b"] / scale_b) * scale_b
     np.testing.assert_allclose(z, (x @ a.T + weights["bias"]) @ b, atol=1e-4)
-    assert {tensor.data_type for tensor in proto.graph.initializer if ".int8" in tensor.name} == {TensorProto.INT8}
+    assert {tensor.data_type for tensor in proto.graph.initializer if ".int8" in tensor.name} == {
+        TensorProto.INT8
+    }

@@ -30,7 +30,9 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
 )
 def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
     model, frames = make_recorded(contender, **network)
-    check = exporting.export(model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64))
+    check = exporting.export(
+        model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64)
+    )
     assert all(program.ok for program in check.programs.values())
     assert check.noun == "recording"
     assert "image" not in " ".join(exporting.lines(check)).replace(check.probabilities, "")
@@ -42,7 +44,9 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
 
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     model, frames = make_recorded(**FOR_NIR)
-    exporting.export(model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64))
+    exporting.export(
+        model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64)
+    )
     back = import_model(tmp_path / "a.nir")
     for name in ("image_shape", "input_shape", "preprocessing", "encoding", "num_steps"):
         assert getattr(back.card, name) == getattr(model.card, name)
@@ -56,4 +60,6 @@ def test_frame_by_frame_it_says_in_the_end_what_it_says_of_the_whole():
     for frame in seen:
         scores, state = model.step(frame, state)
     np.testing.assert_allclose(model.probabilities(scores), model.predict(frames)[1], atol=1e-5)
-    assert torch.equal(as_sequence(model.encode(frames, RandomKeys.for_content(frames))), torch.stack(seen))
+    assert torch.equal(
+        as_sequence(model.encode(frames, RandomKeys.for_content(frames))), torch.stack(seen)
+    )

@@ -54,7 +54,12 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
 
 
 def test_a_summary_by_hand():
-    assert answering.summary([3.0, 1.0, 2.0]) == {"median_ms": 2, "p95_ms": None, "min_ms": 1, "n": 3}
+    assert answering.summary([3.0, 1.0, 2.0]) == {
+        "median_ms": 2,
+        "p95_ms": None,
+        "min_ms": 1,
+        "n": 3,
+    }
     many = answering.summary([float(ms) for ms in range(21)])
     assert many == {"median_ms": 10, "p95_ms": 19, "min_ms": 0, "n": 21}
 
@@ -100,7 +105,11 @@ def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
     monkeypatch.setattr(answering, "SECONDS", 0)
     monkeypatch.setattr(answering, "counters", lambda device: [])
     found = answering.timed(make("small-cnn"), images)
-    assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (None, None, None)
+    assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (
+        None,
+        None,
+        None,
+    )
     assert set(found["reasons"]) == {"stream_ms", "joules_per_image"}
 
 
@@ -122,7 +131,11 @@ def powercap(tmp_path):
     def put(domain, name, microjoules):
         folder = tmp_path / domain
         folder.mkdir(exist_ok=True)
-        for file, text in (("name", name), ("energy_uj", microjoules), ("max_energy_range_uj", 5_000_000)):
+        for file, text in (
+            ("name", name),
+            ("energy_uj", microjoules),
+            ("max_energy_range_uj", 5_000_000),
+        ):
             (folder / file).write_text(f"{text}\n")
 
     put("intel-rapl:0", "package-0", 1_000_000)
@@ -169,7 +182,9 @@ def test_a_gpu_is_found_by_its_identity(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc"))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc")
+    )
     (found,) = counters(torch.device("cuda"))
     assert found.source == "nvml"
     assert found.since(found.read()) == 2.5

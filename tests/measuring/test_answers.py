@@ -15,7 +15,9 @@ from spikeduel.measuring.over_time import anytime
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 
-IMAGES = torch.randint(0, 256, (60, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (60, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 LABELS = torch.arange(60) % 3
 
 
@@ -102,7 +104,10 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
         def forward(self, x):
             return self.last(torch.nn.functional.scaled_dot_product_attention(x, x, x).flatten(1))
 
-    model, given = Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)), Counting()
+    model, given = (
+        Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)),
+        Counting(),
+    )
     asked = Asked(given, count=True)
     found = operations(model, asked)
     assert given.passes == 2

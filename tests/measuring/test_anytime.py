@@ -10,7 +10,14 @@ from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Running, answers_of
 from spikeduel.measuring.correctness import classification
-from spikeduel.measuring.over_time import CONFIDENCE, TOLERANCE, anytime, early_exit, most_lost, thresholds
+from spikeduel.measuring.over_time import (
+    CONFIDENCE,
+    TOLERANCE,
+    anytime,
+    early_exit,
+    most_lost,
+    thresholds,
+)
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.anytime import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
@@ -26,7 +33,9 @@ def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):
 
 
 class Told(nn.Module):
-    """Says at each step what it was told to: scores `[T, K]` for the image whose only pixel is its number."""
+    """Says at each step what it was told to: scores `[T, K]` for the image whose only pixel is its
+    number.
+    """
 
     family = "snn"
     readout = MeanReadout()
@@ -43,7 +52,14 @@ class Told(nn.Module):
 
 def told(scores):
     card = ModelCard(
-        "told", "snn", (1, 1, 1), ("a", "b"), Preprocessing(1, 1, 1), {}, encoding="direct", num_steps=len(scores[0])
+        "told",
+        "snn",
+        (1, 1, 1),
+        ("a", "b"),
+        Preprocessing(1, 1, 1),
+        {},
+        encoding="direct",
+        num_steps=len(scores[0]),
     )
     return Model(Told(scores), card)
 
@@ -51,7 +67,9 @@ def told(scores):
 def asked(labels, times=1):
     numbers = np.tile(np.arange(len(labels)), times)
     labels = torch.tensor(labels).repeat(times)
-    return [(torch.tensor(numbers, dtype=torch.uint8).view(-1, 1, 1, 1), labels, np.arange(len(labels)))]
+    return [
+        (torch.tensor(numbers, dtype=torch.uint8).view(-1, 1, 1, 1), labels, np.arange(len(labels)))
+    ]
 
 
 def log_odds(*probabilities_of_b):
@@ -69,8 +87,9 @@ def test_by_hand():
     assert found.n == 3
     assert found.accuracies == pytest.approx([1 / 3, 1, 1])
     assert found.validation_accuracies == found.accuracies
-    # The confidences so far: 0.9, 0.95, 0.99; 0.58, 0.6, 0.8; 0.7, 0.7, 0.9. At 0.7 the third image leaves at once
-    # and is wrong, so that 0.9 is the earliest: the first leaves at once, and the others at the end.
+    # The confidences so far: 0.9, 0.95, 0.99; 0.58, 0.6, 0.8; 0.7, 0.7, 0.9. At 0.7 the third image
+    # leaves at once and is wrong, so that 0.9 is the earliest: the first leaves at once, and the
+    # others at the end.
     exits = found.early_exit
     assert exits.threshold == pytest.approx(0.9)
     assert exits.exit_steps == [1, 0, 2]
@@ -79,7 +98,12 @@ def test_by_hand():
     # With no loss among 1,800, that share x is still possible for which (1 - x)^1800 is 5 %.
     none_lost = pytest.approx(1 - 0.05 ** (1 / 1800))
     assert exits.validation == ExitChoice(
-        n=1800, mean_steps=pytest.approx(7 / 3), accuracy=1, full_accuracy=1, most_lost=none_lost, fewest=1497
+        n=1800,
+        mean_steps=pytest.approx(7 / 3),
+        accuracy=1,
+        full_accuracy=1,
+        most_lost=none_lost,
+        fewest=1497,
     )
     assert (exits.tolerance, exits.confidence) == (TOLERANCE, CONFIDENCE)
     curve = {each.threshold and round(each.threshold, 4): each for each in exits.curve}
@@ -107,7 +131,10 @@ def test_where_leaving_early_costs_too_much_nobody_does():
 
 def test_with_too_few_images_to_show_it_nobody_leaves():
     # Nothing is lost at 0.9, as above; 1,494 images do not show that it is at most 0.2 %.
-    few, enough = (anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], times)).early_exit for times in (498, 499))
+    few, enough = (
+        anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], times)).early_exit
+        for times in (498, 499)
+    )
     assert (few.threshold, few.validation.most_lost, few.validation.fewest) == (None, 0, 1497)
     assert enough.threshold == pytest.approx(0.9)
 
@@ -146,7 +173,9 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
 
 
 @pytest.mark.parametrize("n", [20, 60])
-@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.02, 0.0), (0.05, 0.05), (0.1, 0.02), (0.02, 0.1), (0.3, 0.3)])
+@pytest.mark.parametrize(
+    ("p_lost", "p_gained"), [(0.02, 0.0), (0.05, 0.05), (0.1, 0.02), (0.02, 0.1), (0.3, 0.3)]
+)
 def test_the_limit_holds_as_often_as_it_says(n, p_lost, p_gained):
     # Every outcome of n images, weighed by its probability.
     held = 0.0
@@ -166,9 +195,13 @@ def test_the_limit_by_hand():
     # With many changes it is the usual interval of a mean of differences.
     n, lost, gained = 100_000, 3000, 2500
     spread = np.sqrt((lost + gained) / n - ((lost - gained) / n) ** 2)
-    assert most_lost(lost, gained, n) == pytest.approx((lost - gained) / n + 1.6449 * spread / n**0.5, rel=1e-3)
+    assert most_lost(lost, gained, n) == pytest.approx(
+        (lost - gained) / n + 1.6449 * spread / n**0.5, rel=1e-3
+    )
     # More lost, fewer gained, fewer images: a higher limit.
-    assert most_lost(20, 10, 1000) < min(most_lost(21, 10, 1000), most_lost(20, 9, 1000), most_lost(20, 10, 900))
+    assert most_lost(20, 10, 1000) < min(
+        most_lost(21, 10, 1000), most_lost(20, 9, 1000), most_lost(20, 10, 900)
+    )
 
 
 def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
@@ -181,11 +214,15 @@ def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
 @pytest.mark.parametrize(
-    ("shape", "readout"), [("dense-snn", {}), ("dense-lif", {}), ("dense-lif", {"readout": "membrane"})]
+    ("shape", "readout"),
+    [("dense-snn", {}), ("dense-lif", {}), ("dense-lif", {"readout": "membrane"})],
 )
 def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, readout, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
-    model, given = make(shape, family="snn", network=network | readout, encoding=encoding, num_steps=6), batches()
+    model, given = (
+        make(shape, family="snn", network=network | readout, encoding=encoding, num_steps=6),
+        batches(),
+    )
     found = anytime(model, given)
     assert found.accuracies[-1] == classification(model, given).accuracy
     assert found.early_exit is None

@@ -10,7 +10,9 @@ from spikeduel.spiking.readouts import LogitReadout
 
 
 class Corner(nn.Module):
-    """Looks only at the first 3×3 pixels, which speak for class 0 with the weights 1 … 9, and against class 1."""
+    """Looks only at the first 3×3 pixels, which speak for class 0 with the weights 1 … 9, and
+    against class 1.
+    """
 
     readout = LogitReadout()
 
@@ -59,7 +61,10 @@ def test_it_adds_up_to_what_the_image_adds_to_the_score(image):
     found = attribution(model, image, 1, points=256)
 
     with torch.no_grad():
-        scores = [model.module(torch.from_numpy(each[None] / 255).float())[0, 1] for each in (image, black)]
+        scores = [
+            model.module(torch.from_numpy(each[None] / 255).float())[0, 1]
+            for each in (image, black)
+        ]
     assert found.sum() == pytest.approx(float(scores[0] - scores[1]), rel=0.02)
 
 

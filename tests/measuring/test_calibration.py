@@ -29,12 +29,20 @@ def scores_of(probabilities):
 
 
 def test_by_hand():
-    # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9 (wrong).
+    # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9
+    # (wrong).
     scores = scores_of([[0.5, 0.3, 0.2], [0.62, 0.3, 0.08], [0.65, 0.25, 0.1], [0.05, 0.9, 0.05]])
     found = judged(scores, torch.tensor([0, 0, 1, 2]))
     assert found.ece == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
-    assert found.nll == pytest.approx(-(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4)
-    squares = [0.25 + 0.09 + 0.04, 0.38**2 + 0.09 + 0.0064, 0.65**2 + 0.75**2 + 0.01, 0.0025 + 0.81 + 0.95**2]
+    assert found.nll == pytest.approx(
+        -(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4
+    )
+    squares = [
+        0.25 + 0.09 + 0.04,
+        0.38**2 + 0.09 + 0.0064,
+        0.65**2 + 0.75**2 + 0.01,
+        0.0025 + 0.81 + 0.95**2,
+    ]
     assert found.brier == pytest.approx(sum(squares) / 4)
     assert [entry.count for entry in found.bins] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
     assert found.bins[9] == CalibrationBin(
@@ -44,7 +52,9 @@ def test_by_hand():
 
 
 def test_bins_hold_their_upper_edge_and_nobody_is_lost():
-    found = judged(torch.tensor([[50.0, -50.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([0, 1]))
+    found = judged(
+        torch.tensor([[50.0, -50.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([0, 1])
+    )
     assert sum(entry.count for entry in found.bins) == 2
     assert found.bins[NUM_BINS - 1].count == 1
     assert found.ece == pytest.approx(0.25)
@@ -71,8 +81,8 @@ def test_the_temperature_is_found():
 
 @pytest.mark.parametrize(("number", "classes"), [(20, 4), (500, 10)])
 def test_a_few_images_that_are_all_right_make_nobody_sure(number, classes):
-    # All scores alike, 3 for the true class: with one more image whose label is of every class in equal parts, the
-    # likeliest probability of being right is (N + 1/K) / (N + 1), not 1.
+    # All scores alike, 3 for the true class: with one more image whose label is of every class in
+    # equal parts, the likeliest probability of being right is (N + 1/K) / (N + 1), not 1.
     truth = torch.arange(number) % classes
     scores = 3 * torch.nn.functional.one_hot(truth, classes).double()
     found = (scores / best_temperature(scores, truth)).softmax(1).max()
@@ -80,10 +90,13 @@ def test_a_few_images_that_are_all_right_make_nobody_sure(number, classes):
 
 
 def test_what_a_perfect_model_shows_by_hand():
-    # Two images of confidence 0.6 in one bin: both wrong, one right, both right; and one of 1.0, in another bin.
+    # Two images of confidence 0.6 in one bin: both wrong, one right, both right; and one of 1.0, in
+    # another bin.
     found = eces_of_perfect(np.array([0.6, 1.0, 0.6]), np.array([8, 14, 8]))
     assert set(np.unique(found.round(9))) == {round(gap / 3, 9) for gap in (1.2, 0.2, 0.8)}
-    assert found.mean() == pytest.approx((0.16 * 1.2 + 0.48 * 0.2 + 0.36 * 0.8) / 3, abs=3 * found.std() / 1000**0.5)
+    assert found.mean() == pytest.approx(
+        (0.16 * 1.2 + 0.48 * 0.2 + 0.36 * 0.8) / 3, abs=3 * found.std() / 1000**0.5
+    )
 
 
 def test_who_is_perfect_shows_as_much_and_who_exaggerates_shows_more():
@@ -119,11 +132,14 @@ class Exaggerating(nn.Module):
 def test_the_temperature_comes_from_validation_alone():
     model = Model(Exaggerating(), CARD)
     test = batches([0, 0, 1, 1], [0, 0, 1, 1])
-    # Right on three of four, the rest on the third class: p = 3/4 for the answer needs scores of log 6 to 0.
+    # Right on three of four, the rest on the third class: p = 3/4 for the answer needs scores of
+    # log 6 to 0.
     validation = batches([0, 0, 1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1, 1, 2])
     fitted = calibrated(model, validation)
     # With a ninth image, of every class a third: right in 6 1/3 of 9.
-    assert fitted.card.temperature == pytest.approx(4 / math.log(2 * (6 + 1 / 3) / (2 + 2 / 3)), rel=1e-3)
+    assert fitted.card.temperature == pytest.approx(
+        4 / math.log(2 * (6 + 1 / 3) / (2 + 2 / 3)), rel=1e-3
+    )
     assert (model.card.temperature, fitted.precision) == (None, "32")
     found = calibration(fitted, test)
     assert found.temperature == fitted.card.temperature
@@ -135,7 +151,9 @@ def test_the_temperature_comes_from_validation_alone():
 
 def test_the_probabilities_are_those_of_predict():
     network = {"hidden": 16, "neuron": "lif"}
-    card = ModelCard("dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, "rate", 5)
+    card = ModelCard(
+        "dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, "rate", 5
+    )
     torch.manual_seed(0)
     model = Model(build(card), card)
     images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)
@@ -147,11 +165,15 @@ def test_the_probabilities_are_those_of_predict():
     assert torch.equal(truth, labels)
     fitted = calibrated(model, halves)
     _, probabilities = fitted.predict(images, RandomKeys.for_evaluation(index))
-    np.testing.assert_allclose((scores / fitted.card.temperature).softmax(1), probabilities, atol=1e-6)
+    np.testing.assert_allclose(
+        (scores / fitted.card.temperature).softmax(1), probabilities, atol=1e-6
+    )
     # So are those by which labels are judged.
     confidences = label_confidences(fitted, halves[1:], halves[:1])
     assert confidences.validation.best == probabilities[:13].argmax(1).tolist()
-    np.testing.assert_allclose(confidences.test.given, probabilities[13:][np.arange(27), truth[13:]], atol=1e-4)
+    np.testing.assert_allclose(
+        confidences.test.given, probabilities[13:][np.arange(27), truth[13:]], atol=1e-4
+    )
     np.testing.assert_allclose(confidences.test.highest, probabilities[13:].max(1), atol=1e-4)
     # What the report calls scaled is what predict gives: its mean confidence, bin by bin.
     bins = calibration(fitted, halves).scaled.bins

@@ -19,7 +19,8 @@ from spikeduel.system import typed
 
 
 def test_by_hand():
-    # truth a a a b b c; answers a a b b b a: a: 2 of 3 found, 2 of 3 said; b: 2 of 2, 2 of 3; c: 0 of 1, never said.
+    # truth a a a b b c; answers a a b b b a: a: 2 of 3 found, 2 of 3 said; b: 2 of 2, 2 of 3; c: 0
+    # of 1, never said.
     found = classification(Model(Oracle(), CARD), batches([0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 2]))
     assert found.n == 6
     assert found.accuracy == pytest.approx(4 / 6)
@@ -28,31 +29,43 @@ def test_by_hand():
     assert found.precision == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
     assert found.f1 == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
     assert [row.support for row in found.per_class] == [3, 2, 1]
-    assert found.per_class[1] == ClassScores(name="b", precision=pytest.approx(2 / 3), recall=1, f1=0.8, support=2)
+    assert found.per_class[1] == ClassScores(
+        name="b", precision=pytest.approx(2 / 3), recall=1, f1=0.8, support=2
+    )
     assert found.truth == [0, 0, 0, 1, 1, 2]
     assert found.predicted == [0, 0, 1, 1, 1, 0]
     assert found.tie_share == 0
-    expected = nn.functional.cross_entropy(torch.eye(3)[[0, 0, 1, 1, 1, 0]] * 5, torch.tensor([0, 0, 0, 1, 1, 2]))
+    expected = nn.functional.cross_entropy(
+        torch.eye(3)[[0, 0, 1, 1, 1, 0]] * 5, torch.tensor([0, 0, 0, 1, 1, 2])
+    )
     assert found.loss == pytest.approx(float(expected))
 
 
 def test_ties_are_counted():
-    assert classification(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 0, 1])).tie_share == 0.5
+    assert (
+        classification(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 0, 1])).tie_share == 0.5
+    )
 
 
 def _snn(encoding):
     network = {"hidden": 16, "neuron": "lif"}
-    card = ModelCard("dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, encoding, 5)
+    card = ModelCard(
+        "dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, encoding, 5
+    )
     torch.manual_seed(0)
     return Model(build(card), card)
 
 
 def test_evaluation_draws_by_index_so_batches_do_not_matter():
-    images = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     labels, index = torch.zeros(60, dtype=torch.int64), np.arange(60)
     model = _snn("rate")
     whole = ask(model, [(images, labels, index)])
-    parts = ask(model, [(images[i : i + 7], labels[i : i + 7], index[i : i + 7]) for i in range(0, 60, 7)])
+    parts = ask(
+        model, [(images[i : i + 7], labels[i : i + 7], index[i : i + 7]) for i in range(0, 60, 7)]
+    )
     assert np.array_equal(whole.predicted, parts.predicted)
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
     expected, _ = model.predict(images, RandomKeys.for_evaluation(index))
@@ -60,7 +73,9 @@ def test_evaluation_draws_by_index_so_batches_do_not_matter():
 
 
 def test_other_draws_show_the_spread_of_a_random_encoding_and_nothing_else(monkeypatch):
-    images = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     given = [(images, torch.arange(60) % 3, np.arange(60))]
     found = encoding_spread(_snn("rate"), given)
     assert len(found.accuracies) == 5
@@ -87,16 +102,27 @@ def test_what_every_measure_gives_is_kept_as_json_and_read_again(name):
 def _eight(contender, **network):
     spiking = bool(network)
     card = ModelCard(
-        contender, "snn" if spiking else "cnn", (1, 8, 8), ("a", "b"), Preprocessing(1, 8, 8),
-        {"hidden": 6, **network}, "direct" if spiking else None, 3 if spiking else None,
-    )  # fmt: skip
+        contender,
+        "snn" if spiking else "cnn",
+        (1, 8, 8),
+        ("a", "b"),
+        Preprocessing(1, 8, 8),
+        {"hidden": 6, **network},
+        "direct" if spiking else None,
+        3 if spiking else None,
+    )
     torch.manual_seed(0)
     return Model(build(card), card)
 
 
 def test_names_and_shapes():
     assert weight_shapes(_eight("dense-snn", neuron="lif"), []) == WeightShapes(
-        shapes={"linear1.weight": [6, 64], "linear1.bias": [6], "linear2.weight": [2, 6], "linear2.bias": [2]}
+        shapes={
+            "linear1.weight": [6, 64],
+            "linear1.bias": [6],
+            "linear2.weight": [2, 6],
+            "linear2.bias": [2],
+        }
     )
 
 

@@ -24,12 +24,16 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 layer = pytest.importorskip("spikingjelly.activation_based.layer")
 functional = pytest.importorskip("spikingjelly.activation_based.functional")
 
-IMAGES = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (6, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 STEPS = 4
 
 
 class Tutorial(nn.Module):
-    """As snnTorch's tutorials write it: the steps are made inside, spikes and membranes are returned."""
+    """As snnTorch's tutorials write it: the steps are made inside, spikes and membranes are
+    returned.
+    """
 
     def __init__(self):
         super().__init__()
@@ -76,7 +80,9 @@ def test_one_network_written_in_every_way_costs_the_same(tutorial):
     assert totals.acs.total > 0
     assert totals.macs.dense == Ways(per_step=STEPS * 64 * 20, hoisted=64 * 20)
     leaky = lambda **more: snntorch.Leaky(beta=0.95, init_hidden=True, **more)  # noqa: E731
-    stepwise = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), leaky(), nn.Linear(20, 3), leaky(output=True))
+    stepwise = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 20), leaky(), nn.Linear(20, 3), leaky(output=True)
+    )
     ours = DenseSNN((64,), 3, lambda: LIF(0.95), 20)
     for module in (stepwise, ours):
         other = sd.cost(same_weights(module, tutorial), IMAGES, num_steps=STEPS)
@@ -88,10 +94,16 @@ def test_one_network_written_in_every_way_costs_the_same(tutorial):
 def test_spikingjelly_at_once_and_step_by_step():
     torch.manual_seed(0)
     module = nn.Sequential(
-        layer.Conv2d(1, 4, 3, padding=1, bias=False), layer.BatchNorm2d(4), neuron.IFNode(), layer.AvgPool2d(2),
-        layer.Conv2d(4, 4, 3, padding=1, bias=False), neuron.LIFNode(), layer.Flatten(), layer.Linear(64, 3),
+        layer.Conv2d(1, 4, 3, padding=1, bias=False),
+        layer.BatchNorm2d(4),
         neuron.IFNode(),
-    )  # fmt: skip
+        layer.AvgPool2d(2),
+        layer.Conv2d(4, 4, 3, padding=1, bias=False),
+        neuron.LIFNode(),
+        layer.Flatten(),
+        layer.Linear(64, 3),
+        neuron.IFNode(),
+    )
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.abs_()
@@ -109,7 +121,9 @@ def test_spikingjelly_at_once_and_step_by_step():
 
 
 def test_a_plain_network():
-    found = sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)), IMAGES)
+    found = sd.cost(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)), IMAGES
+    )
     assert found.operations.num_steps == 1
     assert found.operations.totals.macs.dense.hoisted == 64 * 5 + 15
     assert found.energy("45nm-int8").compute.synapses.hoisted.dense == pytest.approx(335 * 0.3e-12)
@@ -117,7 +131,13 @@ def test_a_plain_network():
 
 def test_images_in_any_form(tutorial):
     expected = numbers(sd.cost(tutorial, IMAGES))
-    for images in (IMAGES.numpy(), IMAGES[:, 0], IMAGES / 255, (IMAGES / 255).flatten(1), np.asarray(IMAGES / 255.0)):
+    for images in (
+        IMAGES.numpy(),
+        IMAGES[:, 0],
+        IMAGES / 255,
+        (IMAGES / 255).flatten(1),
+        np.asarray(IMAGES / 255.0),
+    ):
         assert numbers(sd.cost(tutorial, images)) == expected
     in_parts = sd.cost(tutorial, IMAGES, batch_size=4)
     assert in_parts.operations.images == 6
@@ -129,7 +149,11 @@ def test_the_network_is_left_as_it_was(tutorial):
     before = copy.deepcopy(tutorial.state_dict())
     sd.cost(tutorial, IMAGES)
     assert tutorial.training
-    assert all(torch.equal(value, before[name]) for name, value in tutorial.state_dict().items() if value.numel())
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in tutorial.state_dict().items()
+        if value.numel()
+    )
     assert not tutorial.fc1._forward_hooks
 
 
@@ -170,7 +194,9 @@ def test_what_a_module_costs_can_be_said():
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Odd(), nn.Linear(4, 3))
     with pytest.raises(InputError, match=r"'2' \(Odd\) uses aten"):
         sd.cost(module, IMAGES)
-    found = sd.cost(module, IMAGES, declared={Odd: lambda part, inputs, output: {"macs": 8 * len(output)}})
+    found = sd.cost(
+        module, IMAGES, declared={Odd: lambda part, inputs, output: {"macs": 8 * len(output)}}
+    )
     assert found.operations.totals.macs.dense.hoisted == 64 * 4 + 8 + 12
 
 
@@ -190,14 +216,18 @@ def test_what_cannot_be_counted(images, num_steps, problem, tutorial):
 
 
 def test_a_network_called_for_each_step_needs_their_number():
-    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 3), snntorch.Leaky(beta=0.9, init_hidden=True)
+    )
     with pytest.raises(InputError, match="say how many"):
         sd.cost(module, IMAGES)
     with pytest.raises(InputError, match="say how many"):
         sd.cost(DenseSNN((64,), 3, lambda: LIF(0.95), 20), IMAGES)
 
 
-@pytest.mark.parametrize(("given", "said"), [(nn.Identity, "not the class Identity: call it"), ("net", "not str")])
+@pytest.mark.parametrize(
+    ("given", "said"), [(nn.Identity, "not the class Identity: call it"), ("net", "not str")]
+)
 def test_what_is_no_network_is_said(given, said):
     with pytest.raises(InputError, match=said):
         sd.cost(given, torch.rand(2, 4))
@@ -207,8 +237,11 @@ def test_what_was_counted_has_an_energy():
     entry = cost_entry(Counted(operations=spiking()))
     assert (entry["operations"], entry["not_counted"]) == (spiking(), None)
     assert list(entry["energy"].tables) == list(energy.NAMES)
-    # Of the first layer once: 40 multiplications with additions; of the second: an addition for each of 20 synapses.
-    assert entry["energy"].tables["45nm-fp32"].joules() == pytest.approx(1e-12 * (40 * 4.6 + 20 * 0.9))
+    # Of the first layer once: 40 multiplications with additions; of the second: an addition for
+    # each of 20 synapses.
+    assert entry["energy"].tables["45nm-fp32"].joules() == pytest.approx(
+        1e-12 * (40 * 4.6 + 20 * 0.9)
+    )
 
 
 def test_what_was_not_counted_has_a_reason():
@@ -223,13 +256,17 @@ def test_energies_of_trials_and_controls_by_other_tables():
         "relu_twin": ControlResult(**about, **cost_entry(Counted(operations=plain()))),
         "shuffled": ControlResult(**about),
     }
-    before = results([trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))])
+    before = results(
+        [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]
+    )
     after = with_energy(before, [energy.read("45nm-int8")])
     (found,) = after.trials
     assert next(iter(found.energy.tables)) == "45nm-int8"
     assert sorted(found.energy.tables) == sorted(energy.NAMES)
     # 60 multiplications with additions.
-    assert found.controls["relu_twin"].energy.tables["45nm-int8"].joules() == pytest.approx(1e-12 * 60 * 0.3)
+    assert found.controls["relu_twin"].energy.tables["45nm-int8"].joules() == pytest.approx(
+        1e-12 * 60 * 0.3
+    )
     assert found.controls["shuffled"].energy is None
     # Nothing else changes.
     assert structs.replace(found, energy=None, controls={}) == structs.replace(

@@ -42,7 +42,11 @@ def test_networks_that_do_not_spike_multiply_what_they_see():
         layer, counts = first_layer(contender)
         assert layer.macs.dense.hoisted == 6 * places
         assert layer.macs.effective.hoisted == float(((counts > 0) * reach()).sum()) / 2
-        assert (layer.acs.total, layer.passes.hoisted, layer.weights) == (0, passes, 8 * channels * 9)
+        assert (layer.acs.total, layer.passes.hoisted, layer.weights) == (
+            0,
+            passes,
+            8 * channels * 9,
+        )
         # Frame after frame, its weights are read for each, or once for all.
         by_steps, once = (layer.moved("hoisted", flow).weights for flow in ("steps", "image"))
         held = layer.weights + layer.biases

@@ -93,7 +93,13 @@ def test_energy_so_far_ends_with_that_of_the_whole_answer(image):
 
 
 def test_of_an_adaptive_neuron_the_threshold_rises_with_its_spikes(image):
-    network = {"hidden": 12, "neuron": "alif", "beta": 0.9, "threshold": 0.5, "adaptation_decay": 0.5}
+    network = {
+        "hidden": 12,
+        "neuron": "alif",
+        "beta": 0.9,
+        "threshold": 0.5,
+        "adaptation_decay": 0.5,
+    }
     model = spiking(network={**network, "adaptation_gain": 0.2}, num_steps=20)
 
     rises = set()
@@ -128,7 +134,9 @@ def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):
     assert maps.channels == 16
     np.testing.assert_allclose(maps.maps.values, first[:, strongest], atol=maps.maps.high / 255)
     assert flat.channels == last.shape[1]
-    np.testing.assert_allclose(flat.maps.values.ravel()[: flat.channels], last[0], atol=flat.maps.high / 255)
+    np.testing.assert_allclose(
+        flat.maps.values.ravel()[: flat.channels], last[0], atol=flat.maps.high / 255
+    )
     assert not found.layers
     assert (found.decided, found.spikes, len(found.joules)) == (None, None, 1)
 
@@ -186,7 +194,10 @@ def test_of_another_librarys_neurons_there_is_what_can_be_had(image):
 
 def test_several_models_are_asked_about_one_image_and_left_as_they_were(image):
     models = {"a": spiking(), "b": make("small-cnn"), "c": spiking(encoding="direct", num_steps=3)}
-    before = [{name: value.clone() for name, value in each.module.state_dict().items()} for each in models.values()]
+    before = [
+        {name: value.clone() for name, value in each.module.state_dict().items()}
+        for each in models.values()
+    ]
 
     found = look_inside(models, image, truth="c")
 
@@ -194,7 +205,9 @@ def test_several_models_are_asked_about_one_image_and_left_as_they_were(image):
     assert found.num_steps == 6
     for each, weights in zip(models.values(), before, strict=True):
         torch.testing.assert_close(each.module.state_dict(), weights)
-        assert not any(part._forward_hooks or part._forward_pre_hooks for part in each.module.modules())
+        assert not any(
+            part._forward_hooks or part._forward_pre_hooks for part in each.module.modules()
+        )
     assert look_inside(models, image, truth="c") == found
 
 
@@ -209,7 +222,9 @@ def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
     assert len(found.classes) == 12
     assert found.classes[found.truth] == names[least]
     np.testing.assert_allclose(
-        found.models[0].probabilities[0], shares[[names.index(each) for each in found.classes]], atol=1e-4
+        found.models[0].probabilities[0],
+        shares[[names.index(each) for each in found.classes]],
+        atol=1e-4,
     )
     assert found.classes[found.models[0].answer] == names[shares.argmax()]
 
@@ -221,7 +236,10 @@ def test_it_is_small_and_comes_back_from_json(random, case):
         models = {"a": spiking(num_steps=100, **colour), "b": make("small-cnn", **colour)}
         image = random.integers(0, 256, (3, 96, 96), dtype=np.uint8)
     else:
-        models = {name: of_recordings(name, num_frames=24, sensor=(48, 48)) for name in ("vgg-lif", "vgg-gru")}
+        models = {
+            name: of_recordings(name, num_frames=24, sensor=(48, 48))
+            for name in ("vgg-lif", "vgg-gru")
+        }
         image = random.integers(0, 4, (48, 48, 48), dtype=np.uint8)
 
     found = look_inside(models, image)
@@ -270,9 +288,9 @@ def test_large_pictures_are_means_of_their_parts():
 
 
 def test_nothing_for_and_nothing_against_is_exactly_nothing():
-    assert pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True).values[0, 0, 0, 1] == pytest.approx(
-        0, abs=1e-6
-    )
+    assert pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True).values[
+        0, 0, 0, 1
+    ] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_neurons_shown_go_from_busy_to_still():

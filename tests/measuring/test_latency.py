@@ -24,7 +24,9 @@ def path(tmp_path):
 
 def test_a_model_is_timed_in_a_process_of_its_own(path, images):
     found = latency(path, images, "cpu")
-    assert structs.replace(found.machine, load_average=None) == structs.replace(machine("cpu"), load_average=None)
+    assert structs.replace(found.machine, load_average=None) == structs.replace(
+        machine("cpu"), load_average=None
+    )
     assert found.precision == "32"
     assert set(found.throughput) == {"1", "32", "256"}
     assert 0 < found.one_image.median_ms < 1000
@@ -33,11 +35,15 @@ def test_a_model_is_timed_in_a_process_of_its_own(path, images):
     parts = [start_up.import_seconds, start_up.load_seconds, start_up.first_answer_seconds]
     assert min(parts) > 0
     assert start_up.total_seconds == pytest.approx(sum(parts))
-    # Torch is in it; and it is not the memory of this process, which has grown by pictures and tests.
+    # Torch is in it; and it is not the memory of this process, which has grown by pictures and
+    # tests.
     memory = found.peak_memory_bytes
     assert 50 << 20 < memory.first_answer <= memory.batch_256
     assert memory.gpu is None
-    assert typed.converted(json.loads(json.dumps(typed.plain(found), allow_nan=False)), Latency) == found
+    assert (
+        typed.converted(json.loads(json.dumps(typed.plain(found), allow_nan=False)), Latency)
+        == found
+    )
 
 
 OWN = """

@@ -21,7 +21,9 @@ from spikeduel.results.trials import CorruptedAccuracies
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 
-CARD = ModelCard("by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {})
+CARD = ModelCard(
+    "by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {}
+)
 
 
 class ByBrightness(nn.Module):
@@ -41,7 +43,9 @@ def squares():
     """Squares in the middle of black images, every second one bright; in two batches."""
     labels = torch.arange(40) % 2
     images = torch.zeros(40, 1, 20, 20, dtype=torch.uint8)
-    images[:, :, 7:13, 7:13] = torch.where(labels == 1, 250, 120)[:, None, None, None].to(torch.uint8)
+    images[:, :, 7:13, 7:13] = torch.where(labels == 1, 250, 120)[:, None, None, None].to(
+        torch.uint8
+    )
     index = np.arange(40)
     return [(images[part], labels[part], index[part]) for part in (slice(0, 15), slice(15, 40))]
 
@@ -66,7 +70,9 @@ def test_a_planted_model_breaks_where_it_must(squares):
 def test_corrupted_batches_can_be_iterated_again_and_keep_labels(squares):
     batches = Corrupted(squares, "noise", 3)
     first, second = list(batches), list(batches)
-    for (images, labels, index), (again, _, _), (before, expected, rows) in zip(first, second, squares, strict=True):
+    for (images, labels, index), (again, _, _), (before, expected, rows) in zip(
+        first, second, squares, strict=True
+    ):
         assert torch.equal(images, again)
         assert torch.equal(images, corrupt("noise", before, 3, rows))
         assert torch.equal(labels, expected)
@@ -82,20 +88,25 @@ def test_progress_says_whose_turn_it_is(squares):
             return items
 
     progress = Telling()
-    measures({}, progress, "planted, seed 3")["robustness-jpeg"](Model(ByBrightness(), CARD), squares)
+    measures({}, progress, "planted, seed 3")["robustness-jpeg"](
+        Model(ByBrightness(), CARD), squares
+    )
     assert progress.said == (("  planted, seed 3, jpeg 1 to 5", 5),)
 
 
 def test_an_alteration_is_asked_once_and_in_its_own_images(squares):
     altered = {"altered-hard": squares[:1]}
     measure = measures(altered, Progress(), "")["robustness-altered-hard"]
-    assert measure(Model(ByBrightness(), CARD), squares) == CorruptedAccuracies(n=15, accuracies=[1.0])
+    assert measure(Model(ByBrightness(), CARD), squares) == CorruptedAccuracies(
+        n=15, accuracies=[1.0]
+    )
     assert set(measures(altered, Progress(), "")) <= set(NAMES)
 
 
 def test_summary_by_hand():
     measured = {
-        f"robustness-{name}": CorruptedAccuracies(n=10, accuracies=[0.8, 0.7, 0.6, 0.5, 0.4]) for name in CORRUPTIONS
+        f"robustness-{name}": CorruptedAccuracies(n=10, accuracies=[0.8, 0.7, 0.6, 0.5, 0.4])
+        for name in CORRUPTIONS
     }
     measured["robustness-noise"] = CorruptedAccuracies(n=10, accuracies=[0.1] * 5)
     measured["robustness-altered-medium"] = CorruptedAccuracies(n=7, accuracies=[0.3])
@@ -147,7 +158,10 @@ def test_any_size_alike_in_every_batch(name, shape, severity, part):
     assert torch.equal(images, before)
     assert whole.dtype == torch.uint8
     assert whole.shape == images.shape
-    parts = [corrupt(name, images[i : i + part], severity, index[i : i + part]) for i in range(0, 7, part)]
+    parts = [
+        corrupt(name, images[i : i + part], severity, index[i : i + part])
+        for i in range(0, 7, part)
+    ]
     assert torch.equal(torch.cat(parts), whole)
 
 
@@ -155,14 +169,18 @@ def test_any_size_alike_in_every_batch(name, shape, severity, part):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 40, 27)])
 def test_a_higher_severity_changes_more(name, shape):
     images = pictures(20, shape)
-    changes = [changed(images, corrupt(name, images, severity, np.arange(20))) for severity in SEVERITIES]
+    changes = [
+        changed(images, corrupt(name, images, severity, np.arange(20))) for severity in SEVERITIES
+    ]
     assert changes[0] > 1
     assert changes == sorted(set(changes))
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_colour_is_spoilt_as_grey_is(name):
-    """Three equal channels stay equal, apart from noise (of its own in each) and JPEG (other tables for colour)."""
+    """Three equal channels stay equal, apart from noise (of its own in each) and JPEG (other tables
+    for colour).
+    """
     grey = pictures(5, (1, 20, 24))
     spoilt = corrupt(name, grey.expand(-1, 3, -1, -1), 3, np.arange(5))
     if name == "noise":
@@ -176,18 +194,24 @@ def test_what_is_drawn_differs_by_image_and_by_corruption(name):
     images = pictures(1, (1, 24, 24)).expand(30, -1, -1, -1)
     spoilt = corrupt(name, images, 5, np.arange(30))
     assert len({image.numpy().tobytes() for image in spoilt}) >= (2 if name == "rotation" else 10)
-    assert not torch.equal(RandomKeys.for_corruption(name, np.arange(3)).integers(1000),
-                           RandomKeys.for_corruption("another", np.arange(3)).integers(1000))  # fmt: skip
+    assert not torch.equal(
+        RandomKeys.for_corruption(name, np.arange(3)).integers(1000),
+        RandomKeys.for_corruption("another", np.arange(3)).integers(1000),
+    )
 
 
 def test_noise_has_the_strength_it_says_and_stays_the_same_noise():
     images = torch.full((10, 1, 60, 60), 128, dtype=torch.uint8)
-    shifts = [corrupt("noise", images, severity, np.arange(10)).double() - 128 for severity in (1, 2, 3)]
+    shifts = [
+        corrupt("noise", images, severity, np.arange(10)).double() - 128 for severity in (1, 2, 3)
+    ]
     for shift, share in zip(shifts, CORRUPTIONS["noise"].strengths, strict=False):
         # 36,000 pixels: the standard error of the deviation is 0.4 %. Few are cut at 0 and 255.
         assert float(shift.std()) == pytest.approx(255 * share, rel=0.02)
         assert abs(float(shift.mean())) < 0.6
-    assert float(torch.corrcoef(torch.stack([shifts[0].flatten(), shifts[1].flatten()]))[0, 1]) > 0.99
+    assert (
+        float(torch.corrcoef(torch.stack([shifts[0].flatten(), shifts[1].flatten()]))[0, 1]) > 0.99
+    )
     neighbours = torch.stack([shifts[0][..., 1:].flatten(), shifts[0][..., :-1].flatten()])
     assert abs(float(torch.corrcoef(neighbours)[0, 1])) < 0.03
 
@@ -229,7 +253,10 @@ def test_rotation_turns_about_the_centre_both_ways():
     images[:, :, 20, 30:38] = 255
     spoilt = corrupt("rotation", images, 4, np.arange(20)).double()
     y, x = torch.meshgrid(torch.arange(41) - 20.0, torch.arange(41) - 20.0, indexing="ij")
-    angles = [float(torch.rad2deg(torch.atan2((each * y).sum(), (each * x).sum()))) for each in spoilt[:, 0]]
+    angles = [
+        float(torch.rad2deg(torch.atan2((each * y).sum(), (each * x).sum())))
+        for each in spoilt[:, 0]
+    ]
     assert {round(abs(angle)) for angle in angles} == {32}
     assert {angle > 0 for angle in angles} == {True, False}
 
@@ -272,6 +299,8 @@ def test_jpeg_is_pillows_jpeg():
     images = pictures(3, (1, 32, 32))
     for image, spoilt in zip(images, corrupt("jpeg", images, 3, np.arange(3)), strict=True):
         file = io.BytesIO()
-        Image.fromarray(image[0].numpy()).save(file, "jpeg", quality=CORRUPTIONS["jpeg"].strengths[2])
+        Image.fromarray(image[0].numpy()).save(
+            file, "jpeg", quality=CORRUPTIONS["jpeg"].strengths[2]
+        )
         expected = np.asarray(Image.open(file)).astype(int)
         assert np.abs(expected - spoilt[0].numpy()).max() <= 2

@@ -13,7 +13,9 @@ NUM_IMAGES = 200
 
 
 class FirstSpikeDecides(nn.Module):
-    """Class 1 where the neuron has fired by the first step, class 0 where it has not: it lives by timing alone."""
+    """Class 1 where the neuron has fired by the first step, class 0 where it has not: it lives by
+    timing alone.
+    """
 
     family = "snn"
     readout = MeanReadout()
@@ -40,7 +42,16 @@ class CountDecides(FirstSpikeDecides):
 
 
 def model(module, num_steps):
-    card = ModelCard("planted", "snn", (1, 1, 1), ("late", "early"), Preprocessing(1, 1, 1), {}, "latency", num_steps)
+    card = ModelCard(
+        "planted",
+        "snn",
+        (1, 1, 1),
+        ("late", "early"),
+        Preprocessing(1, 1, 1),
+        {},
+        "latency",
+        num_steps,
+    )
     return Model(module, card)
 
 
@@ -49,13 +60,17 @@ def batches(bright, size=64):
     labels = torch.arange(NUM_IMAGES) % 2
     images = torch.where(labels == 1, bright, 1).to(torch.uint8).view(-1, 1, 1, 1)
     indices = np.arange(NUM_IMAGES)
-    return [(images[s : s + size], labels[s : s + size], indices[s : s + size]) for s in range(0, NUM_IMAGES, size)]
+    return [
+        (images[s : s + size], labels[s : s + size], indices[s : s + size])
+        for s in range(0, NUM_IMAGES, size)
+    ]
 
 
 def test_a_network_that_lives_by_timing_loses_it():
     planted, seen = model(FirstSpikeDecides(8), 8), batches(255)
     assert classification(planted, seen).accuracy == 1
-    # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the reverse in one.
+    # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the
+    # reverse in one.
     found = shuffled_classification(planted, seen)
     assert found.accuracy == pytest.approx(0.5, abs=0.12)
     truth, predicted = np.array(found.truth), np.array(found.predicted)
@@ -67,7 +82,9 @@ def test_a_network_that_lives_by_timing_loses_it():
 def test_a_network_that_counts_loses_nothing():
     planted, seen = model(CountDecides(8), 8), batches(0)
     assert classification(planted, seen).accuracy == shuffled_classification(planted, seen).accuracy
-    assert classification(planted, seen).predicted == shuffled_classification(planted, seen).predicted
+    assert (
+        classification(planted, seen).predicted == shuffled_classification(planted, seen).predicted
+    )
 
 
 def test_with_one_step_there_is_nothing_to_exchange():

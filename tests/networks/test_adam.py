@@ -1,4 +1,6 @@
-"""Adam in one pass: what PyTorch's does but for rounding, and bf16 copies that are those of the weights."""
+"""Adam in one pass: what PyTorch's does but for rounding, and bf16 copies that are those of the
+weights.
+"""
 
 from dataclasses import replace
 
@@ -62,7 +64,8 @@ def test_it_goes_where_pytorchs_goes(threads):
 
 
 def test_one_step_by_hand():
-    """The first step is of the rate's size against the gradient; the second has means 0.1·0.9·2 − 0.1·1 = 0.08 and
+    """The first step is of the rate's size against the gradient; the second has means 0.1·0.9·2 −
+    0.1·1 = 0.08 and
     0.001·(0.999·4 + 1) = 0.004996, over 1 − 0.9² = 0.19 and 1 − 0.999² = 0.001999.
     """
     weight = nn.Parameter(torch.tensor([1.0]))
@@ -156,7 +159,10 @@ def no_copies(self, model):
 def test_copies_follow_their_weights():
     step = step_of(WORKLOADS[2])
     train(step, WORKLOADS[2], 2)
-    for changed in (lambda: None, lambda: [each.detach().mul_(2) for each in step.optimizer.weights]):
+    for changed in (
+        lambda: None,
+        lambda: [each.detach().mul_(2) for each in step.optimizer.weights],
+    ):
         changed()
         copies = step.optimizer.copies
         assert {name: copy.tolist() for name, copy in copies.items()} == {
@@ -170,7 +176,9 @@ def test_there_are_none_where_weights_may_be_used_otherwise():
     card = step.model.card
     assert Bf16Copies(step.model).by_name.keys() == dict(step.module.named_parameters()).keys()
     assert not Bf16Copies(Model(step.module, card, "32")).by_name
-    assert not Bf16Copies(Model(nn.Sequential(nn.Flatten(), nn.Linear(144, 10)), card, "bf16")).by_name
+    assert not Bf16Copies(
+        Model(nn.Sequential(nn.Flatten(), nn.Linear(144, 10)), card, "bf16")
+    ).by_name
     assert step_of(workload, chunk_steps=2).optimizer.copies is None
 
 

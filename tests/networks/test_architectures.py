@@ -18,11 +18,15 @@ SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
 
 
 def make(name, shape=(1, 28, 28), num_classes=10, **settings):
-    """The architecture with those of these settings that it takes; its weights are always the same."""
+    """The architecture with those of these settings that it takes; its weights are always the
+    same.
+    """
     given = {"neuron": LIF, "hidden": 16, **settings}
     taken = inspect.signature(ARCHITECTURES[name]).parameters
     torch.manual_seed(0)
-    return ARCHITECTURES[name](shape, num_classes, **{key: value for key, value in given.items() if key in taken})
+    return ARCHITECTURES[name](
+        shape, num_classes, **{key: value for key, value in given.items() if key in taken}
+    )
 
 
 def test_the_registry_holds_the_studys_shapes():
@@ -70,7 +74,8 @@ def test_every_spiking_network_treats_a_constant_like_its_sequence(name):
     if module.family != "snn":
         pytest.skip("takes no sequence")
     images = torch.randint(0, 2, (4, 1, 12, 12)).float()
-    # Batch norm in use, not in training: its statistics over one image a step and over the copies differ in rounding.
+    # Batch norm in use, not in training: its statistics over one image a step and over the copies
+    # differ in rounding.
     module.eval()
     once, again = module(ConstantInput(images, 6)), module(images.expand(6, 4, 1, 12, 12))
     for one, other in zip(once, again, strict=True):
@@ -103,7 +108,17 @@ def test_small_cnn_is_the_studys_network_layer_by_layer():
     module = ARCHITECTURES["small-cnn"]((1, 28, 28), 10)
     layers = [type(layer).__name__ for layer in [*module.features, *module.classifier]]
     # ReLU and pooling change places: see test_relu_after_pooling_is_relu_before_it.
-    assert layers == ["Conv2d", "MaxPool2d", "ReLU", "Conv2d", "MaxPool2d", "ReLU", "Linear", "ReLU", "Linear"]
+    assert layers == [
+        "Conv2d",
+        "MaxPool2d",
+        "ReLU",
+        "Conv2d",
+        "MaxPool2d",
+        "ReLU",
+        "Linear",
+        "ReLU",
+        "Linear",
+    ]
     assert module.classifier[0].in_features == 800
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(module.border(x), x)
@@ -131,7 +146,9 @@ TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu")]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
     one, other = (make(name, shape).state_dict() for name in twins)
-    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
+    assert {name: value.shape for name, value in one.items()} == {
+        name: value.shape for name, value in other.items()
+    }
     # The same seed even gives them the same numbers.
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -144,13 +161,18 @@ def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
     labels = torch.arange(6)
     outputs = spiking(ConstantInput(images, 1)), other(images)
     torch.testing.assert_close(outputs[0][0], outputs[1])
-    losses = [module.readout.loss(output, labels) for module, output in zip((spiking, other), outputs, strict=True)]
+    losses = [
+        module.readout.loss(output, labels)
+        for module, output in zip((spiking, other), outputs, strict=True)
+    ]
     torch.testing.assert_close(*losses)
     for loss in losses:
         loss.backward()
     others = dict(other.named_parameters())
     for name, parameter in spiking.named_parameters():
-        torch.testing.assert_close(parameter.grad, others[name].grad, msg=name, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            parameter.grad, others[name].grad, msg=name, rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("neuron", [ReLU, QuantisedReLU])
@@ -162,7 +184,9 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
     current = module.linear2(module.lif1.activation(module.linear1(images.flatten(1))))
     assert torch.equal(module.readout.scores(output).argmax(1), current.argmax(1))
     assert len(current.argmax(1).unique()) > 1
-    torch.testing.assert_close(module.readout.loss(output, labels), F.cross_entropy(current, labels))
+    torch.testing.assert_close(
+        module.readout.loss(output, labels), F.cross_entropy(current, labels)
+    )
 
 
 def test_conv_twins_at_28_pixels():
@@ -173,7 +197,10 @@ def test_pooling_by_averages_is_another_network_with_the_same_weights():
     images = torch.rand(3, 1, 28, 28)
     for name in ("conv-lif", "conv-relu"):
         lively = partial(LIF, threshold=0.1)
-        one, other = make(name, neuron=lively).eval(), make(name, neuron=lively, pooling="avg").eval()
+        one, other = (
+            make(name, neuron=lively).eval(),
+            make(name, neuron=lively, pooling="avg").eval(),
+        )
         assert one.state_dict().keys() == other.state_dict().keys()
         given = ConstantInput(images, 4) if one.family == "snn" else images
         assert not torch.allclose(one(given), other(given))
@@ -242,7 +269,9 @@ def test_layers_that_make_no_network_are_named(layers, problem):
 
 def test_neurons_with_values_of_their_own():
     layer = sequential([*PLAIN[:2], {"type": "lif", "shape": [3]}]).chain[2]
-    layer.load_state_dict({"beta": torch.tensor([0.0, 0.5, 1.0]), "thresholds": torch.tensor([0.5, 1.0, 2.6])})
+    layer.load_state_dict(
+        {"beta": torch.tensor([0.0, 0.5, 1.0]), "thresholds": torch.tensor([0.5, 1.0, 2.6])}
+    )
     spk, mem = layer(torch.ones(4, 1, 3))
     # Each on its own: U = beta·U·(1 − R) + 1, spikes where U is above its own threshold.
     assert spk[:, 0].T.tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]]

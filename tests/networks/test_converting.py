@@ -17,7 +17,9 @@ from spikeduel.spiking.neurons import LIF, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
-IMAGES = torch.randint(0, 256, (40, 1, 10, 10), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+IMAGES = torch.randint(
+    0, 256, (40, 1, 10, 10), generator=torch.Generator().manual_seed(2), dtype=torch.uint8
+)
 
 
 class Block(nn.Module):
@@ -50,7 +52,9 @@ class Residual(nn.Module):
 
 
 class Branches(nn.Module):
-    """Concatenation, a batch norm of what branches give, ReLU6, and all of it called as functions."""
+    """Concatenation, a batch norm of what branches give, ReLU6, and all of it called as
+    functions.
+    """
 
     def __init__(self):
         super().__init__()
@@ -63,11 +67,15 @@ class Branches(nn.Module):
         both = F.relu(self.norm(F.avg_pool2d(both, 2, padding=1)))
         # The ReLU comes after the pooling.
         x = F.relu(F.max_pool2d(self.c(both), 2))
-        return F.log_softmax(self.fc(F.dropout(x, training=self.training).reshape(x.size(0), -1)), dim=1)
+        return F.log_softmax(
+            self.fc(F.dropout(x, training=self.training).reshape(x.size(0), -1)), dim=1
+        )
 
 
 class Preactivated(nn.Module):
-    """A sum that two layers take before its ReLU, zeros around what has come from neurons, and sums with numbers."""
+    """A sum that two layers take before its ReLU, zeros around what has come from neurons, and sums
+    with numbers.
+    """
 
     def __init__(self):
         super().__init__()
@@ -83,12 +91,16 @@ class Preactivated(nn.Module):
 
 
 def trained(source):
-    """A source, by name or as a module, whose batch norm has statistics of its own, as after a training."""
+    """A source, by name or as a module, whose batch norm has statistics of its own, as after a
+    training.
+    """
     if isinstance(source, str):
         model = make(source)
     else:
         torch.manual_seed(1)
-        card = ModelCard("mine:net", "cnn", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {})
+        card = ModelCard(
+            "mine:net", "cnn", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {}
+        )
         model = Model(source(), card)
     generator = torch.Generator().manual_seed(4)
     for name, value in model.module.state_dict().items():
@@ -128,7 +140,9 @@ def test_with_more_steps_the_scores_come_nearer_to_the_sources(source):
     model = trained(source)
     expected = scores(model).log_softmax(1)
     # Of all activations, so that nothing is cut off but by rounding.
-    found = [scores(converted(model, IMAGES, steps, 100.0)).log_softmax(1) for steps in (4, 32, 256)]
+    found = [
+        scores(converted(model, IMAGES, steps, 100.0)).log_softmax(1) for steps in (4, 32, 256)
+    ]
     distance = [(each - expected).abs().mean() for each in found]
     assert distance[0] > 2 * distance[1] > 4 * distance[2]
     assert distance[2] < 0.05 * (expected - expected.mean(0)).abs().mean() + 0.01
@@ -148,7 +162,11 @@ def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
         streamed, state = again.step(frame, state)
     torch.testing.assert_close(streamed, scores(again))
     spk = again.trace(IMAGES[:3]).spk
-    assert all(set(each.unique().tolist()) <= {0.0, 1.0} for name, each in spk.items() if "pool" not in name)
+    assert all(
+        set(each.unique().tolist()) <= {0.0, 1.0}
+        for name, each in spk.items()
+        if "pool" not in name
+    )
 
 
 def test_a_dense_layer_by_hand():
@@ -159,11 +177,18 @@ def test_a_dense_layer_by_hand():
         first = network.block1(IMAGES.flatten(1) / 255).relu()
         second = network.block2(first).relu()
     scales = activation_scales(source, IMAGES, 100.0)
-    assert scales == pytest.approx({"relu": float(first.max()), "relu, call 2": float(second.max())}, rel=1e-6)
+    assert scales == pytest.approx(
+        {"relu": float(first.max()), "relu, call 2": float(second.max())}, rel=1e-6
+    )
     model = converted(source, IMAGES, 10, 100.0)
     assert [layer["type"] for layer in model.card.network["layers"]] == [
-        "flatten", "linear", "lif", "linear", "lif", "linear"
-    ]  # fmt: skip
+        "flatten",
+        "linear",
+        "lif",
+        "linear",
+        "lif",
+        "linear",
+    ]
     found = model.module.state_dict()
     a, b = scales.values()
 
@@ -188,18 +213,30 @@ def test_the_percentile_is_that_of_positive_activations():
     with torch.no_grad():
         first = source.module.block1(IMAGES.flatten(1) / 255).relu()
     expected = np.percentile(first[first > 0].numpy(), 90.0)
-    assert activation_scales(source, IMAGES, 90.0)["relu"] == pytest.approx(float(expected), rel=1e-6)
+    assert activation_scales(source, IMAGES, 90.0)["relu"] == pytest.approx(
+        float(expected), rel=1e-6
+    )
 
 
 def test_a_sum_adds_spikes_of_one_scale_and_the_shift_once():
-    """Residual's first block: what the stem spikes is brought to the scale of the block's own branch."""
+    """Residual's first block: what the stem spikes is brought to the scale of the block's own
+    branch.
+    """
     model = trained(Residual)
-    scales, layers = activation_scales(model, IMAGES, 100.0), converted(model, IMAGES, 8, 100.0).card.network["layers"]
+    scales, layers = (
+        activation_scales(model, IMAGES, 100.0),
+        converted(model, IMAGES, 8, 100.0).card.network["layers"],
+    )
     first = next(index for index, layer in enumerate(layers) if layer["type"] == "add")
     branch, skip = (layers[index] for index in layers[first]["inputs"])
     assert branch["type"] == "conv2d"
     factor = scales["stem.1"] / scales["blocks.0.relu, call 2"]
-    assert skip == {"type": "scale", "factor": pytest.approx(factor, rel=1e-6), "shift": 0.0, "inputs": skip["inputs"]}
+    assert skip == {
+        "type": "scale",
+        "factor": pytest.approx(factor, rel=1e-6),
+        "shift": 0.0,
+        "inputs": skip["inputs"],
+    }
     assert layers[skip["inputs"][0]]["type"] == "pooled_counts"
 
 
@@ -234,21 +271,36 @@ class Deciding(nn.Module):
 @pytest.mark.parametrize(
     ("module", "named"),
     [
-        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sequential(nn.SiLU())), r"1\.0 \(SiLU\) has no counterpart"),
+        (
+            nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sequential(nn.SiLU())),
+            r"1\.0 \(SiLU\) has no counterpart",
+        ),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
         (Gated(), "sigmoid has no counterpart"),
         (Widened(), "pad pads other axes than rows and columns"),
         (Deciding(), "torch.fx cannot follow its forward"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (
-            nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.MaxPool2d(2), nn.Conv2d(3, 3, 2)),
+            nn.Sequential(
+                nn.Conv2d(1, 3, 3),
+                nn.ReLU(),
+                nn.Conv2d(3, 3, 3),
+                nn.MaxPool2d(2),
+                nn.Conv2d(3, 3, 2),
+            ),
             r"3 \(MaxPool2d\) pools what is no sum of spikes, .* Put a ReLU before it",
         ),
-        (nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.ReLU()), r"0 \(BatchNorm2d\) keeps no"),
+        (
+            nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.ReLU()),
+            r"0 \(BatchNorm2d\) keeps no",
+        ),
         (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\) is dilated"),
         (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\) cuts off at other values"),
         (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\) has no counterpart"),
-        (nn.Sequential(nn.ReLU(), nn.LogSoftmax(1), nn.Flatten()), r"1 \(LogSoftmax\) is not the last"),
+        (
+            nn.Sequential(nn.ReLU(), nn.LogSoftmax(1), nn.Flatten()),
+            r"1 \(LogSoftmax\) is not the last",
+        ),
     ],
     ids=str,
 )
@@ -258,9 +310,18 @@ def test_what_has_no_counterpart_is_named(module, named):
 
 
 def test_an_affine_in_front_is_kept():
-    """What a batch norm does to images cannot go into the weights after it, since zeros surround what it gives."""
-    model = trained(lambda: nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(),
-                                          nn.AvgPool2d(10), nn.Flatten()))  # fmt: skip
+    """What a batch norm does to images cannot go into the weights after it, since zeros surround
+    what it gives.
+    """
+    model = trained(
+        lambda: nn.Sequential(
+            nn.BatchNorm2d(1),
+            nn.Conv2d(1, 3, 3, padding=1),
+            nn.ReLU(),
+            nn.AvgPool2d(10),
+            nn.Flatten(),
+        )
+    )
     found = converted(model, IMAGES, 500, 100.0)
     assert isinstance(found.module.chain[0], Affine)
     torch.testing.assert_close(scores(found), scores(model), rtol=0.02, atol=0.01)

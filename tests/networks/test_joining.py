@@ -1,4 +1,6 @@
-"""Joined layers train as the same layers do one by one, and wherever somebody looks, they are not joined."""
+"""Joined layers train as the same layers do one by one, and wherever somebody looks, they are not
+joined.
+"""
 
 import copy
 
@@ -22,13 +24,17 @@ IMAGE = (1, 9, 8)
 def runs(monkeypatch):
     """A list that gets an entry of each run of layers that are computed as one."""
     seen, whole = [], normalised.normalised_scan
-    monkeypatch.setattr(normalised, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given))
+    monkeypatch.setattr(
+        normalised, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
+    )
     return seen
 
 
 def network(neuron=LIF, pooling="max"):
     torch.manual_seed(0)
-    return ConvLIF(IMAGE, 3, neuron, hidden=8, pooling=pooling).to(memory_format=torch.channels_last)
+    return ConvLIF(IMAGE, 3, neuron, hidden=8, pooling=pooling).to(
+        memory_format=torch.channels_last
+    )
 
 
 def images(constant=True):
@@ -40,7 +46,11 @@ def trained(net, x):
     """Its answer, gradients and buffers after a step of training."""
     y = net(x)
     y.square().sum().backward()
-    return y.detach(), {name: p.grad for name, p in net.named_parameters()}, dict(net.named_buffers())
+    return (
+        y.detach(),
+        {name: p.grad for name, p in net.named_parameters()},
+        dict(net.named_buffers()),
+    )
 
 
 @pytest.mark.parametrize("neuron", ["lif", "if", "plif"])
@@ -96,7 +106,11 @@ def test_whoever_watches_neurons_sees_them(runs):
     with neurons_watched(net, with_mem=True) as seen:
         net(images())
     assert not runs
-    assert [mem.shape for _, _, mem in seen.values()] == [(4, 5, 32, 9, 8), (4, 5, 64, 4, 4), (4, 5, 8)]
+    assert [mem.shape for _, _, mem in seen.values()] == [
+        (4, 5, 32, 9, 8),
+        (4, 5, 64, 4, 4),
+        (4, 5, 8),
+    ]
 
 
 def test_hooks_on_everything_and_operators_are_seen(runs):
@@ -146,12 +160,25 @@ def test_only_what_follows_one_another_in_this_way_is_joined():
     first = nn.Sequential(nn.Conv2d(1, 16, 3), norm)
     assert joined([first, neuron, pool, last]) == [Joined((first[0],), norm, neuron, pool), last]
     assert joined([norm, neuron, last]) == [Joined((), norm, neuron, None), last]
-    assert joined([nn.Sequential(pool, norm), neuron, last]) == [Joined((pool,), norm, neuron, None), last]
+    assert joined([nn.Sequential(pool, norm), neuron, last]) == [
+        Joined((pool,), norm, neuron, None),
+        last,
+    ]
     assert joined([pool, norm, neuron, last]) == [pool, Joined((), norm, neuron, None), last]
-    for other in (nn.MaxPool2d(3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, padding=1), nn.MaxPool2d(2, ceil_mode=True)):
+    for other in (
+        nn.MaxPool2d(3),
+        nn.MaxPool2d(2, 1),
+        nn.MaxPool2d(2, padding=1),
+        nn.MaxPool2d(2, ceil_mode=True),
+    ):
         assert joined([norm, neuron, other, last]) == [Joined((), norm, neuron, None), other, last]
     # The spikes of neurons that come last are the answer, with their membranes.
-    for chain in ([norm, neuron], [norm, pool, neuron, pool], [neuron, pool, last], [first, nn.ReLU(), pool]):
+    for chain in (
+        [norm, neuron],
+        [norm, pool, neuron, pool],
+        [neuron, pool, last],
+        [first, nn.ReLU(), pool],
+    ):
         assert joined(chain) == chain
     layers = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
     assert joined(layers) == layers

@@ -71,14 +71,22 @@ def test_it_starts_from_the_pretrained_weights_with_a_new_head(weights):
     many = started(card(pretrained="yes", classes=tuple(map(str, range(1000))))).net.state_dict()
     assert not torch.equal(many["classifier.1.weight"], weights["classifier.1.weight"])
     # Made from its card, as a file is read, it needs none of that.
-    assert not torch.equal(build(found).net.state_dict()["features.0.weight"], weights["features.0.weight"])
+    assert not torch.equal(
+        build(found).net.state_dict()["features.0.weight"], weights["features.0.weight"]
+    )
 
 
 def test_without_the_weights_it_starts_from_nothing_or_says_what_to_do(checkpoints):
     assert settings_of(NAME, (3, 32, 32), "auto")["weights"] is None
     with pytest.raises(InputError) as error:
         settings_of(NAME, (3, 32, 32), "yes")
-    for part in (str(checkpoints / FILE), "no network here", "TORCH_HOME", "https://", "--pretrained no"):
+    for part in (
+        str(checkpoints / FILE),
+        "no network here",
+        "TORCH_HOME",
+        "https://",
+        "--pretrained no",
+    ):
         assert part in str(error.value)
     assert "no network here" in libraries.why_not_pretrained(NAME, "auto")
 
@@ -96,7 +104,9 @@ def test_a_damaged_file_is_an_error_in_any_case(weights, checkpoints, damage, pr
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     else:
         torch.save({"features.0.weight": torch.zeros(3)}, file)
-    with pytest.raises(InputError, match=rf"{FILE} is damaged, or holds other weights .* Remove or replace it"):
+    with pytest.raises(
+        InputError, match=rf"{FILE} is damaged, or holds other weights .* Remove or replace it"
+    ):
         settings_of(NAME, (3, 32, 32), pretrained)
 
 
@@ -115,12 +125,16 @@ def test_weights_are_downloaded_as_torchvision_does(weights, checkpoints, tmp_pa
         def log_message(self, *args):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=served)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         of_enum = models.SqueezeNet1_1_Weights.DEFAULT.value
         before = of_enum.url
         try:
-            object.__setattr__(of_enum, "url", f"http://127.0.0.1:{server.server_address[1]}/{name}")
+            object.__setattr__(
+                of_enum, "url", f"http://127.0.0.1:{server.server_address[1]}/{name}"
+            )
             found = started(card(pretrained="yes"))
         finally:
             object.__setattr__(of_enum, "url", before)
@@ -148,7 +162,9 @@ def test_images_as_it_was_pretrained_to_see_them():
     assert AsPretrained(None, mean, std)(grey).shape == (2, 3, 8, 10)
     # Made smaller, every pixel counts.
     lines = (torch.arange(32) % 2).float().expand(1, 1, 32, 32)
-    torch.testing.assert_close(AsPretrained(8, [0.0], [1.0])(lines)[..., 1:-1], torch.full((1, 1, 8, 6), 0.5))
+    torch.testing.assert_close(
+        AsPretrained(8, [0.0], [1.0])(lines)[..., 1:-1], torch.full((1, 1, 8, 6), 0.5)
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,16 @@ def test_broken_and_foreign_files_are_named(tmp_path):
         load_model(path)
     save_model(path, make())
     whole = path.read_bytes()
-    with_card = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
-    for content in (b"", b"PK\x03\x04 not safetensors", whole[:100], whole[:-10], b"\xff" * 8 + whole[8:]):
+    with_card = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"][
+        "spikeduel"
+    ]
+    for content in (
+        b"",
+        b"PK\x03\x04 not safetensors",
+        whole[:100],
+        whole[:-10],
+        b"\xff" * 8 + whole[8:],
+    ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"m\.safetensors"):
             load_model(path)
@@ -73,7 +81,9 @@ def test_a_file_cannot_make_spikeduel_run_code_that_the_user_did_not_name(tmp_pa
     path, trace = tmp_path / "m.safetensors", tmp_path / "was run"
     save_model(path, make())
     whole = path.read_bytes()
-    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"][
+        "spikeduel"
+    ]
     for changes in (
         {"contender": "subprocess:call", "image_shape": ["touch", str(trace), "-c"]},
         {"contender": "os:system"},
@@ -93,7 +103,9 @@ def test_a_card_cannot_ask_for_more_than_its_file_holds(tmp_path):
     path = tmp_path / "m.safetensors"
     save_model(path, make())
     whole = path.read_bytes()
-    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"][
+        "spikeduel"
+    ]
     for changes in (
         {"network": {"hidden": 10**9}},
         {"network": {"hidden": -1}},
@@ -105,7 +117,11 @@ def test_a_card_cannot_ask_for_more_than_its_file_holds(tmp_path):
         {"num_steps": -3},
         {"classes": ["a"]},
     ):
-        _overwrite(path, {"spikeduel": json.dumps({**json.loads(header), **changes})}, make().module.state_dict())
+        _overwrite(
+            path,
+            {"spikeduel": json.dumps({**json.loads(header), **changes})},
+            make().module.state_dict(),
+        )
         with pytest.raises(InputError, match=r"m\.safetensors"):
             load_model(path)
 
@@ -132,7 +148,10 @@ def test_a_surrogate_of_ones_own_is_run_where_it_is_named(tmp_path):
     with pytest.raises(InputError, match="needs the code my_surrogate:flat"):
         load_model(tmp_path / "m.safetensors")
     model = load_model(tmp_path / "m.safetensors", own_code=["my_surrogate:flat"])
-    assert (model.module.lif1.surrogate, model.module.lif1.surrogate_alpha) == ("my_surrogate:flat", 1.0)
+    assert (model.module.lif1.surrogate, model.module.lif1.surrogate_alpha) == (
+        "my_surrogate:flat",
+        1.0,
+    )
 
 
 def test_a_network_that_does_not_spike_may_be_called_cnn_in_an_older_file(tmp_path):
@@ -143,13 +162,17 @@ def test_a_network_that_does_not_spike_may_be_called_cnn_in_an_older_file(tmp_pa
     assert load_model(path).module.family == "ann"
 
 
-def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(tmp_path, images):
+def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(
+    tmp_path, images
+):
     save_model(tmp_path / "m.safetensors", make(precision="bf16"))
     for asked, dtype in (({}, torch.float32), ({"precision": "bf16"}, torch.bfloat16)):
         model = load_model(tmp_path / "m.safetensors", **asked)
         assert model.card.precision == "bf16"
         seen = []
-        model.module.linear1.register_forward_hook(lambda layer, inputs, output, seen=seen: seen.append(output.dtype))
+        model.module.linear1.register_forward_hook(
+            lambda layer, inputs, output, seen=seen: seen.append(output.dtype)
+        )
         model.predict(images)
         assert seen == [dtype]
     with pytest.raises(InputError, match="precision '16'"):
@@ -162,7 +185,9 @@ def test_the_temperature_is_kept_and_an_older_file_has_none(tmp_path, images):
     model = load_model(path)
     assert model.card.temperature == 2.5
     raw = model.predict(images, calibrated=False)[1]
-    np.testing.assert_allclose(model.predict(images)[1], torch.tensor(raw).log().div(2.5).softmax(1), rtol=1e-4)
+    np.testing.assert_allclose(
+        model.predict(images)[1], torch.tensor(raw).log().div(2.5).softmax(1), rtol=1e-4
+    )
 
     card = _card_of(path.read_bytes())
     del card["temperature"]
@@ -173,7 +198,9 @@ def test_the_temperature_is_kept_and_an_older_file_has_none(tmp_path, images):
 
 
 def _card_of(whole):
-    return json.loads(json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"])
+    return json.loads(
+        json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,13 +209,22 @@ def _card_of(whole):
         ({"image_shape": [1, 10**6, 10**6]}, "preprocessing"),
         ({"image_shape": [1, 10, 10.5]}, r"image_shape\[2\]: "),
         ({"image_shape": "abc"}, "image_shape: "),
-        ({"preprocessing": {"channels": 1, "height": 10**6, "width": 10**6}}, r"preprocessing\.height: "),
+        (
+            {"preprocessing": {"channels": 1, "height": 10**6, "width": 10**6}},
+            r"preprocessing\.height: ",
+        ),
         ({"preprocessing": []}, "preprocessing: "),
         ({"network": {"hidden": 10**12, "neuron": "lif"}}, "do not fit dense-snn"),
         ({"network": {"hidden": 12, "neuron": 5}}, r"network\.neuron: "),
         ({"network": {"hidden": 12, "neuron": "lif", "surrogate": 5}}, r"network\.surrogate: "),
-        ({"network": {"hidden": 12, "neuron": "lif", "threshold": -1}}, "threshold must be greater than 0"),
-        ({"network": {"hiden": 12, "neuron": "lif"}}, "setting of dense-snn 'hiden': did you mean 'hidden'"),
+        (
+            {"network": {"hidden": 12, "neuron": "lif", "threshold": -1}},
+            "threshold must be greater than 0",
+        ),
+        (
+            {"network": {"hiden": 12, "neuron": "lif"}},
+            "setting of dense-snn 'hiden': did you mean 'hidden'",
+        ),
         ({"num_steps": 10**12}, "num_steps: "),
         ({"num_steps": None}, "a spiking network has an encoding and a number of steps"),
         ({"family": "resnet"}, "family: "),
@@ -226,7 +262,9 @@ def test_what_a_file_says_about_itself_is_checked(changes, says, tmp_path):
 def test_metadata_beyond_reason(text, says, tmp_path):
     path = tmp_path / "m.safetensors"
     _overwrite(path, {"spikeduel": text})
-    with pytest.raises(InputError, match=rf"m\.safetensors: what it says about itself is wrong.*{says}"):
+    with pytest.raises(
+        InputError, match=rf"m\.safetensors: what it says about itself is wrong.*{says}"
+    ):
         load_model(path)
 
 
@@ -240,9 +278,18 @@ def test_weights_are_checked_before_they_are_taken(tmp_path):
         ({**whole, name: whole[name][:, :50].clone()}, "do not fit dense-snn"),
         ({**whole, "other": torch.zeros(1)}, "do not fit"),
         ({key: value for key, value in whole.items() if key != name}, "do not fit"),
-        ({**whole, name: whole[name].half()}, f"weights {name} are float16, and dense-snn has float32"),
-        ({**whole, name: torch.full_like(whole[name], torch.nan)}, f"weights {name} are not all numbers"),
-        ({**whole, name: torch.full_like(whole[name], torch.inf)}, f"weights {name} are not all numbers"),
+        (
+            {**whole, name: whole[name].half()},
+            f"weights {name} are float16, and dense-snn has float32",
+        ),
+        (
+            {**whole, name: torch.full_like(whole[name], torch.nan)},
+            f"weights {name} are not all numbers",
+        ),
+        (
+            {**whole, name: torch.full_like(whole[name], torch.inf)},
+            f"weights {name} are not all numbers",
+        ),
     ):
         _overwrite(path, card, wrong)
         with pytest.raises(InputError, match=rf"m\.safetensors: .*{says}"):
@@ -272,10 +319,14 @@ def test_a_renamed_pickle_or_torch_file_runs_no_code(tmp_path):
     planted = _Planted(trace)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps({"weights": planted, "padding": "x" * 200}, protocol))
-        with pytest.raises(InputError, match=r"m\.safetensors: (a pickle, )?not a model file of spikeduel"):
+        with pytest.raises(
+            InputError, match=r"m\.safetensors: (a pickle, )?not a model file of spikeduel"
+        ):
             load_model(path)
     torch.save(planted, path)
-    with pytest.raises(InputError, match=r"m\.safetensors: a zip, as torch\.save writes it, .*could run code"):
+    with pytest.raises(
+        InputError, match=r"m\.safetensors: a zip, as torch\.save writes it, .*could run code"
+    ):
         load_model(path)
     assert not trace.exists()
     pickle.loads(pickle.dumps(planted))  # the trap works

@@ -26,7 +26,9 @@ def test_an_image_gets_one_answer_in_whatever_company(encoding, images):
     assert np.array_equal(labels, probabilities.argmax(1))
     one_by_one = [model.predict(image[None]) for image in images]
     assert np.array_equal(labels, np.concatenate([answer[0] for answer in one_by_one]))
-    assert np.allclose(probabilities, np.concatenate([answer[1] for answer in one_by_one]), atol=1e-6)
+    assert np.allclose(
+        probabilities, np.concatenate([answer[1] for answer in one_by_one]), atol=1e-6
+    )
     assert np.array_equal(labels, model.predict(images, batch_size=2)[0])
 
 
@@ -91,7 +93,13 @@ def test_a_trace_is_what_the_network_did(images):
 @pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
 @pytest.mark.parametrize("contender", ["dense-snn", "conv-lif"])
 def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
-    model = make(contender, encoding=encoding, num_steps=6, family="snn", network={"hidden": 12, "neuron": "lif"})
+    model = make(
+        contender,
+        encoding=encoding,
+        num_steps=6,
+        family="snn",
+        network={"hidden": 12, "neuron": "lif"},
+    )
     model.module.eval()
     state = None
     frames = list(model.frames(images))
@@ -130,7 +138,13 @@ def test_what_cannot_stream_is_told_why(images):
 
 
 def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
-    model = make("sequential", family="snn", encoding="direct", num_steps=6, network={"hidden": 12, "neuron": "lif"})
+    model = make(
+        "sequential",
+        family="snn",
+        encoding="direct",
+        num_steps=6,
+        network={"hidden": 12, "neuron": "lif"},
+    )
     assert model.images_at_once == models.MOST_IMAGES
     before, seen = model.predict(images)[1], []
     # Its largest output are the images themselves: 100 numbers at each of 6 steps.
@@ -145,9 +159,19 @@ def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkey
 def test_models_beside_one_another_are_told_apart():
     one, other, conventional = make(seed=1), make(seed=2), make("small-cnn")
     assert by_name([one, conventional]) == {"dense-snn": one, "small-cnn": conventional}
-    assert list(by_name([one, other, conventional])) == ["dense-snn, seed 1", "dense-snn, seed 2", "small-cnn, seed 4"]
-    files = [Model(one.module, one.card, file=Path(f"{name}.safetensors")) for name in ("first", "second")]
+    assert list(by_name([one, other, conventional])) == [
+        "dense-snn, seed 1",
+        "dense-snn, seed 2",
+        "small-cnn, seed 4",
+    ]
+    files = [
+        Model(one.module, one.card, file=Path(f"{name}.safetensors"))
+        for name in ("first", "second")
+    ]
     assert list(by_name(files)) == ["first", "second"]
-    files = [Model(one.module, one.card, file=Path(name) / "same.safetensors") for name in ("first", "second")]
+    files = [
+        Model(one.module, one.card, file=Path(name) / "same.safetensors")
+        for name in ("first", "second")
+    ]
     assert list(by_name(files)) == [str(each.file) for each in files]
     assert list(by_name([one, one]).values()) == [one, one]

@@ -1,4 +1,6 @@
-"""A narrow linear layer gives what a linear layer gives, in training too, and is one to whoever looks."""
+"""A narrow linear layer gives what a linear layer gives, in training too, and is one to whoever
+looks.
+"""
 
 from functools import partial
 
@@ -75,7 +77,9 @@ def test_in_a_network_nothing_else_changes(name, monkeypatch):
 @pytest.fixture
 def seen(monkeypatch):
     calls, run = [], narrow.projected.projected_scan
-    monkeypatch.setattr(narrow.projected, "projected_scan", lambda *given: calls.append(1) or run(*given))
+    monkeypatch.setattr(
+        narrow.projected, "projected_scan", lambda *given: calls.append(1) or run(*given)
+    )
     return calls
 
 

@@ -21,7 +21,9 @@ def stretched(channels_last, shape=(8, 6, 3, 3)):
     """A gradient some of whose directions are four times as long as others."""
     left, values, right = torch.linalg.svd(filters(False, 1, shape).flatten(1), full_matrices=False)
     gradient = left @ torch.diag(torch.linspace(1, 0.25, len(values))) @ right
-    return gradient.view(shape).clone(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return gradient.view(shape).clone(
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )
 
 
 def a_step_of_muon(channels_last, learning_rate=0.1, weight_decay=0.0, shape=(8, 6, 3, 3)):
@@ -83,7 +85,8 @@ def test_a_step_of_a_filter_is_an_orthogonal_matrix(channels_last, shape):
     def likeness(one, other):
         return float(nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))
 
-    # The nearest orthogonal matrix, as near as three iterations come. The gradient itself is farther away.
+    # The nearest orthogonal matrix, as near as three iterations come. The gradient itself is
+    # farther away.
     assert likeness(change, -left @ right) > 0.97 > likeness(gradient, left @ right)
     values = torch.linalg.svdvals(change)
     assert values.max() / values.min() < 2
@@ -132,9 +135,14 @@ def test_a_filter_without_a_gradient_stays():
 
 
 def learners(optimizer):
-    """For each of torch's optimizers, its kind, weight decay and the number of weights in each group."""
+    """For each of torch's optimizers, its kind, weight decay and the number of weights in each
+    group.
+    """
     return [
-        (type(each).__name__, [(group["weight_decay"], len(group["params"])) for group in each.param_groups])
+        (
+            type(each).__name__,
+            [(group["weight_decay"], len(group["params"])) for group in each.param_groups],
+        )
         for each in optimizer._optimizers
     ]
 
@@ -142,11 +150,14 @@ def learners(optimizer):
 def test_muon_takes_hidden_filters_and_matrices_and_adamw_the_rest():
     module = small_network()
     optimizer = Optimizer(module, strong("digits", weight_decay=0.3), 10)
-    # AdamW: the first and last layer's weights and the depthwise filters decay; biases and norms do not.
+    # AdamW: the first and last layer's weights and the depthwise filters decay; biases and norms do
+    # not.
     assert learners(optimizer) == [("Muon", [(0.3, 2)]), ("AdamW", [(0.3, 3), (0.0, 6)])]
     before = copy.deepcopy(module.state_dict())
     take(module, optimizer, range(2))
-    moved = [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
+    moved = [
+        name for name, value in module.named_parameters() if not torch.equal(value, before[name])
+    ]
     assert moved == [name for name, _ in module.named_parameters()]
 
 
@@ -189,7 +200,9 @@ def test_adam_is_torchs_adam_at_one_rate():
 def rates(num_steps, **changes):
     """The learning rate of each step."""
     module = nn.Linear(2, 2)
-    optimizer = Optimizer(module, strong("digits", optimizer="adamw", learning_rate=1.0, **changes), num_steps)
+    optimizer = Optimizer(
+        module, strong("digits", optimizer="adamw", learning_rate=1.0, **changes), num_steps
+    )
     found = []
     for _ in range(num_steps):
         module.weight.grad, module.bias.grad = torch.ones(2, 2), torch.ones(2)
@@ -232,7 +245,12 @@ def test_weights_go_back_to_where_they_came_from_less_and_less():
     with torch.no_grad():
         module.weight.fill_(0.0)
     experiment = strong(
-        "digits", optimizer="adamw", schedule="constant", learning_rate=1.0, weight_decay=0.0, averaging=0.5
+        "digits",
+        optimizer="adamw",
+        schedule="constant",
+        learning_rate=1.0,
+        weight_decay=0.0,
+        averaging=0.5,
     )
     optimizer = Optimizer(module, experiment, 4 * AVERAGED_EVERY)
     found = []
@@ -274,7 +292,9 @@ def test_kept_and_put_back_it_goes_on_to_the_same_numbers(changes, stop, tmp_pat
     optimizer = Optimizer(module, experiment, 12)
     take(module, optimizer, range(stop))
     # As a checkpoint keeps it.
-    torch.save({"weights": module.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "c.pt")
+    torch.save(
+        {"weights": module.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "c.pt"
+    )
     expected = take(module, optimizer, range(stop, 12))
 
     saved = torch.load(tmp_path / "c.pt", weights_only=True)

@@ -37,12 +37,19 @@ def test_what_is_no_chain_has_no_order_to_be_written_in():
 
 @pytest.mark.parametrize("inputs", [[4], [5], [-2], [], "12", [True], [1.0], None])
 def test_inputs_that_are_no_earlier_layers(inputs):
-    with pytest.raises(InputError, match=r"layers\[4\] \(add\): its inputs must be numbers of layers before it, or -1"):
+    with pytest.raises(
+        InputError,
+        match=r"layers\[4\] \(add\): its inputs must be numbers of layers before it, or -1",
+    ):
         Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:4], {"type": "add", "inputs": inputs}])
 
 
 def test_what_does_not_fit_together_is_named():
-    with pytest.raises(InputError, match=r"layers\[1\] \(concat\) .* what it is given \[1, 2, 2\] and \[4\]"):
+    with pytest.raises(
+        InputError, match=r"layers\[1\] \(concat\) .* what it is given \[1, 2, 2\] and \[4\]"
+    ):
         Sequential((1, 2, 2), 4, layers=[RESIDUAL[0], {"type": "concat", "inputs": [-1, 0]}])
-    with pytest.raises(InputError, match=r"layers\[2\] \(lif\) .* what it is given \[4\] and \[4\]"):
+    with pytest.raises(
+        InputError, match=r"layers\[2\] \(lif\) .* what it is given \[4\] and \[4\]"
+    ):
         Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:2], {"type": "lif", "inputs": [0, 1]}])

@@ -38,8 +38,12 @@ def both_ways(pooled, x, grad):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 16, 4, 6), (2, 32, 5, 7), (1, 16, 2, 3), (5, 48, 3, 2)])
 def test_it_equals_pytorchs(shape, dtype, monkeypatch):
-    """Few different numbers, so that many are equal, many negative; what a kernel leaves out would be NaN."""
-    monkeypatch.setattr(cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype))
+    """Few different numbers, so that many are equal, many negative; what a kernel leaves out would
+    be NaN.
+    """
+    monkeypatch.setattr(
+        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype)
+    )
     generator = torch.Generator().manual_seed(0)
     x = channels_last(torch.randint(-3, 4, shape, generator=generator).to(dtype) / 3)
     grad = torch.randn(shape[0], shape[1], shape[2] // 2, shape[3] // 2, generator=generator)
@@ -53,7 +57,11 @@ def test_it_equals_pytorchs(shape, dtype, monkeypatch):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_infinities_are_numbers_and_nans_stay(dtype):
-    values = [[-math.inf, -1.0], [math.inf, 2.0]], [[math.nan, 1.0], [5.0, 6.0]], [[-math.nan, -1.0], [-2.0, -math.inf]]
+    values = (
+        [[-math.inf, -1.0], [math.inf, 2.0]],
+        [[math.nan, 1.0], [5.0, 6.0]],
+        [[-math.nan, -1.0], [-2.0, -math.inf]],
+    )
     x = channels_last(torch.tensor(values).to(dtype)[:, None].expand(3, 16, 2, 2).contiguous())
     found = relu_of_max_pool(x)[:, 0, 0, 0].tolist()
     assert found[0] == math.inf
@@ -65,8 +73,12 @@ def test_infinities_are_numbers_and_nans_stay(dtype):
 @pytest.mark.parametrize("shape", [(3, 1, 8, 6), (2, 3, 7, 9), (1, 4, 4, 5)])
 @pytest.mark.parametrize("channels", [16, 48])
 def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, monkeypatch):
-    """In float32 numbers and gradients are PyTorch's but for rounding; bf16's are those of float32, rounded once."""
-    monkeypatch.setattr(cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype))
+    """In float32 numbers and gradients are PyTorch's but for rounding; bf16's are those of float32,
+    rounded once.
+    """
+    monkeypatch.setattr(
+        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype)
+    )
     torch.manual_seed(0)
     conv, x = nn.Conv2d(shape[1], channels, 3), torch.rand(shape)
     with torch.no_grad():
@@ -78,11 +90,15 @@ def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, mon
     assert found.is_contiguous(memory_format=torch.channels_last)
     expected = F.relu(F.max_pool2d(conv(x), 2))
     grad = torch.randn(expected.shape).to(dtype)
-    rounding = {"rtol": 8e-3, "atol": 1e-2} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    rounding = (
+        {"rtol": 8e-3, "atol": 1e-2} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    )
     torch.testing.assert_close(found.float(), expected, **rounding)
     weights = [conv.weight, conv.bias]
     for ours, theirs in zip(
-        torch.autograd.grad(found, weights, grad), torch.autograd.grad(expected, weights, grad.float()), strict=True
+        torch.autograd.grad(found, weights, grad),
+        torch.autograd.grad(expected, weights, grad.float()),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs, **rounding)
 
@@ -102,7 +118,9 @@ def test_what_a_first_convolution_does_not_fit_takes_pytorchs_way(monkeypatch):
         (nn.Conv2d(5, 16, 3), x.expand(-1, 5, -1, -1)),
         (nn.Conv2d(1, 16, 3), x.clone().requires_grad_()),
     ):
-        assert torch.equal(relu_of_max_pool_of_conv(conv, given), F.relu(F.max_pool2d(conv(given), 2)))
+        assert torch.equal(
+            relu_of_max_pool_of_conv(conv, given), F.relu(F.max_pool2d(conv(given), 2))
+        )
 
 
 def test_the_number_of_threads_changes_no_gradient(monkeypatch):
@@ -124,7 +142,10 @@ def test_what_does_not_fit_takes_pytorchs_way(monkeypatch):
 
 @pytest.mark.parametrize("made", [SmallCNN, ConvReLU])
 def test_a_network_trains_by_it_and_answers_without(made, monkeypatch):
-    network, x = made((1, 12, 12), 4).to(memory_format=torch.channels_last), torch.rand(2, 1, 12, 12)
+    network, x = (
+        made((1, 12, 12), 4).to(memory_format=torch.channels_last),
+        torch.rand(2, 1, 12, 12),
+    )
     network.train()(x)
     monkeypatch.setattr(pooling, "_ReluOfMaxPool", None)
     monkeypatch.setattr(pooling, "_ReluOfMaxPoolOfConv", None)

@@ -12,7 +12,9 @@ def maps(side):
     network, found = ResNetSiLU((1, side, side), 10, width=2).eval(), []
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):
-            layer.register_forward_hook(lambda layer, inputs, output: found.append(output.shape[-1]))
+            layer.register_forward_hook(
+                lambda layer, inputs, output: found.append(output.shape[-1])
+            )
     network(torch.zeros(1, 1, side, side))
     return found
 

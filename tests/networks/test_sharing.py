@@ -1,4 +1,6 @@
-"""Parts of a batch in threads of one process, which add up as processes do, against the whole batch at once."""
+"""Parts of a batch in threads of one process, which add up as processes do, against the whole batch
+at once.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,13 +40,19 @@ def in_parts(size, total, work):
 @pytest.mark.parametrize("kernel", [False, True], ids=["torch", "kernel"])
 def test_batch_norm_is_that_of_the_whole_batch(size, shape, kernel):
     generator = torch.Generator().manual_seed(0)
-    x, incoming = torch.randn(shape, generator=generator) * 3 + 10, torch.randn(shape, generator=generator)
+    x, incoming = (
+        torch.randn(shape, generator=generator) * 3 + 10,
+        torch.randn(shape, generator=generator),
+    )
     if kernel:
         if len(shape) < 4:
             pytest.skip("there is one for images")
         x = x.to(memory_format=torch.channels_last)
     channels = shape[1]
-    weight, bias = torch.rand(channels, generator=generator) + 0.5, torch.rand(channels, generator=generator)
+    weight, bias = (
+        torch.rand(channels, generator=generator) + 0.5,
+        torch.rand(channels, generator=generator),
+    )
 
     exact = [each.double().requires_grad_() for each in (x, weight, bias)]
     mean, var = torch.zeros(channels).double(), torch.ones(channels).double()
@@ -53,13 +61,19 @@ def test_batch_norm_is_that_of_the_whole_batch(size, shape, kernel):
 
     def work(share):
         part = slice(share.start, share.stop)
-        given = [x[part].detach().requires_grad_(), weight.clone().requires_grad_(), bias.clone().requires_grad_()]
+        given = [
+            x[part].detach().requires_grad_(),
+            weight.clone().requires_grad_(),
+            bias.clone().requires_grad_(),
+        ]
         running = torch.zeros(channels), torch.ones(channels)
         y = sharing._batch_norm(share, given[0], *running, *given[1:], True, 0.3)
         y.backward(incoming[part])
         return y.detach(), given[0].grad, *running, given[1].grad, given[2].grad
 
-    ys, grads, means, variances, of_weight, of_bias = zip(*in_parts(size, len(x), work), strict=True)
+    ys, grads, means, variances, of_weight, of_bias = zip(
+        *in_parts(size, len(x), work), strict=True
+    )
     close = {"rtol": 1e-4, "atol": 1e-4}
     torch.testing.assert_close(torch.cat(ys).double(), expected.detach(), **close)
     torch.testing.assert_close(torch.cat(grads).double(), exact[0].grad, **close)

@@ -1,4 +1,6 @@
-"""The networks that come with the package, against their cards; `benchmarks/ship.py --check` asks whole test sets."""
+"""The networks that come with the package, against their cards; `benchmarks/ship.py --check` asks
+whole test sets.
+"""
 
 import sys
 from pathlib import Path
@@ -28,7 +30,10 @@ def test_there_are_some_and_they_are_small():
 def test_each_is_what_its_card_says(origin):
     model = load_model(origin.name)
     assert (model.card.dataset, model.card.seed) == (origin.dataset, origin.seed)
-    assert (num_parameters(model.module), model.card.num_steps) == (origin.parameters, origin.num_steps)
+    assert (num_parameters(model.module), model.card.num_steps) == (
+        origin.parameters,
+        origin.num_steps,
+    )
     found = checked(model, origin.checked.dataset)
     assert found.n == origin.checked.n
     # Another machine can give an image or two another answer.
@@ -41,11 +46,16 @@ def test_a_file_of_that_name_comes_first(tmp_path):
     (tmp_path / "fashion-mnist-vgg-relu").write_bytes(b"")
     with pytest.raises(InputError, match="not a model file"):
         load_model("fashion-mnist-vgg-relu")
-    assert load_model("fashion-mnist-vgg-lif").file == shipped.FOLDER / "fashion-mnist-vgg-lif.safetensors"
+    assert (
+        load_model("fashion-mnist-vgg-lif").file
+        == shipped.FOLDER / "fashion-mnist-vgg-lif.safetensors"
+    )
 
 
 def test_a_name_that_is_nearly_right_is_named():
     with pytest.raises(InputError, match="Did you mean 'fashion-mnist-vgg-lif'"):
         load_model("fashion-mnist-vgg-liff")
-    with pytest.raises(InputError, match=r"no such model file\. `spikeduel runs`.*come with the package\.$"):
+    with pytest.raises(
+        InputError, match=r"no such model file\. `spikeduel runs`.*come with the package\.$"
+    ):
         load_model("shoes")

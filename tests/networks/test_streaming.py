@@ -32,7 +32,10 @@ def test_the_last_answer_to_a_recording_is_its_prediction(by):
 def test_events_that_come_in_are_answered_as_a_recording_of_them_and_after_it_anew(size):
     model, events = of_recordings(), made.some_events(300, SENSOR, 49_000)
     wanted = list(answers_to_recording(model, events.packed()))
-    twice = [*chunks(events, size), *chunks(Events(events.x, events.y, events.t + 50_000, events.p), size)]
+    twice = [
+        *chunks(events, size),
+        *chunks(Events(events.x, events.y, events.t + 50_000, events.p), size),
+    ]
     found = list(answers_to_stream(model, twice))
     assert len(found) == 10
     for one, other in zip(found, [*wanted, *wanted], strict=True):
@@ -41,8 +44,16 @@ def test_events_that_come_in_are_answered_as_a_recording_of_them_and_after_it_an
 
 
 def test_a_pause_is_frames_without_events():
-    early, late = Events(*np.array([[1], [2], [0], [1]])), Events(*np.array([[1], [2], [35_000], [1]]))
-    assert [each.events for each in answers_to_stream(of_recordings(), [early, late])] == [1, 1, 1, 2]
+    early, late = (
+        Events(*np.array([[1], [2], [0], [1]])),
+        Events(*np.array([[1], [2], [35_000], [1]])),
+    )
+    assert [each.events for each in answers_to_stream(of_recordings(), [early, late])] == [
+        1,
+        1,
+        1,
+        2,
+    ]
 
 
 def test_what_cannot_be_answered_is_refused():
@@ -51,17 +62,27 @@ def test_what_cannot_be_answered_is_refused():
         list(answers_to_recording(of_recordings("vgg-gru"), some.packed()))
     with pytest.raises(InputError, match="--frame-ms"):
         list(answers_to_stream(of_recordings(frame_us=None), [some]))
-    assert len(list(answers_to_stream(of_recordings(frame_us=None), chunks(some, 5), frame_ms=1000))) == 1
+    assert (
+        len(list(answers_to_stream(of_recordings(frame_us=None), chunks(some, 5), frame_ms=1000)))
+        == 1
+    )
     with pytest.raises(InputError, match="--frame-ms: a frame is longer"):
         list(answers_to_stream(of_recordings(), [some], frame_ms=-1))
     with pytest.raises(InputError, match="runs backwards, from 2,000 to 500"):
-        list(answers_to_stream(of_recordings(), [Events(*np.array([[0, 1], [0, 1], [2000, 500], [0, 1]]))]))
+        list(
+            answers_to_stream(
+                of_recordings(), [Events(*np.array([[0, 1], [0, 1], [2000, 500], [0, 1]]))]
+            )
+        )
     with pytest.raises(InputError, match=r"\(12, 0\), outside the sensor's 12×12"):
         list(answers_to_stream(of_recordings(), [Events(*np.array([[12], [0], [0], [0]]))]))
 
 
 def test_lines_are_events_a_millisecond_at_a_time():
     found = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
-    assert [made.rows(each) for each in found] == [[(3, 4, 10, 1), (5, 6, 900, 0)], [(7, 8, 1010, 1)]]
+    assert [made.rows(each) for each in found] == [
+        [(3, 4, 10, 1), (5, 6, 900, 0)],
+        [(7, 8, 1010, 1)],
+    ]
     with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
         list(of_lines(["1 2 3 0", "1 2 3"]))

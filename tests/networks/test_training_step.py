@@ -51,10 +51,16 @@ class FixedInTime(Fixed):
 
 def model(module, num_steps=None, foreign=None):
     card = ModelCard(
-        contender="made up", family="cnn" if num_steps is None else "snn", image_shape=(1, 1, 1),
-        classes=("a", "b", "c"), preprocessing=Preprocessing(1, 1, 1), network={},
-        encoding=None if num_steps is None else "direct", num_steps=num_steps, foreign=foreign,
-    )  # fmt: skip
+        contender="made up",
+        family="cnn" if num_steps is None else "snn",
+        image_shape=(1, 1, 1),
+        classes=("a", "b", "c"),
+        preprocessing=Preprocessing(1, 1, 1),
+        network={},
+        encoding=None if num_steps is None else "direct",
+        num_steps=num_steps,
+        foreign=foreign,
+    )
     return Model(module, card)
 
 
@@ -94,13 +100,17 @@ def test_labels_are_smoothed_and_mixed_with_the_twins_answers(changes, targets):
     loss, gradient = learned(Fixed(P), changes, Fixed(Q))
     assert loss == pytest.approx(np.mean([cross_entropy(target) for target in targets]), rel=1e-6)
     # That of a softmax: what is answered less what is to be learned.
-    torch.testing.assert_close(gradient, torch.tensor(P) - torch.tensor(targets, dtype=torch.float32).mean(0))
+    torch.testing.assert_close(
+        gradient, torch.tensor(P) - torch.tensor(targets, dtype=torch.float32).mean(0)
+    )
 
 
 def test_probabilities_of_classes_take_the_place_of_labels():
     given = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
     loss, _ = learned(Fixed(P), {}, targets=given)
-    assert loss == pytest.approx(np.mean([cross_entropy(target) for target in given.tolist()]), rel=1e-6)
+    assert loss == pytest.approx(
+        np.mean([cross_entropy(target) for target in given.tolist()]), rel=1e-6
+    )
     loss, _ = learned(Fixed(P), {"label_smoothing": 0.3}, targets=given)
     smoothed = [(0.275, 0.625, 0.1), (0.1, 0.1, 0.8)]
     assert loss == pytest.approx(np.mean([cross_entropy(target) for target in smoothed]), rel=1e-6)
@@ -140,9 +150,13 @@ def test_a_share_of_the_loss_is_that_of_each_time_step(share):
 
 
 def test_each_time_step_learns_from_smoothed_labels():
-    step = TrainingStep(model(FixedInTime([P, Q]), 2), experiment(per_step_loss=1.0, label_smoothing=0.3), 10)
+    step = TrainingStep(
+        model(FixedInTime([P, Q]), 2), experiment(per_step_loss=1.0, label_smoothing=0.3), 10
+    )
     loss = step(IMAGES, LABELS, KEYS).item()
-    assert loss == pytest.approx(np.mean([cross_entropy(t, each) for t in SMOOTHED for each in (P, Q)]), rel=1e-6)
+    assert loss == pytest.approx(
+        np.mean([cross_entropy(t, each) for t in SMOOTHED for each in (P, Q)]), rel=1e-6
+    )
 
 
 def test_what_has_no_time_has_no_loss_of_single_steps():
@@ -151,7 +165,9 @@ def test_what_has_no_time_has_no_loss_of_single_steps():
 
 def steps_taken(first_steps, num_steps=4, total=9, **given):
     module = FixedInTime([P] * 8)
-    step = TrainingStep(model(module, num_steps, **given), experiment(first_steps=first_steps), total)
+    step = TrainingStep(
+        model(module, num_steps, **given), experiment(first_steps=first_steps), total
+    )
     for _ in range(total):
         step(IMAGES, LABELS, KEYS)
     # Counted together, although they are not equally long.
@@ -192,7 +208,12 @@ def test_what_has_no_time_does_not_grow():
     assert [tuple(each.shape) for each in module.seen] == [(2, 1, 1, 1)] * 3
 
 
-SPIKING = {"network": {"hidden": 12, "neuron": "lif"}, "family": "snn", "encoding": "direct", "num_steps": 4}
+SPIKING = {
+    "network": {"hidden": 12, "neuron": "lif"},
+    "family": "snn",
+    "encoding": "direct",
+    "num_steps": 4,
+}
 
 
 @pytest.mark.parametrize(("contender", "changes"), [("dense-relu", {}), ("dense-lif", SPIKING)])
@@ -207,7 +228,11 @@ def test_a_last_batch_of_one_image_is_learned_from_too(contender, changes):
     before = copy.deepcopy(given.module.state_dict())
     step(images[:1], torch.zeros(1, dtype=torch.int64), RandomKeys(keys.values[:1]))
     after = given.module.state_dict()
-    changed = {name for name, value in after.items() if value.dim() and not torch.equal(value, before[name])}
+    changed = {
+        name
+        for name, value in after.items()
+        if value.dim() and not torch.equal(value, before[name])
+    }
     assert changed == {name for name, _ in given.module.named_parameters()}
     assert all(layer.training for layer in given.module.modules())
 

@@ -6,7 +6,14 @@ import torch
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.building import num_parameters
-from spikeduel.networks.vgg import GROWTH, LARGEST_FIRST_MAP, SMALLEST_MAP, VGGLIF, VGGReLU, first_layers
+from spikeduel.networks.vgg import (
+    GROWTH,
+    LARGEST_FIRST_MAP,
+    SMALLEST_MAP,
+    VGGLIF,
+    VGGReLU,
+    first_layers,
+)
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, PLIF, ReLU
 from spikeduel.system.errors import InputError
@@ -28,7 +35,9 @@ def maps(side, other=None):
     found = []
     network = VGGReLU((1, side, other or side), 10, width=3).eval()
     for block in network.blocks:
-        block.register_forward_hook(lambda block, inputs, output: found.append(tuple(output.shape[1:])))
+        block.register_forward_hook(
+            lambda block, inputs, output: found.append(tuple(output.shape[1:]))
+        )
     answer = network(torch.zeros(1, 1, side, other or side))
     return found, tuple(answer.shape)
 
@@ -41,8 +50,13 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         smaller = [min(each[1:]) for each in found]
         num_first = len(first_layers((1, side, other or side), 3, LARGEST_FIRST_MAP)[0])
         if other is None:
-            # One more where the stride rounds up, and a few more of what three halvings leave of the largest.
-            assert SMALLEST_MAP <= smaller[num_first - 1] <= (LARGEST_FIRST_MAP + 1 if side < 200 else 28)
+            # One more where the stride rounds up, and a few more of what three halvings leave of
+            # the largest.
+            assert (
+                SMALLEST_MAP
+                <= smaller[num_first - 1]
+                <= (LARGEST_FIRST_MAP + 1 if side < 200 else 28)
+            )
         # What would leave less than the smallest map is not halved, and all else is.
         assert smaller[-1] >= SMALLEST_MAP
         assert smaller[-1] // 2 < SMALLEST_MAP or len(found) == num_first + 2 * (len(GROWTH) - 1)
@@ -150,7 +164,11 @@ def test_dropout_changes_no_weight():
 def test_width_scales_every_layer():
     small, large = (num_parameters(make(VGGReLU, width=width)) for width in (6, 12))
     assert 3 < large / small < 4.1
-    for width, expected in ((24, [24, 48, 48, 64, 64]), (32, [32, 64, 64, 80, 80]), (20, [20, 40, 40, 53, 53])):
+    for width, expected in (
+        (24, [24, 48, 48, 64, 64]),
+        (32, [32, 64, 64, 80, 80]),
+        (20, [20, 40, 40, 53, 53]),
+    ):
         assert [block[0].out_channels for block in make(VGGReLU, width=width).blocks] == expected
 
 

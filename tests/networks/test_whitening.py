@@ -1,4 +1,6 @@
-"""A first layer that whitens: what its filters give has the same variance in every direction, and stands twice."""
+"""A first layer that whitens: what its filters give has the same variance in every direction, and
+stands twice.
+"""
 
 import pytest
 import torch

@@ -28,7 +28,9 @@ def address():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none")
+        )
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
@@ -46,14 +48,21 @@ def browser():
 
 @pytest.fixture
 def opened(browser, address):
-    """A function that opens the page for a visitor of their own; at the end nobody's console has errors."""
+    """A function that opens the page for a visitor of their own; at the end nobody's console has
+    errors.
+    """
     contexts, errors, asked = [], [], []
 
     def open_page(width=1280, scheme="light", height=900):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
@@ -71,7 +80,9 @@ def opened(browser, address):
 def summary(page, *said):
     """The lines of the summary, once `said` are all in it."""
     for text in said:
-        page.wait_for_function("text => document.querySelector('#summary').innerText.includes(text)", arg=text)
+        page.wait_for_function(
+            "text => document.querySelector('#summary').innerText.includes(text)", arg=text
+        )
     return page.inner_text("#summary").split("\n")
 
 
@@ -93,7 +104,8 @@ def move(page, name, value):
     """Moves a slider, or chooses from a list, as an input of the user's."""
     page.eval_on_selector(
         f"#setting-{name}",
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input', { bubbles: true })); }",
+        "(input, value) => "
+        "{ input.value = value; input.dispatchEvent(new Event('input', { bubbles: true })); }",
         str(value),
     )
 
@@ -121,7 +133,9 @@ def test_threshold_and_corruption_reach_the_networks(opened):
     page = opened()
     spikes = page.inner_text(".sdi-cost")
     move(page, "threshold", 1.5)
-    page.wait_for_function("before => document.querySelector('.sdi-cost').innerText !== before", arg=spikes)
+    page.wait_for_function(
+        "before => document.querySelector('.sdi-cost').innerText !== before", arg=spikes
+    )
     image = "document.querySelector('#inside canvas').toDataURL()"
     before = page.evaluate(image)
     assert page.is_disabled("#setting-severity")
@@ -180,7 +194,9 @@ def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
 def test_what_has_the_focus_is_not_behind_the_answers(opened, width, height):
     page = opened(width, height=height)
     bar = page.locator("#said").bounding_box()
-    assert bar["y"] >= height or bar["height"] < height / 3  # below the fold, or a part of the screen
+    assert (
+        bar["y"] >= height or bar["height"] < height / 3
+    )  # below the fold, or a part of the screen
     page.focus("#samples button")
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -232,7 +248,9 @@ def test_it_works_by_keyboard_alone(opened):
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_and_axe_finds_nothing_serious(opened, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
     page = opened(width, scheme)
     for part in ("html", "#given", "#image", "#settings", "#answer"):
         assert page.eval_on_selector(part, "each => each.scrollWidth - each.clientWidth") <= 0, part

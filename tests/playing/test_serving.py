@@ -74,13 +74,18 @@ def drawing(shape=(224, 224)):
 
 
 def photograph():
-    return png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)))
+    return png(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    )
 
 
 def answers(document):
     """The answer of each model, by name, with its probability after all steps."""
     return {
-        each["name"]: (document["classes"][each["answer"]], each["probabilities"][-1][each["answer"]])
+        each["name"]: (
+            document["classes"][each["answer"]],
+            each["probabilities"][-1][each["answer"]],
+        )
         for each in document["models"]
     }
 
@@ -108,7 +113,10 @@ def test_a_picture_is_answered_as_the_same_file_is_by_predict(table, client, tmp
 
 
 def test_settings_change_the_spiking_one_alone(client):
-    as_trained, changed = ask(client, sample=2).json(), ask(client, sample=2, num_steps=9, threshold=0.7).json()
+    as_trained, changed = (
+        ask(client, sample=2).json(),
+        ask(client, sample=2, num_steps=9, threshold=0.7).json(),
+    )
     lif, relu = zip(as_trained["models"], changed["models"], strict=True)
     assert [len(each["probabilities"]) for each in lif] == [4, 9]
     assert lif[0]["spikes"] != lif[1]["spikes"][:4]
@@ -116,7 +124,10 @@ def test_settings_change_the_spiking_one_alone(client):
 
 
 def test_a_corruption_changes_the_image_for_both(client):
-    clean, noisy = ask(client, sample=2).json(), ask(client, sample=2, corruption="occlusion", severity=5).json()
+    clean, noisy = (
+        ask(client, sample=2).json(),
+        ask(client, sample=2, corruption="occlusion", severity=5).json(),
+    )
     assert clean["picture"] != noisy["picture"]
     for one, other in zip(clean["models"], noisy["models"], strict=True):
         assert one["input"] != other["input"]
@@ -146,7 +157,10 @@ def test_a_body_that_claims_too_much_is_not_read(client):
         pytest.fail("read on")
 
     reply = client.request(
-        "POST", "/answer", content=parts(), headers={**BINARY, "content-length": str(serving.MOST_BYTES * 9)}
+        "POST",
+        "/answer",
+        content=parts(),
+        headers={**BINARY, "content-length": str(serving.MOST_BYTES * 9)},
     )
     assert reply.status_code == 413
 
@@ -155,7 +169,9 @@ def test_who_sends_too_much_gets_to_read_the_refusal(table):
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none")
+        )
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/answer"
@@ -166,7 +182,14 @@ def test_who_sends_too_much_gets_to_read_the_refusal(table):
 
 
 @pytest.mark.parametrize(
-    "kind", ["image/png", "multipart/form-data; boundary=x", "text/plain", "application/x-www-form-urlencoded", ""]
+    "kind",
+    [
+        "image/png",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "",
+    ],
 )
 def test_another_content_type_is_refused(client, kind):
     assert ask(client, drawing(), {"content-type": kind}).status_code == 415
@@ -195,10 +218,14 @@ def test_settings_that_name_files_or_code_are_refused(client, settings):
     assert ask(client, **settings).status_code == 422
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8470", "192.168.0.1", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8470", "192.168.0.1", ""]
+)
 @pytest.mark.parametrize("path", ["/", "/about", "/answer"])
 def test_a_foreign_host_gets_nothing(client, host, path):
-    reply = client.request("POST" if path == "/answer" else "GET", path, headers={**BINARY, "host": host})
+    reply = client.request(
+        "POST" if path == "/answer" else "GET", path, headers={**BINARY, "host": host}
+    )
     assert reply.status_code == 400
     assert len(reply.content) < 100
 
@@ -218,7 +245,12 @@ def test_a_page_of_somebody_else_may_not_ask(client, headers):
 
 def test_the_page_of_its_own_may_ask(client):
     for host in ("127.0.0.1:8470", "localhost:8470"):
-        headers = {**BINARY, "host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
+        headers = {
+            **BINARY,
+            "host": host,
+            "origin": f"http://{host}",
+            "sec-fetch-site": "same-origin",
+        }
         assert ask(client, headers=headers, sample=0).status_code == 200
 
 
@@ -245,17 +277,24 @@ def test_samples_are_pictures_of_the_data(table, client):
 
 
 def together(table, requests):
-    """The replies to `requests`, (content, settings), that are all sent before the first is answered."""
+    """The replies to `requests`, (content, settings), that are all sent before the first is
+    answered.
+    """
     replies = [None] * len(requests)
 
     async def run():
         transport = httpx.ASGITransport(application(table))
-        async with httpx.AsyncClient(transport=transport, base_url=HOST) as client, anyio.create_task_group() as group:
+        async with (
+            httpx.AsyncClient(transport=transport, base_url=HOST) as client,
+            anyio.create_task_group() as group,
+        ):
             for number, (content, settings) in enumerate(requests):
                 group.start_soon(send, client, number, content, settings)
 
     async def send(client, number, content, settings):
-        replies[number] = await client.post("/answer", content=content, params=settings, headers=BINARY)
+        replies[number] = await client.post(
+            "/answer", content=content, params=settings, headers=BINARY
+        )
 
     anyio.run(run)
     return replies
@@ -263,9 +302,13 @@ def together(table, requests):
 
 def test_two_at_once_get_what_each_would_get_alone(table, client):
     requests = [
-        (b"", {"sample": 1, "threshold": 0.3}), (drawing(), {"encoding": "rate"}), (b"", {"sample": 1}),
-        (photograph(), {"corruption": "noise"}), (b"broken", {}), (drawing(), {"num_steps": 12}),
-    ]  # fmt: skip
+        (b"", {"sample": 1, "threshold": 0.3}),
+        (drawing(), {"encoding": "rate"}),
+        (b"", {"sample": 1}),
+        (photograph(), {"corruption": "noise"}),
+        (b"broken", {}),
+        (drawing(), {"num_steps": 12}),
+    ]
     alone = [ask(client, content, **settings) for content, settings in requests]
     for one, other in zip(alone, together(table, requests), strict=True):
         assert (one.status_code, one.content) == (other.status_code, other.content)
@@ -282,7 +325,9 @@ def test_one_is_answered_at_a_time_in_turn_and_too_many_are_asked_to_come_again(
         return b"{}"
 
     monkeypatch.setattr(serving, "_answered", slowly)
-    replies = together(table, [(b"", {"sample": number}) for number in range(serving.MOST_WAITING + 4)])
+    replies = together(
+        table, [(b"", {"sample": number}) for number in range(serving.MOST_WAITING + 4)]
+    )
     served = [number for number, reply in enumerate(replies) if reply.status_code == 200]
     assert len(served) == serving.MOST_WAITING + 1
     assert order == served
@@ -328,10 +373,14 @@ def test_without_the_extra_it_says_what_to_install(table, monkeypatch):
 
 def test_the_command_serves_on_loopback_alone_and_ends_with_ctrl_c():
     command = [sys.executable, "-m", "spikeduel", "play", "--port", "0", "--no-browser", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         address = process.stdout.readline().strip()
         port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
-        assert httpx.post(f"{address}answer?sample=0", headers=BINARY, timeout=60).status_code == 200
+        assert (
+            httpx.post(f"{address}answer?sample=0", headers=BINARY, timeout=60).status_code == 200
+        )
         if sys.platform == "linux":
             with socket.socket() as other, pytest.raises(ConnectionRefusedError):
                 other.connect(("127.0.0.2", port))

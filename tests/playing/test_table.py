@@ -37,13 +37,19 @@ def test_without_its_data_a_model_has_no_samples():
 
 
 @pytest.mark.parametrize(("dataset", "num_samples"), [("digits", 20), ("mnist", 0)])
-def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(tmp_path, dataset, num_samples):
+def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(
+    tmp_path, dataset, num_samples
+):
     path = tmp_path / "run" / "models" / "small-cnn-seed0.safetensors"
     path.parent.mkdir(parents=True)
     experiment = Experiment(dataset=dataset)
     write_experiment(path.parents[1] / "experiment.toml", experiment)
     digits = data.load(Experiment(dataset="digits"))
-    card = {"image_shape": (1, 8, 8), "classes": digits.classes, "preprocessing": digits.preprocessing}
+    card = {
+        "image_shape": (1, 8, 8),
+        "classes": digits.classes,
+        "preprocessing": digits.preprocessing,
+    }
     save_model(path, made_models.make("small-cnn", network={"hidden": 12}, **card))
     table = laid([load_model(path)])
     assert len(table.samples) == num_samples
@@ -63,7 +69,9 @@ def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(tmp_path, d
         [made_models.make(), made_models.make(classes=("a", "b", "d"))],
         [
             made_models.make(),
-            made_models.make(preprocessing=replace(made_models.make().card.preprocessing, invert=False)),
+            made_models.make(
+                preprocessing=replace(made_models.make().card.preprocessing, invert=False)
+            ),
         ],
     ],
     ids=["none", "five", "recordings", "other classes", "other preprocessing"],
@@ -74,7 +82,12 @@ def test_models_that_cannot_look_at_one_image_are_refused(models):
 
 
 def test_what_can_be_changed_in_a_model(table):
-    assert takes(table.models[LIF]) == {"num_steps": 4, "threshold": 0.5, "beta": 0.5, "encoding": "direct"}
+    assert takes(table.models[LIF]) == {
+        "num_steps": 4,
+        "threshold": 0.5,
+        "beta": 0.5,
+        "encoding": "direct",
+    }
     assert takes(table.models[RELU]) == {}
     network = {"hidden": 12, "neuron": "plif", "beta": 0.9, "threshold": 0.5}
     learned = takes(made_models.make(network=network))
@@ -83,8 +96,13 @@ def test_what_can_be_changed_in_a_model(table):
 
 
 def test_settings_change_a_model_as_if_it_had_been_built_so_and_not_the_one_on_the_table(table):
-    settings = table.settings({"threshold": "0.8", "beta": "0.2", "num_steps": "7", "encoding": "rate"})
-    before, weights = table.models[LIF].predict(table.samples), table.models[LIF].module.state_dict()
+    settings = table.settings(
+        {"threshold": "0.8", "beta": "0.2", "num_steps": "7", "encoding": "rate"}
+    )
+    before, weights = (
+        table.models[LIF].predict(table.samples),
+        table.models[LIF].module.state_dict(),
+    )
     players = table.players(settings)
     card = replace(table.models[LIF].card, num_steps=7, encoding="rate")
     card = replace(card, network={**card.network, "threshold": 0.8, "beta": 0.2})
@@ -98,29 +116,52 @@ def test_settings_change_a_model_as_if_it_had_been_built_so_and_not_the_one_on_t
 
 
 def test_values_as_trained_change_nothing(table):
-    assert table.players(table.settings({"threshold": "0.5", "num_steps": "4"})) == dict(table.models)
+    assert table.players(table.settings({"threshold": "0.5", "num_steps": "4"})) == dict(
+        table.models
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("num_steps", "0"), ("num_steps", "17"), ("num_steps", "2.5"), ("num_steps", "9" * 400),
-        ("threshold", "0"), ("threshold", "-1"), ("threshold", "1e300"), ("threshold", "1e-30"),
-        ("threshold", "nan"), ("threshold", "inf"), ("beta", "1.01"),
-        ("encoding", "os:system"), ("encoding", "foo"), ("corruption", "fog"), ("severity", "6"), ("severity", "0"),
-        ("sample", "20"), ("sample", "-1"), ("sample", "../../etc/passwd"), ("path", "/etc/passwd"),
+        ("num_steps", "0"),
+        ("num_steps", "17"),
+        ("num_steps", "2.5"),
+        ("num_steps", "9" * 400),
+        ("threshold", "0"),
+        ("threshold", "-1"),
+        ("threshold", "1e300"),
+        ("threshold", "1e-30"),
+        ("threshold", "nan"),
+        ("threshold", "inf"),
+        ("beta", "1.01"),
+        ("encoding", "os:system"),
+        ("encoding", "foo"),
+        ("corruption", "fog"),
+        ("severity", "6"),
+        ("severity", "0"),
+        ("sample", "20"),
+        ("sample", "-1"),
+        ("sample", "../../etc/passwd"),
+        ("path", "/etc/passwd"),
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_limits_are_refused(table, name, text):
     with pytest.raises(InputError):
         table.settings({name: text})
 
 
 def test_limits_hold_the_values_as_trained_and_twice_these():
-    long = laid([made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 3.0}, num_steps=24)])
+    long = laid(
+        [made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 3.0}, num_steps=24)]
+    )
     assert long.limits == {"num_steps": (1, 48), "threshold": (0.05, 6.0)}
     longest = laid(
-        [made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 0.01}, num_steps=2 * MOST_STEPS)]
+        [
+            made_models.make(
+                network={"hidden": 12, "neuron": "lif", "threshold": 0.01}, num_steps=2 * MOST_STEPS
+            )
+        ]
     )
     assert longest.limits == {"num_steps": (1, 2 * MOST_STEPS), "threshold": (0.01, 2.0)}
     assert longest.settings({"num_steps": str(2 * MOST_STEPS), "threshold": "0.01"})

@@ -25,9 +25,13 @@ def make_prepared():
         random = np.random.default_rng(7)
         labels = np.arange(num_images) % num_classes
         brightest = (labels + 1) * 255 // num_classes
-        images = (random.random((num_images, *shape)) * brightest.reshape(-1, 1, 1, 1)).astype(np.uint8)
+        images = (random.random((num_images, *shape)) * brightest.reshape(-1, 1, 1, 1)).astype(
+            np.uint8
+        )
         channels, height, width = shape
-        original = random.integers(0, 256, (height + 4, width + 2) + ((3,) if channels == 3 else ()), dtype=np.uint8)
+        original = random.integers(
+            0, 256, (height + 4, width + 2) + ((3,) if channels == 3 else ()), dtype=np.uint8
+        )
         return Prepared(
             name="made-up",
             images=images,
@@ -96,18 +100,29 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
 
     def make(prepared=None, contenders=("dense-snn", "small-cnn"), **changes):
         prepared = prepared or make_prepared()
-        experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes)
+        experiment = replace(
+            baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes
+        )
         run = tmp_path / "run"
         results = make_results(prepared, experiment)
         for trial in results.trials:
-            save_model(run / trial.model, make_model(trial.contender, prepared, experiment.encoding, seed=trial.seed))
+            save_model(
+                run / trial.model,
+                make_model(trial.contender, prepared, experiment.encoding, seed=trial.seed),
+            )
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
-        typed.write_json(run / "predictions.json", made_results.make_predictions(prepared, results, numbers[40:]))
-        monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: prepared)
+        typed.write_json(
+            run / "predictions.json", made_results.make_predictions(prepared, results, numbers[40:])
+        )
+        monkeypatch.setattr(
+            "spikeduel.data.load", lambda experiment, track=None, say=None: prepared
+        )
         monkeypatch.setattr(
             "spikeduel.data.splits",
-            lambda prepared, experiment: (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),),
+            lambda prepared, experiment: (
+                Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),
+            ),
         )
         return Comparison(experiment, results, run)
 

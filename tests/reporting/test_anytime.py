@@ -14,7 +14,9 @@ STEPS = [0.4, 0.6, 0.7, 0.75]
 
 
 def made_anytime(shift=0.0):
-    """Three thresholds: all leave at once, half at once and half at the end, nobody early; the second was chosen."""
+    """Three thresholds: all leave at once, half at once and half at the end, nobody early; the
+    second was chosen.
+    """
     curve = [
         leaving(0.5, 0.4 + shift, [20, 0, 0, 0]),
         leaving(0.9, 0.7 + shift, [10, 0, 0, 10]),
@@ -88,7 +90,9 @@ def test_who_has_left_and_how_long_it_takes(results):
 def test_seeds_meet_at_equal_cost():
     one, other = made_anytime().early_exit, made_anytime(0.2).early_exit
     first, second, last = other.curve
-    other = replace(other, curve=[first, replace(second, exit_steps=[20, 0, 0, 0], accuracy=0.6), last])
+    other = replace(
+        other, curve=[first, replace(second, exit_steps=[20, 0, 0, 0], accuracy=0.6), last]
+    )
     cost, accuracy = anytime._mean_curve([([1, 2, 3, 4], one), ([1, 2, 3, 4], other)])
     # The other one has nothing between 1 and 4 steps: a straight line, from 0.6 to 0.95.
     assert np.interp(2.5, cost, accuracy) == pytest.approx((0.7 + (0.6 + 0.95) / 2) / 2, abs=2e-3)
@@ -112,7 +116,9 @@ def test_one_step_and_many(make_prepared, make_results, num_steps):
 
 
 def test_followed_are_those_with_as_many_steps_as_the_first(results):
-    assert {name: len(trials) for name, trials in anytime.followed(results).items()} == {"dense-snn": 2}
+    assert {name: len(trials) for name, trials in anytime.followed(results).items()} == {
+        "dense-snn": 2
+    }
     shorter = followed([0.5], [leaving(None, 0.5, [20])])
     assert len(anytime.followed(with_trial(results, 2, anytime=shorter))["dense-snn"]) == 1
 
@@ -123,7 +129,9 @@ def converted(make_prepared, make_results):
     made = make_results(make_prepared(), baseline(seeds=2))
     for index, accuracies in ((0, [0.1, 0.5, 0.6, 0.79]), (2, [0.1, 0.7, 0.8, 0.83])):
         found = followed(accuracies, [leaving(None, accuracies[-1], [0, 0, 0, 20])])
-        made = with_trial(made, index, contender="converted", converted_from="small-cnn", anytime=found)
+        made = with_trial(
+            made, index, contender="converted", converted_from="small-cnn", anytime=found
+        )
     return with_accuracy(with_accuracy(made, 1, 0.8), 3, 0.84)
 
 
@@ -142,11 +150,16 @@ def test_each_step_is_a_mean_over_seeds_and_the_source_a_line(converted):
 def test_only_what_was_followed_beside_a_tested_source_is_shown(converted, with_trials):
     assert anytime.sources(converted) == {"converted": "small-cnn"}
     assert anytime.sources(with_trials(converted, anytime=None)) == {}
-    assert anytime.sources(with_trials(converted, test=lambda t: t.test if t.converted_from else None)) == {}
+    assert (
+        anytime.sources(with_trials(converted, test=lambda t: t.test if t.converted_from else None))
+        == {}
+    )
 
 
 def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
-    (trial, *_) = with_trials(make_results(make_prepared(), baseline()), operations=spiking()).trials
+    (trial, *_) = with_trials(
+        make_results(make_prepared(), baseline()), operations=spiking()
+    ).trials
     table = energy.read("45nm-int8")
     # 20 MACs whose input is not zero at once, then 15 and 5 ACs.
     spent = [1e-12 * (20 * 0.3 + acs * 0.1) for acs in (15, 20)]
@@ -167,13 +180,25 @@ def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results
 
 def test_what_is_told_at_each_step_and_on_leaving(results):
     rows = told(anytime.curves(results, energy.read("45nm-fp32")))
-    by_steps = [row for row in rows if "accuracy, %" in row and "steps" in row and "energy, J" not in row]
+    by_steps = [
+        row for row in rows if "accuracy, %" in row and "steps" in row and "energy, J" not in row
+    ]
     assert [row["steps"] for row in by_steps] == [1, 2, 3, 4]
-    np.testing.assert_allclose([row["accuracy, %"] for row in by_steps], 100 * (np.array(STEPS) + 0.05))
+    np.testing.assert_allclose(
+        [row["accuracy, %"] for row in by_steps], 100 * (np.array(STEPS) + 0.05)
+    )
     by_energy = [row for row in rows if "steps" in row and "energy, J" in row]
     assert [row["energy, J"] for row in by_energy] == [1e-6, 2e-6, 3e-6, 4e-6]
     (chosen,) = [row for row in rows if "mean steps" in row]
     # Half leave after the first step, half at the fourth.
     assert (chosen["accuracy, %"], chosen["mean steps"]) == (pytest.approx(75), 2.5)
-    assert [row["time step by step, ms"] for row in rows if "time step by step, ms" in row] == [1, 2, 3, 4]
-    assert [row["time in one call, ms"] for row in rows if "time in one call, ms" in row] == [1.5, 0.5]
+    assert [row["time step by step, ms"] for row in rows if "time step by step, ms" in row] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert [row["time in one call, ms"] for row in rows if "time in one call, ms" in row] == [
+        1.5,
+        0.5,
+    ]

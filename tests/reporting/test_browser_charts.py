@@ -1,4 +1,6 @@
-"""Charts of a page in a real browser: values at the pointer and by keys, what can be downloaded, a phone."""
+"""Charts of a page in a real browser: values at the pointer and by keys, what can be downloaded, a
+phone.
+"""
 
 import csv
 from dataclasses import replace
@@ -40,8 +42,12 @@ def running():
 def page(running, tmp_path_factory, make_prepared):
     """The page of a run with two seeds, tested after every epoch."""
     prepared, numbers = make_prepared(), np.arange(60)
-    experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2)
-    results = with_trials(make_results(prepared, experiment), optimism=curve([10, 30, 20, 25, 28], 100, 3))
+    experiment = replace(
+        baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
+    )
+    results = with_trials(
+        make_results(prepared, experiment), optimism=curve([10, 30, 20, 25, 28], 100, 3)
+    )
     held = Held(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
     return report(Comparison(experiment, results, tmp_path_factory.mktemp("run")), held=held)
 
@@ -59,9 +65,16 @@ def test_a_point_answers_the_pointer_and_the_keys(running, page):
 
         chart.locator(".drawing").focus()
         marks = chart.locator(".wide [data-tip]")
-        for key, place in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)):
+        for key, place in (
+            ("ArrowRight", 0),
+            ("ArrowRight", 1),
+            ("ArrowLeft", 0),
+            ("ArrowLeft", -1),
+        ):
             shown.keyboard.press(key)
-            assert tip.inner_text() == (marks.nth(place) if place >= 0 else marks.last).get_attribute("data-tip")
+            assert tip.inner_text() == (
+                marks.nth(place) if place >= 0 else marks.last
+            ).get_attribute("data-tip")
         shown.keyboard.press("Escape")
         assert tip.is_hidden()
 
@@ -115,4 +128,7 @@ def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(ru
         chart.locator(".drawing").dispatch_event("pointerdown", beside)
         assert shown.locator(".tip").inner_text() == mark.get_attribute("data-tip")
         fill = "getComputedStyle(document.querySelector('.narrow text')).fill"
-        assert sum(map(int, shown.evaluate(fill).removeprefix("rgb(").removesuffix(")").split(","))) > 384
+        assert (
+            sum(map(int, shown.evaluate(fill).removeprefix("rgb(").removesuffix(")").split(",")))
+            > 384
+        )

@@ -27,8 +27,12 @@ def running():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, make_prepared):
     """A run of two seeds without its models, and the answers that it kept."""
-    prepared = make_prepared(num_classes=4, num_images=100, classes=("T-shirt", "bag", "boot", "a coat, long"))
-    experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2)
+    prepared = make_prepared(
+        num_classes=4, num_images=100, classes=("T-shirt", "bag", "boot", "a coat, long")
+    )
+    experiment = replace(
+        baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
+    )
     out = tmp_path_factory.mktemp("run")
     results = make_results(prepared, experiment, num_test=60)
     numbers = np.arange(100)
@@ -57,10 +61,14 @@ def test_it_opens_at_both_widths_and_in_both_schemes(running, made, tmp_path, wi
 def test_it_shuts_nobody_out(running, made, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with opened(running, made[0], width, WIDTHS[width], scheme, bypass_csp=True) as page:
-        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+        )
         found = axe.run(page).response["violations"]
     grave = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], [node["html"][:150] for node in each["nodes"][:3]]) for each in grave] == []
+    assert [
+        (each["id"], [node["html"][:150] for node in each["nodes"][:3]]) for each in grave
+    ] == []
 
 
 def test_a_cell_of_a_matrix_shows_its_pictures(running, made):
@@ -81,11 +89,14 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, made):
             "all => all.map((one) => getComputedStyle(one).backgroundPosition)"
         )
         assert len(set(places)) == len(rows)
-        assert page.evaluate("getComputedStyle(document.querySelector('dialog .thumb')).backgroundImage").startswith(
-            'url("data:image/webp'
-        )
+        assert page.evaluate(
+            "getComputedStyle(document.querySelector('dialog .thumb')).backgroundImage"
+        ).startswith('url("data:image/webp')
         # Twice as large as beside a table.
-        sides = [page.locator(f"{place} .thumb").first.bounding_box()["width"] for place in ("#disagreement", "dialog")]
+        sides = [
+            page.locator(f"{place} .thumb").first.bounding_box()["width"]
+            for place in ("#disagreement", "dialog")
+        ]
         assert sides == [64, 128]
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
@@ -94,13 +105,18 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, made):
 def test_bars_and_sides_of_a_disagreement_show_theirs(running, made):
     path, kept = made
     with opened(running, path) as page:
-        for button, title in (("#classes td.share button", "wrong answers of"), ("#disagreement .button", "is right")):
+        for button, title in (
+            ("#classes td.share button", "wrong answers of"),
+            ("#disagreement .button", "is right"),
+        ):
             page.locator(button).first.click()
             assert title in page.locator("#pictures h2").inner_text()
             assert page.locator("#pictures li").count() > 0
             page.get_by_role("button", name="Close").click()
         answered = Answered(kept).between("small-cnn", "dense-snn")
-        assert f"Only small-cnn is right: {len(answered.rows['only_a'])} images" in page.inner_text("#disagreement")
+        assert f"Only small-cnn is right: {len(answered.rows['only_a'])} images" in page.inner_text(
+            "#disagreement"
+        )
 
 
 def test_tables_sort_by_number(running, made):
@@ -109,7 +125,9 @@ def test_tables_sort_by_number(running, made):
         head = table.get_by_role("columnheader").nth(2)
 
         def column():
-            return [float(text) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()]
+            return [
+                float(text) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()
+            ]
 
         head.locator(".sort").click()
         assert head.get_attribute("aria-sort") == "ascending"
@@ -155,7 +173,9 @@ def test_without_a_script_it_is_complete(running, made):
 
 def test_print_keeps_folds_but_for_what_says_in_words_what_was_found(running, made):
     with opened(running, made[0]) as page:
-        numbers, verdict = (page.locator(place).first for place in ("#classes details table", "#results .printed p"))
+        numbers, verdict = (
+            page.locator(place).first for place in ("#classes details table", "#results .printed p")
+        )
         assert not verdict.is_visible()
         page.emulate_media(media="print")
         assert verdict.is_visible()
@@ -171,7 +191,9 @@ def test_captions_and_commands_are_whole_on_a_phone(running, made):
     cut = """selector => [...document.querySelectorAll(selector)].filter(each =>
         each.scrollWidth > each.clientWidth + 1 || each.getBoundingClientRect().right > innerWidth).length"""
     with opened(running, made[0], 360, 740) as page:
-        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+        )
         assert page.locator("caption").count() > 3
         assert page.evaluate(cut, "caption, pre") == 0
         # Of a table that goes on at the side, the first column alone lies over others.

@@ -19,13 +19,17 @@ from spikeduel.system.typed import Frozen
 
 @pytest.fixture
 def results(make_prepared, make_results, make_model):
-    """8×8 pixels; 16 hidden neurons over 6 steps with direct encoding, and the CNN; counted, the CNN timed."""
+    """8×8 pixels; 16 hidden neurons over 6 steps with direct encoding, and the CNN; counted, the
+    CNN timed.
+    """
     prepared = make_prepared()
     made = make_results(prepared, baseline(encoding="direct", num_steps=6))
     images, labels = torch.from_numpy(prepared.images[:12]), torch.from_numpy(prepared.labels[:12])
     for index, trial in enumerate(made.trials):
         model = make_model(trial.contender, prepared, "direct")
-        made = with_trial(made, index, **cost_entry(operations(model, [(images, labels, np.arange(12))])))
+        made = with_trial(
+            made, index, **cost_entry(operations(model, [(images, labels, np.arange(12))]))
+        )
     return with_trial(made, 1, latency=fully_timed())
 
 
@@ -38,7 +42,8 @@ def test_the_table_by_hand(results):
     # The first layer has 64 · 16 weights, once or at each of 6 steps.
     assert (snn["MACs"], snn["per step"]) == ("1.02 k", "6.14 k")
     assert acs_of(results) > 0
-    # Zeros skipped: pixels that are not black, and spikes that came; or nothing: 6 steps of 16 · 3 synapses.
+    # Zeros skipped: pixels that are not black, and spikes that came; or nothing: 6 steps of 16 · 3
+    # synapses.
     first, behind = (results.trials[0].operations.layers[k] for k in (0, 2))
     low = first.macs.effective.hoisted * 4.6 + acs_of(results) * 0.9
     assert snn["energy"] == costs.range_in_words(
@@ -86,7 +91,9 @@ def test_twins_stand_beside_what_they_take(results):
     assert costs.twins(results) == {}
     snn, cnn = results.trials
     controls = {
-        "quantised_twin": control("quantised twin", 0.75, bits=3, operations=cnn.operations, energy=cnn.energy),
+        "quantised_twin": control(
+            "quantised twin", 0.75, bits=3, operations=cnn.operations, energy=cnn.energy
+        ),
         "shuffled": control("shuffled in time", 0.5, spikes=True),
     }
     results = with_trial(results, 0, controls=controls)
@@ -108,7 +115,10 @@ def test_times_of_few_repetitions_have_no_95th_percentile(results):
 
 def test_a_run_of_an_earlier_version_is_estimated_anew(results, make_run, unpainted):
     run = make_run(encoding="direct")
-    lacking = replace(results, trials=[replace(each, energy=without_ranges(each.energy)) for each in results.trials])
+    lacking = replace(
+        results,
+        trials=[replace(each, energy=without_ranges(each.energy)) for each in results.trials],
+    )
     assert costs.words(lacking) is None
     typed.write_json(run.out / "results.json", dataclasses.replace(run, results=lacking).document())
     assert costs.words(results) in report_again(run.out).read_text()
@@ -121,18 +131,33 @@ def without_ranges(value):
     if isinstance(value, dict):
         return {name: without_ranges(each) for name, each in value.items()}
     if isinstance(value, Frozen):
-        return replace(value, **{name: without_ranges(getattr(value, name)) for name in value.__struct_fields__})
+        return replace(
+            value,
+            **{name: without_ranges(getattr(value, name)) for name in value.__struct_fields__},
+        )
     return value
 
 
 def test_the_page_shows_it_all(results, make_run, unpainted):
     odd = replace(
-        results.trials[1], contender="odd", operations=None, energy=None, latency=None, not_counted="Odd is not known."
+        results.trials[1],
+        contender="odd",
+        operations=None,
+        energy=None,
+        latency=None,
+        not_counted="Odd is not known.",
     )
     run = make_run(encoding="direct")
     counted = replace(results, trials=[*results.trials, odd])
     page = report(dataclasses.replace(run, results=counted)).read_text()
-    for text in (costs.words(results), "linear1", "6.14 k", "4,000", "as most count", "odd: Odd is not known."):
+    for text in (
+        costs.words(results),
+        "linear1",
+        "6.14 k",
+        "4,000",
+        "as most count",
+        "odd: Odd is not known.",
+    ):
         assert text in page
     drawn = {path.name for path in (run.out / "figures").iterdir()}
     assert {"pareto.png", "break-even-dense-snn.png"} <= drawn
@@ -145,6 +170,14 @@ def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, un
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert court.summary(judged.court.cases[0]) in page
     for law in judged.court.accountings:
-        for text in (law.title, law.source, law.spiking, law.leaves_out, *dict(court.constants(law))):
+        for text in (
+            law.title,
+            law.source,
+            law.spiking,
+            law.leaves_out,
+            *dict(court.constants(law)),
+        ):
             assert text in page
-    assert "court-dense-snn-small-cnn.png" in {path.name for path in (run.out / "figures").iterdir()}
+    assert "court-dense-snn-small-cnn.png" in {
+        path.name for path in (run.out / "figures").iterdir()
+    }

@@ -43,7 +43,11 @@ def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(cour
 def test_what_has_no_number_is_left_out_and_what_is_far_away_stands_at_the_edge(court, results):
     case = court.cases[0]
     far, none, *rest = case.rulings
-    rulings = [replace(far, ratio=Range(low=1e9, high=1e9), cheaper="other"), replace(none, ratio=None), *rest]
+    rulings = [
+        replace(far, ratio=Range(low=1e9, high=1e9), cheaper="other"),
+        replace(none, ratio=None),
+        *rest,
+    ]
     axes, lines = drawn(replace(case, rulings=rulings), court, results)
     assert len(lines) == len(rulings) - 1
     assert max(x for line in lines for x in line.get_xdata()) == 1000
@@ -57,4 +61,7 @@ def test_every_row_tells_its_ratio(court, results):
         assert (row["snn / cnn from"], row["snn / cnn to"]) == pytest.approx(
             (ruling.ratio.low, ruling.ratio.high), rel=1e-5
         )
-        assert row["conclusion"] == {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}[ruling.cheaper]
+        assert (
+            row["conclusion"]
+            == {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}[ruling.cheaper]
+        )

@@ -10,7 +10,15 @@ from made_pages import told
 from made_results import failed, make_pair, with_trials
 from made_trials import results as results_of
 from made_trials import trial
-from spikeduel.reporting import confusion_matrix, figures, learning, learning_curves, report, samples, style
+from spikeduel.reporting import (
+    confusion_matrix,
+    figures,
+    learning,
+    learning_curves,
+    report,
+    samples,
+    style,
+)
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.optimism import curve
 from spikeduel.results.significance import Conclusion, Difference, Reservation
@@ -18,7 +26,9 @@ from spikeduel.results.trials import ControlResult, Epoch
 from spikeduel.settings.recipes import baseline
 
 
-@pytest.mark.parametrize(("num_classes", "shape"), [(2, (1, 8, 8)), (10, (3, 9, 7)), (50, (1, 28, 28))])
+@pytest.mark.parametrize(
+    ("num_classes", "shape"), [(2, (1, 8, 8)), (10, (3, 9, 7)), (50, (1, 28, 28))]
+)
 def test_samples_show_each_class_before_and_after(make_prepared, num_classes, shape):
     prepared = make_prepared(num_classes, shape)
 
@@ -79,7 +89,9 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
     (mean,) = [
         line
         for line in figure.axes[1].lines
-        if line.get_linewidth() == 2.0 and line.get_color() == style.SPIKING_COLOURS[0] and line.get_linestyle() == "-"
+        if line.get_linewidth() == 2.0
+        and line.get_color() == style.SPIKING_COLOURS[0]
+        and line.get_linestyle() == "-"
     ]
     assert list(mean.get_ydata()) == [epoch.val_accuracy for epoch in results.trials[2].history]
 
@@ -114,10 +126,17 @@ def test_a_line_of_accuracy_over_time_begins_where_its_own_twin_ended():
 def test_the_counts_stand_in_their_cells(num_classes, random):
     counts = random.integers(0, 3, (num_classes, num_classes)) * 1000
 
-    axes = confusion_matrix(counts, [f"a class with a long name, {k}" for k in range(num_classes)]).axes[0]
+    axes = confusion_matrix(
+        counts, [f"a class with a long name, {k}" for k in range(num_classes)]
+    ).axes[0]
 
-    written = {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in axes.texts}
-    assert written == {tuple(cell): str(counts[tuple(cell)]) for cell in np.argwhere(counts).tolist()}
+    written = {
+        (int(text.get_position()[1]), int(text.get_position()[0])): text.get_text()
+        for text in axes.texts
+    }
+    assert written == {
+        tuple(cell): str(counts[tuple(cell)]) for cell in np.argwhere(counts).tolist()
+    }
     shares = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(shares.sum(1), (counts.sum(1) > 0).astype(float))
 
@@ -175,7 +194,9 @@ def test_a_row_a_pair_with_both_intervals_and_the_dot():
 
 def test_too_few_seeds_are_said_beside_an_interval_that_excludes_0():
     few = (Reservation.FEW_SEEDS, Reservation.FEW_GROUPS)
-    axes = figures.forest([of_pair(0.1, 0.01, "inconclusive", reservation=reason) for reason in few]).axes[0]
+    axes = figures.forest(
+        [of_pair(0.1, 0.01, "inconclusive", reservation=reason) for reason in few]
+    ).axes[0]
     assert [text.get_text() for text in axes.texts] == ["too few seeds", "too few groups"]
 
 
@@ -195,7 +216,10 @@ def test_the_margin_is_in_sight_where_intervals_are_short():
 
 def test_an_arrow_says_where_an_interval_goes_on():
     row = figures.Interval("a", 0.1, (-0.1, 0.9), (0.0, 0.3), "open", "k", {})
-    assert [arrows(figures.intervals([row], 0.005, reach=reach)) for reach in (0.3, 1.0)] == [[">"], []]
+    assert [arrows(figures.intervals([row], 0.005, reach=reach)) for reach in (0.3, 1.0)] == [
+        [">"],
+        [],
+    ]
 
 
 def arrows(figure):
@@ -214,12 +238,19 @@ SPIKES = {"relu_twin": False, "one_step": True, "shuffled": True, "of <somebody>
 
 
 def row(name):
-    described = {"control": name, "title": f"the {name}", "meaning": f"what {name} is", "spikes": SPIKES[name]}
+    described = {
+        "control": name,
+        "title": f"the {name}",
+        "meaning": f"what {name} is",
+        "spikes": SPIKES[name],
+    }
     if name not in MEASURED:
         return ControlRow(**described, reason="of a <reason>")
     pair = structs.asdict(make_pair("dense-snn", name, seeds=2))
     found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
-    return ControlRow(**described, accuracy=MEASURED[name], bits=3 if name == "relu_twin" else None, found=found)
+    return ControlRow(
+        **described, accuracy=MEASURED[name], bits=3 if name == "relu_twin" else None, found=found
+    )
 
 
 def with_controls(comparison, **changes):
@@ -228,7 +259,9 @@ def with_controls(comparison, **changes):
         structs.replace(
             trial,
             controls={
-                name: ControlResult(title=name, meaning="", spikes=SPIKES[name], n=20, accuracy=accuracy)
+                name: ControlResult(
+                    title=name, meaning="", spikes=SPIKES[name], n=20, accuracy=accuracy
+                )
                 for name, accuracy in MEASURED.items()
             },
         )
@@ -237,10 +270,18 @@ def with_controls(comparison, **changes):
         for trial in comparison.results.trials
     ]
     controlled = ControlledContender(
-        contender="dense-snn", num_steps=6, seeds=2, accuracy=0.675, rows=[row(name) for name in SPIKES]
+        contender="dense-snn",
+        num_steps=6,
+        seeds=2,
+        accuracy=0.675,
+        rows=[row(name) for name in SPIKES],
     )
-    concluded = structs.replace(comparison.results.comparison, controls=[structs.replace(controlled, **changes)])
-    return replace(comparison, results=structs.replace(comparison.results, trials=trials, comparison=concluded))
+    concluded = structs.replace(
+        comparison.results.comparison, controls=[structs.replace(controlled, **changes)]
+    )
+    return replace(
+        comparison, results=structs.replace(comparison.results, trials=trials, comparison=concluded)
+    )
 
 
 @pytest.fixture
@@ -254,7 +295,8 @@ def test_the_figure_has_a_stroke_for_each_that_was_measured_warm_where_it_spikes
     (axes,) = [axes for axes in figure.axes if axes.get_visible()]
     strokes = [part for part in axes.collections if type(part).__name__ == "LineCollection"]
     drawn = {
-        round(float(stroke.get_segments()[0][0][0]), 6): to_hex(stroke.get_color()[0]).upper() for stroke in strokes
+        round(float(stroke.get_segments()[0][0][0]), 6): to_hex(stroke.get_color()[0]).upper()
+        for stroke in strokes
     }
     own = [trial.test.accuracy for trial in comparison.results.of("dense-snn")]
     warm, cool = style.SPIKING_COLOURS[0], style.OTHER_COLOURS[0]
@@ -266,11 +308,17 @@ def test_the_figure_has_a_stroke_for_each_that_was_measured_warm_where_it_spikes
 def test_several_contenders_stand_side_by_side(comparison):
     concluded = comparison.results.comparison
     other = structs.replace(concluded.controls[0], contender="small-cnn")
-    trials = [structs.replace(t, controls=comparison.results.trials[0].controls) for t in comparison.results.trials]
+    trials = [
+        structs.replace(t, controls=comparison.results.trials[0].controls)
+        for t in comparison.results.trials
+    ]
     both = structs.replace(concluded, controls=[*concluded.controls, other])
     figure = figures.controls(structs.replace(comparison.results, trials=trials, comparison=both))
     figure.draw_without_rendering()
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["dense-snn, 6 steps", "small-cnn, 6 steps"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "dense-snn, 6 steps",
+        "small-cnn, 6 steps",
+    ]
 
 
 def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted):
@@ -284,8 +332,12 @@ def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted
 
 def test_what_too_few_seeds_hold_back_is_said(comparison, unpainted):
     first, *others = comparison.results.comparison.controls[0].rows
-    found = structs.replace(first.found, conclusion=Conclusion.INCONCLUSIVE, reservation=Reservation.FEW_SEEDS)
-    page = report(with_controls(comparison, rows=[structs.replace(first, found=found), *others])).read_text()
+    found = structs.replace(
+        first.found, conclusion=Conclusion.INCONCLUSIVE, reservation=Reservation.FEW_SEEDS
+    )
+    page = report(
+        with_controls(comparison, rows=[structs.replace(first, found=found), *others])
+    ).read_text()
     assert f"takes {found.fewest_seeds} seeds" in page
 
 
@@ -295,7 +347,9 @@ def test_without_controls_there_is_none(make_run, unpainted):
     assert not (made.out / "figures" / "controls.png").exists()
 
 
-def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(make_prepared, make_results):
+def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(
+    make_prepared, make_results
+):
     curves = iter([curve([10, 30, 20, 25, 28], 100, 3), curve([50, 60, 70, 80, 90], 100, 4)])
     made = make_results(make_prepared(), baseline(seeds=1))
     results = with_trials(made, optimism=lambda trial: next(curves))
@@ -319,7 +373,9 @@ def test_the_forest_tells_every_difference_with_its_intervals():
         row, *same = rows[1 + 3 * place : 4 + 3 * place]
         assert same == [row, row]
         assert row["difference, points"] == pytest.approx(100 * one.difference)
-        bounds = [row[f"{level} % interval {end}, points"] for level in (95, 90) for end in ("from", "to")]
+        bounds = [
+            row[f"{level} % interval {end}, points"] for level in (95, 90) for end in ("from", "to")
+        ]
         assert bounds == pytest.approx([100 * bound for bound in (*one.ci95, *one.ci90)])
         assert (row["pair"], row["p"]) == (f"{one.a} − {one.b}", one.p_value)
 
@@ -331,8 +387,11 @@ def test_on_a_phone_the_words_of_a_pair_stand_in_its_row():
     (axes,) = figure.axes
     assert figure.get_figwidth() == style.PHONE.width
     assert [text.get_text().split(":\n")[1] for text in axes.texts] == [
-        "dense-snn better", "equivalent", "inconclusive", "small-cnn better (within the margin)",
-    ]  # fmt: skip
+        "dense-snn better",
+        "equivalent",
+        "inconclusive",
+        "small-cnn better (within the margin)",
+    ]
     assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in axes.texts)
 
 
@@ -342,28 +401,45 @@ def test_every_training_tells_its_epochs_in_both_panels(make_prepared, make_resu
     rows = told(learning_curves(results))
 
     expected = [
-        {"contender": t.contender, "seed": t.seed, "images": images, "epoch": number + 1,
-         "loss": getattr(epoch, f"{part}_loss"), "accuracy, %": 100 * getattr(epoch, f"{part}_accuracy")}
+        {
+            "contender": t.contender,
+            "seed": t.seed,
+            "images": images,
+            "epoch": number + 1,
+            "loss": getattr(epoch, f"{part}_loss"),
+            "accuracy, %": 100 * getattr(epoch, f"{part}_accuracy"),
+        }
         for t in results.trials
         for part, images in (("train", "training"), ("val", "validation"))
         for number, epoch in enumerate(t.history)
-    ]  # fmt: skip
+    ]
     assert len(rows) == 2 * len(expected)
     for one in expected:
         numbers = {
-            name: value if isinstance(value, str) else pytest.approx(value, rel=1e-5) for name, value in one.items()
+            name: value if isinstance(value, str) else pytest.approx(value, rel=1e-5)
+            for name, value in one.items()
         }
         assert rows.count(numbers) == 2
     over_time = told(learning.accuracy_over_time(results))
-    assert [row["training, min"] for row in over_time[:5]] == pytest.approx(np.cumsum([2, 1, 1, 1, 1.5]) / 60, rel=1e-5)
+    assert [row["training, min"] for row in over_time[:5]] == pytest.approx(
+        np.cumsum([2, 1, 1, 1, 1.5]) / 60, rel=1e-5
+    )
 
 
-def test_controls_and_the_optimism_meter_tell_every_training(comparison, make_prepared, make_results):
+def test_controls_and_the_optimism_meter_tell_every_training(
+    comparison, make_prepared, make_results
+):
     rows = told(figures.controls(comparison.results))
-    assert [(row["control"], row["seed"]) for row in rows[2:4]] == [("the relu_twin", 0), ("the relu_twin", 1)]
-    assert [row["test accuracy, %"] for row in rows[2:]] == [100 * MEASURED[name] for name in MEASURED for _ in (0, 1)]
+    assert [(row["control"], row["seed"]) for row in rows[2:4]] == [
+        ("the relu_twin", 0),
+        ("the relu_twin", 1),
+    ]
+    assert [row["test accuracy, %"] for row in rows[2:]] == [
+        100 * MEASURED[name] for name in MEASURED for _ in (0, 1)
+    ]
     results = with_trials(
-        make_results(make_prepared(), baseline(seeds=1)), optimism=curve([10, 30, 20, 25, 28], 100, 3)
+        make_results(make_prepared(), baseline(seeds=1)),
+        optimism=curve([10, 30, 20, 25, 28], 100, 3),
     )
     rows = told(learning.optimism(results))
     assert [row["test accuracy, %"] for row in rows] == 2 * [10, 30, 20, 25, 28]

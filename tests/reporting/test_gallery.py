@@ -19,7 +19,8 @@ def test_the_image_to_look_at_is_the_first_on_which_one_is_right_and_the_other_w
 
     both = np.arange(40, 180)
     right = [
-        model.predict(prepared.images[both], RandomKeys.for_evaluation(both))[0] == prepared.labels[both]
+        model.predict(prepared.images[both], RandomKeys.for_evaluation(both))[0]
+        == prepared.labels[both]
         for model in models.values()
     ]
     assert found == both[(right[0] != right[1]).argmax()]
@@ -32,7 +33,10 @@ def test_where_none_is_right_they_at_least_differ(models):
 
     found = gallery.differing_image(models, prepared, dict.fromkeys(models, test))
 
-    answers = [model.predict(prepared.images, RandomKeys.for_evaluation(test))[0] for model in models.values()]
+    answers = [
+        model.predict(prepared.images, RandomKeys.for_evaluation(test))[0]
+        for model in models.values()
+    ]
     assert found == (answers[0] != answers[1]).argmax()
 
 

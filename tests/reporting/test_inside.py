@@ -26,7 +26,12 @@ def models(**changes):
 def test_stills_and_films_have_the_same_figure(image, tmp_path):
     paths = inspect(models(), image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"])
 
-    assert [path.name for path in paths] == ["inside.html", "inside.png", "inside.svg", "inside.gif"]
+    assert [path.name for path in paths] == [
+        "inside.html",
+        "inside.png",
+        "inside.svg",
+        "inside.gif",
+    ]
     with Image.open(paths[1]) as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 0
     assert "<svg" in paths[2].read_text()
@@ -49,10 +54,14 @@ def test_a_recording_is_shown_frame_by_frame(tmp_path, contender):
 
 
 def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
-    found = look_inside(models(encoding="direct", network={"hidden": 12, "neuron": "lif", "threshold": 0.01}), image)
+    found = look_inside(
+        models(encoding="direct", network={"hidden": 12, "neuron": "lif", "threshold": 0.01}), image
+    )
 
     for step in (1, 4):
-        raster = next(axes for axes in at_step(found, step).axes if axes.get_title() == "spikes so far")
+        raster = next(
+            axes for axes in at_step(found, step).axes if axes.get_title() == "spikes so far"
+        )
         marks = len(raster.collections[0].get_segments())
         assert marks == sum(layer.fired[:, :step].sum() for layer in found.models[0].layers) > 0
 
@@ -77,7 +86,9 @@ def test_a_film_has_every_step(image, tmp_path):
 
 
 def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
-    names = models(classes=("<b>", "b", "c")) | {"not spiking": make("small-cnn", classes=("<b>", "b", "c"))}
+    names = models(classes=("<b>", "b", "c")) | {
+        "not spiking": make("small-cnn", classes=("<b>", "b", "c"))
+    }
 
     text = inspect(names, image, tmp_path, truth="<b>", formats=[])[0].read_text()
 
@@ -85,13 +96,17 @@ def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
     assert json.loads(held)["classes"] == ["<b>", "b", "c"]
     assert "<b>" not in text
     text = html.unescape(text)
-    assert re.search(r"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[\w+/=]+'", text)
+    assert re.search(
+        r"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[\w+/=]+'", text
+    )
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)", text)
 
 
 @pytest.fixture
 def browser():
-    """Opens a page of so many pixels' width; notes what it says in the console, and what it asks for."""
+    """Opens a page of so many pixels' width; notes what it says in the console, and what it asks
+    for.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if (chromium := shutil.which("chromium")) is None:
         pytest.skip("needs the browser chromium")
@@ -103,7 +118,10 @@ def browser():
             page.said = []
             page.on("console", lambda message: page.said.append(message.text))
             page.on("pageerror", lambda error: page.said.append(str(error)))
-            page.on("request", lambda request: page.said.append(request.url) if request.url != page.url else None)
+            page.on(
+                "request",
+                lambda request: page.said.append(request.url) if request.url != page.url else None,
+            )
             page.goto(path.as_uri())
             page.said = [each for each in page.said if each != path.as_uri()]
             return page
@@ -123,7 +141,9 @@ def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_pat
     assert slider.get_attribute("aria-valuetext") == "step 2 of 6"
     shares = page.locator(".sdi-model").first.locator(".sdi-value").all_inner_texts()
     expected = look_inside(models(), image).models[0].probabilities[1]
-    assert [float(each.removesuffix(" %")) for each in shares] == pytest.approx([100 * k for k in expected], abs=0.051)
+    assert [float(each.removesuffix(" %")) for each in shares] == pytest.approx(
+        [100 * k for k in expected], abs=0.051
+    )
     slider.press("ArrowRight")
     assert step.inner_text() == "step 3 of 6"
     page.get_by_role("button", name="play").press("Enter")

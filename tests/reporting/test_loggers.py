@@ -29,9 +29,17 @@ accumulating = pytest.importorskip(
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SMALL = baseline(
-    "digits", contenders=("dense-snn", "small-cnn"), hidden=8, num_steps=2, epochs=2, patience=None, limit=100,
-    batch_size=20, controls=True, device="cpu",
-)  # fmt: skip
+    "digits",
+    contenders=("dense-snn", "small-cnn"),
+    hidden=8,
+    num_steps=2,
+    epochs=2,
+    patience=None,
+    limit=100,
+    batch_size=20,
+    controls=True,
+    device="cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +67,13 @@ def run(home, _common_cache):
 
 
 def curves(run):
-    """The epochs of each training by its title: of trials as results.json has them, of controls as the store does."""
-    found = {each.title: list(zip(each.history, each.epoch_seconds, strict=True)) for each in run.results.trials}
+    """The epochs of each training by its title: of trials as results.json has them, of controls as
+    the store does.
+    """
+    found = {
+        each.title: list(zip(each.history, each.epoch_seconds, strict=True))
+        for each in run.results.trials
+    }
     (spiking,) = (each for each in run.results.trials if each.controls)
     for control in spiking.controls.values():
         if control.key:
@@ -69,7 +82,10 @@ def curves(run):
             found[f"control, {control.title}: {spiking.title}"] = list(rows)
     return {
         title: [
-            {name: epoch[name] if isinstance(epoch, dict) else getattr(epoch, name) for name in SCALARS[:-1]}
+            {
+                name: epoch[name] if isinstance(epoch, dict) else getattr(epoch, name)
+                for name in SCALARS[:-1]
+            }
             | {"epoch_seconds": seconds}
             for epoch, seconds in rows
         ]
@@ -123,14 +139,19 @@ def test_tensorboard_reads_curves_settings_results_and_figures(run):
         for name in SCALARS:
             found = [(point.step, point.value) for point in its.Scalars(f"epoch/{name}")]
             assert [step for step, _ in found] == [1, 2]
-            assert [value for _, value in found] == pytest.approx([epoch[name] for epoch in epochs], rel=1e-6)
+            assert [value for _, value in found] == pytest.approx(
+                [epoch[name] for epoch in epochs], rel=1e-6
+            )
     spiking = read["dense-snn-seed-0"]
     accuracy = run.results.of("dense-snn")[0].test.accuracy
     assert spiking.Scalars("result/test_accuracy")[0].value == pytest.approx(accuracy)
     (begun,) = (
-        content for tag, content in spiking.SummaryMetadata("_hparams_/session_start_info").plugin_data.ListFields()
+        content
+        for tag, content in spiking.SummaryMetadata(
+            "_hparams_/session_start_info"
+        ).plugin_data.ListFields()
         if tag.name == "content"
-    )  # fmt: skip
+    )
     assert b"learning_rate" in begun
     figures = read["figures"]
     assert {name.removeprefix("figures/") for name in figures.Tags()["images"]} == {
@@ -146,7 +167,9 @@ def test_mlflow_has_a_run_with_one_below_it_for_each_trial(run, client):
     experiment = client.get_experiment_by_name("spikeduel")
     (whole,) = client.search_runs([experiment.experiment_id], "tags.`spikeduel.folder` != ''")
     assert (whole.info.run_name, whole.info.status) == ("run", "FINISHED")
-    below = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{whole.info.run_id}'")
+    below = client.search_runs(
+        [experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{whole.info.run_id}'"
+    )
     by_title = {each.info.run_name: each for each in below}
     assert {each.info.status for each in below} == {"FINISHED"}
     for title, epochs in curves(run).items():
@@ -173,7 +196,9 @@ class Failing(Logger):
         raise AssertionError("it was told more")
 
 
-def test_what_is_found_in_the_store_is_logged_whole_whoever_else_fails(run, home, unreported, monkeypatch):
+def test_what_is_found_in_the_store_is_logged_whole_whoever_else_fails(
+    run, home, unreported, monkeypatch
+):
     monkeypatch.setitem(LOGGERS, "failing", Failing)
     told, again = Telling(), home / "again"
     found = compare(SMALL, again, home / "store", told, loggers=["failing", "csv", "tensorboard"])
@@ -187,11 +212,21 @@ def test_what_is_found_in_the_store_is_logged_whole_whoever_else_fails(run, home
     before = sorted(path.parent.name for path in (again / "logs").rglob("*tfevents*"))
     compare(SMALL, again, home / "store", loggers=["csv", "tensorboard"])
     assert sorted(path.parent.name for path in (again / "logs").rglob("*tfevents*")) == before
-    assert (again / "logs" / "epochs.csv").read_text() == (run.out / "logs" / "epochs.csv").read_text()
+    assert (again / "logs" / "epochs.csv").read_text() == (
+        run.out / "logs" / "epochs.csv"
+    ).read_text()
 
 
 def test_an_interrupted_run_goes_on_and_logs_all_epochs(tmp_path, client, unreported, monkeypatch):
-    one = baseline("digits", contenders=("small-cnn",), hidden=8, epochs=3, patience=None, limit=100, device="cpu")
+    one = baseline(
+        "digits",
+        contenders=("small-cnn",),
+        hidden=8,
+        epochs=3,
+        patience=None,
+        limit=100,
+        device="cpu",
+    )
     written = training.write_checkpoint
 
     def stops(path, state):
@@ -212,7 +247,11 @@ def test_an_interrupted_run_goes_on_and_logs_all_epochs(tmp_path, client, unrepo
     told = Telling()
     compare(one, tmp_path / "run", tmp_path / "store", told, loggers=["csv"])
     assert told.trained == 1
-    assert [row["epoch"] for row in table(tmp_path / "run" / "logs" / "epochs.csv")] == ["1", "2", "3"]
+    assert [row["epoch"] for row in table(tmp_path / "run" / "logs" / "epochs.csv")] == [
+        "1",
+        "2",
+        "3",
+    ]
 
 
 def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
@@ -221,13 +260,17 @@ def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
     logged = Logged(told, ["mlflow"])
     logged.begins(tmp_path)
     logged.curve("a, seed 0", [dict.fromkeys(SCALARS, 0.5)])
-    assert [line.partition(":")[0] for line in told.said] == ["--logger mlflow failed (MlflowException"]
+    assert [line.partition(":")[0] for line in told.said] == [
+        "--logger mlflow failed (MlflowException"
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")]
-)  # fmt: skip
-def test_a_package_that_is_missing_is_said_before_anything_runs(name, module, monkeypatch, tmp_path):
+)
+def test_a_package_that_is_missing_is_said_before_anything_runs(
+    name, module, monkeypatch, tmp_path
+):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=rf"pip install 'spikeduel\[{name}\]'"):
         compare(SMALL, tmp_path / "run", tmp_path / "store", loggers=[name])
@@ -271,7 +314,10 @@ def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):
     logged.curve("a, seed 0", curve[:400])
     logged.curve("a, seed 0", curve)
     (found,) = client.search_runs(
-        [client.get_experiment_by_name("spikeduel").experiment_id], "tags.`mlflow.runName` = 'a, seed 0'"
+        [client.get_experiment_by_name("spikeduel").experiment_id],
+        "tags.`mlflow.runName` = 'a, seed 0'",
     )
     history = client.get_metric_history(found.info.run_id, "val_loss")
-    assert [(point.step, point.value) for point in history] == [(number, number) for number in range(1, 411)]
+    assert [(point.step, point.value) for point in history] == [
+        (number, number) for number in range(1, 411)
+    ]

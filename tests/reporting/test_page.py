@@ -51,7 +51,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.silent = tag in ("style", "script")
-        self.loaded += [value for name, value in attributes if name in ADDRESSES and not value.startswith("#")]
+        self.loaded += [
+            value for name, value in attributes if name in ADDRESSES and not value.startswith("#")
+        ]
 
     def handle_data(self, data):
         if not self.silent:
@@ -66,7 +68,12 @@ def with_comparison(comparison, **changes):
 
 def scripts_of(shown):
     """Those that run, the one with the pictures, and one with the data of each chart."""
-    return len(rendering.SCRIPTS) + 1 + ("inside-data" in shown.source) + shown.source.count('class="chart"')
+    return (
+        len(rendering.SCRIPTS)
+        + 1
+        + ("inside-data" in shown.source)
+        + shown.source.count('class="chart"')
+    )
 
 
 def figures_of(comparison):
@@ -95,12 +102,14 @@ def test_the_page_stands_alone(comparison):
     shown = Page(path)
     assert shown.loaded
     assert all(address.startswith("data:image/") for address in shown.loaded)
-    # Its own scripts and what they are told; the policy names the former, and the others do not run.
+    # Its own scripts and what they are told; the policy names the former, and the others do not
+    # run.
     assert shown.tags.count("script") == scripts_of(shown)
     policy = re.search(r"script-src ([^\"]*)", html.unescape(shown.source))[1]
     assert policy == " ".join(map(rendering.policy_of, rendering.scripts()))
     assert not re.search(
-        r"https?://(?!www\.w3\.org/2000/svg)|url\((?!data:image/webp;|#)|@import|\son\w+=", shown.source
+        r"https?://(?!www\.w3\.org/2000/svg)|url\((?!data:image/webp;|#)|@import|\son\w+=",
+        shown.source,
     )
     assert path.stat().st_size < 3_000_000
 
@@ -114,7 +123,9 @@ def test_every_figure_of_the_study_is_there(comparison):
         "diagonal.png",
         "learning-curves.png",
     }
-    assert all((comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison))
+    assert all(
+        (comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison)
+    )
 
 
 def test_of_one_epoch_there_is_no_curve(comparison, unpainted):
@@ -125,9 +136,15 @@ def test_of_one_epoch_there_is_no_curve(comparison, unpainted):
 
 def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     assert "Optimism meter" not in Page(report(comparison)).text
-    results = with_trials(comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3))
-    (pair,) = with_pair(results, power=power.power(power.assumed_luck(0.003, 20), 0.01, 6)).comparison.pairs
-    measured = with_comparison(replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials))
+    results = with_trials(
+        comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3)
+    )
+    (pair,) = with_pair(
+        results, power=power.power(power.assumed_luck(0.003, 20), 0.01, 6)
+    ).comparison.pairs
+    measured = with_comparison(
+        replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials)
+    )
 
     shown = Page(report(measured)).text
 
@@ -160,8 +177,12 @@ def test_means_over_trials():
 
     assert [row.recall for row in tables.class_means(in_folds)] == [0.5] * 3
     # Of each seed, both folds' images.
-    assert [row.support for row in tables.class_means(in_folds)] == [2 * row.support for row in first.test.per_class]
-    assert tables.confusion(in_folds)[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
+    assert [row.support for row in tables.class_means(in_folds)] == [
+        2 * row.support for row in first.test.per_class
+    ]
+    assert tables.confusion(in_folds)[2][2] == 2 * (
+        first.test.confusion[2][2] + second.test.confusion[2][2]
+    )
 
 
 def test_differences_are_shown_with_their_intervals(comparison, no_data, unpainted):
@@ -175,7 +196,9 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     assert "of these two models: small-cnn is better" in shown
     grey = "Where it excludes 0 and is grey"
     assert grey not in shown
-    held_back = with_pair(comparison.results, reservation=Reservation.FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3)
+    held_back = with_pair(
+        comparison.results, reservation=Reservation.FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3
+    )
     shown = Page(report(replace(comparison, results=held_back))).text
     assert grey in shown
     assert "inconclusive: too few seeds" in shown
@@ -207,7 +230,9 @@ def test_names_are_text_never_markup(make_run, make_prepared):
         (3, (1, 8, 8), ("dense-snn", "small-cnn"), 6, "rate"),
     ],
 )
-def test_every_kind_of_run_has_a_page(make_run, make_prepared, num_classes, shape, contenders, seeds, encoding):
+def test_every_kind_of_run_has_a_page(
+    make_run, make_prepared, num_classes, shape, contenders, seeds, encoding
+):
     prepared = make_prepared(num_classes, shape, num_images=120)
     comparison = make_run(prepared, contenders=contenders, seeds=seeds, encoding=encoding)
 
@@ -216,14 +241,18 @@ def test_every_kind_of_run_has_a_page(make_run, make_prepared, num_classes, shap
     assert "Left out of this page" not in shown.text
     assert ("encoded.gif" in figures_of(comparison)) == ("dense-snn" in contenders)
     assert ("± is the standard deviation" in shown.text) == (seeds > 1)
-    assert ("Shown for comparison" in shown.text) == ("dense-snn" in contenders and encoding != "rate")
+    assert ("Shown for comparison" in shown.text) == (
+        "dense-snn" in contenders and encoding != "rate"
+    )
 
 
 def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison, unpainted):
     first, *others = comparison.results.trials
     trials = [structs.replace(failed(first), fold=1), *others]
 
-    shown = Page(report(replace(comparison, results=structs.replace(comparison.results, trials=trials))))
+    shown = Page(
+        report(replace(comparison, results=structs.replace(comparison.results, trials=trials)))
+    )
 
     assert "dense-snn, seed 0, fold 1: the loss became NaN" in shown.text
     assert "Confusions of small-cnn" in shown.text
@@ -239,7 +268,9 @@ def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
     assert "no reason was recorded" in shown.text
 
 
-def test_data_that_is_handed_over_is_not_loaded_again(comparison, make_prepared, no_data, unpainted):
+def test_data_that_is_handed_over_is_not_loaded_again(
+    comparison, make_prepared, no_data, unpainted
+):
     numbers = np.arange(60)
     held = Held(make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
 
@@ -294,7 +325,9 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     shown = Page(report(with_comparison(comparison, caveats=[leak, seed])))
 
     red, amber = (shown.source.index(f'class="card {colour}"') for colour in ("red", "amber"))
-    assert red < shown.source.index(caveats.sentence(leak)) < shown.source.index('id="answer"') < amber
+    assert (
+        red < shown.source.index(caveats.sentence(leak)) < shown.source.index('id="answer"') < amber
+    )
     assert amber < shown.source.index(caveats.sentence(seed))
 
 
@@ -332,27 +365,38 @@ def test_the_preprocessing_is_told(make_run, make_prepared, unpainted):
     shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
 
     assert "(the first 10 of 12): the original above" in shown
-    assert "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 pixels" in shown
+    assert (
+        "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 "
+        "pixels" in shown
+    )
 
 
 def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     found = {
-        "entropy": AddedMeasure(title="mean <entropy>", meaning="of the answers", value=0.125, form="{:.3f} bits"),
+        "entropy": AddedMeasure(
+            title="mean <entropy>", meaning="of the answers", value=0.125, form="{:.3f} bits"
+        ),
         "unknown": AddedMeasure(title="unknown", meaning="not here", value=None, form="{:.3f}"),
     }
-    shown = Page(report(replace(comparison, results=with_trials(comparison.results, measures=found)))).text
+    shown = Page(
+        report(replace(comparison, results=with_trials(comparison.results, measures=found)))
+    ).text
 
     assert "mean <entropy> of the answers 0.125 bits 0.125 bits unknown not here – –" in shown
 
 
-def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data, unpainted):
+def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(
+    comparison, tmp_path, no_data, unpainted
+):
     path = report(comparison, tmp_path / "elsewhere" / "page.html")
 
     assert path.is_file()
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_the_figures_of_the_run_are_written_with_its_own_page_alone(comparison, tmp_path, no_data, unpainted):
+def test_the_figures_of_the_run_are_written_with_its_own_page_alone(
+    comparison, tmp_path, no_data, unpainted
+):
     figures = comparison.out / "figures"
     report(comparison, tmp_path / "page.html")
     assert not figures.exists()
@@ -380,7 +424,9 @@ def test_a_picture_is_its_own_address(comparison, no_data):
 def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_prepared):
     names = ("$\\frac{$", "abc\u202egnp", "two\nlines and a lone \udce9")
     comparison = make_run(make_prepared(classes=names))
-    results = with_trials(comparison.results, contender=lambda t: t.contender.replace("small-cnn", "$x_$<b>\u202e"))
+    results = with_trials(
+        comparison.results, contender=lambda t: t.contender.replace("small-cnn", "$x_$<b>\u202e")
+    )
 
     shown = Page(report(replace(comparison, results=results)))
 
@@ -395,7 +441,9 @@ def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypa
     comparison = make_run(dataset="evil:data")
     loaded = []
     prepared = data.load(comparison.experiment)
-    monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: loaded.append(1) or prepared)
+    monkeypatch.setattr(
+        "spikeduel.data.load", lambda experiment, track=None, say=None: loaded.append(1) or prepared
+    )
     shown = Page(report(comparison))
     assert loaded == []
     assert "The data is made by the code evil:data" in shown.text
@@ -431,7 +479,10 @@ def test_the_page_is_made_from_the_folder_alone(run):
     ("path", "value"),
     [
         (("trials", 0, "history", 0, "val_loss"), 10**400),  # a number that no figure can draw
-        (("trials", 0, "measures"), {"x": {"title": "", "meaning": "", "value": 1.0, "form": "{:q}"}}),
+        (
+            ("trials", 0, "measures"),
+            {"x": {"title": "", "meaning": "", "value": 1.0, "form": "{:q}"}},
+        ),
         (("experiment", "per_contender"), {"dense-snn": "fast"}),
         (("comparison", "controls"), [{"contender": "dense-snn"}]),
     ],

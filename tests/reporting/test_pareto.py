@@ -29,7 +29,9 @@ TABLE = energy.read("45nm-fp32")
 
 @pytest.fixture
 def results(make_prepared, make_results, monkeypatch):
-    """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ with zeros skipped, 2 and 0.5 ms."""
+    """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ with zeros skipped,
+    2 and 0.5 ms.
+    """
     made = make_results(make_prepared(), baseline(seeds=2))
     for index, accuracy in enumerate((0.8, 0.7, 0.9, 0.7)):
         made = with_accuracy(made, index, accuracy)
@@ -49,7 +51,13 @@ def results(make_prepared, make_results, monkeypatch):
 
 def test_points_by_hand(results):
     found = {point.label: point for point in pareto.points(results, TABLE)}
-    assert list(found) == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
+    assert list(found) == [
+        "dense-snn",
+        "early exit",
+        "ReLU twin",
+        "quantised twin (3 bits)",
+        "small-cnn",
+    ]
     snn = found["dense-snn"]
     assert (snn.kind, snn.accuracy) == ("spiking", pytest.approx(0.85))
     assert (snn.joules.low, snn.joules.high) == (pytest.approx(4e-6), pytest.approx(8e-6))
@@ -58,7 +66,10 @@ def test_points_by_hand(results):
     # Three of four images leave after the first of two steps.
     assert found["early exit"].joules.low == pytest.approx((3 * 1e-6 + 4e-6) / 4)
     assert found["early exit"].seconds == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
-    assert (found["ReLU twin"].joules.low, found["ReLU twin"].seconds) == (pytest.approx(6e-6), None)
+    assert (found["ReLU twin"].joules.low, found["ReLU twin"].seconds) == (
+        pytest.approx(6e-6),
+        None,
+    )
     assert found["quantised twin (3 bits)"].colour == snn.colour == style.SPIKING_COLOURS[0]
 
 
@@ -69,7 +80,9 @@ def test_energy_that_one_seed_lacks_is_not_known(results):
 
 def test_a_network_that_may_not_leave_early_has_no_early_exit(results):
     for index in (0, 2):
-        results = with_trial(results, index, anytime=followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])]))
+        results = with_trial(
+            results, index, anytime=followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])])
+        )
     assert "early exit" not in [point.label for point in pareto.points(results, TABLE)]
 
 
@@ -90,9 +103,10 @@ def test_nobody_beats_the_front_and_somebody_beats_all_others(pairs):
     kept = pareto.front(costs, accuracies)
     for k in range(len(pairs)):
         better = [
-            j for j in range(len(pairs))
+            j
+            for j in range(len(pairs))
             if costs[j] <= costs[k] and accuracies[j] >= accuracies[k] and pairs[j] != pairs[k]
-        ]  # fmt: skip
+        ]
         assert not (k in kept and better)
         assert k in kept or better or pairs[k] in [pairs[j] for j in kept]
 
@@ -102,18 +116,30 @@ def test_the_plot(results):
     figure.draw_without_rendering()
     joules, times = figure.axes
     front = next(line for line in joules.lines if line.get_linestyle() == "--")
-    # Early exit is a little better than the network itself, and cheaper; the ReLU twin is better for more.
+    # Early exit is a little better than the network itself, and cheaper; the ReLU twin is better
+    # for more.
     np.testing.assert_allclose(front.get_xdata(), [1.75e-6, 6e-6])
     np.testing.assert_allclose(front.get_ydata(), [0.851, 0.86])
-    written = [[text.get_text() for text in axes.texts if isinstance(text, Annotation)] for axes in (joules, times)]
-    assert written[0] == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
+    written = [
+        [text.get_text() for text in axes.texts if isinstance(text, Annotation)]
+        for axes in (joules, times)
+    ]
+    assert written[0] == [
+        "dense-snn",
+        "early exit",
+        "ReLU twin",
+        "quantised twin (3 bits)",
+        "small-cnn",
+    ]
     assert written[1] == ["dense-snn", "early exit", "small-cnn"]
     assert f"estimate: {TABLE.title}" in joules.get_xlabel()
     places = [each.get_offsets()[0] for each in times.collections]
     np.testing.assert_allclose(places, [(2e-3, 0.85), (2e-3, 0.851), (5e-4, 0.7)])
 
 
-def test_without_times_there_is_one_panel_and_without_both_no_plot(results, with_trials, monkeypatch):
+def test_without_times_there_is_one_panel_and_without_both_no_plot(
+    results, with_trials, monkeypatch
+):
     results = with_trials(results, latency=None)
     assert len(pareto.pareto(results, TABLE).axes) == 1
     monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: None)
@@ -138,8 +164,10 @@ def operations():
 def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operations):
     figure = break_even(operations, "net", "red")
     assert [axes.get_title("left") for axes in figure.axes] == [
-        "arithmetic alone", "with memory on the chip", "with weights off the chip",
-    ]  # fmt: skip
+        "arithmetic alone",
+        "with memory on the chip",
+        "with weights off the chip",
+    ]
     for axes, memory in zip(figure.axes, MEMORIES, strict=True):
         *borders, network = axes.lines
         # Loihi multiplies nothing: it has no border here.
@@ -162,14 +190,19 @@ def test_a_network_that_even_silence_does_not_save_says_so():
 
 def test_a_network_that_is_cheaper_however_often_it_fires_says_so(operations):
     dear = made_operations.operations([layer("x", passes=both(1), macs=macs(both(1e9)))], 1)
-    assert any("at any rate" in text.get_text() for text in break_even(operations, "net", "red", dear).axes[0].texts)
+    assert any(
+        "at any rate" in text.get_text()
+        for text in break_even(operations, "net", "red", dear).axes[0].texts
+    )
 
 
 def test_a_bar_goes_to_where_nothing_is_skipped(results):
     joules, times = pareto.pareto(results, TABLE).axes
     ends = [tuple(line.get_xdata()) for line in joules.lines if line.get_linewidth() == 2.5]
     # Early exit is known with zeros skipped alone.
-    assert ends == [pytest.approx(pair) for pair in ((4e-6, 8e-6), (6e-6, 12e-6), (6e-6, 12e-6), (8e-6, 16e-6))]
+    assert ends == [
+        pytest.approx(pair) for pair in ((4e-6, 8e-6), (6e-6, 12e-6), (6e-6, 12e-6), (8e-6, 16e-6))
+    ]
     assert not any(line.get_linewidth() == 2.5 for line in times.lines)
 
 
@@ -232,9 +265,14 @@ def test_every_point_tells_its_accuracy_and_costs(results):
     # The same point says the same in both panels.
     assert rows[5:] == [snn, early, cnn]
     assert snn == {
-        "contender": "dense-snn", "network": "spiking", "accuracy, %": 85, "energy, J": 4e-6, "time, s": 2e-3,
-        "standard deviation, points": pytest.approx(7.07107), "energy at most, J": 8e-6,
-    }  # fmt: skip
+        "contender": "dense-snn",
+        "network": "spiking",
+        "accuracy, %": 85,
+        "energy, J": 4e-6,
+        "time, s": 2e-3,
+        "standard deviation, points": pytest.approx(7.07107),
+        "energy at most, J": 8e-6,
+    }
     assert (early["energy at most, J"], twin["time, s"]) == (None, None)
 
 
@@ -246,7 +284,9 @@ def test_a_border_tells_its_rates_at_powers_of_two(operations):
     table, twin = energy.read(energy.NAMES[0]), energy.relu_twin(operations)
     for row in rows[:8]:
         rate = energy.break_even_rate(operations, twin, table, row["time steps"], MEMORIES[0])
-        assert row["break-even rate"] == ("any" if np.isinf(rate) else pytest.approx(rate, rel=1e-5))
+        assert row["break-even rate"] == (
+            "any" if np.isinf(rate) else pytest.approx(rate, rel=1e-5)
+        )
 
 
 def test_where_no_rate_is_low_enough_the_table_says_never(operations, monkeypatch):
@@ -267,5 +307,8 @@ def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
 
 def test_where_no_energy_is_known_it_has_the_time_of_an_answer(results):
     rows = told(pareto.at_a_glance(with_trials(results, energy=None)))
-    assert [(row["contender"], row["time, s"]) for row in rows] == [("dense-snn", 2e-3), ("small-cnn", 5e-4)]
+    assert [(row["contender"], row["time, s"]) for row in rows] == [
+        ("dense-snn", 2e-3),
+        ("small-cnn", 5e-4),
+    ]
     assert pareto.at_a_glance(with_trials(results, energy=None, latency=None)) is None

@@ -17,7 +17,9 @@ def results(make_prepared, make_results):
     made = make_results(make_prepared(), baseline(seeds=1))
     early = followed([0.4, 0.8], [leaving(0.9, 0.7, [15, 5])])
     received = Received(milliseconds=[10.0, 30.0], events=[100.0, 500.0])
-    return with_accuracy(with_trial(made, 0, anytime=structs.replace(early, received=received)), 1, 0.6)
+    return with_accuracy(
+        with_trial(made, 0, anytime=structs.replace(early, received=received)), 1, 0.6
+    )
 
 
 def test_accuracy_is_told_by_what_had_come(results):
@@ -26,8 +28,9 @@ def test_accuracy_is_told_by_what_had_come(results):
         by_unit = [row for row in rows if unit in row]
         followed_rows, star, late = by_unit[:2], by_unit[2], by_unit[3]
         assert [(row["steps"], row["accuracy, %"], row[unit]) for row in followed_rows] == [
-            (1, 40, came[0]), (2, 80, came[1])
-        ]  # fmt: skip
+            (1, 40, came[0]),
+            (2, 80, came[1]),
+        ]
         # Three of four leave after the first frame.
         assert (star["accuracy, %"], star[unit]) == (70, on_leaving)
         assert (late["contender"], late["accuracy, %"], late[unit]) == ("small-cnn", 60, came[1])
@@ -42,10 +45,17 @@ def test_a_control_tells_what_it_took(results, canvas):
     pair = structs.asdict(make_pair("dense-snn", "reversed"))
     found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
     row = ControlRow(
-        control="reversed", title="time reversed", meaning="", spikes=True, accuracy=0.7, found=found,
+        control="reversed",
+        title="time reversed",
+        meaning="",
+        spikes=True,
+        accuracy=0.7,
+        found=found,
         of_recordings=True,
-    )  # fmt: skip
-    controlled = ControlledContender(contender="dense-snn", num_steps=2, seeds=1, accuracy=0.7, rows=[row])
+    )
+    controlled = ControlledContender(
+        contender="dense-snn", num_steps=2, seeds=1, accuracy=0.7, rows=[row]
+    )
     comparison = structs.replace(results.comparison, controls=[controlled])
     with style.drawn_for(canvas):
         figure = recorded.time_controls(structs.replace(results, comparison=comparison))

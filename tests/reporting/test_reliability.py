@@ -24,7 +24,9 @@ from spikeduel.system.errors import InputError
 
 
 def calibration(seed, temperature=2.0):
-    scores = 3 * torch.randn(200, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    scores = 3 * torch.randn(
+        200, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     truth = torch.arange(200) % 3
     given = structs.asdict(judged(scores, truth))
     return Calibration(**given, temperature=temperature, scaled=judged(scores / 2, truth))
@@ -37,13 +39,17 @@ def results(make_prepared, make_results):
     made = make_results(make_prepared(), baseline(seeds=2))
     return with_trials(
         made,
-        test=lambda t: structs.replace(t.test, calibration=calibration(n := next(numbers), temperature=2.0 + n)),
+        test=lambda t: structs.replace(
+            t.test, calibration=calibration(n := next(numbers), temperature=2.0 + n)
+        ),
     )
 
 
 def test_pooled_bins_by_hand():
     def one(count, confidence, accuracy):
-        only = CalibrationBin(low=0.0, high=1.0, count=count, confidence=confidence, accuracy=accuracy)
+        only = CalibrationBin(
+            low=0.0, high=1.0, count=count, confidence=confidence, accuracy=accuracy
+        )
         return Calibrated(ece=0.0, nll=0.0, brier=0.0, bins=[only])
 
     (found,) = reliability.pooled([one(10, 0.5, 0.4), one(30, 0.9, 0.8), one(0, None, None)])
@@ -86,10 +92,14 @@ def robustness(clean, last, altered=()):
     """Accuracies that fall evenly from `clean` to `last`; under noise, to 0."""
     ends = {name: 0.0 if name == "noise" else last for name in CORRUPTIONS}
     measured = {
-        f"robustness-{name}": CorruptedAccuracies(n=20, accuracies=np.linspace(clean, end, 6)[1:].tolist())
+        f"robustness-{name}": CorruptedAccuracies(
+            n=20, accuracies=np.linspace(clean, end, 6)[1:].tolist()
+        )
         for name, end in ends.items()
     }
-    measured |= {f"robustness-{name}": CorruptedAccuracies(n=7, accuracies=[0.25]) for name in altered}
+    measured |= {
+        f"robustness-{name}": CorruptedAccuracies(n=7, accuracies=[0.25]) for name in altered
+    }
     return summary(clean, measured)
 
 
@@ -101,8 +111,12 @@ def of_trials(results, *found):
 
 @pytest.fixture
 def corrupted(make_prepared, make_results):
-    """One seed each; the CNN is better on clean images and worse on corrupted ones, but under noise."""
-    return of_trials(make_results(make_prepared(), baseline()), robustness(0.8, 0.6), robustness(0.9, 0.3))
+    """One seed each; the CNN is better on clean images and worse on corrupted ones, but under
+    noise.
+    """
+    return of_trials(
+        make_results(make_prepared(), baseline()), robustness(0.8, 0.6), robustness(0.9, 0.3)
+    )
 
 
 def test_curves_start_at_the_clean_accuracy(corrupted):
@@ -126,7 +140,10 @@ def test_seeds_make_a_band(make_prepared, make_results):
     band = axes.collections[0].get_paths()[0].vertices
     at_five = band[band[:, 0] == 5][:, 1]
     deviation = np.std([0.6, 0.4], ddof=1)
-    assert (at_five.min(), at_five.max()) == (pytest.approx(0.5 - deviation), pytest.approx(0.5 + deviation))
+    assert (at_five.min(), at_five.max()) == (
+        pytest.approx(0.5 - deviation),
+        pytest.approx(0.5 + deviation),
+    )
 
 
 def test_the_strip_shows_what_the_measure_drew(make_prepared):
@@ -173,7 +190,9 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
 
 def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
     prepared = make_prepared()
-    page = audit_page(examine(baseline(dataset="digits"), prepared, SPLIT), prepared, tmp_path).read_text()
+    page = audit_page(
+        examine(baseline(dataset="digits"), prepared, SPLIT), prepared, tmp_path
+    ).read_text()
     assert "Nothing was found that would invalidate a result." in page
     assert "Pixels cannot show every leak" in page
     assert "What would invalidate a result" not in page
@@ -192,7 +211,9 @@ def test_pictures_of_a_pair_lie_side_by_side(planted):
 def test_a_moved_copy_says_how_it_was_moved(planted):
     (pair,) = examine(baseline(dataset="digits"), planted, SPLIT).details.pairs[:1]
     move = Move(mirrored=True, degrees=8.0, scale=1.0, right=0.0, down=0.0)
-    figure = reliability.pairs([structs.replace(pair, kind="moved on two sides", move=move)], planted)
+    figure = reliability.pairs(
+        [structs.replace(pair, kind="moved on two sides", move=move)], planted
+    )
     shown = [axes.get_xlabel() for axes in figure.axes if axes.get_visible()]
     assert shown == ["image 50", "image 1\nmirrored, turned by 8°"]
 
@@ -210,7 +231,9 @@ def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
     def in_bins(trial):
         if (values := next(accuracies)) is None:
             return None
-        bins = [DistanceBin(low=k, high=k + 1, n=5, accuracy=value) for k, value in enumerate(values)]
+        bins = [
+            DistanceBin(low=k, high=k + 1, n=5, accuracy=value) for k, value in enumerate(values)
+        ]
         return structs.replace(trial.test, by_distance=bins)
 
     made = with_trials(make_results(make_prepared(), baseline(seeds=2)), test=in_bins)
@@ -221,7 +244,10 @@ def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
 def test_marks_at_the_ends_are_whole_and_equal_lines_are_both_seen(make_prepared, make_results):
     bins = [DistanceBin(low=k / 10, high=(k + 1) / 10, n=10, accuracy=1.0) for k in range(5)]
     made = make_results(make_prepared(), baseline())
-    trials = [structs.replace(each, test=structs.replace(each.test, by_distance=bins)) for each in made.trials]
+    trials = [
+        structs.replace(each, test=structs.replace(each.test, by_distance=bins))
+        for each in made.trials
+    ]
     axes = reliability.accuracy_by_distance(trials).axes[0]
     found = reliability.diagrams({"a": [calibration(0)]}, {"a": "red"}).subfigs[0].axes[0].lines[1]
     assert not any(line.get_clip_on() for line in (*axes.lines, found))
@@ -236,19 +262,25 @@ def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run,
     report(run)
     assert not (run.out / "figures" / "audit-pairs.png").exists()
     audit = examine(run.experiment, planted, SPLIT)
-    checked = replace(run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details())))
+    checked = replace(
+        run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details()))
+    )
     assert escape(problems(audit)[0]) in report(checked).read_text()
     assert (run.out / "figures" / "audit-pairs.png").is_file()
 
 
-def test_without_the_data_the_section_goes_without_pictures(planted, make_run, monkeypatch, unpainted):
+def test_without_the_data_the_section_goes_without_pictures(
+    planted, make_run, monkeypatch, unpainted
+):
     def gone(*_args, **_settings):
         raise InputError("no data")
 
     run = make_run(planted)
     audit = examine(run.experiment, planted, SPLIT)
     monkeypatch.setattr("spikeduel.data.load", gone)
-    checked = replace(run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details())))
+    checked = replace(
+        run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details()))
+    )
     assert escape(problems(audit)[0]) in report(checked).read_text()
     assert not (run.out / "figures" / "audit-pairs.png").exists()
 
@@ -268,6 +300,8 @@ def test_bins_tell_their_confidence_and_accuracy():
     assert len(raw) == 2 * len(found.bins)
     for row, each in zip(raw, found.bins, strict=False):
         assert row["number"] == each.count
-        assert row["accuracy, %"] == (pytest.approx(100 * each.accuracy, rel=1e-5) if each.count else None)
+        assert row["accuracy, %"] == (
+            pytest.approx(100 * each.accuracy, rel=1e-5) if each.count else None
+        )
     scaled = [row["number"] for row in rows if row["answers"] == "after temperature"]
     assert scaled == [each.count for each in found.scaled.bins if each.count]

@@ -7,7 +7,9 @@ from spikeduel.reporting import encoded_animation, raster_of_diagonal, spikes
 
 
 def marks(axes):
-    return sum(len(part.get_segments()) for part in axes.collections if isinstance(part, LineCollection))
+    return sum(
+        len(part.get_segments()) for part in axes.collections if isinstance(part, LineCollection)
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 9, 5), (2, 6, 6)])
@@ -46,7 +48,9 @@ def test_a_frame_a_step_with_the_spikes_of_that_step(shape, random, tmp_path):
         left = spikes.GAP + max(shape[2] * scale, spikes.NARROWEST) + spikes.GAP
         for step in range(12):
             movie.seek(step)
-            pixels = np.asarray(movie.convert("RGB"))[spikes.BAND :, left:][: shape[1] * scale, : shape[2] * scale]
+            pixels = np.asarray(movie.convert("RGB"))[spikes.BAND :, left:][
+                : shape[1] * scale, : shape[2] * scale
+            ]
             seen = pixels[scale // 2 :: scale, scale // 2 :: scale] > 127
             expected = np.broadcast_to(np.moveaxis(encoded[step], 0, -1) > 0.5, (*shape[1:], 3))
             np.testing.assert_array_equal(seen, expected)

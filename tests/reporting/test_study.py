@@ -1,4 +1,6 @@
-"""study.html: the answer first, every pair and duel behind it, links to the duels, nobody shut out."""
+"""study.html: the answer first, every pair and duel behind it, links to the duels, nobody shut
+out.
+"""
 
 import re
 
@@ -31,8 +33,10 @@ def test_the_page_stands_beside_its_figures_and_says_the_answer(tmp_path, unpict
     page = report_study(study, tmp_path)
     assert page == tmp_path / "study.html"
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "study-overview.png", "study-differences.png", "study-profiles.png",
-    }  # fmt: skip
+        "study-overview.png",
+        "study-differences.png",
+        "study-profiles.png",
+    }
     (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", text_of(page), re.S)
     assert heading.strip() == words.headline(study)
 
@@ -40,8 +44,9 @@ def test_the_page_stands_beside_its_figures_and_says_the_answer(tmp_path, unpict
 def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_path, unpictured):
     duels = [
         make_duel(f"set {n}", {SPIKING: [0.7], OTHER: [0.8]}, encoding=encoding)
-        for n in range(7) for encoding in ("rate", "direct")
-    ]  # fmt: skip
+        for n in range(7)
+        for encoding in ("rate", "direct")
+    ]
     study = conclude("many", duels, 0.005)
     page = text_of(report_study(study, tmp_path))
     rows = re.findall(r'<th scope="row">', page)
@@ -70,11 +75,16 @@ def test_a_study_without_results_has_a_page(tmp_path, unpictured, duels):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, width, scheme):
     page_of = report_study(make_study(LEADS), tmp_path)
-    with browser() as running, opened(running, page_of, width, 800, scheme, bypass_csp=True) as page:
+    with (
+        browser() as running,
+        opened(running, page_of, width, 800, scheme, bypass_csp=True) as page,
+    ):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#answer-heading").bounding_box()["y"] < 400
         assert page.locator(".drawing").count() == 3
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+        )
         found = axe.run(page).response["violations"]
         assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []

@@ -12,7 +12,8 @@ from spikeduel.reporting.spikes import marks
 
 def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
     trials = [
-        SimpleNamespace(contender=name, family="snn" if "snn" in name else "cnn") for name in ("a-snn", "b", "c-snn")
+        SimpleNamespace(contender=name, family="snn" if "snn" in name else "cnn")
+        for name in ("a-snn", "b", "c-snn")
     ]
 
     colours = style.contender_colours(trials * 2)
@@ -31,13 +32,19 @@ def test_a_mark_is_drawn_for_each_spike_in_its_row(random):
     marks(axes, spikes, np.array([0, 1, 2, 3]), "black")
 
     (found,) = [part for part in axes.collections if isinstance(part, LineCollection)]
-    drawn = {(int(segment[0][0]), round(float(segment[:, 1].mean()))) for segment in found.get_segments()}
+    drawn = {
+        (int(segment[0][0]), round(float(segment[:, 1].mean()))) for segment in found.get_segments()
+    }
     assert drawn == set(zip(*np.nonzero(spikes), strict=True))
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("Ankle boot", "Ankle boot"), ("a very long name of a class 12", "a very long …ss 12"), ("5$", r"5\$")],
+    [
+        ("Ankle boot", "Ankle boot"),
+        ("a very long name of a class 12", "a very long …ss 12"),
+        ("5$", r"5\$"),
+    ],
 )
 def test_long_names_keep_both_ends_and_dollars_are_no_math(text, shown):
     assert style.shortened(text, 18) == shown
@@ -87,7 +94,8 @@ def test_a_cost_axis_has_a_few_ticks_that_do_not_touch(low, ratio):
 
 
 @pytest.mark.parametrize(
-    "ends", [(0.82, 0.98), (0.85, 1.0), (0.0, 1.0), (0.9, 0.91), (0.3, 1.0), (0.999, 1.0), (0.0, 0.03)]
+    "ends",
+    [(0.82, 0.98), (0.85, 1.0), (0.0, 1.0), (0.9, 0.91), (0.3, 1.0), (0.999, 1.0), (0.0, 0.03)],
 )
 def test_a_label_says_where_its_tick_stands(ends):
     axes = style.new_figure(3).subplots()

@@ -59,9 +59,17 @@ def test_places_of_a_cell_are_images_of_that_cell(made):
         for place in group.places:
             said = found.listed[place]
             assert said["truth"] == kept.classes[truth]
-            assert {each["who"]: each["said"] for each in said["answers"]}["small-cnn"] == kept.classes[answer]
-            assert {each["who"]: each["right"] for each in said["answers"]}["small-cnn"] == (truth == answer)
-    wrong = {rows[0] for cell, rows in Answered(kept).cells("small-cnn").items() if cell[0] == 0 != cell[1]}
+            assert {each["who"]: each["said"] for each in said["answers"]}[
+                "small-cnn"
+            ] == kept.classes[answer]
+            assert {each["who"]: each["right"] for each in said["answers"]}["small-cnn"] == (
+                truth == answer
+            )
+    wrong = {
+        rows[0]
+        for cell, rows in Answered(kept).cells("small-cnn").items()
+        if cell[0] == 0 != cell[1]
+    }
     assert found.classes["small-cnn"][0].total >= len(wrong) > 0
 
 

@@ -35,7 +35,13 @@ def contender(name, family, accuracies, best, tuned):
         "best": best,
         "trials": [entry(n, a, learning_rate=0.001 * (n + 1)) for n, a in enumerate(accuracies)],
         "expected_best": [
-            {"trials": n + 1, "mean": m, "standard_deviation": 0.01, "low": m - 0.01, "high": m + 0.01}
+            {
+                "trials": n + 1,
+                "mean": m,
+                "standard_deviation": 0.01,
+                "low": m - 0.01,
+                "high": m + 0.01,
+            }
             for n, m in enumerate(means)
         ],
         "gain_of_last_doubling": 0.02,
@@ -70,21 +76,44 @@ def test_the_figure_shows_every_finished_trial_and_the_curves(tuning):
     left, right = tuning_trials(tuning).axes
     points = [collection.get_offsets().tolist() for collection in left.collections]
     # For each contender its trials, then a ring around the chosen one.
-    assert [[round(y, 3) for _, y in each] for each in points] == [[0.5, 0.75, 0.625], [0.75], [0.875, 0.25], [0.875]]
+    assert [[round(y, 3) for _, y in each] for each in points] == [
+        [0.5, 0.75, 0.625],
+        [0.75],
+        [0.875, 0.25],
+        [0.875],
+    ]
     assert [round(x) for x, _ in points[2]] == [1, 3]
-    assert [line.get_ydata().tolist() for line in right.lines] == [[0.5, 0.75, 0.75], [0.875, 0.875, 0.875]]
+    assert [line.get_ydata().tolist() for line in right.lines] == [
+        [0.5, 0.75, 0.75],
+        [0.875, 0.875, 0.875],
+    ]
     assert len(right.collections) == 2
 
 
 def test_a_page_of_its_own(tuning, tmp_path):
     page = report_tuning(tuning, tmp_path / "run").read_text()
-    for text in ("made-&lt;up&gt;", "a &lt;fast&gt; one", "loss became &lt;NaN&gt;", "run/experiment.toml"):
+    for text in (
+        "made-&lt;up&gt;",
+        "a &lt;fast&gt; one",
+        "loss became &lt;NaN&gt;",
+        "run/experiment.toml",
+    ):
         assert text in page
     # First and best trial, expected best, seconds, what was chosen.
-    for text in ("<td>50.00</td><td>75.00</td>", "75.00 ± 1.00", "<td>2,100</td>", "learning_rate 0.002"):
+    for text in (
+        "<td>50.00</td><td>75.00</td>",
+        "75.00 ± 1.00",
+        "<td>2,100</td>",
+        "learning_rate 0.002",
+    ):
         assert text in page
-    # Ranges of what was tuned alone, and what it leaves open: still rising, settings tuned, one failed trial.
-    for text in ("<dd>1e-05 to 0.01, log-uniform</dd>", "<dd>one of 4, 8</dd>", *map(sentence, tuning_limits(tuning))):
+    # Ranges of what was tuned alone, and what it leaves open: still rising, settings tuned, one
+    # failed trial.
+    for text in (
+        "<dd>1e-05 to 0.01, log-uniform</dd>",
+        "<dd>one of 4, 8</dd>",
+        *map(sentence, tuning_limits(tuning)),
+    ):
         assert text in page
     assert len(tuning_limits(tuning)) == 3
     assert "<dt>beta</dt>" not in page
@@ -96,7 +125,9 @@ def test_a_page_of_its_own(tuning, tmp_path):
 def test_a_comparisons_page_has_the_section(make_run, tuning, unpainted):
     comparison = make_run(per_contender={"dense-snn": {"learning_rate": 0.002}})
     assert "made-&lt;up&gt;" not in report(comparison).read_text()
-    page = report(replace(comparison, results=structs.replace(comparison.results, tuning=tuning))).read_text()
+    page = report(
+        replace(comparison, results=structs.replace(comparison.results, tuning=tuning))
+    ).read_text()
     assert "loss became &lt;NaN&gt;" in page
     assert "dense-snn: learning_rate 0.002" in page
     assert (comparison.out / "figures" / "tuning.png").is_file()
@@ -110,4 +141,11 @@ def test_the_figure_tells_every_trial_and_which_was_chosen(tuning):
     # The second of the CNN failed.
     assert ("small-cnn", 2) not in accuracies
     assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
-    assert [row["expected best, %"] for row in rows if "trials" in row] == [50, 75, 75, 87.5, 87.5, 87.5]
+    assert [row["expected best, %"] for row in rows if "trials" in row] == [
+        50,
+        75,
+        75,
+        87.5,
+        87.5,
+        87.5,
+    ]

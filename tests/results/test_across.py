@@ -1,4 +1,6 @@
-"""The verdict over data sets: the rule, ranks against scipy and scikit-posthocs, profiles by hand."""
+"""The verdict over data sets: the rule, ranks against scipy and scikit-posthocs, profiles by
+hand.
+"""
 
 import numpy as np
 import pytest
@@ -53,7 +55,10 @@ def test_pairs_are_adjusted_for_one_another():
     random = np.random.default_rng(3)
     values = random.normal([0.8, 0.81, 0.82, 0.83], 0.01, (9, 4))
     pairs = across.compare(table(values), 0.005)
-    raw = [stats.wilcoxon(np.array(list(pair.differences.values())), method="exact").pvalue for pair in pairs]
+    raw = [
+        stats.wilcoxon(np.array(list(pair.differences.values())), method="exact").pvalue
+        for pair in pairs
+    ]
     assert [pair.p_value_raw for pair in pairs] == pytest.approx(raw)
     assert [pair.p_value for pair in pairs] == pytest.approx(holm(raw))
     left = [pair for pair in pairs if pair.after_adjusting]
@@ -85,7 +90,8 @@ def test_ranks_are_those_of_scipy_and_scikit_posthocs(seed):
 
 
 def test_the_numbers_of_demsar():
-    # Critical values of the two-tailed Nemenyi test at 5 % (Demšar 2006, table 5), times the root for 10 data sets.
+    # Critical values of the two-tailed Nemenyi test at 5 % (Demšar 2006, table 5), times the root
+    # for 10 data sets.
     for count, value in {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 10: 3.164}.items():
         values = np.random.default_rng(0).random((10, count))
         critical = across.ranks(table(values)).critical_difference
@@ -93,7 +99,8 @@ def test_the_numbers_of_demsar():
 
 
 def test_friedman_by_hand():
-    # Of the 6³ orders that three data sets can have, 6 agree on all; a chi-squared of 4.67 or more have 42.
+    # Of the 6³ orders that three data sets can have, 6 agree on all; a chi-squared of 4.67 or more
+    # have 42.
     assert across.ranks(table([[9, 5, 3]] * 3)).friedman == pytest.approx(6 / 216, abs=0.015)
     less = across.ranks(table([[9, 5, 3], [9, 5, 3], [9, 3, 5]]))
     assert less.means == pytest.approx({"v0": 1, "v1": 7 / 3, "v2": 8 / 3})
@@ -113,8 +120,9 @@ def test_the_largest_table_without_a_gap_is_ranked():
     assert (set(ranks.means), len(ranks.datasets)) == ({"v0", "v1"}, 6)
     accuracies["v2"] |= {"d0": [0.4], "d1": [0.4], "d2": [0.4]}
     assert (set(across.ranks(accuracies).means), across.ranks(accuracies).datasets) == (
-        {"v0", "v1", "v2"}, ["d0", "d1", "d2", "d4", "d5"],
-    )  # fmt: skip
+        {"v0", "v1", "v2"},
+        ["d0", "d1", "d2", "d4", "d5"],
+    )
 
 
 def test_an_improvement_is_the_mean_of_mann_whitney_shares():
@@ -129,18 +137,24 @@ def test_an_improvement_is_the_mean_of_mann_whitney_shares():
 
 
 def test_profiles_by_hand():
-    accuracies = {"a": {"x": [0.90, 0.86], "y": [0.70, 0.70]}, "b": {"x": [0.80, 0.80], "y": [0.70, 0.72]}}
-    # The best means are 0.88 and 0.71, so that trainings are −2, 2, 1, 1 and 8, 8, 1, −1 points behind.
+    accuracies = {
+        "a": {"x": [0.90, 0.86], "y": [0.70, 0.70]},
+        "b": {"x": [0.80, 0.80], "y": [0.70, 0.72]},
+    }
+    # The best means are 0.88 and 0.71, so that trainings are −2, 2, 1, 1 and 8, 8, 1, −1 points
+    # behind.
     found = across.profiles(accuracies)
     shares = {
-        name: np.interp([0, 0.0101, 0.0201, 0.0801], profile.behind, profile.share) for name, profile in found.items()
+        name: np.interp([0, 0.0101, 0.0201, 0.0801], profile.behind, profile.share)
+        for name, profile in found.items()
     }
     assert found["a"].behind[-1] == pytest.approx(0.08)
     assert [found[name].share[0] for name in "ab"] == [0.25, 0.25]
     assert shares["a"][-1] == shares["b"][-1] == 1
     assert shares["b"][2] == 0.5
     assert all(
-        low <= share <= high for low, share, high in zip(found["a"].low, found["a"].share, found["a"].high, strict=True)
+        low <= share <= high
+        for low, share, high in zip(found["a"].low, found["a"].share, found["a"].high, strict=True)
     )
 
 

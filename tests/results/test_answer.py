@@ -30,13 +30,16 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
         (0.90, 0.895, {}, "cnn", Why.FASTER),
         (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", Why.FASTER),
         (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", Why.FASTER),
-        # Two points, and an interval without 0, of one training each: not shown of others, nor level.
+        # Two points, and an interval without 0, of one training each: not shown of others, nor
+        # level.
         (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", Why.HIGHER),
         # Two points, and an interval with 0 in it.
         (0.92, 0.9, {"half": 0.03}, "cnn", Why.FASTER),
     ],
 )
-def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(snn, cnn, made, take, why):
+def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
+    snn, cnn, made, take, why
+):
     found = answer(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
     assert (found.take, found.why) == (take, why)
     assert found.rival == ("cnn" if take == "snn" else "snn")
@@ -118,7 +121,10 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
         ]
         return answer(results(trials, [pair(0.0, seeds=2)])).lead("training")
 
-    assert trained(5.0, 7.0).values == {"snn": Range(low=16.0, high=16.0), "cnn": Range(low=6.0, high=6.0)}
+    assert trained(5.0, 7.0).values == {
+        "snn": Range(low=16.0, high=16.0),
+        "cnn": Range(low=6.0, high=6.0),
+    }
     assert trained(5.0, 7.0).sure is Sure.SHOWN
     # The slower training of the one takes as long as the faster one of the other.
     slow = [trial("snn", 0.9, seconds=[10.0]), trial("cnn", 0.9, seconds=[2.0])]
@@ -142,17 +148,38 @@ def ruling(number, cheaper):
     ],
 )
 def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
-    case = Case(spiking="snn", other="cnn", num_steps=4, rate=0.1, rulings=list(map(ruling, range(3), sides)))
+    case = Case(
+        spiking="snn",
+        other="cnn",
+        num_steps=4,
+        rate=0.1,
+        rulings=list(map(ruling, range(3), sides)),
+    )
     trials = [trial("snn", 0.9, energy=energy_of(1e-6)), trial("cnn", 0.9, energy=energy_of(2e-6))]
-    found = answer(structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case])))
+    found = answer(
+        structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
+    )
     energy = found.lead("energy")
-    assert (energy.leader, energy.cheaper_in, energy.judged, energy.sure) == (leader, cheaper_in, 3, sure)
+    assert (energy.leader, energy.cheaper_in, energy.judged, energy.sure) == (
+        leader,
+        cheaper_in,
+        3,
+        sure,
+    )
 
 
 def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
-    case = Case(spiking="snn", other="cnn", num_steps=4, rate=0.1, rulings=[ruling(n, s) for n, s in enumerate(MOST)])
+    case = Case(
+        spiking="snn",
+        other="cnn",
+        num_steps=4,
+        rate=0.1,
+        rulings=[ruling(n, s) for n, s in enumerate(MOST)],
+    )
     trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
-    energy = answer(structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))).leads[3]
+    energy = answer(
+        structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
+    ).leads[3]
     assert (energy.leader, energy.cheaper_in) == (None, 2)
 
 
@@ -173,12 +200,20 @@ def test_the_steps_and_their_minutes():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
     overturned = [c.AnotherTraining(), c.OtherSettings()]
     steps = answer(results(trials, [pair(0.0)], overturned_by=overturned)).steps
-    assert [(step.options, step.minutes) for step in steps] == [(["--seeds", "6"], 10.0), (["--tune", "10"], 22.0)]
+    assert [(step.options, step.minutes) for step in steps] == [
+        (["--seeds", "6"], 10.0),
+        (["--tune", "10"], 22.0),
+    ]
 
 
 def test_folds_for_a_small_test_set_come_once():
     few = c.FewTestImages(num_test=40, folds_help=True)
-    found = answer(duel(caveats=[few], overturned_by=[c.FewGroups(tested=3, known=9, one_seed=True, folds_help=True)]))
+    found = answer(
+        duel(
+            caveats=[few],
+            overturned_by=[c.FewGroups(tested=3, known=9, one_seed=True, folds_help=True)],
+        )
+    )
     assert [step.options for step in found.steps] == [["--folds", "5"]]
 
 
@@ -192,11 +227,13 @@ def test_more_images_have_no_command():
 
 def test_the_line_names_both_and_what_is_shown():
     assert headline(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))) == (
-        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 seeds), but it answers "
+        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 "
+        "seeds), but it answers "
         "4.0 times slower here."
     )
     assert headline(duel()) == (
-        "Take cnn (CNN): it answers 2.0 times faster here, and no difference in accuracy from snn (SNN) is shown (it "
+        "Take cnn (CNN): it answers 2.0 times faster here, and no difference in accuracy from snn "
+        "(SNN) is shown (it "
         "is 1.00 points behind; 2,000 test images, 1 seed)."
     )
 
@@ -205,16 +242,24 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = c.MoreImages(detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
     assert (answer(level).take, answer(level).why) == (None, Why.TOO_FEW)
-    assert headline(level) == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
+    assert (
+        headline(level)
+        == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
+    )
     wide = duel(0.92, 0.8, made=pair(0.12, half=0.2, n=24), overturned_by=[few])
-    assert headline(wide) == "No answer yet: with 24 test images and 1 seed a lead of 12.00 points is not shown."
+    assert (
+        headline(wide)
+        == "No answer yet: with 24 test images and 1 seed a lead of 12.00 points is not shown."
+    )
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), overturned_by=[few])
     assert answer(apart).take == "snn"
 
 
 def test_the_line_says_that_no_training_does_better():
     untrained = c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.97, first_fold=False)
-    assert headline(duel(caveats=[untrained])).endswith(" But an untrained nearest neighbour is better: 97.0 %.")
+    assert headline(duel(caveats=[untrained])).endswith(
+        " But an untrained nearest neighbour is better: 97.0 %."
+    )
 
 
 def test_with_several_it_says_over_whom():

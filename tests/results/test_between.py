@@ -25,33 +25,52 @@ HERE = {"cpu": "one", "threads": 2, "device": "cpu"}
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Makes a run's folder: how many answers of each contender and seed are wrong, its settings, what else it says."""
+    """Makes a run's folder: how many answers of each contender and seed are wrong, its settings,
+    what else it says.
+    """
 
-    def make(name, wrong, experiment=EXPERIMENT, images=range(NUM), environment=HERE, about=None, **more):
+    def make(
+        name, wrong, experiment=EXPERIMENT, images=range(NUM), environment=HERE, about=None, **more
+    ):
         run = tmp_path / "runs" / name
         write_experiment(run / "experiment.toml", experiment)
         trials = [
             trial(
-                contender, 1 - numbers[seed] / NUM, seed=seed, seconds=[2.0, 4.0], latency=untimed(None, None, "cpu"),
+                contender,
+                1 - numbers[seed] / NUM,
+                seed=seed,
+                seconds=[2.0, 4.0],
+                latency=untimed(None, None, "cpu"),
                 operations=spiking() if contender == "snn" else plain(),
             )
             for contender, numbers in wrong.items()
             for seed in range(len(numbers))
-        ]  # fmt: skip
+        ]
         found = structs.replace(
-            results(trials, experiment=experiment, about=about or dataset(NUM)), environment=environment, **more
+            results(trials, experiment=experiment, about=about or dataset(NUM)),
+            environment=environment,
+            **more,
         )
         (run / "results.json").write_text(json.dumps(Comparison(experiment, found, run).document()))
         labels = [0] * NUM
         answers = [
-            SeedAnswers(contender=contender, seed=seed, predicted=[1] * number + [0] * (NUM - number))
+            SeedAnswers(
+                contender=contender, seed=seed, predicted=[1] * number + [0] * (NUM - number)
+            )
             for contender, numbers in wrong.items()
             for seed, number in enumerate(numbers)
         ]
         file = PredictionsFile(
-            schema=1, dataset="made up", fingerprint="f" * 64, classes=["a", "b"], indices=list(range(NUM)),
-            labels=labels, groups=None, trials=answers, images=[f"{each:016x}" for each in images],
-        )  # fmt: skip
+            schema=1,
+            dataset="made up",
+            fingerprint="f" * 64,
+            classes=["a", "b"],
+            indices=list(range(NUM)),
+            labels=labels,
+            groups=None,
+            trials=answers,
+            images=[f"{each:016x}" for each in images],
+        )
         typed.write_json(run / predictions.FILE, file)
         return run
 
@@ -64,17 +83,28 @@ def make_run(tmp_path):
 def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     older = make_run("older", {"snn": [40], "cnn": [80]}, tuning=tuning(4, snn=0.0))
     newer = make_run(
-        "newer", {"snn": [40, 20]}, replace(EXPERIMENT, augmentation="flip", seeds=2),
-        about=dataset(NUM, image_shape=(1, 32, 32)), created="2021-02-03T04:05:06+00:00",
-    )  # fmt: skip
+        "newer",
+        {"snn": [40, 20]},
+        replace(EXPERIMENT, augmentation="flip", seeds=2),
+        about=dataset(NUM, image_shape=(1, 32, 32)),
+        created="2021-02-03T04:05:06+00:00",
+    )
     (newer.parent / "store").mkdir()
     found = between.list_runs(newer.parent)
     assert [each.run for each in found] == [str(newer), str(older)]
     assert found[1].accuracy == {"snn": [0.9], "cnn": [0.8]}
-    assert found[0].models == [str(newer / "models" / f"snn-seed{seed}.safetensors") for seed in (0, 1)]
-    # What the set decided counts, and not what was left open: the older run does not say how large its images are.
+    assert found[0].models == [
+        str(newer / "models" / f"snn-seed{seed}.safetensors") for seed in (0, 1)
+    ]
+    # What the set decided counts, and not what was left open: the older run does not say how large
+    # its images are.
     assert list(found[0].settings) == ["image_size", "tuned", "augmentation", "seeds"]
-    assert found[0].settings == {"image_size": 32, "tuned": None, "augmentation": "flip", "seeds": 2}
+    assert found[0].settings == {
+        "image_size": 32,
+        "tuned": None,
+        "augmentation": "flip",
+        "seeds": 2,
+    }
     assert found[1].settings == {"image_size": None, "tuned": 4, "augmentation": "auto", "seeds": 1}
 
 
@@ -82,7 +112,9 @@ def test_minutes_are_those_of_the_budget(make_run):
     budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={})
     make_run("a", {"snn": [1]}, budget=budget)
     make_run("b", {"snn": [1]}, budget=structs.replace(budget, minutes=5.0))
-    assert {each.settings["minutes"] for each in between.list_runs(make_run("c", {"snn": [1]}).parent)} == {2, 5, None}
+    assert {
+        each.settings["minutes"] for each in between.list_runs(make_run("c", {"snn": [1]}).parent)
+    } == {2, 5, None}
 
 
 def test_one_run_differs_in_nothing(make_run):

@@ -10,16 +10,22 @@ def seeds(*accuracies, folds=1, key="k"):
     """A control's accuracies by seed; with folds, so many one after the other."""
     return [
         trial(
-            "snn", 0.9, seed=k // folds, fold=None if folds == 1 else k % folds, test=scored(0.9, FIVE),
+            "snn",
+            0.9,
+            seed=k // folds,
+            fold=None if folds == 1 else k % folds,
+            test=scored(0.9, FIVE),
             controls={"one_step": control("one time step", accuracy, key=key)},
         )
         for k, accuracy in enumerate(accuracies)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_control_at_chance_learned_nothing():
     # As six trainings of so few steps that batch-norm statistics had not settled.
-    assert unlearned_controls(seeds(0.217, 0.233, 0.217, 0.333, 0.267, 0.517)) == {"one_step": "one time step"}
+    assert unlearned_controls(seeds(0.217, 0.233, 0.217, 0.333, 0.267, 0.517)) == {
+        "one_step": "one time step"
+    }
     assert unlearned_controls(seeds(0.35, 0.4, 0.35)) == {}
 
 

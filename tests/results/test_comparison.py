@@ -32,7 +32,9 @@ SNN = trial(
     seconds=[2.0],
     operations=spiking(),
     latency=untimed(None, None, "cpu"),
-    controls={"shuffled": ControlResult(title="shuffled", meaning="", spikes=True, n=2000, accuracy=0.5)},
+    controls={
+        "shuffled": ControlResult(title="shuffled", meaning="", spikes=True, n=2000, accuracy=0.5)
+    },
 )
 CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
 ROW = ControlRow(control="shuffled", title="shuffled", meaning="", spikes=True, reason="it broke.")
@@ -77,7 +79,11 @@ def test_leaks_are_told_apart_from_other_caveats():
     near = Finding(kind="near_test_in_training", is_problem=True, count=2, share=0.5)
     leaks = [c.Leakage(shared=0.5, official=False), c.AuditProblem(finding=near)]
     about = dataset(audit=audit_with(conclusions=(FINDING, near)))
-    found = comparison(results([SNN], about=about, caveats=[c.OneSeed(), leaks[0], *ALL.comparison.caveats, leaks[1]]))
+    found = comparison(
+        results(
+            [SNN], about=about, caveats=[c.OneSeed(), leaks[0], *ALL.comparison.caveats, leaks[1]]
+        )
+    )
     told = found.caveats()
     assert found.leaks() == [told[1], told[-1]]
 
@@ -85,7 +91,9 @@ def test_leaks_are_told_apart_from_other_caveats():
 def test_what_controls_claim_together_is_data():
     (told,) = comparison().document()["comparison"]["controls"]
     assert told["claims"] == []
-    one_seed = structs.replace(ROW, found=structs.replace(ALL.comparison.pairs[0], seeds=1), accuracy=0.8)
+    one_seed = structs.replace(
+        ROW, found=structs.replace(ALL.comparison.pairs[0], seeds=1), accuracy=0.8
+    )
     contender = structs.replace(ALL.comparison.controls[0], rows=[one_seed])
     (told,) = comparison(results([SNN], controls=[contender])).document()["comparison"]["controls"]
     assert told["claims"] == ["few_seeds"]
@@ -143,8 +151,10 @@ def test_a_frame_of_trials():
     calibrated = structs.replace(SNN, test=structs.replace(SNN.test, calibration=calibration))
     frame = of_trials(calibrated, CNN, trial("cnn", seed=1)).trials_frame()
     assert frame[["contender", "seed", "status"]].values.tolist() == [
-        ["snn", 0, "done"], ["cnn", 0, "done"], ["cnn", 1, "failed"],
-    ]  # fmt: skip
+        ["snn", 0, "done"],
+        ["cnn", 0, "done"],
+        ["cnn", 1, "failed"],
+    ]
     assert frame["test.accuracy"].tolist()[:2] == [0.9, 0.8]
     assert frame["test.accuracy"].isna().tolist() == [False, False, True]
     assert frame["test.calibration.ece"][0] == 0.125
@@ -152,21 +162,30 @@ def test_a_frame_of_trials():
     assert frame["validation.accuracy"][0] == 0.75
     # Numbers, and no lists of layers or epochs.
     assert not [name for name in frame if any(other.startswith(f"{name}.") for other in frame)]
-    assert not {"history", "operations", "energy", "controls"} & {name.split(".")[0] for name in frame}
+    assert not {"history", "operations", "energy", "controls"} & {
+        name.split(".")[0] for name in frame
+    }
 
 
 def test_a_frame_of_pairs():
     pytest.importorskip("pandas")
     (row,) = comparison().pairs_frame().to_dict("records")
     found = ALL.comparison.pairs[0]
-    assert (row["a"], row["b"], row["difference"], row["conclusion"]) == ("snn", "cnn", found.difference, "a_better")
+    assert (row["a"], row["b"], row["difference"], row["conclusion"]) == (
+        "snn",
+        "cnn",
+        found.difference,
+        "a_better",
+    )
     assert tuple(row["ci95"]) == found.ci95
     assert set(row) == set(type(found).__struct_fields__)
 
 
 def test_without_pandas_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtra, match=r"pandas is not installed: pip install 'spikeduel\[pandas\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"pandas is not installed: pip install 'spikeduel\[pandas\]'"
+    ):
         comparison().trials_frame()
 
 
@@ -178,7 +197,8 @@ def test_a_table_for_latex():
             r"\toprule",
             r"model & accuracy (\%) & precision (\%) & recall (\%) & F1 (\%) \\",
             r"\midrule",
-            r"own\_net:50\% & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 \\",
+            r"own\_net:50\% & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 "
+            r"$\pm$ 7.07 \\",
             r"cnn & failed & failed & failed & failed \\",
             r"\bottomrule",
             r"\end{tabular}",
@@ -209,7 +229,17 @@ def test_a_run_is_read_again(run):
 
 
 @pytest.mark.parametrize(
-    "damage", ["missing", "folder", "cut", "list", "other schema", "foreign", "no experiment", "experiment cut"]
+    "damage",
+    [
+        "missing",
+        "folder",
+        "cut",
+        "list",
+        "other schema",
+        "foreign",
+        "no experiment",
+        "experiment cut",
+    ],
 )
 def test_what_is_no_run_is_named(damage, run):
     content, toml = run / "results.json", run / "experiment.toml"
@@ -251,22 +281,43 @@ def test_a_folder_that_is_not_there(tmp_path):
     ("change", "place"),
     [
         (lambda r: r["trials"][0].pop("history"), r"trials\[0\]: .*history"),
-        (lambda r: r["trials"][1]["test"].update(accuracy=7), r"trials\[1\]\.test\.accuracy: .*<= 1"),
-        (lambda r: r["trials"][0].update(model="../../secret"), r"trials\[0\]: model must be a path within the run"),
+        (
+            lambda r: r["trials"][1]["test"].update(accuracy=7),
+            r"trials\[1\]\.test\.accuracy: .*<= 1",
+        ),
+        (
+            lambda r: r["trials"][0].update(model="../../secret"),
+            r"trials\[0\]: model must be a path within the run",
+        ),
         (lambda r: r["trials"][0].update(model=None), r"trials\[0\]: a finished trial has a model"),
-        (lambda r: r["trials"][0]["test"]["confusion"].pop(), "snn, seed 0 was tested on other classes"),
+        (
+            lambda r: r["trials"][0]["test"]["confusion"].pop(),
+            "snn, seed 0 was tested on other classes",
+        ),
         (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\]: "),
-        (lambda r: r["trials"][0].update(epochs="2"), r"trials\[0\]\.epochs: expected int, got str"),
+        (
+            lambda r: r["trials"][0].update(epochs="2"),
+            r"trials\[0\]\.epochs: expected int, got str",
+        ),
         (lambda r: r["trials"].clear(), "trials: "),
         (lambda r: r["experiment"].update(learning_rate="fast"), "experiment.*learning_rate"),
-        (lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"), r"pairs\[0\]\.conclusion: .*'sure'"),
-        (lambda r: r["comparison"]["caveats"][0].update(type="Doubt"), r"caveats\[0\].*: .*'Doubt'"),
+        (
+            lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"),
+            r"pairs\[0\]\.conclusion: .*'sure'",
+        ),
+        (
+            lambda r: r["comparison"]["caveats"][0].update(type="Doubt"),
+            r"caveats\[0\].*: .*'Doubt'",
+        ),
         (
             lambda r: r["tuning"]["contenders"][0].update(best=2),
             r"tuning\.contenders\[0\]: there is no such best trial",
         ),
         (lambda r: r["tuning"].update(num_trials=3), "tuning: a contender has not 3 trials"),
-        (lambda r: r["tuning"]["contenders"][0]["trials"].reverse(), r"contenders\[0\]: the trials are not in order"),
+        (
+            lambda r: r["tuning"]["contenders"][0]["trials"].reverse(),
+            r"contenders\[0\]: the trials are not in order",
+        ),
         (lambda r: r.update(created=5), "created: expected str, got int"),
     ],
 )
@@ -274,7 +325,9 @@ def test_damaged_results_are_named_with_the_place(change, place, run):
     content = json.loads((run / "results.json").read_text())
     change(content)
     (run / "results.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{place}"):
+    with pytest.raises(
+        InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{place}"
+    ):
         load_run(run)
 
 

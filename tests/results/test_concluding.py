@@ -9,7 +9,13 @@ from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
-from spikeduel.results.concluding import few_groups, find_caveats, neither_twin, overturned_by, tuning_limits
+from spikeduel.results.concluding import (
+    few_groups,
+    find_caveats,
+    neither_twin,
+    overturned_by,
+    tuning_limits,
+)
 from spikeduel.results.power import Luck, power
 from spikeduel.results.run import Budget, Neither
 from spikeduel.results.significance import Conclusion
@@ -51,7 +57,10 @@ NOTE = Finding(kind="copies_on_one_side", is_problem=False)
         ({"shared_groups": 0.01, "split": "official"}, [c.Leakage(shared=0.01, official=True)]),
         ({"shared_groups": 0.0012, "split": "official"}, [c.FewShared(shared=0.0012)]),
         ({"folds": folds(5)}, [c.InFolds(folds=5)]),
-        ({"num_test": 499, "split": "stratified"}, [c.FewTestImages(num_test=499, folds_help=True)]),
+        (
+            {"num_test": 499, "split": "stratified"},
+            [c.FewTestImages(num_test=499, folds_help=True)],
+        ),
         # Neither a data set's own test images nor those of all folds can become more.
         ({"num_test": 499, "split": "official"}, [c.FewTestImages(num_test=499, folds_help=False)]),
         (
@@ -59,7 +68,10 @@ NOTE = Finding(kind="copies_on_one_side", is_problem=False)
             [c.FewTestImages(num_test=499, folds_help=False), c.InFolds(folds=5)],
         ),
         ({"num_test": 500}, []),
-        ({"notes": ["The raw images are transposed."]}, [c.DataNote(text="The raw images are transposed.")]),
+        (
+            {"notes": ["The raw images are transposed."]},
+            [c.DataNote(text="The raw images are transposed.")],
+        ),
         (
             {"audit": audit_with(probe={"accuracy": 0.5}, conclusions=(PROBLEM, NOTE))},
             [c.AuditProblem(finding=PROBLEM)],
@@ -117,7 +129,8 @@ def test_what_the_trials_give_to_object(trials, expected):
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"), [({"seeds": 1}, [c.OneSeed()]), ({"limit": 1234}, [c.Limited(limit=1234)])]
+    ("changes", "expected"),
+    [({"seeds": 1}, [c.OneSeed()]), ({"limit": 1234}, [c.Limited(limit=1234)])],
 )
 def test_what_the_settings_give_to_object(changes, expected):
     assert found(experiment=replace(EXPERIMENT, **changes)) == expected
@@ -144,7 +157,9 @@ def test_epochs_by_equal_times_are_no_settings_of_ones_own():
         return find_caveats(given, dataset(), [trial("snn", 0.9)])
 
     assert settings(own) == [c.Untuned()]
-    assert settings({**own, "snn": {"epochs": 3, "beta": 0.5}}) == [c.OwnSettings(settings={"snn": {"beta": 0.5}})]
+    assert settings({**own, "snn": {"epochs": 3, "beta": 0.5}}) == [
+        c.OwnSettings(settings={"snn": {"beta": 0.5}})
+    ]
 
 
 def test_the_gravest_stands_first():
@@ -157,18 +172,31 @@ def test_the_gravest_stands_first():
         )
     ]
     assert kinds == [
-        c.Leakage, c.OneSeed, c.FewTestImages, c.AtChance, c.Confounded, c.Untuned, c.Limited, c.FailedTrials,
+        c.Leakage,
+        c.OneSeed,
+        c.FewTestImages,
+        c.AtChance,
+        c.Confounded,
+        c.Untuned,
+        c.Limited,
+        c.FailedTrials,
         c.DataNote,
-    ]  # fmt: skip
+    ]
 
 
 def test_networks_of_other_libraries():
-    looping = trial("net:Net", 0.9, foreign=Calling(way="loop", num_steps=7), num_steps=7, precision="32")
+    looping = trial(
+        "net:Net", 0.9, foreign=Calling(way="loop", num_steps=7), num_steps=7, precision="32"
+    )
     stepping = trial("net:wide", 0.9, foreign=Calling(way="step"), precision="bf16")
-    assert c.OwnSteps(contender="net:Net", num_steps=7, encoding="rate") in found([looping, stepping])
+    assert c.OwnSteps(contender="net:Net", num_steps=7, encoding="rate") in found(
+        [looping, stepping]
+    )
     assert found([looping, stepping], replace(EXPERIMENT, encoding="direct")) == []
     # Beside others in bf16, who computes in float32 is slower; alone, it is not.
-    mixed = find_caveats(EXPERIMENT, dataset(), [looping, stepping, trial("snn", 0.9, precision="bf16")])
+    mixed = find_caveats(
+        EXPERIMENT, dataset(), [looping, stepping, trial("snn", 0.9, precision="bf16")]
+    )
     assert c.InFloat32(contenders=["net:Net"]) in mixed
 
 
@@ -181,7 +209,11 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
 
 def chance(trials):
     kinds = (c.AtChance, c.SometimesAtChance)
-    return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+    return [
+        caveat
+        for caveat in find_caveats(EXPERIMENT, dataset(), trials)
+        if isinstance(caveat, kinds)
+    ]
 
 
 def test_neither_of_the_twins_where_somebody_is_better_than_both():
@@ -213,23 +245,32 @@ def test_pretrained_weights_and_their_lack_are_said():
     assert not [each for each in asked if isinstance(each, c.FromNothing | c.Pretrained)]
     # What a converted network started from is its source's to say.
     converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
-    assert c.FromNothing(contenders=["timm:b"]) in find_caveats(EXPERIMENT, dataset(), [b, converted])
+    assert c.FromNothing(contenders=["timm:b"]) in find_caveats(
+        EXPERIMENT, dataset(), [b, converted]
+    )
 
 
 def test_what_could_not_be_converted_is_said():
-    found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."})
+    found = find_caveats(
+        EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."}
+    )
     assert c.NotConverted(contender="cnn", reason="1 (SiLU) has no counterpart.") in found
 
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
     # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)]
+    assert chance([trial("snn", 0.112)]) == [
+        c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)
+    ]
     assert chance([trial("snn", 0.115)]) == []
-    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], chance=0.8, stopped_early=True)]
+    assert chance([fold(0.82, None, (80, 20))]) == [
+        c.AtChance(contenders=["snn"], chance=0.8, stopped_early=True)
+    ]
 
 
 def test_chance_is_judged_by_all_trainings_together():
-    # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points) is not.
+    # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points)
+    # is not.
     better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
     assert chance(better) == [c.SometimesAtChance(contender="snn", num=1, of=5)]
     never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
@@ -245,15 +286,25 @@ def test_seeds_answer_the_same_images():
 
 def test_a_control_that_learned_nothing_is_named():
     one_step = control("one time step", 0.1, key="k")
-    about = [trial("snn", 0.9, controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")})]
+    about = [
+        trial(
+            "snn",
+            0.9,
+            controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")},
+        )
+    ]
     assert c.ControlAtChance(contender="snn", control="one time step") in found(about)
-    assert found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
+    assert (
+        found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
+    )
 
 
 def test_whether_all_at_chance_stopped_early():
     stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
     # The one that reached the limit did better until then, the other would not take more epochs.
-    assert chance(stopped) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False, improving=True)]
+    assert chance(stopped) == [
+        c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False, improving=True)
+    ]
     stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
     assert chance(stuck) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False)]
 
@@ -265,7 +316,9 @@ def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
     limit = c.EpochLimit(contenders=["snn"], epochs=10)
     assert limit in find_caveats(replace(EXPERIMENT, patience=None), dataset(), [late])
     assert limit not in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [late])
-    falling = structs.replace(late, history=[Epoch(val_loss=1.0 / (k + 1), val_accuracy=0.05 * k) for k in range(10)])
+    falling = structs.replace(
+        late, history=[Epoch(val_loss=1.0 / (k + 1), val_accuracy=0.05 * k) for k in range(10)]
+    )
     assert limit in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [falling])
 
 
@@ -274,7 +327,9 @@ def test_a_machine_that_did_other_things_while_it_timed():
         machine = structs.replace(MACHINE, cores=4, threads=2, load_average=load)
         return trial("snn", 0.9, latency=structs.replace(latency(0.5), machine=machine))
 
-    assert c.BusyMachine(load=3.5, cores=4) in find_caveats(EXPERIMENT, dataset(), [timed(1.0), timed(3.5)])
+    assert c.BusyMachine(load=3.5, cores=4) in find_caveats(
+        EXPERIMENT, dataset(), [timed(1.0), timed(3.5)]
+    )
     # Its own two threads, and a quarter of the cores.
     assert find_caveats(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [c.Untuned()]
 
@@ -284,7 +339,9 @@ def test_a_budget_that_was_timed_on_a_busy_machine_is_told_once():
     found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=budget)
     assert found.count(c.BusyBudget(minutes=2.0)) == 1
     idle = structs.replace(budget, busy=False)
-    assert c.BusyBudget(minutes=2.0) not in find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=idle)
+    assert c.BusyBudget(minutes=2.0) not in find_caveats(
+        EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=idle
+    )
 
 
 # ---- the audit's nearest neighbour
@@ -312,16 +369,32 @@ def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at()
 @pytest.mark.parametrize(
     ("about", "seeds", "expected"),
     [
-        ({"groups_tested": 5, "groups": 48}, 3, c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True)),
+        (
+            {"groups_tested": 5, "groups": 48},
+            3,
+            c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True),
+        ),
         # With one seed, fewer than six groups reach no p-value below 5 %.
-        ({"groups_tested": 5, "groups": 48}, 1, c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True)),
-        ({"groups_tested": 6, "groups": 48}, 1, c.FewGroups(tested=6, known=48, one_seed=False, folds_help=True)),
+        (
+            {"groups_tested": 5, "groups": 48},
+            1,
+            c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True),
+        ),
+        (
+            {"groups_tested": 6, "groups": 48},
+            1,
+            c.FewGroups(tested=6, known=48, one_seed=False, folds_help=True),
+        ),
         (
             {"groups_tested": 1, "groups": 48, "split": "official"},
             3,
             c.FewGroups(tested=1, known=48, one_seed=False, folds_help=False),
         ),
-        ({"groups_tested": 8, "groups": 8}, 3, c.FewGroups(tested=8, known=8, one_seed=False, folds_help=False)),
+        (
+            {"groups_tested": 8, "groups": 8},
+            3,
+            c.FewGroups(tested=8, known=8, one_seed=False, folds_help=False),
+        ),
         ({"groups_tested": 10, "groups": 48}, 1, None),
         (
             {"groups_tested": 40, "groups": 40, "effective_groups_tested": 3.9},
@@ -337,7 +410,9 @@ def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at()
 def test_few_groups_are_those_that_are_tested(about, seeds, expected):
     assert few_groups(dataset(**about), seeds) == expected
     caveats = find_caveats(replace(EXPERIMENT, seeds=seeds), dataset(**about), [trial("snn", 0.9)])
-    assert [caveat for caveat in caveats if isinstance(caveat, c.FewGroups)] == [expected] * (expected is not None)
+    assert [caveat for caveat in caveats if isinstance(caveat, c.FewGroups)] == [expected] * (
+        expected is not None
+    )
 
 
 # ---- twins
@@ -346,7 +421,11 @@ def test_few_groups_are_those_that_are_tested(about, seeds, expected):
 def test_of_twins_the_difference_is_the_activations():
     def shapes(trials):
         kinds = (c.SameWeights, c.Confounded)
-        return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+        return [
+            caveat
+            for caveat in find_caveats(EXPERIMENT, dataset(), trials)
+            if isinstance(caveat, kinds)
+        ]
 
     dense, conv = ("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")
     assert shapes(FOUR[:2]) == [c.SameWeights(pairs=[dense], only=True)]
@@ -376,7 +455,10 @@ def close(num_val, *accuracies, best=0):
     record = tuning(len(accuracies), a=0.0, b=0.0)
     a, b = record.contenders
     scores = [None if share is None else Score(accuracy=share) for share in accuracies]
-    trials = [structs.replace(each, validation=score) for each, score in zip(a.trials, scores, strict=True)]
+    trials = [
+        structs.replace(each, validation=score)
+        for each, score in zip(a.trials, scores, strict=True)
+    ]
     made = structs.replace(record, contenders=[structs.replace(a, trials=trials, best=best), b])
     return [each for each in tuning_limits(made, num_val) if isinstance(each, c.CloseSettings)]
 
@@ -392,16 +474,25 @@ def test_a_small_validation_part_does_not_choose_among_close_settings():
     assert close(207, None, None, best=None) == []
     # What the tuning says of itself goes first.
     record = tuning(2, a=0.0)
-    equal = [structs.replace(each, validation=Score(accuracy=0.5)) for each in record.contenders[0].trials]
+    equal = [
+        structs.replace(each, validation=Score(accuracy=0.5))
+        for each in record.contenders[0].trials
+    ]
     contenders = [structs.replace(record.contenders[0], trials=equal)]
-    own = structs.replace(record, contenders=contenders, dataset=structs.replace(record.dataset, val=50))
+    own = structs.replace(
+        record, contenders=contenders, dataset=structs.replace(record.dataset, val=50)
+    )
     assert [each.num_val for each in tuning_limits(own, 10_000)] == [50]
 
 
 def test_where_more_trials_might_bring_more():
     assert tuning_limits(tuning(a=0.004, b=0.0)) == []
-    assert tuning_limits(tuning(a=0.012, b=0.004)) == [c.StillRising(gains={"a": 0.012}, num_trials=8)]
-    assert tuning_limits(tuning(5, a=0.012, b=0.02)) == [c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5)]
+    assert tuning_limits(tuning(a=0.012, b=0.004)) == [
+        c.StillRising(gains={"a": 0.012}, num_trials=8)
+    ]
+    assert tuning_limits(tuning(5, a=0.012, b=0.02)) == [
+        c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5)
+    ]
 
 
 def test_thin_and_failed_tuning():
@@ -414,7 +505,10 @@ def test_thin_and_failed_tuning():
 
 def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
     caveats = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], tuning(a=0.012))
-    assert caveats == [c.Tuned(num_trials=8, most_epochs=6), c.StillRising(gains={"a": 0.012}, num_trials=8)]
+    assert caveats == [
+        c.Tuned(num_trials=8, most_epochs=6),
+        c.StillRising(gains={"a": 0.012}, num_trials=8),
+    ]
 
 
 # ---- what would overturn it
@@ -432,8 +526,13 @@ FEW = {"groups_tested": 5, "groups": 48}
         ({"seeds": 3}, {}, [c.EnoughSeeds(fewest=4)]),
         ({"seeds": 4}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
         ({"seeds_needed": None}, {}, [c.MoreSeeds(needed=None, most=100, margin=0.005)]),
-        ({"seeds_needed": None, "detectable_at_best": 0.0061}, {}, [c.MoreImages(detectable=0.0061)]),
-        # What was found is more than the images can show with seeds enough: it is the seeds that are too few.
+        (
+            {"seeds_needed": None, "detectable_at_best": 0.0061},
+            {},
+            [c.MoreImages(detectable=0.0061)],
+        ),
+        # What was found is more than the images can show with seeds enough: it is the seeds that
+        # are too few.
         (
             {**FOUND, "seeds_for_difference": 9, "detectable_at_best": 0.0118},
             {},
@@ -460,7 +559,11 @@ FEW = {"groups_tested": 5, "groups": 48}
             FEW,
             [c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True)],
         ),
-        ({"conclusion": Conclusion.A_BETTER}, {"shared_groups": 0.87}, [c.RelativesApart(shared=0.87)]),
+        (
+            {"conclusion": Conclusion.A_BETTER},
+            {"shared_groups": 0.87},
+            [c.RelativesApart(shared=0.87)],
+        ),
         ({"conclusion": Conclusion.A_BETTER}, {"shared_groups": 0.001, "split": "official"}, []),
     ],
     ids=str,
@@ -476,14 +579,22 @@ def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, pla
     found = overturned_by(dataset(), [pair(0.002, seeds=1, n=num_test)], tuned=False)
     places = [number for number, each in enumerate(found) if isinstance(each, c.MoreImages)]
     assert places == ([] if place is None else [place])
-    # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's luck.
+    # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's
+    # luck.
     least = 2.8 * (0.037 / num_test) ** 0.5
-    assert all(each.detectable == pytest.approx(least) for each in found if isinstance(each, c.MoreImages))
+    assert all(
+        each.detectable == pytest.approx(least) for each in found if isinstance(each, c.MoreImages)
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "can"),
-    [({}, True), ({"split": "official"}, False), ({"own_validation": True}, False), ({"split": "published"}, False)],
+    [
+        ({}, True),
+        ({"split": "official"}, False),
+        ({"own_validation": True}, False),
+        ({"split": "published"}, False),
+    ],
 )
 def test_folds_are_advised_only_where_they_can_be(changes, can):
     about = dataset(20, **{"split": "stratified", **changes})
@@ -499,11 +610,19 @@ def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
 
 
 def test_of_several_pairs_some_take_seeds_and_others_images():
-    by_seeds = [pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number) for number in (9, None, 7)]
-    by_images = [pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best) for at_best in (0.02, 0.03)]
+    by_seeds = [
+        pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number)
+        for number in (9, None, 7)
+    ]
+    by_images = [
+        pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best)
+        for at_best in (0.02, 0.03)
+    ]
     assert overturned_by(dataset(), [*by_seeds, *by_images], tuned=False) == [
-        c.MoreSeeds(needed=None, most=100, margin=0.0213), c.MoreImages(detectable=0.03), c.OtherSettings(),
-    ]  # fmt: skip
+        c.MoreSeeds(needed=None, most=100, margin=0.0213),
+        c.MoreImages(detectable=0.03),
+        c.OtherSettings(),
+    ]
 
 
 def test_without_a_pair_there_is_nothing_to_overturn():

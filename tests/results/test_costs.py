@@ -1,4 +1,6 @@
-"""What follows from counts: words that move between memory and arithmetic, and one number of an estimate."""
+"""What follows from counts: words that move between memory and arithmetic, and one number of an
+estimate.
+"""
 
 import pytest
 from msgspec.structs import replace
@@ -22,7 +24,9 @@ def test_numbers_move_once_a_pass():
 def test_numbers_by_events_move_a_weight_and_a_sum_for_each_that_is_not_zero():
     first = replace(plain().layers[0], input_zeros=0.5)
     # 4 biases; 5 of 10 inputs are not zero; 20 weights and sums, and 4 whole sums read.
-    assert first.moved("hoisted", "events") == Traffic(weights=24, activations=5 + 4, addresses=5, membranes=40 + 4)
+    assert first.moved("hoisted", "events") == Traffic(
+        weights=24, activations=5 + 4, addresses=5, membranes=40 + 4
+    )
     assert first.done("hoisted", "events") == (20, 0)
     assert first.done("hoisted", "steps") == first.done("hoisted", "image") == (40, 0)
 
@@ -44,9 +48,16 @@ def test_sums_of_spikes_computed_whole_are_multiplied():
 
 def test_a_layer_that_takes_both_has_passes_of_both():
     mixed = layer(
-        "x", input="mixed", passes=both(5), inputs=4, outputs=5, weights=20, macs_a_pass=20,
-        macs=macs(both(40), both(30)), acs=over_time(7),
-    )  # fmt: skip
+        "x",
+        input="mixed",
+        passes=both(5),
+        inputs=4,
+        outputs=5,
+        weights=20,
+        macs_a_pass=20,
+        macs=macs(both(40), both(30)),
+        acs=over_time(7),
+    )
     assert mixed.passes_of("per_step") == (2, 3)
     assert mixed.done("per_step", "events") == (30, 7)
     assert mixed.done("per_step", "steps") == (40, 60)
@@ -68,7 +79,9 @@ def test_events_move_a_weight_and_a_sum_there_and_back_for_each_synapse():
 
 
 def test_a_silent_layer_moves_no_weights():
-    silent = layer("out", input="spikes", passes=both(2), inputs=4, outputs=5, weights=20, macs_a_pass=20)
+    silent = layer(
+        "out", input="spikes", passes=both(2), inputs=4, outputs=5, weights=20, macs_a_pass=20
+    )
     assert silent.traffic.hoisted == Traffic()
 
 

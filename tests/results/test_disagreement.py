@@ -17,11 +17,20 @@ ANSWERS = {
 
 @pytest.fixture
 def answered():
-    trials = [SeedAnswers(contender=name, seed=seed, predicted=said) for (name, seed), said in ANSWERS.items()]
+    trials = [
+        SeedAnswers(contender=name, seed=seed, predicted=said)
+        for (name, seed), said in ANSWERS.items()
+    ]
     kept = PredictionsFile(
-        schema=1, dataset="made up", fingerprint="f", classes=list("abc"), indices=list(range(10, 16)), labels=TRUTH,
-        groups=None, trials=trials,
-    )  # fmt: skip
+        schema=1,
+        dataset="made up",
+        fingerprint="f",
+        classes=list("abc"),
+        indices=list(range(10, 16)),
+        labels=TRUTH,
+        groups=None,
+        trials=trials,
+    )
     return Answered(kept)
 
 
@@ -39,7 +48,11 @@ def test_sides_of_a_disagreement_are_of_one_seed_each(answered):
 def test_the_other_way_round_the_sides_change_places(answered):
     one, other = answered.between("snn", "cnn").rows, answered.between("cnn", "snn").rows
 
-    assert (one["only_a"], one["only_b"], one["neither"]) == (other["only_b"], other["only_a"], other["neither"])
+    assert (one["only_a"], one["only_b"], one["neither"]) == (
+        other["only_b"],
+        other["only_a"],
+        other["neither"],
+    )
 
 
 def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(answered):
@@ -65,7 +78,11 @@ def test_a_spiking_and_another_contender_come_first_and_three_pairs_are_enough()
 
     shown = shown_pairs(results(trials, pairs))
 
-    assert [(each.a, each.b) for each in shown] == [("b-snn", "a-cnn"), ("b-snn", "b-cnn"), ("a-snn", "a-cnn")]
+    assert [(each.a, each.b) for each in shown] == [
+        ("b-snn", "a-cnn"),
+        ("b-snn", "b-cnn"),
+        ("a-snn", "a-cnn"),
+    ]
 
 
 def test_a_pair_is_led_by_the_more_accurate_one():
@@ -73,7 +90,12 @@ def test_a_pair_is_led_by_the_more_accurate_one():
 
     led = behind.led
 
-    assert (led.a, led.b, led.difference, led.conclusion) == ("cnn", "snn", 0.01, Conclusion.A_BETTER)
+    assert (led.a, led.b, led.difference, led.conclusion) == (
+        "cnn",
+        "snn",
+        0.01,
+        Conclusion.A_BETTER,
+    )
     assert led.ci95 == pytest.approx((-0.01, 0.03))
     assert (led.only_a_right, led.only_b_right) == (23.0, 3.0)
     assert led.accuracy("snn") == behind.accuracy("snn")

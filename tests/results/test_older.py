@@ -1,4 +1,6 @@
-"""Results as the first version wrote them: dense-lif against dense-relu on scikit-learn's digits, two of its trials."""
+"""Results as the first version wrote them: dense-lif against dense-relu on scikit-learn's digits,
+two of its trials.
+"""
 
 import json
 from pathlib import Path
@@ -56,7 +58,10 @@ def test_numbers_stay_and_names_are_the_present_ones(read):
     acs, then_acs = spiking.operations.totals.acs, then["operations"]["totals"]["acs"]
     assert (acs.total, acs.by_step) == (then_acs["total"], then_acs["per_step"])
     energy = then["energy"]["tables"]["45nm-fp32"]["compute"]["synapses"]
-    assert spiking.energy.tables["45nm-fp32"].compute.synapses.hoisted.dense == energy["cached"]["dense"]
+    assert (
+        spiking.energy.tables["45nm-fp32"].compute.synapses.hoisted.dense
+        == energy["cached"]["dense"]
+    )
     (pair,) = found.comparison.pairs
     assert list(pair.ci95) == OLD["comparison"]["pairs"][0]["ci95"]
 
@@ -67,11 +72,21 @@ def test_it_was_trained_plainly(read):
     assert {name: getattr(found, name) for name in PLAIN if name not in OLD["experiment"]} == {
         name: value for name, value in PLAIN.items() if name not in OLD["experiment"]
     }
-    for name in ("recipe", "learning_rate", "batch_size", "epochs", "beta", "threshold", "augmentation"):
+    for name in (
+        "recipe",
+        "learning_rate",
+        "batch_size",
+        "epochs",
+        "beta",
+        "threshold",
+        "augmentation",
+    ):
         assert getattr(found, name) == OLD["experiment"][name]
 
 
-def test_results_of_the_present_schema_from_before_the_optimizers_were_trained_plainly(read, tmp_path):
+def test_results_of_the_present_schema_from_before_the_optimizers_were_trained_plainly(
+    read, tmp_path
+):
     document = json.loads(json.dumps(read().document()))
     later = (
         "optimizer",
@@ -92,8 +107,10 @@ def test_results_of_the_present_schema_from_before_the_optimizers_were_trained_p
     (tmp_path / "results.json").write_text(json.dumps(document))
     found = load_run(tmp_path).results
     assert (found.experiment.recipe, found.experiment.optimizer, found.experiment.schedule) == (
-        "twins", "adam", "constant",
-    )  # fmt: skip
+        "twins",
+        "adam",
+        "constant",
+    )
     assert (found.experiment.start, found.rules, found.budget) == ("fresh", None, None)
 
 
@@ -111,8 +128,15 @@ def test_controls_have_their_titles(read):
     assert [row.control for row in rows] == [row["b"] for row in then_rows]
     assert [row.title for row in rows] == [control.title for control in controls.values()]
     for row, then_row in zip(rows, then_rows, strict=True):
-        assert (row.accuracy, row.bits, row.spread) == (then_row["accuracy"], then_row["bits"], then_row["spread"])
-        assert (row.found.difference, row.found.p_value) == (then_row["difference"], then_row["p_value"])
+        assert (row.accuracy, row.bits, row.spread) == (
+            then_row["accuracy"],
+            then_row["bits"],
+            then_row["spread"],
+        )
+        assert (row.found.difference, row.found.p_value) == (
+            then_row["difference"],
+            then_row["p_value"],
+        )
 
 
 def test_what_was_kept_in_sentences_alone_is_data(read):
@@ -141,24 +165,51 @@ def test_reservations_are_found_again(read):
     (without,) = read().results.comparison.pairs
     assert without.reservation is None
     found = read(excluding_zero).results.comparison
-    assert (found.pairs[0].conclusion, found.pairs[0].reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_SEEDS)
+    assert (found.pairs[0].conclusion, found.pairs[0].reservation) == (
+        Conclusion.INCONCLUSIVE,
+        Reservation.FEW_SEEDS,
+    )
     assert {row.found.reservation for row in found.controls[0].rows} == {Reservation.FEW_SEEDS}
 
 
 def test_what_was_not_measured_is_none(read):
     def lacking(content):
         spiking, plain = content["trials"]
-        for name in ("latency", "anytime", "operations", "energy", "controls", "key", "failed_measures"):
+        for name in (
+            "latency",
+            "anytime",
+            "operations",
+            "energy",
+            "controls",
+            "key",
+            "failed_measures",
+        ):
             spiking.pop(name)
-        plain.update(status="failed", error="it broke", test=None, validation=None, model=None, best_epoch=None)
+        plain.update(
+            status="failed",
+            error="it broke",
+            test=None,
+            validation=None,
+            model=None,
+            best_epoch=None,
+        )
         pair = content["comparison"]["pairs"][0]
         pair.update(dict.fromkeys(("difference", "ci95", "p_value", "conclusion")), seeds=0)
         row = content["comparison"]["controls"][0]["rows"][0]
-        row.update(dict.fromkeys(("difference", "ci95", "conclusion", "accuracy")), reason="it broke.")
+        row.update(
+            dict.fromkeys(("difference", "ci95", "conclusion", "accuracy")), reason="it broke."
+        )
 
     found = read(lacking)
     spiking, plain = found.results.trials
-    assert {spiking.latency, spiking.anytime, spiking.operations, spiking.energy, spiking.key, plain.test} == {None}
+    assert {
+        spiking.latency,
+        spiking.anytime,
+        spiking.operations,
+        spiking.energy,
+        spiking.key,
+        plain.test,
+    } == {None}
     assert (spiking.controls, spiking.failed_measures) == ({}, {})
     # Who had no seed in common was no pair.
     assert found.results.comparison.pairs == []
@@ -180,8 +231,9 @@ def test_draws_problems_and_a_tuning(read):
     assert found.trials[0].test.encoding_spread == EncodingSpread(**spread)
     assert found.tuning == tuning(a=0.0)
     assert found.comparison.caveats[-2:] == [
-        c.DataNote(text="Data audit: Two labels are wrong."), c.DataNote(text="a note."),
-    ]  # fmt: skip
+        c.DataNote(text="Data audit: Two labels are wrong."),
+        c.DataNote(text="a note."),
+    ]
     assert c.Tuned(num_trials=8, most_epochs=6) in found.comparison.caveats
 
 
@@ -200,20 +252,37 @@ def test_written_down_again_it_is_the_present_schema_with_equal_content(read):
         (lambda r: r.update(trials=3), "schema 1 that cannot be read"),
         (lambda r: r["trials"][0].pop("test"), "schema 1 that cannot be read"),
         (lambda r: r["trials"][0].pop("history"), r"trials\[0\]: .*history"),
-        (lambda r: r["trials"][1].update(epochs="2"), r"trials\[1\]\.epochs: expected int, got str"),
-        (lambda r: r["trials"][0].update(model="../../secret"), r"trials\[0\]: model must be a path within the run"),
+        (
+            lambda r: r["trials"][1].update(epochs="2"),
+            r"trials\[1\]\.epochs: expected int, got str",
+        ),
+        (
+            lambda r: r["trials"][0].update(model="../../secret"),
+            r"trials\[0\]: model must be a path within the run",
+        ),
         (lambda r: r["trials"][0]["test"]["confusion"].pop(), "tested on other classes"),
-        (lambda r: r["trials"][0]["anytime"].update(num_steps=3), r"trials\[0\]: .*different numbers of time steps"),
+        (
+            lambda r: r["trials"][0]["anytime"].update(num_steps=3),
+            r"trials\[0\]: .*different numbers of time steps",
+        ),
         (lambda r: r["trials"][0]["controls"].update(own={"n": 3}), "schema 1 that cannot be read"),
-        (lambda r: r["trials"][0]["operations"].update(layers=3), r"operations\.layers: expected array, got int"),
+        (
+            lambda r: r["trials"][0]["operations"].update(layers=3),
+            r"operations\.layers: expected array, got int",
+        ),
         (lambda r: r["trials"].clear(), "trials: "),
         (lambda r: r["experiment"].update(learning_rate="fast"), "learning_rate"),
-        (lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"), r"pairs\[0\]\.conclusion: "),
+        (
+            lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"),
+            r"pairs\[0\]\.conclusion: ",
+        ),
         (lambda r: r["dataset"]["audit"].pop("probe"), "audit: .*probe"),
     ],
 )
 def test_damage_is_named_with_the_place(change, place, read):
-    with pytest.raises(InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{place}"):
+    with pytest.raises(
+        InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{place}"
+    ):
         read(change)
 
 

@@ -14,7 +14,9 @@ def test_a_curve_knows_what_was_chosen_and_what_would_have_been_best():
 
 
 def of(contender, seed, right, chosen, n=100, fold=None):
-    return trial(contender, 0.5, seed=seed, fold=fold, epochs=len(right), optimism=curve(right, n, chosen))
+    return trial(
+        contender, 0.5, seed=seed, fold=fold, epochs=len(right), optimism=curve(right, n, chosen)
+    )
 
 
 def test_without_curves_there_is_no_meter():
@@ -23,17 +25,29 @@ def test_without_curves_there_is_no_meter():
 
 def test_leads_by_the_chosen_epochs_by_the_best_ones_and_between_the_best_seeds():
     trials = [
-        of("snn", 0, [80, 84], 0), of("cnn", 0, [82, 82], 1),
-        of("snn", 1, [70, 90], 1), of("cnn", 1, [88, 80], 1),
-    ]  # fmt: skip
+        of("snn", 0, [80, 84], 0),
+        of("cnn", 0, [82, 82], 1),
+        of("snn", 1, [70, 90], 1),
+        of("cnn", 1, [88, 80], 1),
+    ]
     found = meter(trials)
     snn, cnn = found.contenders
-    assert (snn.contender, snn.seeds, snn.chosen, snn.best) == ("snn", [0, 1], [0.80, 0.90], [0.84, 0.90])
+    assert (snn.contender, snn.seeds, snn.chosen, snn.best) == (
+        "snn",
+        [0, 1],
+        [0.80, 0.90],
+        [0.84, 0.90],
+    )
     assert (cnn.chosen, cnn.best) == ([0.82, 0.80], [0.82, 0.88])
     assert snn.gains == pytest.approx([0.04, 0.0])
     (lead,) = found.leads
     assert lead == LeadOptimism(
-        a="snn", b="cnn", seeds=2, chosen=lead.chosen, best_epoch=lead.best_epoch, best_seed=lead.best_seed
+        a="snn",
+        b="cnn",
+        seeds=2,
+        chosen=lead.chosen,
+        best_epoch=lead.best_epoch,
+        best_seed=lead.best_seed,
     )
     assert lead.chosen == pytest.approx(0.85 - 0.81)
     assert lead.best_epoch == pytest.approx(0.87 - 0.85)
@@ -42,10 +56,13 @@ def test_leads_by_the_chosen_epochs_by_the_best_ones_and_between_the_best_seeds(
 
 def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left_out():
     trials = [
-        of("snn", 0, [50, 60], 0, n=100, fold=0), of("snn", 0, [10, 30], 1, n=50, fold=1),
-        of("snn", 1, [90, 90], 0, n=100, fold=0), trial("snn", seed=1, fold=1),
-        of("cnn", 0, [99, 98], 0, n=100, fold=0), of("cnn", 0, [49, 48], 1, n=50, fold=1),
-    ]  # fmt: skip
+        of("snn", 0, [50, 60], 0, n=100, fold=0),
+        of("snn", 0, [10, 30], 1, n=50, fold=1),
+        of("snn", 1, [90, 90], 0, n=100, fold=0),
+        trial("snn", seed=1, fold=1),
+        of("cnn", 0, [99, 98], 0, n=100, fold=0),
+        of("cnn", 0, [49, 48], 1, n=50, fold=1),
+    ]
     found = meter(trials)
     assert found.contenders[0].seeds == [0]
     assert found.contenders[0].chosen == pytest.approx([80 / 150])

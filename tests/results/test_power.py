@@ -6,7 +6,15 @@ import pytest
 from msgspec import structs
 
 from spikeduel.results import uncertainty
-from spikeduel.results.power import Luck, assumed_luck, chance, luck_of, on_images, power, seeds_needed
+from spikeduel.results.power import (
+    Luck,
+    assumed_luck,
+    chance,
+    luck_of,
+    on_images,
+    power,
+    seeds_needed,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,19 +33,29 @@ def test_it_is_what_simulations_find(seeds, lead, spread, images, simulated):
 
 
 def simulated(luck, lead, seeds, draws=3000):
-    """The share of drawn accuracies of `seeds` that both tests find, each as `uncertainty` has it."""
+    """The share of drawn accuracies of `seeds` that both tests find, each as `uncertainty` has
+    it.
+    """
     random, found = np.random.default_rng(1), 0
     ways = np.zeros((math.comb(2 * seeds, seeds), 2 * seeds))
     for row, chosen in enumerate(itertools.combinations(range(2 * seeds), seeds)):
         ways[row, list(chosen)] = 1
     for _ in range(draws):
-        a = lead + luck.images * random.standard_normal() + luck.seeds_a * random.standard_normal(seeds)
+        a = (
+            lead
+            + luck.images * random.standard_normal()
+            + luck.seeds_a * random.standard_normal(seeds)
+        )
         b = luck.seeds_b * random.standard_normal(seeds)
         parts = [each.var(ddof=1) / seeds for each in (a, b)]
         off = uncertainty.Uncertainty(
-            a.mean() - b.mean(), luck.images**2, math.inf, sum(parts),
-            (seeds - 1) * sum(parts) ** 2 / sum(part**2 for part in parts), seeds,
-        )  # fmt: skip
+            a.mean() - b.mean(),
+            luck.images**2,
+            math.inf,
+            sum(parts),
+            (seeds - 1) * sum(parts) ** 2 / sum(part**2 for part in parts),
+            seeds,
+        )
         both = np.concatenate([a, b])
         exchanged = np.abs(2 * ways @ both - both.sum()) >= abs(a.sum() - b.sum()) - 1e-12
         found += off.interval(0.95)[0] > 0 and exchanged.mean() <= uncertainty.ALPHA
@@ -45,7 +63,8 @@ def simulated(luck, lead, seeds, draws=3000):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "spread_a", "spread_b"), [(4, 0.004, 0.004), (4, 0.002, 0.006), (5, 0.005, 0.005), (6, 0.001, 0.007)]
+    ("seeds", "spread_a", "spread_b"),
+    [(4, 0.004, 0.004), (4, 0.002, 0.006), (5, 0.005, 0.005), (6, 0.001, 0.007)],
 )
 def test_other_and_unequal_spreads_and_few_seeds(seeds, spread_a, spread_b):
     luck = Luck(seeds_a=spread_a, seeds_b=spread_b, images=0.002)
@@ -60,9 +79,12 @@ def test_it_grows_with_the_lead_and_the_seeds_and_shrinks_with_spread_and_compar
 
     assert rising([chance(luck, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
     assert rising([chance(luck, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
-    assert rising([chance(assumed_luck(spread, 5_000), 0.01, 6) for spread in (0.008, 0.005, 0.002, 0.0)])
+    assert rising(
+        [chance(assumed_luck(spread, 5_000), 0.01, 6) for spread in (0.008, 0.005, 0.002, 0.0)]
+    )
     assert rising([chance(luck, 0.01, 6, comparisons) for comparisons in (15, 3, 1)])
-    # Without a lead, one side of the level of the test, or less where variances are few seeds' guesses.
+    # Without a lead, one side of the level of the test, or less where variances are few seeds'
+    # guesses.
     assert 0.005 < chance(luck, 0.0, 20) < 0.03
     assert chance(luck, 0.5, 6) == pytest.approx(1.0)
 
@@ -90,7 +112,11 @@ def test_the_luck_of_answers_is_that_of_the_interval():
     found, off = luck_of(a, b), uncertainty.of_difference(a, b, None)
     assert found.seeds_a**2 / 5 + found.seeds_b**2 / 5 == pytest.approx(off.seeds)
     assert found.images**2 == pytest.approx(off.images)
-    assert (off.image_freedom, found.image_freedom, found.effective_groups) == (math.inf, None, None)
+    assert (off.image_freedom, found.image_freedom, found.effective_groups) == (
+        math.inf,
+        None,
+        None,
+    )
     # Groups of one image each are none.
     assert luck_of(a, b, np.arange(400)) == found
     grouped = luck_of(a, b, np.arange(400) // 40)
@@ -112,4 +138,9 @@ def test_other_test_images_change_the_part_of_the_images():
     more = on_images(luck, 1_000, 4_000)
     assert more.images == pytest.approx(luck.images / 2)
     assert more.effective_groups == pytest.approx(200)
-    assert structs.replace(more, images=luck.images, effective_groups=50.0, image_freedom=luck.image_freedom) == luck
+    assert (
+        structs.replace(
+            more, images=luck.images, effective_groups=50.0, image_freedom=luck.image_freedom
+        )
+        == luck
+    )

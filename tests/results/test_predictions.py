@@ -38,9 +38,16 @@ def record(contender, seed, source=None):
     if source:
         settings["converted"] = {"contender": source, "key": f"{source}{seed}"}
     return TrialRecord(
-        key=f"{contender}{seed}", settings=settings, parameters=1, status="done", error=None, best_epoch=0,
-        stopped="limit", epoch_seconds=[], history=[],
-    )  # fmt: skip
+        key=f"{contender}{seed}",
+        settings=settings,
+        parameters=1,
+        status="done",
+        error=None,
+        best_epoch=0,
+        stopped="limit",
+        epoch_seconds=[],
+        history=[],
+    )
 
 
 def predicted(num_wrong):
@@ -57,7 +64,9 @@ def answered(num_wrong):
 def make_run(tmp_path):
     """Makes a run's folder with predictions: {contender: [wrong answers of each seed]}."""
 
-    def make(wrong, name="run", groups=None, test=TEST, fingerprint="f" * 64, source=None, **settings):
+    def make(
+        wrong, name="run", groups=None, test=TEST, fingerprint="f" * 64, source=None, **settings
+    ):
         run = tmp_path / name
         records, measures = [], []
         for contender, numbers in wrong.items():
@@ -66,7 +75,9 @@ def make_run(tmp_path):
                 measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
-        write_predictions(run, prepared(groups, fingerprint), [split], list(map(Finished, records, measures)))
+        write_predictions(
+            run, prepared(groups, fingerprint), [split], list(map(Finished, records, measures))
+        )
         return run
 
     return make
@@ -95,7 +106,12 @@ def test_what_is_written_is_read_again(make_run):
         "trials",
     }
     assert len(content["images"]) == len(set(content["images"])) == len(TEST)
-    assert content["trials"][2] == {"contender": "cnn", "seed": 0, "predicted": predicted(8), "trainings": ["cnn0"]}
+    assert content["trials"][2] == {
+        "contender": "cnn",
+        "seed": 0,
+        "predicted": predicted(8),
+        "trainings": ["cnn0"],
+    }
 
 
 def test_two_contenders_of_one_run(make_run):
@@ -115,7 +131,11 @@ def test_only_seeds_that_both_have(make_run):
 
 
 def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
-    seeds = {"snn": [0, 2, 4, 1, 3, 5], "snn-converted": [2, 4, 5, 3, 4, 7], "cnn": [8, 4, 6, 9, 2, 1]}
+    seeds = {
+        "snn": [0, 2, 4, 1, 3, 5],
+        "snn-converted": [2, 4, 5, 3, 4, 7],
+        "cnn": [8, 4, 6, 9, 2, 1],
+    }
     run = make_run(seeds, source={"snn-converted": "snn"})
     found = sd.compare_runs(run, "snn", "snn-converted")
     assert (found.paired, found.p_permutation) == (True, pytest.approx(2 / 64))
@@ -150,7 +170,9 @@ def test_a_contender_in_two_runs(make_run):
 
 
 def changed(run, **changes):
-    """`run` with other content in its predictions: each of `changes` a value, or a function of the document."""
+    """`run` with other content in its predictions: each of `changes` a value, or a function of the
+    document.
+    """
     content = json.loads((run / "predictions.json").read_text())
     content |= {name: new(content) if callable(new) else new for name, new in changes.items()}
     (run / "predictions.json").write_text(json.dumps(content))
@@ -161,15 +183,23 @@ def test_other_test_images_are_refused(make_run):
     run = make_run({"snn": [0], "cnn": [8]})
     split = make_run({"snn": [0]}, "split", test=np.arange(19, 59))
     data = changed(make_run({"snn": [0]}, "data"), images=[f"{n:016x}" for n in range(40)])
-    labels = changed(make_run({"snn": [0]}, "labels"), labels=lambda c: [c["labels"][1], *c["labels"][1:]])
-    with pytest.raises(InputError, match=r"run and .*split have different test images \(40 and 40, 39 in common\)"):
+    labels = changed(
+        make_run({"snn": [0]}, "labels"), labels=lambda c: [c["labels"][1], *c["labels"][1:]]
+    )
+    with pytest.raises(
+        InputError, match=r"run and .*split have different test images \(40 and 40, 39 in common\)"
+    ):
         sd.compare_runs(run, other_run=split)
-    with pytest.raises(InputError, match=r"run and .*data are of different data \(no test image in common\)"):
+    with pytest.raises(
+        InputError, match=r"run and .*data are of different data \(no test image in common\)"
+    ):
         sd.compare_runs(run, other_run=data)
     with pytest.raises(InputError, match=r"run and .*labels have different labels for the same"):
         sd.compare_runs(run, other_run=labels)
     with pytest.raises(InputError, match=r"different labels for the same"):
-        sd.compare_runs(run, other_run=changed(make_run({"snn": [0]}, "classes"), classes=["a", "b", "d"]))
+        sd.compare_runs(
+            run, other_run=changed(make_run({"snn": [0]}, "classes"), classes=["a", "b", "d"])
+        )
 
 
 def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whatever_order(make_run):
@@ -202,11 +232,18 @@ def test_equal_images_may_be_in_the_test_set_twice(make_run):
     def twice(content):
         return [*content["images"][:20], *content["images"][:20]]
 
-    run = changed(make_run({"snn": [0], "cnn": [8]}), images=twice, labels=[0] * 40, trials=lambda c: [
-        {**each, "predicted": [0] * 40} for each in c["trials"]
-    ])  # fmt: skip
-    other = changed(make_run({"snn": [0]}, "other"), images=lambda c: twice(c)[::-1], labels=[0] * 40)
-    changed(other, trials=lambda c: [{**each, "predicted": [1] * 10 + [0] * 30} for each in c["trials"]])
+    run = changed(
+        make_run({"snn": [0], "cnn": [8]}),
+        images=twice,
+        labels=[0] * 40,
+        trials=lambda c: [{**each, "predicted": [0] * 40} for each in c["trials"]],
+    )
+    other = changed(
+        make_run({"snn": [0]}, "other"), images=lambda c: twice(c)[::-1], labels=[0] * 40
+    )
+    changed(
+        other, trials=lambda c: [{**each, "predicted": [1] * 10 + [0] * 30} for each in c["trials"]]
+    )
     assert sd.compare_runs(run, "snn", "snn", other).difference == pytest.approx(10 / 40)
     once = changed(make_run({"snn": [0]}, "once"), labels=[0] * 40)
     with pytest.raises(InputError, match="20 in common"):
@@ -225,9 +262,13 @@ def test_runs_of_earlier_versions_are_told_apart_by_the_prepared_data(make_run):
     assert sd.compare_runs(run, "snn", "snn", old).difference == pytest.approx(5 / 40)
     assert sd.compare_runs(old, "snn", "snn", run).difference == pytest.approx(-5 / 40)
     with pytest.raises(InputError, match=r"have different test images \(another split\)"):
-        sd.compare_runs(run, other_run=without_images(make_run({"snn": [0]}, "split", test=np.arange(19, 59))))
+        sd.compare_runs(
+            run, other_run=without_images(make_run({"snn": [0]}, "split", test=np.arange(19, 59)))
+        )
     with pytest.raises(InputError, match=r"are of different data \(other fingerprints\)"):
-        sd.compare_runs(run, other_run=without_images(make_run({"snn": [0]}, "data", fingerprint="0" * 64)))
+        sd.compare_runs(
+            run, other_run=without_images(make_run({"snn": [0]}, "data", fingerprint="0" * 64))
+        )
 
 
 def test_where_there_is_a_choice_it_must_be_made(make_run):

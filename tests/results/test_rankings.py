@@ -11,9 +11,15 @@ from spikeduel.results.costs import Range
 
 @pytest.fixture
 def results():
-    """Zeros skipped to nothing skipped: 4 to 10 µJ (30 to 40 per step) against 5 to 8; 1 to 3 mJ against 2 to 4."""
+    """Zeros skipped to nothing skipped: 4 to 10 µJ (30 to 40 per step) against 5 to 8; 1 to 3 mJ
+    against 2 to 4.
+    """
     return results_of(
-        trial("dense-snn", operations=spiking(), energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3))),
+        trial(
+            "dense-snn",
+            operations=spiking(),
+            energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3)),
+        ),
         trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
     )
 
@@ -25,9 +31,12 @@ def found(results):
 def test_like_is_compared_with_like(results):
     ranked = found(results)
     assert {name: ranking.least for name, ranking in ranked.items()} == {
-        "skipped": "dense-snn", "computed": "small-cnn", "per_step_skipped": "small-cnn",
-        "per_step_computed": "small-cnn", "with_memory": None,
-    }  # fmt: skip
+        "skipped": "dense-snn",
+        "computed": "small-cnn",
+        "per_step_skipped": "small-cnn",
+        "per_step_computed": "small-cnn",
+        "with_memory": None,
+    }
     assert ranked["skipped"].joules["dense-snn"] == Range(low=4e-6, high=4e-6)
     assert ranked["computed"].joules["dense-snn"] == Range(low=10e-6, high=10e-6)
     assert list(ranked["computed"].joules) == ["small-cnn", "dense-snn"]
@@ -55,7 +64,10 @@ def test_energies_of_an_earlier_version_are_not_known(results):
     table = energy.leading
     ways = table.compute.synapses
     earlier = replace(ways, hoisted=replace(ways.hoisted, range=None))
-    old = replace(energy, tables={"45nm-fp32": replace(table, compute=replace(table.compute, synapses=earlier))})
+    old = replace(
+        energy,
+        tables={"45nm-fp32": replace(table, compute=replace(table.compute, synapses=earlier))},
+    )
     assert rankings.joules_of(replace(results.trials[0], energy=old)) is None
 
 
@@ -69,7 +81,11 @@ def test_a_mean_needs_all():
 
 def test_which_joules_are_meant(results):
     first = results.trials[0]
-    assert rankings.joules_of(first, "45nm-fp32") == rankings.joules_of(first) == Range(low=4e-6, high=10e-6)
+    assert (
+        rankings.joules_of(first, "45nm-fp32")
+        == rankings.joules_of(first)
+        == Range(low=4e-6, high=10e-6)
+    )
     assert rankings.joules_of(first, "45nm-int8") is None
     assert rankings.per_step(first) == Range(low=30e-6, high=40e-6)
     assert rankings.with_memory(first) == Range(low=1e-3, high=3e-3)
@@ -85,7 +101,9 @@ def test_a_control_that_a_trial_lacks_has_no_results(results):
 
 def test_the_trained_twin_is_that_of_the_run_or_else_its_control(results):
     assert rankings.trained_twin(results, "dense-snn") is None
-    controlled = with_trial(results, 0, controls={"relu_twin": control("ReLU twin", 0.5, operations=spiking())})
+    controlled = with_trial(
+        results, 0, controls={"relu_twin": control("ReLU twin", 0.5, operations=spiking())}
+    )
     assert rankings.trained_twin(controlled, "dense-snn") == spiking()
     weights = {"linear": [4, 10]}
     twins = with_trial(with_trial(controlled, 0, weight_shapes=weights), 1, weight_shapes=weights)

@@ -22,7 +22,13 @@ def anytime(num_steps=2, exit_steps=(3, 3), in_curve=(3, 3)):
     leaving = {**LEAVING, "exit_steps": list(exit_steps)}
     curve = [Leaving(**{**LEAVING, "exit_steps": list(in_curve)})]
     early = EarlyExit(**leaving, tolerance=0.002, validation=CHOSEN_ON, curve=curve)
-    return Anytime(num_steps=num_steps, n=6, accuracies=[0.5, 0.5], validation_accuracies=[0.5, 0.5], early_exit=early)
+    return Anytime(
+        num_steps=num_steps,
+        n=6,
+        accuracies=[0.5, 0.5],
+        validation_accuracies=[0.5, 0.5],
+        early_exit=early,
+    )
 
 
 def read(made, kind):
@@ -49,7 +55,10 @@ def test_what_goes_over_time_has_as_many_steps():
         {"anytime": anytime(exit_steps=(0, 0))},
         {"anytime": anytime(in_curve=(0, 0))},
         {"anytime": anytime(), "operations": structs.replace(spiking(), num_steps=4)},
-        {"anytime": anytime(), "latency": structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0, 3.0])},
+        {
+            "anytime": anytime(),
+            "latency": structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0, 3.0]),
+        },
     ],
 )
 def test_different_numbers_of_steps_are_refused(changes):
@@ -63,7 +72,8 @@ def test_models_lie_within_the_run(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../a", "models/../../a", "..\\a", "C:\\a", "C:a", "\\\\server\\a", "a\nb"]
+    "path",
+    ["/etc/passwd", "../a", "models/../../a", "..\\a", "C:\\a", "C:a", "\\\\server\\a", "a\nb"],
 )
 def test_paths_that_lead_out_of_the_run_are_refused(path):
     with pytest.raises(ValueError, match="model must be a path within the run's folder"):
@@ -113,7 +123,8 @@ def test_twins_are_known_by_their_weights():
 
     assert twins(*FOUR) == [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
     assert twins(FOUR[0], FOUR[3]) == []
-    # Of the same family, nobody is a twin; without weights, nothing is known; what was converted has its source's.
+    # Of the same family, nobody is a twin; without weights, nothing is known; what was converted
+    # has its source's.
     assert twins(FOUR[0], structs.replace(FOUR[0], contender="other-snn")) == []
     assert twins(*(structs.replace(each, weight_shapes=None) for each in FOUR)) == []
     assert twins(structs.replace(FOUR[0], converted_from="dense-cnn"), FOUR[1]) == []
@@ -123,10 +134,13 @@ def test_twins_are_known_by_their_weights():
 @pytest.mark.parametrize(
     ("shared", "split", "leaks"),
     [
-        (None, "grouped", False), (0.0, "stratified", False), (0.001, "stratified", True), (0.009, "official", False),
+        (None, "grouped", False),
+        (0.0, "stratified", False),
+        (0.001, "stratified", True),
+        (0.009, "official", False),
         (0.01, "official", True),
     ],
-)  # fmt: skip
+)
 def test_a_few_copies_in_a_sets_own_test_part_are_tolerated(shared, split, leaks):
     assert dataset(shared_groups=shared, split=split).leaks is leaks
 
@@ -134,8 +148,10 @@ def test_a_few_copies_in_a_sets_own_test_part_are_tolerated(shared, split, leaks
 def test_who_leads_a_pair():
     ahead, behind, level = pair(0.02), pair(-0.02, accuracy_a=0.88), pair(0.0)
     assert [(each.leader, each.other) for each in (ahead, behind, level)] == [
-        ("snn", "cnn"), ("cnn", "snn"), ("snn", "cnn"),
-    ]  # fmt: skip
+        ("snn", "cnn"),
+        ("cnn", "snn"),
+        ("snn", "cnn"),
+    ]
     assert behind.accuracy("snn") == 0.88
     assert behind.accuracy("cnn") == pytest.approx(0.9)
 

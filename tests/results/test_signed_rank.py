@@ -9,14 +9,19 @@ from scipy import stats
 
 from spikeduel.results import signed_rank
 
-DIFFERENT = st.lists(st.integers(-400, 400), min_size=2, max_size=14, unique_by=abs).filter(lambda each: 0 not in each)
+DIFFERENT = st.lists(st.integers(-400, 400), min_size=2, max_size=14, unique_by=abs).filter(
+    lambda each: 0 not in each
+)
 ANY = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
 
 
 @given(DIFFERENT)
 def test_p_values_are_those_of_scipy(differences):
     differences = np.array(differences, float)
-    for alternative, ours in (("two-sided", signed_rank.wilcoxon), ("greater", signed_rank.one_sided)):
+    for alternative, ours in (
+        ("two-sided", signed_rank.wilcoxon),
+        ("greater", signed_rank.one_sided),
+    ):
         expected = stats.wilcoxon(differences, alternative=alternative, method="exact").pvalue
         if alternative == "two-sided" or signed_rank.signed_ranks(differences).sum() > 0:
             assert ours(differences) == pytest.approx(expected)
@@ -28,7 +33,9 @@ def test_with_ties_and_zeros_all_signs_are_flipped(differences):
     ranks = stats.rankdata(np.abs(differences)) * np.sign(differences)
     signs = np.array(np.meshgrid(*[[-1, 1]] * len(differences))).reshape(len(differences), -1)
     totals = np.abs(np.abs(ranks) @ signs)
-    assert signed_rank.wilcoxon(differences) == pytest.approx((totals >= abs(ranks.sum()) - 1e-9).mean())
+    assert signed_rank.wilcoxon(differences) == pytest.approx(
+        (totals >= abs(ranks.sum()) - 1e-9).mean()
+    )
 
 
 def test_five_data_sets_cannot_reach_five_per_cent_and_six_can():
@@ -45,7 +52,8 @@ def test_the_typical_difference_by_hand():
 
 def test_intervals_by_hand():
     differences = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
-    # Of 64 ways one has a sum of 0, one of 1, one of 2 and two of 3: 1/64 is below 2.5 %, and 3/64 below 5 %.
+    # Of 64 ways one has a sum of 0, one of 1, one of 2 and two of 3: 1/64 is below 2.5 %, and 3/64
+    # below 5 %.
     assert signed_rank.interval(differences, 0.95) == (1.0, 9.0)
     assert signed_rank.interval(differences, 0.90) == (2.0, 6.5)
     assert signed_rank.interval(differences[:5], 0.95) is None
@@ -111,5 +119,8 @@ def test_with_six_data_sets_a_lead_is_found_where_all_are_won():
 def test_the_smallest_lead_is_found_in_80_per_cent(random):
     spreads = np.linspace(0.002, 0.02, 12)
     lead = signed_rank.smallest_lead(spreads, pairs=3)
-    found = [signed_rank.wilcoxon(lead + random.normal(size=12) * spreads) <= 0.05 / 3 for _ in range(1500)]
+    found = [
+        signed_rank.wilcoxon(lead + random.normal(size=12) * spreads) <= 0.05 / 3
+        for _ in range(1500)
+    ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)

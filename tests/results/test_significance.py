@@ -42,7 +42,10 @@ def test_of_few_effective_groups_nobody_is_better():
     found = sd.compare_predictions(labels, a.astype(int), b.astype(int), groups)
     assert (found.groups, found.effective_groups) == (40, pytest.approx(3.9, abs=0.01))
     assert found.p_value < 0.05
-    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_GROUPS)
+    assert (found.conclusion, found.reservation) == (
+        Conclusion.INCONCLUSIVE,
+        Reservation.FEW_GROUPS,
+    )
     equal = sd.compare_predictions(labels, a.astype(int), b.astype(int), np.arange(780) // 20)
     assert (equal.effective_groups, equal.conclusion) == (39, Conclusion.A_BETTER)
 
@@ -67,7 +70,9 @@ def test_one_seed_in_groups_flips_whole_groups():
 def test_the_seeds_that_a_difference_takes():
     rng = np.random.default_rng(0)
     easy = rng.standard_normal(10_000)
-    a, b = (answers(rng, accuracy, 4, 10_000, spread=0.015, difficulty=easy) for accuracy in (0.9, 0.88))
+    a, b = (
+        answers(rng, accuracy, 4, 10_000, spread=0.015, difficulty=easy) for accuracy in (0.9, 0.88)
+    )
     found = significance.difference(a, b)
     assert found.detectable_at_best < abs(found.difference) < found.detectable
     assert found.seeds_for_difference > 4
@@ -77,12 +82,15 @@ def test_the_seeds_that_a_difference_takes():
 
 
 def test_in_groups_that_differ_little_p_is_that_of_the_interval():
-    # Of each of 40 groups of 12 images a alone gets six, and b alone five: flipping groups takes that for certain.
+    # Of each of 40 groups of 12 images a alone gets six, and b alone five: flipping groups takes
+    # that for certain.
     groups, place = np.divmod(np.arange(480), 12)
     a, b = (place >= 6), (place < 6) | (place == 11)
     found = sd.compare_predictions(np.zeros(480, int), a.astype(int), b.astype(int), groups)
     assert sign_flips(np.ones(40, int)) == pytest.approx(2 / 2**40)
-    assert found.p_value == pytest.approx(uncertainty.of_difference(~a[None], ~b[None], groups).p_value)
+    assert found.p_value == pytest.approx(
+        uncertainty.of_difference(~a[None], ~b[None], groups).p_value
+    )
     assert (found.excludes_zero, found.conclusion) == (False, Conclusion.INCONCLUSIVE)
 
 
@@ -106,16 +114,30 @@ def test_what_holds_a_conclusion_back():
     wrong = np.where(np.arange(50) % 10 < 8, 1, 0)
     found = sd.compare_predictions(labels, right, wrong, np.arange(50) // 10)
     assert (found.groups, found.p_value) == (5, pytest.approx(2 / 2**5))
-    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_GROUPS)
+    assert (found.conclusion, found.reservation) == (
+        Conclusion.INCONCLUSIVE,
+        Reservation.FEW_GROUPS,
+    )
     alone = sd.compare_predictions(labels, right, wrong)
     assert (alone.groups, alone.reservation) == (None, None)
 
 
 HELD_BACK = significance.Difference(
-    difference=0.02, ci95=(0.01, 0.03), ci90=(0.012, 0.028), p_value=0.06, p_value_raw=0.01, p_permutation=0.002,
-    test="made up", n=2000, seeds=6, margin=0.005, conclusion=Conclusion.INCONCLUSIVE, detectable=0.01,
-    detectable_at_best=0.004, seeds_needed=14,
-)  # fmt: skip
+    difference=0.02,
+    ci95=(0.01, 0.03),
+    ci90=(0.012, 0.028),
+    p_value=0.06,
+    p_value_raw=0.01,
+    p_permutation=0.002,
+    test="made up",
+    n=2000,
+    seeds=6,
+    margin=0.005,
+    conclusion=Conclusion.INCONCLUSIVE,
+    detectable=0.01,
+    detectable_at_best=0.004,
+    seeds_needed=14,
+)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +148,14 @@ HELD_BACK = significance.Difference(
         ({"seeds": 4, "p_permutation": 0.125, "paired": True}, Reservation.FEW_SEEDS),
         ({"seeds": 6, "p_permutation": 0.0625, "paired": True}, Reservation.EXACT_TEST),
         ({"ci95": (-0.03, -0.01), "seeds": 2, "p_permutation": 1 / 3}, Reservation.FEW_SEEDS),
-        ({"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 5}, Reservation.FEW_GROUPS),
-        ({"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 6}, Reservation.EXACT_TEST),
+        (
+            {"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 5},
+            Reservation.FEW_GROUPS,
+        ),
+        (
+            {"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 6},
+            Reservation.EXACT_TEST,
+        ),
         ({"seeds": 1, "p_permutation": None, "p_value_raw": 0.051}, Reservation.EXACT_TEST),
         ({}, Reservation.COMPARISONS),
         ({"conclusion": Conclusion.A_BETTER}, None),
@@ -160,7 +188,9 @@ def test_the_p_value_is_the_larger_of_two():
 
 
 def one_training(rng, seeds=6, images=10_000, cost=60):
-    """Trainings that vary a lot, and the same once more, each with exactly `cost` right answers fewer."""
+    """Trainings that vary a lot, and the same once more, each with exactly `cost` right answers
+    fewer.
+    """
     once = answers(rng, 0.87, seeds, images, spread=0.01)
     again = once.copy()
     for row, other in zip(once, again, strict=True):
@@ -201,7 +231,8 @@ def test_one_seed_that_goes_the_other_way_is_one_too_many_of_six():
 
 
 def test_luck_of_the_images_is_no_lead():
-    # Each contender's trainings agree with one another: seeds alone would be sure; on 60 images the lead of 3 is luck.
+    # Each contender's trainings agree with one another: seeds alone would be sure; on 60 images the
+    # lead of 3 is luck.
     a, b = np.ones((6, 60), bool), np.ones((6, 60), bool)
     a[:, :4] = False
     b[:, 4:11] = False
@@ -247,7 +278,10 @@ def test_holm_can_take_a_conclusion_back():
     (first, second) = significance.adjusted([found, structs.replace(found, p_value_raw=0.6)])
     assert first.p_value == pytest.approx(40 / 512)
     assert first.p_value_raw == pytest.approx(20 / 512)
-    assert (first.conclusion, first.reservation) == (Conclusion.INCONCLUSIVE, Reservation.COMPARISONS)
+    assert (first.conclusion, first.reservation) == (
+        Conclusion.INCONCLUSIVE,
+        Reservation.COMPARISONS,
+    )
     assert second.p_value == pytest.approx(0.6)
 
 
@@ -260,7 +294,9 @@ def test_holm_leaves_the_floor_of_the_permutation():
 
 def test_labels_may_be_text_and_seeds_rows():
     labels = ["cat", "dog", "dog"]
-    found = sd.compare_predictions(labels, [labels, labels], [["cat", "cat", "dog"], ["cat", "cat", "dog"]])
+    found = sd.compare_predictions(
+        labels, [labels, labels], [["cat", "cat", "dog"], ["cat", "cat", "dog"]]
+    )
     assert (found.seeds, found.n) == (2, 3)
     assert found.difference == pytest.approx(1 / 3)
 
@@ -277,12 +313,18 @@ def test_labels_may_be_text_and_seeds_rows():
             r"predictions_b must have .*, \[6\] or \[seeds, 6\]",
         ),
         ({"predictions_b": [LABELS, LABELS]}, "predictions_a is of 1 and predictions_b of 2 seeds"),
-        ({"predictions_b": [LABELS, LABELS[:-1]]}, "predictions_b: its rows have different lengths"),
+        (
+            {"predictions_b": [LABELS, LABELS[:-1]]},
+            "predictions_b: its rows have different lengths",
+        ),
         ({"predictions_a": [0, 1, 2, 0, 1, math.nan]}, "predictions_a has missing values"),
         ({"predictions_a": [0, 1, 2, 0, 1, 0.3]}, "not scores or probabilities"),
         ({"predictions_a": [0, 1, 2, 0, 1, None]}, "predictions_a must be whole numbers or text"),
         ({"predictions_a": ["a"] * 6}, "must both be numbers, or both be text"),
-        ({"groups": [1, 2]}, r"groups must have one entry for each image, \[6\], not the shape \[2\]"),
+        (
+            {"groups": [1, 2]},
+            r"groups must have one entry for each image, \[6\], not the shape \[2\]",
+        ),
         ({"groups": [1, 1, 2, 2, 3, math.nan]}, "groups has missing values"),
         ({"margin": -0.1}, "margin must be a fraction"),
         ({"margin": math.nan}, "margin must be a fraction"),
@@ -295,7 +337,9 @@ def test_what_cannot_be_compared_is_named(changes, problem):
 
 
 def drawn(rng, images=2000, seeds=6, spread=0.007):
-    """Two contenders by a probit model: difficulty common to all, a contender's own view of an image, seeds, noise."""
+    """Two contenders by a probit model: difficulty common to all, a contender's own view of an
+    image, seeds, noise.
+    """
     common = rng.standard_normal(images) * 0.8
     for _ in range(2):
         level = 1.15 + spread / 0.206 * rng.standard_normal((seeds, 1))

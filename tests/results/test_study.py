@@ -1,4 +1,6 @@
-"""study.json: variants with their scores and costs, what duels found, and what a careful reader objects."""
+"""study.json: variants with their scores and costs, what duels found, and what a careful reader
+objects.
+"""
 
 from dataclasses import replace
 
@@ -42,19 +44,38 @@ def test_variants_and_scores_by_hand():
     ]
     study = conclude("hand", duels, 0.005)
     other, spiking = study.variants
-    assert (other.name, other.spiking, other.datasets, other.best) == (OTHER, False, ["x", "y", "z"], 2)
-    assert (spiking.accuracy, spiking.behind) == pytest.approx(((0.81 + 0.7 + 0.5) / 3, (0.10 + 0.05) / 3))
+    assert (other.name, other.spiking, other.datasets, other.best) == (
+        OTHER,
+        False,
+        ["x", "y", "z"],
+        2,
+    )
+    assert (spiking.accuracy, spiking.behind) == pytest.approx(
+        ((0.81 + 0.7 + 0.5) / 3, (0.10 + 0.05) / 3)
+    )
     score = study.scores[0]
-    assert (score.variant, score.dataset, score.accuracies, score.images) == (SPIKING, "x", [0.80, 0.82], 20)
+    assert (score.variant, score.dataset, score.accuracies, score.images) == (
+        SPIKING,
+        "x",
+        [0.80, 0.82],
+        20,
+    )
     assert study.across.headline.differences == pytest.approx({"x": 0.10, "y": -0.09, "z": 0.05})
 
 
 def test_what_a_duel_found_stays_as_it_is():
-    study = conclude("one", [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})], 0.005)
+    study = conclude(
+        "one",
+        [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})],
+        0.005,
+    )
     first, second = study.duels
     assert (first.take, first.rival, first.lead, first.conclusion) == (
-        OTHER, SPIKING, pytest.approx(0.10), Conclusion.A_BETTER,
-    )  # fmt: skip
+        OTHER,
+        SPIKING,
+        pytest.approx(0.10),
+        Conclusion.A_BETTER,
+    )
     assert second.take == SPIKING
     test = study.test(OTHER, SPIKING, "x")
     assert (test.a, test.conclusion) == (SPIKING, Conclusion.B_BETTER)
@@ -64,8 +85,9 @@ def test_what_a_duel_found_stays_as_it_is():
 def test_variants_of_different_duels_are_compared_and_not_tested_on_a_data_set():
     duels = [
         make_duel(data, {SPIKING: [score], OTHER: [0.9]}, encoding=encoding)
-        for data in "xy" for encoding, score in (("rate", 0.7), ("direct", 0.8))
-    ]  # fmt: skip
+        for data in "xy"
+        for encoding, score in (("rate", 0.7), ("direct", 0.8))
+    ]
     study = conclude("grid", duels, 0.005)
     assert study.trainings == 6
     rate, direct = f"{SPIKING} (rate)", f"{SPIKING} (direct)"
@@ -78,13 +100,18 @@ def test_variants_of_different_duels_are_compared_and_not_tested_on_a_data_set()
 def test_a_pair_is_tested_where_it_has_the_most_seeds():
     duels = [
         replace(
-            make_duel("x", {SPIKING: [0.9, 0.7, 0.5][:seeds], OTHER: [0.6] * seeds}), settings={"seeds": f"{seeds}"}
+            make_duel("x", {SPIKING: [0.9, 0.7, 0.5][:seeds], OTHER: [0.6] * seeds}),
+            settings={"seeds": f"{seeds}"},
         )
         for seeds in (1, 3)
     ]
     study = conclude("seeds", duels, 0.005)
     means = {score.variant: score.mean for score in study.scores}
-    assert study.test(SPIKING, OTHER, "x").difference == pytest.approx(means[SPIKING] - means[OTHER]) == 0.1
+    assert (
+        study.test(SPIKING, OTHER, "x").difference
+        == pytest.approx(means[SPIKING] - means[OTHER])
+        == 0.1
+    )
 
 
 def test_costs_are_times_the_cheapest_of_the_same_data_set():
@@ -106,7 +133,9 @@ def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without
     duels = []
     for encoding, found in (("rate", []), ("latency", [caveats.BusyMachine(load=4.0, cores=2)])):
         duel = make_duel("x", LEAD, caveats=found, encoding=encoding)
-        trials = [structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials]
+        trials = [
+            structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials
+        ]
         duels.append(replace(duel, results=structs.replace(duel.results, trials=trials)))
     idle, both = (conclude("costs", part, 0.005) for part in (duels[:1], duels))
     assert ["answer" in variant.costs for variant in idle.variants] == [True, True]
@@ -155,15 +184,22 @@ def test_a_variant_that_is_missing_somewhere_is_left_out_of_what_needs_it():
     duels = [replace(duel, settings=duel.settings or {"encoding": "rate"}) for duel in duels]
     study = conclude("gaps", duels, 0.005)
     direct = f"{SPIKING} (direct)"
-    assert objection(study, objections.Missing) == objections.Missing(variant=direct, datasets=["y", "z"])
-    assert objection(study, objections.NotRanked) == objections.NotRanked(variants=[direct], datasets=[])
+    assert objection(study, objections.Missing) == objections.Missing(
+        variant=direct, datasets=["y", "z"]
+    )
+    assert objection(study, objections.NotRanked) == objections.NotRanked(
+        variants=[direct], datasets=[]
+    )
     assert set(study.across.ranks.means) == {OTHER, f"{SPIKING} (rate)"}
     assert [variant.name for variant in study.variants][-1] == direct
 
 
 def test_a_study_of_recordings_alone_speaks_of_recordings():
     duels = [make_duel(data, LEAD) for data in "xy"]
-    recorded = [replace(duel, results=with_dataset(duel.results, audit=audit_with(noun="recording"))) for duel in duels]
+    recorded = [
+        replace(duel, results=with_dataset(duel.results, audit=audit_with(noun="recording")))
+        for duel in duels
+    ]
     assert conclude("mixed", [duels[0], recorded[1]], 0.005).noun == "image"
     assert conclude("recorded", recorded, 0.005).noun == "recording"
 

@@ -21,10 +21,15 @@ from spikeduel.results.uncertainty import (
 
 
 def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
-    """Right answers of one contender: a level per seed, a difficulty per image or group of images."""
+    """Right answers of one contender: a level per seed, a difficulty per image or group of
+    images.
+    """
     difficulty = np.repeat(rng.standard_normal(images // groups), groups)
     latent = (
-        1 + by_seed * rng.standard_normal((seeds, 1)) + by_image * difficulty + rng.standard_normal((seeds, images))
+        1
+        + by_seed * rng.standard_normal((seeds, 1))
+        + by_image * difficulty
+        + rng.standard_normal((seeds, images))
     )
     return latent > 0
 
@@ -79,8 +84,8 @@ def test_the_two_way_table_by_hand():
     a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
     b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
     found = of_difference(a, b, None)
-    # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 + 2·9/64 = 24/64.
-    # b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
+    # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 +
+    # 2·9/64 = 24/64. b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
     remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
     by_seed = (1 / 32) / 2 + 0
     mean_differences = np.array([0.5, 0.5, 0.5, 0.0])
@@ -95,7 +100,8 @@ def test_the_two_way_table_of_paired_seeds_by_hand():
     a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
     b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
     found = of_difference(a, b, None, paired=True)
-    # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more 3/8.
+    # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more
+    # 3/8.
     residuals = np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8
     remainder = 4 / 3 * np.square(residuals).sum() / (1 * 2 * 16)
     by_seed = (1 / 32) / 2
@@ -111,20 +117,24 @@ def test_the_luck_of_a_training_that_both_share_cancels():
     b = a ^ (rng.random(a.shape) < 0.02)
     # Each seed of both forgets as many images as it likes, where they agreed.
     worse = (a & b) & (rng.random(a.shape) < np.linspace(0, 0.5, 6)[:, None])
-    before, after = (of_difference(x, y, None, paired=True) for x, y in ((a, b), (a & ~worse, b & ~worse)))
+    before, after = (
+        of_difference(x, y, None, paired=True) for x, y in ((a, b), (a & ~worse, b & ~worse))
+    )
     assert astuple(after) == pytest.approx(astuple(before))
     apart = of_difference(a & ~worse, b & ~worse, None)
     assert apart.seeds > 100 * after.seeds
 
 
 def test_the_remainder_is_not_counted_twice():
-    # Images and seeds have no effects of their own: the variance is that of 2·S·N independent answers.
+    # Images and seeds have no effects of their own: the variance is that of 2·S·N independent
+    # answers.
     rng = np.random.default_rng(0)
     found = [of_difference(crossed(rng), crossed(rng), None) for _ in range(200)]
     p = stats.norm.cdf(1)
     expected = 2 * p * (1 - p) / (6 * 400)
     total = np.mean([u.seeds + u.images for u in found])
-    # Truncating parts at 0 and Agresti's images make it somewhat larger; counting twice would double it.
+    # Truncating parts at 0 and Agresti's images make it somewhat larger; counting twice would
+    # double it.
     assert expected < total < 1.4 * expected
 
 
@@ -148,7 +158,9 @@ def test_the_estimate_is_the_variance_that_one_sees(groups):
 
 
 def test_only_seeds_is_welchs_t_interval():
-    found = Uncertainty(centre=0.02, images=0.0, image_freedom=np.inf, seeds=0.01**2, seed_freedom=7.3, num_seeds=6)
+    found = Uncertainty(
+        centre=0.02, images=0.0, image_freedom=np.inf, seeds=0.01**2, seed_freedom=7.3, num_seeds=6
+    )
     half = stats.t.isf(0.025, 7.3) * 0.01
     assert found.interval(0.95) == pytest.approx((0.02 - half, 0.02 + half))
     assert found.p_value == pytest.approx(2 * stats.t.sf(2, 7.3))
@@ -159,17 +171,23 @@ def test_welchs_degrees_of_freedom():
     a = rng.random((6, 1)) * 0.5 + 0.4 > rng.random((6, 5000))
     b = rng.random((6, 1)) * 0.1 + 0.6 > rng.random((6, 5000))
     found = of_difference(a, b, None)
-    assert found.seed_freedom == pytest.approx(stats.ttest_ind(a.mean(1), b.mean(1), equal_var=False).df)
+    assert found.seed_freedom == pytest.approx(
+        stats.ttest_ind(a.mean(1), b.mean(1), equal_var=False).df
+    )
 
 
 def test_only_images_is_a_normal_interval():
     found = Uncertainty(centre=0.02, images=0.01**2, image_freedom=np.inf)
-    assert found.interval(0.9) == pytest.approx((0.02 - 0.01 * 1.6448536, 0.02 + 0.01 * 1.6448536), rel=1e-6)
+    assert found.interval(0.9) == pytest.approx(
+        (0.02 - 0.01 * 1.6448536, 0.02 + 0.01 * 1.6448536), rel=1e-6
+    )
     assert found.p_value == pytest.approx(2 * stats.norm.sf(2), rel=1e-6)
 
 
 def test_the_p_value_is_the_intervals_dual():
-    found = Uncertainty(0.011, images=0.003**2, image_freedom=40, seeds=0.004**2, seed_freedom=8.0, num_seeds=6)
+    found = Uncertainty(
+        0.011, images=0.003**2, image_freedom=40, seeds=0.004**2, seed_freedom=8.0, num_seeds=6
+    )
     low, high = found.interval(1 - found.p_value)
     assert low == pytest.approx(0, abs=1e-9)
     assert high == pytest.approx(0.022)
@@ -177,7 +195,9 @@ def test_the_p_value_is_the_intervals_dual():
 
 
 def test_what_can_be_detected():
-    by_images = Uncertainty(0.0, images=0.001**2, image_freedom=np.inf, seeds=0.002**2, seed_freedom=10.0, num_seeds=6)
+    by_images = Uncertainty(
+        0.0, images=0.001**2, image_freedom=np.inf, seeds=0.002**2, seed_freedom=10.0, num_seeds=6
+    )
     assert by_images.detectable_at_best == pytest.approx(0.001 * (1.959964 + 0.841621), rel=1e-5)
     needed = by_images.seeds_needed(0.005)
     # Seeds contribute 0.002²·6/S: with that many it is enough, with one fewer it is not.
@@ -195,7 +215,9 @@ def test_what_can_be_detected():
 def test_few_clusters_widen_and_one_says_nothing():
     rng = np.random.default_rng(3)
     a, b = crossed(rng, seeds=1, images=100), crossed(rng, seeds=1, images=100)
-    narrow, wide = (of_difference(a, b, cluster).interval(0.95) for cluster in (None, np.arange(100) // 50))
+    narrow, wide = (
+        of_difference(a, b, cluster).interval(0.95) for cluster in (None, np.arange(100) // 50)
+    )
     assert wide[1] - wide[0] > narrow[1] - narrow[0]
     assert of_difference(a, b, np.zeros(100, int)).interval(0.95) == (-1.0, 1.0)
 
@@ -224,7 +246,8 @@ def test_mcnemar_by_hand():
 
 
 def test_mcnemar_on_a_textbooks_numbers():
-    # Agresti, Categorical Data Analysis, approval ratings: 150 against 86 changed sides; z² = 17.36.
+    # Agresti, Categorical Data Analysis, approval ratings: 150 against 86 changed sides; z² =
+    # 17.36.
     p_value = mcnemar(*discordant(150, 86, 1364))
     assert p_value == pytest.approx(3.7e-5, rel=0.03)
     assert p_value == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
@@ -240,7 +263,8 @@ def test_sign_flips_of_single_images_are_mcnemar():
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
 def test_sign_flips_are_those_that_one_counts(sums):
     totals = [
-        sum(s * x for s, x in zip(signs, sums, strict=True)) for signs in itertools.product((1, -1), repeat=len(sums))
+        sum(s * x for s, x in zip(signs, sums, strict=True))
+        for signs in itertools.product((1, -1), repeat=len(sums))
     ]
     counted = sum(abs(total) >= abs(sum(sums)) for total in totals) / len(totals)
     assert sign_flips(np.array(sums)) == pytest.approx(counted)
@@ -265,7 +289,9 @@ def test_six_against_six_reach_two_thousandths():
 def test_exchanging_seeds_is_scipys_permutation_test(counts):
     a, b = np.array(counts[:4]), np.array(counts[4:])
     # Sums of whole numbers, so that ties are ties.
-    expected = stats.permutation_test((a, b), lambda a, b, axis: a.sum(axis) - b.sum(axis), vectorized=True)
+    expected = stats.permutation_test(
+        (a, b), lambda a, b, axis: a.sum(axis) - b.sum(axis), vectorized=True
+    )
     assert exchanged(a, b)[0] == pytest.approx(min(1.0, expected.pvalue))
 
 

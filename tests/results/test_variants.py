@@ -22,17 +22,28 @@ def names(duels):
 def test_a_network_without_spikes_is_one_variant_whatever_the_encoding_and_steps():
     duels = [
         make_duel(data, SCORES, encoding=encoding, num_steps=steps)
-        for data in ("x", "y") for encoding in ("rate", "direct") for steps in ("4", "8")
-    ]  # fmt: skip
+        for data in ("x", "y")
+        for encoding in ("rate", "direct")
+        for steps in ("4", "8")
+    ]
     assert names(duels) == {
-        SPIKING: [f"{SPIKING} ({encoding}, T = {steps})" for encoding in ("rate", "direct") for steps in ("4", "8")],
+        SPIKING: [
+            f"{SPIKING} ({encoding}, T = {steps})"
+            for encoding in ("rate", "direct")
+            for steps in ("4", "8")
+        ],
         OTHER: [OTHER],
     }
 
 
 def test_what_does_not_vary_is_not_in_a_name():
-    assert names([make_duel("x", SCORES), make_duel("y", SCORES)]) == {SPIKING: [SPIKING], OTHER: [OTHER]}
-    duels = [make_duel(data, SCORES, encoding="rate", num_steps=steps) for data in "xy" for steps in "48"]
+    assert names([make_duel("x", SCORES), make_duel("y", SCORES)]) == {
+        SPIKING: [SPIKING],
+        OTHER: [OTHER],
+    }
+    duels = [
+        make_duel(data, SCORES, encoding="rate", num_steps=steps) for data in "xy" for steps in "48"
+    ]
     assert names(duels)[SPIKING] == [f"{SPIKING} (T = 4)", f"{SPIKING} (T = 8)"]
 
 
@@ -50,14 +61,19 @@ def test_exclusions_do_not_make_variants_of_a_network_without_spikes():
 
 
 def test_trials_without_keys_are_known_by_what_they_got():
-    duels = [make_duel("x", SCORES, encoding="rate"), make_duel("x", {**SCORES, OTHER: [0.9, 0.92]}, encoding="direct")]
+    duels = [
+        make_duel("x", SCORES, encoding="rate"),
+        make_duel("x", {**SCORES, OTHER: [0.9, 0.92]}, encoding="direct"),
+    ]
     duels = [replace(duel, results=with_trials(duel.results, key=None)) for duel in duels]
     assert names(duels)[OTHER] == [f"{OTHER} (rate)", f"{OTHER} (direct)"]
 
 
 def test_more_seeds_of_the_same_training_are_the_same_variant():
     fewer = make_duel("x", SCORES, encoding="rate")
-    more = make_duel("x", {name: [*scores, 0.7] for name, scores in SCORES.items()}, encoding="direct")
+    more = make_duel(
+        "x", {name: [*scores, 0.7] for name, scores in SCORES.items()}, encoding="direct"
+    )
     assert names([fewer, more])[OTHER] == [OTHER]
     assert len({trial.key for trial in more.results.of(OTHER)}) == 3
     assert structs.asdict(fewer.results.of(OTHER)[0])["key"] == more.results.of(OTHER)[0].key

@@ -29,17 +29,33 @@ from spikeduel.system.errors import InputError
         ("contenders", ("a", "a"), "named twice"),
         ("contenders", "conv-lif", "contenders must be a list of text"),
         ("dataset", 3, "dataset must be text"),
-        ("per_contender", 3, "per_contender must be a table of settings by contender, or unset, not 3"),
+        (
+            "per_contender",
+            3,
+            "per_contender must be a table of settings by contender, or unset, not 3",
+        ),
         ("per_contender", {"dens-snn": {}}, "'dens-snn' is not among the contenders"),
-        ("per_contender", {"vgg-lif": 3}, "per_contender must be a table of settings by contender, or unset, not {"),
-        ("per_contender", {"vgg-lif": {"bta": 1}}, r"single contender \(vgg-lif\) 'bta': did you mean 'beta'"),
+        (
+            "per_contender",
+            {"vgg-lif": 3},
+            "per_contender must be a table of settings by contender, or unset, not {",
+        ),
+        (
+            "per_contender",
+            {"vgg-lif": {"bta": 1}},
+            r"single contender \(vgg-lif\) 'bta': did you mean 'beta'",
+        ),
         ("per_contender", {"vgg-lif": {"batch_size": 1}}, "single contender"),
         (
             "per_contender",
             {"vgg-lif": {"beta": 2}},
             "per_contender: vgg-lif: beta must be a number from 0 to 1, not 2",
         ),
-        ("per_contender", {"vgg-lif": {"beta": 10**5000}}, "per_contender: vgg-lif: beta is too large"),
+        (
+            "per_contender",
+            {"vgg-lif": {"beta": 10**5000}},
+            "per_contender: vgg-lif: beta is too large",
+        ),
         ("family", ("m:net=rnn",), "family must be a list of CONTENDER=snn.cnn.ann"),
         ("family", ("snn",), "for a network of your own"),
     ],
@@ -51,7 +67,9 @@ def test_values_that_make_no_sense_are_refused(name, value, says):
 
 def test_own_code_is_what_is_named_by_module_and_attribute():
     assert Experiment().own_code == ()
-    own = Experiment(contenders=("conv-lif", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise")
+    own = Experiment(
+        contenders=("conv-lif", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise"
+    )
     assert own.own_code == ("m:net", "m:code", "m:cell", "m:noise")
 
 
@@ -71,7 +89,9 @@ def test_own_code_is_what_is_named_by_module_and_attribute():
         ("dataset", "caf\udce9", r"not 'caf\\udce9'"),
         ("contenders", ("a\nb",), "contenders must be a list of text"),
     ],
-    ids=lambda value: type(value).__name__,  # pytest cannot write out numbers of thousands of digits
+    ids=lambda value: (
+        type(value).__name__
+    ),  # pytest cannot write out numbers of thousands of digits
 )
 def test_values_beyond_reason_are_refused(name, value, says):
     with pytest.raises(InputError, match=says):
@@ -85,7 +105,9 @@ def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
 
 
 def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
-    experiment = Experiment(num_steps=8, per_contender={"vgg-lif": {"beta": 1, "num_steps": 4}, "vgg-relu": {}})
+    experiment = Experiment(
+        num_steps=8, per_contender={"vgg-lif": {"beta": 1, "num_steps": 4}, "vgg-relu": {}}
+    )
     assert experiment.for_contender("vgg-lif") == Experiment(num_steps=4, beta=1.0)
     assert experiment.for_contender("vgg-relu") == Experiment(num_steps=8)
     # What is unset is the common one, as in a file; hashes do not mind the table.
@@ -99,19 +121,35 @@ def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
 
 
 def test_only_what_is_a_contenders_own_can_differ():
-    assert {name for name, whose in TUNABLE.items() if whose == "any"} == {"learning_rate", "weight_decay"}
+    assert {name for name, whose in TUNABLE.items() if whose == "any"} == {
+        "learning_rate",
+        "weight_decay",
+    }
     assert {name for name, family in TUNABLE.items() if family == "snn"} == {
-        "num_steps", "beta", "threshold", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
-    }  # fmt: skip
+        "num_steps",
+        "beta",
+        "threshold",
+        "surrogate_alpha",
+        "adaptation_decay",
+        "adaptation_gain",
+    }
 
 
 def test_epochs_of_single_contenders_are_what_equal_times_decide():
-    experiment = Experiment(epochs=7, per_contender={"vgg-lif": {"epochs": 3, "beta": 0.9}, "vgg-relu": {"epochs": 7}})
-    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [3, 7, 7]
+    experiment = Experiment(
+        epochs=7, per_contender={"vgg-lif": {"epochs": 3, "beta": 0.9}, "vgg-relu": {"epochs": 7}}
+    )
+    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [
+        3,
+        7,
+        7,
+    ]
     # They are no setting of its own, which a reader would have to be told of.
     assert experiment.own_settings == {"vgg-lif": {"beta": 0.9}}
     assert Experiment().own_settings == {}
-    with pytest.raises(InputError, match="per_contender: vgg-lif: epochs must be a whole number from 1"):
+    with pytest.raises(
+        InputError, match="per_contender: vgg-lif: epochs must be a whole number from 1"
+    ):
         Experiment(per_contender={"vgg-lif": {"epochs": 0}})
 
 
@@ -132,7 +170,9 @@ def test_every_setting_says_what_it_means_and_is_in_the_json_schema():
 
 
 def test_values_are_converted_to_the_types_of_the_fields():
-    experiment = Experiment(contenders=["conv-lif"], beta=1, surrogate_alpha=2, alterations=["Hard"])
+    experiment = Experiment(
+        contenders=["conv-lif"], beta=1, surrogate_alpha=2, alterations=["Hard"]
+    )
     assert experiment.contenders == ("conv-lif",)
     assert experiment.alterations == ("Hard",)
     assert isinstance(experiment.beta, float)

@@ -42,7 +42,11 @@ def test_values_in_words(kind, words):
 
 def test_choices_keep_their_order():
     assert choices(Annotated[Colour, about("Meaning.")]) == ("red", "green", "blue")
-    assert choices(Annotated[tuple[Colour, ...] | None, about("Meaning.")]) == ("red", "green", "blue")
+    assert choices(Annotated[tuple[Colour, ...] | None, about("Meaning.")]) == (
+        "red",
+        "green",
+        "blue",
+    )
     assert choices(Text) == choices(int | None) == ()
 
 
@@ -99,5 +103,7 @@ def test_devices_may_be_numbered():
     for name in ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu:12"):
         assert checked("device", name, Device) == name
     for name in ("gpu", "cuda:", "cuda:one", "cpu:0", "auto:1", "cuda:1\n", "rocm"):
-        with pytest.raises(InputError, match="device must be auto, cpu, cuda, cuda:N, mps or xpu, not"):
+        with pytest.raises(
+            InputError, match="device must be auto, cpu, cuda, cuda:N, mps or xpu, not"
+        ):
             checked("device", name, Device)

@@ -11,7 +11,11 @@ def test_the_baseline_is_the_studys():
     experiment = baseline("fashion-mnist")
     assert experiment.contenders == ("dense-snn", "small-cnn")
     assert (experiment.encoding, experiment.num_steps, experiment.neuron) == ("rate", 25, "lif")
-    assert (experiment.beta, experiment.threshold, experiment.reset_mechanism) == (0.95, 1.0, "subtract")
+    assert (experiment.beta, experiment.threshold, experiment.reset_mechanism) == (
+        0.95,
+        1.0,
+        "subtract",
+    )
     assert (experiment.surrogate, experiment.hidden) == ("atan", 1024)
     assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (20, 128, 8.5e-5)
     assert (experiment.patience, experiment.min_delta) == (3, 0.01)
@@ -26,7 +30,9 @@ def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
 
 
 def test_changes_reach_the_experiment_and_are_checked():
-    assert strong("mnist", seeds=6, encoding="rate") == Experiment(dataset="mnist", seeds=6, encoding="rate")
+    assert strong("mnist", seeds=6, encoding="rate") == Experiment(
+        dataset="mnist", seeds=6, encoding="rate"
+    )
     assert baseline("mnist", seeds=6).seeds == 6
     with pytest.raises(InputError, match="seeds must be a whole number from 1"):
         baseline("mnist", seeds=0)
@@ -58,7 +64,9 @@ def test_the_default_is_strong_and_leaves_to_the_set_what_depends_on_it():
     assert (strong().contenders, strong().minutes) == (("vgg-lif", "vgg-relu"), 0.7)
     assert (strong(epochs=3).minutes, strong(minutes=2.0).minutes) == (None, 2.0)
     assert (experiment.encoding, experiment.num_steps, experiment.patience) == ("direct", 4, None)
-    assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (None,) * 4
+    assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (
+        None,
+    ) * 4
     for undecided in ("num_epochs", "images_a_step"):
         with pytest.raises(InputError, match="not decided yet"):
             getattr(experiment, undecided)
@@ -69,11 +77,16 @@ def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
     both = ("small-cnn", "dense-snn")
     assert for_contenders(both, "mnist") == baseline("mnist", contenders=both)
     assert for_contenders(("dense-lif",), "mnist") == matched("mnist", contenders=("dense-lif",))
-    assert for_contenders(("resnet-silu", "small-cnn")) == strong(contenders=("resnet-silu", "small-cnn"))
+    assert for_contenders(("resnet-silu", "small-cnn")) == strong(
+        contenders=("resnet-silu", "small-cnn")
+    )
     assert for_contenders(("m:net",), "mnist") == strong("mnist", contenders=("m:net",))
-    # The first decides what all have in common; the other brings what a contender may have to itself.
+    # The first decides what all have in common; the other brings what a contender may have to
+    # itself.
     mixed = for_contenders(("conv-lif", "dense-snn", "small-cnn"), "mnist")
-    assert replace(mixed, per_contender=None) == matched("mnist", contenders=("conv-lif", "dense-snn", "small-cnn"))
+    assert replace(mixed, per_contender=None) == matched(
+        "mnist", contenders=("conv-lif", "dense-snn", "small-cnn")
+    )
     assert mixed.per_contender == {
         "dense-snn": {"learning_rate": 8.5e-5, "num_steps": 25},
         "small-cnn": {"learning_rate": 8.5e-5},

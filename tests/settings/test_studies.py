@@ -34,8 +34,11 @@ def values(study):
 def test_every_combination_is_a_duel(read):
     study = read(GRID)
     assert values(study) == [
-        ("digits", "direct"), ("digits", "rate"), ("fashion-mnist-mini", "direct"), ("fashion-mnist-mini", "rate"),
-    ]  # fmt: skip
+        ("digits", "direct"),
+        ("digits", "rate"),
+        ("fashion-mnist-mini", "direct"),
+        ("fashion-mnist-mini", "rate"),
+    ]
     assert (study.name, study.varied, study.tuning) == ("mine", ("dataset", "encoding"), None)
     first = study.duels[0].experiment
     assert (first.dataset, first.encoding, first.epochs) == ("digits", "direct", 2)
@@ -48,14 +51,22 @@ def test_every_combination_is_a_duel(read):
 def test_a_duel_can_be_left_out_and_so_can_a_contender(read):
     left_out = '[[exclude]]\ndataset = "digits"\nencoding = ["rate", "latency"]\n'
     study = read(f'{GRID}{left_out}[[exclude]]\ncontender = "conv-relu"\ndataset = "digits"\n')
-    assert values(study) == [("digits", "direct"), ("fashion-mnist-mini", "direct"), ("fashion-mnist-mini", "rate")]
+    assert values(study) == [
+        ("digits", "direct"),
+        ("fashion-mnist-mini", "direct"),
+        ("fashion-mnist-mini", "rate"),
+    ]
     assert [len(duel.experiment.contenders) for duel in study.duels] == [2, 3, 3]
 
 
 def test_what_is_a_list_itself_is_left_out_as_it_is(read):
     lists = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfirst_steps = [[], [1, 2]]\n'
     study = read(f'{lists}[[exclude]]\ndataset = "digits"\nfirst_steps = [1, 2]\n')
-    assert values(study) == [("digits", []), ("fashion-mnist-mini", []), ("fashion-mnist-mini", [1, 2])]
+    assert values(study) == [
+        ("digits", []),
+        ("fashion-mnist-mini", []),
+        ("fashion-mnist-mini", [1, 2]),
+    ]
 
 
 def test_a_setting_that_all_share_may_exclude(read):
@@ -69,8 +80,11 @@ def test_recipes_contenders_and_steps_may_vary(read):
         "[tuning]\ntrials = 3\n"
     )
     assert [(d.experiment.recipe, d.experiment.num_steps) for d in study.duels] == [
-        ("baseline", 2), ("baseline", 4), ("matched", 2), ("matched", 4),
-    ]  # fmt: skip
+        ("baseline", 2),
+        ("baseline", 4),
+        ("matched", 2),
+        ("matched", 4),
+    ]
     assert study.tuning.trials == 3
     pairs = read('[grid]\ncontenders = [["dense-lif", "dense-relu"], ["conv-lif", "conv-relu"]]\n')
     assert [duel.experiment.contenders[0] for duel in pairs.duels] == ["dense-lif", "conv-lif"]
@@ -94,7 +108,9 @@ def test_a_folder_beside_the_file_hides_no_set_of_its_name(tmp_path):
 
 
 def test_recordings_get_their_recipe(read):
-    (duel,) = read('[grid]\ndataset = ["gestures"]\n', is_recorded=lambda dataset: dataset == "gestures").duels
+    (duel,) = read(
+        '[grid]\ndataset = ["gestures"]\n', is_recorded=lambda dataset: dataset == "gestures"
+    ).duels
     assert duel.experiment.recipe == "events"
 
 
@@ -108,21 +124,32 @@ WRONG = {
     "in both": ("[grid]\nepochs = [1, 2]\n[settings]\nepochs = 1\n", "Take it out"),
     "a value that is none": ("[grid]\nnum_steps = [0]\n", "[grid]: num_steps must be"),
     "a data set that is none": ("[grid]\ndataset = [3]\n", "[grid]: dataset must be"),
-    "contenders that are none": ("[grid]\nencoding = ['rate']\n[settings]\ncontenders = 3\n", "[settings]: contenders"),
+    "contenders that are none": (
+        "[grid]\nencoding = ['rate']\n[settings]\ncontenders = 3\n",
+        "[settings]: contenders",
+    ),
     "what is measured of a trial": ("[grid]\nrobustness = [true, false]\n", "[grid] robustness"),
-    "what is concluded": ("[grid]\nequivalence_margin = [0.01, 0.02]\n", "[grid] equivalence_margin"),
-    "two places of one set": ("[grid]\ndata_dir = ['a', 'b']\n[settings]\ndataset = 'mnist'\n", "mnist has several"),
+    "what is concluded": (
+        "[grid]\nequivalence_margin = [0.01, 0.02]\n",
+        "[grid] equivalence_margin",
+    ),
+    "two places of one set": (
+        "[grid]\ndata_dir = ['a', 'b']\n[settings]\ndataset = 'mnist'\n",
+        "mnist has several",
+    ),
     "an exclusion of what is no setting": (f"{GRID}[[exclude]]\ngrid = []\n", "grid"),
     "no duel": ("[grid]\nencoding = ['rate']\n[[exclude]]\nencoding = 'rate'\n", "no duel is left"),
     "an idle exclusion": (f"{GRID}[[exclude]]\nencoding = 'latency'\n", "encoding = latency"),
     "an idle contender": (f"{GRID}[[exclude]]\ncontender = 'vgg-lif'\n", "contender = vgg-lif"),
     "an exclusion that is none": (f"{GRID}[[exclude]]\ncontenders_ = 'vgg-lif'\n", "contenders"),
     "one contender left": (
-        "[grid]\ncontenders = [['dense-lif', 'dense-relu']]\n[[exclude]]\ncontender = 'dense-lif'\n", "fewer than two",
+        "[grid]\ncontenders = [['dense-lif', 'dense-relu']]\n[[exclude]]\ncontender = "
+        "'dense-lif'\n",
+        "fewer than two",
     ),
     "an unknown table": (f"{GRID}[[excluded]]\nencoding = 'rate'\n", "exclude"),
     "an unknown recipe": ("[grid]\nrecipe = ['strng']\n", "strong"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -10,7 +10,9 @@ from spikeduel.system.errors import InputError
 
 @pytest.fixture
 def images():
-    return torch.randint(0, 256, (6, 1, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (6, 1, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def sequence(encoded):
@@ -28,7 +30,9 @@ def test_shapes_types_and_range(name, images):
     assert x.dtype == torch.float32
     assert x.min() >= 0
     assert x.max() <= 1
-    black = sequence(ENCODERS[name](torch.zeros_like(images), 7, RandomKeys.for_evaluation(np.arange(6))))
+    black = sequence(
+        ENCODERS[name](torch.zeros_like(images), 7, RandomKeys.for_evaluation(np.arange(6)))
+    )
     assert not black.any()
 
 
@@ -40,7 +44,9 @@ def test_frames_of_recordings_are_seen_in_turn_in_the_type_that_is_computed_in()
         assert x.dtype == dtype
         assert x.is_contiguous()
         # Counts up to 239 are whole in bfloat16, too.
-        expected = torch.stack([frames[:, step * 6 // num_steps :][:, : 6 // num_steps] for step in range(num_steps)])
+        expected = torch.stack(
+            [frames[:, step * 6 // num_steps :][:, : 6 // num_steps] for step in range(num_steps)]
+        )
         assert torch.equal(x.float(), expected.float())
 
 
@@ -107,7 +113,8 @@ def test_rate_fires_with_the_pixels_probability():
 
 
 def test_latency_by_hand():
-    # round((1 − p/255)·(T−1)) with T = 5: 255 → 0, 191 → 1.004, 128 → 1.99, 64 → 2.996, 1 → 3.98; 0 never.
+    # round((1 − p/255)·(T−1)) with T = 5: 255 → 0, 191 → 1.004, 128 → 1.99, 64 → 2.996, 1 → 3.98; 0
+    # never.
     image = torch.tensor([[255, 191, 128, 64, 1, 0]], dtype=torch.uint8)
     spk = latency(image, 5, RandomKeys.for_content(image))[:, 0]
     assert spk.sum(0).tolist() == [1, 1, 1, 1, 1, 0]

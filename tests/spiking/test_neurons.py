@@ -53,7 +53,8 @@ def test_a_constant_equals_its_sequence_and_nothing_is_kept_between_calls(name, 
 
 @pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
 def test_lif_is_snntorchs_leaky(reset_mechanism, generator):
-    # Multiples of 1/64 and beta 0.5 over a few steps are exact in float32, so spikes and membranes must be equal.
+    # Multiples of 1/64 and beta 0.5 over a few steps are exact in float32, so spikes and membranes
+    # must be equal.
     current = torch.randint(-64, 128, (8, 4, 50), generator=generator) / 64
     leaky = snntorch.Leaky(beta=0.5, reset_mechanism=reset_mechanism)
     mem = leaky.init_leaky()
@@ -95,7 +96,8 @@ def test_plif_learns_its_decay():
 
 def test_alif_by_hand():
     # Input 1.5 at each step, no leak in effect (beta 0): without adaptation it fires always.
-    # Levels: 1; after a spike 1 + 1·1 = 2 (silent); 1 + 0.5 = 1.5 (1.5 is not above it); 1.25: fires; 1.125 + 1.
+    # Levels: 1; after a spike 1 + 1·1 = 2 (silent); 1 + 0.5 = 1.5 (1.5 is not above it); 1.25:
+    # fires; 1.125 + 1.
     neuron = ALIF(beta=0.0, reset_mechanism="none", adaptation_decay=0.5, adaptation_gain=1.0)
     spk, _ = neuron(torch.full((5, 1), 1.5))
     assert spk.flatten().tolist() == [1, 0, 0, 1, 0]
@@ -242,7 +244,8 @@ def test_the_gradients_are_those_of_learned_step_size_quantisation():
     step = torch.tensor(0.5, requires_grad=True)
     quantised(x, step, 2).sum().backward()
     assert x.grad.tolist() == [0, 1, 1, 0]
-    # Esser et al. 2020, equation 3: round(x/s) − x/s within the levels, 0 below them, the highest level above.
+    # Esser et al. 2020, equation 3: round(x/s) − x/s within the levels, 0 below them, the highest
+    # level above.
     assert step.grad.item() == pytest.approx(0 + (1 - 0.6) + (1 - 1.2) + 3)
 
 

@@ -12,19 +12,25 @@ INDICES = np.arange(6)
 
 @pytest.fixture
 def images():
-    return torch.randint(0, 256, (6, 1, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (6, 1, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
     image = torch.full((1, 1, 20, 20), 128, dtype=torch.uint8)
     index = np.array([7])
     keys = [
-        RandomKeys.for_training(0, 0, index), RandomKeys.for_training(1, 0, index),
+        RandomKeys.for_training(0, 0, index),
+        RandomKeys.for_training(1, 0, index),
         RandomKeys.for_training(0, 1, index),
-        RandomKeys.for_training(0, 0, index + 1), RandomKeys.for_evaluation(index), RandomKeys.for_evaluation(index, 1),
-        RandomKeys.for_content(image), RandomKeys.for_corruption("noise", index),
+        RandomKeys.for_training(0, 0, index + 1),
+        RandomKeys.for_evaluation(index),
+        RandomKeys.for_evaluation(index, 1),
+        RandomKeys.for_content(image),
+        RandomKeys.for_corruption("noise", index),
         RandomKeys.for_corruption("blur", index),
-    ]  # fmt: skip
+    ]
     drawn = torch.cat([ENCODERS["rate"](image, 3, draw).flatten(1) for draw in keys])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2)
     agreement.fill_diagonal_(0.5)
@@ -34,7 +40,9 @@ def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
 
 def test_content_draws_depend_on_pixels_only(images):
     shuffled = images[[3, 0]]
-    assert np.array_equal(RandomKeys.for_content(shuffled).values, RandomKeys.for_content(images).values[[3, 0]])
+    assert np.array_equal(
+        RandomKeys.for_content(shuffled).values, RandomKeys.for_content(images).values[[3, 0]]
+    )
     assert len(set(RandomKeys.for_content(images).values)) == 6
 
 
@@ -57,7 +65,8 @@ def test_integers_of_an_image_depend_on_no_other():
 def test_integers_are_uniform_and_their_columns_independent():
     drawn = RandomKeys.for_augmentation(0, 0, np.arange(50_000)).integers(5, 5)
     counts = torch.zeros(5, 5).index_put_(tuple(drawn.unbind(1)), torch.ones(()), accumulate=True)
-    # 2000 in each of 25 cells, with a standard deviation of 44; chi-square with 24 degrees of freedom below 52 (0.1 %).
+    # 2000 in each of 25 cells, with a standard deviation of 44; chi-square with 24 degrees of
+    # freedom below 52 (0.1 %).
     assert ((counts - 2000) ** 2 / 2000).sum() < 52
 
 
@@ -74,10 +83,14 @@ def test_every_purpose_seed_and_epoch_has_its_own_integers():
     indices = np.arange(4000)
     augmentation = RandomKeys.for_augmentation(0, 0, indices)
     draws = [
-        augmentation, augmentation.another(), augmentation.another().another(),
-        RandomKeys.for_augmentation(1, 0, indices), RandomKeys.for_augmentation(0, 1, indices),
-        RandomKeys.for_training(0, 0, indices), RandomKeys.for_evaluation(indices),
-    ]  # fmt: skip
+        augmentation,
+        augmentation.another(),
+        augmentation.another().another(),
+        RandomKeys.for_augmentation(1, 0, indices),
+        RandomKeys.for_augmentation(0, 1, indices),
+        RandomKeys.for_training(0, 0, indices),
+        RandomKeys.for_evaluation(indices),
+    ]
     drawn = torch.stack([draw.integers(2)[:, 0] for draw in draws])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2).fill_diagonal_(0.5)
     # 4000 fair coins agree on half of the tosses, with a standard deviation of 0.008.
@@ -111,7 +124,9 @@ def test_seeded_others_draw_the_same_and_nothing_is_changed_outside():
 
 def test_every_image_alternates_from_epoch_to_epoch():
     indices = np.arange(2000)
-    turns = torch.stack([RandomKeys.for_augmentation(3, epoch, indices).alternating() for epoch in range(4)])
+    turns = torch.stack(
+        [RandomKeys.for_augmentation(3, epoch, indices).alternating() for epoch in range(4)]
+    )
     assert turns.dtype == torch.bool
     assert torch.equal(turns[1], ~turns[0])
     assert torch.equal(turns[2:], turns[:2])
@@ -119,7 +134,9 @@ def test_every_image_alternates_from_epoch_to_epoch():
     assert 900 < turns[0].sum() < 1100
     other = RandomKeys.for_augmentation(4, 0, indices).alternating()
     assert 900 < (other == turns[0]).sum() < 1100
-    assert torch.equal(RandomKeys.for_augmentation(3, 0, indices[[7, 3]]).alternating(), turns[0, [7, 3]])
+    assert torch.equal(
+        RandomKeys.for_augmentation(3, 0, indices[[7, 3]]).alternating(), turns[0, [7, 3]]
+    )
     # For a second purpose, too.
     assert torch.equal(RandomKeys.for_augmentation(3, 1, indices).another().alternating(), turns[1])
 

@@ -10,7 +10,9 @@ def test_spike_count_by_hand():
     mem = torch.tensor([[[2.0, 1.0, 0.0]], [[0.0, 2.0, 0.5]]])
     readout = SpikeCountReadout()
     # Counts 1, 1, 0; summed membranes 2, 3, 0.5 have ranks 1, 2, 0: class 1 wins the tie.
-    assert readout.scores((spk, mem)).tolist() == [[pytest.approx(1 + 1 / 6), pytest.approx(1 + 2 / 6), 0]]
+    assert readout.scores((spk, mem)).tolist() == [
+        [pytest.approx(1 + 1 / 6), pytest.approx(1 + 2 / 6), 0]
+    ]
     assert readout.ties((spk, mem)).tolist() == [True]
     labels = torch.tensor([1])
     per_step = torch.nn.functional.cross_entropy
@@ -58,11 +60,18 @@ def test_a_membrane_without_a_leak_is_the_mean(neuron, generator):
 
 def test_a_membrane_learns_the_leak_of_its_neurons(generator):
     neuron = PLIF(0.5)
-    MembraneReadout(neuron).loss(torch.randn(6, 4, 3, generator=generator), torch.tensor([0, 1, 2, 0])).backward()
+    MembraneReadout(neuron).loss(
+        torch.randn(6, 4, 3, generator=generator), torch.tensor([0, 1, 2, 0])
+    ).backward()
     assert neuron.beta_logit.grad.abs() > 0
 
 
-OVER_TIME = [SpikeCountReadout(), MeanReadout(), MembraneReadout(LIF(0.7)), MembraneReadout(PLIF(0.7))]
+OVER_TIME = [
+    SpikeCountReadout(),
+    MeanReadout(),
+    MembraneReadout(LIF(0.7)),
+    MembraneReadout(PLIF(0.7)),
+]
 
 
 @pytest.mark.parametrize("readout", OVER_TIME, ids=lambda r: type(r).__name__)
@@ -121,5 +130,9 @@ def test_single_steps_are_outputs_of_one_step(readout, generator):
     steps = readout.steps(output)
     assert len(steps) == 6
     for t, step in enumerate(steps):
-        now = tuple(part[t : t + 1] for part in output) if isinstance(output, tuple) else output[t : t + 1]
+        now = (
+            tuple(part[t : t + 1] for part in output)
+            if isinstance(output, tuple)
+            else output[t : t + 1]
+        )
         assert torch.equal(readout.scores(step), readout.scores(now))

@@ -2,25 +2,39 @@ import pickle
 
 import pytest
 
-from spikeduel.system.errors import AuditFailed, InputError, MissingExtra, UnreadableFiles, unknown, visible
+from spikeduel.system.errors import (
+    AuditFailed,
+    InputError,
+    MissingExtra,
+    UnreadableFiles,
+    unknown,
+    visible,
+)
 from spikeduel.system.teams import ProcessLost
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        InputError("no such folder."), AuditFailed("2 copies."), MissingExtra("Ray", "cluster"),
-        UnreadableFiles({"a.png": "cut off", "b.png": "empty"}, "cats"), ProcessLost("process 2 was killed."),
+        InputError("no such folder."),
+        AuditFailed("2 copies."),
+        MissingExtra("Ray", "cluster"),
+        UnreadableFiles({"a.png": "cut off", "b.png": "empty"}, "cats"),
+        ProcessLost("process 2 was killed."),
     ],
-)  # fmt: skip
+)
 def test_another_process_is_told_the_same(error):
     told = pickle.loads(pickle.dumps(error))
     assert (type(told), str(told), vars(told)) == (type(error), str(error), vars(error))
 
 
-@pytest.mark.parametrize(("name", "offered"), [("fold", "did you mean 'folds'?"), ("foo", "choose from folds, seeds.")])
+@pytest.mark.parametrize(
+    ("name", "offered"), [("fold", "did you mean 'folds'?"), ("foo", "choose from folds, seeds.")]
+)
 def test_only_what_is_near_is_offered_as_what_was_meant(name, offered):
-    assert str(unknown("setting", name, ["seeds", "folds"])) == f"unknown setting '{name}': {offered}"
+    assert (
+        str(unknown("setting", name, ["seeds", "folds"])) == f"unknown setting '{name}': {offered}"
+    )
 
 
 @pytest.mark.parametrize(

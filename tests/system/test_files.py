@@ -156,7 +156,9 @@ def aged(path, seconds):
 
 
 def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write_a_day_later(tmp_path):
-    left, fresh, others = (tmp_path / name for name in (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part"))
+    left, fresh, others = (
+        tmp_path / name for name in (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part")
+    )
     for path in (left, fresh, others):
         path.write_text("half")
     aged(left, 25 * 3600)
@@ -190,7 +192,9 @@ with files.locked(Path("x.lock")), files.atomic_path(Path("a.txt")) as temporary
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    assert subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path).returncode == -signal.SIGKILL
+    )
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".part"]
     asked = []
     with files.locked(tmp_path / "x.lock", lambda: asked.append(1)):
@@ -212,7 +216,11 @@ with files.locked(Path("x.lock"), lambda: print("waits", flush=True)):
 
 def waiting_process(folder):
     return subprocess.Popen(
-        [sys.executable, "-c", WAITS], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", WAITS],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -240,7 +248,10 @@ def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch)
         raise OSError(refusal, os.strerror(refusal))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(InputError, match=r"does not support it.*local disk"), files.locked(tmp_path / "x.lock"):
+    with (
+        pytest.raises(InputError, match=r"does not support it.*local disk"),
+        files.locked(tmp_path / "x.lock"),
+    ):
         pass
 
 
@@ -307,21 +318,42 @@ def in_a_small_file_system(tmp_path):
     small.mkdir()
     mounted = f'mount -t tmpfs -o size=100k none {small} && exec "$@"'
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
-    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], capture_output=True).returncode
+    ):
         pytest.skip("file systems cannot be mounted here")
     return lambda code: subprocess.run(
-        [*command, sys.executable, "-c", code, str(small)], capture_output=True, text=True, cwd=tmp_path
+        [*command, sys.executable, "-c", code, str(small)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
 
 
-def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(in_a_small_file_system):
+def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(
+    in_a_small_file_system,
+):
     done = in_a_small_file_system(FULL)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    kinds = ["experiment", "cache", "checkpoint", "model", "measure", "ledger", "report", "figure", "animation"]
+    kinds = [
+        "experiment",
+        "cache",
+        "checkpoint",
+        "model",
+        "measure",
+        "ledger",
+        "report",
+        "figure",
+        "animation",
+    ]
     assert [line.split()[0] for line in said] == [kind for kind in kinds for _ in range(2)]
     for line in said[::2]:
-        assert re.search(r"cannot write to .*: No space left on device\. Choose another folder, or make room", line)
+        assert re.search(
+            r"cannot write to .*: No space left on device\. Choose another folder, or make room",
+            line,
+        )
     assert [line for line in said[1::2] if not line.endswith("left []")] == []
 
 

@@ -26,9 +26,13 @@ def gpus(monkeypatch):
 def test_a_gpu_that_is_not_there_is_said(gpus):
     assert hardware.resolve("auto").device == hardware.resolve("cpu").device == "cpu"
     for asked, expected in (
-        ("cuda", "no CUDA GPU here"), ("mps", "no Apple GPU here"), ("xpu:1", "no Intel GPU here")
-    ):  # fmt: skip
-        with pytest.raises(InputError, match=rf"--device {asked}: torch .* finds {expected}\. Use --device cpu"):
+        ("cuda", "no CUDA GPU here"),
+        ("mps", "no Apple GPU here"),
+        ("xpu:1", "no Intel GPU here"),
+    ):
+        with pytest.raises(
+            InputError, match=rf"--device {asked}: torch .* finds {expected}\. Use --device cpu"
+        ):
             hardware.resolve(asked)
     gpus |= {"cuda": 2, "xpu": 1}
     with pytest.raises(InputError, match="2 CUDA GPUs here: cuda:0, cuda:1"):
@@ -41,7 +45,10 @@ def test_auto_takes_a_gpu_that_has_kernels(gpus):
     gpus |= {"xpu": 1, "mps": 1}
     assert hardware.resolve("auto").device == "cpu"
     # Whether bfloat16 is faster on these has not been measured.
-    assert [hardware.resolve(kind) for kind in ("xpu", "mps")] == [Compute("xpu", "32"), Compute("mps", "32")]
+    assert [hardware.resolve(kind) for kind in ("xpu", "mps")] == [
+        Compute("xpu", "32"),
+        Compute("mps", "32"),
+    ]
     gpus["cuda"] = 2
     assert hardware.resolve("auto") == Compute("cuda", "bf16")
     assert hardware.resolve("cuda:1") == Compute("cuda:1", "bf16")
@@ -58,13 +65,23 @@ def test_a_numbered_gpu_is_refused_where_several_processes_train(gpus, monkeypat
 
 def test_gpus_are_counted_as_torch_does():
     assert {kind: hardware.num_gpus(kind) for kind in GPUS} == {
-        "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count(), "mps": torch.mps.device_count()
-    }  # fmt: skip
+        "cuda": torch.cuda.device_count(),
+        "xpu": torch.xpu.device_count(),
+        "mps": torch.mps.device_count(),
+    }
 
 
 def test_sums_are_as_wide_as_the_device_has():
-    assert hardware.widest(torch.device("cuda:1")) == hardware.widest(torch.device("cpu")) == torch.float64
-    assert hardware.widest(torch.device("mps")) == hardware.widest(torch.device("xpu")) == torch.float32
+    assert (
+        hardware.widest(torch.device("cuda:1"))
+        == hardware.widest(torch.device("cpu"))
+        == torch.float64
+    )
+    assert (
+        hardware.widest(torch.device("mps"))
+        == hardware.widest(torch.device("xpu"))
+        == torch.float32
+    )
 
 
 def test_what_a_gpu_is_called_is_its_own_name(monkeypatch):
@@ -95,15 +112,22 @@ def test_auto_is_bfloat16_where_the_cpu_has_it(features, expected, monkeypatch):
 
 def test_cpu_features_are_known_without_pytorchs_query(monkeypatch, tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t:\nflags\t: avx2\n")
+    cpuinfo.write_text(
+        "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t:\nflags\t: avx2\n"
+    )
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    for file, expected in ((cpuinfo, {"avx2", "avx512_f", "avx512_bf16"}), (tmp_path / "none", set())):
+    for file, expected in (
+        (cpuinfo, {"avx2", "avx512_f", "avx512_bf16"}),
+        (tmp_path / "none", set()),
+    ):
         monkeypatch.setattr(hardware, "CPU_INFO", file)
         assert hardware.cpu_features.__wrapped__() == expected
 
 
 @pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="PyTorch cannot be asked")
-@pytest.mark.skipif(not hardware._first_value(hardware.CPU_INFO, "flags"), reason="Linux does not name the features")
+@pytest.mark.skipif(
+    not hardware._first_value(hardware.CPU_INFO, "flags"), reason="Linux does not name the features"
+)
 def test_both_sources_of_cpu_features_agree(monkeypatch):
     asked = hardware.cpu_features()
     monkeypatch.delattr(torch.cpu, "get_capabilities")

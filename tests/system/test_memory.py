@@ -57,7 +57,8 @@ def test_a_limit_of_version_1(system: Path) -> None:
             "sys/fs/cgroup/memory/box/memory.usage_in_bytes": "400000\n",
             # What its children cache can be given back as well, which only the totals count.
             "sys/fs/cgroup/memory/box/memory.stat": (
-                "inactive_file 1\nactive_file 2\ntotal_inactive_file 30000\ntotal_active_file 20000\n"
+                "inactive_file 1\nactive_file 2\ntotal_inactive_file 30000\ntotal_active_file "
+                "20000\n"
             ),
             "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
             "sys/fs/cgroup/memory/memory.usage_in_bytes": "700000\n",
@@ -77,7 +78,9 @@ def test_a_limit_of_version_1(system: Path) -> None:
     ],
     ids=str,
 )
-def test_the_narrowest_limit_above_a_group_holds(limits: dict[str, str], expected: int, system: Path) -> None:
+def test_the_narrowest_limit_above_a_group_holds(
+    limits: dict[str, str], expected: int, system: Path
+) -> None:
     write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/box/job\n"})
     # Whatever lies above the groups is none of them.
     write(system, {"sys/fs/memory.max": "1\n", "sys/fs/memory.current": "0\n"})
@@ -118,9 +121,20 @@ def test_elsewhere_the_system_is_asked(system: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("limit", "used"), [("RLIMIT_DATA", "VmData"), ("RLIMIT_AS", "VmSize")])
-def test_a_limit_on_this_process(limit: str, used: str, system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_on_this_process(
+    limit: str, used: str, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resource = pytest.importorskip("resource")
-    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/\n", "proc/self/status": f"{used}:\t 100 kB\n"})
+    write(
+        system,
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "0::/\n",
+            "proc/self/status": f"{used}:\t 100 kB\n",
+        },
+    )
     limits = {getattr(resource, limit): (300 * 1024, resource.RLIM_INFINITY)}
-    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits.get(kind, (resource.RLIM_INFINITY,) * 2))
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda kind: limits.get(kind, (resource.RLIM_INFINITY,) * 2)
+    )
     assert memory.available_memory() == 200 * 1024

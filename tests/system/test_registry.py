@@ -14,7 +14,9 @@ REGISTRY = {"relu": 1, "lif": 2}
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a user's code, which is the current one."""
-    (tmp_path / "own_code.py").write_text("class Box:\n    inner = 5\n\ndef make():\n    return 1\n\nthing = Box()\n")
+    (tmp_path / "own_code.py").write_text(
+        "class Box:\n    inner = 5\n\ndef make():\n    return 1\n\nthing = Box()\n"
+    )
     (tmp_path / "own_broken.py").write_text("1 / 0\n")
     (tmp_path / "own_syntax.py").write_text("def (\n")
     (tmp_path / "own_exit.py").write_text("raise SystemExit(3)\n")
@@ -30,7 +32,9 @@ def test_registered_name() -> None:
 
 
 def test_unknown_name_offers_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"unknown neuron 'lfi': did you mean 'lif'\? Or your own\."):
+    with pytest.raises(
+        InputError, match=r"unknown neuron 'lfi': did you mean 'lif'\? Or your own\."
+    ):
         resolve("neuron", "lfi", REGISTRY, "Or your own.")
 
 

@@ -17,7 +17,9 @@ def test_all_get_the_same_sum_of_all(size, random):
     lengths = (1, 7, 100, MOST_BYTES // 8, MOST_BYTES // 4 + 9, 3) * 20
     calls = [
         random.normal(size=(size, length)).astype(dtype)
-        for length, dtype in zip(lengths, cycle([np.float64, np.float32, np.float64, np.float64]), strict=False)
+        for length, dtype in zip(
+            lengths, cycle([np.float64, np.float32, np.float64, np.float64]), strict=False
+        )
     ]
 
     def work(rank, sums):

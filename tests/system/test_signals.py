@@ -46,7 +46,9 @@ def test_a_second_sigterm_says_nothing_new():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("rank", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)]
+)
 def test_processes_of_torchrun_end_at_once(rank, number):
     variables = {**os.environ, "TORCHELASTIC_RUN_ID": "1", "RANK": str(rank)}
     command = [sys.executable, "-c", ENDED, str(int(number))]

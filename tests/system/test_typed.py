@@ -21,9 +21,18 @@ class Outer(typed.Frozen):
     ("content", "says"),
     [
         ('{"name": 1}', "name: expected str, got int."),
-        ('{"name": "x", "inner": [{"count": 2}, {"count": -1}]}', "inner[1].count: expected int >= 0."),
-        ('{"name": "x", "inner": [{"count": 2, "share": 2}]}', "inner[0].share: expected float <= 1.0."),
-        ('{"name": "x", "inner": [{"cuont": 2}]}', "inner[0]: object contains unknown field cuont."),
+        (
+            '{"name": "x", "inner": [{"count": 2}, {"count": -1}]}',
+            "inner[1].count: expected int >= 0.",
+        ),
+        (
+            '{"name": "x", "inner": [{"count": 2, "share": 2}]}',
+            "inner[0].share: expected float <= 1.0.",
+        ),
+        (
+            '{"name": "x", "inner": [{"cuont": 2}]}',
+            "inner[0]: object contains unknown field cuont.",
+        ),
         ('{"inner": []}', "Object missing required field name."),
         ('{"name": "x"', "not JSON"),
         ('{"name": NaN}', "not JSON"),
@@ -50,10 +59,14 @@ def test_there_and_back(tmp_path, monkeypatch):
     made = Outer(name="x", inner=(Inner(count=3, share=0.1 + 0.2),))
     typed.write_json(tmp_path / "a.json", made)
     assert typed.read_json(tmp_path / "a.json", Outer) == made
-    (tmp_path / "b.toml").write_text('name = "x"\n[[inner]]\ncount = 3\nshare = 0.30000000000000004\n')
+    (tmp_path / "b.toml").write_text(
+        'name = "x"\n[[inner]]\ncount = 3\nshare = 0.30000000000000004\n'
+    )
     assert typed.read_toml(tmp_path / "b.toml", Outer) == made
     monkeypatch.setattr(typed, "MOST_TOML_BYTES", 10)
     with pytest.raises(InputError, match=r"b\.toml: larger than"):
         typed.read_toml(tmp_path / "b.toml", Outer)
     with pytest.raises(ValueError, match="JSON compliant"):
-        typed.write_json(tmp_path / "c.json", Outer(name="x", inner=(Inner(count=1, share=float("nan")),)))
+        typed.write_json(
+            tmp_path / "c.json", Outer(name="x", inner=(Inner(count=1, share=float("nan")),))
+        )

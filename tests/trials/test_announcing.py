@@ -16,15 +16,31 @@ from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import announcing, planning
-from spikeduel.trials.announcing import foreign_lines, of_contenders, of_data, of_training, of_tuning, seconds_of_trials
+from spikeduel.trials.announcing import (
+    foreign_lines,
+    of_contenders,
+    of_data,
+    of_training,
+    of_tuning,
+    seconds_of_trials,
+)
 from spikeduel.trials.store import Store
 from telling import Telling
 
-EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
+EXPERIMENT = baseline(
+    "pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4
+)
 PREPARED = Prepared(
-    name="pets", images=np.zeros((2000, 3, 6, 8), np.uint8), labels=np.zeros(2000, np.int64), classes=("cat", "dog"),
-    preprocessing=Preprocessing(3, 6, 8), groups=None, official=None, samples=[], fingerprint="f" * 64,
-)  # fmt: skip
+    name="pets",
+    images=np.zeros((2000, 3, 6, 8), np.uint8),
+    labels=np.zeros(2000, np.int64),
+    classes=("cat", "dog"),
+    preprocessing=Preprocessing(3, 6, 8),
+    groups=None,
+    official=None,
+    samples=[],
+    fingerprint="f" * 64,
+)
 SPLIT = Split(np.arange(1500), np.arange(1500, 1700), np.arange(1700, 2000), "stratified")
 SNN = ModelCard("snn", "snn", (3, 6, 8), ("cat", "dog"), PREPARED.preprocessing, {}, "rate", 4)
 CNN = replace(SNN, contender="cnn", family="cnn", encoding=None, num_steps=None)
@@ -33,7 +49,9 @@ CNN = replace(SNN, contender="cnn", family="cnn", encoding=None, num_steps=None)
 def test_the_data_the_contenders_and_how_they_are_trained():
     told = "pets: 1,500 training, 200 validation and 300 test images, 6×8 colour, 2 classes."
     assert of_data(PREPARED, [SPLIT]) == told
-    assert of_contenders(EXPERIMENT, [SNN, CNN]) == ("snn against cnn, 2 seeds; rate encoding over 4 steps.")
+    assert of_contenders(EXPERIMENT, [SNN, CNN]) == (
+        "snn against cnn, 2 seeds; rate encoding over 4 steps."
+    )
     assert of_contenders(EXPERIMENT, [CNN]) == "snn against cnn, 2 seeds."
 
 
@@ -53,8 +71,13 @@ def test_folds_and_settings_of_single_contenders():
             "snn: called over 4 time steps with rate encoding, its state reset before",
         ),
         (
-            {"foreign": Calling("loop", False, "spikes", num_steps=7), "num_steps": 7, "precision": "bf16"},
-            "snn: makes its own 7 time steps, and gets the analogue image for them (direct encoding)",
+            {
+                "foreign": Calling("loop", False, "spikes", num_steps=7),
+                "num_steps": 7,
+                "precision": "bf16",
+            },
+            "snn: makes its own 7 time steps, and gets the analogue image for them (direct "
+            "encoding)",
         ),
         (
             {"foreign": Calling("once", False, "scores"), "family": "cnn"},
@@ -64,19 +87,34 @@ def test_folds_and_settings_of_single_contenders():
 )
 def test_networks_of_other_libraries(changes, line):
     card = replace(SNN, **changes)
-    in_float32 = "; in float32, as in its own library" if (card.family, card.precision) == ("snn", "32") else ""
+    in_float32 = (
+        "; in float32, as in its own library"
+        if (card.family, card.precision) == ("snn", "32")
+        else ""
+    )
     assert foreign_lines(EXPERIMENT, [card]) == ([f"{line}{in_float32}."] if line else [])
     # Asked for, it is no peculiarity.
-    assert foreign_lines(replace(EXPERIMENT, precision="32"), [card]) == ([f"{line}."] if line else [])
+    assert foreign_lines(replace(EXPERIMENT, precision="32"), [card]) == (
+        [f"{line}."] if line else []
+    )
 
 
 # ---- how long it takes
 
 BUDGET = Budget(
-    minutes=7.5, given=True, epoch_seconds={"vgg-lif": 3.0, "vgg-relu": 1.0}, epochs={"vgg-lif": 100, "vgg-relu": 1}
+    minutes=7.5,
+    given=True,
+    epoch_seconds={"vgg-lif": 3.0, "vgg-relu": 1.0},
+    epochs={"vgg-lif": 100, "vgg-relu": 1},
 )
 TIMES = [
-    ContenderTime(contender=name, epochs=BUDGET.epochs[name], epoch_seconds=seconds, seed_seconds=1, from_store=False)
+    ContenderTime(
+        contender=name,
+        epochs=BUDGET.epochs[name],
+        epoch_seconds=seconds,
+        seed_seconds=1,
+        from_store=False,
+    )
     for name, seconds in BUDGET.epoch_seconds.items()
 ]
 
@@ -92,19 +130,30 @@ def noon(monkeypatch):
 
 
 def planned(**changes):
-    experiment = strong("digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=2, limit=150)
-    experiment = replace(experiment, batch_size=32, dropout=0.0, augmentation="none", epochs=100, **changes)
+    experiment = strong(
+        "digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=2, limit=150
+    )
+    experiment = replace(
+        experiment, batch_size=32, dropout=0.0, augmentation="none", epochs=100, **changes
+    )
     prepared = data.load(experiment)
-    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
+    return [
+        each
+        for split in data.splits(prepared, experiment)
+        for each in planning.plan(experiment, prepared, split)
+    ]
 
 
 def told(trials, num_held=0, times=TIMES, budget=BUDGET):
-    return of_training(trials, ["held"] * num_held + [None] * (len(trials) - num_held), times, budget)
+    return of_training(
+        trials, ["held"] * num_held + [None] * (len(trials) - num_held), times, budget
+    )
 
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(noon):
     assert told(planned()) == (
-        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It is done at "
+        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It "
+        "is done at "
         "12:05; measuring and the report come after it."
     )
     # Six times as long.
@@ -115,9 +164,14 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(noon):
 
 
 def test_controls_come_after_it(noon):
-    assert told(planned(controls=True)).endswith("done at 12:05; controls, measuring and the report come after it.")
+    assert told(planned(controls=True)).endswith(
+        "done at 12:05; controls, measuring and the report come after it."
+    )
     recorded = [
-        replace(each, card=replace(each.card, preprocessing=Preprocessing.of_recordings(Binning(2, (4, 4)))))
+        replace(
+            each,
+            card=replace(each.card, preprocessing=Preprocessing.of_recordings(Binning(2, (4, 4)))),
+        )
         for each in planned(controls=True)
     ]
     # Every contender twice more.
@@ -133,13 +187,20 @@ def test_what_the_store_holds_takes_no_time(noon):
 
 def test_without_times_the_limit_is_said(noon):
     assert told(planned(), times=[], budget=None) == "2 trials to train, at most 100 epochs each."
-    assert seconds_of_trials(planned(), [None, None], []) == {"vgg-lif, seed 0": None, "vgg-relu, seed 0": None}
+    assert seconds_of_trials(planned(), [None, None], []) == {
+        "vgg-lif, seed 0": None,
+        "vgg-relu, seed 0": None,
+    }
 
 
 @pytest.mark.parametrize(
     ("number", "times", "last"),
     [
-        (2, TIMES, "That is one trial after another; 2 train at a time, so that it is done sooner."),
+        (
+            2,
+            TIMES,
+            "That is one trial after another; 2 train at a time, so that it is done sooner.",
+        ),
         (2, [], "2 train at a time."),
         (1, [], "1 trial to train, at most 100 epochs each."),
     ],
@@ -152,11 +213,16 @@ def test_no_more_train_at_a_time_than_there_are(number, times, last, tmp_path):
 
 def test_tuning_is_announced_as_so_many_trainings(noon, tmp_path):
     trials = planned()
-    told = of_tuning(trials, 4, BUDGET, data.load(trials[0].experiment), Store(tmp_path), Progress())
+    told = of_tuning(
+        trials, 4, BUDGET, data.load(trials[0].experiment), Store(tmp_path), Progress()
+    )
     # 300 and 100 seconds, four times: at most as many epochs as the experiment has.
     assert told == (
-        "Tuning: 4 trials of each of 2 contenders, at most 27 min. It is done by 12:26; what the store has takes no "
+        "Tuning: 4 trials of each of 2 contenders, at most 27 min. It is done by 12:26; what the "
+        "store has takes no "
         "time."
     )
     few = [replace(each, experiment=replace(each.experiment, epochs=2)) for each in trials]
-    assert "at most 2 epochs each" in of_tuning(few, 4, None, data.load(few[0].experiment), Store(tmp_path), Progress())
+    assert "at most 2 epochs each" in of_tuning(
+        few, 4, None, data.load(few[0].experiment), Store(tmp_path), Progress()
+    )

@@ -63,8 +63,17 @@ def record(contender="snn", seed=0, val=(0.5, 0.75), fold=None, **changes):
         best_epoch=int(np.argmax(val)),
         stopped="limit",
         epoch_seconds=[2.0, 1.0, 6.0],
-        history=[Epoch(train_loss=2.0, train_accuracy=0.4, val_loss=1.0 - v, val_accuracy=v) for v in val],
-        environment={"cpu": "a chip", "python": "3", "torch": "2", "threads": 1, "device": "cpu", "precision": "32"},
+        history=[
+            Epoch(train_loss=2.0, train_accuracy=0.4, val_loss=1.0 - v, val_accuracy=v) for v in val
+        ],
+        environment={
+            "cpu": "a chip",
+            "python": "3",
+            "torch": "2",
+            "threads": 1,
+            "device": "cpu",
+            "precision": "32",
+        },
     )
     return structs.replace(made, **changes)
 
@@ -75,7 +84,9 @@ def failed(contender, seed=0):
 
 
 def measured(predicted, truth=TRUTH, **others):
-    answered = classified(CLASSES, np.asarray(truth), np.asarray(predicted), np.zeros(len(truth), bool), 1.5)
+    answered = classified(
+        CLASSES, np.asarray(truth), np.asarray(predicted), np.zeros(len(truth), bool), 1.5
+    )
     return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
 
 
@@ -106,10 +117,14 @@ def entry(of, found):
     return assembling.trial_entry(Finished(of, found))
 
 
-def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **others):
+def assembled(
+    records=None, measures=None, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **others
+):
     records = records or [record("snn"), record("cnn")]
     measures = measures or [measured(SNN), measured(CNN)]
-    return assembling.assemble(experiment, prepared(groups), splits, finished(records, measures), **others)
+    return assembling.assemble(
+        experiment, prepared(groups), splits, finished(records, measures), **others
+    )
 
 
 def pair_of(*given, **settings):
@@ -119,14 +134,20 @@ def pair_of(*given, **settings):
 
 def test_a_control_that_learned_nothing_is_inconclusive():
     truth = np.repeat([0, 1, 2], 20)
-    right, wrong = (measured(given, truth)["classification"] for given in (truth, np.zeros(60, int)))
+    right, wrong = (
+        measured(given, truth)["classification"] for given in (truth, np.zeros(60, int))
+    )
     controlled = {"relu_twin": right, "one_step": wrong}
     made = {
-        name: ControlResult(title=name, meaning="", spikes=False, n=60, accuracy=each.accuracy, key="k")
+        name: ControlResult(
+            title=name, meaning="", spikes=False, n=60, accuracy=each.accuracy, key="k"
+        )
         for name, each in controlled.items()
     }
     finished = [
-        Finished(record("snn", seed), measured(truth, truth), controlled=Controlled(made, controlled, {}))
+        Finished(
+            record("snn", seed), measured(truth, truth), controlled=Controlled(made, controlled, {})
+        )
         for seed in range(4)
     ]
     found = assembling.assemble(EXPERIMENT, prepared(), (SPLIT,), finished).comparison
@@ -148,7 +169,8 @@ SCHEMA = {
     "effective_groups_tested test_uses test_uses_here tested_every_epoch image_shape",
     "dataset counts": "train val test",
     "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
-    "stopped epoch_seconds history validation test failed_measures operations energy not_counted latency anytime "
+    "stopped epoch_seconds history validation test failed_measures operations energy not_counted "
+    "latency anytime "
     "robustness precision foreign converted_from controls controls_left_out measures model key",
     "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
     "trials 0 validation": "accuracy loss",
@@ -157,7 +179,8 @@ SCHEMA = {
     "trials 0 test per_class 0": "class precision recall f1 support",
     "comparison": "pairs controls caveats overturned_by verdict",
     "comparison pairs 0": "a b measure difference ci95 ci90 p_value p_value_raw p_permutation test n seeds groups "
-    "margin conclusion negligible detectable detectable_at_best seeds_needed reservation accuracy_a accuracy_b "
+    "margin conclusion negligible detectable detectable_at_best seeds_needed reservation "
+    "accuracy_a accuracy_b "
     "only_a_right only_b_right seeds_a_ahead seeds_b_ahead",
     "comparison caveats 0": "type text",
 }
@@ -177,9 +200,23 @@ def test_results_are_json_and_what_was_not_measured_is_null():
     assert document["schema"] == 2
     assert typed.converted(document, Results) == results
     done, broken = results.trials
-    nothing = (done.operations, done.energy, done.latency, done.anytime, done.robustness, done.error)
+    nothing = (
+        done.operations,
+        done.energy,
+        done.latency,
+        done.anytime,
+        done.robustness,
+        done.error,
+    )
     assert {*nothing, done.test.calibration} == {None}
-    nothing = (broken.test, broken.validation, broken.model, broken.best_epoch, broken.encoding, broken.num_steps)
+    nothing = (
+        broken.test,
+        broken.validation,
+        broken.model,
+        broken.best_epoch,
+        broken.encoding,
+        broken.num_steps,
+    )
     assert {*nothing, broken.stopped} == {None}
     assert (broken.status, broken.error, broken.epochs) == ("failed", "it broke", 0)
     assert {results.dataset.audit, results.dataset.groups, results.dataset.shared_groups} == {None}
@@ -214,7 +251,12 @@ ANYTIME = Anytime(
 
 def test_every_measure_reaches_the_results():
     calibration = Calibration(
-        ece=0.125, nll=1.0, brier=0.5, bins=[], temperature=2.0, scaled=Calibrated(ece=0.1, nll=1.0, brier=0.5, bins=[])
+        ece=0.125,
+        nll=1.0,
+        brier=0.5,
+        bins=[],
+        temperature=2.0,
+        scaled=Calibrated(ece=0.1, nll=1.0, brier=0.5, bins=[]),
     )
     spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
     found = assembling.trial_entry(
@@ -233,9 +275,14 @@ def test_every_measure_reaches_the_results():
         )
     )
     assert set(MEASURES) == {
-        "classification", "encoding_spread", "calibration", "label_confidences", "weight_shapes", "operations",
+        "classification",
+        "encoding_spread",
+        "calibration",
+        "label_confidences",
+        "weight_shapes",
+        "operations",
         "anytime",
-    }  # fmt: skip
+    }
     assert (found.test.encoding_spread, found.test.calibration) == (spread, calibration)
     assert (found.anytime, found.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert found.operations == spiking()
@@ -248,27 +295,40 @@ def test_every_measure_reaches_the_results():
 
 def test_a_measure_with_a_title_reaches_the_results_as_it_is(monkeypatch):
     own = Measure(
-        lambda *_: None, title="speed %", meaning="how fast", value=lambda found: found["speed"], form="{:.1f}"
+        lambda *_: None,
+        title="speed %",
+        meaning="how fast",
+        value=lambda found: found["speed"],
+        form="{:.1f}",
     )
     monkeypatch.setitem(MEASURES, "own:speed", own)
     found = entry(record("snn"), measured(SNN, **{"own:speed": {"speed": 2.5}})).measures
     assert set(found) == {"own:speed"}
     added = found["own:speed"]
-    assert (added.title, added.meaning, added.value, added.form) == ("speed %", "how fast", 2.5, "{:.1f}")
+    assert (added.title, added.meaning, added.value, added.form) == (
+        "speed %",
+        "how fast",
+        2.5,
+        "{:.1f}",
+    )
     assert added.found == {"speed": 2.5}
 
 
 def test_robustness_of_a_trial():
     blur = CorruptedAccuracies(n=6, accuracies=[0.5, 0.5, 0.5, 0.25, 0.25])
     hard = CorruptedAccuracies(n=1200, accuracies=[0.125])
-    found = entry(record(), measured(SNN, **{"robustness-blur": blur, "robustness-altered-hard": hard}))
+    found = entry(
+        record(), measured(SNN, **{"robustness-blur": blur, "robustness-altered-hard": hard})
+    )
     assert found.robustness.clean == 4 / 6
     assert found.robustness.area == {"blur": 0.4, "altered-hard": 0.125}
 
 
 def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():
     reason = "'odd' (Odd) does something."
-    results = assembled(measures=[measured(SNN, operations=Counted(operations=None, reason=reason)), measured(CNN)])
+    results = assembled(
+        measures=[measured(SNN, operations=Counted(operations=None, reason=reason)), measured(CNN)]
+    )
     odd, plain = results.trials
     assert (odd.operations, odd.energy, odd.not_counted) == (None, None, reason)
     assert (plain.operations, plain.energy, plain.not_counted) == (None, None, None)
@@ -276,16 +336,27 @@ def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():
 
 
 def test_a_models_file_name_has_no_colon():
-    assert entry(record("own.code:build", 2), measured(CNN)).model == "models/own.code.build-seed2.safetensors"
+    assert (
+        entry(record("own.code:build", 2), measured(CNN)).model
+        == "models/own.code.build-seed2.safetensors"
+    )
 
 
 def test_a_converted_network_has_its_sources_epochs_and_no_training():
     made = record("cnn")
     converted = structs.replace(
-        made, best_epoch=0, stopped=None, settings={**made.settings, "converted": {"contender": "relu", "epochs": 7}}
+        made,
+        best_epoch=0,
+        stopped=None,
+        settings={**made.settings, "converted": {"contender": "relu", "epochs": 7}},
     )
     found = entry(converted, measured(CNN))
-    assert (found.converted_from, found.epochs, found.best_epoch, found.history) == ("relu", 7, None, [])
+    assert (found.converted_from, found.epochs, found.best_epoch, found.history) == (
+        "relu",
+        7,
+        None,
+        [],
+    )
     assert found.validation == made.history[0].validation
 
 
@@ -299,12 +370,21 @@ def test_the_data_set():
     assert found.effective_groups_tested == pytest.approx(16 / 6)
     # Groups of 2, 2, 1, 1, 1, 2 and 1 images.
     assert found.group_sizes == GroupSizes(largest=2, median=1.0)
-    assert (found.folds, found.split, found.notes, found.image_shape) == (None, "stratified", ["a note."], (1, 4, 4))
+    assert (found.folds, found.split, found.notes, found.image_shape) == (
+        None,
+        "stratified",
+        ["a note."],
+        (1, 4, 4),
+    )
 
 
 def test_what_is_handed_over_is_in_the_results():
     results = assembled(uses=Uses(5, 2, 1), tuning=tuning(a=0.0))
-    assert (results.dataset.test_uses, results.dataset.test_uses_here, results.dataset.tested_every_epoch) == (5, 2, 1)
+    assert (
+        results.dataset.test_uses,
+        results.dataset.test_uses_here,
+        results.dataset.tested_every_epoch,
+    ) == (5, 2, 1)
     assert c.TestUses(uses=5, here=2) in results.comparison.caveats
     assert results.tuning == tuning(a=0.0)
     assert c.Tuned(num_trials=8, most_epochs=6) in results.comparison.caveats
@@ -329,25 +409,35 @@ def test_the_data_set_in_folds():
     assert found.folds == [Counts(train=4, val=1, test=5), Counts(train=3, val=2, test=5)]
     # Means of 4 and 3 and of 1 and 2; all ten images are tested.
     assert found.counts == Counts(train=4, val=2, test=10)
-    # Only image 9 (group 0) is in a test set, fold 1's, whose training images 0 and 1 are of its group.
+    # Only image 9 (group 0) is in a test set, fold 1's, whose training images 0 and 1 are of its
+    # group.
     assert found.shared_groups == 0.1
 
 
 def test_a_trial_in_a_fold():
-    found, other = entry(record("cnn", 2, fold=1), measured(CNN)), entry(record("cnn"), measured(CNN))
+    found, other = (
+        entry(record("cnn", 2, fold=1), measured(CNN)),
+        entry(record("cnn"), measured(CNN)),
+    )
     assert (found.fold, found.model) == (1, "models/cnn-seed2-fold1.safetensors")
     assert (other.fold, other.model) == (None, "models/cnn-seed0.safetensors")
 
 
 def test_the_folds_of_a_seed_are_one_test_over_all_images():
-    records = [record(name, seed, fold=fold) for seed in (0, 1) for fold in (0, 1) for name in ("snn", "cnn")]
+    records = [
+        record(name, seed, fold=fold)
+        for seed in (0, 1)
+        for fold in (0, 1)
+        for name in ("snn", "cnn")
+    ]
     measures = [measured(p) for p in (SNN, CNN, TRUTH, CNN, CNN, CNN, CNN, CNN)]
     pair = pair_of(records, measures, replace(EXPERIMENT, seeds=2, folds=2), splits=FOLDS)
     assert (pair.n, pair.seeds) == (12, 2)
     # The SNN has 4 + 6 right with seed 0 and 3 + 3 with seed 1, the CNN 3 in every fold.
     assert pair.accuracy_a == pytest.approx((10 / 12 + 6 / 12) / 2)
     assert pair.accuracy_b == pytest.approx(6 / 12)
-    # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN on 0, 4 and 5.
+    # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN
+    # on 0, 4 and 5.
     assert (pair.only_a_right, pair.only_b_right) == (5 / 2, 1 / 2)
     found = pooled(finished(records[::-1], measures[::-1]), "snn")
     assert np.equal(*found[0]).tolist() == [True, True, False, True, False, True] + [True] * 6
@@ -371,7 +461,8 @@ def test_a_pair_by_hand():
     # Only the SNN: images 0 and 5; only the CNN: image 2.
     assert (pair.only_a_right, pair.only_b_right) == (2, 1)
     assert (pair.seeds_a_ahead, pair.seeds_b_ahead) == (1, 0)
-    # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4 − 1/8)/8.
+    # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4
+    # − 1/8)/8.
     assert (pair.p_value, pair.p_value_raw, pair.test) == (1.0, 1.0, "exact McNemar test")
     half = 1.959964 * math.sqrt(4 - 1 / 8) / 8
     assert pair.ci95 == pytest.approx((1 / 8 - half, 1 / 8 + half), rel=1e-6)
@@ -379,7 +470,13 @@ def test_a_pair_by_hand():
 
 
 def test_a_pair_over_seeds_uses_those_that_both_finished():
-    records = [record("snn", 0), record("cnn", 0), record("snn", 1), record("cnn", 1), record("snn", 2)]
+    records = [
+        record("snn", 0),
+        record("cnn", 0),
+        record("snn", 1),
+        record("cnn", 1),
+        record("snn", 2),
+    ]
     measures = [measured(SNN), measured(CNN), measured(CNN), measured(CNN), measured(TRUTH)]
     pair = pair_of([*records, failed("cnn", 2)], [*measures, {}], replace(EXPERIMENT, seeds=3))
     assert pair.seeds == 2
@@ -394,15 +491,23 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
 
 def test_no_seed_in_common():
     records = [record("snn", 0), failed("cnn", 0), failed("snn", 1), record("cnn", 1)]
-    results = assembled(records, [measured(SNN), {}, {}, measured(CNN)], replace(EXPERIMENT, seeds=2))
+    results = assembled(
+        records, [measured(SNN), {}, {}, measured(CNN)], replace(EXPERIMENT, seeds=2)
+    )
     assert results.comparison.pairs == []
 
 
 def test_three_contenders_make_three_pairs_and_a_failed_one_none():
     experiment = replace(EXPERIMENT, contenders=("snn", "cnn", "snn2"))
     records = [record("snn"), record("cnn"), record("snn2")]
-    pairs = assembled(records, [measured(SNN), measured(CNN), measured(CNN)], experiment).comparison.pairs
-    assert [(pair.a, pair.b) for pair in pairs] == [("snn", "cnn"), ("snn", "snn2"), ("cnn", "snn2")]
+    pairs = assembled(
+        records, [measured(SNN), measured(CNN), measured(CNN)], experiment
+    ).comparison.pairs
+    assert [(pair.a, pair.b) for pair in pairs] == [
+        ("snn", "cnn"),
+        ("snn", "snn2"),
+        ("cnn", "snn2"),
+    ]
     assert pairs[2].difference == 0
     records[1] = failed("cnn")
     pairs = assembled(records, [measured(SNN), {}, measured(CNN)], experiment).comparison.pairs
@@ -420,7 +525,9 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     # 9 of 9, 8 of 8, and 5 against 4 coins.
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
-    grouped = assembling.compare_pairs(list(predicted), finished(records, measures), np.arange(100) // 25, 0.005)
+    grouped = assembling.compare_pairs(
+        list(predicted), finished(records, measures), np.arange(100) // 25, 0.005
+    )
     assert grouped[0].test == "t test over groups of images, and exact sign flips of 4 groups"
     assert grouped[0].p_value_raw == 1.0
 
@@ -430,10 +537,16 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
     truth = np.zeros(200, int)
     names, seeds = ("snn", "cnn", "snn2"), range(5)
     records = [record(name, seed) for seed in seeds for name in names]
-    measures = [measured((random.random(200) < rate).astype(int), truth) for _ in seeds for rate in (0.1, 0.2, 0.3)]
+    measures = [
+        measured((random.random(200) < rate).astype(int), truth)
+        for _ in seeds
+        for rate in (0.1, 0.2, 0.3)
+    ]
     ours = finished(records, measures)
     pairs = assembling.compare_pairs(names, ours, None, 0.005)
-    right = {name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names}
+    right = {
+        name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names
+    }
     for pair in pairs:
         luck = power.luck_of(right[pair.a], right[pair.b])
         assert pair.power == power.power(luck, 0.01, 5, comparisons=3)
@@ -445,9 +558,12 @@ def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
     assert (
-        pair_of(groups=groups, splits=[split]).test == "t test over groups of images, and exact sign flips of 5 groups"
+        pair_of(groups=groups, splits=[split]).test
+        == "t test over groups of images, and exact sign flips of 5 groups"
     )
 
 
 def test_the_margin_is_the_experiments():
-    assert pair_of(experiment=replace(EXPERIMENT, equivalence_margin=0.9)).conclusion == "equivalent"
+    assert (
+        pair_of(experiment=replace(EXPERIMENT, equivalence_margin=0.9)).conclusion == "equivalent"
+    )

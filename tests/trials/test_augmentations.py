@@ -6,14 +6,26 @@ import torch
 
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials.augmenting import AUGMENTATIONS, affine, augment, cutout, flip, mixed, of_events, shift, translate
+from spikeduel.trials.augmenting import (
+    AUGMENTATIONS,
+    affine,
+    augment,
+    cutout,
+    flip,
+    mixed,
+    of_events,
+    shift,
+    translate,
+)
 
 SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
 
 
 def noise(*shape):
     """Images without a black pixel, so that what has entered can be told from what was there."""
-    return torch.randint(1, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        1, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def draw(images, seed=0, epoch=0):
@@ -63,13 +75,17 @@ def test_type_shape_and_the_images_themselves_stay(name, shape):
 def test_what_an_image_becomes_depends_on_neither_batch_nor_order(name):
     images, order = noise(50, 1, 8, 8), np.array([40, 3, 17])
     whole = augment(name, images, RandomKeys.for_augmentation(2, 3, np.arange(50)))
-    assert torch.equal(augment(name, images[order], RandomKeys.for_augmentation(2, 3, order)), whole[order])
+    assert torch.equal(
+        augment(name, images[order], RandomKeys.for_augmentation(2, 3, order)), whole[order]
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
 def test_every_seed_and_epoch_changes_images_anew(name):
     images = noise(64, 1, 8, 8)
-    results = [augment(name, images, draw(images, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)]
+    results = [
+        augment(name, images, draw(images, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)
+    ]
     assert not any(torch.equal(results[i], results[j]) for i in range(4) for j in range(i))
     assert torch.equal(augment(name, images, draw(images, 1, 1)), results[3])
 
@@ -81,7 +97,12 @@ def test_none_changes_nothing():
 
 @pytest.mark.parametrize(
     ("shape", "reach"),
-    [((60, 1, 8, 8), (2, 2)), ((30, 3, 47, 32), (2, 2)), ((20, 1, 64, 48), (4, 3)), ((12, 1, 97, 97), (6, 6))],
+    [
+        ((60, 1, 8, 8), (2, 2)),
+        ((30, 3, 47, 32), (2, 2)),
+        ((20, 1, 64, 48), (4, 3)),
+        ((12, 1, 97, 97), (6, 6)),
+    ],
     ids=str,
 )
 def test_a_shift_moves_by_whole_pixels_within_reach_and_fills_with_black(shape, reach):
@@ -123,7 +144,9 @@ def test_a_flip_exchanges_left_and_right_of_every_second_image():
 
 def test_an_image_is_flipped_in_every_second_epoch():
     images = noise(200, 1, 3, 4)
-    flipped = [(flip(images, draw(images, epoch=epoch)) != images).flatten(1).any(1) for epoch in range(4)]
+    flipped = [
+        (flip(images, draw(images, epoch=epoch)) != images).flatten(1).any(1) for epoch in range(4)
+    ]
     assert torch.equal(flipped[0], ~flipped[1])
     assert torch.equal(flipped[0], flipped[2])
     # Also where it is the second of several.
@@ -133,7 +156,9 @@ def test_an_image_is_flipped_in_every_second_epoch():
 
 def test_what_enters_by_translation_is_the_image_reflected_at_its_border():
     images = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).expand(200, 1, 8, 8)
-    whole = torch.nn.functional.pad(images[:1].float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)[0, 0]
+    whole = torch.nn.functional.pad(images[:1].float(), (2, 2, 2, 2), mode="reflect").to(
+        torch.uint8
+    )[0, 0]
     places = [whole[down : down + 8, right : right + 8] for down in range(5) for right in range(5)]
     found = {
         next(number for number, place in enumerate(places) if torch.equal(place, changed))
@@ -154,7 +179,12 @@ def test_cutout_hides_a_square_under_the_mean():
 
 
 def test_mixup_mixes_pixels_and_labels_alike():
-    images = torch.tensor([0, 255, 0, 255], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 1, 4, 4).contiguous()
+    images = (
+        torch.tensor([0, 255, 0, 255], dtype=torch.uint8)
+        .view(4, 1, 1, 1)
+        .expand(4, 1, 4, 4)
+        .contiguous()
+    )
     targets = torch.eye(2)[[0, 1, 0, 1]]
     pixels, labels = mixed(images, targets, draw(images))
     assert pixels.dtype == torch.uint8
@@ -218,5 +248,7 @@ def test_those_of_events_are_done_before_and_leave_frames_alone():
 )
 def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "broken", lambda images, draw: result)
-    with pytest.raises(InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\], not {re.escape(got)}"):
+    with pytest.raises(
+        InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\], not {re.escape(got)}"
+    ):
         augment("broken", noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))

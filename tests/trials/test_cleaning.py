@@ -53,7 +53,9 @@ def keep(key, done=True, checkpoint=False):
 def runs():
     """A run with a trial and a trained control, and what else its store gathered."""
     control = ControlResult(title="twin", meaning="", spikes=False, n=1, accuracy=0.5, key=CONTROL)
-    found = results([trial("snn", 0.9, key=OWN, controls={"relu_twin": control})], experiment=EXPERIMENT)
+    found = results(
+        [trial("snn", 0.9, key=OWN, controls={"relu_twin": control})], experiment=EXPERIMENT
+    )
     run = Path("runs/made-up")
     write_experiment(run / "experiment.toml", EXPERIMENT)
     (run / "results.json").write_text(json.dumps(Comparison(EXPERIMENT, found, run).document()))
@@ -134,7 +136,12 @@ def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
     assert "--runs" in found.kept[0]
     # The runs' own store may hold nothing but what was interrupted.
     (runs / "made-up").rename(tmp_path / "away")
-    assert set(kinds(cleaning.find([runs], Store("runs/store"), 30))) == {OWN, CONTROL, OTHER, BEGUN}
+    assert set(kinds(cleaning.find([runs], Store("runs/store"), 30))) == {
+        OWN,
+        CONTROL,
+        OTHER,
+        BEGUN,
+    }
 
 
 def test_tunings_need_their_trials(runs):
@@ -208,7 +215,10 @@ def test_an_unfinished_preparation_goes_when_nobody_went_on_for_days(tmp_path):
 
 
 def test_leftovers_of_killed_processes_go(runs):
-    parts = [runs / "store" / OWN / ".trial.json.abcdefgh.part", runs / "made-up" / "models" / ".a.abcdefgh.part"]
+    parts = [
+        runs / "store" / OWN / ".trial.json.abcdefgh.part",
+        runs / "made-up" / "models" / ".a.abcdefgh.part",
+    ]
     for path in parts:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
@@ -222,11 +232,16 @@ def test_leftovers_of_killed_processes_go(runs):
 
 
 def test_a_model_is_held_once_for_store_and_run(runs):
-    source, copy = Store("runs/store").model_path(OTHER), runs / "made-up" / "models" / "a.safetensors"
+    source, copy = (
+        Store("runs/store").model_path(OTHER),
+        runs / "made-up" / "models" / "a.safetensors",
+    )
     files.link(source, copy)
     assert copy.read_bytes() == source.read_bytes()
     if source.stat().st_nlink == 2:
-        (of_trial,) = [e for e in cleaning.find([runs], Store("runs/store"), 30).unneeded if e.key == OTHER]
+        (of_trial,) = [
+            e for e in cleaning.find([runs], Store("runs/store"), 30).unneeded if e.key == OTHER
+        ]
         assert of_trial.bytes < 1000
     clean(runs)
     assert copy.read_bytes() == b"w" * 1000

@@ -29,9 +29,18 @@ from telling import Telling
 pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
-    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
-    encoding="direct", limit=300, contenders=("dense-snn", "small-cnn"), controls=True,
-)  # fmt: skip
+    dataset="digits",
+    hidden=32,
+    num_steps=4,
+    epochs=2,
+    batch_size=64,
+    learning_rate=5e-3,
+    device="cpu",
+    encoding="direct",
+    limit=300,
+    contenders=("dense-snn", "small-cnn"),
+    controls=True,
+)
 
 
 ON_IMAGES = {name: control for name, control in CONTROLS.items() if not control.of_recordings}
@@ -65,15 +74,17 @@ def run(experiment, store, progress=None):
     return controls.run(trials, prepared, store, progress, Workers())
 
 
-@pytest.mark.parametrize(("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)])
+@pytest.mark.parametrize(
+    ("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)]
+)
 def test_the_bits_tell_the_counts_apart(num_steps, bits):
     assert controls.bits_of(num_steps) == bits == int(np.ceil(np.log2(num_steps + 1)))
 
 
 def test_results_of_earlier_versions_get_the_same_titles():
-    assert {name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()} == {
-        name: (control.title, control.spikes) for name, control in ON_IMAGES.items()
-    }
+    assert {
+        name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()
+    } == {name: (control.title, control.spikes) for name, control in ON_IMAGES.items()}
 
 
 def test_every_control_is_in_the_results(controlled):
@@ -83,8 +94,10 @@ def test_every_control_is_in_the_results(controlled):
     assert spiking.controls_left_out == {}
     for name, found in spiking.controls.items():
         assert (found.title, found.meaning, found.spikes) == (
-            CONTROLS[name].title, CONTROLS[name].meaning, CONTROLS[name].spikes,
-        )  # fmt: skip
+            CONTROLS[name].title,
+            CONTROLS[name].meaning,
+            CONTROLS[name].spikes,
+        )
         assert found.n == spiking.test.n
         # With one step, hardly any neuron reaches its threshold so early.
         assert (0.05 if name == "one_step" else 0.3) < found.accuracy <= 1
@@ -126,7 +139,9 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
     prepared = data.load(EXPERIMENT)
     split = data.split(prepared, EXPERIMENT)
     images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
-    known = KNeighborsClassifier(1, algorithm="brute").fit(images[split.train], prepared.labels[split.train])
+    known = KNeighborsClassifier(1, algorithm="brute").fit(
+        images[split.train], prepared.labels[split.train]
+    )
     expected = known.score(images[split.test], prepared.labels[split.test])
     found = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
     # Images that are equally far may be told apart otherwise.
@@ -146,7 +161,9 @@ def test_controls_are_read_again_and_found_again(controlled, unreported):
 
 def test_without_controls_the_same_trials_are_found(controlled, unreported):
     without = compare(
-        replace(EXPERIMENT, controls=False), controlled.out.parent / "plain", controlled.out.parent / "store"
+        replace(EXPERIMENT, controls=False),
+        controlled.out.parent / "plain",
+        controlled.out.parent / "store",
     )
     assert without.results.trials[0].controls == {}
     assert without.results.comparison.controls == []
@@ -156,13 +173,18 @@ def test_without_controls_the_same_trials_are_found(controlled, unreported):
 def test_a_contender_that_is_the_twin_is_named(tmp_path):
     contenders = ("dense-lif", "dense-relu", "small-cnn")
     told = Telling()
-    lif, relu, _ = run(replace(EXPERIMENT, contenders=contenders, epochs=1), tmp_path / "store", told)
+    lif, relu, _ = run(
+        replace(EXPERIMENT, contenders=contenders, epochs=1), tmp_path / "store", told
+    )
     assert relu is None
     (line,) = [line for line in told.lines if "shape for shape" in line]
     assert "dense-lif has the same weights as dense-relu" in line
     # What the line says is to be expected.
     twin = Store(tmp_path / "store").record(lif.results["relu_twin"].key)
-    others = [Store(tmp_path / "store").record(path.parent.name) for path in tmp_path.glob("store/*/trial.json")]
+    others = [
+        Store(tmp_path / "store").record(path.parent.name)
+        for path in tmp_path.glob("store/*/trial.json")
+    ]
     (itself,) = [record for record in others if record.settings["contender"] == "dense-relu"]
     assert twin.history == itself.history
 
@@ -214,7 +236,9 @@ def foreign(image_shape, num_classes, num_steps, **settings):
 
 def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
     write("own_takes", TAKES)
-    (found,) = run(replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1), tmp_path / "store")
+    (found,) = run(
+        replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1), tmp_path / "store"
+    )
     assert found.reasons == {}
     assert all(found.results[name].accuracy > 0 for name in ON_IMAGES)
     assert len(found.keys) == 3
@@ -223,11 +247,17 @@ def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
 @pytest.mark.parametrize(
     ("name", "left_out", "says"),
     [
-        ("stubborn", {"relu_twin", "quantised_twin"}, "has layers of LIF whatever neuron it is given"),
+        (
+            "stubborn",
+            {"relu_twin", "quantised_twin"},
+            "has layers of LIF whatever neuron it is given",
+        ),
         ("foreign", {"relu_twin", "quantised_twin", "shuffled"}, "no layer of spikeduel's neurons"),
     ],
 )
-def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(name, left_out, says, write, tmp_path):
+def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
+    name, left_out, says, write, tmp_path
+):
     write("own_stubborn", TAKES)
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1)
     told = Telling()
@@ -239,7 +269,9 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(name, l
 
 
 def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
-    failing = replace(CONTROLS["one_step"], train=lambda given: replace(given, num_steps=1, learning_rate=1e36))
+    failing = replace(
+        CONTROLS["one_step"], train=lambda given: replace(given, num_steps=1, learning_rate=1e36)
+    )
     monkeypatch.setitem(controls.CONTROLS, "one_step", failing)
     found, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store")
     assert none is None
@@ -258,7 +290,8 @@ def answered(num_right, n=1000, start=0):
 
 
 def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
-    """One contender with answers `own` beside its controls, with a seed for each answer; None is a failure.
+    """One contender with answers `own` beside its controls, with a seed for each answer; None is a
+    failure.
 
     With `folds`, each seed has as many, one after the other.
     """
@@ -267,17 +300,28 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
         given = {name: each[place] for name, each in by_control.items() if each[place] is not None}
         results = {
             name: ControlResult(
-                title="", meaning="", spikes=False, n=each.n, accuracy=each.accuracy,
+                title="",
+                meaning="",
+                spikes=False,
+                n=each.n,
+                accuracy=each.accuracy,
                 bits=bits if name == "quantised_twin" else None,
             )
             for name, each in given.items()
-        }  # fmt: skip
+        }
         data = {} if folds == 1 else {"fold": place % folds}
         settings = {"contender": "conv-lif", "seed": place // folds, "num_steps": 4, "data": data}
         record = TrialRecord(
-            key="", settings=settings, parameters=0, status="done", error=None, best_epoch=None, stopped=None,
-            epoch_seconds=[], history=[],
-        )  # fmt: skip
+            key="",
+            settings=settings,
+            parameters=0,
+            status="done",
+            error=None,
+            best_epoch=None,
+            stopped=None,
+            epoch_seconds=[],
+            history=[],
+        )
         measured = {} if answers is None else {"classification": answers}
         found = None if answers is None else Controlled(results, given, reasons or {})
         finished.append(Finished(record, measured, controlled=found))
@@ -296,7 +340,9 @@ def test_differences_are_those_of_contenders():
     assert row.found == significance.difference(right(own), right(other))
     # Of two controls, the smaller p-value counts twice (Holm).
     _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
-    smaller, larger = sorted((each.found for each in both.values() if each.found), key=lambda found: found.p_value_raw)
+    smaller, larger = sorted(
+        (each.found for each in both.values() if each.found), key=lambda found: found.p_value_raw
+    )
     assert smaller.p_value == max(2 * smaller.p_value_raw, smaller.p_permutation)
     assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw, larger.p_permutation)
     # Images that belong together say less than as many single ones.
@@ -336,8 +382,14 @@ def test_rows_are_pairs_of_the_contender_and_a_control():
     # Only the seed that both have.
     assert quantised.found.difference == pytest.approx(0.1)
     assert (quantised.found.seeds, quantised.bits, quantised.spread) == (1, 3, None)
-    assert (one_step.accuracy, one_step.found, one_step.reason) == (None, None, "its training failed: NaN")
-    assert rows["shuffled"] == structs.replace(rows["shuffled"], accuracy=None, found=None, reason=None)
+    assert (one_step.accuracy, one_step.found, one_step.reason) == (
+        None,
+        None,
+        "its training failed: NaN",
+    )
+    assert rows["shuffled"] == structs.replace(
+        rows["shuffled"], accuracy=None, found=None, reason=None
+    )
 
 
 def test_two_seeds_are_not_enough():
@@ -350,7 +402,9 @@ def test_two_seeds_are_not_enough():
 def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
     # Two seeds of two folds of 1,000 images; the last fold of the second seed has no twin.
     own = [answered(800), answered(600), answered(700), answered(900)]
-    about, rows = concluded(own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None])
+    about, rows = concluded(
+        own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None]
+    )
     assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
     found = rows["relu_twin"].found
     assert (found.seeds, found.n) == (1, 2000)

@@ -22,7 +22,9 @@ pytestmark = pytest.mark.usefixtures("known_data")
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 12))
 def test_pooled_counts_are_spikes_and_as_many_as_the_most_active_has(seed, num_steps):
-    spk = (torch.rand(num_steps, 2, 3, 4, 6, generator=torch.Generator().manual_seed(seed)) > 0.6).float()
+    spk = (
+        torch.rand(num_steps, 2, 3, 4, 6, generator=torch.Generator().manual_seed(seed)) > 0.6
+    ).float()
     pooled, counts = PooledCounts()(spk)
     assert set(pooled.unique().tolist()) <= {0.0, 1.0}
     for t in range(num_steps):
@@ -37,12 +39,20 @@ def test_pooled_counts_are_spikes_and_as_many_as_the_most_active_has(seed, num_s
 @pytest.fixture
 def experiment():
     return matched(
-        "digits", contenders=("dense-relu",), epochs=2, limit=300, hidden=16, device="cpu", convert=True,
+        "digits",
+        contenders=("dense-relu",),
+        epochs=2,
+        limit=300,
+        hidden=16,
+        device="cpu",
+        convert=True,
         conversion_steps=6,
-    )  # fmt: skip
+    )
 
 
-def test_there_is_nothing_of_its_training_to_test_after_every_epoch(experiment, tmp_path, unreported):
+def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
+    experiment, tmp_path, unreported
+):
     store, asked = Store(tmp_path / "s"), replace(experiment, optimism=True)
     compare(asked, tmp_path / "out", store)
     prepared = data.load(asked)
@@ -65,7 +75,9 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     assert (tmp_path / "out" / two.model).is_file()
     (pair,) = found.comparison.pairs
     assert (pair.a, pair.b, pair.paired) == ("dense-relu", "dense-relu-converted", True)
-    caveat = NotTrained(sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9)
+    caveat = NotTrained(
+        sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9
+    )
     assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.
     model = model_files.load_model(tmp_path / "out" / one.model)
@@ -87,14 +99,19 @@ def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported)
 
 def test_there_must_be_something_to_convert(tmp_path):
     spiking = matched("digits", contenders=("dense-lif",), device="cpu", convert=True)
-    with pytest.raises(InputError, match=r"convert: none of the contenders can be converted\. All contenders spike"):
+    with pytest.raises(
+        InputError, match=r"convert: none of the contenders can be converted\. All contenders spike"
+    ):
         compare(spiking, tmp_path / "out", tmp_path / "s")
 
 
-def test_what_cannot_be_converted_is_told_with_its_reason(experiment, tmp_path, unreported, monkeypatch):
+def test_what_cannot_be_converted_is_told_with_its_reason(
+    experiment, tmp_path, unreported, monkeypatch
+):
     (tmp_path / "smooth.py").write_text(
         "from torch import nn\n\ndef Smooth(num_classes):\n    "
-        "return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.SiLU(), nn.Linear(8, num_classes))\n"
+        "return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.SiLU(), nn.Linear(8, "
+        "num_classes))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     both = replace(experiment, contenders=("dense-relu", "smooth:Smooth"))
@@ -103,5 +120,7 @@ def test_what_cannot_be_converted_is_told_with_its_reason(experiment, tmp_path, 
     (caveat,) = [each for each in found.comparison.caveats if isinstance(each, NotConverted)]
     assert caveat.contender == "smooth:Smooth"
     assert "2 (SiLU)" in caveat.reason
-    with pytest.raises(InputError, match=r"none of the contenders can be converted\. smooth:Smooth: 2 \(SiLU\)"):
+    with pytest.raises(
+        InputError, match=r"none of the contenders can be converted\. smooth:Smooth: 2 \(SiLU\)"
+    ):
         compare(replace(both, contenders=("smooth:Smooth",)), tmp_path / "other", tmp_path / "s")

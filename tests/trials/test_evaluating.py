@@ -26,7 +26,13 @@ from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import AskedImages, Store
 
 EXPERIMENT = baseline(
-    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+    dataset="digits",
+    hidden=32,
+    num_steps=4,
+    epochs=2,
+    batch_size=64,
+    learning_rate=5e-3,
+    device="cpu",
 )
 
 
@@ -83,7 +89,11 @@ def test_the_temperature_is_the_models_on_any_images(trained):
 
 def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch):
     images, labels = np.zeros((300, 1, 8, 8), np.uint8), np.arange(300) % 10
-    monkeypatch.setattr(data, "altered", lambda *given: ({"altered-hard": (images, labels)}, ["medium is left out."]))
+    monkeypatch.setattr(
+        data,
+        "altered",
+        lambda *given: ({"altered-hard": (images, labels)}, ["medium is left out."]),
+    )
 
     class Telling(Progress):
         lines: tuple = ()
@@ -127,14 +137,18 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
         record = trial.run(each, prepared, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
         assert found.n == len(split.test) == 599
-        assert found.accuracy == store.measure(record.key, "classification", Classification).accuracy
+        assert (
+            found.accuracy == store.measure(record.key, "classification", Classification).accuracy
+        )
 
 
 def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
     plain = write_folder(tmp_path / "pets", ["cat", "dog"], 8, count=12)
     names = [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(12)]
     table = tmp_path / "groups.csv"
-    table.write_text("path,group\n" + "".join(f"{name},{name[:3]}{int(name[4:-4]) // 3}\n" for name in names))
+    table.write_text(
+        "path,group\n" + "".join(f"{name},{name[:3]}{int(name[4:-4]) // 3}\n" for name in names)
+    )
     experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     split = data.split(prepared, experiment)
@@ -149,7 +163,9 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
         asked.append((found.n, found.loss))
     assert asked == [(expected.n, expected.loss)] * 2
     table.write_text(table.read_text().replace(",cat0", ",cat1"))
-    with pytest.raises(InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"):
+    with pytest.raises(
+        InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"
+    ):
         evaluate(model, plain)
     table.unlink()
     with pytest.raises(InputError, match=r"groups.csv: no such file"):
@@ -183,9 +199,13 @@ def write_folder(root, names, side, count=4, mode="L"):
 
 def test_other_shapes_and_classes_are_refused(trained, tmp_path):
     path = trained["dense-snn"][0]
-    with pytest.raises(InputError, match=r"dense-snn takes images of shape \[1, 8, 8\].*mini has \[1, 28, 28\]"):
+    with pytest.raises(
+        InputError, match=r"dense-snn takes images of shape \[1, 8, 8\].*mini has \[1, 28, 28\]"
+    ):
         evaluate(load_model(path), replace(EXPERIMENT, dataset="fashion-mnist-mini"))
-    with pytest.raises(InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"):
+    with pytest.raises(
+        InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"
+    ):
         evaluate(load_model(path), write_folder(tmp_path / "pets", ["cat", "dog"], 8))
 
 
@@ -201,13 +221,16 @@ def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
     evaluate(model, EXPERIMENT, progress=progress)
     assert told == []
     evaluate(model, write_folder(tmp_path / "others", model.card.classes, 8), progress=progress)
-    (note,) = (text for text in told if text.startswith("note: these data are not those that small-cnn"))
+    (note,) = (
+        text for text in told if text.startswith("note: these data are not those that small-cnn")
+    )
     assert "10 of 40 are tested; --part all" in note
 
 
 def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
-    """The set's own images, enlarged, in colour and upside down in polarity are not what the model knows; its
-    own pictures, stored larger and in colour, are brought back to 8×8 grey."""
+    """The set's own images, enlarged, in colour and upside down in polarity are not what the model
+    knows; its own pictures, stored larger and in colour, are brought back to 8×8 grey.
+    """
     path = trained["small-cnn"][0]
     prepared = data.load(EXPERIMENT)
     for digit in range(10):
@@ -220,7 +243,9 @@ def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
     found = evaluate(load_model(path), replace(EXPERIMENT, dataset=str(tmp_path / "again")), "all")
     model = load_model(path)
     pictures = sorted((tmp_path / "again").rglob("*.png"))
-    images = np.stack([model.card.preprocessing(data.open_picture(picture)) for picture in pictures])
+    images = np.stack(
+        [model.card.preprocessing(data.open_picture(picture)) for picture in pictures]
+    )
     labels, _ = model.predict(images)
     assert found.n == 60
     assert found.accuracy == np.mean([int(picture.parent.name) for picture in pictures] == labels)
@@ -232,7 +257,9 @@ def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
 
 @pytest.fixture
 def model():
-    """A model of 6×6 grey images that was never trained: its answers depend on the image all the same."""
+    """A model of 6×6 grey images that was never trained: its answers depend on the image all the
+    same.
+    """
     card = ModelCard(
         contender="small-cnn",
         family="cnn",
@@ -253,7 +280,10 @@ def test_good_truncated_and_other_files_in_one_go(model, tmp_path, random):
     (tmp_path / "empty.png").touch()
     names = ("good.png", "cut.jpg", "text.png", "whole.jpg", "empty.png")
     rows, unreadable = predict_files(model, [tmp_path / name for name in names])
-    assert [row["file"] for row in rows] == [str(tmp_path / "good.png"), str(tmp_path / "whole.jpg")]
+    assert [row["file"] for row in rows] == [
+        str(tmp_path / "good.png"),
+        str(tmp_path / "whole.jpg"),
+    ]
     assert len(unreadable) == 3
     for name, line in zip(("cut.jpg", "text.png", "empty.png"), unreadable, strict=True):
         assert name in line
@@ -265,7 +295,11 @@ def test_a_row_says_label_and_probabilities(model, tmp_path, random):
     ((row,), _) = predict_files(model, [tmp_path / "a.png"])
     assert list(row["probabilities"]) == ["left", "right", "neither"]
     assert sum(row["probabilities"].values()) == pytest.approx(1)
-    assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
+    assert (
+        row["probability"]
+        == max(row["probabilities"].values())
+        == row["probabilities"][row["label"]]
+    )
     image = 255 - np.asarray(Image.open(tmp_path / "a.png"))
     labels, probabilities = model.predict(image[None, None])
     assert row["label"] == model.card.classes[labels[0]]
@@ -283,9 +317,11 @@ def test_what_is_not_calibrated_is_said_once(model, trained, tmp_path):
     Image.new("L", (6, 6)).save(tmp_path / "a.png")
     fitted = load_model(trained["small-cnn"][0])
     for answering, wanted, calibrated, told in (
-        (model, True, False, True), (model, False, False, False), (fitted, True, True, False),
+        (model, True, False, True),
+        (model, False, False, False),
+        (fitted, True, True, False),
         (fitted, False, False, False),
-    ):  # fmt: skip
+    ):
         telling = Telling()
         ((row, _), _) = predict_files(answering, [tmp_path / "a.png"] * 2, telling, wanted)
         assert row["calibrated"] == calibrated
@@ -304,7 +340,9 @@ def test_any_size_and_mode(mode, size, model, tmp_path):
 def test_folders_give_their_images_in_order_and_ignore_the_rest(model, tmp_path, random):
     for name in ("b.png", "a.png", "sub/c.bmp"):
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "pictures" / name)
+        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(
+            tmp_path / "pictures" / name
+        )
     (tmp_path / "pictures" / "notes.txt").write_text("hello")
     rows, unreadable = predict_files(model, [tmp_path / "pictures"])
     assert [row["file"] for row in rows] == [
@@ -317,7 +355,9 @@ def test_more_files_than_a_batch(model, tmp_path):
     for number in range(260):
         Image.new("L", (2, 2), number % 256).save(tmp_path / f"{number:03}.png")
     rows, _ = predict_files(model, [tmp_path])
-    assert [row["file"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(260)]
+    assert [row["file"] for row in rows] == [
+        str(tmp_path / f"{number:03}.png") for number in range(260)
+    ]
 
 
 def test_paths_that_lead_nowhere_are_named(model, tmp_path):
@@ -384,7 +424,9 @@ def test_some_test_images_evenly_spread(trained, tmp_path):
 
 @pytest.fixture
 def run_on_own_digits(tmp_path):
-    """The model file in a run's folder, and the run's experiment, on the user's own grouped folder called digits."""
+    """The model file in a run's folder, and the run's experiment, on the user's own grouped folder
+    called digits.
+    """
     folder = write_folder(tmp_path / "mine" / "digits", list("0123456789"), 8, count=12)
     experiment = replace(folder, contenders=("small-cnn",), epochs=1, group_by=r"(\d/\d)")
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
@@ -397,7 +439,9 @@ def run_on_own_digits(tmp_path):
     return path, np.array(prepared.images[split.test])
 
 
-def test_the_data_that_its_run_says_not_a_built_in_set_of_the_same_name(run_on_own_digits, monkeypatch):
+def test_the_data_that_its_run_says_not_a_built_in_set_of_the_same_name(
+    run_on_own_digits, monkeypatch
+):
     path, expected = run_on_own_digits
     images, _, name = images_to_test(load_model(path), None, 1000)
     assert (name, np.array_equal(images, expected)) == ("digits", True)
@@ -405,11 +449,15 @@ def test_the_data_that_its_run_says_not_a_built_in_set_of_the_same_name(run_on_o
     assert np.array_equal(images_to_test(load_model(path.name), None, 1000)[0], expected)
 
 
-def test_a_built_in_set_of_the_same_name_is_not_taken_unless_it_is_named(run_on_own_digits, tmp_path):
+def test_a_built_in_set_of_the_same_name_is_not_taken_unless_it_is_named(
+    run_on_own_digits, tmp_path
+):
     path, expected = run_on_own_digits
     away = load_model(shutil.copy(path, tmp_path / "away.safetensors"))
     marks = (away.card.trained_on["ungrouped"][:12], data.load(EXPERIMENT).fingerprint[:12])
-    with pytest.raises(InputError, match=r"small-cnn.* digits .*{}.* digits .*{}.*--dataset".format(*marks)):
+    with pytest.raises(
+        InputError, match=r"small-cnn.* digits .*{}.* digits .*{}.*--dataset".format(*marks)
+    ):
         images_to_test(away, None, 10, store=tmp_path / "counting")
     assert not (tmp_path / "counting").exists()
     assert len(images_to_test(away, EXPERIMENT, 10**6)[0]) == 179 != len(expected)
@@ -437,15 +485,21 @@ def test_data_that_were_moved_are_found_where_it_is_said(run_on_own_digits, tmp_
     (tmp_path / "mine" / "digits").rename(moved)
     experiment = evaluating.trained_on(model, lambda its: replace(its, dataset=str(moved)))
     evaluating.require_the_same(model.card, experiment, Progress())
-    assert evaluate(model, experiment).n == evaluate(model, replace(experiment, group_by=None)).n < 120
+    assert (
+        evaluate(model, experiment).n == evaluate(model, replace(experiment, group_by=None)).n < 120
+    )
 
 
 def test_a_place_of_files_that_is_gone_is_named_with_who_says_so(run_on_own_digits, tmp_path):
     path, _ = run_on_own_digits
     toml = tmp_path / "run" / "experiment.toml"
     write_experiment(toml, Experiment(dataset="mnist", data_dir=str(tmp_path / "idx")))
-    with pytest.raises(InputError, match=r"mnist from .*idx, where nothing is now \(.*experiment\.toml.*--data-dir"):
+    with pytest.raises(
+        InputError, match=r"mnist from .*idx, where nothing is now \(.*experiment\.toml.*--data-dir"
+    ):
         evaluating.trained_on(load_model(path))
     (tmp_path / "new").mkdir()
-    found = evaluating.trained_on(load_model(path), lambda its: replace(its, data_dir=str(tmp_path / "new")))
+    found = evaluating.trained_on(
+        load_model(path), lambda its: replace(its, data_dir=str(tmp_path / "new"))
+    )
     assert (found.dataset, found.data_dir) == ("mnist", str(tmp_path / "new"))

@@ -60,9 +60,16 @@ def fitted(experiment, store="s", progress=None):
 
 def prepared_of(images, groups=None):
     return Prepared(
-        name="pets", images=images, labels=np.zeros(len(images), np.int64), classes=("cat", "dog"),
-        preprocessing=Preprocessing(*images.shape[1:]), groups=groups, official=None, samples=[], fingerprint="f" * 64,
-    )  # fmt: skip
+        name="pets",
+        images=images,
+        labels=np.zeros(len(images), np.int64),
+        classes=("cat", "dog"),
+        preprocessing=Preprocessing(*images.shape[1:]),
+        groups=groups,
+        official=None,
+        samples=[],
+        fingerprint="f" * 64,
+    )
 
 
 def split_of(num_train, num_others=4):
@@ -75,11 +82,22 @@ def split_of(num_train, num_others=4):
 
 @pytest.mark.parametrize(
     ("num_train", "batch_size", "dropout"),
-    [(10, 32, 0.2), (1_999, 32, 0.2), (2_000, 64, 0.2), (9_999, 64, 0.2), (10_000, 128, 0.0), (60_000, 128, 0.0)],
+    [
+        (10, 32, 0.2),
+        (1_999, 32, 0.2),
+        (2_000, 64, 0.2),
+        (9_999, 64, 0.2),
+        (10_000, 128, 0.0),
+        (60_000, 128, 0.0),
+    ],
 )
-def test_batch_size_and_dropout_follow_from_the_number_of_training_images(num_train, batch_size, dropout):
+def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
+    num_train, batch_size, dropout
+):
     rules = fitting.by_size(strong("pets"), num_train)
-    assert rules == SetRules(num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout})
+    assert rules == SetRules(
+        num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout}
+    )
 
 
 def test_what_is_given_is_not_chosen(known_data):
@@ -91,14 +109,20 @@ def test_what_is_given_is_not_chosen(known_data):
 
 
 def chosen_of(prepared, num_train=None, epochs=1, **changes):
-    """What is chosen of `prepared`, all or the first of it, for contenders that train for so long."""
+    """What is chosen of `prepared`, all or the first of it, for contenders that train for so
+    long.
+    """
     num_train = num_train or len(prepared.images)
     rules = SetRules(num_train=num_train)
-    return fitting.by_looks(rules, strong("pets", epochs=epochs, **changes), prepared, split_of(num_train))
+    return fitting.by_looks(
+        rules, strong("pets", epochs=epochs, **changes), prepared, split_of(num_train)
+    )
 
 
 def pictures(random, motifs, copies, mirrored):
-    """Drawings of few things, each as often as `copies`, and turned around as often where they are `mirrored`."""
+    """Drawings of few things, each as often as `copies`, and turned around as often where they are
+    `mirrored`.
+    """
     things = (random.random((motifs, 1, 16, 16)) < 0.3) * 200
     things[..., 8:] //= 4  # the left is brighter
     things = np.repeat(things, copies, 0)
@@ -110,7 +134,9 @@ def pictures(random, motifs, copies, mirrored):
 def test_images_are_flipped_where_mirror_images_occur(mirrored, augmentation, random):
     rules = chosen_of(prepared_of(pictures(random, 12, 6, mirrored)))
     assert rules.chosen == {"augmentation": augmentation}
-    assert rules.mirrored == (pytest.approx(0.5, abs=0.15) if mirrored else pytest.approx(0, abs=0.02))
+    assert rules.mirrored == (
+        pytest.approx(0.5, abs=0.15) if mirrored else pytest.approx(0, abs=0.02)
+    )
 
 
 def test_where_left_and_right_are_classes_nothing_is_flipped(random):
@@ -122,7 +148,9 @@ def test_where_left_and_right_are_classes_nothing_is_flipped(random):
 
 
 def moving(random, count, side=16):
-    """Recordings of a bar of some height that goes to the right, and of as many that go to the left."""
+    """Recordings of a bar of some height that goes to the right, and of as many that go to the
+    left.
+    """
     packed = []
     for number in range(2 * count):
         top = int(random.integers(0, side - 5))
@@ -148,7 +176,9 @@ def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class
     ("size", "epochs", "augmentation"),
     [(0, 1, "affine"), (1, 5, "none"), (1, 6, "translate"), (2, 29, "none"), (2, 30, "translate")],
 )
-def test_images_that_lie_alike_are_moved_in_long_training(size, epochs, augmentation, random, monkeypatch):
+def test_images_that_lie_alike_are_moved_in_long_training(
+    size, epochs, augmentation, random, monkeypatch
+):
     monkeypatch.setattr(fitting, "_size", lambda num_train: size)
     prepared = prepared_of(pictures(random, 12, 6, False))
     rules = chosen_of(prepared, epochs=epochs)
@@ -163,7 +193,9 @@ def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
     monkeypatch.setattr(fitting, "_size", lambda num_train: 2)
     images = pictures(random, 6, 20, False)
     moves = random.integers(-2, 3, (len(images), 2))
-    anywhere = np.stack([np.roll(each, move, (1, 2)) for each, move in zip(images, moves, strict=True)])
+    anywhere = np.stack(
+        [np.roll(each, move, (1, 2)) for each, move in zip(images, moves, strict=True)]
+    )
     rules = chosen_of(prepared_of(anywhere))
     assert rules.moved > fitting.ALIKE
     assert rules.chosen == {"augmentation": "translate"}
@@ -187,7 +219,9 @@ def test_colour_images_that_are_not_square_are_compared_too(random):
 
 
 def test_what_belongs_together_is_not_compared(random):
-    """A picture and its own mirror image, taken of one thing, do not show that mirror images occur."""
+    """A picture and its own mirror image, taken of one thing, do not show that mirror images
+    occur.
+    """
     some = pictures(random, 1, 30, False)
     images, train = np.concatenate([some, some[..., ::-1]]), np.arange(60)
     assert mirrored_of(images, train) == 1.0
@@ -233,7 +267,11 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
     assert found.budget == Budget(
         minutes=1.0, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 15, "vgg-relu": 15}
     )
-    assert (found.experiment.epochs, found.experiment.minutes, found.experiment.per_contender) == (15, None, None)
+    assert (found.experiment.epochs, found.experiment.minutes, found.experiment.per_contender) == (
+        15,
+        None,
+        None,
+    )
     assert timed == ["vgg-lif", "vgg-relu"]
 
 
@@ -242,7 +280,9 @@ def test_a_busy_machine_is_noted(quick, timed, monkeypatch):
     assert fitted(replace(quick, minutes=1.0)).budget.busy
 
 
-def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(quick, timed, monkeypatch):
+def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(
+    quick, timed, monkeypatch
+):
     quick = replace(quick, minutes=0.1, limit=140)
     monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 1000.0)
     busy = fitted(quick)
@@ -262,7 +302,10 @@ def test_or_the_same_time(quick, timed):
     found = fitted(replace(quick, minutes=1.0, per_contender=own))
     assert found.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
     assert found.experiment.epochs == 30
-    assert found.experiment.per_contender == {"vgg-lif": {"beta": 0.7, "epochs": 10}, "vgg-relu": {"epochs": 30}}
+    assert found.experiment.per_contender == {
+        "vgg-lif": {"beta": 0.7, "epochs": 10},
+        "vgg-relu": {"epochs": 30},
+    }
     assert found.experiment.own_settings == own
     # So it is what is trained.
     prepared = data.load(quick)
@@ -282,7 +325,10 @@ def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, time
 
 def test_each_trains_an_epoch_at_least(quick, timed):
     for equal in ("epochs", "time"):
-        assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {"vgg-lif": 1, "vgg-relu": 1}
+        assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {
+            "vgg-lif": 1,
+            "vgg-relu": 1,
+        }
 
 
 def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatch):
@@ -298,10 +344,18 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
 
 @pytest.mark.parametrize(
     ("minutes", "large", "given", "width"),
-    [(1.5, 100, None, None), (1.6, 100, None, 32), (4.0, 100, None, 48), (60.0, 100, None, 64), (60.0, 100, 3, None),
-     (60.0, 1000, None, None)],
-)  # fmt: skip
-def test_a_large_set_with_time_has_wider_networks(minutes, large, given, width, quick, timed, monkeypatch):
+    [
+        (1.5, 100, None, None),
+        (1.6, 100, None, 32),
+        (4.0, 100, None, 48),
+        (60.0, 100, None, 64),
+        (60.0, 100, 3, None),
+        (60.0, 1000, None, None),
+    ],
+)
+def test_a_large_set_with_time_has_wider_networks(
+    minutes, large, given, width, quick, timed, monkeypatch
+):
     monkeypatch.setattr(fitting, "LARGE", large)
     found = fitted(replace(quick, minutes=minutes, width=given))
     assert found.rules.chosen.get("width") == width
@@ -310,7 +364,11 @@ def test_a_large_set_with_time_has_wider_networks(minutes, large, given, width, 
     assert timed == ["vgg-lif", "vgg-relu"] * (1 if width is None else 2)
     # Whoever has no width, and is slower, does not count.
     monkeypatch.setitem(SECONDS, "small-cnn", 1000.0)
-    others = fitted(replace(quick, contenders=("small-cnn", *quick.contenders), minutes=1.5 * minutes, width=given))
+    others = fitted(
+        replace(
+            quick, contenders=("small-cnn", *quick.contenders), minutes=1.5 * minutes, width=given
+        )
+    )
     assert others.rules.chosen.get("width") == width
 
 
@@ -325,19 +383,29 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
 
 
 def test_epochs_and_minutes_cannot_both_decide(quick):
-    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* Leave out one"):
+    with pytest.raises(
+        InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* Leave out one"
+    ):
         planning.check(replace(quick, epochs=3, minutes=0.5))
     planning.check(replace(quick, epochs=3))
 
 
-def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(quick, timed, monkeypatch):
+def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
+    quick, timed, monkeypatch
+):
     first = fitted(replace(quick, minutes=1.0))
     monkeypatch.setitem(SECONDS, "vgg-lif", 5.0)
     assert fitted(replace(quick, minutes=1.0)) == first
     # More seeds are no other experiment.
     assert fitted(replace(quick, minutes=1.0, seeds=3)).budget == first.budget
     assert len(timed) == 2
-    for other in ({"minutes": 2.0}, {"equal": "epochs"}, {"width": 4}, {"limit": 140}, {"minutes": None}):
+    for other in (
+        {"minutes": 2.0},
+        {"equal": "epochs"},
+        {"width": 4},
+        {"limit": 140},
+        {"minutes": None},
+    ):
         assert fitted(replace(quick, **{"minutes": 1.0, **other})).budget != first.budget
 
 
@@ -378,12 +446,17 @@ def test_run_twice_it_trains_once(equal, quick, timed, known_data, unreported):
     assert (reread.rules, reread.budget, timed) == (None, None, [])
 
 
-def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(quick, timed, known_data, unreported):
+def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(
+    quick, timed, known_data, unreported
+):
     experiment = replace(quick, minutes=0.1, equal="time")
     tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
     assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
     trials = {each.contender: each.trials for each in tuned.record.contenders}
-    assert {name: {each.epochs for each in its} for name, its in trials.items()} == {"vgg-lif": {1}, "vgg-relu": {3}}
+    assert {name: {each.epochs for each in its} for name, its in trials.items()} == {
+        "vgg-lif": {1},
+        "vgg-relu": {3},
+    }
     results = compare(tuned.experiment, "run", "s", tuned=tuned).results
     assert {each.contender: each.epochs for each in results.trials} == {"vgg-lif": 1, "vgg-relu": 3}
     assert results.tuning == tuned.record
@@ -397,7 +470,9 @@ def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(quick, ti
         (2, {"beta": Range(0.1, 0.2)}, "leave vgg-relu nothing to tune"),
     ],
 )
-def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(num_trials, ranges, problem, quick, timed):
+def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(
+    num_trials, ranges, problem, quick, timed
+):
     with pytest.raises(InputError, match=problem):
         tune(quick, num_trials, ranges, "s")
     assert timed == []

@@ -27,14 +27,20 @@ def two(small):
 
 def test_where_nothing_is_known_a_range_is_assumed_and_steps_are_timed(two):
     found = forecast(two, store="s")
-    assert (found.source, found.comparisons, found.trained, found.test_images) == ("assumed", 1, 0, 179)
+    assert (found.source, found.comparisons, found.trained, found.test_images) == (
+        "assumed",
+        1,
+        0,
+        179,
+    )
     assert [case.spread for case in found.cases] == list(power.ASSUMED_SPREADS)
     for case in found.cases:
         assert case.luck == power.assumed_luck(case.spread, 179)
         assert case.chances == [power.chance(case.luck, 0.01, seeds) for seeds in SEEDS]
     assert [(each.contender, each.epochs, each.from_store) for each in found.times] == [
-        ("dense-snn", 2, False), ("small-cnn", 2, False),
-    ]  # fmt: skip
+        ("dense-snn", 2, False),
+        ("small-cnn", 2, False),
+    ]
     assert all(each.seed_seconds == 2 * each.epoch_seconds > 0 for each in found.times)
     assert found.seconds(6) == pytest.approx(6 * found.seed_seconds)
     # Nothing was trained or asked.
@@ -58,7 +64,10 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
     assert case.luck == pair.power.luck
     for name, luck in (("dense-snn", case.luck.seeds_a), ("small-cnn", case.luck.seeds_b)):
         # No less than what seeds and images together leave unexplained.
-        assert luck in (pytest.approx(np.std([t.test.accuracy for t in results.of(name)], ddof=1)), case.luck.seeds_b)
+        assert luck in (
+            pytest.approx(np.std([t.test.accuracy for t in results.of(name)], ddof=1)),
+            case.luck.seeds_b,
+        )
     times = {each.contender: each for each in found.times}
     seconds = [second for trial in results.of("small-cnn") for second in trial.epoch_seconds]
     assert times["small-cnn"].from_store
@@ -72,7 +81,9 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
     assert (of_run.source, of_run.spread_of, of_run.trained) == ("run", None, 0)
     assert of_run.cases[0].luck == case.luck
     kept = typed.read_json(Path("run/predictions.json"), PredictionsFile)
-    typed.write_json(Path("run/predictions.json"), structs.replace(kept, dataset="others", fingerprint="f"))
+    typed.write_json(
+        Path("run/predictions.json"), structs.replace(kept, dataset="others", fingerprint="f")
+    )
     assert forecast(other, run="run", store="s").spread_of == "others"
     assert forecast(other, spread=0.01, run="run", store="s").spread_of is None
     # A pilot of two seeds with folds says it of more images.
@@ -86,7 +97,10 @@ def test_the_luck_of_a_run_is_scaled_to_other_test_images(two, unreported):
     assert there.test_images > here.test_images
     ratio = here.test_images / there.test_images
     assert there.cases[0].luck.images == pytest.approx(here.cases[0].luck.images * ratio**0.5)
-    assert (there.folds, there.times[0].seed_seconds) == (3, pytest.approx(6 * there.times[0].epoch_seconds))
+    assert (there.folds, there.times[0].seed_seconds) == (
+        3,
+        pytest.approx(6 * there.times[0].epoch_seconds),
+    )
 
 
 def test_what_makes_no_sense_is_refused(two):

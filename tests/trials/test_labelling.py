@@ -28,25 +28,37 @@ def confidences(images: np.ndarray, given: dict[int, float]) -> Confidences:
 
 
 def training(split: Split, seed: int, given: dict[int, float], fold: int | None = None) -> Finished:
-    found = LabelConfidences(validation=confidences(split.val, given), test=confidences(split.test, given))
+    found = LabelConfidences(
+        validation=confidences(split.val, given), test=confidences(split.test, given)
+    )
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
     return Finished(record, {"label_confidences": found})
 
 
-def checked(*trainings: Finished, splits: tuple[Split, ...] = (SPLIT,), shares: tuple[float | None, ...] = ()):
+def checked(
+    *trainings: Finished,
+    splits: tuple[Split, ...] = (SPLIT,),
+    shares: tuple[float | None, ...] = (),
+):
     prepared = Set(labels=LABELS, classes=("cat", "dog"), names=None)
     return check(prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares)))
 
 
 def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
-    """By hand: of a usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and 0.01 is not (0.105)."""
+    """By hand: of a usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and 0.01
+    is not (0.105).
+    """
     found, listed = checked(
-        training(SPLIT, 0, {11: 0.06, 15: 0.01, 16: 0.2}), training(SPLIT, 1, {11: 0.01, 15: 0.01, 16: 0.01})
+        training(SPLIT, 0, {11: 0.06, 15: 0.01, 16: 0.2}),
+        training(SPLIT, 1, {11: 0.01, 15: 0.01, 16: 0.01}),
     )
     assert (found.examined, found.suspects, found.agreement) == (10, 2, 1 - 6 / 20)
-    assert [(each.image.index, each.image.side, each.image.label, each.suggested) for each in listed] == [
-        (15, "test", "dog", "cat"), (11, "val", "dog", "cat"),
-    ]  # fmt: skip
+    assert [
+        (each.image.index, each.image.side, each.image.label, each.suggested) for each in listed
+    ] == [
+        (15, "test", "dog", "cat"),
+        (11, "val", "dog", "cat"),
+    ]
     assert (listed[1].given_probability, listed[1].suggested_probability) == (0.01, 0.99)
 
 
@@ -73,7 +85,10 @@ def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
         Split(np.arange(8), np.arange(8, 10), np.arange(10, 20), "stratified", 1),
     )
     # Image 18 is doubted as a validation image of the first fold only.
-    trainings = [training(folds[0], 0, {3: 0.01, 18: 0.01}, 0), training(folds[1], 0, {12: 0.02}, 1)]
+    trainings = [
+        training(folds[0], 0, {3: 0.01, 18: 0.01}, 0),
+        training(folds[1], 0, {12: 0.02}, 1),
+    ]
     found, listed = checked(*trainings, splits=folds)
     assert found.examined == 20
     assert [(each.image.index, each.image.side) for each in listed] == [(3, "test"), (12, "test")]

@@ -1,4 +1,6 @@
-"""A set four times as large as what memory is left, by a limit that needs no privileges, trains to the same numbers."""
+"""A set four times as large as what memory is left, by a limit that needs no privileges, trains to
+the same numbers.
+"""
 
 import subprocess
 import sys
@@ -63,7 +65,9 @@ print("mapped" if isinstance(prepared.held[0], np.memmap) else "in memory", *tra
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not keep to this limit")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the system does not keep to this limit"
+)
 def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path: Path) -> None:
     labels = np.arange(NUM_IMAGES) % 4
     images = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 3, SIDE, SIDE), np.uint8)
@@ -74,7 +78,14 @@ def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path: Path) 
     assert loader.by_blocks(images, NUM_IMAGES) is False
 
     def trained(left: int) -> tuple[str, str]:
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "set"), str(left), str(tmp_path / f"store-{left}")]
+        command = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(tmp_path / "set"),
+            str(left),
+            str(tmp_path / f"store-{left}"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         where, _, numbers = done.stdout.strip().splitlines()[-1].partition(" [")

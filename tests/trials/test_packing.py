@@ -20,5 +20,8 @@ def test_a_store_has_afterwards_what_the_other_one_has_and_no_more(tmp_path):
     Packed.of(there, KEY).into(here)
     assert here.failed_measures(KEY) == {}
     assert not here.checkpoint_path(KEY).exists()
-    assert sorted(path.name for path in here.folder(KEY).glob("measures/*")) == ["classification.json", "latency.json"]
+    assert sorted(path.name for path in here.folder(KEY).glob("measures/*")) == [
+        "classification.json",
+        "latency.json",
+    ]
     assert Packed.of(here, KEY) == Packed.of(there, KEY)

@@ -1,4 +1,6 @@
-"""Trials by several processes, and on a Ray cluster: the same numbers as one after another, whatever happens."""
+"""Trials by several processes, and on a Ray cluster: the same numbers as one after another,
+whatever happens.
+"""
 
 import os
 import shutil
@@ -37,9 +39,19 @@ from telling import Telling
 pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
-    dataset="digits", contenders=("dense-lif", "dense-relu"), start="twin", hidden=16, num_steps=2, epochs=2, seeds=2,
-    batch_size=64, learning_rate=5e-3, device="cpu", encoding="direct", limit=300,
-)  # fmt: skip
+    dataset="digits",
+    contenders=("dense-lif", "dense-relu"),
+    start="twin",
+    hidden=16,
+    num_steps=2,
+    epochs=2,
+    seeds=2,
+    batch_size=64,
+    learning_rate=5e-3,
+    device="cpu",
+    encoding="direct",
+    limit=300,
+)
 LONG = replace(EXPERIMENT, epochs=60, patience=None)
 """The same, so long that a trial is under way when its news are heard."""
 TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
@@ -64,8 +76,16 @@ def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
 
 def numbers(root: Path) -> dict[str, bytes]:
     """All files of a store that hold no times."""
-    names = [*root.glob("*/model.safetensors"), *root.glob("*/measures/*.json"), *root.glob("*/split.npz")]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in names if path.name != "latency.json"}
+    names = [
+        *root.glob("*/model.safetensors"),
+        *root.glob("*/measures/*.json"),
+        *root.glob("*/split.npz"),
+    ]
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in names
+        if path.name != "latency.json"
+    }
 
 
 @TWO_CORES
@@ -121,7 +141,9 @@ def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path
     assert Store(tmp_path).record(record.key) is None
 
 
-def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_training(serial, tmp_path):
+def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_training(
+    serial, tmp_path
+):
     store = Store(shutil.copytree(serial, tmp_path / "store"))
     prepared = data.load(EXPERIMENT)
     planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
@@ -137,11 +159,17 @@ def test_equal_sets_are_handed_on_once(tmp_path):
     moving.directions(tmp_path / "bars", 4)
     recorded = Experiment(dataset=str(tmp_path / "bars"))
     prepared = data.load(recorded)
-    planned, *_ = planning.plan(EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT))
+    planned, *_ = planning.plan(
+        EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT)
+    )
     with Processes(1, threads=1) as workers:
 
         def place(change, altered=None):
-            job = Job(planned, binned(prepared, replace(recorded, recording_change=change), None), Telling())
+            job = Job(
+                planned,
+                binned(prepared, replace(recorded, recording_change=change), None),
+                Telling(),
+            )
             return workers.data_of(replace(job, altered=altered or {}))
 
         altered = {"noise": EvaluationBatches(*prepared.held, np.arange(2))}
@@ -154,7 +182,9 @@ class Misplacing(Processes):
     """Hands on where files lay that are gone."""
 
     def hand(self, taken):
-        return super().hand(Apart(taken.rest, [Mapped("gone.npy", "|u1", (1,), 0)] * len(taken.arrays)))
+        return super().hand(
+            Apart(taken.rest, [Mapped("gone.npy", "|u1", (1,), 0)] * len(taken.arrays))
+        )
 
 
 def test_data_that_a_process_does_not_find_are_named(tmp_path):
@@ -165,7 +195,9 @@ def test_data_that_a_process_does_not_find_are_named(tmp_path):
 def test_workers_of_another_version_are_refused(serial):
     prepared = data.load(EXPERIMENT)
     planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(lambda: (prepared, {}), Store(serial), print)
+    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(
+        lambda: (prepared, {}), Store(serial), print
+    )
     assert "0.0.1" in outcome.refused
 
 
@@ -193,7 +225,17 @@ def test_more_than_the_cores_is_refused(jobs, threads):
 
 
 COMMAND = (
-    *(sys.executable, "-m", "spikeduel", "compare", "digits", "--recipe", "baseline", "--epochs", "500"),
+    *(
+        sys.executable,
+        "-m",
+        "spikeduel",
+        "compare",
+        "digits",
+        "--recipe",
+        "baseline",
+        "--epochs",
+        "500",
+    ),
     *("--set", "patience=", "--jobs", "1", "--seeds", "3", "--store", "trained"),
 )
 
@@ -201,7 +243,9 @@ COMMAND = (
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_running(sent, tmp_path):
-    with subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
+    with subprocess.Popen(
+        COMMAND, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as command:
         try:
             until(lambda: list(tmp_path.glob("trained/*/checkpoint.pt")))
             below = children(command.pid)
@@ -263,7 +307,11 @@ def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
         with pytest.raises(InputError, match="--threads"):
             workers.begin(job, Store())
     else:
-        assert workers._needs(job) == {"CPU": threads, "GPU": int(device == "cuda"), "memory": asked}
+        assert workers._needs(job) == {
+            "CPU": threads,
+            "GPU": int(device == "cuda"),
+            "memory": asked,
+        }
 
 
 def test_an_address_is_tried_before_ray_does():
@@ -286,7 +334,9 @@ def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
     )
     monkeypatch.setattr(workers, "begin", lambda job, store: None)
     monkeypatch.setattr("spikeduel.trials.trial.is_whole", lambda *given: False)
-    job = SimpleNamespace(key="a", trial=SimpleNamespace(twin=None), altered={}, test=True, announce=lambda: None)
+    job = SimpleNamespace(
+        key="a", trial=SimpleNamespace(twin=None), altered={}, test=True, announce=lambda: None
+    )
     with pytest.raises(SpikeduelError, match="ActorUnavailableError"):
         workers.run([job], Store())
 
@@ -339,7 +389,9 @@ def test_a_ray_cluster_that_loses_a_node_ends_in_the_same_numbers(tmp_path):
     torch.set_num_threads(threads)
     given = [sys.executable, "-c", CLUSTER, str(Path(__file__).parent), str(tmp_path / "cluster")]
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    done = subprocess.run(given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=300)
+    done = subprocess.run(
+        given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert numbers(tmp_path / "cluster") == numbers(tmp_path / "serial")
     # What ran on the lost node, and nothing else.

@@ -23,8 +23,12 @@ def test_the_default_folder():
     assert name == default_name(replace(EXPERIMENT), "f" * 64)
     assert name != default_name(EXPERIMENT, "0" * 64)
     assert name != default_name(replace(EXPERIMENT, beta=0.9), "f" * 64)
-    assert default_name(replace(EXPERIMENT, dataset="/my pets/cats & dogs/"), "f").startswith("cats-dogs-baseline-")
-    assert default_name(replace(EXPERIMENT, dataset="my_sets:pets"), "f").startswith("my-sets-pets-baseline-")
+    assert default_name(replace(EXPERIMENT, dataset="/my pets/cats & dogs/"), "f").startswith(
+        "cats-dogs-baseline-"
+    )
+    assert default_name(replace(EXPERIMENT, dataset="my_sets:pets"), "f").startswith(
+        "my-sets-pets-baseline-"
+    )
     assert default_name(replace(EXPERIMENT, dataset="/"), "f").startswith("images-baseline-")
 
 
@@ -81,7 +85,9 @@ class Told(Progress):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Latencies with made-up times: the n-th that is taken has a median of n ms; None, where none are to be had."""
+    """Latencies with made-up times: the n-th that is taken has a median of n ms; None, where none
+    are to be had.
+    """
     taken = []
 
     def made(path, images, device, own_code=()):

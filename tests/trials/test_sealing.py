@@ -1,4 +1,6 @@
-"""The test images after every epoch: sealed, whole after any interruption, and without effect on anything else."""
+"""The test images after every epoch: sealed, whole after any interruption, and without effect on
+anything else.
+"""
 
 from dataclasses import replace
 
@@ -83,7 +85,9 @@ def training_of(record):
     return record.history, record.best_epoch, record.model_digest
 
 
-@pytest.mark.parametrize("contender", ["dense-snn", "conv-lif", "small-cnn", "own_counting:Counting"])
+@pytest.mark.parametrize(
+    "contender", ["dense-snn", "conv-lif", "small-cnn", "own_counting:Counting"]
+)
 def test_training_is_the_same_with_and_without(contender, measured, tmp_path, monkeypatch):
     (tmp_path / "own_counting.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
@@ -165,14 +169,19 @@ def test_nothing_but_the_meter_depends_on_what_is_sealed(measured, monkeypatch, 
     seal = Store.seal
     # What would move every choice, if anything read it.
     monkeypatch.setattr(
-        Store, "seal", lambda self, key, epoch, found: seal(self, key, epoch, SealedEpoch(right=0, n=1))
+        Store,
+        "seal",
+        lambda self, key, epoch, found: seal(self, key, epoch, SealedEpoch(right=0, n=1)),
     )
     lied_to = compare(measured, store="lied-to").results
     assert [trial.optimism.best for trial in lied_to.trials] == [0.0, 0.0]
     assert [trial.optimism.best > 0 for trial in honest.trials] == [True, True]
 
     def rest(results):
-        return [structs.replace(t, optimism=None, epoch_seconds=[], latency=None, controls={}) for t in results.trials]
+        return [
+            structs.replace(t, optimism=None, epoch_seconds=[], latency=None, controls={})
+            for t in results.trials
+        ]
 
     assert rest(lied_to) == rest(honest)
     assert lied_to.comparison.pairs == honest.comparison.pairs
@@ -208,7 +217,9 @@ def test_trainings_are_counted_in_all_folds(measured, unreported):
 
 
 def test_a_failed_training_has_no_meter(measured, unreported):
-    results = compare(replace(measured, contenders=("dense-snn", "small-cnn"), learning_rate=1e30), store="s").results
-    assert {(trial.status, trial.optimism) for trial in results.trials if trial.status == "failed"} == {
-        ("failed", None)
-    }
+    results = compare(
+        replace(measured, contenders=("dense-snn", "small-cnn"), learning_rate=1e30), store="s"
+    ).results
+    assert {
+        (trial.status, trial.optimism) for trial in results.trials if trial.status == "failed"
+    } == {("failed", None)}

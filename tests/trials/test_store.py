@@ -42,8 +42,10 @@ def test_a_split_is_kept_whole_and_without_pickles(store):
     store.save_split("k1", train=np.arange(5), val=np.array([7]), test=np.array([6, 8]))
     with np.load(store.split_path("k1"), allow_pickle=False) as kept:
         assert {name: kept[name].tolist() for name in kept.files} == {
-            "train": [0, 1, 2, 3, 4], "val": [7], "test": [6, 8],
-        }  # fmt: skip
+            "train": [0, 1, 2, 3, 4],
+            "val": [7],
+            "test": [6, 8],
+        }
     assert [path.name for path in store.folder("k1").iterdir()] == ["split.npz"]
 
 
@@ -60,8 +62,13 @@ def test_a_record_comes_back_as_it_was(store):
     "content",
     [
         # As earlier versions wrote it: without checksums, and with what nobody reads any more.
-        lambda whole: {name: value for name, value in whole.items() if name not in ("digest", "model_digest")},
-        lambda whole: {**{name: value for name, value in whole.items() if name != "digest"}, "another": 1},
+        lambda whole: {
+            name: value for name, value in whole.items() if name not in ("digest", "model_digest")
+        },
+        lambda whole: {
+            **{name: value for name, value in whole.items() if name != "digest"},
+            "another": 1,
+        },
     ],
 )
 def test_a_record_without_a_checksum_is_read(content, store):
@@ -139,7 +146,10 @@ def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
     with pytest.raises(ValueError, match="JSON"):
         store.save(replace(RECORD, epoch_seconds=[float("nan")]))
     assert store.record("k1") == RECORD
-    assert sorted(path.name for path in store.folder("k1").iterdir()) == ["model.safetensors", "trial.json"]
+    assert sorted(path.name for path in store.folder("k1").iterdir()) == [
+        "model.safetensors",
+        "trial.json",
+    ]
 
 
 def test_where_it_lies(tmp_path, monkeypatch):
@@ -165,7 +175,9 @@ def test_a_second_process_waits_for_the_trial(store):
     with store.locked("k1"):
         with store.locked("k2"):
             pass  # another trial is free
-        other = subprocess.Popen([sys.executable, "-c", WAITS, store.root], stdout=subprocess.PIPE, text=True)
+        other = subprocess.Popen(
+            [sys.executable, "-c", WAITS, store.root], stdout=subprocess.PIPE, text=True
+        )
         assert other.stdout.readline() == "asks\n"
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(0.7)
@@ -180,7 +192,11 @@ def damaged(whole, random):
     """`whole` cut at several lengths, and with single bits changed."""
     yield from (whole[:length] for length in (0, 1, len(whole) // 3, len(whole) - 3))
     for place in random.integers(0, len(whole) - 2, 30):
-        yield whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(7))]) + whole[place + 1 :]
+        yield (
+            whole[:place]
+            + bytes([whole[place] ^ 1 << int(random.integers(7))])
+            + whole[place + 1 :]
+        )
 
 
 @pytest.mark.parametrize("name", ["trial.json", "model.safetensors"])
@@ -221,7 +237,10 @@ def test_a_damaged_measure_counts_as_absent(store, random):
         path.write_bytes(each)
         assert store.measure("k1", "classification", Classification) in (None, value)
     # Another number, and no checksum at all.
-    for each in (others[2], json.dumps({n: v for n, v in json.loads(whole).items() if n != "digest"}).encode()):
+    for each in (
+        others[2],
+        json.dumps({n: v for n, v in json.loads(whole).items() if n != "digest"}).encode(),
+    ):
         path.write_bytes(each)
         assert store.measure("k1", "classification", Classification) is None
 
@@ -253,7 +272,9 @@ def test_what_a_killed_process_left_goes_when_the_trial_is_next_locked(store):
 
 
 def asked(*images, fingerprint="f" * 64, first=0):
-    """The test images of a set of ten whose files are known as 100, 101, …, of which those numbered `images` are."""
+    """The test images of a set of ten whose files are known as 100, 101, …, of which those numbered
+    `images` are.
+    """
     made = SimpleNamespace(fingerprint=fingerprint, content_of=lambda test: 100 + test - first)
     return AskedImages.of(made, np.array(images))
 
@@ -274,7 +295,10 @@ def test_the_ledger_counts_models_by_their_test_images(store):
 
 def test_images_are_the_same_at_another_size_and_in_another_order(store):
     store.note_test_use(asked(4, 2, 9), "k1")
-    at_another_size, in_another_order = asked(9, 4, 2, fingerprint="0" * 64), asked(5, 10, 3, first=1)
+    at_another_size, in_another_order = (
+        asked(9, 4, 2, fingerprint="0" * 64),
+        asked(5, 10, 3, first=1),
+    )
     store.note_test_use(at_another_size, "k2")
     assert store.test_uses(asked(4, 2, 9)) == store.test_uses(in_another_order) == 2
     # Other files, with the numbers that these have: another split of other data.
@@ -284,7 +308,12 @@ def test_images_are_the_same_at_another_size_and_in_another_order(store):
 def test_ledgers_of_earlier_versions_know_images_by_the_prepared_data(store):
     test = asked(4, 2, 9)
     store.root.mkdir(parents=True, exist_ok=True)
-    old = {"data": "f" * 64, "test": digest_of(np.array([4, 2, 9])), "trial": "k1", "at": "2025-01-01T00:00:00"}
+    old = {
+        "data": "f" * 64,
+        "test": digest_of(np.array([4, 2, 9])),
+        "trial": "k1",
+        "at": "2025-01-01T00:00:00",
+    }
     (store.root / "ledger.jsonl").write_text(json.dumps(old) + "\n")
     assert store.test_uses(test) == 1
     assert store.test_uses(asked(4, 2, 9, fingerprint="0" * 64)) == 0

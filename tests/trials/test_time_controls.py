@@ -9,10 +9,19 @@ from spikeduel.settings.recipes import events
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    """Contenders on movements and the same ones backwards, each pair on one side: only the order of events tells."""
+    """Contenders on movements and the same ones backwards, each pair on one side: only the order of
+    events tells.
+    """
     folder = tmp_path_factory.mktemp("recordings")
     made.directions(folder / "bars", 100)
-    duel = events(str(folder / "bars"), epochs=8, width=16, batch_size=32, group_by=r"(\d+)\.bs2", augmentation="none")
+    duel = events(
+        str(folder / "bars"),
+        epochs=8,
+        width=16,
+        batch_size=32,
+        group_by=r"(\d+)\.bs2",
+        augmentation="none",
+    )
     return sd.compare(duel, folder / "out", folder / "store")
 
 
@@ -36,7 +45,9 @@ def test_without_time_nobody_tells_them_apart_and_polarity_is_not_needed(trials)
         assert list(accuracy) == ["collapsed", "redrawn", "shuffled_frames", "reversed", "merged"]
         assert no_better_than_chance([trial], "collapsed"), name
         if name == "vgg-sum":
-            assert {accuracy[each] for each in ("redrawn", "shuffled_frames", "reversed")} == {trial.test.accuracy}
+            assert {accuracy[each] for each in ("redrawn", "shuffled_frames", "reversed")} == {
+                trial.test.accuracy
+            }
         else:
             assert accuracy["merged"] > 0.9
             assert accuracy["reversed"] < 0.1  # backwards, each is one of the other class

@@ -5,7 +5,9 @@ from spikeduel.results.controlled import Lost
 from spikeduel.trials.timeless import Candidate, judged
 
 
-def candidate(name, accuracy, validation=0.5, at_chance=False, trained_without=False, seeds=6, n=1000):
+def candidate(
+    name, accuracy, validation=0.5, at_chance=False, trained_without=False, seeds=6, n=1000
+):
     """A contender that is right on so many of the first images, with every seed."""
     right = np.tile(np.arange(n) < accuracy * n, (seeds, 1))
     return Candidate(name, validation, right, at_chance, trained_without)
@@ -14,16 +16,23 @@ def candidate(name, accuracy, validation=0.5, at_chance=False, trained_without=F
 @pytest.mark.parametrize(
     ("accuracy", "at_chance", "seeds", "lost"),
     [
-        (0.8, False, 6, Lost.SOME), (0.1, True, 6, Lost.EVERYTHING), (0.9, False, 6, Lost.NOTHING),
-        (0.95, False, 6, Lost.NOTHING), (0.896, False, 1, Lost.NOT_SHOWN), (0.1, True, 2, Lost.EVERYTHING),
+        (0.8, False, 6, Lost.SOME),
+        (0.1, True, 6, Lost.EVERYTHING),
+        (0.9, False, 6, Lost.NOTHING),
+        (0.95, False, 6, Lost.NOTHING),
+        (0.896, False, 1, Lost.NOT_SHOWN),
+        (0.1, True, 2, Lost.EVERYTHING),
     ],
-)  # fmt: skip
+)
 def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, seeds, lost):
     best = candidate("vgg-lif", 0.9, 0.95, seeds=seeds)
     worse_on_validation = candidate("vgg-sum", 0.99, 0.2, seeds=seeds)
     without = candidate("vgg-relu", accuracy, 0.6, at_chance, trained_without=True, seeds=seeds)
     found = judged(
-        [best, candidate("vgg-gru", 0.99, 0.9, seeds=seeds)], [worse_on_validation, without], None, margin=0.005
+        [best, candidate("vgg-gru", 0.99, 0.9, seeds=seeds)],
+        [worse_on_validation, without],
+        None,
+        margin=0.005,
     )
     assert (found.contender, found.without, found.trained_without) == ("vgg-lif", "vgg-relu", True)
     assert (found.accuracy, found.accuracy_without) == (0.9, accuracy)
@@ -33,6 +42,11 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
 
 def test_nothing_is_lost_where_the_best_sees_no_time():
     best = candidate("vgg-sum", 0.9, 0.95, seeds=1, n=20)
-    found = judged([best, candidate("vgg-lif", 0.8)], [best, candidate("vgg-lif", 0.85, 0.96)], None, margin=0.005)
+    found = judged(
+        [best, candidate("vgg-lif", 0.8)],
+        [best, candidate("vgg-lif", 0.85, 0.96)],
+        None,
+        margin=0.005,
+    )
     assert (found.contender, found.without, found.lost) == ("vgg-sum", "vgg-sum", Lost.NOTHING)
     assert not found.trained_without

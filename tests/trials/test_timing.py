@@ -13,9 +13,18 @@ def planned():
 
     def of(**changes):
         experiment = strong(
-            "digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=4, limit=150, device="cpu", batch_size=32,
-            epochs=1, dropout=0.0, augmentation="none", **changes,
-        )  # fmt: skip
+            "digits",
+            contenders=("vgg-lif", "vgg-relu"),
+            width=3,
+            num_steps=4,
+            limit=150,
+            device="cpu",
+            batch_size=32,
+            epochs=1,
+            dropout=0.0,
+            augmentation="none",
+            **changes,
+        )
         prepared = data.load(experiment)
         split = data.split(prepared, experiment)
         return planning.plan(experiment, prepared, split), prepared, split

@@ -29,7 +29,17 @@ TESTS = Path(made_together.__file__).parent
 PATIENCE = 240
 CLOSE = {"muon": 1e-3}
 """Muon makes its steps in bf16."""
-COMMAND = [sys.executable, "-m", "spikeduel", "train", "digits", "--device", "cpu", "--precision", "32"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "spikeduel",
+    "train",
+    "digits",
+    "--device",
+    "cpu",
+    "--precision",
+    "32",
+]
 FAILING = """
 import os
 from spikeduel.networks.architectures import SmallCNN
@@ -43,7 +53,9 @@ class Net(SmallCNN):
             raise ValueError("planted")
         return super().forward(x)
 """
-needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a process needs a core of its own")
+needs_two_cores = pytest.mark.skipif(
+    (os.cpu_count() or 1) < 2, reason="a process needs a core of its own"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +79,15 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
     with pytest.raises(KeyboardInterrupt):  # one process begins what several go on with
         made_together.loop("gone on", tmp_path / "gone on.pt", AfterOneEpoch()).run()
     program = [str(TESTS / "made_together.py"), str(tmp_path), str(tmp_path / "found.json")]
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), *program]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(number),
+        *program,
+    ]
     done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
@@ -75,8 +95,12 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
         history, its = found[name]["history"], expected["history"]
         assert len(history) == len(its), name
         for here, there in zip(history, its, strict=True):
-            assert here["train_loss"] == pytest.approx(there["train_loss"], rel=CLOSE.get(name, 1e-5)), name
-            assert here["train_accuracy"] == pytest.approx(there["train_accuracy"], abs=2 / 135), name
+            assert here["train_loss"] == pytest.approx(
+                there["train_loss"], rel=CLOSE.get(name, 1e-5)
+            ), name
+            assert here["train_accuracy"] == pytest.approx(there["train_accuracy"], abs=2 / 135), (
+                name
+            )
         difference = np.subtract(found[name]["weights"], expected["weights"])
         allowed = 10 * CLOSE.get(name, 1e-4)
         assert np.linalg.norm(difference) < allowed * np.linalg.norm(expected["weights"]), name
@@ -86,8 +110,15 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_which_networks_use_all_their_weights_is_known(name, neuron):
     experiment = baseline(
-        "digits", contenders=(name,), neuron=neuron, num_steps=1, hidden=16, limit=50, device="cpu", precision="32"
-    )  # fmt: skip
+        "digits",
+        contenders=(name,),
+        neuron=neuron,
+        num_steps=1,
+        hidden=16,
+        limit=50,
+        device="cpu",
+        precision="32",
+    )
     prepared = data.load(experiment)
     card = planning.describe(name, experiment, prepared)
     model = Model(building.build(card), card, card.precision)
@@ -103,7 +134,9 @@ def test_all_processes_compute_with_as_many_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "num_processes", lambda: 2)
     monkeypatch.setattr(together, "_joined", lambda loop: None)
     monkeypatch.setattr(teams, "call", told.append)
-    monkeypatch.setattr(teams, "agree", lambda failure: found.append((failure, torch.get_num_threads())))
+    monkeypatch.setattr(
+        teams, "agree", lambda failure: found.append((failure, torch.get_num_threads()))
+    )
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -147,13 +180,31 @@ def are_gone(*ids):
         (None, signal.SIGTERM, 143, "stopped. Finished epochs are saved"),
         (None, signal.SIGKILL, -9, ""),
     ],
-    ids=["a follower killed", "the first killed", "the first interrupted", "interrupted", "ended", "torchrun killed"],
+    ids=[
+        "a follower killed",
+        "the first killed",
+        "the first interrupted",
+        "interrupted",
+        "ended",
+        "torchrun killed",
+    ],
 )
 def test_the_end_of_one_process_is_that_of_all(whom, number, code, said, tmp_path, monkeypatch):
     (temporary := tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    command = [*COMMAND, "--contender", "small-cnn", "--epochs", "100000", "--devices", "2", "--verbose"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        *COMMAND,
+        "--contender",
+        "small-cnn",
+        "--epochs",
+        "100000",
+        "--devices",
+        "2",
+        "--verbose",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "epoch 2/" in line:
@@ -189,7 +240,17 @@ def test_what_fails_in_one_process_fails_the_trial_and_no_other(rank, tmp_path):
 
 @needs_two_cores
 def test_a_full_temporary_folder_ends_all_of_them_and_is_named():
-    command = [*COMMAND, "--contender", "small-cnn", "--epochs", "1", "--limit", "300", "--devices", "2"]
+    command = [
+        *COMMAND,
+        "--contender",
+        "small-cnn",
+        "--epochs",
+        "1",
+        "--limit",
+        "300",
+        "--devices",
+        "2",
+    ]
     # No file may become larger than 1 MiB, which is less than the processes share.
     small = ["bash", "-c", 'ulimit -f 1024; exec "$@"', "bash"]
     done = subprocess.run([*small, *command], capture_output=True, text=True, timeout=PATIENCE)
@@ -200,7 +261,10 @@ def test_a_full_temporary_folder_ends_all_of_them_and_is_named():
 @needs_two_cores
 def test_a_mistake_is_told_once_and_as_ever():
     done = subprocess.run(
-        [*COMMAND, "--contender", "small-cmm", "--devices", "2"], capture_output=True, text=True, timeout=PATIENCE
+        [*COMMAND, "--contender", "small-cmm", "--devices", "2"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     assert done.stderr.count("error:") == 1

@@ -112,27 +112,43 @@ def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path
 
 
 @pytest.mark.parametrize(("schedule", "best"), [("linear", 2), ("constant", 0)])
-def test_where_the_rate_falls_to_zero_the_last_weights_are_kept(schedule, best, small, tmp_path, monkeypatch):
+def test_where_the_rate_falls_to_zero_the_last_weights_are_kept(
+    schedule, best, small, tmp_path, monkeypatch
+):
     accuracies, after_each = iter([0.9, 0.5, 0.4]), []
 
     def answered(model, batches):
-        after_each.append({name: value.clone() for name, value in model.module.state_dict().items()})
+        after_each.append(
+            {name: value.clone() for name, value in model.module.state_dict().items()}
+        )
         return SimpleNamespace(loss=1.0, accuracy=next(accuracies))
 
     monkeypatch.setattr(training, "ask", answered)
     run = loop(replace(small, epochs=3, limit=200, schedule=schedule), tmp_path)
     assert run.run().best_epoch == best
     for name, value in run.model.module.state_dict().items():
-        assert [torch.equal(value, each[name]) for each in after_each] == [number == best for number in range(3)]
+        assert [torch.equal(value, each[name]) for each in after_each] == [
+            number == best for number in range(3)
+        ]
 
 
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-relu"])
 def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(contender, tmp_path):
     experiment = strong(
-        "digits", epochs=3, batch_size=64, limit=200, width=4, num_steps=3, dropout=0.2, device="cpu",
-        augmentation="translate-flip-cutout-mixup", averaging=0.3, first_steps=(1, 2), per_step_loss=0.5,
+        "digits",
+        epochs=3,
+        batch_size=64,
+        limit=200,
+        width=4,
+        num_steps=3,
+        dropout=0.2,
+        device="cpu",
+        augmentation="translate-flip-cutout-mixup",
+        averaging=0.3,
+        first_steps=(1, 2),
+        per_step_loss=0.5,
         first_surrogate_alpha=0.5,
-    )  # fmt: skip
+    )
     whole = loop(experiment, tmp_path, contender, name="a.pt")
     expected = whole.run()
     with pytest.raises(KeyboardInterrupt):
@@ -148,19 +164,38 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
 
 def test_each_of_what_makes_networks_strong_changes_the_numbers(tmp_path):
     usual = {
-        "epochs": 1, "batch_size": 16, "limit": 100, "width": 4, "num_steps": 2, "dropout": 0.0, "device": "cpu",
-        "augmentation": "none", "averaging": 0.0, "label_smoothing": 0.0,
-    }  # fmt: skip
+        "epochs": 1,
+        "batch_size": 16,
+        "limit": 100,
+        "width": 4,
+        "num_steps": 2,
+        "dropout": 0.0,
+        "device": "cpu",
+        "augmentation": "none",
+        "averaging": 0.0,
+        "label_smoothing": 0.0,
+    }
     changes = [
-        {}, {"dropout": 0.5}, {"augmentation": "translate"}, {"augmentation": "mixup"}, {"averaging": 0.5},
-        {"label_smoothing": 0.2}, {"optimizer": "adamw"}, {"schedule": "constant"}, {"weight_decay": 0.5},
-        {"first_steps": (1,)}, {"first_surrogate_alpha": 0.5}, {"per_step_loss": 1.0},
-    ]  # fmt: skip
+        {},
+        {"dropout": 0.5},
+        {"augmentation": "translate"},
+        {"augmentation": "mixup"},
+        {"averaging": 0.5},
+        {"label_smoothing": 0.2},
+        {"optimizer": "adamw"},
+        {"schedule": "constant"},
+        {"weight_decay": 0.5},
+        {"first_steps": (1,)},
+        {"first_surrogate_alpha": 0.5},
+        {"per_step_loss": 1.0},
+    ]
     weights = []
     for number, each in enumerate(changes):
         run = loop(strong("digits", **{**usual, **each}), tmp_path, "vgg-lif", name=f"{number}.pt")
         assert run.run().stopped == "limit"
-        weights.append(torch.cat([value.flatten().double() for value in run.model.module.parameters()]))
+        weights.append(
+            torch.cat([value.flatten().double() for value in run.model.module.parameters()])
+        )
     same = [
         (changes[one], changes[other])
         for one in range(len(weights))
@@ -180,7 +215,10 @@ def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
 
 
 def test_a_checkpoint_holds_the_weights_of_the_best_epoch_once(tmp_path):
-    run = loop(strong("digits", epochs=1, limit=100, width=4, num_steps=2, device="cpu", batch_size=16), tmp_path)
+    run = loop(
+        strong("digits", epochs=1, limit=100, width=4, num_steps=2, device="cpu", batch_size=16),
+        tmp_path,
+    )
     run.run()
     saved = read_checkpoint(run.checkpoint)
     assert saved["best_weights"] == {}
@@ -230,7 +268,9 @@ def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding,
     run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16")
     seen = []
     module = run.model.module
-    module.lif2.register_forward_hook(lambda neuron, inputs, output: seen.append((inputs[0], output)))
+    module.lif2.register_forward_hook(
+        lambda neuron, inputs, output: seen.append((inputs[0], output))
+    )
     training = run.run()
     assert training.history[-1]["val_accuracy"] > 0.5
     current, (spk, mem) = seen[0]
@@ -258,13 +298,17 @@ def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_pa
 
 
 def test_chunks_keep_less_in_memory(small, tmp_path):
-    """What is kept for the backward pass, in bytes; a chunk keeps its neurons' state and no spikes."""
+    """What is kept for the backward pass, in bytes; a chunk keeps its neurons' state and no
+    spikes.
+    """
     kept = []
     for chunk_steps in (None, 10):
         run = loop(replace(small, num_steps=100), tmp_path)
         step = TrainingStep(run.model, replace(small, chunk_steps=chunk_steps), 1)
         seen = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x
+        ):
             step._forward(run.images[:32], RandomKeys.for_training(0, 0, np.arange(32)))
         kept.append(sum(seen))
     assert kept[1] < kept[0] / 5
@@ -289,7 +333,10 @@ def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         loop(small, tmp_path, progress=Interrupting(23 + 3), name="b.pt").run()
     assert loop(small, tmp_path, name="b.pt").run().history == expected.history
-    assert loop(replace(small, augmentation="none"), tmp_path, name="c.pt").run().history != expected.history
+    assert (
+        loop(replace(small, augmentation="none"), tmp_path, name="c.pt").run().history
+        != expected.history
+    )
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
@@ -299,7 +346,9 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
     run = loop(replace(small, augmentation="white", encoding="direct", epochs=1), tmp_path)
     met = {True: [], False: []}
-    run.model.module.register_forward_pre_hook(lambda module, inputs: met[module.training].append(inputs[0].value))
+    run.model.module.register_forward_pre_hook(
+        lambda module, inputs: met[module.training].append(inputs[0].value)
+    )
     run.run()
     assert len(met[True]) == 23
     assert all((images == 1).all() for images in met[True])
@@ -336,7 +385,9 @@ def on_disk(tmp_path, monkeypatch):
     return cache.read(tmp_path / "digits")
 
 
-def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(small, tmp_path, on_disk, monkeypatch):
+def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(
+    small, tmp_path, on_disk, monkeypatch
+):
     expected = loop(small, tmp_path, name="a.pt").run()
     monkeypatch.setattr(data, "load", lambda experiment: on_disk)
     run = loop(small, tmp_path, name="b.pt")
@@ -352,7 +403,9 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
         loop(small, tmp_path, progress=Interrupting(3)).run()
     # Not even while somebody still looks at the error, and so at what the loop held.
     assert interruption.value.__traceback__ is not None
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")
+    ]
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
@@ -448,7 +501,9 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
     path, told = tmp_path / "c.pt", Telling()
     whole = path.read_bytes()
     numbers = np.random.default_rng(0)
-    damaged = [whole[:length] for length in (0, 10, 31, 32, len(whole) // 2, len(whole) - 1)] + [whole + b"x"]
+    damaged = [whole[:length] for length in (0, 10, 31, 32, len(whole) // 2, len(whole) - 1)] + [
+        whole + b"x"
+    ]
     # A weight's last bits, in torch's own format, would go unnoticed.
     for place in numbers.integers(0, len(whole), 20):
         damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -464,15 +519,25 @@ def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     told = Telling()
     found = loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run()
     assert len(found.history) == 1
-    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
+    assert (
+        told.lines[0]
+        == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
+    )
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """An experiment on recordings of two directions, and a function of an augmentation that makes its training."""
+    """An experiment on recordings of two directions, and a function of an augmentation that makes
+    its training.
+    """
     made_recordings.directions(tmp_path / "moves", count=20)
     experiment = events(
-        str(tmp_path / "moves"), contenders=("conv-lif",), num_steps=4, epochs=3, batch_size=8, image_size=12
+        str(tmp_path / "moves"),
+        contenders=("conv-lif",),
+        num_steps=4,
+        epochs=3,
+        batch_size=8,
+        image_size=12,
     )
 
     def training_with(augmentation, **named):
@@ -484,13 +549,17 @@ def recorded(tmp_path):
 def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(recorded):
     whole = recorded("droptime-flip", name="a.pt")
     met = {True: [], False: []}
-    whole.model.module.register_forward_pre_hook(lambda module, inputs: met[module.training].append(inputs[0]))
+    whole.model.module.register_forward_pre_hook(
+        lambda module, inputs: met[module.training].append(inputs[0])
+    )
     expected = whole.run().history
     with pytest.raises(KeyboardInterrupt):
         recorded("droptime-flip", progress=Interrupting(len(met[True]) // 3 + 1), name="b.pt").run()
     assert recorded("droptime-flip", name="b.pt").run().history == expected
     assert recorded("flip", name="c.pt").run().history != expected
-    counts = {training: sum(float(frames.sum()) for frames in seen) for training, seen in met.items()}
+    counts = {
+        training: sum(float(frames.sum()) for frames in seen) for training, seen in met.items()
+    }
     split = whole.split
     events_of = {True: split.train, False: split.val}
     plain = {training: 3 * float(whole.images[rows].sum()) for training, rows in events_of.items()}
@@ -501,4 +570,6 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
 def test_still_images_have_no_events_to_leave_out(small):
     prepared = data.load(small)
     with pytest.raises(InputError, match="augmentation: droptime is for recordings"):
-        planning.plan(replace(small, augmentation="flip-droptime"), prepared, data.split(prepared, small))
+        planning.plan(
+            replace(small, augmentation="flip-droptime"), prepared, data.split(prepared, small)
+        )

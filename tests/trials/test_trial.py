@@ -19,7 +19,12 @@ from spikeduel.measuring.correctness import best_temperature, scored
 from spikeduel.measuring.robustness import CORRUPTIONS
 from spikeduel.networks import building, model_files
 from spikeduel.results.costs import Counted, Ways
-from spikeduel.results.trials import Calibration, Classification, CorruptedAccuracies, EncodingSpread
+from spikeduel.results.trials import (
+    Calibration,
+    Classification,
+    CorruptedAccuracies,
+    EncodingSpread,
+)
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
@@ -45,7 +50,10 @@ def run(experiment, store, progress=None):
     split = data.split(prepared, experiment)
     store = store if isinstance(store, Store) else Store(store)
     progress = progress or Progress()
-    return [trial.run(each, prepared, store, progress) for each in planning.plan(experiment, prepared, split)]
+    return [
+        trial.run(each, prepared, store, progress)
+        for each in planning.plan(experiment, prepared, split)
+    ]
 
 
 @pytest.fixture
@@ -92,7 +100,9 @@ print(json.dumps({each.card.contender: each.key for each in found}))
 
 def test_keys_are_the_same_in_every_process(small, monkeypatch):
     monkeypatch.setenv("PYTHONHASHSEED", "123")
-    done = subprocess.run([sys.executable, "-c", KEYS, json.dumps(asdict(small))], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KEYS, json.dumps(asdict(small))], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == keys(small)
     assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys(small).values())
@@ -158,12 +168,17 @@ def test_what_concerns_everyone_changes_every_key(other, small):
 def test_which_gpu_of_several_it_is_changes_no_key(small, monkeypatch):
     monkeypatch.setattr(hardware, "num_gpus", lambda kind: 2)
     small = replace(small, precision="32")
-    on = {name: keys(replace(small, device=name)) for name in ("cpu", "cuda", "cuda:1", "xpu", "xpu:0", "mps")}
+    on = {
+        name: keys(replace(small, device=name))
+        for name in ("cpu", "cuda", "cuda:1", "xpu", "xpu:0", "mps")
+    }
     assert on["cuda"] == on["cuda:1"]
     assert on["xpu"] == on["xpu:0"]
     assert len({tuple(its.values()) for its in on.values()}) == 4
     prepared = data.load(small)
-    (first, *_) = planning.plan(replace(small, device="cuda:1"), prepared, data.split(prepared, small))
+    (first, *_) = planning.plan(
+        replace(small, device="cuda:1"), prepared, data.split(prepared, small)
+    )
     assert (first.device, first.settings["device"]) == ("cuda:1", "cuda")
 
 
@@ -200,14 +215,20 @@ def test_a_first_layer_is_whitened_unless_it_is_pretrained(weights, quick, tmp_p
     (planned,) = plan(experiment)
     module = building.started(planned.card)
     monkeypatch.setattr(building, "started", lambda card: module)
-    planned = replace(planned, card=replace(planned.card, network={**planned.card.network, "weights": weights}))
+    planned = replace(
+        planned, card=replace(planned.card, network={**planned.card.network, "weights": weights})
+    )
     trial.run(planned, data.load(experiment), Store(tmp_path), Progress(), test=False)
     assert len(whitened) == (weights is None)
 
 
 def test_a_cnn_has_no_encoding_and_no_steps(small):
     spiking, plain = plan(small)
-    assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == ("snn", "rate", 4)
+    assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == (
+        "snn",
+        "rate",
+        4,
+    )
     assert (plain.card.family, plain.card.encoding, plain.card.num_steps) == ("cnn", None, None)
     assert plain.card.network == {"hidden": 32}
 
@@ -223,7 +244,9 @@ def test_the_folder_may_move_and_the_pixels_may_not_change(tmp_path, small, rand
         folder = tmp_path / "here" / "pets" / name
         folder.mkdir(parents=True)
         for number in range(5):
-            Image.fromarray(random.integers(0, 256, (12, 12), dtype=np.uint8)).save(folder / f"{number}.png")
+            Image.fromarray(random.integers(0, 256, (12, 12), dtype=np.uint8)).save(
+                folder / f"{number}.png"
+            )
     here = replace(small, dataset=str(tmp_path / "here" / "pets"))
     before = keys(here)
     shutil.copytree(tmp_path / "here" / "pets", tmp_path / "there" / "animals")
@@ -315,7 +338,9 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
 
 def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
     store, kept = Store(tmp_path / "s"), []
-    monkeypatch.setattr(trial, "_train", lambda each, *others: kept.append(store.split_path(each.key)) or 1 / 0)
+    monkeypatch.setattr(
+        trial, "_train", lambda each, *others: kept.append(store.split_path(each.key)) or 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         run(quick, store)
     split = data.split(data.load(quick), quick)
@@ -328,10 +353,14 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
     experiment = replace(quick, folds=3)
     prepared = data.load(experiment)
     trials = [
-        each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)
+        each
+        for split in data.splits(prepared, experiment)
+        for each in planning.plan(experiment, prepared, split)
     ]
     assert [each.card.trained_on["fold"] for each in trials] == [0, 1, 2]
-    assert [each.card.title for each in trials] == [f"dense-snn, seed 0, fold {k}" for k in range(3)]
+    assert [each.card.title for each in trials] == [
+        f"dense-snn, seed 0, fold {k}" for k in range(3)
+    ]
     assert len({each.key for each in trials}) == 3
     (alone,) = plan(quick)
     assert alone.card.title == "dense-snn, seed 0"
@@ -355,8 +384,13 @@ def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopp
     assert not list(measures.glob("robustness-*"))
     (again,) = run(replace(quick, robustness=True), store)
     assert again.key == record.key
-    assert {path.stem for path in measures.glob("robustness-*")} == {f"robustness-{name}" for name in CORRUPTIONS}
-    found = {name: store.measure(record.key, f"robustness-{name}", CorruptedAccuracies) for name in CORRUPTIONS}
+    assert {path.stem for path in measures.glob("robustness-*")} == {
+        f"robustness-{name}" for name in CORRUPTIONS
+    }
+    found = {
+        name: store.measure(record.key, f"robustness-{name}", CorruptedAccuracies)
+        for name in CORRUPTIONS
+    }
     assert all(entry.n == 179 and len(entry.accuracies) == 5 for entry in found.values())
     # Interrupted after some of them: what is there stays, what is missing comes out the same.
     (measures / "robustness-noise.json").unlink()
@@ -376,7 +410,9 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     images, labels = prepared.held
     validation = [(images[split.val], labels[split.val], split.val)]
     found = store.measure(record.key, "calibration", Calibration)
-    assert found.temperature == pytest.approx(best_temperature(*scored(model, validation)), rel=1e-4)
+    assert found.temperature == pytest.approx(
+        best_temperature(*scored(model, validation)), rel=1e-4
+    )
     assert sum(entry.count for entry in found.bins) == len(split.test)
 
 
@@ -414,22 +450,38 @@ def build(image_shape, num_classes, num_steps, **settings):
 def test_a_contender_that_raises_is_recorded_and_the_others_go_on(terminal, quick, tmp_path, write):
     write("own_raising", RAISING)
     progress = TerminalProgress()
-    screen = progress.console = Console(file=io.StringIO(), force_terminal=terminal, width=200, highlight=False)
+    screen = progress.console = Console(
+        file=io.StringIO(), force_terminal=terminal, width=200, highlight=False
+    )
     store = Store(tmp_path / "s")
-    failed, done = run(replace(quick, contenders=("own_raising:build", "small-cnn")), store, progress)
-    assert (failed.status, failed.error, failed.stopped) == ("failed", "RuntimeError: the flux is gone", None)
+    failed, done = run(
+        replace(quick, contenders=("own_raising:build", "small-cnn")), store, progress
+    )
+    assert (failed.status, failed.error, failed.stopped) == (
+        "failed",
+        "RuntimeError: the flux is gone",
+        None,
+    )
     assert failed.history == []
     assert done.status == "done"
-    assert "own_raising:build, seed 0: failed, RuntimeError: the flux is gone" in screen.file.getvalue()
+    assert (
+        "own_raising:build, seed 0: failed, RuntimeError: the flux is gone"
+        in screen.file.getvalue()
+    )
     assert "own_raising.py" in (store.folder(failed.key) / "error.txt").read_text()
     assert store.record(failed.key) is None
 
 
 def test_a_failed_trial_is_tried_again(quick, tmp_path, write):
     # It fails as long as there is no file "mended" beside it.
-    mended = RAISING.replace('raise RuntimeError("the flux is gone\\nand more")', "return mended(self.linear, x)")
-    write("own_mended", f"from pathlib import Path\n{mended}\ndef mended(linear, x):\n"
-          "    assert Path('mended').exists(), 'not mended'\n    return linear(x.flatten(1))\n")  # fmt: skip
+    mended = RAISING.replace(
+        'raise RuntimeError("the flux is gone\\nand more")', "return mended(self.linear, x)"
+    )
+    write(
+        "own_mended",
+        f"from pathlib import Path\n{mended}\ndef mended(linear, x):\n"
+        "    assert Path('mended').exists(), 'not mended'\n    return linear(x.flatten(1))\n",
+    )
     experiment = replace(quick, contenders=("own_mended:build",))
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("failed", "AssertionError: not mended")
@@ -557,7 +609,10 @@ def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, w
     assert experiment.own_code == ("own_surrogate:box",)
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
-    assert (record.settings["network"]["surrogate"], record.settings["network"]["surrogate_alpha"]) == (
+    assert (
+        record.settings["network"]["surrogate"],
+        record.settings["network"]["surrogate_alpha"],
+    ) == (
         "own_surrogate:box",
         None,
     )
@@ -607,7 +662,9 @@ def darker(images, keys):
 
 
 def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, write):
-    experiment = replace(quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker")
+    experiment = replace(
+        quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker"
+    )
     write("own_augmentation", AUGMENTATION)
     planning.check(experiment)
     plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
@@ -625,7 +682,8 @@ def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, writ
 def test_an_augmentation_that_returns_no_images_is_the_users_to_mend(quick, tmp_path, write):
     write("own_scaled", "def scaled(images, keys):\n    return images / 255\n")
     with pytest.raises(
-        InputError, match=r"augmentation 'own_scaled:scaled' must return images of uint8 \[64, 1, 8, 8\]"
+        InputError,
+        match=r"augmentation 'own_scaled:scaled' must return images of uint8 \[64, 1, 8, 8\]",
     ):
         run(replace(quick, augmentation="own_scaled:scaled"), tmp_path / "s")
 
@@ -681,7 +739,9 @@ def test_own_settings_are_what_is_trained(quick, tmp_path):
 
 
 def test_spiking_settings_of_a_network_that_does_not_spike_are_refused(small):
-    with pytest.raises(InputError, match="per_contender: beta has no effect on small-cnn, which does not spike"):
+    with pytest.raises(
+        InputError, match="per_contender: beta has no effect on small-cnn, which does not spike"
+    ):
         plan(replace(small, per_contender={"small-cnn": {"beta": 0.5}}))
 
 
@@ -735,7 +795,8 @@ def build(image_shape, num_classes, num_steps, **settings):
 )
 def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quick, tmp_path, write):
     write("own_greedy", GREEDY.replace("RAISES", raises))
-    # 270 training images are 5 batches, and 30 validation images 1: the twelfth comes at the end of the second epoch.
+    # 270 training images are 5 batches, and 30 validation images 1: the twelfth comes at the end of
+    # the second epoch.
     experiment = replace(quick, contenders=("own_greedy:build", "small-cnn"), epochs=3, patience=9)
     store, told = Store(tmp_path / "s"), Telling()
     failed, done = run(experiment, store)
@@ -793,7 +854,9 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
 
 def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
     store = Store(tmp_path / "s")
-    monkeypatch.setitem(trial.MEASURES, "drawn", Measure(lambda model, batches: {"value": torch.rand(1).item()}))
+    monkeypatch.setitem(
+        trial.MEASURES, "drawn", Measure(lambda model, batches: {"value": torch.rand(1).item()})
+    )
     (record,) = run(quick, store)
     drawn = store.measure(record.key, "drawn", dict)
     store.measure_path(record.key, "drawn").unlink()
@@ -804,7 +867,10 @@ def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
 
 def test_a_measure_that_chooses_gets_the_validation_images(quick, tmp_path, monkeypatch):
     def count(model, batches, validation):
-        return {"test": sum(len(labels) for _, labels, _ in batches), "val": sum(len(each[1]) for each in validation)}
+        return {
+            "test": sum(len(labels) for _, labels, _ in batches),
+            "val": sum(len(each[1]) for each in validation),
+        }
 
     monkeypatch.setitem(trial.MEASURES, "count", Measure(count, on_validation=True))
     (record,) = run(quick, tmp_path / "s")
@@ -820,7 +886,9 @@ def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     told = Telling()
     (second,) = run(quick, store, told)
-    assert "dense-snn, seed 0: trained again, for what the store holds is of no use" in told.lines[0]
+    assert (
+        "dense-snn, seed 0: trained again, for what the store holds is of no use" in told.lines[0]
+    )
     assert "model.safetensors: damaged" in told.lines[0]
     assert second.history == first.history
     assert model.read_bytes() == whole
@@ -858,9 +926,15 @@ def test_what_shapes_the_vggs_changes_their_keys(other, small):
 
 
 def test_how_it_is_read_out_concerns_spiking_chains_only(small):
-    everyone = replace(small, contenders=("vgg-lif", "vgg-relu", "conv-lif", "dense-lif", "dense-snn", "small-cnn"))
+    everyone = replace(
+        small, contenders=("vgg-lif", "vgg-relu", "conv-lif", "dense-lif", "dense-snn", "small-cnn")
+    )
     before, after = keys(everyone), keys(replace(everyone, readout="membrane"))
-    assert [name for name, key in before.items() if after[name] != key] == ["vgg-lif", "conv-lif", "dense-lif"]
+    assert [name for name, key in before.items() if after[name] != key] == [
+        "vgg-lif",
+        "conv-lif",
+        "dense-lif",
+    ]
 
 
 # ---- networks that were not made for spikeduel
@@ -909,11 +983,20 @@ class First(nn.Module):
 
 def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_path, write):
     write("own_tutorial", TUTORIAL)
-    experiment = replace(quick, contenders=("own_tutorial:Net", "small-cnn"), epochs=2, limit=None, learning_rate=2e-3)
+    experiment = replace(
+        quick,
+        contenders=("own_tutorial:Net", "small-cnn"),
+        epochs=2,
+        limit=None,
+        learning_rate=2e-3,
+    )
     store = Store(tmp_path / "s")
     record, _ = run(experiment, store)
     assert (record.status, record.error) == ("done", None)
-    kept = [record.settings[name] for name in ("family", "encoding", "num_steps", "precision", "network")]
+    kept = [
+        record.settings[name]
+        for name in ("family", "encoding", "num_steps", "precision", "network")
+    ]
     assert kept == ["snn", "direct", 7, "32", {}]
     # With snnTorch alone: its network, the weights that were saved, the counts of its spikes.
     network = sys.modules["own_tutorial"].Net().eval()
@@ -925,11 +1008,14 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
         spk, mem = network(images)
     model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     with torch.no_grad():
-        found = model.run(model.encode(torch.from_numpy(np.asarray(prepared.images[split.test])), None))
+        found = model.run(
+            model.encode(torch.from_numpy(np.asarray(prepared.images[split.test])), None)
+        )
     assert spk.any()
     assert torch.equal(found[0], spk)
     assert torch.equal(found[1], mem)
-    # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane decides.
+    # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane
+    # decides.
     counts = spk.sum(0)
     predicted = torch.tensor(answered(store, record).predicted)
     assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
@@ -937,7 +1023,9 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     # 64 pixels to 30 neurons, at each of 7 steps or once.
     first = store.measure(record.key, "operations", Counted).operations.layers[0]
     assert (first.name, first.macs.dense) == ("fc1", Ways(per_step=7 * 1920, hoisted=1920))
-    with pytest.raises(InputError, match="spiking network of another library, whose neurons export does not know"):
+    with pytest.raises(
+        InputError, match="spiking network of another library, whose neurons export does not know"
+    ):
         export(model, tmp_path / "net.onnx", to="onnx")
 
 
@@ -969,18 +1057,33 @@ def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_pa
         model.step(torch.zeros(1, 1, 8, 8))
     with pytest.raises(InputError, match="spikeduel cannot look into its layers"):
         model.trace(images)
-    with pytest.raises(InputError, match=r"chunk_steps: own_tutorial:Net was not made of .* Leave chunk_steps unset"):
+    with pytest.raises(
+        InputError,
+        match=r"chunk_steps: own_tutorial:Net was not made of .* Leave chunk_steps unset",
+    ):
         run(replace(quick, contenders=("own_tutorial:Net",), chunk_steps=2), tmp_path / "s")
     own = {"own_tutorial:Net": {"num_steps": 3}}
-    with pytest.raises(InputError, match="per_contender: num_steps has no effect on own_tutorial:Net"):
+    with pytest.raises(
+        InputError, match="per_contender: num_steps has no effect on own_tutorial:Net"
+    ):
         plan(replace(quick, contenders=("own_tutorial:Net",), per_contender=own))
-    plan(replace(quick, contenders=("own_tutorial:wide",), per_contender={"own_tutorial:wide": {"num_steps": 3}}))
+    plan(
+        replace(
+            quick,
+            contenders=("own_tutorial:wide",),
+            per_contender={"own_tutorial:wide": {"num_steps": 3}},
+        )
+    )
 
 
 def test_a_foreign_network_may_be_built_with_spikeduels_neurons(quick, write):
     write("own_tutorial", TUTORIAL)
     (each,) = plan(replace(quick, contenders=("own_tutorial:of_own_neurons",), beta=0.3))
-    assert (each.card.family, each.card.foreign.way, each.card.network["beta"]) == ("snn", "sequence", 0.3)
+    assert (each.card.family, each.card.foreign.way, each.card.network["beta"]) == (
+        "snn",
+        "sequence",
+        0.3,
+    )
 
 
 def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
@@ -988,12 +1091,20 @@ def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
     for family in ("cnn", "ann"):
         (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=(family,)))
         assert (each.card.family, each.card.encoding, each.card.num_steps) == (family, None, None)
-    planning.check(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
+    planning.check(
+        replace(
+            quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)
+        )
+    )
     with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
-        planning.check(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
+        planning.check(
+            replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",))
+        )
     with pytest.raises(InputError, match=r"family: 'snn' must be CONTENDER=snn.cnn.ann"):
         replace(quick, contenders=("a:b", "c:d"), family=("snn",))
-    with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):
+    with pytest.raises(
+        InputError, match="contender 'own_tutorial:wide': it takes its input over time"
+    ):
         plan(replace(quick, contenders=("own_tutorial:wide",), family=("cnn",)))
 
 
@@ -1021,21 +1132,35 @@ class MultiStep(Net):
 
 
 @pytest.mark.parametrize(("name", "way"), [("Net", "step"), ("MultiStep", "sequence")])
-def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(name, way, quick, tmp_path, write):
+def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(
+    name, way, quick, tmp_path, write
+):
     functional = pytest.importorskip("spikingjelly.activation_based.functional")
     write("own_jelly", JELLY)
-    experiment = replace(quick, contenders=(f"own_jelly:{name}",), encoding="direct", num_steps=4, learning_rate=1e-2)
+    experiment = replace(
+        quick, contenders=(f"own_jelly:{name}",), encoding="direct", num_steps=4, learning_rate=1e-2
+    )
     store = Store(tmp_path / "s")
     (record,) = run(experiment, store)
     kept = [record.settings[key] for key in ("family", "encoding", "num_steps")]
-    assert (record.error, kept, record.settings["foreign"]["way"]) == (None, ["snn", "direct", 4], way)
+    assert (record.error, kept, record.settings["foreign"]["way"]) == (
+        None,
+        ["snn", "direct", 4],
+        way,
+    )
     network = getattr(sys.modules["own_jelly"], name)().eval()
     network.load_state_dict(load_file(store.model_path(record.key)))
     prepared = data.load(experiment)
-    images = torch.from_numpy(np.asarray(prepared.images[data.split(prepared, experiment).test])) / 255
+    images = (
+        torch.from_numpy(np.asarray(prepared.images[data.split(prepared, experiment).test])) / 255
+    )
     sequence = images.expand(4, *images.shape)
     with torch.no_grad():
-        spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
+        spk = (
+            network(sequence)
+            if way == "sequence"
+            else functional.multi_step_forward(sequence, network)
+        )
     predicted = torch.tensor(answered(store, record).predicted)
     rates = spk.mean(0)
     assert spk.any()

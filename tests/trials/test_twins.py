@@ -20,20 +20,35 @@ from telling import Telling
 @pytest.fixture
 def quick():
     return strong(
-        "digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=2, limit=100, epochs=1, batch_size=32,
-        dropout=0.2, augmentation="translate", device="cpu", precision="32",
-    )  # fmt: skip
+        "digits",
+        contenders=("vgg-lif", "vgg-relu"),
+        width=3,
+        num_steps=2,
+        limit=100,
+        epochs=1,
+        batch_size=32,
+        dropout=0.2,
+        augmentation="translate",
+        device="cpu",
+        precision="32",
+    )
 
 
 def planned_of(experiment):
     prepared = data.load(experiment)
-    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
+    return [
+        each
+        for split in data.splits(prepared, experiment)
+        for each in planning.plan(experiment, prepared, split)
+    ]
 
 
 def run_all(experiment, store="s", progress=None):
     """The records of all trials, in the order of the plan."""
     prepared, told = data.load(experiment), progress or Progress()
-    return Workers().run([Job(each, prepared, told) for each in planned_of(experiment)], Store(store))
+    return Workers().run(
+        [Job(each, prepared, told) for each in planned_of(experiment)], Store(store)
+    )
 
 
 def weights(record, store="s"):
@@ -42,7 +57,9 @@ def weights(record, store="s"):
 
 @pytest.fixture
 def starts(monkeypatch):
-    """For each contender that is trained, in order: its name and the weights that it starts from."""
+    """For each contender that is trained, in order: its name and the weights that it starts
+    from.
+    """
     found = []
     loop = trial.Loop
 
@@ -56,9 +73,13 @@ def starts(monkeypatch):
 
 
 def equal(one, other):
-    """Whether two networks' numbers are, but for how many batches their statistics have seen: those begin anew."""
+    """Whether two networks' numbers are, but for how many batches their statistics have seen: those
+    begin anew.
+    """
     numbers = [name for name in one if not name.endswith("num_batches_tracked")]
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in numbers)
+    return one.keys() == other.keys() and all(
+        torch.equal(one[name], other[name]) for name in numbers
+    )
 
 
 # ---- what is planned
@@ -66,11 +87,17 @@ def equal(one, other):
 
 def test_the_key_says_whose_weights_are_the_first(quick):
     spiking, plain = planned_of(quick)
-    assert spiking.settings["twin"] == {"contender": plain.card.contender, "key": plain.key, "start": "twin"}
+    assert spiking.settings["twin"] == {
+        "contender": plain.card.contender,
+        "key": plain.key,
+        "start": "twin",
+    }
     assert (spiking.twin, plain.twin) == (plain.key, None)
     assert "twin" not in plain.settings
     # Another twin, other numbers.
-    other_spiking, other = planned_of(replace(quick, per_contender={"vgg-relu": {"learning_rate": 0.03}}))
+    other_spiking, other = planned_of(
+        replace(quick, per_contender={"vgg-relu": {"learning_rate": 0.03}})
+    )
     assert other.key != plain.key
     assert other_spiking.twin == other.key
     assert other_spiking.key != spiking.key
@@ -81,7 +108,11 @@ def test_a_fresh_start_has_no_twin_unless_it_learns_from_it(quick):
     spiking, _ = planned_of(replace(quick, start="fresh"))
     assert (spiking.twin, "twin" in spiking.settings) == (None, False)
     pupil, teacher = planned_of(replace(quick, start="fresh", distillation=0.5))
-    assert pupil.settings["twin"] == {"contender": teacher.card.contender, "key": teacher.key, "start": "fresh"}
+    assert pupil.settings["twin"] == {
+        "contender": teacher.card.contender,
+        "key": teacher.key,
+        "start": "fresh",
+    }
     both, _ = planned_of(replace(quick, distillation=0.5))
     (alone,) = planned_of(replace(quick, contenders=("vgg-lif",)))
     assert len({each.key for each in (spiking, pupil, both, alone, planned_of(quick)[0])}) == 4
@@ -91,7 +122,9 @@ def test_a_fresh_start_has_no_twin_unless_it_learns_from_it(quick):
 
 def test_the_twin_is_one_with_the_same_weights(quick):
     contenders = ("dense-lif", "vgg-lif", "conv-relu", "dense-relu", "vgg-relu")
-    planned = {each.card.contender: each for each in planned_of(replace(quick, contenders=contenders))}
+    planned = {
+        each.card.contender: each for each in planned_of(replace(quick, contenders=contenders))
+    }
     assert planned["dense-lif"].twin == planned["dense-relu"].key
     assert planned["vgg-lif"].twin == planned["vgg-relu"].key
     assert {planned[name].twin for name in contenders[2:]} == {None}
@@ -119,8 +152,9 @@ def test_each_seed_and_fold_has_its_own_twin(quick):
 def test_it_starts_at_the_weights_that_its_twin_ended_at(quick, starts):
     spiking, plain = run_all(quick)
     assert [(each.settings["contender"], each.status) for each in (spiking, plain)] == [
-        ("vgg-lif", "done"), ("vgg-relu", "done"),
-    ]  # fmt: skip
+        ("vgg-lif", "done"),
+        ("vgg-relu", "done"),
+    ]
     # The twin goes first, whatever the order of the contenders.
     (first, _), (second, begun) = starts
     assert (first, second) == ("vgg-relu", "vgg-lif")
@@ -173,7 +207,11 @@ def test_interrupted_it_ends_in_the_same_numbers(distillation, quick):
     assert any("vgg-lif, seed 0: goes on after epoch" in line for line in told.lines)
     assert any("vgg-relu, seed 0: found in the store" in line for line in told.lines)
     for one, other in zip(whole, resumed, strict=True):
-        assert (one.key, one.history, one.model_digest) == (other.key, other.history, other.model_digest)
+        assert (one.key, one.history, one.model_digest) == (
+            other.key,
+            other.history,
+            other.model_digest,
+        )
 
 
 def test_in_each_fold_and_with_each_seed_it_starts_at_its_own_twin(quick, starts):
@@ -203,11 +241,15 @@ def broken(experiment):
 
 
 def test_a_twin_that_failed_leaves_no_weights_to_start_from(quick):
-    experiment = broken(replace(quick, contenders=("vgg-lif", "vgg-relu", "small-cnn"), learning_rate=1e-3))
+    experiment = broken(
+        replace(quick, contenders=("vgg-lif", "vgg-relu", "small-cnn"), learning_rate=1e-3)
+    )
     spiking, plain, other = run_all(experiment, progress=(told := Telling()))
     assert (plain.status, spiking.status, other.status) == ("failed", "failed", "done")
     assert spiking.error == "its twin, from which it starts or learns, failed."
-    assert "  vgg-lif, seed 0: failed, its twin, from which it starts or learns, failed." in told.lines
+    assert (
+        "  vgg-lif, seed 0: failed, its twin, from which it starts or learns, failed." in told.lines
+    )
     assert (spiking.history, spiking.best_epoch) == ([], None)
     assert spiking.parameters == plain.parameters
     # It is tried again, together with its twin.
@@ -234,8 +276,11 @@ def test_a_comparison_of_twins_in_folds_with_controls(quick, known_data, unrepor
     assert results.twins == [("vgg-lif", "vgg-relu")]
     controls = results.of("vgg-lif")[0].controls
     assert {name for name, control in controls.items() if control.accuracy is not None} >= {
-        "relu_twin", "quantised_twin", "one_step", "shuffled",
-    }  # fmt: skip
+        "relu_twin",
+        "quantised_twin",
+        "one_step",
+        "shuffled",
+    }
     # They start where the contender did, in the same fold.
     plain, store = {each.fold: each.key for each in results.of("vgg-relu")}, Store("s")
     for each in results.of("vgg-lif"):

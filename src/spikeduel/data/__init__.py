@@ -1,10 +1,31 @@
-"""Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split without leaks."""
+"""Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split
+without leaks.
+"""
 
-from spikeduel.data.catalogue import DATASETS, absolute, home, is_at_hand, is_packed, listing, load, prepare, resolve
+from spikeduel.data.catalogue import (
+    DATASETS,
+    absolute,
+    home,
+    is_at_hand,
+    is_packed,
+    listing,
+    load,
+    prepare,
+    resolve,
+)
 from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import Preprocessing, open_picture, prepared_picture
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset, names_a_file, regrouped
+from spikeduel.data.prepared import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    DataOptions,
+    Prepared,
+    RawDataset,
+    names_a_file,
+    regrouped,
+)
 from spikeduel.data.socofing import altered
 from spikeduel.data.splits import Split, split, splits, write_splits
 

@@ -1,4 +1,6 @@
-"""A folder and the archives that lie in it, as one tree of files: zips are read in place, tars unpacked meanwhile."""
+"""A folder and the archives that lie in it, as one tree of files: zips are read in place, tars
+unpacked meanwhile.
+"""
 
 import shutil
 import tarfile
@@ -18,24 +20,29 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Reads the headers of a tar. One that is cut off or damaged between two files is refused, and so is one that
-    another follows in the same file: by itself tarfile ends there, as if no more files came.
+    """Reads the headers of a tar. One that is cut off or damaged between two files is refused, and
+    so is one that another follows in the same file: by itself tarfile ends there, as if no more
+    files came.
     """
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that end a tar, or where
-        something follows these.
+        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that
+        end a tar, or where something follows these.
         """
         try:
             return super().fromtarfile(opened)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             rest = iter(lambda: opened.fileobj.read(1 << 16), b"")
             if any(part.strip(b"\0") for part in rest):
-                raise tarfile.ReadError("another tar follows its end; put each into a file of its own") from None
+                raise tarfile.ReadError(
+                    "another tar follows its end; put each into a file of its own"
+                ) from None
             raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"cut off or damaged at byte {opened.offset:,}: {error}") from None
+            raise tarfile.ReadError(
+                f"cut off or damaged at byte {opened.offset:,}: {error}"
+            ) from None
 
 
 class Found(NamedTuple):
@@ -48,10 +55,12 @@ class Found(NamedTuple):
 def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
 ) -> dict[str, Found]:
-    """The files with one of the `endings` in a folder and below, or in an archive, by paths relative to `place`.
+    """The files with one of the `endings` in a folder and below, or in an archive, by paths
+    relative to `place`.
 
-    Archives in it that are called like one of `archives` (in small letters) are opened, too: their members come last,
-    by the archive's path and their own. All stay open as long as `stack` does. Raises `InputError`.
+    Archives in it that are called like one of `archives` (in small letters) are opened, too: their
+    members come last, by the archive's path and their own. All stay open as long as `stack` does.
+    Raises `InputError`.
     """
     if files.is_folder(place):
         walked = walk(place, endings | ENDINGS)
@@ -63,14 +72,21 @@ def tree(
     pending = list(found)
     for path in pending:
         if PurePosixPath(path).name.lower() in archives:
-            members = {f"{path}/{member}": each for member, each in _opened(found[path], stack, track).items()}
+            members = {
+                f"{path}/{member}": each
+                for member, each in _opened(found[path], stack, track).items()
+            }
             found |= members
             pending += members  # archives within archives
-    return {path: each for path, each in found.items() if PurePosixPath(path).suffix.lower() in endings}
+    return {
+        path: each for path, each in found.items() if PurePosixPath(path).suffix.lower() in endings
+    }
 
 
 def _opened(archive: Found, stack: ExitStack, track: Track) -> dict[str, Found]:
-    """The members of an archive by their paths in it; hidden ones and those of the system are left out."""
+    """The members of an archive by their paths in it; hidden ones and those of the system are left
+    out.
+    """
     room = files.cache_dir()
     try:
         with files.writing_to(room):
@@ -84,7 +100,9 @@ def _opened(archive: Found, stack: ExitStack, track: Track) -> dict[str, Found]:
         raise
     # zipfile and tarfile stumble on what is damaged in many ways.
     except Exception as error:
-        raise InputError(f"{archive.name}: cannot be read as an archive ({error}). Download it again.") from None
+        raise InputError(
+            f"{archive.name}: cannot be read as an archive ({error}). Download it again."
+        ) from None
     return {
         path: Found(file, f"{archive.name}/{path}")
         for path, file in members.items()
@@ -92,18 +110,24 @@ def _opened(archive: Found, stack: ExitStack, track: Track) -> dict[str, Found]:
     }
 
 
-def _in_zip(file: Path | zipfile.Path, unpacked: Path, stack: ExitStack) -> dict[str, Path | zipfile.Path]:
+def _in_zip(
+    file: Path | zipfile.Path, unpacked: Path, stack: ExitStack
+) -> dict[str, Path | zipfile.Path]:
     if isinstance(file, zipfile.Path):
         # A zip within a zip: going back in what is packed would mean to unpack it anew.
         with file.open("rb") as packed, (unpacked / "inner.zip").open("wb") as copy:
             shutil.copyfileobj(packed, copy)
         file = unpacked / "inner.zip"
     opened = stack.enter_context(zipfile.ZipFile(file))
-    return {path: zipfile.Path(opened, path) for path in opened.namelist() if not path.endswith("/")}
+    return {
+        path: zipfile.Path(opened, path) for path in opened.namelist() if not path.endswith("/")
+    }
 
 
 def _unpacked(archive: Found, folder: Path, track: Track) -> dict[str, Path | zipfile.Path]:
-    """The members of a tar, unpacked into `folder` under numbers: what they are called cannot lead out of it."""
+    """The members of a tar, unpacked into `folder` under numbers: what they are called cannot lead
+    out of it.
+    """
     members: dict[str, Path | zipfile.Path] = {}
     with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
         for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):

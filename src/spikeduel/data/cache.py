@@ -1,4 +1,6 @@
-"""Prepared data sets in the cache: a folder each, written whole or not at all, made anew where its files changed."""
+"""Prepared data sets in the cache: a folder each, written whole or not at all, made anew where its
+files changed.
+"""
 
 import json
 import os
@@ -22,15 +24,21 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 FORMAT = 3
-"""Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+"""Raised when the folder's layout, or what a data set's function makes of the same files,
+changes.
+"""
 
 UNFINISHED = ".making"
 """What the folder's name ends in while a set is made."""
 
 _ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """The fields that a manifest and a `Prepared` have in common."""
-Array = Literal["images", "packed", "offsets", "labels", "groups", "official", "image_ids", "content"]
-"""The fields of `Prepared` that are files of their own; in place of its images those of `Recordings`."""
+Array = Literal[
+    "images", "packed", "offsets", "labels", "groups", "official", "image_ids", "content"
+]
+"""The fields of `Prepared` that are files of their own; in place of its images those of
+`Recordings`.
+"""
 _TYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
 """Of their numbers; of all others int64."""
 
@@ -61,7 +69,9 @@ def root() -> Path:
 
 
 def cached() -> list[tuple[Path, Manifest]]:
-    """The folder and manifest of each prepared set in the cache, by name; damaged ones are left out."""
+    """The folder and manifest of each prepared set in the cache, by name; damaged ones are left
+    out.
+    """
     sets = []
     for path in sorted(root().glob("[!.]*/manifest.json")):
         with suppress(InputError):
@@ -77,10 +87,12 @@ def fetch(
     say: Callable[[str], None] = Progress().say,
     track: Track = Progress().track,
 ) -> Prepared:
-    """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
+    """The prepared set of this name and identity; made by `make` if not cached, or if its files
+    changed.
 
-    `make` is given a folder to work in, which stays until it succeeds. Where another process is making the set, `say`
-    tells so, and it is waited for. Raises `InputError`, also where the cache cannot be written.
+    `make` is given a folder to work in, which stays until it succeeds. Where another process is
+    making the set, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
+    cannot be written.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -92,7 +104,10 @@ def fetch(
         files.require_writable(root())
     except InputError as error:
         raise InputError(f"the cache of prepared data: {error} SPIKEDUEL_CACHE names it.") from None
-    with files.locked(root() / f".{folder.name}.lock", partial(say, f"another process is preparing {name}; waiting")):
+    with files.locked(
+        root() / f".{folder.name}.lock",
+        partial(say, f"another process is preparing {name}; waiting"),
+    ):
         files.remove_left_behind(root(), folder.name)
         with suppress(InputError):
             return read(folder)
@@ -101,7 +116,9 @@ def fetch(
     try:
         return read(folder)
     except InputError as error:
-        raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
+        raise InputError(
+            f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE."
+        ) from None
 
 
 @contextmanager
@@ -123,8 +140,8 @@ def unfinished() -> list[Path]:
 
 
 def remove(folder: Path, unused_for: float) -> bool:
-    """Removes a prepared set, or an unfinished one, unless it is being made, or was used in so many seconds; whether it
-    is gone.
+    """Removes a prepared set, or an unfinished one, unless it is being made, or was used in so many
+    seconds; whether it is gone.
     """
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
@@ -138,12 +155,20 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change.
+    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read`
+    sees a change.
 
     What lies in the folder `place` in the form in which it is kept is not copied.
     """
-    rest = {part: getattr(prepared, part) for part in ("labels", "groups", "official", "image_ids", "content")}
-    arrays = {part: array for part, array in {**arrays_of(prepared.images), **rest}.items() if array is not None}
+    rest = {
+        part: getattr(prepared, part)
+        for part in ("labels", "groups", "official", "image_ids", "content")
+    }
+    arrays = {
+        part: array
+        for part, array in {**arrays_of(prepared.images), **rest}.items()
+        if array is not None
+    }
     manifest = Manifest(
         **{field: getattr(prepared, field) for field in _ALIKE},
         format=FORMAT,
@@ -164,7 +189,9 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
             (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
         samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
         np.savez_compressed(temporary / "samples.npz", **samples)
-        (temporary / "manifest.json").write_text(json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8")
+        (temporary / "manifest.json").write_text(
+            json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
@@ -181,7 +208,9 @@ def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
 
 
 def read(folder: Path) -> Prepared:
-    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out of date."""
+    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out
+    of date.
+    """
     manifest = _manifest(folder)
     sources = tuple(map(Path, manifest.sources))
     if state(sources) != manifest.sources_state:
@@ -189,9 +218,17 @@ def read(folder: Path) -> Prepared:
     arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
     try:
         binning = manifest.preprocessing.binning
-        for part in {*manifest.arrays, *(("packed", "offsets") if binning else ("images",)), "labels", "content"}:
+        for part in {
+            *manifest.arrays,
+            *(("packed", "offsets") if binning else ("images",)),
+            "labels",
+            "content",
+        }:
             array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-            shapes = {"images": (manifest.count, *manifest.image_shape), "offsets": (manifest.count + 1,)}
+            shapes = {
+                "images": (manifest.count, *manifest.image_shape),
+                "offsets": (manifest.count + 1,),
+            }
             shape = array.shape if part == "packed" else shapes.get(part, (manifest.count,))
             if array.shape != shape or array.dtype != _TYPES.get(part, np.int64):
                 raise InputError(f"{part}.npy holds {array.dtype} {array.shape}")
@@ -208,7 +245,8 @@ def read(folder: Path) -> Prepared:
         names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
         if names is not None and len(names) != manifest.count:
             raise InputError(f"names.json holds {len(names)} names")
-    # np.load raises a different error for each way in which a file can be broken (zip, header, length).
+    # np.load raises a different error for each way in which a file can be broken (zip, header,
+    # length).
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
     alike = {field: getattr(manifest, field) for field in _ALIKE}

@@ -1,4 +1,6 @@
-"""Files on the internet, fetched whole from the first mirror that gives the right one, or not at all."""
+"""Files on the internet, fetched whole from the first mirror that gives the right one, or not at
+all.
+"""
 
 import hashlib
 import http.client
@@ -16,7 +18,9 @@ from spikeduel.system.errors import InputError
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30
 MOST_BYTES = 4 << 30
-"""A mirror that sends more is left: its file could be none of those wanted, and would fill the disk."""
+"""A mirror that sends more is left: its file could be none of those wanted, and would fill the
+disk.
+"""
 
 
 class Remote(NamedTuple):
@@ -27,7 +31,8 @@ class Remote(NamedTuple):
 
 
 def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
-    """`target`, fetched from the first of `remote.urls` that gives the right file, unless it is there.
+    """`target`, fetched from the first of `remote.urls` that gives the right file, unless it is
+    there.
 
     Raises `InputError` with each mirror's reason and `remedy`, what the user can do instead.
     """
@@ -41,18 +46,25 @@ def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
         except urllib.error.HTTPError as error:
             reasons.append(f"{url}: HTTP {error.code}")
         except (OSError, http.client.HTTPException) as error:
-            reasons.append(f"{url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}")
+            reasons.append(
+                f"{url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}"
+            )
     raise InputError(f"{target.name} could not be downloaded ({'; '.join(reasons)}). {remedy}")
 
 
 def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "spikeduel"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response, files.atomic_path(target) as temporary:
+    with (
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
+        files.atomic_path(target) as temporary,
+    ):
         length = response.headers.get("Content-Length", "")
         size = int(length) if length.isdigit() else 0
         chunks = iter(partial(response.read, CHUNK), b"")
         with temporary.open("wb") as file:
-            for chunk in track(chunks, f"downloading {target.name}", math.ceil(size / CHUNK) or None):
+            for chunk in track(
+                chunks, f"downloading {target.name}", math.ceil(size / CHUNK) or None
+            ):
                 file.write(chunk)
                 if file.tell() > MOST_BYTES:
                     raise OSError(f"more than {MOST_BYTES / 1e9:.0f} GB, which cannot be right")

@@ -1,4 +1,6 @@
-"""Images or recordings of one's own, in folders of classes or listed in a CSV, as a data set; files to answer for."""
+"""Images or recordings of one's own, in folders of classes or listed in a CSV, as a data set; files
+to answer for.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,12 +22,14 @@ from spikeduel.system.errors import InputError
 
 
 def folder(options: DataOptions) -> RawDataset:
-    """A folder of images or recordings: one sub-folder a class, or train/, val/ and test/ with those in each; or a CSV
-    that lists them, with the columns file and label, and perhaps group and split.
+    """A folder of images or recordings: one sub-folder a class, or train/, val/ and test/ with
+    those in each; or a CSV that lists them, with the columns file and label, and perhaps group and
+    split.
 
-    Images become squares of `image_size` pixels; unset, of 64, or of the largest image's longer side where
-    all are smaller than that. They are grey if all are: stored as grey, or in colour with equal channels.
-    Names are paths relative to the folder (that of the CSV), with forward slashes.
+    Images become squares of `image_size` pixels; unset, of 64, or of the largest image's longer
+    side where all are smaller than that. They are grey if all are: stored as grey, or in colour
+    with equal channels. Names are paths relative to the folder (that of the CSV), with forward
+    slashes.
     """
     place = Path(options.data_dir or ".").expanduser()
     if not files.is_folder(place) and not files.is_file(place):
@@ -59,9 +63,11 @@ def folder(options: DataOptions) -> RawDataset:
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """The files among `paths`, and all images (or recordings) in the folders among them; and what is wrong with others.
+    """The files among `paths`, and all images (or recordings) in the folders among them; and what
+    is wrong with others.
 
-    Pictures in folders that cannot be opened are wrong; `say` tells of the other files there that are ignored.
+    Pictures in folders that cannot be opened are wrong; `say` tells of the other files there that
+    are ignored.
     """
     chosen: list[Path] = []
     unusable: list[str] = []
@@ -78,6 +84,8 @@ def files_to_answer(
         elif files.is_file(path):
             chosen.append(path)
         else:
-            known = "events on standard input are for --follow" if str(path) == "-" else "no such file"
+            known = (
+                "events on standard input are for --follow" if str(path) == "-" else "no such file"
+            )
             unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else known}.")
     return chosen, unusable

@@ -1,4 +1,6 @@
-"""Values handed to other processes and machines: arrays lie in files, or in shared memory, once for all."""
+"""Values handed to other processes and machines: arrays lie in files, or in shared memory, once for
+all.
+"""
 
 import io
 import mmap
@@ -26,24 +28,34 @@ class Mapped(NamedTuple):
     offset: int
 
     def opened(self) -> np.ndarray:
-        """The array, mapped for reading. Raises `InputError` where the file is not there, or shorter."""
+        """The array, mapped for reading. Raises `InputError` where the file is not there, or
+        shorter.
+        """
         try:
             return np.memmap(self.file, np.dtype(self.dtype), "r", self.offset, self.shape)
         except (OSError, ValueError):
             where = f"{platform.node()} does not find {self.file}"
-            raise InputError(f"{where}. Have SPIKEDUEL_CACHE name a folder that all machines share.") from None
+            raise InputError(
+                f"{where}. Have SPIKEDUEL_CACHE name a folder that all machines share."
+            ) from None
 
 
 @dataclass(frozen=True)
 class Apart:
-    """A value taken apart: its large `arrays`, or where these lie, and the `rest`, which says where they belong."""
+    """A value taken apart: its large `arrays`, or where these lie, and the `rest`, which says where
+    they belong.
+    """
 
     rest: bytes
     arrays: Sequence[np.ndarray | Mapped]
 
     def in_files(self, folder: Path) -> "Apart":
-        """The same, its arrays in files: those that they are mapped from, others in new ones in `folder`."""
-        return Apart(self.rest, [_in_file(array, folder / f"{n}.bin") for n, array in enumerate(self.arrays)])
+        """The same, its arrays in files: those that they are mapped from, others in new ones in
+        `folder`.
+        """
+        return Apart(
+            self.rest, [_in_file(array, folder / f"{n}.bin") for n, array in enumerate(self.arrays)]
+        )
 
     def together(self) -> Any:
         """The value. Its arrays are `arrays` as they lie; what was a tensor is one again, a copy.
@@ -66,7 +78,11 @@ def _in_file(array: np.ndarray | Mapped, file: Path) -> Mapped:
     if isinstance(array, Mapped):
         return array
     # A part of a map says of itself that it begins where the whole one does.
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename is not None:
+    if (
+        isinstance(array, np.memmap)
+        and isinstance(array.base, mmap.mmap)
+        and array.filename is not None
+    ):
         return Mapped(str(array.filename), array.dtype.str, array.shape, array.offset)
     # `tofile` would not say that a disk is full.
     file.write_bytes(np.ascontiguousarray(array).data)
@@ -82,7 +98,11 @@ class _Apart(pickle.Pickler):
     def persistent_id(self, value: Any) -> Any:
         import torch
 
-        is_tensor = isinstance(value, torch.Tensor) and value.device.type == "cpu" and not value.requires_grad
+        is_tensor = (
+            isinstance(value, torch.Tensor)
+            and value.device.type == "cpu"
+            and not value.requires_grad
+        )
         array = value.numpy() if is_tensor else value
         if not isinstance(array, np.ndarray) or array.dtype.hasobject:
             return None

@@ -1,4 +1,6 @@
-"""Image sets of the Hugging Face hub, `hf:owner/name`: read by its library, made images like those of a folder."""
+"""Image sets of the Hugging Face hub, `hf:owner/name`: read by its library, made images like those
+of a folder.
+"""
 
 import re
 from collections.abc import Collection, Sequence
@@ -22,7 +24,8 @@ _NAME = re.compile(r"(?P<path>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<label>[^#]+))?"
 SECONDS = 10
 """So long the hub is waited for before the set is looked for in the library's cache."""
 HOW = (
-    "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say which column is the "
+    "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say "
+    "which column is the "
     "class"
 )
 
@@ -52,8 +55,8 @@ class _Split(NamedTuple):
 
 @dataclass(frozen=True)
 class _Pictures(Sequence[Source]):
-    """The pictures in a `column` of several tables, each read when it is taken: picture i is in row `rows[i]` of the
-    table `of[i]`.
+    """The pictures in a `column` of several tables, each read when it is taken: picture i is in row
+    `rows[i]` of the table `of[i]`.
     """
 
     place: str
@@ -68,7 +71,11 @@ class _Pictures(Sequence[Source]):
     def __getitem__(self, index: Any) -> Any:
         split, row = self.splits[self.of[index]], int(self.rows[index])
         stored = split.table[row][self.column] or {"bytes": b""}  # a picture that is missing
-        return Path(stored["path"]) if stored["bytes"] is None else Blob(stored["bytes"], self.name(index))
+        return (
+            Path(stored["path"])
+            if stored["bytes"] is None
+            else Blob(stored["bytes"], self.name(index))
+        )
 
     def name(self, index: int) -> str:
         """What errors call a picture."""
@@ -81,22 +88,35 @@ class _Pictures(Sequence[Source]):
 
 
 def hub(options: DataOptions) -> RawDataset:
-    """A set of the Hugging Face hub: its splits train, validation and test, its columns of the types Image and
-    ClassLabel. Raises `InputError`.
+    """A set of the Hugging Face hub: its splits train, validation and test, its columns of the
+    types Image and ClassLabel. Raises `InputError`.
     """
     place = f"{HUB}{options.data_dir}"
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
         raise InputError(f"data set '{place}': write it as {HOW}.")
     splits, column, classes, notes = _splits(place, asked["path"], asked["config"], asked["label"])
     lengths = [len(split.table) for split in splits]
-    of, rows = np.repeat(np.arange(len(splits)), lengths), np.concatenate([np.arange(length) for length in lengths])
+    of, rows = (
+        np.repeat(np.arange(len(splits)), lengths),
+        np.concatenate([np.arange(length) for length in lengths]),
+    )
     pictures = _Pictures(place, splits, column, of, rows).without(options.skip)
-    states = [(each.name, *sorted(file["filename"] for file in each.table.cache_files)) for each in splits]
-    keys = [key_of((*states[of], row)) for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)]
+    states = [
+        (each.name, *sorted(file["filename"] for file in each.table.cache_files)) for each in splits
+    ]
+    keys = [
+        key_of((*states[of], row))
+        for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)
+    ]
     found = made(pictures, np.array(keys, np.int64), options)
     labels, sides = (
-        np.concatenate([values[pictures.rows[pictures.of == number]] for number, values in enumerate(each)])
-        for each in ([split.labels for split in splits], [np.full(len(split.labels), split.side) for split in splits])
+        np.concatenate(
+            [values[pictures.rows[pictures.of == number]] for number, values in enumerate(each)]
+        )
+        for each in (
+            [split.labels for split in splits],
+            [np.full(len(split.labels), split.side) for split in splits],
+        )
     )
     firsts = [int(np.argmax(labels == k)) for k in np.unique(labels)]
     return RawDataset(
@@ -108,7 +128,10 @@ def hub(options: DataOptions) -> RawDataset:
         samples=[(row, sample(pictures[row], found.preprocessing)) for row in firsts],
         notes=notes,
         sources=(files.located(asked["path"]),) if files.is_folder(asked["path"]) else (),
-        names=tuple(f"{splits[of].name}/{row}" for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)),
+        names=tuple(
+            f"{splits[of].name}/{row}"
+            for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)
+        ),
         content=found.content,
     )
 
@@ -116,15 +139,22 @@ def hub(options: DataOptions) -> RawDataset:
 def _splits(
     place: str, path: str, config: str | None, label: str | None
 ) -> tuple[list[_Split], str, tuple[str, ...], tuple[str, ...]]:
-    """The splits that are used, those for training first; the column of pictures, the classes, and notes.
+    """The splits that are used, those for training first; the column of pictures, the classes, and
+    notes.
 
     Raises `InputError`.
     """
     loaded = _loaded(place, path, config)
     known = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
     if not known:
-        raise InputError(f"{place}: has the splits {', '.join(loaded)}; train, validation and test are known.")
-    notes = [f"Splits that are not used: {', '.join(ignored)}."] if (ignored := [*(loaded.keys() - known)]) else []
+        raise InputError(
+            f"{place}: has the splits {', '.join(loaded)}; train, validation and test are known."
+        )
+    notes = (
+        [f"Splits that are not used: {', '.join(ignored)}."]
+        if (ignored := [*(loaded.keys() - known)])
+        else []
+    )
     column, label = _columns(place, loaded[next(iter(known))], label)
     from datasets import Image
 
@@ -151,15 +181,21 @@ def _loaded(place: str, path: str, config: str | None) -> "dict[str, Dataset]":
     except ImportError:
         raise MissingExtra("datasets", "hf") from None
     before = datasets.config.HF_HUB_OFFLINE
-    # Offline the library looks in its cache at once; else it asks six times, in half a minute, and tells of each.
+    # Offline the library looks in its cache at once; else it asks six times, in half a minute, and
+    # tells of each.
     datasets.config.HF_HUB_OFFLINE = before or not (files.is_folder(path) or _is_answered(path))
     try:
         return {str(name): table for name, table in datasets.load_dataset(path, config).items()}
     except ConnectionError:
-        where = "HF_HUB_OFFLINE is set" if before else f"{datasets.config.HF_ENDPOINT} cannot be reached"
+        where = (
+            "HF_HUB_OFFLINE is set"
+            if before
+            else f"{datasets.config.HF_ENDPOINT} cannot be reached"
+        )
         remedy = "Unset it" if before else "Try again with a network"
         raise InputError(
-            f"{place}: {where}, and the set is not in the library's cache ({datasets.config.HF_DATASETS_CACHE}). "
+            f"{place}: {where}, and the set is not in the library's cache "
+            f"({datasets.config.HF_DATASETS_CACHE}). "
             f"{remedy}, or say with HF_HOME where the set lies."
         ) from None
     # The library raises whatever network, hub and files make it stumble on.
@@ -195,14 +231,28 @@ def _columns(place: str, table: "Dataset", label: str | None) -> tuple[str, str]
     pictures = [name for name, feature in table.features.items() if isinstance(feature, Image)]
     classes = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
     if len(pictures) != 1:
-        found = "no column of the type Image" if not pictures else f"{len(pictures)} columns of the type Image"
+        found = (
+            "no column of the type Image"
+            if not pictures
+            else f"{len(pictures)} columns of the type Image"
+        )
         raise InputError(f"{place}: has {found}, and one is needed. Its columns: {told}.")
     if label is not None:
         if label not in classes:
-            raise InputError(f"{place}: has no column {label} of the type ClassLabel. Its columns: {told}.")
+            raise InputError(
+                f"{place}: has no column {label} of the type ClassLabel. Its columns: {told}."
+            )
         return pictures[0], label
     if len(classes) != 1:
-        found = "no column of the type ClassLabel" if not classes else f"{len(classes)} columns of the type ClassLabel"
-        remedy = f"Say which one: {place}#{classes[0]}." if classes else "Make one, or write a module:function."
+        found = (
+            "no column of the type ClassLabel"
+            if not classes
+            else f"{len(classes)} columns of the type ClassLabel"
+        )
+        remedy = (
+            f"Say which one: {place}#{classes[0]}."
+            if classes
+            else "Make one, or write a module:function."
+        )
         raise InputError(f"{place}: has {found}. Its columns: {told}. {remedy}")
     return pictures[0], classes[0]

@@ -12,20 +12,92 @@ from spikeduel.data.events import formats
 from spikeduel.results.file_counts import FileCounts, IgnoredBy, IgnoredFiles
 from spikeduel.system import files
 
-PICTURE_ENDINGS = frozenset((
-    ".heic", ".heif", ".hif", ".avif", ".jxl", ".jxr", ".wdp", ".hdp", ".jp2", ".j2k", ".jpf", ".webp", ".svg",
-    ".svgz", ".psd", ".psb", ".xcf", ".kra", ".ai", ".eps", ".ps", ".wmf", ".emf", ".ico", ".icns", ".cur", ".exr",
-    ".hdr", ".xbm", ".xpm", ".dcm", ".dicom", ".fits", ".fit", ".fts", ".czi", ".nd2", ".lif", ".svs", ".ndpi",
-    ".mrc", ".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf",
-    ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf", ".mef", ".mos", ".kdc", ".dcr", ".rwl",
-))  # fmt: skip
+PICTURE_ENDINGS = frozenset(
+    (
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jxl",
+        ".jxr",
+        ".wdp",
+        ".hdp",
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".webp",
+        ".svg",
+        ".svgz",
+        ".psd",
+        ".psb",
+        ".xcf",
+        ".kra",
+        ".ai",
+        ".eps",
+        ".ps",
+        ".wmf",
+        ".emf",
+        ".ico",
+        ".icns",
+        ".cur",
+        ".exr",
+        ".hdr",
+        ".xbm",
+        ".xpm",
+        ".dcm",
+        ".dicom",
+        ".fits",
+        ".fit",
+        ".fts",
+        ".czi",
+        ".nd2",
+        ".lif",
+        ".svs",
+        ".ndpi",
+        ".mrc",
+        ".raw",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".nef",
+        ".nrw",
+        ".arw",
+        ".srf",
+        ".sr2",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".pef",
+        ".srw",
+        ".x3f",
+        ".3fr",
+        ".iiq",
+        ".erf",
+        ".mef",
+        ".mos",
+        ".kdc",
+        ".dcr",
+        ".rwl",
+    )
+)
 """Of pictures, whether they can be opened here or not."""
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LONGEST_ENDING = 12
 _FIRST_BYTES = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"8BPS\0\1", b"qoif",
-    b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL \r\n", b"\xff\x0a",
-)  # fmt: skip
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"8BPS\0\1",
+    b"qoif",
+    b"\0\0\0\x0cjP  \r\n",
+    b"\xff\x4f\xff\x51",
+    b"\0\0\0\x0cJXL \r\n",
+    b"\xff\x0a",
+)
 """What files of JPEG, PNG, GIF, TIFF, PSD, QOI, JPEG 2000 and JPEG XL begin with."""
 _BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 """Of the ISO base media file format, those of HEIF and AVIF: they stand after "ftyp" at byte 4."""
@@ -38,22 +110,27 @@ def inventory(
     is_recorded: bool = False,
     is_listed: bool = False,
 ) -> FileCounts:
-    """What became of each file under `root`, links followed; `read` and `unreadable` are paths below it.
+    """What became of each file under `root`, links followed; `read` and `unreadable` are paths
+    below it.
 
-    `is_recorded`: the set is one of recordings, and no picture is looked for; `is_listed`: a CSV says what is read.
-    Files in a folder that is reached twice, through a link, count once.
+    `is_recorded`: the set is one of recordings, and no picture is looked for; `is_listed`: a CSV
+    says what is read. Files in a folder that is reached twice, through a link, count once.
     """
     real = cache(os.path.realpath)
     known = {(real(path.parent), path.name) for path in (*read, *unreadable)}
     ignored: dict[IgnoredBy, Counter[str]] = {}
     for path in _all_files(root):
         if (real(path.parent), path.name) not in known:
-            ignored.setdefault(_rule(path, root, is_recorded, is_listed), Counter())[ending(path)] += 1
+            ignored.setdefault(_rule(path, root, is_recorded, is_listed), Counter())[
+                ending(path)
+            ] += 1
     return FileCounts(
         read=dict(Counter(map(ending, read)).most_common()),
         unreadable=len(unreadable),
         ignored=tuple(
-            IgnoredFiles(rule=rule, count=ignored[rule].total(), endings=dict(ignored[rule].most_common()))
+            IgnoredFiles(
+                rule=rule, count=ignored[rule].total(), endings=dict(ignored[rule].most_common())
+            )
             for rule in get_args(IgnoredBy)
             if rule in ignored
         ),
@@ -61,13 +138,21 @@ def inventory(
 
 
 def ending(path: Path) -> str:
-    """That of a file's name, in small letters: ".jpg"; "" where it has none, or none that would be an ending."""
+    """That of a file's name, in small letters: ".jpg"; "" where it has none, or none that would be
+    an ending.
+    """
     suffix = path.suffix.lower()
-    return suffix if len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable() else ""
+    return (
+        suffix
+        if len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable()
+        else ""
+    )
 
 
 def _all_files(folder: Path, visited: set[str] | None = None) -> Iterator[Path]:
-    """All that is no folder in `folder` and below, hidden or not; each real folder once; unreadable ones left."""
+    """All that is no folder in `folder` and below, hidden or not; each real folder once; unreadable
+    ones left.
+    """
     visited = set() if visited is None else visited
     real = os.path.realpath(folder)
     if real in visited:
@@ -109,4 +194,6 @@ def _begins_like_a_picture(path: Path) -> bool:
     except OSError:
         return False
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return start.startswith(_FIRST_BYTES) or webp or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
+    return (
+        start.startswith(_FIRST_BYTES) or webp or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
+    )

@@ -1,4 +1,6 @@
-"""Which files a data set of one's own has, and what is said of each: by folders of classes, or by a CSV of labels."""
+"""Which files a data set of one's own has, and what is said of each: by folders of classes, or by a
+CSV of labels.
+"""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -22,17 +24,25 @@ DEEPEST = 32
 """Folders nested deeper than this are refused."""
 LABELS = ("file", "label")
 """The columns that make a CSV one of labels; it may also have `group` and `split`."""
-SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+SIDES = {
+    "train": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+}
 """What folders, splits and shards are called, and the side that each is."""
 _RECORDINGS = frozenset(formats.READERS)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The N files of a data set, `is_recorded` if they are an event camera's recordings, by side, class and path.
+    """The N files of a data set, `is_recorded` if they are an event camera's recordings, by side,
+    class and path.
 
-    `labels` int64 `[N]` are indices into `classes`, `sides` uint8 `[N]` are TRAIN, VALIDATION or TEST, `groups` int64
-    `[N]` or None. Names are paths relative to `home`; `sources` change where the files do.
+    `labels` int64 `[N]` are indices into `classes`, `sides` uint8 `[N]` are TRAIN, VALIDATION or
+    TEST, `groups` int64 `[N]` or None. Names are paths relative to `home`; `sources` change where
+    the files do.
     """
 
     home: Path
@@ -50,7 +60,10 @@ class Layout:
         """The path of each file relative to `home`, with forward slashes."""
         inside, texts = f"{self.home}{os.sep}", map(str, self.paths)
         relative = (
-            text.removeprefix(inside) if text.startswith(inside) else os.path.relpath(text, self.home) for text in texts
+            text.removeprefix(inside)
+            if text.startswith(inside)
+            else os.path.relpath(text, self.home)
+            for text in texts
         )
         return tuple(name.replace(os.sep, "/") for name in relative)
 
@@ -75,7 +88,8 @@ def laid_out(place: Path) -> Layout:
 
 
 def labels_file(place: Path) -> Path | None:
-    """The CSV that says the labels: `place` itself, or the only such one in a folder without folders of classes.
+    """The CSV that says the labels: `place` itself, or the only such one in a folder without
+    folders of classes.
 
     Raises `InputError` where there are several.
     """
@@ -87,14 +101,22 @@ def labels_file(place: Path) -> Path | None:
     found = [path for path in found if set(LABELS) <= set(tables.columns(path))]
     if len(found) > 1:
         named = listed([path.name for path in found])
-        raise InputError(f"{place}: {len(found)} CSVs have the columns file and label ({named}). Name the one to use.")
+        raise InputError(
+            f"{place}: {len(found)} CSVs have the columns file and label ({named}). Name the one "
+            f"to use."
+        )
     return found[0] if found else None
 
 
 def holds_recordings(place: Path) -> bool:
-    """Whether a folder holds an event camera's recordings and no pictures, or a CSV lists some. Raises `InputError`."""
+    """Whether a folder holds an event camera's recordings and no pictures, or a CSV lists some.
+    Raises `InputError`.
+    """
     if (table := labels_file(place)) is not None:
-        return any(Path(row["file"]).suffix.lower() in _RECORDINGS for _, row in tables.rows(table, LABELS, str(table)))
+        return any(
+            Path(row["file"]).suffix.lower() in _RECORDINGS
+            for _, row in tables.rows(table, LABELS, str(table))
+        )
     if next(walk(place, endings()), None) is not None:
         return False
     return any(map(formats.is_recording, walk(place, _RECORDINGS)))
@@ -112,7 +134,8 @@ def wanted(is_recorded: bool) -> frozenset[str]:
 
 def _remedy(is_recorded: bool) -> str:
     return (
-        f"Put the {noun(is_recorded)}s of each class in a sub-folder of its own, or such folders under train/ and "
+        f"Put the {noun(is_recorded)}s of each class in a sub-folder of its own, or such folders "
+        f"under train/ and "
         "test/; or list them in a CSV with the columns file and label."
     )
 
@@ -128,28 +151,41 @@ def _scanned(root: Path, is_recorded: bool) -> Layout:
         loose = [path for path in loose if not is_recorded or formats.is_recording(path)]
         if not folders:
             holds = (
-                f"has {counted(len(loose), its_noun)} but no class sub-folders" if loose else f"holds no {its_noun}s"
+                f"has {counted(len(loose), its_noun)} but no class sub-folders"
+                if loose
+                else f"holds no {its_noun}s"
             )
             raise InputError(f"{parent}: {holds}. {remedy}")
-        if strange := [path for path in folders if any("\ud800" <= letter <= "\udfff" for letter in path.name)]:
+        if strange := [
+            path for path in folders if any("\ud800" <= letter <= "\udfff" for letter in path.name)
+        ]:
             raise InputError(f"{strange[0]}: its name, a class, is not UTF-8. Rename the folder.")
         names = tuple(path.name for path in folders)
         if classes and set(names) != set(classes):
             told = _differences(set(names), set(classes))
             raise InputError(
-                f"{parent}: its class folders differ from those for training ({told}). Make them the same."
+                f"{parent}: its class folders differ from those for training ({told}). Make them "
+                f"the same."
             )
         classes = names
         seen = {os.path.realpath(root), os.path.realpath(parent)}
-        of_class = [sorted(walk(path, wanted(is_recorded), set(seen)), key=_parts) for path in folders]
+        of_class = [
+            sorted(walk(path, wanted(is_recorded), set(seen)), key=_parts) for path in folders
+        ]
         if not any(of_class):
             raise InputError(f"{parent}: {none_in(parent, is_recorded)} {remedy}")
         if empty := [path for path, paths in zip(folders, of_class, strict=True) if not paths]:
-            raise InputError(f"{empty[0]}: {none_in(empty[0], is_recorded)} Add some, or remove the folder.")
+            raise InputError(
+                f"{empty[0]}: {none_in(empty[0], is_recorded)} Add some, or remove the folder."
+            )
         if len(classes) == 1:
-            raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {remedy}")
+            raise InputError(
+                f"{parent}: has one class only ({classes[0]}); two are needed. {remedy}"
+            )
         found += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
-        notes += [f"Loose in {parent.name}, and ignored: {counted(len(loose), its_noun)}."] * bool(loose)
+        notes += [f"Loose in {parent.name}, and ignored: {counted(len(loose), its_noun)}."] * bool(
+            loose
+        )
     paths, labels, codes = zip(*found, strict=True)
     return Layout(
         home=root,
@@ -165,9 +201,14 @@ def _scanned(root: Path, is_recorded: bool) -> Layout:
 
 
 def _sides(root: Path, is_recorded: bool) -> tuple[list[tuple[int, Path]], list[str]]:
-    """The sides of a split and the folder of each, training first; `root` alone where there is no split. And notes."""
+    """The sides of a split and the folder of each, training first; `root` alone where there is no
+    split. And notes.
+    """
     below, _ = _inside(root, wanted(is_recorded))
-    sides, notes = sorted((SIDES[path.name.lower()], path) for path in below if path.name.lower() in SIDES), []
+    sides, notes = (
+        sorted((SIDES[path.name.lower()], path) for path in below if path.name.lower() in SIDES),
+        [],
+    )
     if sides and sides[0][0] == TRAIN:
         if ignored := [path.name for path in below if path.name.lower() not in SIDES]:
             notes.append(f"Ignored beside train/: {', '.join(ignored)}.")
@@ -176,7 +217,9 @@ def _sides(root: Path, is_recorded: bool) -> tuple[list[tuple[int, Path]], list[
         return sides, notes
     if sides and len(sides) == len(below):
         named = ", ".join(f"{path.name}/" for path in below)
-        raise InputError(f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone.")
+        raise InputError(
+            f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone."
+        )
     return [(TRAIN, root)], notes
 
 
@@ -186,15 +229,20 @@ def _listed(table: Path, place: Path) -> Layout:
     lines: dict[Path, str] = {}
     found: list[tuple[int, str, Path, str]] = []
     for line, row in tables.rows(table, LABELS, str(table)):
-        if empty := [column for column in (*LABELS, "group") if column in named and not row[column]]:
+        if empty := [
+            column for column in (*LABELS, "group") if column in named and not row[column]
+        ]:
             raise InputError(f"{line}: has no {empty[0]}.")
         side = SIDES.get(row["split"].lower()) if "split" in named else TRAIN
         if side is None:
-            raise InputError(f"{line}: the split is '{row['split']}'; train, val and test are known.")
+            raise InputError(
+                f"{line}: the split is '{row['split']}'; train, val and test are known."
+            )
         path = Path(os.path.normpath(table.parent / row["file"]))
         if path in lines:
             raise InputError(
-                f"{line}: {row['file']} is listed in {lines[path].rpartition(', ')[2]}, too. List it once."
+                f"{line}: {row['file']} is listed in {lines[path].rpartition(', ')[2]}, too. List "
+                f"it once."
             )
         lines[path] = line
         found.append((side, row["label"], path, row.get("group", "")))
@@ -219,55 +267,76 @@ def _listed(table: Path, place: Path) -> Layout:
 
 
 def _listed_kind(lines: dict[Path, str]) -> bool:
-    """Whether the files that a CSV lists, each in a line, are recordings. Raises `InputError` for what is not there, or
-    neither an image nor a recording, or not the same as the others.
+    """Whether the files that a CSV lists, each in a line, are recordings. Raises `InputError` for
+    what is not there, or neither an image nor a recording, or not the same as the others.
     """
     kinds: dict[bool, Path] = {}
     for path, line in lines.items():
         ending = path.suffix.lower()
         if ending not in endings() and ending not in _RECORDINGS:
-            raise InputError(f"{line}: {path.name} is neither an image nor a recording that is read (by its ending).")
+            raise InputError(
+                f"{line}: {path.name} is neither an image nor a recording that is read (by its "
+                f"ending)."
+            )
         kinds.setdefault(ending not in endings(), path)
         if len(kinds) > 1:
             raise InputError(
-                f"{line}: lists {path.name}, and lines above {kinds[ending in endings()].name}: images and recordings "
+                f"{line}: lists {path.name}, and lines above {kinds[ending in endings()].name}: "
+                f"images and recordings "
                 "cannot be one set. Make a CSV for each."
             )
     if absent := [path for path in lines if not files.is_file(path)]:
         more = f" (the first of {len(absent):,} that are not there)" if len(absent) > 1 else ""
         raise InputError(
-            f"{lines[absent[0]]}: there is no file {absent[0]}{more}. Files are named relative to the CSV's folder."
+            f"{lines[absent[0]]}: there is no file {absent[0]}{more}. Files are named relative to "
+            f"the CSV's folder."
         )
     return next(iter(kinds))
 
 
-def _notes_on(table: Path, named: Sequence[str], codes: Sequence[int], labels: Sequence[str]) -> tuple[str, ...]:
-    """What is worth knowing of a CSV of labels. Raises `InputError` where its classes or sides cannot be used."""
-    classes = {side: {label for code, label in zip(codes, labels, strict=True) if code == side} for side in set(codes)}
+def _notes_on(
+    table: Path, named: Sequence[str], codes: Sequence[int], labels: Sequence[str]
+) -> tuple[str, ...]:
+    """What is worth knowing of a CSV of labels. Raises `InputError` where its classes or sides
+    cannot be used.
+    """
+    classes = {
+        side: {label for code, label in zip(codes, labels, strict=True) if code == side}
+        for side in set(codes)
+    }
     if len(set(labels)) == 1:
         raise InputError(f"{table}: has one class only ({labels[0]}); two are needed.")
     if TRAIN not in classes:
-        raise InputError(f"{table}: no file is for training. Give some the split train, or leave the column out.")
+        raise InputError(
+            f"{table}: no file is for training. Give some the split train, or leave the column out."
+        )
     for side, name in ((VALIDATION, "val"), (TEST, "test")):
         if side in classes and classes[side] != classes[TRAIN]:
             told = _differences(classes[side], classes[TRAIN])
             raise InputError(
-                f"{table}: the classes for {name} differ from those for train ({told}). Make them the same."
+                f"{table}: the classes for {name} differ from those for train ({told}). Make them "
+                f"the same."
             )
     others = [name for name in named if name and name not in (*LABELS, "group", "split")]
     notes = [f"Columns of {table.name} that are not used: {', '.join(others)}."] * bool(others)
     if "split" in named and TEST not in classes:
-        notes.append(f"No file of {table.name} is for test: a tenth of those for train is the test set.")
+        notes.append(
+            f"No file of {table.name} is for test: a tenth of those for train is the test set."
+        )
     return tuple(notes)
 
 
 def _differences(names: set[str], of_training: set[str]) -> str:
     differences = {"lacks": of_training - names, "adds": names - of_training}
-    return "; ".join(f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which)
+    return "; ".join(
+        f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which
+    )
 
 
 def _sources(place: Path, paths: Sequence[Path]) -> tuple[Path, ...]:
-    """What changes where one of the files does: `place`, and the folders of `paths` that lie elsewhere or are links."""
+    """What changes where one of the files does: `place`, and the folders of `paths` that lie
+    elsewhere or are links.
+    """
     kept = [place]
     for parent in sorted({path.parent for path in paths}, key=_parts):
         covered = any(parent.is_relative_to(each) for each in (place, kept[-1]))
@@ -288,14 +357,19 @@ def none_in(folder: Path, is_recorded: bool) -> str:
 
 
 def _inside(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[Path]]:
-    """The sub-folders of `folder` and its files with the endings `wanted`, by name, hidden ones left out.
+    """The sub-folders of `folder` and its files with the endings `wanted`, by name, hidden ones
+    left out.
 
     Raises `InputError`.
     """
     try:
-        # Not Path.iterdir: the system says here which entries are folders, and need not be asked for each.
+        # Not Path.iterdir: the system says here which entries are folders, and need not be asked
+        # for each.
         with os.scandir(folder) as entries:
-            visible = sorted((each for each in entries if not each.name.startswith(".")), key=lambda each: each.name)
+            visible = sorted(
+                (each for each in entries if not each.name.startswith(".")),
+                key=lambda each: each.name,
+            )
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
     below: list[Path] = []
@@ -304,16 +378,19 @@ def _inside(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[Path
         linked = entry.is_symlink()
         if files.is_folder(entry.path) if linked else entry.is_dir(follow_symlinks=False):
             below += [folder / entry.name] * (not entry.name.startswith("__"))
-        # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
+        # What is called like an image and is a pipe, a socket or a device is no regular file, and
+        # left alone.
         elif Path(entry.name).suffix.lower() in wanted:
             is_file = files.is_file(entry.path) if linked else entry.is_file(follow_symlinks=False)
             found += [folder / entry.name] * is_file
     return below, found
 
 
-def walk(folder: Path, wanted: frozenset[str], visited: set[str] | None = None, depth: int = 0) -> Iterator[Path]:
-    """The files in `folder` and below with the endings `wanted`, links followed; each real folder once, so that a loop
-    of links ends.
+def walk(
+    folder: Path, wanted: frozenset[str], visited: set[str] | None = None, depth: int = 0
+) -> Iterator[Path]:
+    """The files in `folder` and below with the endings `wanted`, links followed; each real folder
+    once, so that a loop of links ends.
 
     Raises `InputError` for folders that cannot be read or lie deeper than `DEEPEST`.
     """

@@ -1,4 +1,6 @@
-"""Batches of uint8 images, no work per image: from memory, or from a memory map whose pages are asked for ahead."""
+"""Batches of uint8 images, no work per image: from memory, or from a memory map whose pages are
+asked for ahead.
+"""
 
 import os
 from collections import deque
@@ -40,17 +42,25 @@ EVALUATION_BATCH = 256
 WHOLE = 2 << 30
 """Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
 BLOCK = 64 << 10
-"""Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as many."""
+"""Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as
+many.
+"""
 WINDOW = 512 << 20
-"""Bytes of blocks whose images are mixed: thousands of places, for the images of one folder are all of one class."""
+"""Bytes of blocks whose images are mixed: thousands of places, for the images of one folder are all
+of one class.
+"""
 
 AHEAD = 2
-"""Batches that are asked for, or made, ahead of their use: one could be late, and more only take memory."""
+"""Batches that are asked for, or made, ahead of their use: one could be late, and more only take
+memory.
+"""
 PATIENCE = 32
 """Batches that come from memory before the disk is no longer asked ahead."""
 
 SHARE = 0.5
-"""A data set is held in memory if it takes at most this share of what is available; the rest is for training."""
+"""A data set is held in memory if it takes at most this share of what is available; the rest is for
+training.
+"""
 
 _sharing = 1
 
@@ -66,14 +76,16 @@ def training_batches(
 ) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
-    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed`, `epoch` and
-    the size of the images alone, so that all contenders see the same one, resumed or not, in memory or not. Of each
-    batch only the `part` is taken.
+    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on
+    `seed`, `epoch` and the size of the images alone, so that all contenders see the same one,
+    resumed or not, in memory or not. Of each batch only the `part` is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if not by_blocks(images, len(indices)):
         order = rng.permutation(indices)
-        return _batches(images, labels, order, batch_size, _Announced(images, order, AHEAD * batch_size), part)
+        return _batches(
+            images, labels, order, batch_size, _Announced(images, order, AHEAD * batch_size), part
+        )
     size = bytes_of_one(images)
     block, window = max(1, BLOCK // size), max(1, WINDOW // size)
     unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
@@ -81,7 +93,8 @@ def training_batches(
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
-    """Whether so many of `images` are shuffled by blocks: a matter of their size, whatever memory there is.
+    """Whether so many of `images` are shuffled by blocks: a matter of their size, whatever memory
+    there is.
 
     Never recordings: each is a long piece to read.
     """
@@ -96,7 +109,8 @@ def bytes_of_one(images: "Held | np.ndarray") -> int:
 def shuffled_blocks(
     indices: np.ndarray, block: int, window: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`indices` `[N]` in blocks of `block`, which are shuffled; and these with the images of each `window` mixed.
+    """`indices` `[N]` in blocks of `block`, which are shuffled; and these with the images of each
+    `window` mixed.
 
     Where the first block begins is drawn, so that the same images do not share one in every epoch.
     """
@@ -109,10 +123,14 @@ def shuffled_blocks(
     return unmixed, order
 
 
-def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
+def evaluation_batches(
+    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int
+) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
     indices = np.asarray(indices, dtype=np.int64)
-    return _batches(images, labels, indices, batch_size, _Announced(images, indices, AHEAD * batch_size))
+    return _batches(
+        images, labels, indices, batch_size, _Announced(images, indices, AHEAD * batch_size)
+    )
 
 
 @dataclass(frozen=True)
@@ -137,12 +155,19 @@ def _batches(
 ) -> "Batches":
     batches = _gathered(images, labels, indices, batch_size, announced, part)
     # Frames of recordings are work. A map is read by the system meanwhile, where it can be told to.
-    is_late = isinstance(images, Recordings) or (isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise"))
+    is_late = isinstance(images, Recordings) or (
+        isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise")
+    )
     return prefetched(batches, AHEAD) if is_late else batches
 
 
 def _gathered(
-    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, announced: "_Announced", part: Part
+    images: Held,
+    labels: "Tensor",
+    indices: np.ndarray,
+    batch_size: int,
+    announced: "_Announced",
+    part: Part,
 ) -> "Batches":
     import torch
 
@@ -163,8 +188,9 @@ def _gathered(
 class _Announced:
     """Tells the system which bytes of a map are needed next, as long as they come from a disk.
 
-    A map alone would be read one place after the other, each when it is taken, and around each. `indices` `[N]` say in
-    which order its images will be taken, about, and `ahead` how many of them beforehand.
+    A map alone would be read one place after the other, each when it is taken, and around each.
+    `indices` `[N]` say in which order its images will be taken, about, and `ahead` how many of them
+    beforehand.
     """
 
     def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
@@ -183,7 +209,11 @@ class _Announced:
     def _tell(self, start: int, stop: int) -> None:
         images, coming = self.images, self.indices[start:stop]
         self.told = max(self.told, stop)
-        if not isinstance(images, np.memmap) or images.filename is None or not hasattr(os, "posix_fadvise"):
+        if (
+            not isinstance(images, np.memmap)
+            or images.filename is None
+            or not hasattr(os, "posix_fadvise")
+        ):
             return
         size, ends = bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
         # Only a hint: a map can be read even if its file has been replaced since.
@@ -201,10 +231,11 @@ def _waits() -> int:
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """`batches`, the next `depth` of them made in a background thread while the consumer works on one.
+    """`batches`, the next `depth` of them made in a background thread while the consumer works on
+    one.
 
-    What the producer raises is raised here, in its place. The thread ends with the last batch, with an error, or when
-    the consumer closes or drops this generator.
+    What the producer raises is raised here, in its place. The thread ends with the last batch, with
+    an error, or when the consumer closes or drops this generator.
     """
     producer, end = iter(batches), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
@@ -217,16 +248,24 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
         pool.shutdown(cancel_futures=True)
 
 
-def on_device(batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device") -> "Batches":
-    """`batches` with images and labels on `device`; CUDA takes them from pinned memory, and nobody waits for that.
+def on_device(
+    batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device"
+) -> "Batches":
+    """`batches` with images and labels on `device`; CUDA takes them from pinned memory, and nobody
+    waits for that.
 
-    Others are waited for: on Apple's GPUs, what is not arrives with wrong numbers (pytorch/pytorch#139550).
+    Others are waited for: on Apple's GPUs, what is not arrives with wrong numbers
+    (pytorch/pytorch#139550).
     """
     on_cuda = device.type == "cuda"
     for images, labels, indices in batches:
         if on_cuda and images.device.type == "cpu":
             images, labels = images.pin_memory(), labels.pin_memory()
-        yield images.to(device, non_blocking=on_cuda), labels.to(device, non_blocking=on_cuda), indices
+        yield (
+            images.to(device, non_blocking=on_cuda),
+            labels.to(device, non_blocking=on_cuda),
+            indices,
+        )
 
 
 def share_memory(num_processes: int) -> None:

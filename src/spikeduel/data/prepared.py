@@ -1,4 +1,6 @@
-"""What every data set becomes: uint8 arrays, and which images belong together: duplicates, groups, `--group-by`."""
+"""What every data set becomes: uint8 arrays, and which images belong together: duplicates, groups,
+`--group-by`.
+"""
 
 import hashlib
 import json
@@ -57,11 +59,13 @@ class RawDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared(RawDataset):
-    """A data set ready to use: checked, its arrays memory-mapped, with its name and the checksum of its content.
+    """A data set ready to use: checked, its arrays memory-mapped, with its name and the checksum of
+    its content.
 
-    `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where every image is alone.
-    `image_ids` int64 `[N]` are equal where images are equal, None where they were not compared yet. `ungrouped` is the
-    fingerprint that the set had before `--group-by` regrouped it, None where it did not.
+    `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where
+    every image is alone. `image_ids` int64 `[N]` are equal where images are equal, None where they
+    were not compared yet. `ungrouped` is the fingerprint that the set had before `--group-by`
+    regrouped it, None where it did not.
     """
 
     name: str
@@ -83,14 +87,18 @@ class Prepared(RawDataset):
 
     @property
     def pictures(self) -> np.ndarray:
-        """The images to look at, uint8 `[N, 1 or 3, H, W]`: themselves, or the pictures of recordings."""
+        """The images to look at, uint8 `[N, 1 or 3, H, W]`: themselves, or the pictures of
+        recordings.
+        """
         return self.images.pictures if isinstance(self.images, Recordings) else self.images
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share this set share them.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share
+        this set share them.
 
-        Copies in memory, made at first use; what would not fit (`loader.fits_in_memory`) stays memory-mapped.
+        Copies in memory, made at first use; what would not fit (`loader.fits_in_memory`) stays
+        memory-mapped.
         """
         import torch
 
@@ -118,9 +126,10 @@ class Prepared(RawDataset):
 class DataOptions:
     """What a user can say about where data comes from and how it is prepared.
 
-    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like it. `skip` holds names
-    of files to leave out, as `UnreadableFiles` gives them. In the folder `workplace`, what is made can be left for a
-    next attempt; images in a .npy file there are moved, not copied, when the set is kept.
+    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like
+    it. `skip` holds names of files to leave out, as `UnreadableFiles` gives them. In the folder
+    `workplace`, what is made can be left for a next attempt; images in a .npy file there are moved,
+    not copied, when the set is kept.
     """
 
     data_dir: str | None = None
@@ -136,7 +145,9 @@ class DataOptions:
 
 
 def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
-    """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
+    """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises
+    `InputError`.
+    """
     for is_right, demand in _demands(raw):
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
@@ -146,16 +157,24 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
     content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
     copies = len(image_ids) - len(np.unique(image_ids))
-    told = "1 image is an exact copy of another" if copies == 1 else f"{copies:,} images are exact copies of others"
+    told = (
+        "1 image is an exact copy of another"
+        if copies == 1
+        else f"{copies:,} images are exact copies of others"
+    )
     prepared = Prepared(
         name=name,
-        images=raw.images if isinstance(raw.images, Recordings | np.memmap) else np.ascontiguousarray(raw.images),
+        images=raw.images
+        if isinstance(raw.images, Recordings | np.memmap)
+        else np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
         groups=None if int(groups.max()) + 1 == len(groups) else groups,
         official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
-        samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
+        samples=[
+            (int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples
+        ],
         sources=raw.sources,
         fingerprint="",
         notes=(*raw.notes, *[f"{told}; copies count as one group."] * (copies > 0)),
@@ -168,20 +187,36 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
 
 def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     """Whether `raw` is as it must be, and what to say if not; each can rely on those before it."""
-    yield isinstance(raw, RawDataset), f"its function must return a RawDataset, not {type(raw).__name__}."
-    images, labels, num_classes, how = raw.images, np.asarray(raw.labels), len(raw.classes), raw.preprocessing
+    yield (
+        isinstance(raw, RawDataset),
+        f"its function must return a RawDataset, not {type(raw).__name__}.",
+    )
+    images, labels, num_classes, how = (
+        raw.images,
+        np.asarray(raw.labels),
+        len(raw.classes),
+        raw.preprocessing,
+    )
     is_recorded = isinstance(images, Recordings)
-    is_bytes = is_recorded or (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4)
+    is_bytes = is_recorded or (
+        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    )
     yield is_bytes, "images must be a uint8 array [N, C, H, W]."
     count, shape, expected = len(images), images.shape[1:], (how.channels, how.height, how.width)
     yield is_recorded or shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
     yield shape == expected, f"preprocessing makes {expected}, images are {shape}."
     yield labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}."
-    yield np.issubdtype(labels.dtype, np.integer), f"labels must be whole numbers, not {labels.dtype}."
+    yield (
+        np.issubdtype(labels.dtype, np.integer),
+        f"labels must be whole numbers, not {labels.dtype}.",
+    )
     yield count > 0, "there are no images."
     yield num_classes >= 2, f"{num_classes} class: there is nothing to tell apart; two are needed."
     yield len(set(raw.classes)) == num_classes, "two classes have the same name."
-    yield 0 <= labels.min() <= labels.max() < num_classes, f"labels must lie in 0 … {num_classes - 1}."
+    yield (
+        0 <= labels.min() <= labels.max() < num_classes,
+        f"labels must lie in 0 … {num_classes - 1}.",
+    )
     for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):
         yield size > 0, f"class '{name}' has no images."
     for part in ("groups", "official", "names", "content"):
@@ -193,25 +228,35 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """sha256 over all that decides a result: pixels, labels, groups, official split, class names, preprocessing.
+    """sha256 over all that decides a result: pixels, labels, groups, official split, class names,
+    preprocessing.
 
-    Of recordings it covers the events and the sensor; how they are binned is a setting of an experiment.
+    Of recordings it covers the events and the sensor; how they are binned is a setting of an
+    experiment.
     """
     total, images = hashlib.sha256(), prepared.images
     how: dict[str, Any] = prepared.preprocessing.described()
     if isinstance(images, Recordings):
         how = {"sensor": images.binning.sensor}
-    total.update(json.dumps({"classes": prepared.classes, "preprocessing": how}, sort_keys=True).encode())
+    total.update(
+        json.dumps({"classes": prepared.classes, "preprocessing": how}, sort_keys=True).encode()
+    )
     rest = {name: getattr(prepared, name) for name in ("labels", "groups", "official")}
     for part, array in {**arrays_of(images), **rest}.items():
-        total.update(f"{part} none".encode() if array is None else f"{part} {array.dtype} {array.shape}".encode())
+        total.update(
+            f"{part} none".encode()
+            if array is None
+            else f"{part} {array.dtype} {array.shape}".encode()
+        )
         if array is not None:
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
 
 
 def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
-    """What images are kept as, by name: themselves, or the events of recordings and where each begins."""
+    """What images are kept as, by name: themselves, or the events of recordings and where each
+    begins.
+    """
     if isinstance(images, Recordings):
         return {"packed": images.packed, "offsets": images.offsets}
     return {"images": images}
@@ -238,11 +283,12 @@ def _content(checksums: Sequence[bytes]) -> np.ndarray:
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it has (duplicates).
+    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it
+    has (duplicates).
 
-    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is as it was. Raises
-    `InputError` where `group_by` does not say for every image which group it belongs to, or says nothing that a split
-    could keep to.
+    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is
+    as it was. Raises `InputError` where `group_by` does not say for every image which group it
+    belongs to, or says nothing that a split could keep to.
     """
     if group_by is None:
         return prepared
@@ -252,9 +298,14 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     named = [group for group in found if group is not None]
     num_named, problem = len(set(named)), None
     if len(named) < len(names):
-        first, count = names[found.index(None)], f"{len(names) - len(named):,} of {len(names):,} images"
+        first, count = (
+            names[found.index(None)],
+            f"{len(names) - len(named):,} of {len(names):,} images",
+        )
         if names_a_file(group_by):
-            problem = f"has no line for {count}, the first of them {first}. List every image by its path"
+            problem = (
+                f"has no line for {count}, the first of them {first}. List every image by its path"
+            )
         else:
             which = f"does not match {count}" if named else "matches no image"
             problem = f"{which} (and is no file). The first without a match is {first}. Paths are"
@@ -270,17 +321,23 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     if prepared.groups is not None:
         groups = join_groups(groups, prepared.groups)
     num_groups = int(groups.max()) + 1
-    joined = (f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of {num_named:,}.",)
-    changed = replace(prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named))
+    joined = (
+        f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of "
+        f"{num_named:,}.",
+    )
+    changed = replace(
+        prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named)
+    )
     return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
 
 
 def group_rule(group_by: str) -> Callable[[str], str | None]:
-    """From an image's path, relative to its folder with forward slashes, to the name of its group, or None.
+    """From an image's path, relative to its folder with forward slashes, to the name of its group,
+    or None.
 
-    What `group_by` says: the CSV file of that name where there is one, else a regular expression. Raises `InputError`
-    for a CSV without the columns `path` and `group`, and for an expression that is invalid or has not exactly one
-    capturing group.
+    What `group_by` says: the CSV file of that name where there is one, else a regular expression.
+    Raises `InputError` for a CSV without the columns `path` and `group`, and for an expression that
+    is invalid or has not exactly one capturing group.
     """
     if names_a_file(group_by):
         return _read_table(Path(group_by).expanduser()).get
@@ -289,11 +346,15 @@ def group_rule(group_by: str) -> Callable[[str], str | None]:
         pattern = re.compile(group_by)
     except re.error as error:
         where = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise InputError(f"{no_file} not a regular expression ({error.msg}{where}). Mend it, or name a CSV.") from None
+        raise InputError(
+            f"{no_file} not a regular expression ({error.msg}{where}). Mend it, or name a CSV."
+        ) from None
     if pattern.groups != 1:
         raise InputError(
-            f"{no_file} as a regular expression it has {pattern.groups} groups in parentheses where it needs exactly "
-            r"one, which captures the name of an image's group, as in ([^/]+)_\d+\.png; others are written (?:…)."
+            f"{no_file} as a regular expression it has {pattern.groups} groups in parentheses "
+            f"where it needs exactly "
+            r"one, which captures the name of an image's group, as in ([^/]+)_\d+\.png; others are "
+            r"written (?:…)."
         )
 
     def group_of(name: str) -> str | None:
@@ -316,5 +377,8 @@ def _read_table(path: Path) -> dict[str, str]:
         if not name or not group:
             raise InputError(f"{line}: has no {'group' if name else 'path'}.")
         if groups.setdefault(name, group) != group:
-            raise InputError(f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it once.")
+            raise InputError(
+                f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it "
+                f"once."
+            )
     return groups

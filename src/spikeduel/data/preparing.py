@@ -1,8 +1,9 @@
 """Pictures made images on disk: by all cores, row by row, and going on where it was interrupted.
 
-Images are written into a file of their final form, so that memory stays bounded however many there are. Beside it lies
-a journal with an entry for each picture: what it was made of, and that it is done. Small pictures are mostly Python's
-own work, which threads do one after another: many are made in processes (`benchmarks/preparing.py`).
+Images are written into a file of their final form, so that memory stays bounded however many there
+are. Beside it lies a journal with an entry for each picture: what it was made of, and that it is
+done. Small pictures are mostly Python's own work, which threads do one after another: many are made
+in processes (`benchmarks/preparing.py`).
 """
 
 import hashlib
@@ -19,7 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.pictures import DEFAULT_SIZE, LARGE, Packed, Preprocessing, content_of, opened, plain
+from spikeduel.data.pictures import (
+    DEFAULT_SIZE,
+    LARGE,
+    Packed,
+    Preprocessing,
+    content_of,
+    opened,
+    plain,
+)
 from spikeduel.data.prepared import DataOptions
 from spikeduel.data.rooms import allocated
 from spikeduel.data.workers import in_chunks, reason, warnings_ignored
@@ -42,7 +51,9 @@ _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
 class Made(NamedTuple):
-    """N pictures as images uint8 `[N, C, H, W]`, in a file, how they were made, and a hash of each, int64 `[N]`."""
+    """N pictures as images uint8 `[N, C, H, W]`, in a file, how they were made, and a hash of each,
+    int64 `[N]`.
+    """
 
     images: np.ndarray
     preprocessing: Preprocessing
@@ -51,7 +62,9 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class _Look:
-    """What the pictures' headers say: the preprocessing, and whether a picture is so large that memory counts."""
+    """What the pictures' headers say: the preprocessing, and whether a picture is so large that
+    memory counts.
+    """
 
     preprocessing: Preprocessing
     has_large: bool
@@ -60,9 +73,10 @@ class _Look:
 def made(sources: Sequence[Source], keys: np.ndarray, options: DataOptions) -> Made:
     """The pictures `sources` as images. Raises `UnreadableFiles` with all that cannot be read.
 
-    `keys` int64 `[N]` tell whether a source is the one that it was when a preparation was interrupted. Without a
-    `preprocessing` among the `options`, headers decide: they become squares of `image_size` pixels, or of 64 or of the
-    longest side where all are smaller; grey if all are, stored as grey or in colour with equal channels.
+    `keys` int64 `[N]` tell whether a source is the one that it was when a preparation was
+    interrupted. Without a `preprocessing` among the `options`, headers decide: they become squares
+    of `image_size` pixels, or of 64 or of the longest side where all are smaller; grey if all are,
+    stored as grey or in colour with equal channels.
     """
     with _workplace(options) as place, files.writing_to(place):
         look = _looked(place, sources, keys, options)
@@ -111,16 +125,24 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
         try:
             yield place
         finally:
-            # What is mapped can be read on; where an open file cannot be removed, `clean` does it later.
+            # What is mapped can be read on; where an open file cannot be removed, `clean` does it
+            # later.
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _looked(place: Path, sources: Sequence[Source], keys: np.ndarray, options: DataOptions) -> _Look:
-    """The preprocessing: the given one, that of the interrupted preparation, or by the pictures' headers."""
+def _looked(
+    place: Path, sources: Sequence[Source], keys: np.ndarray, options: DataOptions
+) -> _Look:
+    """The preprocessing: the given one, that of the interrupted preparation, or by the pictures'
+    headers.
+    """
     if options.preprocessing is not None:
         # Whether some are large is not known.
         return _Look(options.preprocessing, has_large=True)
-    note, asked = place / "look.json", [hashlib.sha256(keys.tobytes()).hexdigest(), options.image_size]
+    note, asked = (
+        place / "look.json",
+        [hashlib.sha256(keys.tobytes()).hexdigest(), options.image_size],
+    )
     with suppress(InputError, KeyError, TypeError):
         known = files.read_json(note)
         if known["asked"] == asked:
@@ -139,7 +161,11 @@ def _looked(place: Path, sources: Sequence[Source], keys: np.ndarray, options: D
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
     size = options.image_size or min(DEFAULT_SIZE, max(sides))
     look = _Look(Preprocessing(1 if grey else 3, size, size), max(sides) ** 2 > LARGE)
-    said = {"asked": asked, "preprocessing": typed.plain(look.preprocessing), "has_large": look.has_large}
+    said = {
+        "asked": asked,
+        "preprocessing": typed.plain(look.preprocessing),
+        "has_large": look.has_large,
+    }
     files.write_text(note, json.dumps(said))
     return look
 
@@ -152,7 +178,9 @@ class _Chunk(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What was found of a chunk: a value for each picture that could be read, and the reasons for the others."""
+    """What was found of a chunk: a value for each picture that could be read, and the reasons for
+    the others.
+    """
 
     rows: np.ndarray
     values: Any
@@ -197,7 +225,9 @@ class _Images:
         entries = np.zeros(len(chunk.rows), _ENTRY)
         reasons: dict[int, str] = {}
         with warnings_ignored():
-            for place, (row, source) in enumerate(zip(chunk.rows.tolist(), chunk.sources, strict=True)):
+            for place, (row, source) in enumerate(
+                zip(chunk.rows.tolist(), chunk.sources, strict=True)
+            ):
                 try:
                     with opened(source) as picture:
                         image = self.preprocessing(picture)
@@ -210,7 +240,9 @@ class _Images:
 
 
 def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.memmap:
-    """The journal, mapped, beside images.npy: that of an interrupted preparation, where its sources are these."""
+    """The journal, mapped, beside images.npy: that of an interrupted preparation, where its sources
+    are these.
+    """
     shape = (len(keys), preprocessing.channels, preprocessing.height, preprocessing.width)
     journal, images, how = place / "journal.npy", place / "images.npy", place / "how.json"
     before = None
@@ -218,7 +250,10 @@ def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.
     with suppress(InputError, OSError, ValueError):
         if Preprocessing.from_dict(files.read_json(how)) == preprocessing:
             found = np.load(journal, mmap_mode="r+")
-            if found.dtype == _ENTRY and np.load(images, mmap_mode="r").shape == (len(found), *shape[1:]):
+            if found.dtype == _ENTRY and np.load(images, mmap_mode="r").shape == (
+                len(found),
+                *shape[1:],
+            ):
                 before = found
     if before is not None and np.array_equal(before["key"], keys):
         return before
@@ -242,8 +277,12 @@ def _is_made(journal: np.ndarray) -> np.ndarray:
     return (journal["state"] == _COLOUR) | (journal["state"] == _GREY)
 
 
-def _taken_over(before: np.ndarray, images: np.ndarray, journal: np.ndarray, new_images: np.ndarray) -> None:
-    """Copies the images that were made of sources that are the same still: files were added, removed or mended."""
+def _taken_over(
+    before: np.ndarray, images: np.ndarray, journal: np.ndarray, new_images: np.ndarray
+) -> None:
+    """Copies the images that were made of sources that are the same still: files were added,
+    removed or mended.
+    """
     usable = np.flatnonzero(_is_made(before))
     _, places, rows = np.intersect1d(before["key"][usable], journal["key"], return_indices=True)
     order = np.argsort(rows)
@@ -253,7 +292,9 @@ def _taken_over(before: np.ndarray, images: np.ndarray, journal: np.ndarray, new
         new_images[rows[part]], journal[rows[part]] = images[old[part]], before[old[part]]
 
 
-def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Look, options: DataOptions) -> None:
+def _make(
+    place: Path, sources: Sequence[Source], journal: np.memmap, look: _Look, options: DataOptions
+) -> None:
     """Makes the images that the journal does not have. Raises `UnreadableFiles`."""
     todo = np.flatnonzero(~_is_made(journal))
     images: np.memmap = np.load(place / "images.npy", mmap_mode="r+")
@@ -265,7 +306,10 @@ def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Loo
         # Only what is on the disk is done, whatever happens to the machine.
         images.flush()
         for each in pending:
-            journal["content"][each.rows], journal["state"][each.rows] = each.values["content"], each.values["state"]
+            journal["content"][each.rows], journal["state"][each.rows] = (
+                each.values["content"],
+                each.values["state"],
+            )
         journal.flush()
         pending.clear()
 
@@ -273,7 +317,9 @@ def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Loo
     chunks = (_of_sources(sources, rows) for rows in _chunks(todo))
     try:
         # Large pictures wait for one another, which processes could not.
-        for found in in_chunks(work, chunks, len(todo), options.track, "reading images", threads=look.has_large):
+        for found in in_chunks(
+            work, chunks, len(todo), options.track, "reading images", threads=look.has_large
+        ):
             pending.append(found)
             reasons |= found.reasons
             if time.monotonic() - last > FLUSH_SECONDS:

@@ -1,4 +1,6 @@
-"""Room for large arrays: in memory where there is enough of it, else in a file of the cache; and parts of them."""
+"""Room for large arrays: in memory where there is enough of it, else in a file of the cache; and
+parts of them.
+"""
 
 import errno
 import math
@@ -25,7 +27,8 @@ IMAGES_AT_ONCE = 1024
 
 
 def room(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
-    """An uninitialised array: in memory, or where that would take too much of it, in a file without a name.
+    """An uninitialised array: in memory, or where that would take too much of it, in a file without
+    a name.
 
     Raises `InputError` where the disk is full.
     """
@@ -59,14 +62,16 @@ def rows_of(tensor: "Tensor", rows: np.ndarray, at_once: int = 4096) -> "Tensor"
 
 
 def in_parts(images: Any, made: "Callable[..., Tensor]", *more: Any) -> "Tensor":
-    """What `made` makes of all `images` `[N, …]`, `IMAGES_AT_ONCE` at a time, and `more`, in a room: they need not be
-    in memory.
+    """What `made` makes of all `images` `[N, …]`, `IMAGES_AT_ONCE` at a time, and `more`, in a
+    room: they need not be in memory.
     """
     filled: Tensor | None = None
     for start in range(0, len(images), IMAGES_AT_ONCE):
         part = made(images[start : start + IMAGES_AT_ONCE], *more)
         if filled is None:
-            filled = tensor_room((len(images), *part.shape[1:]), str(part.dtype).removeprefix("torch."))
+            filled = tensor_room(
+                (len(images), *part.shape[1:]), str(part.dtype).removeprefix("torch.")
+            )
         filled[start : start + len(part)] = part
     if filled is None:
         raise ValueError("there are no images")
@@ -75,7 +80,9 @@ def in_parts(images: Any, made: "Callable[..., Tensor]", *more: Any) -> "Tensor"
 
 @dataclass(frozen=True)
 class Rows:
-    """Some `rows` `[M]` of vectors, or of what `made` makes vectors of (float32 `[…, D]`), taken when asked for."""
+    """Some `rows` `[M]` of vectors, or of what `made` makes vectors of (float32 `[…, D]`), taken
+    when asked for.
+    """
 
     of: Any
     rows: np.ndarray
@@ -103,10 +110,15 @@ def allocated(path: Path, shape: Sequence[int], dtype: np.dtype) -> np.memmap:
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Takes the bytes of a file on its disk, where that can be asked for: a map of a full one kills the process."""
+    """Takes the bytes of a file on its disk, where that can be asked for: a map of a full one kills
+    the process.
+    """
     if hasattr(os, "posix_fallocate") and size:
         try:
             os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # as of a file system that copies on write
+            if error.errno not in (
+                errno.EINVAL,
+                errno.EOPNOTSUPP,
+            ):  # as of a file system that copies on write
                 raise

@@ -1,7 +1,9 @@
-"""Shards of WebDataset: tar files in which the files of one sample have one name and several endings.
+"""Shards of WebDataset: tar files in which the files of one sample have one name and several
+endings.
 
-They are read in place, by where each picture lies in its tar: so an interrupted preparation goes on in the middle of a
-shard, and processes take pictures from all of them. The webdataset library reads shards from begin to end.
+They are read in place, by where each picture lies in its tar: so an interrupted preparation goes on
+in the middle of a shard, and processes take pictures from all of them. The webdataset library reads
+shards from begin to end.
 """
 
 import itertools
@@ -64,8 +66,8 @@ class _Sample:
 
 
 def is_sharded(name: str) -> bool:
-    """Whether `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`), or a folder of them:
-    compressed ones, too, which are refused with a remedy later.
+    """Whether `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`), or a
+    folder of them: compressed ones, too, which are refused with a remedy later.
     """
     if name.lower().endswith(TARS):
         return "{" in name or "*" in name or files.is_file(name)
@@ -88,7 +90,9 @@ def _in_folder(folder: Path) -> list[Path]:
     found = [path for path in visible + within if _is_tar(path)]
     if all(map(_is_compressed, found)):
         readable = {*endings(), ".csv"}
-        if any(path.suffix.lower() in readable for path in visible + within) or any(map(files.is_folder, within)):
+        if any(path.suffix.lower() in readable for path in visible + within) or any(
+            map(files.is_folder, within)
+        ):
             return []
     return found
 
@@ -97,7 +101,10 @@ def _visible(folder: Path) -> list[Path]:
     """What lies in a folder, by name, less what is hidden."""
     try:
         with os.scandir(folder) as entries:
-            return [folder / name for name in sorted(each.name for each in entries if not each.name.startswith("."))]
+            return [
+                folder / name
+                for name in sorted(each.name for each in entries if not each.name.startswith("."))
+            ]
     except OSError:
         return []
 
@@ -111,23 +118,28 @@ def _is_compressed(path: Path) -> bool:
 
 
 def shards(options: DataOptions) -> RawDataset:
-    """Shards of WebDataset, with pictures and `cls` or `json` files. Sides are those of their folders, or of the words
-    in their names. Raises `InputError`.
+    """Shards of WebDataset, with pictures and `cls` or `json` files. Sides are those of their
+    folders, or of the words in their names. Raises `InputError`.
     """
     place = options.data_dir or "."
     home, paths = _located(place)
     if packed := [path for path in paths if _is_compressed(path)]:
         raise InputError(
-            f"{packed[0]}: is compressed, and shards are read in place. Unpack it (as with gunzip), or take it out of "
+            f"{packed[0]}: is compressed, and shards are read in place. Unpack it (as with "
+            f"gunzip), or take it out of "
             "the folder."
         )
     samples = list(_samples(home, paths, options.track))
     samples = [each for each in samples if str(each.picture) not in options.skip]
     if not samples:
         raise InputError(f"{place}: none of its shards holds a picture that can be read.")
-    texts = sorted({each.label for each in samples}, key=_by_number if _are_numbers(samples) else None)
+    texts = sorted(
+        {each.label for each in samples}, key=_by_number if _are_numbers(samples) else None
+    )
     number = {text: code for code, text in enumerate(texts)}
-    labels, sides = (np.array(part) for part in zip(*[(number[s.label], s.side) for s in samples], strict=True))
+    labels, sides = (
+        np.array(part) for part in zip(*[(number[s.label], s.side) for s in samples], strict=True)
+    )
     _require_training(place, samples, sides)
     pictures = [each.picture for each in samples]
     states = {path: (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
@@ -150,7 +162,9 @@ def shards(options: DataOptions) -> RawDataset:
 
 
 def _located(place: str) -> tuple[Path, list[Path]]:
-    """The folder that all shards lie in, and their paths. Raises `InputError` where one is missing."""
+    """The folder that all shards lie in, and their paths. Raises `InputError` where one is
+    missing.
+    """
     if files.is_folder(place):
         home = files.located(place)
         return home, _in_folder(home)
@@ -168,13 +182,17 @@ def _located(place: str) -> tuple[Path, list[Path]]:
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """The texts that a pattern with ranges such as `{000..012}`, or choices such as `{train,test}`, stands for."""
+    """The texts that a pattern with ranges such as `{000..012}`, or choices such as `{train,test}`,
+    stands for.
+    """
     if (found := _BRACES.search(pattern)) is None:
         yield pattern
         return
     texts: Iterable[str] = found[1].split(",")
     if limits := _RANGE.fullmatch(found[1]):
-        texts = (f"{number:0{len(limits[1])}}" for number in range(int(limits[1]), int(limits[2]) + 1))
+        texts = (
+            f"{number:0{len(limits[1])}}" for number in range(int(limits[1]), int(limits[2]) + 1)
+        )
     for text in texts:
         yield from _expanded(f"{pattern[: found.start()]}{text}{pattern[found.end() :]}")
 
@@ -184,24 +202,34 @@ def _samples(home: Path, paths: Sequence[Path], track: Track) -> Iterator[_Sampl
         side = _side(path.relative_to(home))
         num_samples = 0
         for key, members in _grouped(path):
-            picture = next((members[each] for each in members if f".{each.rpartition('.')[2]}" in endings()), None)
+            picture = next(
+                (members[each] for each in members if f".{each.rpartition('.')[2]}" in endings()),
+                None,
+            )
             if picture is None:
                 continue
             label = next((members[each] for each in LABELS if each in members), None)
             if label is None:
                 raise InputError(
-                    f"{path}/{key}: has {listed(sorted(members))}, and nothing that says its class: a file {key}.cls, "
+                    f"{path}/{key}: has {listed(sorted(members))}, and nothing that says its "
+                    f"class: a file {key}.cls, "
                     f"or {key}.json with one of the fields {', '.join(FIELDS)}."
                 )
             num_samples += 1
             yield _Sample(picture, _label(label), side)
         if not num_samples:
-            raise InputError(f"{path}: holds no picture that can be read here. Make it anew, or take it out.")
+            raise InputError(
+                f"{path}: holds no picture that can be read here. Make it anew, or take it out."
+            )
 
 
 def _side(path: Path) -> int:
     """By the folder, or the words in the name, of a shard; training where they say nothing."""
-    words = [word for part in (*path.parts[:-1], path.stem) for word in re.split(r"[^a-z]+", part.lower())]
+    words = [
+        word
+        for part in (*path.parts[:-1], path.stem)
+        for word in re.split(r"[^a-z]+", part.lower())
+    ]
     return next((SIDES[word] for word in words if word in SIDES), TRAIN)
 
 
@@ -225,7 +253,8 @@ def _grouped(path: Path) -> Iterator[tuple[str, dict[str, Member]]]:
                 members[ending.lower()] = Member(path, member.offset_data, member.size, member.name)
     except tarfile.ReadError as error:
         raise InputError(
-            f"{path}: cannot be read as a tar file ({error}). Shards are read in place: unpack it if it is compressed "
+            f"{path}: cannot be read as a tar file ({error}). Shards are read in place: unpack it "
+            f"if it is compressed "
             "(gunzip), else download it again."
         ) from None
     except OSError as error:
@@ -246,7 +275,10 @@ def _label(member: Member) -> str:
     except ValueError as error:
         raise InputError(f"{member}: cannot be read ({error}).") from None
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise InputError(f"{member}: says no class; JSON may say it in {', '.join(FIELDS)}, as a number or a text.")
+        raise InputError(
+            f"{member}: says no class; JSON may say it in {', '.join(FIELDS)}, as a number or a "
+            f"text."
+        )
     return str(value)
 
 
@@ -262,6 +294,11 @@ def _require_training(place: str, samples: Sequence[_Sample], sides: np.ndarray)
     """Raises `InputError` where no shard is for training, or a class is in none of those."""
     of_training = {each.label for each in samples if each.side == TRAIN}
     if TRAIN not in sides:
-        raise InputError(f"{place}: no shard is for training: each is called one of val or test. Add those of train.")
+        raise InputError(
+            f"{place}: no shard is for training: each is called one of val or test. Add those of "
+            f"train."
+        )
     if absent := sorted({each.label for each in samples} - of_training):
-        raise InputError(f"{place}: no shard for training has the classes {listed(absent)}, which others have.")
+        raise InputError(
+            f"{place}: no shard for training has the classes {listed(absent)}, which others have."
+        )

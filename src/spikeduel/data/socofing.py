@@ -1,4 +1,6 @@
-"""SOCOFing: fingerprints, real and altered; from a folder, from Kaggle's zip in place, or downloaded."""
+"""SOCOFing: fingerprints, real and altered; from a folder, from Kaggle's zip in place, or
+downloaded.
+"""
 
 import re
 import zipfile
@@ -28,7 +30,8 @@ HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
 SCANNER_FRAME = (2, 2, 4, 4)
 _NAME = re.compile(
-    r"(\d+)__[MF]_(Left|Right)_(thumb|index|middle|ring|little)_finger(_(CR|Obl|Zcut))?\.bmp", re.IGNORECASE
+    r"(\d+)__[MF]_(Left|Right)_(thumb|index|middle|ring|little)_finger(_(CR|Obl|Zcut))?\.bmp",
+    re.IGNORECASE,
 )
 _NOT_PRINTS = {"thumbs.db", "desktop.ini"}
 
@@ -37,7 +40,9 @@ Source = Path | zipfile.Path
 
 
 class Fingerprint(NamedTuple):
-    """One file: whose, which finger (index into `CLASSES`), the folder within SOCOFing, its name."""
+    """One file: whose, which finger (index into `CLASSES`), the folder within SOCOFing, its
+    name.
+    """
 
     subject: int
     label: int
@@ -46,13 +51,19 @@ class Fingerprint(NamedTuple):
 
 
 def socofing(options: DataOptions) -> RawDataset:
-    """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for research)."""
+    """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for
+    research).
+    """
     size = options.image_size or DEFAULT_SIZE
     preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
     with source_at(options.data_dir) as source:
         prints = _listed(source, _parts(options.alterations), options.skip)
         images = room((len(prints), *preprocessing.shape))
-        firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
+        firsts = {
+            print_.label: row
+            for row, print_ in reversed(list(enumerate(prints)))
+            if print_.part == "Real"
+        }
         samples: dict[int, np.ndarray] = {}
 
         def prepare(row: int, picture: Image.Image) -> tuple[bytes, int]:
@@ -64,14 +75,22 @@ def socofing(options: DataOptions) -> RawDataset:
             return repr(pixels.shape).encode() + checksum(pixels), content_of(paths[row])
 
         paths = _paths(source, prints)
-        keys, content = zip(*over_pictures(prepare, paths, options.track, "reading fingerprints", FORMATS), strict=True)
-        parts = [source / part for part in _parts(options.alterations)] if isinstance(source, Path) else []
+        keys, content = zip(
+            *over_pictures(prepare, paths, options.track, "reading fingerprints", FORMATS),
+            strict=True,
+        )
+        parts = (
+            [source / part for part in _parts(options.alterations)]
+            if isinstance(source, Path)
+            else []
+        )
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
     same = numbered(keys)
     people = np.bincount(np.unique(np.stack([same, subjects]), axis=1)[0])
     shared = int((people > 1).sum())
     note = (
-        f"{shared} images ({int((people[same] > 1).sum())} files) occur under more than one subject; "
+        f"{shared} images ({int((people[same] > 1).sum())} files) occur under more than one "
+        f"subject; "
         "those subjects count as one group."
     )
     return RawDataset(
@@ -91,11 +110,12 @@ def socofing(options: DataOptions) -> RawDataset:
 def altered(
     prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
-    """SOCOFing's harder alterations of the prints of people whom nobody trained on: images that no network knows.
+    """SOCOFing's harder alterations of the prints of people whom nobody trained on: images that no
+    network knows.
 
-    By name, images uint8 `[N, C, H, W]` and labels `[N]`. People count who are in the test part of `split` and share no
-    group with an image of its training or validation part. Empty for any other data set. Second, a sentence for each
-    alteration that is left out, saying why.
+    By name, images uint8 `[N, C, H, W]` and labels `[N]`. People count who are in the test part of
+    `split` and share no group with an image of its training or validation part. Empty for any other
+    data set. Second, a sentence for each alteration that is left out, saying why.
     """
     if experiment.dataset != "socofing":
         return {}, []
@@ -105,9 +125,13 @@ def altered(
         with source_at(experiment.data_dir) as source:
             prints = _listed(source, _parts(experiment.alterations))
             if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
-                raise InputError(f"{str(source).rstrip('/')}: no longer holds what was prepared from it.")
+                raise InputError(
+                    f"{str(source).rstrip('/')}: no longer holds what was prepared from it."
+                )
             subjects = np.array([print_.subject for print_ in prints])
-            groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
+            groups = (
+                np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
+            )
             seen = np.isin(groups, groups[np.concatenate((split.train, split.val))])
             people = set(subjects[split.test].tolist()) - set(subjects[seen].tolist())
             for name, level in HARDER.items():
@@ -123,7 +147,11 @@ def altered(
 def _prepared(
     source: Source, level: str, people: set[int], preprocessing: Preprocessing, track: Track
 ) -> tuple[np.ndarray, np.ndarray]:
-    prints = [print_ for print_ in _listed(source, [f"Altered/Altered-{level}"]) if print_.subject in people]
+    prints = [
+        print_
+        for print_ in _listed(source, [f"Altered/Altered-{level}"])
+        if print_.subject in people
+    ]
     if not prints:
         raise InputError("It has no print of a person who is in the test part alone.")
     images = room((len(prints), *preprocessing.shape))
@@ -140,7 +168,8 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(
-            f"{where}/{part}/{name}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, or with _CR, "
+            f"{where}/{part}/{name}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, "
+            f"or with _CR, "
             "_Obl or _Zcut). Remove or rename it."
         )
     return Fingerprint(int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower()), part, name)
@@ -151,8 +180,12 @@ def _parts(alterations: Iterable[str]) -> list[str]:
     return ["Real", *(f"Altered/Altered-{level}" for level in alterations)]
 
 
-def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
-    """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
+def _listed(
+    source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()
+) -> list[Fingerprint]:
+    """The prints in `parts` but those named in `skip`, in the order of the data set's images.
+    Raises `InputError`.
+    """
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
     for part in parts:
@@ -166,10 +199,16 @@ def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozens
             names = [path.name for path in folder.iterdir() if path.is_file()]
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-        names = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
+        names = [
+            name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS
+        ]
         if not names:
-            raise InputError(f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
-        prints += [parse(name, part, where) for name in names if not skip or str(folder / name) not in skip]
+            raise InputError(
+                f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip."
+            )
+        prints += [
+            parse(name, part, where) for name in names if not skip or str(folder / name) not in skip
+        ]
     return sorted(prints)
 
 
@@ -184,7 +223,8 @@ def _grey(picture: Image.Image) -> Image.Image:
 
 @contextmanager
 def source_at(data_dir: str | None) -> Iterator[Source]:
-    """SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place, or what Kaggle gives.
+    """SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place, or
+    what Kaggle gives.
 
     Raises `InputError`.
     """
@@ -197,9 +237,12 @@ def source_at(data_dir: str | None) -> Iterator[Source]:
         try:
             archive = zipfile.ZipFile(place)
             source = zipfile.Path(archive, _prefix(archive.namelist()))
-        # zipfile stumbles on a damaged directory in many ways, such as over a member without a name.
+        # zipfile stumbles on a damaged directory in many ways, such as over a member without a
+        # name.
         except Exception as error:
-            raise InputError(f"data_dir {place}: cannot be read as a zip ({error}). Download it again.") from None
+            raise InputError(
+                f"data_dir {place}: cannot be read as a zip ({error}). Download it again."
+            ) from None
         with archive:
             yield source
     else:
@@ -207,11 +250,19 @@ def source_at(data_dir: str | None) -> Iterator[Source]:
 
 
 def _prefix(names: list[str]) -> str:
-    """The folder within a zip that holds Real. Kaggle's holds everything twice, once more below: the outermost."""
+    """The folder within a zip that holds Real. Kaggle's holds everything twice, once more below:
+    the outermost.
+    """
     members = [member for name in names if "__MACOSX" not in (member := PurePosixPath(name)).parts]
-    prefixes = {str(member.parent.parent) for member in members if member.parent.name == "Real"} - {"."}
+    prefixes = {str(member.parent.parent) for member in members if member.parent.name == "Real"} - {
+        "."
+    }
     at_the_top = any(member.parent == PurePosixPath("Real") for member in members)
-    return "" if at_the_top or not prefixes else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
+    return (
+        ""
+        if at_the_top or not prefixes
+        else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
+    )
 
 
 def _download() -> Path:
@@ -220,12 +271,15 @@ def _download() -> Path:
 
     try:
         return Path(kagglehub.dataset_download(HANDLE))
-    # kagglehub raises requests' errors and its own (no token, a damaged kaggle.json), with no common base.
+    # kagglehub raises requests' errors and its own (no token, a damaged kaggle.json), with no
+    # common base.
     except Exception as error:
         code = getattr(getattr(error, "response", None), "status_code", None)
         reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"socofing: the download from Kaggle failed ({reason}). Check the network and your token: make one on "
-            "kaggle.com (Settings), and set KAGGLE_API_TOKEN to it or save it as ~/.kaggle/access_token. Or download "
+            f"socofing: the download from Kaggle failed ({reason}). Check the network and your "
+            f"token: make one on "
+            "kaggle.com (Settings), and set KAGGLE_API_TOKEN to it or save it as "
+            "~/.kaggle/access_token. Or download "
             f"https://www.kaggle.com/datasets/{HANDLE} by hand and give the zip with --data-dir."
         ) from None

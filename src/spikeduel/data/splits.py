@@ -1,4 +1,6 @@
-"""Which images train, choose and test: the official split, by class, by group, or in folds; no group is ever cut."""
+"""Which images train, choose and test: the official split, by class, by group, or in folds; no
+group is ever cut.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -20,14 +22,19 @@ _STREAM = 0x5B117
 """Sets these random numbers apart from others that are drawn from the same seed."""
 
 MOST_NODES = 200
-"""That the exact search visits; it mostly needs few. A limit in seconds would give a busy machine another split."""
+"""That the exact search visits; it mostly needs few. A limit in seconds would give a busy machine
+another split.
+"""
 MOST_NUMBERS = 200
 """Unknowns up to which the exact search goes on to the best way."""
 NEAR_ENOUGH = 0.05
-"""Of a class's target on a side: to search for less of a distance takes long and is worth nothing."""
+"""Of a class's target on a side: to search for less of a distance takes long and is worth
+nothing.
+"""
 
 _REMEDY = (
-    "Add images of it in other groups, remove the class, make groups finer (group_by), choose fewer folds if there are "
+    "Add images of it in other groups, remove the class, make groups finer (group_by), choose "
+    "fewer folds if there are "
     "folds, or give val/ and test/ folders of your own."
 )
 
@@ -36,9 +43,10 @@ _REMEDY = (
 class Split:
     """Indices (sorted int64) into a prepared set's images.
 
-    `kind`: "official" (there is an official test set), "grouped" (no group is cut), "stratified" (by
-    class), or "published" (by class at random over files, cutting groups: results may measure memory).
-    `fold` counts from 0 where this is one of several splits, each with another part of the images as its test.
+    `kind`: "official" (there is an official test set), "grouped" (no group is cut), "stratified"
+    (by class), or "published" (by class at random over files, cutting groups: results may measure
+    memory). `fold` counts from 0 where this is one of several splits, each with another part of the
+    images as its test.
     """
 
     train: np.ndarray
@@ -54,39 +62,54 @@ def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
 
 
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
-    """The split of `prepared` by `experiment`'s `split`, `split_seed` and `limit`; with `folds`, one for each fold.
+    """The split of `prepared` by `experiment`'s `split`, `split_seed` and `limit`; with `folds`,
+    one for each fold.
 
-    An official test set stays whole; validation is the official one or a tenth of the rest; what else is
-    missing is a tenth as well. Each class is on each side; no group is cut where there are groups, unless
-    `split` is "published" and there is no official test set. `limit` is a total over train and validation,
-    never test. With K folds, each image is in the test set of exactly one; validation is a tenth of the rest.
-    Raises `InputError` where a class has too few images (or groups) for that, and for folds of what is already split.
+    An official test set stays whole; validation is the official one or a tenth of the rest; what
+    else is missing is a tenth as well. Each class is on each side; no group is cut where there are
+    groups, unless `split` is "published" and there is no official test set. `limit` is a total over
+    train and validation, never test. With K folds, each image is in the test set of exactly one;
+    validation is a tenth of the rest. Raises `InputError` where a class has too few images (or
+    groups) for that, and for folds of what is already split.
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
     rng = _generator(experiment)
-    official = np.zeros(len(prepared)) if prepared.official is None else np.asarray(prepared.official)
+    official = (
+        np.zeros(len(prepared)) if prepared.official is None else np.asarray(prepared.official)
+    )
     sides = official.astype(np.int64)
     wanted = [side for side in (VALIDATION, TEST) if not (sides == side).any()]
-    kind = "stratified" if prepared.groups is None else "published" if experiment.split == "published" else "grouped"
+    kind = (
+        "stratified"
+        if prepared.groups is None
+        else "published"
+        if experiment.split == "published"
+        else "grouped"
+    )
     if TEST not in wanted:
         kind = "official"
     groups = None if kind == "published" else prepared.groups
     if wanted:
         rest = np.flatnonzero(sides == TRAIN)
         share = {TRAIN: 1 - HELD_OUT * len(wanted), **dict.fromkeys(wanted, HELD_OUT)}
-        sides[rest] = np.array(list(share))[_drawn(prepared, rest, groups, list(share.values()), rng)]
+        sides[rest] = np.array(list(share))[
+            _drawn(prepared, rest, groups, list(share.values()), rng)
+        ]
     train, val, test = (np.flatnonzero(sides == side) for side in (TRAIN, VALIDATION, TEST))
     return (Split(*_limited(prepared, train, val, experiment.limit, rng), test, kind),)
 
 
 def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[Split, ...]:
     if experiment.split == "published":
-        raise InputError("folds: the published split is the study's one split; leave folds unset, or split.")
+        raise InputError(
+            "folds: the published split is the study's one split; leave folds unset, or split."
+        )
     if prepared.official is not None:
         side = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
         raise InputError(
-            f"folds: {prepared.name} has a {side} set of its own, which stays whole. Leave folds unset; a folder can "
+            f"folds: {prepared.name} has a {side} set of its own, which stays whole. Leave folds "
+            f"unset; a folder can "
             "also have all its images in class folders with no train/, val/ or test/ above them."
         )
     groups, kind = prepared.groups, "stratified" if prepared.groups is None else "grouped"
@@ -108,23 +131,36 @@ def _generator(experiment: Experiment, stream: int = 0) -> np.random.Generator:
 
 
 def _drawn(
-    prepared: Prepared, rows: np.ndarray, groups: np.ndarray | None, share: list[float], rng: np.random.Generator
+    prepared: Prepared,
+    rows: np.ndarray,
+    groups: np.ndarray | None,
+    share: list[float],
+    rng: np.random.Generator,
 ) -> np.ndarray:
     labels = np.asarray(prepared.labels)[rows]
-    return assign(labels, None if groups is None else np.asarray(groups)[rows], share, rng, prepared.classes)
+    return assign(
+        labels, None if groups is None else np.asarray(groups)[rows], share, rng, prepared.classes
+    )
 
 
 def _limited(
-    prepared: Prepared, train: np.ndarray, val: np.ndarray, limit: int | None, rng: np.random.Generator
+    prepared: Prepared,
+    train: np.ndarray,
+    val: np.ndarray,
+    limit: int | None,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`train` and `val` cut down to `limit` in all, in their proportion, each class in its share."""
+    """`train` and `val` cut down to `limit` in all, in their proportion, each class in its
+    share.
+    """
     if limit is None or limit >= len(train) + len(val):
         return train, val
     labels = np.asarray(prepared.labels)
     fewest_train, fewest_val = (len(np.unique(labels[part])) for part in (train, val))
     if limit < fewest_train + fewest_val:
         raise InputError(
-            f"limit {limit} is too small: {len(prepared.classes)} classes need at least {fewest_train + fewest_val}, "
+            f"limit {limit} is too small: {len(prepared.classes)} classes need at least "
+            f"{fewest_train + fewest_val}, "
             "an image each for training and for validation."
         )
     num_val = round(limit * len(val) / (len(train) + len(val)))
@@ -132,7 +168,9 @@ def _limited(
     return _sample(train, labels, limit - num_val, rng), _sample(val, labels, num_val, rng)
 
 
-def _sample(rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _sample(
+    rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
     """`count` of `rows`, each class in its share and at least once."""
     present, sizes = np.unique(labels[rows], return_counts=True)
     quota = np.maximum(np.floor(sizes * count / len(rows)).astype(np.int64), 1)
@@ -141,16 +179,20 @@ def _sample(rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Gen
         step = 1 if quota.sum() < count else -1
         lacking[(quota >= sizes) if step > 0 else (quota <= 1)] = -np.inf * step
         quota[np.argmax(lacking * step)] += step
-    drawn = [rng.permutation(rows[labels[rows] == label])[:n] for label, n in zip(present, quota, strict=True)]
+    drawn = [
+        rng.permutation(rows[labels[rows] == label])[:n]
+        for label, n in zip(present, quota, strict=True)
+    ]
     return np.sort(np.concatenate(drawn))
 
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
-    """Writes a CSV with a line for each image that is used: which side it is on, in each fold where there are folds.
+    """Writes a CSV with a line for each image that is used: which side it is on, in each fold where
+    there are folds.
 
-    Columns: `path` (relative to the data's folder), or `index` (from 0, in the order of the data's files, those for
-    training first) where images have no names; `split` (train, val or test); `fold` where there are folds; `group` (a
-    number) where images have groups. Atomic.
+    Columns: `path` (relative to the data's folder), or `index` (from 0, in the order of the data's
+    files, those for training first) where images have no names; `split` (train, val or test);
+    `fold` where there are folds; `group` (a number) where images have groups. Atomic.
     """
     folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
@@ -165,7 +207,14 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
             for side in ("train", "val", "test"):
                 for index in getattr(split, side).tolist():
                     group = [] if groups is None else [int(groups[index])]
-                    writer.writerow([index if names is None else names[index], side, *[split.fold] * folds, *group])
+                    writer.writerow(
+                        [
+                            index if names is None else names[index],
+                            side,
+                            *[split.fold] * folds,
+                            *group,
+                        ]
+                    )
 
 
 def assign(
@@ -175,27 +224,35 @@ def assign(
     rng: np.random.Generator,
     classes: tuple[str, ...],
 ) -> np.ndarray:
-    """A side for each image: int64 `[N]`, an index into `share`, of which each class gets about as much as that says.
+    """A side for each image: int64 `[N]`, an index into `share`, of which each class gets about as
+    much as that says.
 
-    Each class is on each side, and no group is on two. Groups of several images are placed first, the largest ahead;
-    single images fill up, by class. Where a class is missing somewhere after that, an exact search mends it.
-    Raises `InputError` where it cannot be done.
+    Each class is on each side, and no group is on two. Groups of several images are placed first,
+    the largest ahead; single images fill up, by class. Where a class is missing somewhere after
+    that, an exact search mends it. Raises `InputError` where it cannot be done.
     """
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
     content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
     np.add.at(content, (group, labels), 1)
     groups_of, num_sides = (content > 0).sum(0), len(share)
     fewest = int(np.argmin(groups_of))
-    name, num_images, num_groups = classes[fewest], int(content[:, fewest].sum()), int(groups_of[fewest])
+    name, num_images, num_groups = (
+        classes[fewest],
+        int(content[:, fewest].sum()),
+        int(groups_of[fewest]),
+    )
     if num_images < num_sides:
         raise InputError(
-            f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at least {num_sides}. "
+            f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at "
+            f"least {num_sides}. "
             "Add images, remove the class, or choose fewer folds if there are folds."
         )
     if num_groups < num_sides:
         raise InputError(
-            f"class '{name}' has too few groups for a split that cuts none: its {num_images} images lie in "
-            f"{num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides need one each. {_REMEDY}"
+            f"class '{name}' has too few groups for a split that cuts none: its {num_images} "
+            f"images lie in "
+            f"{num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides need one each. "
+            f"{_REMEDY}"
         )
     target = np.outer(share, content.sum(0))
     side_of = _placed(content, target, rng)
@@ -203,14 +260,16 @@ def assign(
         side_of = _mended(side_of, content, target, rng)
     if (_filled(side_of, content, num_sides) == 0).any():
         raise InputError(
-            f"no split into {num_sides} sides was found that has every class on each and cuts no group. The class in "
+            f"no split into {num_sides} sides was found that has every class on each and cuts no "
+            f"group. The class in "
             f"fewest groups is '{name}', in {num_groups}. {_REMEDY}"
         )
     return side_of[group]
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A side for each group, where it brings the counts nearest to `target`; single images as the targets ask.
+    """A side for each group, where it brings the counts nearest to `target`; single images as the
+    targets ask.
 
     `content` is `[groups, classes]`, `target` `[sides, classes]`.
     """
@@ -238,9 +297,11 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """How many of `count` single images go to each side: as the targets ask, at least one where none is.
+    """How many of `count` single images go to each side: as the targets ask, at least one where
+    none is.
 
-    What cannot be divided goes to the sides that are furthest `behind` with other classes, where all else is equal.
+    What cannot be divided goes to the sides that are furthest `behind` with other classes, where
+    all else is equal.
     """
     lacking = np.maximum(target - filled, 0)
     ideal = lacking * count / max(lacking.sum(), 1e-9)
@@ -263,8 +324,11 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
     return counts
 
 
-def _mended(side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`side_of` with every class on every side: groups with a class that lacks somewhere are placed anew, else all.
+def _mended(
+    side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """`side_of` with every class on every side: groups with a class that lacks somewhere are placed
+    anew, else all.
 
     As it was where there is no way.
     """
@@ -281,10 +345,11 @@ def _mended(side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: n
 def _searched(
     content: np.ndarray, target: np.ndarray, others: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """A side for each group by integer programming: every class on every side, else near to `target`; or None.
+    """A side for each group by integer programming: every class on every side, else near to
+    `target`; or None.
 
-    `others` `[sides, classes]` counts the images that have their side already. Groups of equal content are
-    interchangeable: what is searched for is how many of each kind go to each side.
+    `others` `[sides, classes]` counts the images that have their side already. Groups of equal
+    content are interchangeable: what is searched for is how many of each kind go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron
@@ -295,9 +360,15 @@ def _searched(
     sides = eye_array(num_sides)
     placed = kron(np.ones((1, num_sides)), eye_array(len(kinds)))
     images, presence = kron(sides, kinds.T), kron(sides, (kinds > 0).T)
-    # Variables: the number of each kind on each side, then how far each class on each side is from near enough.
+    # Variables: the number of each kind on each side, then how far each class on each side is from
+    # near enough.
     matrix = block_array(
-        [[placed, None], [presence, None], [images, eye_array(num_counts)], [images, -eye_array(num_counts)]]
+        [
+            [placed, None],
+            [presence, None],
+            [images, eye_array(num_counts)],
+            [images, -eye_array(num_counts)],
+        ]
     )
     wanted, present = (target - others).ravel(), (others > 0).ravel()
     slack = np.maximum(1, NEAR_ENOUGH * target.ravel())
@@ -309,12 +380,17 @@ def _searched(
         integrality=np.repeat([1, 0], [num_numbers, num_counts]),
         bounds=Bounds(0, np.concatenate([np.tile(count, num_sides), np.full(num_counts, np.inf)])),
         # Of a large problem, the first way that is found has to do.
-        options={"node_limit": MOST_NODES, "mip_rel_gap": 0.02 if num_numbers <= MOST_NUMBERS else 1.0},
+        options={
+            "node_limit": MOST_NODES,
+            "mip_rel_gap": 0.02 if num_numbers <= MOST_NUMBERS else 1.0,
+        },
     )
     if solution.x is None:
         return None
     numbers = np.rint(solution.x[:num_numbers]).astype(np.int64).reshape(num_sides, len(kinds))
     side_of = np.empty(len(content), dtype=np.int64)
     for number in range(len(kinds)):
-        side_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(np.arange(num_sides), numbers[:, number])
+        side_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(
+            np.arange(num_sides), numbers[:, number]
+        )
     return side_of

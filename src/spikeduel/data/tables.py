@@ -1,4 +1,6 @@
-"""CSV files whose first line names their columns, read row by row, so that an error names the line."""
+"""CSV files whose first line names their columns, read row by row, so that an error names the
+line.
+"""
 
 import csv
 import zipfile
@@ -18,8 +20,11 @@ def columns(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def rows(path: Path | zipfile.Path, needed: Sequence[str], place: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row by column, texts without spaces around them ("" for none); before it, `place` with its line, for errors.
+def rows(
+    path: Path | zipfile.Path, needed: Sequence[str], place: str
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row by column, texts without spaces around them ("" for none); before it, `place` with
+    its line, for errors.
 
     Raises `InputError` where the file cannot be read, or one of the columns `needed` is missing.
     """
@@ -29,7 +34,8 @@ def rows(path: Path | zipfile.Path, needed: Sequence[str], place: str) -> Iterat
             names = _named(next(reader, []))
             if missing := [name for name in needed if name not in names]:
                 raise InputError(
-                    f"{place}: has no column '{missing[0]}'; its first line names {', '.join(names) or 'nothing'}. It "
+                    f"{place}: has no column '{missing[0]}'; its first line names "
+                    f"{', '.join(names) or 'nothing'}. It "
                     f"must name {' and '.join(needed)}, separated by commas."
                 )
             for row in reader:

@@ -1,4 +1,6 @@
-"""Many files read in a few threads or processes: in order, never far ahead, each that cannot be read named."""
+"""Many files read in a few threads or processes: in order, never far ahead, each that cannot be
+read named.
+"""
 
 import os
 import warnings
@@ -37,7 +39,8 @@ def over_files(
     noun: str = "an image",
     keep: Callable[[Result], Any] = lambda result: result,
 ) -> list[Any]:
-    """What `keep` makes of what `look` makes of each source's number, in order; `look` runs in a few threads.
+    """What `keep` makes of what `look` makes of each source's number, in order; `look` runs in a
+    few threads.
 
     Raises `UnreadableFiles` with all for which `look` fails.
     """
@@ -67,7 +70,8 @@ def in_chunks(
     description: str,
     threads: bool = False,
 ) -> Iterator[Chunk]:
-    """What `work` makes of each task, in order, a part of `count` files each; where these are many, in processes.
+    """What `work` makes of each task, in order, a part of `count` files each; where these are many,
+    in processes.
 
     In processes, `work` and tasks are pickled. With `threads` always in threads.
     """
@@ -77,7 +81,9 @@ def in_chunks(
     idle: dict[str, float] = {"idle_worker_timeout": IDLE_SECONDS}
     if threads or count < FEWEST or cores == 1:
         backend, idle = "threading", {}
-    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None, **idle)
+    parallel = Parallel(
+        n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None, **idle
+    )
 
     def each_file() -> Generator[Chunk | None, None, None]:
         """A chunk, and nothing for each further file of it: progress is counted in files."""
@@ -104,8 +110,8 @@ def warnings_ignored() -> Iterator[None]:
 
 
 def _in_turn(look: Callable[[int], Result], count: int) -> Generator[Result, None, None]:
-    """What `look` makes of 0 … `count` − 1, in order; in a few threads that are never far ahead, so that little waits
-    in memory, and little has to be waited for when the consumer stops.
+    """What `look` makes of 0 … `count` − 1, in order; in a few threads that are never far ahead, so
+    that little waits in memory, and little has to be waited for when the consumer stops.
     """
     workers = min(8, os.cpu_count() or 1)
     pool, rows = ThreadPoolExecutor(workers), iter(range(count))

@@ -1,7 +1,8 @@
-"""Whether a written file gives the model's answers: model and programs are run on the same images, and compared.
+"""Whether a written file gives the model's answers: model and programs are run on the same images,
+and compared.
 
-What is compared with is the model with its weights as the file holds them: int8 has one scale for each output channel,
-batch normalisation folded in; biases and activations stay floats.
+What is compared with is the model with its weights as the file holds them: int8 has one scale for
+each output channel, batch normalisation folded in; biases and activations stay floats.
 """
 
 import copy
@@ -25,8 +26,9 @@ BATCH = 50
 
 
 class Required(Frozen):
-    """What a program must meet for the file to be kept: shares of images and spikes, and a difference of scores where
-    no spike flipped. Rounding flips a few spikes in a million, another network many.
+    """What a program must meet for the file to be kept: shares of images and spikes, and a
+    difference of scores where no spike flipped. Rounding flips a few spikes in a million, another
+    network many.
     """
 
     same_label: float = 0.999
@@ -38,7 +40,9 @@ REQUIRED = Required()
 
 
 class Run(NamedTuple):
-    """What came out for some images: `scores` `[B, K]`, and the spikes of each layer of neurons `[T, B, …]`."""
+    """What came out for some images: `scores` `[B, K]`, and the spikes of each layer of neurons
+    `[T, B, …]`.
+    """
 
     scores: np.ndarray
     spikes: dict[str, np.ndarray]
@@ -47,14 +51,17 @@ class Run(NamedTuple):
 Encoded = Tensor | ConstantInput
 """What a network takes."""
 Runner = Callable[[Tensor, Encoded], Run]
-"""Runs a written file, for prepared images uint8 `[B, C, H, W]`, and what the network takes for them."""
+"""Runs a written file, for prepared images uint8 `[B, C, H, W]`, and what the network takes for
+them.
+"""
 
 
 class Agreement(Frozen):
-    """How far one program agrees with the model. Shares are fractions of images; spikes are None if nothing can flip.
+    """How far one program agrees with the model. Shares are fractions of images; spikes are None if
+    nothing can flip.
 
-    `largest_score_difference` is over the images without flipped spikes: None if there are none, or if a score is not a
-    number (then `ok` is false).
+    `largest_score_difference` is over the images without flipped spikes: None if there are none, or
+    if a score is not a number (then `ok` is false).
     """
 
     ok: bool
@@ -67,7 +74,9 @@ class Agreement(Frozen):
 
 
 def as_written(model: Model, weights: str = "float32") -> Model:
-    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
+    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded
+    for "int8".
+    """
     copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
     copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if weights == "int8":
@@ -76,11 +85,17 @@ def as_written(model: Model, weights: str = "float32") -> Model:
 
 
 def compared(
-    model: Model, runners: Mapping[str, Runner], images: np.ndarray, labels: np.ndarray, progress: Progress
+    model: Model,
+    runners: Mapping[str, Runner],
+    images: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """The accuracy of `model` on `images` uint8 `[N, C, H, W]`, and how far each of `runners` agrees with it there.
+    """The accuracy of `model` on `images` uint8 `[N, C, H, W]`, and how far each of `runners`
+    agrees with it there.
 
-    The model computes in float32, and random encodings draw by the images' content; all get the same encoded images.
+    The model computes in float32, and random encodings draw by the images' content; all get the
+    same encoded images.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -94,11 +109,17 @@ def compared(
         for name, run in runners.items():
             by_image[name].append(_by_image(expected, run(part, encoded), truth, flip_sizes))
     spikes = num_spikes if flip_sizes else None
-    return right / len(labels), {name: _agreement(np.concatenate(parts), spikes) for name, parts in by_image.items()}
+    return right / len(labels), {
+        name: _agreement(np.concatenate(parts), spikes) for name, parts in by_image.items()
+    }
 
 
-def _by_image(expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[str, float]) -> np.ndarray:
-    """`[B, 4]`: same label as expected, right label, flipped spikes, largest difference of a score."""
+def _by_image(
+    expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[str, float]
+) -> np.ndarray:
+    """`[B, 4]`: same label as expected, right label, flipped spikes, largest difference of a
+    score.
+    """
     answers = run.scores.argmax(1)
     flips = np.zeros(len(labels), np.int64)
     for name, size in flip_sizes.items():
@@ -106,7 +127,9 @@ def _by_image(expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[s
         flips += flipped.sum(axis=(0, *range(2, flipped.ndim)))
     # Scores that are not numbers differ beyond all tolerance.
     differences = np.nan_to_num(np.abs(expected.scores - run.scores), nan=np.inf).max(1)
-    return np.stack([answers == expected.scores.argmax(1), answers == labels, flips, differences], 1)
+    return np.stack(
+        [answers == expected.scores.argmax(1), answers == labels, flips, differences], 1
+    )
 
 
 def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
@@ -136,7 +159,8 @@ def reference_run(model: Model, encoded: Encoded) -> Run:
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
-    """By layer of neurons, the difference above which its output has flipped: half a spike, or half a level.
+    """By layer of neurons, the difference above which its output has flipped: half a spike, or half
+    a level.
 
     A ReLU has nothing that flips.
     """
@@ -150,10 +174,11 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an `nn.Sequential` folded in.
+    """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an
+    `nn.Sequential` folded in.
 
-    Average pooling may stand between the two, since scaling before it gives the same as after it. An Identity takes the
-    place of the batch norm, so that all names stay.
+    Average pooling may stand between the two, since scaling before it gives the same as after it.
+    An Identity takes the place of the batch norm, so that all names stay.
     """
     module.eval()
     for part in module.modules():
@@ -172,7 +197,11 @@ def folded(module: nn.Module) -> nn.Module:
 
 
 def _averages(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.AvgPool2d) and layer.padding in (0, (0, 0)) and layer.divisor_override is None
+    return (
+        isinstance(layer, nn.AvgPool2d)
+        and layer.padding in (0, (0, 0))
+        and layer.divisor_override is None
+    )
 
 
 @torch.no_grad()
@@ -186,7 +215,9 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values −127 … 127, float32 scales `[channels, 1, …]`: the product is about `weight`, outputs first."""
+    """int8 values −127 … 127, float32 scales `[channels, 1, …]`: the product is about `weight`,
+    outputs first.
+    """
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale

@@ -1,4 +1,6 @@
-"""`export`: writes a model for another program, runs what was written, and keeps it only if the answers agree."""
+"""`export`: writes a model for another program, runs what was written, and keeps it only if the
+answers agree.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -9,7 +11,15 @@ from typing import Literal
 import numpy as np
 
 from spikeduel.exchange import nir, onnx
-from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared, probabilities_of
+from spikeduel.exchange.agreement import (
+    REQUIRED,
+    Agreement,
+    Required,
+    Runner,
+    as_written,
+    compared,
+    probabilities_of,
+)
 from spikeduel.networks.models import Model
 from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import per_cent
@@ -22,13 +32,16 @@ from spikeduel.system.typed import Frozen, converted, plain, write_json
 from spikeduel.trials import evaluating
 
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
-"""Writes a float32 model to a path, its weights as named by the third argument; returns by name who can run the file.
+"""Writes a float32 model to a path, its weights as named by the third argument; returns by name who
+can run the file.
 
 Raises `InputError` for a model that the format cannot express: why, and what to do.
 """
 
 EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
-_TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {"nir": ("nir",)}
+_TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
+    "nir": ("nir",)
+}
 """The packages that an exporter takes."""
 WEIGHTS = ("float32", "int8")
 _WHERE = {"nir": "not in the file, as NIR has no softmax"}
@@ -53,17 +66,19 @@ class ExportedModel(Frozen):
 
 
 _REQUIRED = (
-    f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within {REQUIRED.score_difference:g} where "
+    f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within "
+    f"{REQUIRED.score_difference:g} where "
     f"no spike flipped, at most {per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
 )
 
 
 class ExportCheck(Frozen):
-    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images of `dataset`.
+    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test
+    images of `dataset`.
 
-    `temperature` is the model's, and `probabilities` says how they come of the file's scores. `accuracy` is the
-    model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`. `noun`: what the test
-    images are.
+    `temperature` is the model's, and `probabilities` says how they come of the file's scores.
+    `accuracy` is the model's with the weights as written, `accuracy_lost` the difference to
+    `accuracy_float32`. `noun`: what the test images are.
     """
 
     spikeduel: str
@@ -100,32 +115,44 @@ def export(
     progress: Progress | None = None,
     store: Path | str | None = None,
 ) -> ExportCheck:
-    """Writes `model` to `path` in the format `to`, checked on test images; the outcome is kept in `path`.check.json.
+    """Writes `model` to `path` in the format `to`, checked on test images; the outcome is kept in
+    `path`.check.json.
 
-    Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of the test part that
-    `evaluate` would take, of `experiment`'s data set (the one that the model was trained on: see
-    `evaluating.trained_on`). Every program that read the file must give the same label on at least 99.9 %, scores
-    within 1e-4 wherever no spike flipped, and other spikes in at most 0.1 %; both sides compute in float32. With
-    `weights="int8"` the file is compared with the model whose weights were rounded so. Raises `InputError` where the
-    format cannot express the model, `ExportDisagrees` where the check fails: then nothing is written.
+    Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of
+    the test part that `evaluate` would take, of `experiment`'s data set (the one that the model was
+    trained on: see `evaluating.trained_on`). Every program that read the file must give the same
+    label on at least 99.9 %, scores within 1e-4 wherever no spike flipped, and other spikes in at
+    most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with the
+    model whose weights were rounded so. Raises `InputError` where the format cannot express the
+    model, `ExportDisagrees` where the check fails: then nothing is written.
     """
     progress, path = progress or Progress(), Path(path)
     _require_exportable(model, to, weights)
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
     written, dataset = as_written(model, weights), model.card.dataset
-    noun: Literal["image", "recording"] = "recording" if model.card.preprocessing.binning else "image"
+    noun: Literal["image", "recording"] = (
+        "recording" if model.card.preprocessing.binning else "image"
+    )
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
         # Before any data is loaded: a model that the format cannot express is refused at once.
         runners = EXPORTERS[to](written, temporary, weights)
         if images is None or labels is None:
-            images, labels, dataset = evaluating.test_images(model, experiment, num_images, progress, store)
+            images, labels, dataset = evaluating.test_images(
+                model, experiment, num_images, progress, store
+            )
         accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
             told = said_of(" ".join(_program_lines(programs, len(labels))), noun)
-            raise ExportDisagrees(f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}")
-        before = accuracy if weights == "float32" else compared(as_written(model), {}, images, labels, Progress())[0]
+            raise ExportDisagrees(
+                f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}"
+            )
+        before = (
+            accuracy
+            if weights == "float32"
+            else compared(as_written(model), {}, images, labels, Progress())[0]
+        )
         check = ExportCheck(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -134,7 +161,9 @@ def export(
             bytes=temporary.stat().st_size,
             format=to,
             weights=weights,
-            model=converted({**plain(model.card), "trained_in": model.card.precision}, ExportedModel),
+            model=converted(
+                {**plain(model.card), "trained_in": model.card.precision}, ExportedModel
+            ),
             dataset=dataset,
             n=len(labels),
             required=REQUIRED,
@@ -142,7 +171,11 @@ def export(
             accuracy_lost=before - accuracy,
             accuracy=accuracy,
             programs=programs,
-            versions={package: known for package in _PACKAGES if (known := package_version(package)) is not None},
+            versions={
+                package: known
+                for package in _PACKAGES
+                if (known := package_version(package)) is not None
+            },
             temperature=model.card.temperature,
             probabilities=f"{_WHERE.get(to, 'output probabilities')}: {probabilities_of(model)}",
             noun=noun,
@@ -160,10 +193,13 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
     if weights not in WEIGHTS:
         raise unknown("weights", weights, WEIGHTS)
     if weights == "int8" and not to.startswith("onnx"):
-        raise InputError(f"weights int8 are for the ONNX formats; {to} holds floats. Leave --weights out.")
+        raise InputError(
+            f"weights int8 are for the ONNX formats; {to} holds floats. Leave --weights out."
+        )
     if model.card.foreign is not None and model.card.family == "snn":
         raise InputError(
-            f"{model.card.contender} is a spiking network of another library, whose neurons export does not know: "
+            f"{model.card.contender} is a spiking network of another library, whose neurons export "
+            f"does not know: "
             "build it of spikeduel's (sd.LIF), or export it with that library."
         )
 
@@ -172,7 +208,9 @@ def lines(check: ExportCheck) -> list[str]:
     """`check` in words: a line for each program that ran the file, and what int8 cost."""
     told = [*_program_lines(check.programs, check.n), f"Probabilities: {check.probabilities}."]
     if set(check.programs) == {"spikeduel"}:
-        told.append("No other program checked it. To have snnTorch check it, install snntorch and nirtorch.")
+        told.append(
+            "No other program checked it. To have snnTorch check it, install snntorch and nirtorch."
+        )
     if check.weights == "int8":
         told.append(
             f"Accuracy on these images: {per_cent(check.accuracy_float32, 2)}, with int8 weights "
@@ -191,8 +229,13 @@ def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
         if program.largest_score_difference is not None:
             scores = f"scores differ by at most {program.largest_score_difference:.2g}{where}"
         else:
-            scores = "no image without flips" if program.images_with_flips == n else "scores are not numbers"
+            scores = (
+                "no image without flips"
+                if program.images_with_flips == n
+                else "scores are not numbers"
+            )
         told.append(
-            f"{name}: the same label on {per_cent(program.same_label, 2)} of {n:,} test images; {scores}{spikes}."
+            f"{name}: the same label on {per_cent(program.same_label, 2)} of {n:,} test images; "
+            f"{scores}{spikes}."
         )
     return told

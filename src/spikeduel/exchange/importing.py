@@ -1,9 +1,10 @@
 """Networks from elsewhere as models: NIR graphs, and the study's snnTorch state_dict.
 
-NIR (Pedersen et al. 2024, "Neuromorphic intermediate representation"): chains of layers without memory but for their
-neurons'. NIR's neurons live in continuous time. A step lasts `dt`: beta = 1 − dt/tau, and the current is weighed by
-r·dt/tau, which the threshold takes up: v/(r·dt/tau) is the membrane of a `LIF` that resets to zero. That NIR resets at
-once and spikeduel one step later is the same there, since the reset comes before the next current is added.
+NIR (Pedersen et al. 2024, "Neuromorphic intermediate representation"): chains of layers without
+memory but for their neurons'. NIR's neurons live in continuous time. A step lasts `dt`: beta = 1 −
+dt/tau, and the current is weighed by r·dt/tau, which the threshold takes up: v/(r·dt/tau) is the
+membrane of a `LIF` that resets to zero. That NIR resets at once and spikeduel one step later is the
+same there, since the reset comes before the next current is added.
 
 snnTorch: `linear1`, `lif1`, `linear2`, `lif2`, as `torch.save(net.state_dict(), …)` writes them.
 """
@@ -45,18 +46,27 @@ RESET_MECHANISMS = ("subtract", "zero", "none")
 """By the number that snnTorch keeps as `reset_mechanism_val`."""
 _PARTS = ("linear{}.weight", "linear{}.bias", "lif{}.beta", "lif{}.threshold")
 _REQUIRED = [part.format(i) for i in (1, 2) for part in _PARTS]
-_OPTIONAL = [f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor", "reset_mechanism_val")]
+_OPTIONAL = [
+    f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor", "reset_mechanism_val")
+]
 
 _ABOUT: dict[str, Any] = {
-    "dt": Annotated[float, Meta(gt=0, lt=1e6)], "classes": Annotated[tuple[str, ...], Meta(min_length=1)],
-    "dataset": str, "preprocessing": dict[str, Any], "encoding": str, "num_steps": Steps, "temperature": Temperature,
-}  # fmt: skip
+    "dt": Annotated[float, Meta(gt=0, lt=1e6)],
+    "classes": Annotated[tuple[str, ...], Meta(min_length=1)],
+    "dataset": str,
+    "preprocessing": dict[str, Any],
+    "encoding": str,
+    "num_steps": Steps,
+    "temperature": Temperature,
+}
 """What counts of what spikeduel wrote into a NIR file; `dt` is the seconds of a step."""
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
 """A layer as `plain.LAYERS` takes it, and its weights by name."""
 Imported = tuple[list[Part], tuple[int, ...] | None, dict[str, Any]]
-"""What a file holds: its layers, the shape of one image as far as it says it, and those of `_ABOUT` that it says."""
+"""What a file holds: its layers, the shape of one image as far as it says it, and those of `_ABOUT`
+that it says.
+"""
 
 
 def import_model(
@@ -68,11 +78,13 @@ def import_model(
     dt: float | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """The network in a NIR file, or the study's as snnTorch saves its state_dict, as a model. No code of it is run.
+    """The network in a NIR file, or the study's as snnTorch saves its state_dict, as a model. No
+    code of it is run.
 
-    `experiment` names the data set that it was trained on, for class names and preprocessing; without it, what
-    spikeduel wrote into a NIR file counts, else classes are numbered and images grey and square. `encoding` (direct)
-    and `num_steps` (25) are what the file says, if it does. `dt`: see `read_nir`. Raises `InputError`.
+    `experiment` names the data set that it was trained on, for class names and preprocessing;
+    without it, what spikeduel wrote into a NIR file counts, else classes are numbered and images
+    grey and square. `encoding` (direct) and `num_steps` (25) are what the file says, if it does.
+    `dt`: see `read_nir`. Raises `InputError`.
     """
     path, progress = Path(path), progress or Progress()
     content = files.read_bytes(path, MOST_BYTES)
@@ -82,17 +94,28 @@ def import_model(
         elif content.startswith(ZIP):
             imported = _read_state_dict(content)
         else:
-            raise InputError("neither a NIR graph (HDF5) nor a state_dict of torch.save; .safetensors need no import.")
-    prepared = data.load(experiment, progress.track, say=progress.say) if experiment is not None else None
+            raise InputError(
+                "neither a NIR graph (HDF5) nor a state_dict of torch.save; .safetensors need no "
+                "import."
+            )
+    prepared = (
+        data.load(experiment, progress.track, say=progress.say) if experiment is not None else None
+    )
     with naming(path):
         return _model(imported, prepared, path.stem, encoding, num_steps)
 
 
 def _model(
-    imported: Imported, prepared: data.Prepared | None, name: str, encoding: str | None, num_steps: int | None
+    imported: Imported,
+    prepared: data.Prepared | None,
+    name: str,
+    encoding: str | None,
+    num_steps: int | None,
 ) -> Model:
     parts, shape, about = imported
-    num_classes = next((layer["num_outputs"] for layer, _ in reversed(parts) if "num_outputs" in layer), 0)
+    num_classes = next(
+        (layer["num_outputs"] for layer, _ in reversed(parts) if "num_outputs" in layer), 0
+    )
     if num_classes < 2:
         raise InputError("it must have a layer with at least two outputs, one for each class.")
     if prepared is not None:
@@ -106,7 +129,12 @@ def _model(
     # A name that a file gives must not be enough to run code of that name.
     stored_encoding = about["encoding"] if about.get("encoding") in ENCODERS else "direct"
     if binning := preprocessing.binning:
-        about, stored_encoding, encoding, num_steps = {**about, "num_steps": binning.num_frames}, EVENTS, None, None
+        about, stored_encoding, encoding, num_steps = (
+            {**about, "num_steps": binning.num_frames},
+            EVENTS,
+            None,
+            None,
+        )
     card = ModelCard(
         contender="sequential",
         family="snn",
@@ -125,7 +153,9 @@ def _model(
         for layer, (_, arrays) in zip(module.get_submodule("chain").children(), parts, strict=True):
             layer.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
     except RuntimeError as error:
-        raise InputError(f"its weights do not fit its layers ({' '.join(str(error).split())[:200]}).") from None
+        raise InputError(
+            f"its weights do not fit its layers ({' '.join(str(error).split())[:200]})."
+        ) from None
     return Model(module.eval(), card)
 
 
@@ -136,7 +166,10 @@ def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
     if len(sides) == 2:
         sides = (1, *sides)
     if len(sides) != 3 or sides[0] not in (1, 3):
-        raise InputError(f"its input {list(sides)} leaves the size of images open: name its data set with --dataset.")
+        raise InputError(
+            f"its input {list(sides)} leaves the size of images open: name its data set with "
+            f"--dataset."
+        )
     return Preprocessing(*sides)
 
 
@@ -146,15 +179,20 @@ def _read_state_dict(content: bytes) -> Imported:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     # Torch's own words go on to advise opening it all the same.
     except pickle.UnpicklingError:
-        raise InputError("it holds more than tensors, which could run code. Save net.state_dict().") from None
+        raise InputError(
+            "it holds more than tensors, which could run code. Save net.state_dict()."
+        ) from None
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise InputError(f"not a state_dict, or a damaged one ({type(error).__name__}).") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
         raise InputError("it holds something other than a state_dict: save net.state_dict().")
     for name, value in state.items():
         if name not in _REQUIRED + _OPTIONAL:
             raise InputError(
-                f"its entry {visible(str(name))[:80]} is not one of the study's. Other networks come as a NIR graph."
+                f"its entry {visible(str(name))[:80]} is not one of the study's. Other networks "
+                f"come as a NIR graph."
             )
         if not bool(torch.isfinite(value).all()):
             raise InputError(f"its {name} is not all numbers (NaN or infinite).")
@@ -164,7 +202,9 @@ def _read_state_dict(content: bytes) -> Imported:
     for i in (1, 2):
         weight, bias = (state[f"linear{i}.{name}"].float().numpy() for name in ("weight", "bias"))
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-            raise InputError(f"the shapes of linear{i} do not fit: {list(weight.shape)}, {list(bias.shape)}.")
+            raise InputError(
+                f"the shapes of linear{i} do not fit: {list(weight.shape)}, {list(bias.shape)}."
+            )
         linear = {"type": "linear", "num_inputs": weight.shape[1], "num_outputs": len(weight)}
         parts += [(linear, {"weight": weight, "bias": bias}), (_leaky(state, f"lif{i}"), {})]
     return parts, (state["linear1.weight"].shape[1],), {}
@@ -174,24 +214,34 @@ def _leaky(state: dict[str, Tensor], layer: str) -> dict[str, Any]:
     def number(name: str, default: float = 0.0) -> float:
         values = state.get(f"{layer}.{name}", torch.tensor(default)).double().unique()
         if len(values) != 1:
-            raise InputError(f"{layer}.{name} differs from neuron to neuron; the study has one number for the layer.")
+            raise InputError(
+                f"{layer}.{name} differs from neuron to neuron; the study has one number for the "
+                f"layer."
+            )
         return float(values[0])
 
     reset, threshold, beta = (number(name) for name in ("reset_mechanism_val", "threshold", "beta"))
     if number("graded_spikes_factor", 1.0) != 1:
-        raise InputError(f"{layer} gives graded spikes (graded_spikes_factor is not 1); spikeduel's are 0 or 1.")
+        raise InputError(
+            f"{layer} gives graded spikes (graded_spikes_factor is not 1); spikeduel's are 0 or 1."
+        )
     if reset not in range(len(RESET_MECHANISMS)):
         raise InputError(f"{layer}.reset_mechanism_val is {reset:g}: snnTorch has 0, 1 and 2.")
     if not threshold > 0:
         raise InputError(f"{layer}.threshold is {threshold:g}: it must be above 0.")
-    neurons = {"beta": min(max(beta, 0.0), 1.0), "threshold": threshold}  # snnTorch clamps beta when it runs
+    neurons = {
+        "beta": min(max(beta, 0.0), 1.0),
+        "threshold": threshold,
+    }  # snnTorch clamps beta when it runs
     return {"type": "lif", **neurons, "reset_mechanism": RESET_MECHANISMS[int(reset)]}
 
 
 def read_nir(content: bytes, dt: float | None = None) -> Imported:
-    """The network in a NIR file, at `dt` seconds a step (None: what the file says of it, else 1e-4).
+    """The network in a NIR file, at `dt` seconds a step (None: what the file says of it, else
+    1e-4).
 
-    Raises `InputError` for a damaged file, and for what is no chain of layers that `architectures.Sequential` has.
+    Raises `InputError` for a damaged file, and for what is no chain of layers that
+    `architectures.Sequential` has.
     """
     try:
         import h5py
@@ -227,9 +277,13 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
         return parts, None if given is None else tuple(int(side) for side in np.ravel(given)), about
     except InputError:
         raise
-    except Exception as error:  # a damaged file can fail anywhere in HDF5 and nir, and its nodes may hold anything
+    except (
+        Exception
+    ) as error:  # a damaged file can fail anywhere in HDF5 and nir, and its nodes may hold anything
         reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
-        raise InputError(f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason}).") from None
+        raise InputError(
+            f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
+        ) from None
 
 
 def _require_harmless(file: Any) -> None:
@@ -244,16 +298,25 @@ def _require_harmless(file: Any) -> None:
             if entries > 50 * MOST_NODES or depth > 10:
                 raise InputError("it holds too many entries, or nests them too deeply.")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise InputError(f"its entry {visible(name)[:80]} is a link: what points elsewhere is not opened.")
+                raise InputError(
+                    f"its entry {visible(name)[:80]} is a link: what points elsewhere is not "
+                    f"opened."
+                )
             entry = group[name]
             if isinstance(entry, h5py.Group):
                 waiting.append((entry, depth + 1))
                 continue
             if entry.external or entry.is_virtual:
-                raise InputError(f"its entry {visible(name)[:80]} lies in another file: such files are not opened.")
+                raise InputError(
+                    f"its entry {visible(name)[:80]} lies in another file: such files are not "
+                    f"opened."
+                )
             total += entry.size * entry.dtype.itemsize if entry.shape is not None else 0
             if total > MOST_UNPACKED_BYTES:
-                raise InputError(f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right.")
+                raise InputError(
+                    f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be "
+                    f"right."
+                )
 
 
 def _about(text: Any) -> dict[str, Any]:
@@ -277,7 +340,9 @@ def _about(text: Any) -> dict[str, Any]:
 
 
 def _chain(graph: Any) -> list[str]:
-    """The nodes' names from input to output. Raises `InputError` where the graph branches, joins or goes in circles."""
+    """The nodes' names from input to output. Raises `InputError` where the graph branches, joins or
+    goes in circles.
+    """
     edges = set(map(tuple, graph.edges))
     sorter = TopologicalSorter(dict.fromkeys(graph.nodes, ()))
     for source, target in edges:
@@ -285,10 +350,18 @@ def _chain(graph: Any) -> list[str]:
     try:
         names = list(sorter.static_order())
     except CycleError:
-        raise InputError("it goes in circles, as a recurrent network does: only chains can be imported.") from None
+        raise InputError(
+            "it goes in circles, as a recurrent network does: only chains can be imported."
+        ) from None
     ends = [type(graph.nodes.get(names[i])).__name__ for i in (0, -1)] if names else []
-    if ends != ["Input", "Output"] or edges != set(itertools.pairwise(names)) or len(names) > MOST_NODES:
-        raise InputError(f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes.")
+    if (
+        ends != ["Input", "Output"]
+        or edges != set(itertools.pairwise(names))
+        or len(names) > MOST_NODES
+    ):
+        raise InputError(
+            f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes."
+        )
     return names
 
 
@@ -298,7 +371,11 @@ def _layer(node: Any, dt: float) -> Part:
         weight, num_axes = np.array(node.weight, np.float32), 4 if kind == "Conv2d" else 2
         if weight.ndim != num_axes:
             raise InputError(f"its weight has {weight.ndim} dimensions, not {num_axes}.")
-        arrays = {"weight": weight} if kind == "Linear" else {"weight": weight, "bias": np.array(node.bias, np.float32)}
+        arrays = (
+            {"weight": weight}
+            if kind == "Linear"
+            else {"weight": weight, "bias": np.array(node.bias, np.float32)}
+        )
         groups = int(node.groups) if kind == "Conv2d" else 1
         sizes = {"num_inputs": weight.shape[1] * groups, "num_outputs": weight.shape[0]}
         if kind != "Conv2d":
@@ -306,7 +383,13 @@ def _layer(node: Any, dt: float) -> Part:
         padding = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
         padding = padding if isinstance(padding, str) else _pair(padding)
         sides = {"kernel": list(weight.shape[2:]), "stride": _pair(node.stride), "padding": padding}
-        return {"type": "conv2d", **sizes, **sides, "dilation": _pair(node.dilation), "groups": groups}, arrays
+        return {
+            "type": "conv2d",
+            **sizes,
+            **sides,
+            "dilation": _pair(node.dilation),
+            "groups": groups,
+        }, arrays
     if kind in ("AvgPool2d", "SumPool2d"):
         sides = {"kernel": node.kernel_size, "stride": node.stride, "padding": node.padding}
         return {"type": kind.lower(), **{name: _pair(value) for name, value in sides.items()}}, {}
@@ -327,7 +410,9 @@ def _layer(node: Any, dt: float) -> Part:
 
 def _lif(node: Any, beta: np.ndarray, gain: np.ndarray, v_leak: Any) -> Part:
     if np.any(np.asarray(v_leak) != 0) or np.any(np.asarray(node.v_reset) != 0):
-        raise InputError("its neurons leak or reset to a value other than 0; spikeduel's leak and reset to 0.")
+        raise InputError(
+            "its neurons leak or reset to a value other than 0; spikeduel's leak and reset to 0."
+        )
     if not np.all((beta >= 0) & (beta <= 1)):
         raise InputError("its time constants are shorter than a step: give a smaller --dt.")
     if not np.all(gain > 0):

@@ -1,8 +1,9 @@
-"""Writing NIR graphs (Pedersen et al. 2024), and running them: for networks that NIR can say exactly.
+"""Writing NIR graphs (Pedersen et al. 2024), and running them: for networks that NIR can say
+exactly.
 
-A step lasts 1e-4 seconds (snnTorch's convention). A neuron is NIR's LIF with r = 1, tau = dt/(1 − beta) and the
-threshold times (1 − beta): tools that heed r (snnTorch) and those that take it for 1 (Norse) then compute the same, a
-membrane (1 − beta) times ours.
+A step lasts 1e-4 seconds (snnTorch's convention). A neuron is NIR's LIF with r = 1, tau = dt/(1 −
+beta) and the threshold times (1 − beta): tools that heed r (snnTorch) and those that take it for 1
+(Norse) then compute the same, a membrane (1 − beta) times ours.
 """
 
 import contextlib
@@ -30,11 +31,20 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import package_version
 from spikeduel.system.typed import plain
 
-_OF_CARD = ("contender", "dataset", "classes", "preprocessing", "encoding", "num_steps", "temperature")
+_OF_CARD = (
+    "contender",
+    "dataset",
+    "classes",
+    "preprocessing",
+    "encoding",
+    "num_steps",
+    "temperature",
+)
 
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Writes `model` as a NIR graph; returns who can run the file: spikeduel's own import, and what is installed.
+    """Writes `model` as a NIR graph; returns who can run the file: spikeduel's own import, and what
+    is installed.
 
     Raises `InputError` with the reason and the remedy for a model that NIR cannot express.
     """
@@ -55,7 +65,9 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         "answer": "the mean of the output over the steps is the score of each class",
         "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model)}",
     }
-    graph = nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), metadata={METADATA: json.dumps(about)})
+    graph = nir.NIRGraph(
+        nodes, list(itertools.pairwise(nodes)), metadata={METADATA: json.dumps(about)}
+    )
     # A file object, since h5py names its file by what stands in it.
     with path.open("w+b") as file:
         nir.write(file, graph)
@@ -93,7 +105,8 @@ def _reasons(model: Model) -> Iterator[str]:
         yield "NIR programs return the output of every step, and would not weigh it: train with --set readout=mean."
     elif not isinstance(model.readout, MeanReadout):
         yield (
-            f"{contender} breaks ties by membranes, which NIR programs do not return: train a network whose output "
+            f"{contender} breaks ties by membranes, which NIR programs do not return: train a "
+            f"network whose output "
             "integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(model.module, "layers", None)):
@@ -141,7 +154,9 @@ def _flat(layers: list[nn.Module]) -> Iterator[nn.Module]:
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | None) -> Any:
-    """The node of `layer`, which takes `shape`; `permuted` (C, H, W) is what was flattened to channels last."""
+    """The node of `layer`, which takes `shape`; `permuted` (C, H, W) is what was flattened to
+    channels last.
+    """
     import nir
 
     if isinstance(layer, LIF):
@@ -157,10 +172,16 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
     if isinstance(layer, nn.Linear):
         if permuted is not None:
             channels, height, width = permuted
-            weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(len(weight), -1)
+            weight = (
+                weight.reshape(-1, height, width, channels)
+                .transpose(0, 3, 1, 2)
+                .reshape(len(weight), -1)
+            )
         return nir.Affine(weight, bias)
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-        return nir.Conv2d(shape[1:], weight, layer.stride, layer.padding, layer.dilation, layer.groups, bias)
+        return nir.Conv2d(
+            shape[1:], weight, layer.stride, layer.padding, layer.dilation, layer.groups, bias
+        )
     if isinstance(layer, nn.AvgPool2d) and layer.divisor_override is None:
         sides = (layer.kernel_size, layer.stride, layer.padding)
         return nir.AvgPool2d(*(np.broadcast_to(np.array(side), 2).copy() for side in sides))
@@ -214,14 +235,20 @@ def _norse(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
     return network, LIFBoxCell, network
 
 
-PROGRAMS: dict[str, Callable[[Any], tuple[nn.Module, type[nn.Module], Step]]] = {"snntorch": _snntorch, "norse": _norse}
-"""Of a graph: the network that a program makes of it, its kind of neurons, and what takes one step."""
+PROGRAMS: dict[str, Callable[[Any], tuple[nn.Module, type[nn.Module], Step]]] = {
+    "snntorch": _snntorch,
+    "norse": _norse,
+}
+"""Of a graph: the network that a program makes of it, its kind of neurons, and what takes one
+step.
+"""
 
 
 def _stepped(package: str, path: Path, names: list[str]) -> Runner:
     """A program that takes one step at a time; the mean of its output over the steps is the score.
 
-    NIR's shapes have no batch: images are given one by one where something else than a batch of vectors goes in.
+    NIR's shapes have no batch: images are given one by one where something else than a batch of
+    vectors goes in.
     """
     import nir
 
@@ -232,7 +259,9 @@ def _stepped(package: str, path: Path, names: list[str]) -> Runner:
     one_by_one = any(isinstance(layer, nn.Conv2d) for layer in network.modules())
     for layer in network.modules():
         if isinstance(layer, neuron):
-            layer.register_forward_hook(lambda module, inputs, output: spikes.append(_first(output).clone()))
+            layer.register_forward_hook(
+                lambda module, inputs, output: spikes.append(_first(output).clone())
+            )
 
     def over_time(frames: Tensor) -> tuple[Tensor, list[Tensor]]:
         state, total, steps = None, torch.zeros(()), []
@@ -248,10 +277,15 @@ def _stepped(package: str, path: Path, names: list[str]) -> Runner:
         frames = as_sequence(encoded)
         if one_by_one:
             each_scores, each_layers = zip(*map(over_time, frames.unbind(1)), strict=True)
-            scores, layers = torch.stack(each_scores), [torch.stack(each, 1) for each in zip(*each_layers, strict=True)]
+            scores, layers = (
+                torch.stack(each_scores),
+                [torch.stack(each, 1) for each in zip(*each_layers, strict=True)],
+            )
         else:
             scores, layers = over_time(frames.flatten(2))
-        return Run(scores.numpy(), {name: spk.numpy() for name, spk in zip(names, layers, strict=True)})
+        return Run(
+            scores.numpy(), {name: spk.numpy() for name, spk in zip(names, layers, strict=True)}
+        )
 
     return run
 

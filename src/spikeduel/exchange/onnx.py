@@ -1,4 +1,6 @@
-"""ONNX files: the network unrolled over its time steps, or one step with its state going in and out."""
+"""ONNX files: the network unrolled over its time steps, or one step with its state going in and
+out.
+"""
 
 import json
 import warnings
@@ -29,23 +31,32 @@ _EXAMPLES = 2
 Words = dict[str, str]
 """What goes in or comes out, described by name."""
 RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np.ndarray]]]
-"""Runs a written file: from its inputs by name to its outputs, and the spikes of each layer of neurons by name."""
+"""Runs a written file: from its inputs by name to its outputs, and the spikes of each layer of
+neurons by name.
+"""
 
 
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Writes `model` with all its time steps; returns who can run the file.
 
-    `images` float32 `[B, C, H, W]` in [0, 1] go in, or `frames` `[B, 2·T, H, W]` of recordings; `scores` and
-    `probabilities` `[B, K]` come out. Where the encoding draws at random, or is the user's own, `encoded`
-    `[T, B, C, H, W]` goes in.
+    `images` float32 `[B, C, H, W]` in [0, 1] go in, or `frames` `[B, 2·T, H, W]` of recordings;
+    `scores` and `probabilities` `[B, K]` come out. Where the encoding draws at random, or is the
+    user's own, `encoded` `[T, B, C, H, W]` goes in.
     """
     recorded = model.card.preprocessing.binning is not None
     takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
     shape = [_EXAMPLES, *model.card.image_shape]
     if takes_images:
-        name, batch_axis, what = "images", 0, "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255"
+        name, batch_axis, what = (
+            "images",
+            0,
+            "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255",
+        )
         if recorded:
-            name, what = "frames", "float32 [B, 2·T, H, W]: numbers of events, frame after frame, darker first"
+            name, what = (
+                "frames",
+                "float32 [B, 2·T, H, W]: numbers of events, frame after frame, darker first",
+            )
     else:
         name, batch_axis, shape = "encoded", 1, [model.card.num_steps or 1, *shape]
         what = f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
@@ -70,7 +81,9 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     run_file = _written(model, answer, example, shapes, {name: what}, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
-        given = (images.float() if recorded else images / 255) if takes_images else as_sequence(encoded)
+        given = (
+            (images.float() if recorded else images / 255) if takes_images else as_sequence(encoded)
+        )
         (scores, _), spikes = run_file({name: given.numpy()})
         return Run(scores, spikes)
 
@@ -80,23 +93,33 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Writes one time step of `model`, for streams and small devices; returns who can run the file.
 
-    `frame` float32 `[B, C, H, W]` and the state go in; the scores so far, their probabilities and the next state come
-    out: each layer's `NAME.mem` becomes `NAME.mem.next`, and so do `readout.total` and `readout.num_steps`. All states
-    start from zero. Raises `InputError` for a network that cannot stream.
+    `frame` float32 `[B, C, H, W]` and the state go in; the scores so far, their probabilities and
+    the next state come out: each layer's `NAME.mem` becomes `NAME.mem.next`, and so do
+    `readout.total` and `readout.num_steps`. All states start from zero. Raises `InputError` for a
+    network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:
-        raise InputError(f"{contender} has no time steps to take one by one: export it with --to onnx.")
+        raise InputError(
+            f"{contender} has no time steps to take one by one: export it with --to onnx."
+        )
     if not isinstance(readout, SpikingReadout):
-        raise InputError(f"{contender} gives one answer after all its time steps: export it with --to onnx.")
+        raise InputError(
+            f"{contender} gives one answer after all its time steps: export it with --to onnx."
+        )
     example = torch.rand(_EXAMPLES, *model.card.input_shape).round()
     _, start = model.step(example)
     if start.total is None or not start.neurons:
-        raise InputError(f"{contender} has no layer of neurons that spikeduel knows: it cannot stream.")
+        raise InputError(
+            f"{contender} has no layer of neurons that spikeduel knows: it cannot stream."
+        )
     places = [(layer, key) for layer, state in start.neurons.items() for key in state]
     states: dict[str, tuple[Tensor, int | None]]
     states = {f"{layer}.{key}": (start.neurons[layer][key], 0) for layer, key in places}
-    states |= {"readout.total": (start.total, start.total.ndim - 2), "readout.num_steps": (torch.zeros(1), None)}
+    states |= {
+        "readout.total": (start.total, start.total.ndim - 2),
+        "readout.num_steps": (torch.zeros(1), None),
+    }
     inputs = {"frame": f"float32 [B, C, H, W], {frames_of(model)}"}
     inputs |= dict.fromkeys(states, "the state, zeros at first")
     outputs = {"scores": "[B, K]: those so far; the label is the index of the largest"}
@@ -114,14 +137,22 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             output = model.module(frame.unsqueeze(0))
         total, num_steps = readout.added(held[-2], readout.accumulate(output)), held[-1] + 1
         scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
-        return [scores, model.probabilities(scores), *(after[layer][key] for layer, key in places), total, num_steps]
+        return [
+            scores,
+            model.probabilities(scores),
+            *(after[layer][key] for layer, key in places),
+            total,
+            num_steps,
+        ]
 
     run_file = _written(model, answer, examples, shapes, inputs, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         size = len(images)
         state = {
-            name: np.zeros([size if i == axis else side for i, side in enumerate(tensor.shape)], np.float32)
+            name: np.zeros(
+                [size if i == axis else side for i, side in enumerate(tensor.shape)], np.float32
+            )
             for name, (tensor, axis) in states.items()
         }
         scores, steps = np.empty(0), []
@@ -129,15 +160,22 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             (scores, _, *after), spikes = run_file({"frame": frame, **state})
             state = dict(zip(states, after, strict=True))
             steps.append(spikes)
-        return Run(scores, {layer: np.concatenate([spikes[layer] for spikes in steps]) for layer in steps[0]})
+        return Run(
+            scores,
+            {layer: np.concatenate([spikes[layer] for spikes in steps]) for layer in steps[0]},
+        )
 
     return {f"onnxruntime {version('onnxruntime')}": run}
 
 
 class _Traced(nn.Module):
-    """What is traced: the outputs of `answer`, then every layer's spikes, by which the file is checked."""
+    """What is traced: the outputs of `answer`, then every layer's spikes, by which the file is
+    checked.
+    """
 
-    def __init__(self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]) -> None:
+    def __init__(
+        self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]
+    ) -> None:
         super().__init__()
         self.network, self.answer = model.module, answer
 
@@ -149,9 +187,17 @@ class _Traced(nn.Module):
 
 @torch.no_grad()
 def _written(
-    model: Model, answer: Any, example: Any, shapes: Any, inputs: Words, outputs: Words, path: Path, weights: str
+    model: Model,
+    answer: Any,
+    example: Any,
+    shapes: Any,
+    inputs: Words,
+    outputs: Words,
+    path: Path,
+    weights: str,
 ) -> RunFile:
-    """Writes the graph of `answer`, traced with `example`; the file says what `inputs` and `outputs` are.
+    """Writes the graph of `answer`, traced with `example`; the file says what `inputs` and
+    `outputs` are.
 
     With the spikes of every layer of neurons as its last outputs it is kept only to be run.
     """
@@ -161,10 +207,18 @@ def _written(
     with neurons_watched(model.module) as seen:
         network(*example)
     spikes = {layer: f"{layer}.spk" for layer in seen}  # in the order in which they run
-    how: dict[str, Any] = {"dynamo": True, "opset_version": OPSET, "verbose": False, "dynamic_shapes": shapes}
+    how: dict[str, Any] = {
+        "dynamo": True,
+        "opset_version": OPSET,
+        "verbose": False,
+        "dynamic_shapes": shapes,
+    }
     how |= {"input_names": list(inputs), "output_names": [*outputs, *spikes.values()]}
     how["custom_translation_table"] = {torch.ops.aten.sort.stable: _sort_stable()}
-    with kernels.unfused(), warnings.catch_warnings(action="ignore"):  # torch's exporter warns of its own parts
+    with (
+        kernels.unfused(),
+        warnings.catch_warnings(action="ignore"),
+    ):  # torch's exporter warns of its own parts
         try:
             proto = torch.onnx.export(network, example, **how).model_proto  # type: ignore[union-attr]
         except torch.onnx.errors.OnnxExporterError as error:
@@ -173,12 +227,23 @@ def _written(
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
     if weights == "int8":
         store_as_int8(proto)
-    card = {name: value for name, value in plain(model.card).items() if name not in ("trained_on", "precision")}
+    card = {
+        name: value
+        for name, value in plain(model.card).items()
+        if name not in ("trained_on", "precision")
+    }
     about = {**card, "weights": weights, "inputs": inputs, "outputs": outputs}
     proto.producer_name, proto.producer_version = "spikeduel", __version__
     proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
     # torch's own notes: where on this machine each operation's source lies.
-    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.functions):
+    for part in (
+        proto,
+        proto.graph,
+        *proto.graph.node,
+        *proto.graph.input,
+        *proto.graph.output,
+        *proto.functions,
+    ):
         del part.metadata_props[:]
     del proto.graph.value_info[:]
     proto.metadata_props.add(key="spikeduel", value=json.dumps(about))
@@ -196,7 +261,9 @@ def _written(
 
 
 def _sort_stable() -> Callable[..., Any]:
-    """`aten.sort.stable` in ONNX's words: TopK of all, which puts the lower index first among equals."""
+    """`aten.sort.stable` in ONNX's words: TopK of all, which puts the lower index first among
+    equals.
+    """
     from onnxscript import opset18 as op
 
     def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
@@ -217,10 +284,11 @@ def _session(content: bytes) -> Any:
 
 
 def store_as_int8(proto: Any) -> None:
-    """Keeps the weights of an ONNX graph (changed in place) as int8; DequantizeLinear makes floats of them again.
+    """Keeps the weights of an ONNX graph (changed in place) as int8; DequantizeLinear makes floats
+    of them again.
 
-    Output channels come first. Where the graph has them last, a Transpose follows: without it onnxruntime would make
-    one operation of both that rounds activations to eight bits as well.
+    Output channels come first. Where the graph has them last, a Transpose follows: without it
+    onnxruntime would make one operation of both that rounds activations to eight bits as well.
     """
     from onnx import helper, numpy_helper
 
@@ -228,7 +296,11 @@ def store_as_int8(proto: Any) -> None:
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     channels_first: dict[str, bool] = {}
     for node in graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul") and len(node.input) > 1 and node.input[1] in initializers:
+        if (
+            node.op_type in ("Conv", "Gemm", "MatMul")
+            and len(node.input) > 1
+            and node.input[1] in initializers
+        ):
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
             channels_first[node.input[1]] = node.op_type == "Conv" or transposed
     nodes = []
@@ -238,13 +310,19 @@ def store_as_int8(proto: Any) -> None:
             continue
         values, scale = as_int8(weight if is_first else weight.T)
         graph.initializer.remove(initializers[name])
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.int8"))
+        graph.initializer.append(
+            numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.int8")
+        )
         graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{name}.scale"))
         restored = name if is_first else f"{name}.rows"
         given = [f"{name}.int8", f"{name}.scale"]
-        nodes.append(helper.make_node("DequantizeLinear", given, [restored], f"{name}.restored", axis=0))
+        nodes.append(
+            helper.make_node("DequantizeLinear", given, [restored], f"{name}.restored", axis=0)
+        )
         if not is_first:
-            nodes.append(helper.make_node("Transpose", [restored], [name], f"{name}.transposed", perm=[1, 0]))
+            nodes.append(
+                helper.make_node("Transpose", [restored], [name], f"{name}.transposed", perm=[1, 0])
+            )
     others = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *others])

@@ -1,6 +1,7 @@
 """What is measured of a trained model: functions `(model, batches)` that return a frozen struct.
 
-`batches` can be iterated again and again; it gives `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`.
+`batches` can be iterated again and again; it gives `(images uint8 [B, C, H, W], labels int64 [B],
+indices [B])`.
 """
 
 from collections.abc import Callable
@@ -18,16 +19,24 @@ from spikeduel.measuring.costing import operations
 from spikeduel.measuring.over_time import anytime
 from spikeduel.results.anytime import Anytime
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Calibration, Classification, EncodingSpread, LabelConfidences, WeightShapes
+from spikeduel.results.trials import (
+    Calibration,
+    Classification,
+    EncodingSpread,
+    LabelConfidences,
+    WeightShapes,
+)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: `take(model, batches)`, or with `on_validation` `take(model, batches, validation)`.
+    """A measure: `take(model, batches)`, or with `on_validation` `take(model, batches,
+    validation)`.
 
-    `result` is the type of what it returns, as the store and results.json keep it. Of a measure that nobody else knows,
-    `title` heads its column in the tables, `meaning` explains it, `value` gives the number that is shown, as `form`
-    writes it: entered in `MEASURES`, it is taken, stored, and shown.
+    `result` is the type of what it returns, as the store and results.json keep it. Of a measure
+    that nobody else knows, `title` heads its column in the tables, `meaning` explains it, `value`
+    gives the number that is shown, as `form` writes it: entered in `MEASURES`, it is taken, stored,
+    and shown.
     """
 
     take: Callable[..., Any]

@@ -1,6 +1,8 @@
-"""How fast a model answers, warm: one image, batches, a stream; and what memory and energy that takes.
+"""How fast a model answers, warm: one image, batches, a stream; and what memory and energy that
+takes.
 
-`torch.utils.benchmark` averages over many calls, and so has no percentiles of single answers: hence a loop of our own.
+`torch.utils.benchmark` averages over many calls, and so has no percentiles of single answers: hence
+a loop of our own.
 """
 
 import io
@@ -42,9 +44,9 @@ class EnergyCounter:
 def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
     """The counters that tell what work on `device` takes; empty where this machine does not tell.
 
-    "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one for each processor
-    package, by Intel's RAPL as Linux shows it in `folder`, which many systems let only root read. Both count all that
-    happens there meanwhile, idling included.
+    "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one
+    for each processor package, by Intel's RAPL as Linux shows it in `folder`, which many systems
+    let only root read. Both count all that happens there meanwhile, idling included.
     """
     if device.type == "cuda":
         return _of_gpu(device)
@@ -55,8 +57,11 @@ def _of_processors(folder: Path) -> list[EnergyCounter]:
     found = []
     try:
         for domain in sorted(folder.glob("intel-rapl:*")):
-            # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages included.
-            if domain.name.count(":") == 1 and (domain / "name").read_text(encoding="utf-8").startswith("package"):
+            # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages
+            # included.
+            if domain.name.count(":") == 1 and (domain / "name").read_text(
+                encoding="utf-8"
+            ).startswith("package"):
                 read = partial(_joules, domain / "energy_uj")
                 read()
                 found.append(EnergyCounter("rapl", read, _joules(domain / "max_energy_range_uj")))
@@ -94,10 +99,11 @@ FEWEST_FOR_P95 = 20
 
 
 def main(begun: float, imported: float) -> None:
-    """In a fresh process: loads and times the model that the first argument names (see `latency.latency`).
+    """In a fresh process: loads and times the model that the first argument names (see
+    `latency.latency`).
 
-    Reads images from standard input and writes one JSON document to standard output. `begun` and `imported` are times
-    of `time.perf_counter`, before and after the import of what loads a model.
+    Reads images from standard input and writes one JSON document to standard output. `begun` and
+    `imported` are times of `time.perf_counter`, before and after the import of what loads a model.
     """
     # What a model prints must not end up in the document.
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -115,16 +121,29 @@ def main(begun: float, imported: float) -> None:
     found = timed(model, images)
     memory[f"batch_{BATCH_SIZES[-1]}"] = peak_memory_bytes()
     memory["gpu"] = peak_gpu_memory_bytes(model.device)
-    start_up = {f"{name}_seconds": seconds for name, seconds in {**parts, "total": sum(parts.values())}.items()}
+    start_up = {
+        f"{name}_seconds": seconds
+        for name, seconds in {**parts, "total": sum(parts.values())}.items()
+    }
     with document:
-        json.dump({"precision": model.precision, **found, "start_up": start_up, "peak_memory_bytes": memory}, document)
+        json.dump(
+            {
+                "precision": model.precision,
+                **found,
+                "start_up": start_up,
+                "peak_memory_bytes": memory,
+            },
+            document,
+        )
 
 
 def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
-    """Times of `Model.predict` on prepared images uint8 `[N, C, H, W]`: from there to labels, encoding included.
+    """Times of `Model.predict` on prepared images uint8 `[N, C, H, W]`: from there to labels,
+    encoding included.
 
-    As in `costs.Latency`, for batches of 1, 32 and 256. `joules_per_image` is what the largest batches took by the
-    counters of `joules_source` (see `counters`); idling is not subtracted. `stream_ms` are medians of several streams.
+    As in `costs.Latency`, for batches of 1, 32 and 256. `joules_per_image` is what the largest
+    batches took by the counters of `joules_source` (see `counters`); idling is not subtracted.
+    `stream_ms` are medians of several streams.
     """
     times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
@@ -137,12 +156,21 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     reasons = {} if meters else {"joules_per_image": "energy counters are missing or unreadable"}
     try:
         stream = streamed(model, images)
-    except Exception as error:  # a network of the user's may not go on from a state, and still answers
-        stream, reasons["stream_ms"] = None, str(error) if isinstance(error, InputError) else type(error).__name__
+    except (
+        Exception
+    ) as error:  # a network of the user's may not go on from a state, and still answers
+        stream, reasons["stream_ms"] = (
+            None,
+            str(error) if isinstance(error, InputError) else type(error).__name__,
+        )
     return {
         "one_image": times[1],
         "throughput": {
-            str(size): {"batch_size": size, "images_per_second": 1e3 * size / found["median_ms"], **found}
+            str(size): {
+                "batch_size": size,
+                "images_per_second": 1e3 * size / found["median_ms"],
+                **found,
+            }
             for size, found in times.items()
         },
         "joules_per_image": spent / (size * calls) if meters else None,
@@ -152,8 +180,11 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     }
 
 
-def repeated(work: Callable[[Any], Any], given: Sequence[Any] | np.ndarray) -> tuple[list[float], int]:
-    """Calls `work` with one of `given` after the other, for `SECONDS`, from the start again where they run out.
+def repeated(
+    work: Callable[[Any], Any], given: Sequence[Any] | np.ndarray
+) -> tuple[list[float], int]:
+    """Calls `work` with one of `given` after the other, for `SECONDS`, from the start again where
+    they run out.
 
     Returns the milliseconds of each call but the first, and the number of calls.
     """
@@ -178,7 +209,8 @@ def summary(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def streamed(model: Model, images: np.ndarray) -> list[float]:
-    """Milliseconds until the scores after each step are there, `[T]`: one image, encoded whole, then step by step.
+    """Milliseconds until the scores after each step are there, `[T]`: one image, encoded whole,
+    then step by step.
 
     Raises `InputError` for a network that cannot stream.
     """

@@ -1,4 +1,6 @@
-"""One pass of a model over images: what it answers, after every time step, for all measures that want to know."""
+"""One pass of a model over images: what it answers, after every time step, for all measures that
+want to know.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ COUNT_BITS = 8
 class Running:
     """What a model says of N images after each of T steps.
 
-    `right` bool `[T, N]`; `confidence` float64 `[T, N]`, the highest probability that the answer has had so far.
+    `right` bool `[T, N]`; `confidence` float64 `[T, N]`, the highest probability that the answer
+    has had so far.
     """
 
     right: np.ndarray
@@ -38,12 +41,15 @@ class Running:
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """After how many steps each image leaves, and whether its answer then is right: int64 and bool `[N]`.
+        """After how many steps each image leaves, and whether its answer then is right: int64 and
+        bool `[N]`.
 
         It leaves once its confidence reaches `threshold`, else after all T steps (None: all do).
         """
         earlier = self.confidence[:-1]
-        exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(0)
+        exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(
+            0
+        )
         return exits, self.right[exits - 1, np.arange(len(exits))]
 
     def leaving(self, threshold: float | None) -> Leaving:
@@ -61,9 +67,9 @@ class Running:
 class Answers:
     """A model's answers to N images of K classes.
 
-    `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the mean; `scores`
-    float64 `[N, K]`, whose softmax are the probabilities; `over_time`, None unless that was asked of a network with
-    time steps whose readout can say so.
+    `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the
+    mean; `scores` float64 `[N, K]`, whose softmax are the probabilities; `over_time`, None unless
+    that was asked of a network with time steps whose readout can say so.
     """
 
     truth: np.ndarray
@@ -82,8 +88,8 @@ class Answers:
 class Counting:
     """Counts what a model does while it answers.
 
-    With `as_is`, others take their answers from this pass: it computes as it would without (see `Counter.run`), and
-    goes on uncounted whatever fails in the counting.
+    With `as_is`, others take their answers from this pass: it computes as it would without (see
+    `Counter.run`), and goes on uncounted whatever fails in the counting.
     """
 
     def __init__(self, model: Model, as_is: bool = False) -> None:
@@ -103,11 +109,14 @@ class Counting:
         # A pixel with several events is added as often.
         bits = COUNT_BITS if kind == "spikes" and binning and not binning.binary else None
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
-        # A network of another library makes its steps itself, or is called for each: the counter sees them.
+        # A network of another library makes its steps itself, or is called for each: the counter
+        # sees them.
         given = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
         drawn = torch.get_rng_state()
         try:
-            return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, self.as_is, bits)
+            return self._counter.run(
+                partial(self.model.run, x), given, num_images, kind, steps, self.as_is, bits
+            )
         except self._failures as error:
             self.reason = str(error) or type(error).__name__
         torch.set_rng_state(drawn)
@@ -126,8 +135,8 @@ class Counting:
 class Asked:
     """Batches that remember what a model answered to them, so that several measures take one pass.
 
-    Can be iterated as often as `batches` can: `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`. With
-    `count`, that pass counts operations, too.
+    Can be iterated as often as `batches` can: `(images uint8 [B, C, H, W], labels int64 [B],
+    indices [B])`. With `count`, that pass counts operations, too.
     """
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
@@ -150,7 +159,11 @@ class Asked:
 
 def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     """`model`'s answers, over time too: those that are known already, or from a pass."""
-    return batches.answers(model) if isinstance(batches, Asked) else ask(model, batches, over_time=True)
+    return (
+        batches.answers(model)
+        if isinstance(batches, Asked)
+        else ask(model, batches, over_time=True)
+    )
 
 
 def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
@@ -167,10 +180,16 @@ def ask(
     over_time: bool = False,
     counting: Counting | None = None,
 ) -> Answers:
-    """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers step by step."""
+    """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers
+    step by step.
+    """
     model.module.eval()
     readout = model.readout
-    stepwise = readout if over_time and model.card.num_steps and isinstance(readout, SpikingReadout) else None
+    stepwise = (
+        readout
+        if over_time and model.card.num_steps and isinstance(readout, SpikingReadout)
+        else None
+    )
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides from a counter what composite operators are made of.
@@ -196,5 +215,7 @@ def ask(
             torch.cat(tied).numpy(),
             float(loss) / sum(map(len, truth)),
             torch.cat(scores).double(),
-            Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy()) if stepwise is not None else None,
+            Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy())
+            if stepwise is not None
+            else None,
         )

@@ -1,4 +1,6 @@
-"""Which pixels spoke for an answer: integrated gradients, through the autograd that trained the network."""
+"""Which pixels spoke for an answer: integrated gradients, through the autograd that trained the
+network.
+"""
 
 import numpy as np
 import torch
@@ -13,14 +15,20 @@ POINTS = 32
 
 
 def attribution(
-    model: Model, image: np.ndarray, label: int | None = None, keys: RandomKeys | None = None, points: int = POINTS
+    model: Model,
+    image: np.ndarray,
+    label: int | None = None,
+    keys: RandomKeys | None = None,
+    points: int = POINTS,
 ) -> np.ndarray:
-    """How much each pixel of a prepared image uint8 `[C, H, W]` adds to the score of the class `label`: float32
-    `[H, W]`, over channels and time steps together; the model's own answer without a `label`.
+    """How much each pixel of a prepared image uint8 `[C, H, W]` adds to the score of the class
+    `label`: float32 `[H, W]`, over channels and time steps together; the model's own answer without
+    a `label`.
 
-    Integrated gradients from a black image, or from no event: Sundararajan et al. 2017, "Axiomatic Attribution for Deep
-    Networks", equation 1, by the midpoint rule. The values add up to what the image adds to the score; of a spiking
-    network they do so roughly, since its gradients are those of the surrogate.
+    Integrated gradients from a black image, or from no event: Sundararajan et al. 2017, "Axiomatic
+    Attribution for Deep Networks", equation 1, by the midpoint rule. The values add up to what the
+    image adds to the score; of a spiking network they do so roughly, since its gradients are those
+    of the surrogate.
     """
     prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
     keys = keys or RandomKeys.for_content(prepared)

@@ -36,25 +36,37 @@ NUM_PERFECT = 1000
 
 
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Accuracy, precision, recall, F1 (macro averages), the same by class, the confusion matrix, the share of ties.
+    """Accuracy, precision, recall, F1 (macro averages), the same by class, the confusion matrix,
+    the share of ties.
 
     A class that was never predicted has precision 0.
     """
     answers = answers_of(model, batches)
-    found = classified(model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss)
+    found = classified(
+        model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss
+    )
     return structs.replace(found, computed_in=model.precision)
 
 
-def label_confidences(model: Model, batches: Iterable[Any], validation: Iterable[Any]) -> LabelConfidences:
-    """How probable the model finds each image's label, and what it finds most probable: by calibrated probabilities."""
+def label_confidences(
+    model: Model, batches: Iterable[Any], validation: Iterable[Any]
+) -> LabelConfidences:
+    """How probable the model finds each image's label, and what it finds most probable: by
+    calibrated probabilities.
+    """
     found = []
     for part in (validation, batches):
         answers = answers_of(model, part)
         probabilities = model.probabilities(answers.scores.double(), calibrated=True).numpy()
         rows = np.arange(len(answers.truth))
         best = probabilities.argmax(1)
-        given, highest = probabilities[rows, answers.truth].round(4), probabilities[rows, best].round(4)
-        found.append(Confidences(given=given.tolist(), best=best.tolist(), highest=highest.tolist()))
+        given, highest = (
+            probabilities[rows, answers.truth].round(4),
+            probabilities[rows, best].round(4),
+        )
+        found.append(
+            Confidences(given=given.tolist(), best=best.tolist(), highest=highest.tolist())
+        )
     return LabelConfidences(validation=found[0], test=found[1])
 
 
@@ -69,7 +81,9 @@ def classified(
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = np.arange(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=labels, zero_division=0.0
+    )
     rows = zip(classes, precision, recall, f1, support, strict=True)
     return Classification(
         n=len(truth),
@@ -90,30 +104,39 @@ def classified(
 
 
 def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
-    """How much accuracy depends on a random encoding: that of the same images, encoded `NUM_DRAWS` more times.
+    """How much accuracy depends on a random encoding: that of the same images, encoded `NUM_DRAWS`
+    more times.
 
     All None for a model whose encoding is not random.
     """
     if model.encoder is None or not model.encoder.random:
         return EncodingSpread()
     accuracies = [ask(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)]
-    return EncodingSpread(accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1)))
+    return EncodingSpread(
+        accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1))
+    )
 
 
 def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
-    """The shapes of all that the network keeps, statistics of batch norm included: twins have the same.
+    """The shapes of all that the network keeps, statistics of batch norm included: twins have the
+    same.
 
-    Single numbers are left out, such as a learned decay of the neurons: they belong to the activation.
+    Single numbers are left out, such as a learned decay of the neurons: they belong to the
+    activation.
     """
     state = model.module.state_dict()
-    return WeightShapes(shapes={name: list(value.shape) for name, value in state.items() if value.dim() > 0})
+    return WeightShapes(
+        shapes={name: list(value.shape) for name, value in state.items() if value.dim() > 0}
+    )
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """`classification` while each layer's spikes are permuted over time, separately for each neuron and image.
+    """`classification` while each layer's spikes are permuted over time, separately for each neuron
+    and image.
 
-    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
-    (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
+    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that
+    the readout counts (`SpikeCountReadout`) are permuted too, which it does not see. The
+    permutation depends on image index and layer.
     """
     from spikeduel.spiking.kernels.cpu import permuted_over_time
 
@@ -126,7 +149,9 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
             draw = RandomKeys.for_evaluation(indices)
             yield images, labels, indices
 
-    def permute(neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def permute(
+        neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         keys = draw
         for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
             # Each layer has a stream of its own, and none is that of a random encoding.
@@ -142,17 +167,20 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
 
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
-    """`model` in float32, with the temperature that fits the `validation` batches best (`best_temperature`)."""
+    """`model` in float32, with the temperature that fits the `validation` batches best
+    (`best_temperature`).
+    """
     answering = model if model.precision == "32" else Model(model.module, model.card)
     temperature = best_temperature(*scored(answering, validation))
     return Model(model.module, replace(model.card, temperature=temperature))
 
 
 def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
-    """How far the probabilities of `Model.predict` are from the truth, raw, and `scaled` by the model's temperature.
+    """How far the probabilities of `Model.predict` are from the truth, raw, and `scaled` by the
+    model's temperature.
 
-    Both as in `judged`; `scaled` is None for a model without a temperature. A temperature changes no answer. Random
-    encodings draw by image index.
+    Both as in `judged`; `scaled` is None for a model without a temperature. A temperature changes
+    no answer. Random encodings draw by image index.
     """
     scores, truth = scored(model, batches)
     temperature = model.card.temperature
@@ -161,7 +189,9 @@ def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
 
 
 def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Scores float64 `[N, K]`, whose softmax are the raw probabilities of `Model.predict`, and true classes `[N]`."""
+    """Scores float64 `[N, K]`, whose softmax are the raw probabilities of `Model.predict`, and true
+    classes `[N]`.
+    """
     answers = answers_of(model, batches)
     return answers.scores, torch.from_numpy(answers.truth)
 
@@ -169,14 +199,18 @@ def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """Of probabilities p = softmax(`scores`) `[N, K]` for images of the classes `truth` `[N]`:
 
-    `bins`   `NUM_BINS` of equal width over the probability of the answer, its confidence: from `low` (excluded) to
-             `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty bin)
-    `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence| (Naeini et al.
+    `bins`   `NUM_BINS` of equal width over the probability of the answer, its confidence: from
+    `low` (excluded) to
+             `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty
+             bin)
+    `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence|
+    (Naeini et al.
              2015; Guo et al. 2017, equation 3)
-    `ece_of_perfect`, `ece_of_perfect_95`  what that would be of a perfectly calibrated model (`eces_of_perfect`): the
+    `ece_of_perfect`, `ece_of_perfect_95`  what that would be of a perfectly calibrated model
+    (`eces_of_perfect`): the
              mean and the 95th percentile. On 200 images the mean can be 0.08
-    `nll`    negative log-likelihood: the mean of −log p of the true class
-    `brier`  the mean of Σₖ (pₖ − yₖ)², y being 1 for the true class and 0 for others: 0 … 2 (Brier 1950)
+    `nll`    negative log-likelihood: the mean of −log p of the true class `brier`  the mean of Σₖ
+    (pₖ − yₖ)², y being 1 for the true class and 0 for others: 0 … 2 (Brier 1950)
     """
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
@@ -192,7 +226,9 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
         if mean is not None and accuracy is not None:
             error += count / len(right) * abs(accuracy - mean)
         low, high = k / NUM_BINS, (k + 1) / NUM_BINS
-        bins.append(CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy))
+        bins.append(
+            CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy)
+        )
     wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
     perfect = eces_of_perfect(confidence, number)
     return Calibrated(
@@ -206,11 +242,13 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """`[NUM_PERFECT]`: expected calibration errors of answers that are right as often as `confidence` `[N]` says.
+    """`[NUM_PERFECT]`: expected calibration errors of answers that are right as often as
+    `confidence` `[N]` says.
 
-    `number` `[N]` is each image's bin. Whether an answer is right is drawn anew each time, always in the same way. With
-    few images a bin's accuracy is away from its confidence by chance, so that the error is above 0 for everybody
-    (Roelofs et al. 2022, "Mitigating Bias in Calibration Error Estimation", figure 1).
+    `number` `[N]` is each image's bin. Whether an answer is right is drawn anew each time, always
+    in the same way. With few images a bin's accuracy is away from its confidence by chance, so that
+    the error is above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in Calibration Error
+    Estimation", figure 1).
     """
     order = np.argsort(number, kind="stable")
     sure = confidence[order]
@@ -224,11 +262,13 @@ def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def best_temperature(scores: Tensor, truth: Tensor) -> float:
-    """The t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative log-likelihood.
+    """The t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative
+    log-likelihood.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2; with one image more, whose label is of
-    every class in equal parts. Without it, a few images that are all right would make the network sure of everything.
-    It is convex in 1/t, so that a search over log t ends in the one minimum, or at a limit where there is none between.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2; with one image more,
+    whose label is of every class in equal parts. Without it, a few images that are all right would
+    make the network sure of everything. It is convex in 1/t, so that a search over log t ends in
+    the one minimum, or at a limit where there is none between.
     """
     from scipy.optimize import minimize_scalar
 
@@ -237,4 +277,6 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
         return -float(logarithms.gather(1, truth[:, None]).sum() + logarithms.mean())
 
     limits = (math.log(COLDEST), math.log(HOTTEST))
-    return math.exp(minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x)
+    return math.exp(
+        minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x
+    )

@@ -1,4 +1,6 @@
-"""What a network costs: of trials, and of a network one already has, whichever library it is of, without training."""
+"""What a network costs: of trials, and of a network one already has, whichever library it is of,
+without training.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,10 +51,11 @@ class PrintedCase(Case):
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
-    """What was counted over `batches` of (images uint8 `[B, C, H, W]`, labels `[B]`, indices `[B]`).
+    """What was counted over `batches` of (images uint8 `[B, C, H, W]`, labels `[B]`, indices
+    `[B]`).
 
-    Random encodings draw by image index. `reason` says what in the network is not known to the counter. Takes no pass
-    of its own where `batches` were counted as they were answered.
+    Random encodings draw by image index. `reason` says what in the network is not known to the
+    counter. Takes no pass of its own where `batches` were counted as they were answered.
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
@@ -61,7 +64,9 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
     model.module.eval()
     counting = Counting(model)
     for images, _, indices in batches:
-        counting.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)), len(images))
+        counting.run(
+            model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)), len(images)
+        )
         if counting.reason:
             break
     return counting.found()
@@ -78,20 +83,27 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
 
 
 def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
-    """`results` with all energies estimated again from their counts: by `tables` first, then by those with a name."""
+    """`results` with all energies estimated again from their counts: by `tables` first, then by
+    those with a name.
+    """
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
 
     def of(trial: Trial) -> Trial:
         estimated = partial(energy.energies, chosen=chosen)
-        controls = {name: replace(each, energy=estimated(each.operations)) for name, each in trial.controls.items()}
+        controls = {
+            name: replace(each, energy=estimated(each.operations))
+            for name, each in trial.controls.items()
+        }
         return replace(trial, energy=estimated(trial.operations), controls=controls)
 
     return replace(results, trials=[of(trial) for trial in results.trials])
 
 
 def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """`results` with every spiking contender judged by all accountings, from their counts: by `more` ones first."""
+    """`results` with every spiking contender judged by all accountings, from their counts: by
+    `more` ones first.
+    """
     return replace(results, court=court.hold(results, more))
 
 
@@ -111,17 +123,22 @@ class Cost:
 
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
-        found = energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
+        found = energy.estimate(
+            self.layers, table if isinstance(table, Table) else energy.read(table)
+        )
         return PrintedEnergy(**asdict(found))
 
     def court(self, *more: str | Path) -> Case:
-        """This spiking network against its ReLU twin, by all published accountings, and `more`, each a TOML file.
+        """This spiking network against its ReLU twin, by all published accountings, and `more`,
+        each a TOML file.
 
-        The twin is known from the shape alone: the same synapses, each once, none of them skipped. `print` shows the
-        case. Raises `InputError`, also for a network without spikes.
+        The twin is known from the shape alone: the same synapses, each once, none of them skipped.
+        `print` shows the case. Raises `InputError`, also for a network without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
-            raise InputError("no layer of this network takes spikes, and the court judges a spiking network.")
+            raise InputError(
+                "no layer of this network takes spikes, and the court judges a spiking network."
+            )
         found = court.against_twin(self.operations, [accounting.read(each) for each in more])
         return PrintedCase(**asdict(found))
 
@@ -147,16 +164,22 @@ def cost(
     declared: Declared | None = None,
     batch_size: int = 256,
 ) -> Cost:
-    """What `module` computes for an image: any network of snnTorch, SpikingJelly, Norse, plain PyTorch or spikeduel.
+    """What `module` computes for an image: any network of snnTorch, SpikingJelly, Norse, plain
+    PyTorch or spikeduel.
 
-    `images` are float, as the network wants them, or uint8, which become [0, 1]: `[N, C, H, W]`, `[N, H, W]` or
-    `[N, F]`; each is shown at every time step. `num_steps` counts where the network does not make its steps itself.
-    `declared` says what a module costs that is not known: it maps its name or class to a function `(module, inputs,
-    output) -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` (of the whole
-    batch) and `output` ("real" or "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
+    `images` are float, as the network wants them, or uint8, which become [0, 1]: `[N, C, H, W]`,
+    `[N, H, W]` or `[N, F]`; each is shown at every time step. `num_steps` counts where the network
+    does not make its steps itself. `declared` says what a module costs that is not known: it maps
+    its name or class to a function `(module, inputs, output) -> dict` of `macs`, `effective_macs`,
+    `acs`, `additions`, `multiplications`, `functions` (of the whole batch) and `output` ("real" or
+    "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
     """
     if not isinstance(module, nn.Module | Model):
-        kind = f"the class {module.__name__}: call it" if isinstance(module, type) else type(module).__name__
+        kind = (
+            f"the class {module.__name__}: call it"
+            if isinstance(module, type)
+            else type(module).__name__
+        )
         raise InputError(f"give a network, an instance of torch.nn.Module, not {kind}.")
     if num_steps is not None and num_steps < 1:
         raise InputError(f"num_steps must be at least 1, not {num_steps}.")
@@ -168,8 +191,12 @@ def cost(
     training = module.training
     module.eval()
     try:
-        calling = None if foreign.is_own(module) else foreign.calling_of(module, tuple(given.shape[1:]))
-        each_step = calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
+        calling = (
+            None if foreign.is_own(module) else foreign.calling_of(module, tuple(given.shape[1:]))
+        )
+        each_step = (
+            calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
+        )
         if each_step and num_steps is None:
             raise InputError("num_steps: this network is called for each time step; say how many.")
         steps = num_steps if each_step else calling.num_steps if calling else None
@@ -178,7 +205,8 @@ def cost(
         counter = Counter(module, steps, declared)
         for part in given.split(batch_size):
             x = ConstantInput(part, steps) if each_step and steps else part
-            # A network of another library makes its steps itself, or is called for each: the counter sees them.
+            # A network of another library makes its steps itself, or is called for each: the
+            # counter sees them.
             call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
             counter.run(call, part if calling else x, len(part))
     finally:
@@ -210,5 +238,8 @@ def _with_channels(images: Tensor | np.ndarray) -> Tensor:
     usable = given.dtype == torch.uint8 or given.is_floating_point()
     if given.dim() not in (2, 4) or not len(given) or not usable:
         kind = str(given.dtype).removeprefix("torch.")
-        raise InputError(f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} {list(given.shape)}.")
+        raise InputError(
+            f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} "
+            f"{list(given.shape)}."
+        )
     return given

@@ -1,5 +1,6 @@
-"""What happens inside networks while they answer one image: what they see, their spikes, membranes and answers by time
-step, the activations of those that do not spike, what it costs so far, and which pixels spoke for the answer.
+"""What happens inside networks while they answer one image: what they see, their spikes, membranes
+and answers by time step, the activations of those that do not spike, what it costs so far, and
+which pixels spoke for the answer.
 """
 
 import math
@@ -28,7 +29,9 @@ from spikeduel.system.errors import InputError, SpikeduelError, unknown
 MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
 """How many are kept: layers of a model; of a layer, neurons, membranes and channels; classes."""
 INPUT_BYTES, MAP_BYTES = 100_000, 9_216
-"""Pictures that take more are made smaller: a whole input, and the maps of a layer, or an attribution."""
+"""Pictures that take more are made smaller: a whole input, and the maps of a layer, or an
+attribution.
+"""
 
 
 def look_inside(
@@ -39,26 +42,32 @@ def look_inside(
     calibrated: bool = True,
     points: int = POINTS,
 ) -> Inside:
-    """What happens inside `models`, by the names that they are shown by, while they answer one prepared image.
+    """What happens inside `models`, by the names that they are shown by, while they answer one
+    prepared image.
 
-    `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known. Random encodings
-    draw from `keys`, or from the image's content. `points` are those of the attribution, which takes most of the time.
-    The models are left as they are. Raises `InputError` for an image of another shape, an unknown class, and models of
-    different classes.
+    `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known.
+    Random encodings draw from `keys`, or from the image's content. `points` are those of the
+    attribution, which takes most of the time. The models are left as they are. Raises `InputError`
+    for an image of another shape, an unknown class, and models of different classes.
     """
-    images = {name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models}
+    images = {
+        name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
+    }
     first, *others = models.values()
     if any(each.card.classes != first.card.classes for each in others):
         raise InputError("these models know different classes: look into one after the other.")
     for name, model in models.items():
         if images[name].dtype != np.uint8 or images[name].shape != tuple(model.card.image_shape):
             raise InputError(
-                f"{name} takes a prepared image, uint8 {list(model.card.image_shape)}; got {images[name].dtype} "
+                f"{name} takes a prepared image, uint8 {list(model.card.image_shape)}; got "
+                f"{images[name].dtype} "
                 f"{list(images[name].shape)}. Use model.card.preprocessing(picture)."
             )
     if truth is not None and truth not in first.card.classes:
         raise unknown("class", truth, first.card.classes)
-    answers = {name: _answer(model, images[name], keys, calibrated) for name, model in models.items()}
+    answers = {
+        name: _answer(model, images[name], keys, calibrated) for name, model in models.items()
+    }
     true = None if truth is None else first.card.classes.index(truth)
     shown = _classes([each.probabilities for each in answers.values()], true)
     table, picture = energy.read(energy.HEADLINE), next(iter(images.values()))
@@ -69,13 +78,15 @@ def look_inside(
         classes=[first.card.classes[k] for k in shown],
         truth=None if true is None else shown.index(true),
         energy=table.title,
-        models=[each.seen(name, images[name], shown, table, points) for name, each in answers.items()],
+        models=[
+            each.seen(name, images[name], shown, table, points) for name, each in answers.items()
+        ],
     )
 
 
 def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = False) -> Pictures:
-    """`values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`. The lowest value is at most 0, the
-    highest above it; with `symmetric`, 0 is the byte 128.
+    """`values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`. The lowest value
+    is at most 0, the highest above it; with `symmetric`, 0 is the byte 128.
     """
     given = torch.as_tensor(values, dtype=torch.float32).cpu()
     high, low = max(float(given.max()), 1e-12), min(float(given.min()), 0.0)
@@ -89,16 +100,24 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
         while given[..., ::shrunk, ::shrunk].numel() > most_bytes and shrunk < max(given.shape[2:]):
             shrunk += 1
         given = nn.functional.avg_pool2d(given, shrunk, ceil_mode=True, count_include_pad=False)
-        data, binary = np.rint((given.numpy() - low) / (high - low) * 255).astype(np.uint8).tobytes(), False
+        data, binary = (
+            np.rint((given.numpy() - low) / (high - low) * 255).astype(np.uint8).tobytes(),
+            False,
+        )
     count, channels, height, width = given.shape
     return Pictures(
-        shape=(count, channels, height, width), low=low, high=high, bits=1 if binary else 8, shrunk=shrunk, data=data
+        shape=(count, channels, height, width),
+        low=low,
+        high=high,
+        bits=1 if binary else 8,
+        shrunk=shrunk,
+        data=data,
     )
 
 
 def chosen(spk: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the neurons of `spk` bool `[T, N]` that spike, from the busiest to the stillest in even steps;
-    the first one where none does.
+    """At most so many of the neurons of `spk` bool `[T, N]` that spike, from the busiest to the
+    stillest in even steps; the first one where none does.
     """
     counts = spk.sum(0)
     spiking = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
@@ -111,7 +130,9 @@ def _evenly(count: int, most: int) -> np.ndarray:
 
 
 def _classes(answers: Sequence[np.ndarray], truth: int | None) -> list[int]:
-    """The classes to show, in their order: those that some model finds most probable at some step, and the truth."""
+    """The classes to show, in their order: those that some model finds most probable at some step,
+    and the truth.
+    """
     highest = np.max([each.max(0) for each in answers], 0)
     if truth is not None:
         highest[truth] = np.inf
@@ -121,7 +142,9 @@ def _classes(answers: Sequence[np.ndarray], truth: int | None) -> list[int]:
 class _Answer:
     """One pass of a model over one image, watched."""
 
-    def __init__(self, model: Model, x: Tensor | ConstantInput, keys: RandomKeys, calibrated: bool) -> None:
+    def __init__(
+        self, model: Model, x: Tensor | ConstantInput, keys: RandomKeys, calibrated: bool
+    ) -> None:
         self.model, self.x, self.keys = model, x, keys
         counting = Counting(model, as_is=True)
         with (
@@ -137,10 +160,14 @@ class _Answer:
         self.probabilities = model.probabilities(scores[:, 0], calibrated).float().cpu().numpy()
         self.answers = scores[:, 0].argmax(1).cpu().numpy()
 
-    def seen(self, name: str, image: np.ndarray, classes: list[int], table: energy.Table, points: int) -> Seen:
+    def seen(
+        self, name: str, image: np.ndarray, classes: list[int], table: energy.Table, points: int
+    ) -> Seen:
         card, answer, operations = self.model.card, int(self.answers[-1]), self.operations
         other = np.nonzero(self.answers != answer)[0]
-        by_step = [each.spikes.by_step for each in operations.layers if each.spikes] if operations else []
+        by_step = (
+            [each.spikes.by_step for each in operations.layers if each.spikes] if operations else []
+        )
         return Seen(
             name=name,
             spiking=card.encoding is not None,
@@ -167,13 +194,21 @@ class _Answer:
 
     def _layers(self, classes: list[int]) -> list[SpikingLayer]:
         modules = dict(self.model.module.named_modules())
-        names = [name for name in self.neurons if not isinstance(modules[name], ReLU | PooledCounts)]
+        names = [
+            name for name in self.neurons if not isinstance(modules[name], ReLU | PooledCounts)
+        ]
         found = []
         for name in (names[k] for k in _evenly(len(names), MOST_LAYERS)):
-            spk, mem = (as_sequence(each)[:, 0].float().cpu().numpy() for each in self.neurons[name][1:])
-            is_answer = name == list(self.neurons)[-1] and spk.shape[1:] == (len(self.model.card.classes),)
+            spk, mem = (
+                as_sequence(each)[:, 0].float().cpu().numpy() for each in self.neurons[name][1:]
+            )
+            is_answer = name == list(self.neurons)[-1] and spk.shape[1:] == (
+                len(self.model.card.classes),
+            )
             likely = sorted(classes, key=lambda k: -self.probabilities[-1, k])
-            found.append(_layer(name, modules[name], spk, mem, classes if is_answer else None, likely))
+            found.append(
+                _layer(name, modules[name], spk, mem, classes if is_answer else None, likely)
+            )
         return found
 
     def _activations(self) -> list[Activations]:
@@ -182,15 +217,25 @@ class _Answer:
         kept: list[Tensor] = []
         for calls in self.given.values():
             # A network of another library is called for each step.
-            x = torch.cat(calls[-num_steps:]) if len(calls) >= num_steps > 1 == len(calls[-1]) else calls[-1]
-            if x.dim() in (2, 4) and len(x) in (1, num_steps) and not any(calls[-1] is other for other in kept):
+            x = (
+                torch.cat(calls[-num_steps:])
+                if len(calls) >= num_steps > 1 == len(calls[-1])
+                else calls[-1]
+            )
+            if (
+                x.dim() in (2, 4)
+                and len(x) in (1, num_steps)
+                and not any(calls[-1] is other for other in kept)
+            ):
                 kept.append(x)
         return [_strongest(kept[1 + k]) for k in _evenly(len(kept[1:]), MOST_LAYERS)]
 
     def _attribution(self, image: np.ndarray, answer: int, points: int) -> Pictures | None:
         try:
             return pictures(
-                attribution(self.model, image, answer, self.keys, points)[None, None], MAP_BYTES, symmetric=True
+                attribution(self.model, image, answer, self.keys, points)[None, None],
+                MAP_BYTES,
+                symmetric=True,
             )
         except (RuntimeError, SpikeduelError):
             if self.model.card.foreign is None:
@@ -206,14 +251,20 @@ def _answer(model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated
 
 @contextmanager
 def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Within, a dict that gets what each convolution, linear layer and average pooling takes, call by call."""
+    """Within, a dict that gets what each convolution, linear layer and average pooling takes, call
+    by call.
+    """
     taken: dict[nn.Module, list[Tensor]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         taken.setdefault(layer, []).append(inputs[0])
 
     kinds = nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d
-    hooks = [layer.register_forward_pre_hook(note) for layer in module.modules() if isinstance(layer, kinds)]
+    hooks = [
+        layer.register_forward_pre_hook(note)
+        for layer in module.modules()
+        if isinstance(layer, kinds)
+    ]
     try:
         yield taken
     finally:
@@ -222,12 +273,27 @@ def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]
 
 
 def _layer(
-    name: str, neuron: nn.Module, spk: np.ndarray, mem: np.ndarray, classes: list[int] | None, likely: list[int]
+    name: str,
+    neuron: nn.Module,
+    spk: np.ndarray,
+    mem: np.ndarray,
+    classes: list[int] | None,
+    likely: list[int],
 ) -> SpikingLayer:
-    """Of `spk` and `mem` `[T, …]`; `classes` are the neurons to show, `likely` first, where they stand for classes."""
-    shape, fired, potential = list(spk.shape[1:]), spk.reshape(len(spk), -1) > 0, mem.reshape(len(mem), -1)
+    """Of `spk` and `mem` `[T, …]`; `classes` are the neurons to show, `likely` first, where they
+    stand for classes.
+    """
+    shape, fired, potential = (
+        list(spk.shape[1:]),
+        spk.reshape(len(spk), -1) > 0,
+        mem.reshape(len(mem), -1),
+    )
     shown = chosen(fired, MOST_NEURONS).tolist() if classes is None else classes
-    watched = likely[:MOST_MEMBRANES] if classes else [shown[k] for k in _evenly(len(shown), MOST_MEMBRANES)]
+    watched = (
+        likely[:MOST_MEMBRANES]
+        if classes
+        else [shown[k] for k in _evenly(len(shown), MOST_MEMBRANES)]
+    )
     return SpikingLayer(
         name=name,
         shape=shape,
@@ -236,14 +302,22 @@ def _layer(
         of_classes=classes is not None,
         raster=np.packbits(fired[:, shown].T).tobytes(),
         membranes=[
-            Membrane(neuron=k, potential=_short(potential[:, k]), threshold=_threshold(neuron, shape, k, fired[:, k]))
+            Membrane(
+                neuron=k,
+                potential=_short(potential[:, k]),
+                threshold=_threshold(neuron, shape, k, fired[:, k]),
+            )
             for k in watched
         ],
     )
 
 
-def _threshold(neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray) -> list[float] | None:
-    """What the membrane of one neuron has to pass at each step; an adaptive one's rises with its spikes."""
+def _threshold(
+    neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
+) -> list[float] | None:
+    """What the membrane of one neuron has to pass at each step; an adaptive one's rises with its
+    spikes.
+    """
     dynamics = getattr(neuron, "dynamics", None)
     given = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(given, int | float | Tensor):
@@ -258,13 +332,21 @@ def _threshold(neuron: nn.Module, shape: list[int], place: int, fired: np.ndarra
 
 
 def _strongest(x: Tensor) -> Activations:
-    """The channels of `x` `[N, C, H, W]` with the highest mean, in their order; of `[N, F]`, all in rows of one map."""
+    """The channels of `x` `[N, C, H, W]` with the highest mean, in their order; of `[N, F]`, all in
+    rows of one map.
+    """
     count = x.shape[1]
     if x.dim() == 2:
         side = math.isqrt(count - 1) + 1
         x = nn.functional.pad(x, (0, -count % side)).unflatten(1, (1, -1, side))
     maps = x.float()
-    best = maps.abs().mean((0, 2, 3)).argsort(descending=True, stable=True)[:MOST_CHANNELS].sort().values
+    best = (
+        maps.abs()
+        .mean((0, 2, 3))
+        .argsort(descending=True, stable=True)[:MOST_CHANNELS]
+        .sort()
+        .values
+    )
     return Activations(channels=count, maps=pictures(maps[:, best], MAP_BYTES))
 
 

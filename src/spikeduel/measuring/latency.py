@@ -1,4 +1,6 @@
-"""What answers take on this machine: a model in a fresh process, as somebody who uses it would start it."""
+"""What answers take on this machine: a model in a fresh process, as somebody who uses it would
+start it.
+"""
 
 import io
 import json
@@ -29,15 +31,21 @@ answering.main(begun, imported)
 
 
 def latency(
-    path: Path, images: np.ndarray, device: str, own_code: Collection[str] = (), seconds: float = MOST_SECONDS
+    path: Path,
+    images: np.ndarray,
+    device: str,
+    own_code: Collection[str] = (),
+    seconds: float = MOST_SECONDS,
 ) -> Latency:
-    """What the model file at `path` takes to start and to answer prepared images uint8 `[N, C, H, W]`, in a process.
+    """What the model file at `path` takes to start and to answer prepared images uint8 `[N, C, H,
+    W]`, in a process.
 
-    `machine` says where, with its load average before, and `precision` how it computes. `start_up` has the seconds of
-    importing spikeduel and torch, of loading the model and of its first answer (kernels that are loaded or compiled
-    for it included), and their total; `peak_memory_bytes` the process's memory after that, after the largest batches,
-    and the GPU's. The others are those of `answering.timed`. All but `machine` are None where the process fails or
-    takes longer than `seconds`; `reasons` then says why.
+    `machine` says where, with its load average before, and `precision` how it computes. `start_up`
+    has the seconds of importing spikeduel and torch, of loading the model and of its first answer
+    (kernels that are loaded or compiled for it included), and their total; `peak_memory_bytes` the
+    process's memory after that, after the largest batches, and the GPU's. The others are those of
+    `answering.timed`. All but `machine` are None where the process fails or takes longer than
+    `seconds`; `reasons` then says why.
     """
     here = machine(device)
     settings = {
@@ -57,11 +65,16 @@ def latency(
             capture_output=True,
             timeout=seconds,
             # Code of the user's is found there where it is found here.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.curdir for folder in sys.path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(folder or os.curdir for folder in sys.path),
+            },
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Latency(machine=here, reasons={"process": f"no process for it ({type(error).__name__})"})
+        return Latency(
+            machine=here, reasons={"process": f"no process for it ({type(error).__name__})"}
+        )
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"its process ended with exit code {done.returncode}"

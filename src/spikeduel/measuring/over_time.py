@@ -14,15 +14,19 @@ from spikeduel.networks.models import Model
 from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Received
 
 TOLERANCE, CONFIDENCE = 0.002, 0.95
-"""How much accuracy leaving early may cost, two images in a thousand, and how sure that has to be."""
+"""How much accuracy leaving early may cost, two images in a thousand, and how sure that has to
+be.
+"""
 NUM_THRESHOLDS = 64
 
 
-def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Anytime:
+def anytime(
+    model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
+) -> Anytime:
     """What a spiking network answers after t = 1 … T steps, from one pass over the images.
 
-    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network that has no steps,
-    or whose readout needs them all at once.
+    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network
+    that has no steps, or whose readout needs them all at once.
     """
     test = answers_of(model, batches).over_time
     if test is None:
@@ -48,12 +52,13 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leaving at the first step at which the highest probability so far reaches a threshold, else after all T.
+    """Leaving at the first step at which the highest probability so far reaches a threshold, else
+    after all T.
 
-    The threshold is `chosen_threshold` of `validation`. What it gives on `test`, and in `curve` what every threshold
-    gives. Probabilities are raw, the softmax of the scores so far (of the study's readout: of counts of spikes). The
-    idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN (Li et al. 2023) leaves
-    between time steps.
+    The threshold is `chosen_threshold` of `validation`. What it gives on `test`, and in `curve`
+    what every threshold gives. Probabilities are raw, the softmax of the scores so far (of the
+    study's readout: of counts of spikes). The idea is that of BranchyNet (Teerapittayanon et al.
+    2016), which leaves between layers; SEENN (Li et al. 2023) leaves between time steps.
     """
     known = thresholds(validation)
     threshold, bound = chosen_threshold(validation)
@@ -77,16 +82,19 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
 def chosen_threshold(validation: Running) -> tuple[float | None, float]:
     """At which confidence images may leave, and the accuracy that this costs at most (`most_lost`).
 
-    Of `thresholds`, from the highest down, the last for which the images of `validation` show with `CONFIDENCE` that
-    leaving costs at most `TOLERANCE`, as all before it do; None where nobody may leave early. Tests in a fixed order
-    that end with the first failure keep their level without a correction (Angelopoulos et al. 2021, "Learn then Test:
-    Calibrating Predictive Algorithms to Achieve Risk Control").
+    Of `thresholds`, from the highest down, the last for which the images of `validation` show with
+    `CONFIDENCE` that leaving costs at most `TOLERANCE`, as all before it do; None where nobody may
+    leave early. Tests in a fixed order that end with the first failure keep their level without a
+    correction (Angelopoulos et al. 2021, "Learn then Test: Calibrating Predictive Algorithms to
+    Achieve Risk Control").
     """
     after_all = validation.right[-1]
     threshold, bound = None, 0.0
     for candidate in reversed(thresholds(validation)[:-1]):
         right = validation.exits(candidate)[1]
-        found = most_lost(int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right))
+        found = most_lost(
+            int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right)
+        )
         if found > TOLERANCE:
             break
         threshold, bound = candidate, found
@@ -94,12 +102,13 @@ def chosen_threshold(validation: Running) -> tuple[float | None, float]:
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:
-    """With `CONFIDENCE`, at most this share of images more is wrong, of `n` of which `lost` became wrong and `gained`
-    right: an upper limit of one side.
+    """With `CONFIDENCE`, at most this share of images more is wrong, of `n` of which `lost` became
+    wrong and `gained` right: an upper limit of one side.
 
-    That of the score test of paired proportions (Tango 1998, "Equivalence test and confidence interval for the
-    difference in proportions for the paired-sample design"), but no less than the exact limit of Clopper and Pearson
-    for the net loss: where hardly any image changes, the score's is too low.
+    That of the score test of paired proportions (Tango 1998, "Equivalence test and confidence
+    interval for the difference in proportions for the paired-sample design"), but no less than the
+    exact limit of Clopper and Pearson for the net loss: where hardly any image changes, the score's
+    is too low.
     """
     from scipy.optimize import brentq
     from scipy.stats import beta, norm
@@ -110,8 +119,12 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     def beyond(share: float) -> float:
         linear = (2 * n - lost + gained) * share - lost - gained
         product = 8 * n * gained * share * (1 - share)
-        gains = (math.sqrt(linear * linear + product) - linear) / (4 * n)  # the likeliest share, if `share` is lost
-        return lost - gained - n * share + quantile * math.sqrt(n * (2 * gains + share * (1 - share)))
+        gains = (math.sqrt(linear * linear + product) - linear) / (
+            4 * n
+        )  # the likeliest share, if `share` is lost
+        return (
+            lost - gained - n * share + quantile * math.sqrt(n * (2 * gains + share * (1 - share)))
+        )
 
     if beyond(exact) <= 0 or exact == 1:
         return exact
@@ -121,8 +134,9 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 def thresholds(validation: Running) -> list[float | None]:
     """At most `NUM_THRESHOLDS` + 1 thresholds, rising, and None for nobody leaves early.
 
-    Quantiles of the confidence over images and steps before the last: the mean number of steps on these images is one
-    and the sum over those steps of the share that is below the threshold, so that it grows evenly from 1 to T.
+    Quantiles of the confidence over images and steps before the last: the mean number of steps on
+    these images is one and the sum over those steps of the share that is below the threshold, so
+    that it grows evenly from 1 to T.
     """
     if validation.num_steps == 1:
         return [None]

@@ -1,10 +1,12 @@
-"""Accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder alterations.
+"""Accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder
+alterations.
 
-What is drawn for a corruption comes from `RandomKeys`, by image index, and is the same at every severity: the noise,
-direction or place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are
-corrupted alike; the blocks of JPEG alone are always 8×8 pixels. Nothing depends on how images are batched: sums are
-exact, and every image is worked on alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network
-Robustness to Common Corruptions and Perturbations" (2019); the severities are this module's own.
+What is drawn for a corruption comes from `RandomKeys`, by image index, and is the same at every
+severity: the noise, direction or place stays, its strength grows. Sizes are shares of the image's
+side, so that images of any size are corrupted alike; the blocks of JPEG alone are always 8×8
+pixels. Nothing depends on how images are batched: sums are exact, and every image is worked on
+alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
+Corruptions and Perturbations" (2019); the severities are this module's own.
 """
 
 import math
@@ -46,8 +48,11 @@ def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     from scipy.ndimage import gaussian_filter
 
     sigma = share * min(images.shape[2:])
-    # Edges are continued: a dark margin would be a second corruption. Of floats, as integers would be cut off twice.
-    blurred = gaussian_filter(images.numpy(), (0, 0, sigma, sigma), output=np.float64, mode="nearest", truncate=3)
+    # Edges are continued: a dark margin would be a second corruption. Of floats, as integers would
+    # be cut off twice.
+    blurred = gaussian_filter(
+        images.numpy(), (0, 0, sigma, sigma), output=np.float64, mode="nearest", truncate=3
+    )
     return _as_bytes(torch.from_numpy(blurred))
 
 
@@ -61,12 +66,17 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     """A grey rectangle somewhere in the image, this share of each side."""
     down, right = draw.integers(_UNIT, _UNIT).unbind(1)
     height, width = images.shape[2:]
-    covered = _covered(down, height, share)[:, None, :, None] & _covered(right, width, share)[:, None, None, :]
+    covered = (
+        _covered(down, height, share)[:, None, :, None]
+        & _covered(right, width, share)[:, None, None, :]
+    )
     return torch.where(covered, OCCLUDER, images)
 
 
 def _covered(place: Tensor, length: int, share: float) -> Tensor:
-    """bool `[B, length]`: a run of `share` of it, from the start (`place` 0) to the end (`place` near `_UNIT`)."""
+    """bool `[B, length]`: a run of `share` of it, from the start (`place` 0) to the end (`place`
+    near `_UNIT`).
+    """
     side = max(1, round(share * length))
     start = (place * (length - side + 1) // _UNIT)[:, None]
     along = torch.arange(length)
@@ -83,14 +93,18 @@ def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
 
 
 def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Moved by this share of the side in some direction, by whole pixels and at least one; what enters is the border's
-    median.
+    """Moved by this share of the side in some direction, by whole pixels and at least one; what
+    enters is the border's median.
     """
     height, width = images.shape[2:]
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
     # Whole pixels, since moving by parts of one would blur as well.
-    right = torch.tensor([round(max(1.0, share * width) * math.cos(direction)) for direction in directions])
-    down = torch.tensor([round(max(1.0, share * height) * math.sin(direction)) for direction in directions])
+    right = torch.tensor(
+        [round(max(1.0, share * width) * math.cos(direction)) for direction in directions]
+    )
+    down = torch.tensor(
+        [round(max(1.0, share * height) * math.sin(direction)) for direction in directions]
+    )
     x, y = _places(images)
     return _sampled(images, x - right[:, None, None], y - down[:, None, None])
 
@@ -110,9 +124,13 @@ def _places(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The images' values at `x` and `y` (see `_places`; they broadcast to `[B, H, W]`), interpolated bilinearly."""
+    """The images' values at `x` and `y` (see `_places`; they broadcast to `[B, H, W]`),
+    interpolated bilinearly.
+    """
     height, width = images.shape[2:]
-    border = torch.cat((images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]), 2)
+    border = torch.cat(
+        (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]), 2
+    )
     # Not always black: on a white background, black wedges would be more than a rotation.
     background = border.median(2).values[:, :, None, None].double()
     x, y = torch.broadcast_tensors(x, y)
@@ -126,7 +144,9 @@ def _as_bytes(values: Tensor) -> Tensor:
 
 
 class Corruption(NamedTuple):
-    """`apply(images, strength, keys) -> images` on uint8 `[B, C, H, W]` on the CPU, and its `strengths` by severity."""
+    """`apply(images, strength, keys) -> images` on uint8 `[B, C, H, W]` on the CPU, and its
+    `strengths` by severity.
+    """
 
     apply: Callable[[Tensor, Any, RandomKeys], Tensor]
     strengths: tuple[float, ...]
@@ -143,17 +163,25 @@ CORRUPTIONS: dict[str, Corruption] = {
     "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
 }
 ALTERATIONS = tuple(HARDER)
-"""Other images of a data set's own that count as a corruption with one severity (see `spikeduel.data.altered`)."""
+"""Other images of a data set's own that count as a corruption with one severity (see
+`spikeduel.data.altered`).
+"""
 
 _STORED = {name: f"robustness-{name}" for name in (*CORRUPTIONS, *ALTERATIONS)}
 NAMES = tuple(_STORED.values())
-"""What the store knows these measures by: one each, so that what an interruption costs is one corruption."""
+"""What the store knows these measures by: one each, so that what an interruption costs is one
+corruption.
+"""
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
-    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, corrupted: always in the same way."""
+    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, corrupted: always in
+    the same way.
+    """
     corruption, keys = CORRUPTIONS[name], RandomKeys.for_corruption(name, indices)
-    return corruption.apply(images.cpu(), corruption.strengths[severity - 1], keys).to(images.device)
+    return corruption.apply(images.cpu(), corruption.strengths[severity - 1], keys).to(
+        images.device
+    )
 
 
 @dataclass(frozen=True)
@@ -172,32 +200,46 @@ class Corrupted:
 def measures(
     altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Measures as in `MEASURES`, by the names in `NAMES`: one for each corruption and each of `altered`.
+    """Measures as in `MEASURES`, by the names in `NAMES`: one for each corruption and each of
+    `altered`.
 
-    `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn it is.
+    `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn
+    it is.
     """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
         at: Iterable[Iterable[Any]] = [altered[name]] if name in altered else spoilt(name, batches)
         found = [ask(model, worse) for worse in at]
-        return CorruptedAccuracies(n=len(found[0].truth), accuracies=[answers.accuracy for answers in found])
+        return CorruptedAccuracies(
+            n=len(found[0].truth), accuracies=[answers.accuracy for answers in found]
+        )
 
     def spoilt(name: str, batches: Iterable[Any]) -> Iterator[Corrupted]:
         # Spoilt images are made in new memory batch by batch, which took half of their time.
         keep_freed_memory()
-        for severity in progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES)):
+        for severity in progress.track(
+            SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES)
+        ):
             yield Corrupted(batches, name, severity)
 
     return {_STORED[name]: partial(measure, name) for name in (*CORRUPTIONS, *altered)}
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """What the measures of `NAMES` found, None where there is nothing; `clean` is the accuracy without corruption."""
-    found: dict[str, CorruptedAccuracies] = {name: measured[key] for name, key in _STORED.items() if key in measured}
+    """What the measures of `NAMES` found, None where there is nothing; `clean` is the accuracy
+    without corruption.
+    """
+    found: dict[str, CorruptedAccuracies] = {
+        name: measured[key] for name, key in _STORED.items() if key in measured
+    }
     if not found:
         return None
     area = {name: fmean(entry.accuracies) for name, entry in found.items()}
-    mean = fmean(area[name] for name in CORRUPTIONS) if all(name in area for name in CORRUPTIONS) else None
+    mean = (
+        fmean(area[name] for name in CORRUPTIONS)
+        if all(name in area for name in CORRUPTIONS)
+        else None
+    )
     return Robustness(
         clean=clean,
         corruptions={name: list(entry.accuracies) for name, entry in found.items()},

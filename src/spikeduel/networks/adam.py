@@ -1,7 +1,9 @@
-"""Adam on the CPU in one pass over memory, which also writes the bf16 copies that the next step multiplies.
+"""Adam on the CPU in one pass over memory, which also writes the bf16 copies that the next step
+multiplies.
 
-Under autocast PyTorch copies each weight to bf16 in every step, and its gradient back to float32. Here a copy stays,
-takes the weight's place while the network trains (`Bf16Copies`), and so gets the gradient, which Adam reads as it is.
+Under autocast PyTorch copies each weight to bf16 in every step, and its gradient back to float32.
+Here a copy stays, takes the weight's place while the network trains (`Bf16Copies`), and so gets the
+gradient, which Adam reads as it is.
 """
 
 import math
@@ -24,11 +26,12 @@ Arrays = tuple[np.ndarray | None, ...]
 
 
 class Bf16Copies:
-    """bf16 copies of the weights and biases of a model's linear and convolutional layers; see the module.
+    """bf16 copies of the weights and biases of a model's linear and convolutional layers; see the
+    module.
 
-    There are some where the model is one of `architectures` itself and trains in bf16 on the CPU: in somebody else's
-    code a weight may be used for more than a product, and in `vgg` and `resnet` there are too few to save time.
-    `by_name` has them by the names of their weights.
+    There are some where the model is one of `architectures` itself and trains in bf16 on the CPU:
+    in somebody else's code a weight may be used for more than a product, and in `vgg` and `resnet`
+    there are too few to save time. `by_name` has them by the names of their weights.
     """
 
     def __init__(self, model: Model) -> None:
@@ -39,7 +42,10 @@ class Bf16Copies:
             if isinstance(layer, nn.Linear | nn.Conv2d)
             for part, weight in layer.named_parameters()
         }
-        self.by_name = {name: _like(weight, torch.bfloat16).requires_grad_() for name, weight in self.weights.items()}
+        self.by_name = {
+            name: _like(weight, torch.bfloat16).requires_grad_()
+            for name, weight in self.weights.items()
+        }
         self._versions: dict[str, int] = {}
 
     def current(self) -> dict[str, Tensor]:
@@ -61,15 +67,22 @@ def _is_ours_in_bf16(model: Model) -> bool:
     return own and model.precision == "bf16" and _fit(model.module.parameters())
 
 
-def adam(weights: Sequence[Tensor], lr: float, copies: Bf16Copies | None = None) -> torch.optim.Optimizer:
+def adam(
+    weights: Sequence[Tensor], lr: float, copies: Bf16Copies | None = None
+) -> torch.optim.Optimizer:
     """The fastest Adam for `weights`: `Adam` where it can, else PyTorch's fused one."""
-    return Adam(weights, lr, copies=copies) if _fit(weights) else torch.optim.Adam(weights, lr=lr, fused=True)
+    return (
+        Adam(weights, lr, copies=copies)
+        if _fit(weights)
+        else torch.optim.Adam(weights, lr=lr, fused=True)
+    )
 
 
 def _fit(weights: Iterable[Tensor]) -> bool:
     """Whether `Adam` takes `weights`: float32 on the CPU, each without gaps in memory."""
     return all(
-        weight.device.type == "cpu" and weight.dtype == torch.float32 and _has_no_gaps(weight) for weight in weights
+        weight.device.type == "cpu" and weight.dtype == torch.float32 and _has_no_gaps(weight)
+        for weight in weights
     )
 
 
@@ -85,9 +98,10 @@ def _has_no_gaps(x: Tensor) -> bool:
 class Adam(torch.optim.Optimizer):
     """Adam (Kingma, Ba 2015) of float32 weights on the CPU.
 
-    Its results differ from those of `torch.optim.Adam` in the last digits: no multiply-add is fused, so that they are
-    the same in all vector widths and for any number of threads. `state_dict` is like torch's. Gradients are those of
-    the weights and of their `copies`, which it keeps up to date.
+    Its results differ from those of `torch.optim.Adam` in the last digits: no multiply-add is
+    fused, so that they are the same in all vector widths and for any number of threads.
+    `state_dict` is like torch's. Gradients are those of the weights and of their `copies`, which it
+    keeps up to date.
     """
 
     def __init__(
@@ -103,7 +117,9 @@ class Adam(torch.optim.Optimizer):
         self._arrays: dict[Tensor, tuple[tuple[int, ...], Arrays]] = {}
         self._copy_of: dict[Tensor, Tensor] = {}
         if copies is not None:
-            self._copy_of = {weight: copies.by_name[name] for name, weight in copies.weights.items()}
+            self._copy_of = {
+                weight: copies.by_name[name] for name, weight in copies.weights.items()
+            }
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -118,7 +134,9 @@ class Adam(torch.optim.Optimizer):
                 state = self.state[weight]
                 if not state:
                     state["step"] = torch.zeros(())
-                    state["exp_avg"], state["exp_avg_sq"] = (_like(weight).zero_() for _ in range(2))
+                    state["exp_avg"], state["exp_avg_sq"] = (
+                        _like(weight).zero_() for _ in range(2)
+                    )
                 state["step"] += 1
                 step = state["step"].item()
                 if step not in told:
@@ -132,13 +150,18 @@ class Adam(torch.optim.Optimizer):
             self._copies.written()
 
     def _arrays_of(self, weight: Tensor) -> Arrays:
-        """What `update` changes: to make it anew in each step would take as long as a small layer's update."""
+        """What `update` changes: to make it anew in each step would take as long as a small layer's
+        update.
+        """
         tensors = weight, self.state[weight]["exp_avg"], self.state[weight]["exp_avg_sq"]
         at = tuple(x.data_ptr() for x in tensors)
         known = self._arrays.get(weight)
         if known is None or known[0] != at:
             copy = self._copy_of.get(weight)
-            known = self._arrays[weight] = at, (*map(_flat, tensors), None if copy is None else _flat(copy))
+            known = self._arrays[weight] = (
+                at,
+                (*map(_flat, tensors), None if copy is None else _flat(copy)),
+            )
         return known[1]
 
 
@@ -151,8 +174,8 @@ def numbers(group: Mapping[str, Any], step: float) -> np.ndarray:
 
 @njit(**COMPILED)
 def update(grads, weights, means, squares, copies, numbers, start, stop):  # type: ignore[no-untyped-def]
-    """Updates places `start` to `stop` of `weights`, `means` and `squares` float32 `[N]` and of `copies`, the bits of
-    bf16 as int16 (or None), by `grads` of either type.
+    """Updates places `start` to `stop` of `weights`, `means` and `squares` float32 `[N]` and of
+    `copies`, the bits of bf16 as int16 (or None), by `grads` of either type.
     """
     here = slice(start, stop)
     rows = weights[here], grads[here], means[here], squares[here]
@@ -189,5 +212,7 @@ def _like(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def _flat(x: Tensor) -> np.ndarray:
-    """The numbers of `x`, which has no gaps, in the order in which they lie in memory; bf16 as int16."""
+    """The numbers of `x`, which has no gaps, in the order in which they lie in memory; bf16 as
+    int16.
+    """
     return flat(x.detach().as_strided((x.numel(),), (1,)))

@@ -1,11 +1,14 @@
-"""Network shapes: what builds a network takes those of `building.BUILT_WITH` that it names, and what else it has.
+"""Network shapes: what builds a network takes those of `building.BUILT_WITH` that it names, and
+what else it has.
 
-`image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()` makes one layer of
-neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; any other has the
-family "cnn" or "ann" and takes `[B, C, H, W]`. All have a `readout`. One that can be written as NIR has `layers()`.
+`image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()`
+makes one layer of neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
+`ConstantInput`; any other has the family "cnn" or "ann" and takes `[B, C, H, W]`. All have a
+`readout`. One that can be written as NIR has `layers()`.
 
-Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have the same weights, shape for shape: a difference
-between them is the activation's. Imported and converted networks become a `Sequential`, of layers as plain data.
+Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have the same weights, shape for shape:
+a difference between them is the activation's. Imported and converted networks become a
+`Sequential`, of layers as plain data.
 """
 
 import math
@@ -28,7 +31,9 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
-"""Two poolings leave nothing of a smaller image, nor do they with the study's unpadded 3×3 convolutions."""
+"""Two poolings leave nothing of a smaller image, nor do they with the study's unpadded 3×3
+convolutions.
+"""
 
 
 class DenseSNN(SpikingChain):
@@ -36,7 +41,9 @@ class DenseSNN(SpikingChain):
 
     readout = SpikeCountReadout()
 
-    def __init__(self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 1024) -> None:
+    def __init__(
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 1024
+    ) -> None:
         super().__init__()
         self.linear1 = nn.Linear(math.prod(image_shape), hidden)
         self.lif1 = neuron()
@@ -55,10 +62,12 @@ class DenseSNN(SpikingChain):
 
 
 class SmallCNN(nn.Module):
-    """The study's CNN: Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2, Linear → hidden, ReLU, Linear → K.
+    """The study's CNN: Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2, Linear → hidden,
+    ReLU, Linear → K.
 
-    The ReLU stands after the pooling: the same numbers and gradients for a quarter of its work. Zeros surround images
-    below 10×10. The cross-entropy of its logits is the study's negative log-likelihood after log-softmax.
+    The ReLU stands after the pooling: the same numbers and gradients for a quarter of its work.
+    Zeros surround images below 10×10. The cross-entropy of its logits is the study's negative
+    log-likelihood after log-softmax.
     """
 
     family: Family = "cnn"
@@ -70,9 +79,13 @@ class SmallCNN(nn.Module):
         above, left = (max(SMALLEST_SIDE_OF_STUDY - side, 0) for side in (height, width))
         self.border = nn.ZeroPad2d((left // 2, left - left // 2, above // 2, above - above // 2))
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 16, 3), nn.MaxPool2d(2), nn.ReLU(),
-            nn.Conv2d(16, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(channels, 16, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+        )
         rows, columns = (((side - 2) // 2 - 2) // 2 for side in (height + above, width + left))
         self.classifier = nn.Sequential(
             nn.Linear(32 * rows * columns, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
@@ -84,16 +97,22 @@ class SmallCNN(nn.Module):
         if not self.training:
             return self.classifier(self.features(x).flatten(1))
         first, _, _, second, *_ = self.features
-        return self.classifier(relu_of_max_pool(second(relu_of_max_pool_of_conv(first, x))).flatten(1))
+        return self.classifier(
+            relu_of_max_pool(second(relu_of_max_pool_of_conv(first, x))).flatten(1)
+        )
 
 
 class _Dense(nn.Module):
-    """The weights that the twins share: block1, block2 {Linear → hidden, batch norm}, linear → K."""
+    """The weights that the twins share: block1, block2 {Linear → hidden, batch norm}, linear →
+    K.
+    """
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int) -> None:
         super().__init__()
         # Batch norm has the bias.
-        self.block1 = nn.Sequential(nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden))
+        self.block1 = nn.Sequential(
+            nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden)
+        )
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.linear = NarrowLinear(hidden, num_classes)
 
@@ -102,7 +121,12 @@ class DenseLIF(SpikingChain, _Dense):
     """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
 
     def __init__(
-        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256, readout: str = "mean"
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        hidden: int = 256,
+        readout: str = "mean",
     ) -> None:
         super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
@@ -110,7 +134,13 @@ class DenseLIF(SpikingChain, _Dense):
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
-        return [nn.Sequential(nn.Flatten(), self.block1), self.lif1, self.block2, self.lif2, self.linear]
+        return [
+            nn.Sequential(nn.Flatten(), self.block1),
+            self.lif1,
+            self.block2,
+            self.lif2,
+            self.linear,
+        ]
 
 
 class DenseReLU(_Dense):
@@ -129,7 +159,9 @@ class DenseReLU(_Dense):
 
 
 class _Conv(nn.Module):
-    """The weights that the twins share: block1, block2 {Conv 3×3, batch norm}, linear1 → hidden, linear2 → K."""
+    """The weights that the twins share: block1, block2 {Conv 3×3, batch norm}, linear1 → hidden,
+    linear2 → K.
+    """
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int, pooling: str) -> None:
         super().__init__()
@@ -138,8 +170,12 @@ class _Conv(nn.Module):
         below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
         # Batch norm has the bias.
         inputs = nn.Conv2d(channels, first, 3, padding=1, bias=False)
-        self.block1 = nn.Sequential(nn.ZeroPad2d((0, right, 0, below)), inputs, nn.BatchNorm2d(first))
-        self.block2 = nn.Sequential(nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second))
+        self.block1 = nn.Sequential(
+            nn.ZeroPad2d((0, right, 0, below)), inputs, nn.BatchNorm2d(first)
+        )
+        self.block2 = nn.Sequential(
+            nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second)
+        )
         self.linear1 = nn.Linear(second * ((height + below) // 4) * ((width + right) // 4), hidden)
         self.linear2 = nn.Linear(hidden, num_classes)
         self.pool = pooling_of(pooling)(2)
@@ -164,7 +200,12 @@ class ConvLIF(SpikingChain, _Conv):
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
         convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
-        return [*convolutions, nn.Sequential(ChannelsLastFlatten(), self.linear1), self.lif3, self.linear2]
+        return [
+            *convolutions,
+            nn.Sequential(ChannelsLastFlatten(), self.linear1),
+            self.lif3,
+            self.linear2,
+        ]
 
 
 class ConvReLU(_Conv):
@@ -173,14 +214,17 @@ class ConvReLU(_Conv):
     family: Family = "cnn"
     readout = LogitReadout()
 
-    def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 256, pooling: str = "max") -> None:
+    def __init__(
+        self, image_shape: Shape, num_classes: int, hidden: int = 256, pooling: str = "max"
+    ) -> None:
         super().__init__(image_shape, num_classes, hidden, pooling)
         self.relu, self.flatten = nn.ReLU(), ChannelsLastFlatten()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
         for block in (self.block1, self.block2):
-            # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of its work.
+            # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of
+            # its work.
             is_max = isinstance(self.pool, nn.MaxPool2d)
             if is_max and self.training:
                 x = relu_of_max_pool(block(x))
@@ -190,19 +234,29 @@ class ConvReLU(_Conv):
 
 
 class Sequential(SpikingChain):
-    """`layers` of plain data (`plain.made`); without them, one hidden layer of neurons, an integrating readout.
+    """`layers` of plain data (`plain.made`); without them, one hidden layer of neurons, an
+    integrating readout.
 
     If the last layer spikes, its most spikes are the answer. Raises `InputError`.
     """
 
     def __init__(
-        self, image_shape: Shape, num_classes: int, *, layers: Any = None, neuron: MakeNeuron = LIF, hidden: int = 1024
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        *,
+        layers: Any = None,
+        neuron: MakeNeuron = LIF,
+        hidden: int = 1024,
     ) -> None:
         super().__init__()
         if layers is None:
             narrow = NarrowLinear(hidden, num_classes)
             chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), narrow]
-            self.inputs, self.largest = plain.in_order(len(chain)), max(math.prod(image_shape), hidden)
+            self.inputs, self.largest = (
+                plain.in_order(len(chain)),
+                max(math.prod(image_shape), hidden),
+            )
         else:
             chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
@@ -212,7 +266,9 @@ class Sequential(SpikingChain):
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`. Raises `InputError` where they are no chain."""
         if self.inputs != plain.in_order(len(self.chain)):
-            raise InputError("its layers are no chain: some take the outputs of others than the one before.")
+            raise InputError(
+                "its layers are no chain: some take the outputs of others than the one before."
+            )
         return list(self.chain)
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
@@ -222,8 +278,16 @@ class Sequential(SpikingChain):
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "resnet-silu": ResNetSiLU, "vgg-sum": VGGSum,
-    "vgg-gru": VGGGRU, "dense-snn": DenseSNN, "small-cnn": SmallCNN,
-    "conv-lif": ConvLIF, "conv-relu": ConvReLU, "dense-lif": DenseLIF, "dense-relu": DenseReLU,
+    "vgg-lif": VGGLIF,
+    "vgg-relu": VGGReLU,
+    "resnet-silu": ResNetSiLU,
+    "vgg-sum": VGGSum,
+    "vgg-gru": VGGGRU,
+    "dense-snn": DenseSNN,
+    "small-cnn": SmallCNN,
+    "conv-lif": ConvLIF,
+    "conv-relu": ConvReLU,
+    "dense-lif": DenseLIF,
+    "dense-relu": DenseReLU,
     "sequential": Sequential,
-}  # fmt: skip
+}

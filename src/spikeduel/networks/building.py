@@ -19,15 +19,22 @@ from spikeduel.system.errors import unknown, visible
 
 
 def build(card: ModelCard) -> nn.Module:
-    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`.
+    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises
+    `InputError`.
 
-    The architecture is called with those of `BUILT_WITH` that it names; one's own class or function that must have
-    others, with the first three in this order, and the rest by name.
+    The architecture is called with those of `BUILT_WITH` that it names; one's own class or function
+    that must have others, with the first three in this order, and the rest by name.
     """
     architecture = architecture_of(card.contender)
-    num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
+    num_steps = (
+        card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
+    )
     binning = card.preprocessing.binning
-    where = {"image_shape": card.input_shape, "num_classes": len(card.classes), "num_steps": num_steps}
+    where = {
+        "image_shape": card.input_shape,
+        "num_classes": len(card.classes),
+        "num_steps": num_steps,
+    }
     where["num_frames"] = binning.num_frames if binning else 1
     settings = {name: value for name, value in card.network.items() if name != "neuron"}
     if (neuron := card.network.get("neuron")) is not None:
@@ -39,12 +46,16 @@ def build(card: ModelCard) -> nn.Module:
     else:
         if mistakes := [name for name in settings if name not in named and name not in BUILT_WITH]:
             raise unknown(f"setting of {card.contender}", visible(mistakes[0]), named)
-        module = architecture(**{name: value for name, value in {**where, **settings}.items() if name in named})
+        module = architecture(
+            **{name: value for name, value in {**where, **settings}.items() if name in named}
+        )
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
 def started(card: ModelCard) -> nn.Module:
-    """The network as its training starts: as `build` makes it, with the pretrained weights that its card names."""
+    """The network as its training starts: as `build` makes it, with the pretrained weights that its
+    card names.
+    """
     module = build(card)
     if isinstance(module, libraries.LibraryNetwork):
         module.start()
@@ -52,7 +63,9 @@ def started(card: ModelCard) -> nn.Module:
 
 
 def architecture_of(contender: str) -> Callable[..., nn.Module]:
-    """What builds a contender: spikeduel's own, a library's, or the user's. Raises `InputError` for an unknown name."""
+    """What builds a contender: spikeduel's own, a library's, or the user's. Raises `InputError` for
+    an unknown name.
+    """
     if registry.library_of(contender):
         return libraries.architecture(contender)
     built: Callable[..., nn.Module] = registry.resolve("contender", contender, ARCHITECTURES)
@@ -66,12 +79,20 @@ BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron",
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """What an architecture wants by name; None where one's own must have more than `BUILT_WITH`, or says nothing."""
+    """What an architecture wants by name; None where one's own must have more than `BUILT_WITH`, or
+    says nothing.
+    """
     if (parameters := _parameters(build)) is None:
         return None
     kinds = {p.kind for p in parameters.values()}
-    needed = {p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
-    if Parameter.VAR_POSITIONAL in kinds or Parameter.POSITIONAL_ONLY in kinds or not needed <= set(BUILT_WITH):
+    needed = {
+        p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+    }
+    if (
+        Parameter.VAR_POSITIONAL in kinds
+        or Parameter.POSITIONAL_ONLY in kinds
+        or not needed <= set(BUILT_WITH)
+    ):
         return None
     return BUILT_WITH if Parameter.VAR_KEYWORD in kinds else list(parameters)
 
@@ -79,8 +100,8 @@ def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
 def outlined(card: ModelCard) -> nn.Module:
     """The network of `card` without memory, only to see that it can be built, and what it is.
 
-    Foreign ones decide by values while they are built, and so do some of one's own: they get memory. Raises whatever
-    building them raises.
+    Foreign ones decide by values while they are built, and so do some of one's own: they get
+    memory. Raises whatever building them raises.
     """
     if card.foreign is None:
         try:
@@ -94,9 +115,15 @@ def outlined(card: ModelCard) -> nn.Module:
 
 
 NEURON_SETTINGS = (
-    "beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
+    "beta",
+    "threshold",
+    "reset_mechanism",
+    "surrogate",
+    "surrogate_alpha",
+    "adaptation_decay",
+    "adaptation_gain",
     "activation_bits",
-)  # fmt: skip
+)
 """The settings that go to the neuron, not to the architecture."""
 
 

@@ -27,8 +27,8 @@ def pooling_of(name: str) -> Callable[[int], nn.Module]:
 
 
 def readout_of(name: str, neuron: nn.Module) -> Readout:
-    """What gives the scores of an output layer that does not spike: the mean of its current over the steps, or the
-    "membrane" of neurons that leak as `neuron` does. Raises `InputError`.
+    """What gives the scores of an output layer that does not spike: the mean of its current over
+    the steps, or the "membrane" of neurons that leak as `neuron` does. Raises `InputError`.
     """
     if name not in READOUTS:
         raise unknown("readout", name, READOUTS)
@@ -36,7 +36,9 @@ def readout_of(name: str, neuron: nn.Module) -> Readout:
 
 
 class SpikingChain(nn.Module):
-    """Layers one after the other, neurons among them. Where the last layer does not spike, its current is read out."""
+    """Layers one after the other, neurons among them. Where the last layer does not spike, its
+    current is read out.
+    """
 
     family: Family = "snn"
     readout: Readout = MeanReadout()
@@ -46,7 +48,9 @@ class SpikingChain(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
-        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk,
+        mem)`.
+        """
         layers, mem = joined(self.layers()), None
         for layer in layers:
             if isinstance(layer, Neuron):

@@ -1,17 +1,21 @@
-"""A trained ReLU network as a network of integrate-and-fire neurons with its weights: ANN-to-SNN conversion.
+"""A trained ReLU network as a network of integrate-and-fire neurons with its weights: ANN-to-SNN
+conversion.
 
-What a neuron can say in T steps lies between no spike and T of them, so that what enters each layer of neurons is
-divided by what its activations hardly ever exceed (a percentile of those on training images): Rueckauer et al. 2017,
-"Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for Image Classification". So every
-tensor in the network has a scale: what it is a mean of over time, times the scale, is what the source has there. The
-weights take a scale off and put the next one on; where branches meet (a sum, a concatenation), all are brought to one.
-A spike takes the threshold off the membrane (reset by subtraction), the image comes as it is at every step, and the
-last layer does not spike: the mean of its current is the score. A neuron rounds down what it could not send; half a
-threshold more, spread over the T steps, makes that a rounding to the nearest (Deng and Gu 2021, "Optimal Conversion of
-Conventional Artificial Neural Networks to Spiking Neural Networks"). Max-pooling counts spikes (`PooledCounts`): where
-any spike of a step passes, a pooled place spikes more often than the most active of its neurons.
+What a neuron can say in T steps lies between no spike and T of them, so that what enters each layer
+of neurons is divided by what its activations hardly ever exceed (a percentile of those on training
+images): Rueckauer et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient
+Event-Driven Networks for Image Classification". So every tensor in the network has a scale: what it
+is a mean of over time, times the scale, is what the source has there. The weights take a scale off
+and put the next one on; where branches meet (a sum, a concatenation), all are brought to one. A
+spike takes the threshold off the membrane (reset by subtraction), the image comes as it is at every
+step, and the last layer does not spike: the mean of its current is the score. A neuron rounds down
+what it could not send; half a threshold more, spread over the T steps, makes that a rounding to the
+nearest (Deng and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking
+Neural Networks"). Max-pooling counts spikes (`PooledCounts`): where any spike of a step passes, a
+pooled place spikes more often than the most active of its neurons.
 
-All of it goes into weights and into layers of plain data, so that the result is a model like any other.
+All of it goes into weights and into layers of plain data, so that the result is a model like any
+other.
 """
 
 from collections import Counter
@@ -27,7 +31,16 @@ from torch import Tensor, nn
 from spikeduel.networks import building, tracing
 from spikeduel.networks.following import Layer
 from spikeduel.networks.models import Model
-from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat, PooledCounts, Scale
+from spikeduel.networks.plain import (
+    IMAGES,
+    Add,
+    Affine,
+    AsPretrained,
+    ChannelsLastFlatten,
+    Concat,
+    PooledCounts,
+    Scale,
+)
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
@@ -40,16 +53,20 @@ _WEIGHTED = (nn.Linear, nn.Conv2d, Affine, Scale)
 
 
 def require_convertible(module: nn.Module) -> None:
-    """Raises `InputError` naming what in a network, trained or not, has no counterpart that spikes."""
+    """Raises `InputError` naming what in a network, trained or not, has no counterpart that
+    spikes.
+    """
     layers = tracing.traced(module)
     _Conversion(layers, {}, 1).run()
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
-    """`model` over `num_steps` steps of integrate-and-fire neurons: a `Sequential` of plain layers, as it is loaded.
+    """`model` over `num_steps` steps of integrate-and-fire neurons: a `Sequential` of plain layers,
+    as it is loaded.
 
-    `images` uint8 `[N, C, H, W]` are training images; of their positive activations in each layer, `percentile` per
-    cent fit between no spike and one at every step. Raises `InputError` for what cannot be converted.
+    `images` uint8 `[N, C, H, W]` are training images; of their positive activations in each layer,
+    `percentile` per cent fit between no spike and one at every step. Raises `InputError` for what
+    cannot be converted.
     """
     layers = tracing.traced(model.module)
     scales = activation_scales(model, images, percentile, layers)
@@ -67,7 +84,11 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     )
     with torch.random.fork_rng():
         module = building.build(card)
-    weights = {f"chain.{i}.{name}": w for i, each in enumerate(found) for name, w in each.module.state_dict().items()}
+    weights = {
+        f"chain.{i}.{name}": w
+        for i, each in enumerate(found)
+        for name, w in each.module.state_dict().items()
+    }
     module.load_state_dict(weights)
     return Model(module.to(model.device).eval(), card)
 
@@ -75,13 +96,16 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
 def activation_scales(
     model: Model, images: Tensor, percentile: float, layers: Sequence[Layer] | None = None
 ) -> dict[str, float]:
-    """For each ReLU of `model`, by the name of its layer, the `percentile` of its positive activations.
+    """For each ReLU of `model`, by the name of its layer, the `percentile` of its positive
+    activations.
 
-    `images` are uint8 `[N, C, H, W]`. Raises `InputError`, also where the network does something else than its layers
-    one by one.
+    `images` are uint8 `[N, C, H, W]`. Raises `InputError`, also where the network does something
+    else than its layers one by one.
     """
     layers = tracing.traced(model.module) if layers is None else layers
-    seen: dict[str, list[np.ndarray]] = {each.name: [] for each in layers if isinstance(each.module, _ACTIVATIONS)}
+    seen: dict[str, list[np.ndarray]] = {
+        each.name: [] for each in layers if isinstance(each.module, _ACTIVATIONS)
+    }
 
     def note(name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
         every = output.numel() // len(output) * len(images) * len(seen) // MOST_VALUES
@@ -96,14 +120,19 @@ def activation_scales(
             x = analogue(images[start : start + _BATCH].to(model.device))
             found, expected = tracing.run(layers, x), model.readout.scores(model.run(x))
             # A logarithm of the softmax at its end was left out.
-            alike = torch.allclose(found.log_softmax(1), expected.log_softmax(1), rtol=1e-2, atol=1e-3)
+            alike = torch.allclose(
+                found.log_softmax(1), expected.log_softmax(1), rtol=1e-2, atol=1e-3
+            )
             if not alike:
                 raise InputError("it answers otherwise than its layers, followed by torch.fx, do.")
     for hook in hooks:
         hook.remove()
     values = {name: np.concatenate(parts or [np.empty(0)]) for name, parts in seen.items()}
     # A layer that is silent on all of them has nothing to scale.
-    return {name: float(np.percentile(found, percentile)) if len(found) else 1.0 for name, found in values.items()}
+    return {
+        name: float(np.percentile(found, percentile)) if len(found) else 1.0
+        for name, found in values.items()
+    }
 
 
 class _Conversion:
@@ -116,7 +145,8 @@ class _Conversion:
         self.source, self.scales, self.shift = source, scales, 0.5 / num_steps
         self.found: list[Layer] = []
         self._uses = Counter(each for layer in source for each in layer.inputs)
-        # Of a layer of the source that was asked for: the layer here, and its scale. Images come as they are.
+        # Of a layer of the source that was asked for: the layer here, and its scale. Images come as
+        # they are.
         self._known: dict[int, tuple[int, float]] = {IMAGES: (IMAGES, 1.0)}
         self._steady = {IMAGES}
         """Layers that no neuron comes before: the same at every step."""
@@ -124,7 +154,9 @@ class _Conversion:
     def run(self) -> list[Layer]:
         """The layers of the spiking network."""
         if not any(isinstance(layer.module, _ACTIVATIONS) for layer in self.source):
-            raise InputError("it has no ReLU: there is nothing that neurons could take the place of.")
+            raise InputError(
+                "it has no ReLU: there is nothing that neurons could take the place of."
+            )
         for index, layer in enumerate(self.source):
             if isinstance(layer.module, _ACTIVATIONS):
                 scale = self.scales.get(layer.name, 1.0)
@@ -144,7 +176,9 @@ class _Conversion:
         return index
 
     def _at(self, index: int, scale: float, shift: float) -> int:
-        """A layer that gives what the source's layer `index` does, divided by `scale`, and `shift` more."""
+        """A layer that gives what the source's layer `index` does, divided by `scale`, and `shift`
+        more.
+        """
         if index not in self._known and self._uses[index] <= 1 and self._bends(index):
             return self._made(index, scale, shift)
         found, own = self._natural(index)
@@ -153,7 +187,9 @@ class _Conversion:
         return self._add(f"{self._name(index)}, scaled", Scale(own / scale, shift), found)
 
     def _natural(self, index: int) -> tuple[int, float]:
-        """A layer that gives what the source's layer `index` does, and the scale that it has anyway."""
+        """A layer that gives what the source's layer `index` does, and the scale that it has
+        anyway.
+        """
         if index not in self._known:
             module, inputs = self.source[index].module, self.source[index].inputs
             if isinstance(module, nn.MaxPool2d):
@@ -171,7 +207,9 @@ class _Conversion:
         return not isinstance(self.source[index].module, nn.MaxPool2d | AsPretrained)
 
     def _made(self, index: int, scale: float, shift: float) -> int:
-        """The source's layer `index` at this scale and shift, as far as it goes in what it is made of."""
+        """The source's layer `index` at this scale and shift, as far as it goes in what it is made
+        of.
+        """
         layer, name = self.source[index], self.source[index].name
         module = layer.module
         if isinstance(module, _WEIGHTED):
@@ -183,7 +221,11 @@ class _Conversion:
             takes = next((i for i in layer.inputs if self._takes_shift(i)), layer.inputs[-1])
             shifts = [0.0] * len(layer.inputs)
             shifts[layer.inputs.index(takes)] = shift
-            return self._add(name, module, *(self._at(i, scale, s) for i, s in zip(layer.inputs, shifts, strict=True)))
+            return self._add(
+                name,
+                module,
+                *(self._at(i, scale, s) for i, s in zip(layer.inputs, shifts, strict=True)),
+            )
         if not shift or _keeps_shift(module):
             return self._add(name, module, *(self._at(i, scale, shift) for i in layer.inputs))
         made = self._add(name, module, *(self._at(i, scale, 0.0) for i in layer.inputs))
@@ -203,7 +245,8 @@ class _Conversion:
             return self._add(layer.name, pool, before), scale
         if not self._counts(before):
             raise InputError(
-                f"{layer.name} (MaxPool2d) pools what is no sum of spikes, and changes from step to step. Put a ReLU "
+                f"{layer.name} (MaxPool2d) pools what is no sum of spikes, and changes from step "
+                f"to step. Put a ReLU "
                 "before it."
             )
         counts = PooledCounts(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
@@ -215,7 +258,9 @@ class _Conversion:
         if isinstance(module, LIF | PooledCounts):
             return True
         passing = Add | Concat | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.ZeroPad2d
-        grows = isinstance(module, passing) or (isinstance(module, Scale) and module.factor > 0 and not module.shift)
+        grows = isinstance(module, passing) or (
+            isinstance(module, Scale) and module.factor > 0 and not module.shift
+        )
         return grows and all(map(self._counts, self.found[found].inputs))
 
     def _name(self, index: int) -> str:
@@ -223,24 +268,34 @@ class _Conversion:
 
 
 def _keeps_shift(module: nn.Module) -> bool:
-    """Whether a number added to its input is added to its output: not where a border of zeros comes in."""
+    """Whether a number added to its input is added to its output: not where a border of zeros comes
+    in.
+    """
     if isinstance(module, nn.AvgPool2d):
-        return module.divisor_override is None and (not np.any(module.padding) or not module.count_include_pad)
+        return module.divisor_override is None and (
+            not np.any(module.padding) or not module.count_include_pad
+        )
     return not isinstance(module, nn.ZeroPad2d)
 
 
 def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.Module:
-    """`module` for inputs that are 1/`before` of the source's, giving 1/`scale` of its outputs, and `shift` more."""
+    """`module` for inputs that are 1/`before` of the source's, giving 1/`scale` of its outputs, and
+    `shift` more.
+    """
     if isinstance(module, Scale):
         return Scale(module.factor * before / scale, module.shift / scale + shift)
     weight, given = module.get_parameter("weight"), module._parameters.get("bias")
     bias = torch.zeros(len(weight), device=weight.device) if given is None else given
-    made: nn.Module = tracing.copied(module, weight=weight * (before / scale), bias=bias / scale + shift)
+    made: nn.Module = tracing.copied(
+        module, weight=weight * (before / scale), bias=bias / scale + shift
+    )
     return made
 
 
 def _described(layer: Layer, index: int) -> dict[str, Any]:
-    """The layer of the number `index` as plain data: an entry of `layers`, as `plain.made` takes them."""
+    """The layer of the number `index` as plain data: an entry of `layers`, as `plain.made` takes
+    them.
+    """
     module = layer.module
     data = _settings(module)
     return data if layer.inputs == (index - 1,) else {**data, "inputs": list(layer.inputs)}
@@ -249,11 +304,23 @@ def _described(layer: Layer, index: int) -> dict[str, Any]:
 def _settings(module: Any) -> dict[str, Any]:
     match module:
         case LIF():
-            return {"type": "lif", "beta": 1.0, "threshold": 1.0, "reset_mechanism": module.reset_mechanism}
+            return {
+                "type": "lif",
+                "beta": 1.0,
+                "threshold": 1.0,
+                "reset_mechanism": module.reset_mechanism,
+            }
         case nn.Linear():
-            return {"type": "linear", "num_inputs": module.in_features, "num_outputs": module.out_features}
+            return {
+                "type": "linear",
+                "num_inputs": module.in_features,
+                "num_outputs": module.out_features,
+            }
         case nn.Conv2d():
-            more = {name: _plain(getattr(module, name)) for name in ("stride", "padding", "dilation", "groups")}
+            more = {
+                name: _plain(getattr(module, name))
+                for name in ("stride", "padding", "dilation", "groups")
+            }
             more |= {} if module.padding_mode == "zeros" else {"padding_mode": module.padding_mode}
             sizes = {"num_inputs": module.in_channels, "num_outputs": module.out_channels}
             return {"type": "conv2d", **sizes, "kernel": _plain(module.kernel_size), **more}
@@ -269,13 +336,20 @@ def _settings(module: Any) -> dict[str, Any]:
         case nn.MaxPool2d():
             return {"type": "maxpool2d", **_pooling(module)}
         case nn.AvgPool2d():
-            more = {name: getattr(module, name) for name in ("count_include_pad", "divisor_override")}
+            more = {
+                name: getattr(module, name) for name in ("count_include_pad", "divisor_override")
+            }
             return {"type": "avgpool2d", **_pooling(module), **more}
         case nn.AdaptiveAvgPool2d():
             return {"type": "adaptive_avgpool2d", "size": _plain(module.output_size)}
         case nn.ZeroPad2d():
             return {"type": "zeropad2d", "padding": _plain(module.padding)}
-    names = {nn.Flatten: "flatten", ChannelsLastFlatten: "channels_last_flatten", Add: "add", Concat: "concat"}
+    names = {
+        nn.Flatten: "flatten",
+        ChannelsLastFlatten: "channels_last_flatten",
+        Add: "add",
+        Concat: "concat",
+    }
     return {"type": names[type(module)]}
 
 

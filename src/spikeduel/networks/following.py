@@ -1,4 +1,6 @@
-"""The graph of a network, as `torch.fx` traces it, followed node by node: `tracing` has the rules for each."""
+"""The graph of a network, as `torch.fx` traces it, followed node by node: `tracing` has the rules
+for each.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from spikeduel.system.errors import InputError
 
 @dataclass
 class Layer:
-    """A layer by the `name` that its network has for it, what it computes, and which layers' outputs it takes.
+    """A layer by the `name` that its network has for it, what it computes, and which layers'
+    outputs it takes.
 
     One that is called twice is two, the second named "NAME, call 2".
     """
@@ -25,7 +28,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Output:
-    """What a node of the graph is: the output of the layer of this number; `IMAGES` for what goes in."""
+    """What a node of the graph is: the output of the layer of this number; `IMAGES` for what goes
+    in.
+    """
 
     layer: int
 
@@ -37,7 +42,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is done with each call, by the class of a module, the function, or the name of the method."""
+    """What is done with each call, by the class of a module, the function, or the name of the
+    method.
+    """
 
     modules: Mapping[Any, Callable[..., Any]]
     functions: Mapping[Any, Callable[..., Any]]
@@ -45,7 +52,9 @@ class Rules:
 
 
 class Tracer(fx.Tracer):
-    """Looks into all modules but torch's and those of `plain`; into those, too, that `forward` makes anew."""
+    """Looks into all modules but torch's and those of `plain`; into those, too, that `forward`
+    makes anew.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine | NarrowLinear)
@@ -62,7 +71,8 @@ class Tracer(fx.Tracer):
 class Followed:
     """The layers found so far, and what each node of the graph is, by `rules` for what it calls.
 
-    A rule gets this, the module of a call of one, and what the call was given; it adds layers and returns an `Output`.
+    A rule gets this, the module of a call of one, and what the call was given; it adds layers and
+    returns an `Output`.
     """
 
     def __init__(self, modules: dict[str, nn.Module], rules: Rules) -> None:
@@ -139,7 +149,10 @@ class Followed:
         kind = ""
         if self.node.op == "call_module":
             kind = f" ({type(self.modules[self.node.target]).__name__})"
-        why = why or "has no counterpart among neurons that integrate and fire, and what lies between them"
+        why = (
+            why
+            or "has no counterpart among neurons that integrate and fire, and what lies between them"
+        )
         return InputError(f"{self.name}{kind} {why}.")
 
     def uses(self, layer: Output) -> int:

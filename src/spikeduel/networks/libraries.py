@@ -1,7 +1,8 @@
 """Classifiers of torchvision and timm as contenders: `torchvision:NAME` and `timm:NAME`.
 
-Each has a new head for the data's classes, and sees images as it was pretrained (`plain.AsPretrained`). Pretrained
-weights come as the library itself gets them; a model file has its own weights, and needs none of that.
+Each has a new head for the data's classes, and sees images as it was pretrained
+(`plain.AsPretrained`). Pretrained weights come as the library itself gets them; a model file has
+its own weights, and needs none of that.
 """
 
 import difflib
@@ -26,7 +27,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Seen:
-    """How a network was pretrained: the name of its `weights`, and the side, mean and spread of images it saw."""
+    """How a network was pretrained: the name of its `weights`, and the side, mean and spread of
+    images it saw.
+    """
 
     weights: str | None
     size: int
@@ -37,8 +40,8 @@ class Seen:
 class LibraryNetwork(nn.Module):
     """A classifier of a library, for images `[B, C, H, W]` in [0, 1].
 
-    `size`, `mean` and `std` are those of `AsPretrained`. `weights` names the pretrained ones that `start` loads; made
-    without, it is as the library draws it. Raises `InputError`.
+    `size`, `mean` and `std` are those of `AsPretrained`. `weights` names the pretrained ones that
+    `start` loads; made without, it is as the library draws it. Raises `InputError`.
     """
 
     readout = LogitReadout()
@@ -56,7 +59,10 @@ class LibraryNetwork(nn.Module):
         super().__init__()
         fits = len(mean) == len(std) and image_shape[0] in (1, len(mean))
         if not fits or not (size is None or 1 <= size <= MOST_SIDE):
-            raise InputError(f"{contender} cannot see images {list(image_shape)} with size {size} and mean {mean}.")
+            raise InputError(
+                f"{contender} cannot see images {list(image_shape)} with size {size} and mean "
+                f"{mean}."
+            )
         self.contender, self.num_classes, self.weights = contender, num_classes, weights
         self.front = AsPretrained(size, mean, std)
         library, name = _of(contender)
@@ -68,7 +74,9 @@ class LibraryNetwork(nn.Module):
         return self.net(self.front(x))
 
     def start(self) -> None:
-        """Takes the pretrained weights, but for the head's. Raises `InputError` where they cannot be had."""
+        """Takes the pretrained weights, but for the head's. Raises `InputError` where they cannot
+        be had.
+        """
         if self.weights is None:
             return
         library, name = _of(self.contender)
@@ -76,24 +84,33 @@ class LibraryNetwork(nn.Module):
             other = library.make(name, self.num_classes + 1).state_dict()
         own, given = self.net.state_dict(), _fetched(self.contender)
         # What depends on the number of classes is the head.
-        body = {key: given.get(key) for key, value in own.items() if value.shape == other[key].shape}
-        if lacking := [key for key, value in body.items() if value is None or value.shape != own[key].shape]:
+        body = {
+            key: given.get(key) for key, value in own.items() if value.shape == other[key].shape
+        }
+        if lacking := [
+            key for key, value in body.items() if value is None or value.shape != own[key].shape
+        ]:
             raise InputError(f"{self.contender}: its pretrained weights lack {lacking[0]}.")
         self.net.load_state_dict({**own, **body})
 
 
 def architecture(contender: str) -> Callable[..., LibraryNetwork]:
-    """What builds the contender. Raises `InputError` for an unknown name, or a library that is not installed."""
+    """What builds the contender. Raises `InputError` for an unknown name, or a library that is not
+    installed.
+    """
     library, name = _of(contender)
     library.require(name)
     return partial(LibraryNetwork, contender)
 
 
-def settings_of(contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained) -> dict[str, Any]:
+def settings_of(
+    contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained
+) -> dict[str, Any]:
     """What `LibraryNetwork` is built with for images of this shape.
 
-    With pretrained weights, it sees images of the size that it was pretrained with; without, as they are prepared, if
-    it takes that. "auto" goes without where the weights cannot be had; "yes" raises `InputError` then.
+    With pretrained weights, it sees images of the size that it was pretrained with; without, as
+    they are prepared, if it takes that. "auto" goes without where the weights cannot be had; "yes"
+    raises `InputError` then.
     """
     library, name = _of(contender)
     library.require(name)
@@ -105,7 +122,9 @@ def settings_of(contender: str, image_shape: tuple[int, int, int], pretrained: P
 
 
 def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
-    """Why `contender` starts from nothing; None where it starts from pretrained weights, which are fetched."""
+    """Why `contender` starts from nothing; None where it starts from pretrained weights, which are
+    fetched.
+    """
     if pretrained == "no":
         return "--pretrained no"
     reason = _unavailable(contender, torch.hub.get_dir())
@@ -116,7 +135,9 @@ def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
 
 @cache
 def _unavailable(contender: str, where: str) -> str | None:
-    """Why there are no pretrained weights `where` torch keeps them, nor can they be fetched; asked once."""
+    """Why there are no pretrained weights `where` torch keeps them, nor can they be fetched; asked
+    once.
+    """
     try:
         _fetched(contender)
     except DamagedWeights:
@@ -131,7 +152,9 @@ class DamagedWeights(InputError):
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
-    """The pretrained weights, from the library's own cache, or downloaded as the library does. Raises `InputError`."""
+    """The pretrained weights, from the library's own cache, or downloaded as the library does.
+    Raises `InputError`.
+    """
     library, name = _of(contender)
     try:
         return library.fetch(name)
@@ -160,8 +183,8 @@ def _of(contender: str) -> tuple["Library", str]:
 
 @dataclass(frozen=True)
 class Library:
-    """What is asked of a library: `require` a name, how a network was `seen`, to `make` and to `fetch` it, and what a
-    `failure` to fetch means.
+    """What is asked of a library: `require` a name, how a network was `seen`, to `make` and to
+    `fetch` it, and what a `failure` to fetch means.
     """
 
     require: Callable[[str], None]
@@ -177,11 +200,17 @@ def _known(library: str, name: str, names: Collection[str], others: Collection[s
         return
     if name in others:
         raise InputError(
-            f"contender '{library}:{name}' is no classifier of images: it finds, outlines or follows things, or is "
+            f"contender '{library}:{name}' is no classifier of images: it finds, outlines or "
+            f"follows things, or is "
             "quantised. Name one that gives an image one class."
         )
     if near := difflib.get_close_matches(name.lower(), names, n=3):
-        raise unknown(f"classifier of {library}", name, names, f"Or: {', '.join(near[1:])}." if near[1:] else "")
+        raise unknown(
+            f"classifier of {library}",
+            name,
+            names,
+            f"Or: {', '.join(near[1:])}." if near[1:] else "",
+        )
     raise InputError(
         f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
         f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."
@@ -216,7 +245,9 @@ def _seen_by_torchvision(name: str) -> Seen:
 def _made_by_torchvision(name: str, num_classes: int) -> nn.Module:
     from torchvision import models
 
-    made: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **_BUILT_WITH.get(name, {}))
+    made: nn.Module = models.get_model(
+        name, weights=None, num_classes=num_classes, **_BUILT_WITH.get(name, {})
+    )
     return made
 
 
@@ -238,11 +269,14 @@ def _torchvision_failed(name: str, error: Exception) -> InputError:
     reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     if path.is_file():
         return DamagedWeights(
-            f"torchvision:{name}: {path} is damaged, or holds other weights ({reason}). Remove or replace it."
+            f"torchvision:{name}: {path} is damaged, or holds other weights ({reason}). Remove or "
+            f"replace it."
         )
     return InputError(
-        f"torchvision:{name}: no pretrained weights at {path}, and none could be downloaded ({reason}). Put the file "
-        f"of {url} there (TORCH_HOME says where torch looks), or start from nothing: --pretrained no."
+        f"torchvision:{name}: no pretrained weights at {path}, and none could be downloaded "
+        f"({reason}). Put the file "
+        f"of {url} there (TORCH_HOME says where torch looks), or start from nothing: --pretrained "
+        f"no."
     )
 
 
@@ -263,7 +297,11 @@ def _require_timm(name: str) -> None:
     base, _, tag = name.partition(".")
     _known("timm", base, timm.list_models())
     if tag and name not in timm.list_pretrained(f"{base}.*"):
-        raise unknown(f"weights of timm:{base}", tag, [n.partition(".")[2] for n in timm.list_pretrained(f"{base}.*")])
+        raise unknown(
+            f"weights of timm:{base}",
+            tag,
+            [n.partition(".")[2] for n in timm.list_pretrained(f"{base}.*")],
+        )
 
 
 def _seen_by_timm(name: str) -> Seen:
@@ -288,15 +326,21 @@ def _timm_failed(name: str, error: Exception) -> InputError:
     found = _timm().get_pretrained_cfg(name)
     where = f"Hugging Face's {found.hf_hub_id}" if found.hf_hub_id else found.url or "anywhere"
     return InputError(
-        f"timm:{name}: its pretrained weights could not be had from {where} ({reason}). Fetch them once where there is "
-        "a network, and copy that machine's folder of Hugging Face's cache (HF_HOME says where it is), or start from "
+        f"timm:{name}: its pretrained weights could not be had from {where} ({reason}). Fetch them "
+        f"once where there is "
+        "a network, and copy that machine's folder of Hugging Face's cache (HF_HOME says where it "
+        "is), or start from "
         "nothing: --pretrained no."
     )
 
 
 LIBRARIES: dict[str, Library] = {
     "torchvision": Library(
-        _require_torchvision, _seen_by_torchvision, _made_by_torchvision, _fetched_by_torchvision, _torchvision_failed
+        _require_torchvision,
+        _seen_by_torchvision,
+        _made_by_torchvision,
+        _fetched_by_torchvision,
+        _torchvision_failed,
     ),
     "timm": Library(_require_timm, _seen_by_timm, _made_by_timm, _fetched_by_timm, _timm_failed),
 }

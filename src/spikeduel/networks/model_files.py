@@ -26,44 +26,59 @@ from spikeduel.system.typed import Frozen
 FORMAT = 1
 """Version of the metadata in a model file."""
 MOST_HEADER_BYTES = 8 << 20
-"""Larger headers are refused: a few bytes can claim one of any size, and it would be read into memory whole."""
+"""Larger headers are refused: a few bytes can claim one of any size, and it would be read into
+memory whole.
+"""
 _OTHERS = {
-    b"PK\x03\x04": "a zip, as torch.save writes it", b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip, as torch.save writes it",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip file",
     **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
-}  # fmt: skip
+}
 
 
 def save_model(path: Path, model: Model) -> None:
     """Writes weights and card to a safetensors file, atomically."""
     metadata = {"spikeduel": json.dumps({"format": FORMAT, **typed.plain(model.card)})}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.module.state_dict().items()
+    }
     # Written by Python, whose errors say what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
         temporary.write_bytes(save(weights, metadata))
 
 
 def load_model(
-    path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = (), precision: str = "32"
+    path: Path | str,
+    device: str | torch.device = "cpu",
+    own_code: Collection[str] = (),
+    precision: str = "32",
 ) -> Model:
-    """The model in a file that spikeduel wrote, or that comes with it (`shipped.names`), to compute in `precision`.
+    """The model in a file that spikeduel wrote, or that comes with it (`shipped.names`), to compute
+    in `precision`.
 
     Raises `InputError`.
 
-    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron, surrogate or encoder
-    needs that code: `own_code` lists the `module:attribute` names that may be imported for it. Reports and
-    exports are of answers in float32; in "bf16", which is faster where hardware has it, a few labels in a thousand
-    differ.
+    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron,
+    surrogate or encoder needs that code: `own_code` lists the `module:attribute` names that may be
+    imported for it. Reports and exports are of answers in float32; in "bf16", which is faster where
+    hardware has it, a few labels in a thousand differ.
     """
     path = shipped.located(Path(path))
     how = next((known for known in get_args(Precision) if known == precision), None)
     if how is None:
         raise unknown("precision", precision, get_args(Precision))
     if files.is_folder(path):
-        raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
+        raise InputError(
+            f"{path}: a folder; a run's models are the .safetensors files in its models/."
+        )
     if not files.is_file(path):
         raise InputError(
-            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its models in its folder "
-            f"models/; `spikeduel models` lists those that come with the package.{shipped.hint(path)}"
+            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its models "
+            f"in its folder "
+            f"models/; `spikeduel models` lists those that come with the "
+            f"package.{shipped.hint(path)}"
         )
     try:
         _require_reasonable_header(path)
@@ -79,10 +94,14 @@ def load_model(
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
+        raise InputError(
+            f"{path}: not a model file of spikeduel, or a damaged one ({error})."
+        ) from None
     # Wrong settings raise where they are used: in torch, or in the user's own code.
     except Exception as error:
-        raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error}).") from None
+        raise InputError(
+            f"{path}: no model can be built from it ({type(error).__name__}: {error})."
+        ) from None
     return Model(module.eval(), card, how, path)
 
 
@@ -93,23 +112,36 @@ def _require_reasonable_header(path: Path) -> None:
     if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
         kind = next((f"{kind}, " for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
         raise InputError(
-            f"{kind}not a model file of spikeduel, or a damaged one: it claims a header of {size:,} bytes. Opening it "
+            f"{kind}not a model file of spikeduel, or a damaged one: it claims a header of "
+            f"{size:,} bytes. Opening it "
             "could run code: give the .safetensors file from a run's models/."
         )
 
 
-def _require_fitting(card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]) -> None:
-    """Without memory, so that a card cannot ask for more than its file holds, and running no code but `own_code`."""
-    for name in (card.contender, card.network.get("neuron"), card.network.get("surrogate"), card.encoding):
+def _require_fitting(
+    card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]
+) -> None:
+    """Without memory, so that a card cannot ask for more than its file holds, and running no code
+    but `own_code`.
+    """
+    for name in (
+        card.contender,
+        card.network.get("neuron"),
+        card.network.get("surrogate"),
+        card.encoding,
+    ):
         if name is not None and registry.is_own_code(name) and name not in own_code:
             raise InputError(
-                f"this model needs the code {visible(name)}, which is not spikeduel's. If you trust it, add --own-code "
+                f"this model needs the code {visible(name)}, which is not spikeduel's. If you "
+                f"trust it, add --own-code "
                 f"{visible(name)} (in Python: own_code=[…])."
             )
     module = outlined(card)
     # Networks that do not spike were all called "cnn" once.
     if (family_of(module) == "snn") != (card.family == "snn"):
-        raise InputError(f"its card says {card.family}, and {card.contender} is of family {family_of(module)}.")
+        raise InputError(
+            f"its card says {card.family}, and {card.contender} is of family {family_of(module)}."
+        )
     if shapes != {name: list(value.shape) for name, value in module.state_dict().items()}:
         raise InputError(f"its weights do not fit {card.contender}. Was it written by other code?")
 
@@ -123,7 +155,9 @@ def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCa
             raise InputError(f"its weights {name} are {dtype}, and {card.contender} has {wanted}.")
         # What is not trained, such as a mask, may well be infinite.
         if not bool(stored.isfinite().all() if name in trained else ~stored.isnan().any()):
-            raise InputError(f"its weights {name} are not all numbers (NaN or infinite): train it again.")
+            raise InputError(
+                f"its weights {name} are not all numbers (NaN or infinite): train it again."
+            )
 
 
 class _Network(Frozen):
@@ -154,22 +188,32 @@ class _Dicts(Frozen):
 
 def _card(text: str | None) -> ModelCard:
     if text is None:
-        raise InputError("not a model file of spikeduel: its weights are there, but nothing says what they are.")
+        raise InputError(
+            "not a model file of spikeduel: its weights are there, but nothing says what they are."
+        )
     try:
         content = typed.parse_json(text, dict[str, Any])
         if content.get("format") != FORMAT:
-            raise InputError("written by another version of spikeduel: train it again, or use that version.")
+            raise InputError(
+                "written by another version of spikeduel: train it again, or use that version."
+            )
         typed.converted({**content, "trained_on": content.get("trained_on") or None}, _Dicts)
         card = typed.converted(content, ModelCard)
         how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
         if card.foreign is not None and not registry.is_own_code(card.contender):
-            raise InputError(f"it calls {visible(card.contender)} foreign, which is spikeduel's own.")
+            raise InputError(
+                f"it calls {visible(card.contender)} foreign, which is spikeduel's own."
+            )
         if card.image_shape != (how.channels, how.height, how.width):
-            raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")
+            raise InputError(
+                f"it takes images {list(card.image_shape)}, and its preprocessing makes others."
+            )
         if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
             raise InputError("it names fewer than two classes, or one twice.")
         if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
-            raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
+            raise InputError(
+                "a spiking network has an encoding and a number of steps, and no other has."
+            )
         if card.encoding is not None and ":" not in card.encoding and how.binning is None:
             encoder_of(card.encoding)
     except InputError as error:

@@ -28,7 +28,9 @@ from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.registry import Family
 
 MOST_IMAGES, MOST_VALUES = 256, 2**28
-"""Images answered at once, and numbers in the largest of their layers over all time steps (1 GiB)."""
+"""Images answered at once, and numbers in the largest of their layers over all time steps (1
+GiB).
+"""
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 """Where networks keep the channels of a pixel side by side."""
 Size = Annotated[int, Meta(gt=0)]
@@ -40,12 +42,14 @@ Steps = Annotated[int, Meta(ge=1, le=100_000)]
 class ModelCard:
     """What a model is and how it wants its images: the metadata of a model file.
 
-    `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and for a spiking one
-    `neuron` and its settings. `encoding` and `num_steps` (T) are None for a network that takes the analogue image.
-    `precision` is the one that it was trained in. Scores after all time steps, divided by `temperature`, give
-    calibrated probabilities; None where none was fitted. `trained_on` identifies the data (`fingerprint`, and
-    `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never
-    tested on images that it has seen. `foreign` says how a network of another library is called; None for all others.
+    `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and
+    for a spiking one `neuron` and its settings. `encoding` and `num_steps` (T) are None for a
+    network that takes the analogue image. `precision` is the one that it was trained in. Scores
+    after all time steps, divided by `temperature`, give calibrated probabilities; None where none
+    was fitted. `trained_on` identifies the data (`fingerprint`, and `ungrouped` without `group_by`)
+    and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never tested on
+    images that it has seen. `foreign` says how a network of another library is called; None for all
+    others.
     """
 
     contender: str
@@ -65,14 +69,22 @@ class ModelCard:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what its network takes: an image, or all frames of a recording; one frame, if it spikes."""
+        """(C, H, W) of what its network takes: an image, or all frames of a recording; one frame,
+        if it spikes.
+        """
         channels, height, width = self.image_shape
         binning = self.preprocessing.binning
-        return (channels // binning.num_frames if binning and self.num_steps else channels), height, width
+        return (
+            (channels // binning.num_frames if binning and self.num_steps else channels),
+            height,
+            width,
+        )
 
     @property
     def title(self) -> str:
-        """What a trial is called in text: its contender, its seed, and its fold where there are several."""
+        """What a trial is called in text: its contender, its seed, and its fold where there are
+        several.
+        """
         fold = self.trained_on.get("fold")
         return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
 
@@ -81,8 +93,8 @@ class ModelCard:
 class Trace:
     """What happened inside a spiking network, step by step.
 
-    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons to
-    `[T, B, …]`. All are float32, on the CPU.
+    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons
+    to `[T, B, …]`. All are float32, on the CPU.
     """
 
     encoded: Tensor
@@ -98,7 +110,9 @@ class Trace:
 
 @dataclass(frozen=True)
 class StreamState:
-    """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps taken so far."""
+    """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps
+    taken so far.
+    """
 
     neurons: dict[str, State] = field(default_factory=dict)
     total: Tensor | None = None
@@ -106,18 +120,23 @@ class StreamState:
 
 
 class Model:
-    """A network and its card. It computes in `precision`: float32 unless set otherwise, whatever it was trained in.
+    """A network and its card. It computes in `precision`: float32 unless set otherwise, whatever it
+    was trained in.
 
-    It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K = `len(card.classes)`
-    classes. A spiking network sees them encoded, over T = `card.num_steps` time steps. `file` is the one that it was
-    loaded from, None where there is none.
+    It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K =
+    `len(card.classes)` classes. A spiking network sees them encoded, over T = `card.num_steps` time
+    steps. `file` is the one that it was loaded from, None where there is none.
     """
 
     def __init__(
-        self, module: nn.Module, card: ModelCard, precision: Precision = "32", file: Path | None = None
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        precision: Precision = "32",
+        file: Path | None = None,
     ) -> None:
-        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view(). On Apple's GPUs
-        # a batch norm has wrong gradients then (pytorch/pytorch#175189).
+        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls
+        # view(). On Apple's GPUs a batch norm has wrong gradients then (pytorch/pytorch#175189).
         lies_on = {each.device.type for each in module.parameters()}
         as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,11 +158,18 @@ class Model:
 
     def _facts(self) -> dict[str, str]:
         card, (channels, height, width) = self.card, self.card.image_shape
-        binning, steps = card.preprocessing.binning, f"over {counted(card.num_steps or 0, 'time step')}"
+        binning, steps = (
+            card.preprocessing.binning,
+            f"over {counted(card.num_steps or 0, 'time step')}",
+        )
         seen = "events" if binning else f"{card.encoding} encoding"
         facts = {
             "kind": "spiking network" if card.family == "snn" else "network without spikes",
-            "sees": f"{seen} {steps}" if card.num_steps else "frames of events" if binning else "images as they are",
+            "sees": f"{seen} {steps}"
+            if card.num_steps
+            else "frames of events"
+            if binning
+            else "images as they are",
             "takes": f"{height}×{width} pixels, "
             + (counted(binning.num_frames, "frame") if binning else counted(channels, "channel")),
             "parameters": f"{_parameters(self.module)} parameters",
@@ -165,7 +191,9 @@ class Model:
 
     @property
     def images_at_once(self) -> int:
-        """How many images it should answer at once: fewer than usual where all time steps of a layer are too large."""
+        """How many images it should answer at once: fewer than usual where all time steps of a
+        layer are too large.
+        """
         largest = getattr(self.module, "largest", 1) * (self.card.num_steps or 1)
         return max(1, min(MOST_IMAGES, MOST_VALUES // largest))
 
@@ -176,18 +204,24 @@ class Model:
             return None
         return OF_RECORDINGS if self.card.preprocessing.binning else encoder_of(self.card.encoding)
 
-    def encode(self, images: Tensor, keys: RandomKeys, window: range | None = None) -> Tensor | ConstantInput:
-        """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`, for a spiking one
-        `[T, B, C, H, W]` or a `ConstantInput`; of its T steps, only those of `window`.
+    def encode(
+        self, images: Tensor, keys: RandomKeys, window: range | None = None
+    ) -> Tensor | ConstantInput:
+        """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`,
+        for a spiking one `[T, B, C, H, W]` or a `ConstantInput`; of its T steps, only those of
+        `window`.
         """
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
             if encoder is None or num_steps is None:
-                return analogue(images) if self.card.preprocessing.binning is None else images.float()
+                return (
+                    analogue(images) if self.card.preprocessing.binning is None else images.float()
+                )
             return encoder(images, num_steps, keys, window)
 
     def run(self, x: Tensor | ConstantInput, weights: dict[str, Tensor] | None = None) -> Any:
-        """The network's output for what `encode` gives, in the model's precision: what `readout` takes.
+        """The network's output for what `encode` gives, in the model's precision: what `readout`
+        takes.
 
         `weights` stand for those of the same names.
         """
@@ -208,13 +242,17 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class indices int64 `[N]` and probabilities float32 `[N, K]` (see `probabilities`).
 
-        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from `keys`; without, from the
-        images' content, so that the same image always gets the same answer. Raises `InputError`.
+        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from
+        `keys`; without, from the images' content, so that the same image always gets the same
+        answer. Raises `InputError`.
         """
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
         self.module.eval()
-        scores, at_once = [torch.empty(0, len(self.card.classes))], batch_size or self.images_at_once
+        scores, at_once = (
+            [torch.empty(0, len(self.card.classes))],
+            batch_size or self.images_at_once,
+        )
         for start in range(0, len(prepared), at_once):
             part = slice(start, start + at_once)
             x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
@@ -223,33 +261,49 @@ class Model:
         return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
 
     def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
-        """The softmax of `scores` `[…, K]`, those of `step` too, divided by the card's temperature if `calibrated`."""
+        """The softmax of `scores` `[…, K]`, those of `step` too, divided by the card's temperature
+        if `calibrated`.
+        """
         temperature = self.card.temperature if calibrated else None
         return (scores / (temperature or 1.0)).softmax(-1)
 
-    def frames(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None) -> Iterator[Tensor]:
-        """What the network sees of prepared images (see `predict`), step by step: T times float `[B, C, H, W]`.
+    def frames(
+        self, images: Tensor | np.ndarray, keys: RandomKeys | None = None
+    ) -> Iterator[Tensor]:
+        """What the network sees of prepared images (see `predict`), step by step: T times float
+        `[B, C, H, W]`.
 
         Raises `InputError` for a network that does not spike.
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
-        yield from as_sequence(self.encode(prepared, keys or RandomKeys.for_content(prepared))).unbind(0)
+        yield from as_sequence(
+            self.encode(prepared, keys or RandomKeys.for_content(prepared))
+        ).unbind(0)
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
-        """One time step of a stream: `(scores so far [B, K], state)`, for what the network sees now.
+        """One time step of a stream: `(scores so far [B, K], state)`, for what the network sees
+        now.
 
-        `frame` is float32 `[B, C, H, W]`: an encoded step of `frames`, or what comes from a sensor. Without a state a
-        new stream begins. After the model's `num_steps` frames of an image, the scores are those of `predict`. Raises
-        `InputError` for a network that does not spike, or whose readout needs all steps at once.
+        `frame` is float32 `[B, C, H, W]`: an encoded step of `frames`, or what comes from a sensor.
+        Without a state a new stream begins. After the model's `num_steps` frames of an image, the
+        scores are those of `predict`. Raises `InputError` for a network that does not spike, or
+        whose readout needs all steps at once.
         """
-        self._require_steps("it cannot stream, since spikeduel can neither take out its state nor put it back")
+        self._require_steps(
+            "it cannot stream, since spikeduel can neither take out its state nor put it back"
+        )
         readout = self.readout
         if not isinstance(readout, SpikingReadout):
-            raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
+            raise InputError(
+                f"{self.card.contender} gives its answer for all time steps at once: it cannot "
+                f"stream."
+            )
         hint = "model.frames(images) makes the frames of prepared images."
-        self._require(frame, frame.is_floating_point(), "frames, float32 [B", self.card.input_shape, hint)
+        self._require(
+            frame, frame.is_floating_point(), "frames, float32 [B", self.card.input_shape, hint
+        )
         before = state or StreamState()
         self.module.eval()
         with carried_state(self.module, before.neurons) as after:
@@ -260,27 +314,42 @@ class Model:
         return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 
     @torch.no_grad()
-    def trace(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None, num_steps: int | None = None) -> Trace:
-        """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
+    def trace(
+        self,
+        images: Tensor | np.ndarray,
+        keys: RandomKeys | None = None,
+        num_steps: int | None = None,
+    ) -> Trace:
+        """What each layer of neurons received and did, for a few images (see `predict`) over
+        `num_steps` steps.
 
         Raises `InputError` for a network that does not spike, and for a foreign one.
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
-        as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps), self.precision)
+        as_long = Model(
+            self.module,
+            replace(self.card, num_steps=num_steps or self.card.num_steps),
+            self.precision,
+        )
         x = as_long.encode(prepared, keys or RandomKeys.for_content(prepared))
         with neurons_watched(self.module.eval(), with_mem=True) as seen:
             self.run(x)
         current, spk, mem = (
-            {name: as_sequence(parts[i]).float().cpu() for name, parts in seen.items()} for i in range(3)
+            {name: as_sequence(parts[i]).float().cpu() for name, parts in seen.items()}
+            for i in range(3)
         )
         return Trace(as_sequence(x).float().cpu(), current, spk, mem)
 
     def _require_steps(self, cannot_if_foreign: str | None = None) -> None:
         if self.card.encoding is None:
-            raise InputError(f"{self.card.contender} does not spike: it has no time steps to look at.")
+            raise InputError(
+                f"{self.card.contender} does not spike: it has no time steps to look at."
+            )
         if self.card.foreign is not None and cannot_if_foreign:
-            raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {cannot_if_foreign}.")
+            raise InputError(
+                f"{self.card.contender} was not made of spikeduel's neurons: {cannot_if_foreign}."
+            )
 
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
         try:
@@ -294,15 +363,20 @@ class Model:
         self._require(prepared, is_right, "prepared images, uint8 [N", self.card.image_shape, hint)
         return prepared
 
-    def _require(self, given: Tensor, has_type: bool, wanted: str, shape: tuple[int, int, int], hint: str) -> None:
+    def _require(
+        self, given: Tensor, has_type: bool, wanted: str, shape: tuple[int, int, int], hint: str
+    ) -> None:
         if not has_type or tuple(given.shape[1:]) != shape:
             got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
-            raise InputError(f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. {hint}")
+            raise InputError(
+                f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. "
+                f"{hint}"
+            )
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
-    """`models` by the shortest name that tells them apart: the contender, also its seed and fold, the file, its path,
-    or else a number.
+    """`models` by the shortest name that tells them apart: the contender, also its seed and fold,
+    the file, its path, or else a number.
     """
     ways: tuple[Callable[[Model], str], ...] = (
         lambda model: model.card.contender,
@@ -317,14 +391,19 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
 
 
 @contextmanager
-def neurons_watched(module: nn.Module, with_mem: bool = False) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
-    """Within, a dict that gets `(current, spk, mem)` of each layer of neurons in `module` that runs, by its name.
+def neurons_watched(
+    module: nn.Module, with_mem: bool = False
+) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
+    """Within, a dict that gets `(current, spk, mem)` of each layer of neurons in `module` that
+    runs, by its name.
 
     Without `with_mem`, membranes may be left out; see `Neuron.forward`.
     """
     seen: dict[str, tuple[Any, Tensor, Tensor]] = {}
 
-    def note(name: str, neuron: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    def note(
+        name: str, neuron: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
+    ) -> None:
         seen[name] = (inputs[0], *output)
 
     def ask(neuron: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""What a training step does with its gradients: the optimizer, its learning rate over time, and averaged weights."""
+"""What a training step does with its gradients: the optimizer, its learning rate over time, and
+averaged weights.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,18 +22,24 @@ AVERAGED_EVERY = 5
 class Muon(torch.optim.Muon):
     """torch's Muon for filters `[O, I, H, W]` too, each as a matrix with a row for each output.
 
-    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; its steps are scaled so that Adam's
-    learning rate fits (Liu et al. 2025, "Muon is Scalable for LLM Training").
+    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; its steps are
+    scaled so that Adam's learning rate fits (Liu et al. 2025, "Muon is Scalable for LLM Training").
     """
 
-    def __init__(self, weights: Sequence[Tensor], learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, weights: Sequence[Tensor], learning_rate: float, weight_decay: float
+    ) -> None:
         self._weights = weights
         # They share memory with the weights.
         self._matrices = [nn.Parameter(_matrix(each.detach(), each)) for each in weights]
         super().__init__(
-            self._matrices, lr=learning_rate, weight_decay=weight_decay, momentum=0.9, ns_steps=3,
+            self._matrices,
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            momentum=0.9,
+            ns_steps=3,
             adjust_lr_fn="match_rms_adamw",
-        )  # fmt: skip
+        )
 
     def step(self, closure: Any = None) -> Any:
         """See torch's."""
@@ -41,14 +49,19 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `experiment` names for the weights of `module`, over `num_steps` training steps.
+    """The optimizer that `experiment` names for the weights of `module`, over `num_steps` training
+    steps.
 
-    Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be kept and put back.
-    Adam keeps `copies` of weights up to date, and takes their gradients.
+    Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be
+    kept and put back. Adam keeps `copies` of weights up to date, and takes their gradients.
     """
 
     def __init__(
-        self, module: nn.Module, experiment: Experiment, num_steps: int, copies: "Bf16Copies | None" = None
+        self,
+        module: nn.Module,
+        experiment: Experiment,
+        num_steps: int,
+        copies: "Bf16Copies | None" = None,
     ) -> None:
         self.experiment = experiment
         self.num_steps = num_steps
@@ -56,8 +69,12 @@ class Optimizer:
         self._copies = copies
         self._taken = 0
         self._optimizers = list(_made(module, self.weights, experiment, self._copies))
-        self._rates = [(group, group["lr"]) for each in self._optimizers for group in each.param_groups]
-        self._slow = [weights.detach().clone() for weights in self.weights] if experiment.averaging else []
+        self._rates = [
+            (group, group["lr"]) for each in self._optimizers for group in each.param_groups
+        ]
+        self._slow = (
+            [weights.detach().clone() for weights in self.weights] if experiment.averaging else []
+        )
 
     @property
     def progress(self) -> float:
@@ -66,7 +83,9 @@ class Optimizer:
 
     @property
     def copies(self) -> dict[str, Tensor] | None:
-        """Copies by the names of the weights that they stand for in this step; None where there are none."""
+        """Copies by the names of the weights that they stand for in this step; None where there are
+        none.
+        """
         return None if self._copies is None else self._copies.current()
 
     def zero_grad(self) -> None:
@@ -103,19 +122,28 @@ class Optimizer:
         if self.experiment.schedule == "constant":
             return 1.0
         rising = WARM_UP * self.num_steps
-        return min((self._taken + 1) / rising, 1.0, (self.num_steps - self._taken) / (self.num_steps - rising))
+        return min(
+            (self._taken + 1) / rising,
+            1.0,
+            (self.num_steps - self._taken) / (self.num_steps - rising),
+        )
 
     @torch.no_grad()
     def _average(self) -> None:
         """Lookahead: Zhang et al. 2019, "Lookahead Optimizer: k steps forward, 1 step back"."""
-        back = self.experiment.averaging * (1 - self.progress)  # at the end, weights are where they were led
+        back = self.experiment.averaging * (
+            1 - self.progress
+        )  # at the end, weights are where they were led
         for slow, weights in zip(self._slow, self.weights, strict=True):
             weights.lerp_(slow, back)
             slow.copy_(weights)
 
 
 def _made(
-    module: nn.Module, weights: Sequence[Tensor], experiment: Experiment, copies: "Bf16Copies | None"
+    module: nn.Module,
+    weights: Sequence[Tensor],
+    experiment: Experiment,
+    copies: "Bf16Copies | None",
 ) -> Iterable[torch.optim.Optimizer]:
     from spikeduel.networks.adam import adam  # it takes Numba to start
 
@@ -140,12 +168,16 @@ def _hidden(module: nn.Module) -> list[Tensor]:
     """Filters and matrices, but for those of the first and the last layer that has some."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     # Muon is for matrices: filters of a depthwise convolution are none.
-    return [layer.weight for layer in layers[1:-1] if not isinstance(layer, nn.Conv2d) or layer.groups == 1]
+    return [
+        layer.weight
+        for layer in layers[1:-1]
+        if not isinstance(layer, nn.Conv2d) or layer.groups == 1
+    ]
 
 
 def _matrix(values: Tensor, weights: Tensor) -> Tensor:
-    """`values`, of the shape of `weights`, as a matrix `[O, …]` in the order that `weights` has in memory: a view of
-    these.
+    """`values`, of the shape of `weights`, as a matrix `[O, …]` in the order that `weights` has in
+    memory: a view of these.
     """
     if weights.is_contiguous():
         return values.flatten(1)

@@ -1,8 +1,10 @@
-"""Layers as plain data: what a file says of a network that no class of its own describes, made and run.
+"""Layers as plain data: what a file says of a network that no class of its own describes, made and
+run.
 
-A layer is a dict with a `type` (`LAYERS`) and what that takes. It gets the output of the layer before it, or of those
-that its `inputs` name: numbers of earlier layers, -1 for the images. So a list of layers says residual networks too.
-Imported and converted networks are made of them (`architectures.Sequential`).
+A layer is a dict with a `type` (`LAYERS`) and what that takes. It gets the output of the layer
+before it, or of those that its `inputs` name: numbers of earlier layers, -1 for the images. So a
+list of layers says residual networks too. Imported and converted networks are made of them
+(`architectures.Sequential`).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +31,9 @@ def as_sequence(x: Tensor | ConstantInput) -> Tensor:
 
 
 class ChannelsLastFlatten(nn.Module):
-    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing is copied."""
+    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing
+    is copied.
+    """
 
     def forward(self, features: Tensor) -> Tensor:
         """See `ChannelsLastFlatten`."""
@@ -37,11 +41,16 @@ class ChannelsLastFlatten(nn.Module):
 
 
 class Affine(nn.Module):
-    """`x · weight + bias`, a number for each channel: `[N, C, …]` to the same shape. A batch norm after training."""
+    """`x · weight + bias`, a number for each channel: `[N, C, …]` to the same shape. A batch norm
+    after training.
+    """
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(num_channels)), nn.Parameter(torch.zeros(num_channels))
+        self.weight, self.bias = (
+            nn.Parameter(torch.ones(num_channels)),
+            nn.Parameter(torch.zeros(num_channels)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Affine`."""
@@ -50,7 +59,9 @@ class Affine(nn.Module):
 
 
 class Scale(nn.Module):
-    """`x · factor + shift`, numbers that are not trained: spikes stay events, of another size, without a shift."""
+    """`x · factor + shift`, numbers that are not trained: spikes stay events, of another size,
+    without a shift.
+    """
 
     def __init__(self, factor: float, shift: float = 0.0) -> None:
         super().__init__()
@@ -66,10 +77,12 @@ class Scale(nn.Module):
 
 
 class AsPretrained(nn.Module):
-    """Prepared images as a network of a library was trained to see them: its number of channels, side and range.
+    """Prepared images as a network of a library was trained to see them: its number of channels,
+    side and range.
 
-    `[N, C, H, W]` in [0, 1] to `[N, K, S, S]`, where `mean` and `std` have K numbers: grey is repeated, and `size` S
-    (None: as they are) is reached by bilinear interpolation, averaging where images get smaller.
+    `[N, C, H, W]` in [0, 1] to `[N, K, S, S]`, where `mean` and `std` have K numbers: grey is
+    repeated, and `size` S (None: as they are) is reached by bilinear interpolation, averaging where
+    images get smaller.
     """
 
     mean: Tensor
@@ -86,7 +99,9 @@ class AsPretrained(nn.Module):
         """See `AsPretrained`."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
             smaller = max(x.shape[-2:]) > self.size
-            x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=smaller)
+            x = F.interpolate(
+                x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=smaller
+            )
         return (x - self.mean) / self.std  # grey spreads over the channels
 
     def extra_repr(self) -> str:
@@ -113,14 +128,18 @@ class Concat(nn.Module):
 
 
 class PooledCounts(Neuron):
-    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
+    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most
+    active of its neurons.
 
-    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H', W']`, pooled as by
-    `nn.MaxPool2d`. (Pooled step by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After
-    Rueckauer et al. 2017, whose gates let the neuron with the highest rate through.
+    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H',
+    W']`, pooled as by `nn.MaxPool2d`. (Pooled step by step, a place spikes where any of its neurons
+    does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose gates let the neuron with
+    the highest rate through.
     """
 
-    def __init__(self, kernel: Any = 2, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> None:
+    def __init__(
+        self, kernel: Any = 2, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
+    ) -> None:
         super().__init__()
         self.pool = nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
 
@@ -157,7 +176,9 @@ class PooledCounts(Neuron):
 
 
 class EachItsOwnLIF(LIF):
-    """A `LIF` whose neurons, of `shape`, have a `beta` and a `threshold` each: buffers, not trained."""
+    """A `LIF` whose neurons, of `shape`, have a `beta` and a `threshold` each: buffers, not
+    trained.
+    """
 
     def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
         super().__init__(reset_mechanism=reset_mechanism)
@@ -173,7 +194,9 @@ class EachItsOwnLIF(LIF):
         return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
 
     def extra_repr(self) -> str:
-        return f"shape={list(self.get_buffer('beta').shape)}, reset_mechanism={self.reset_mechanism!r}"
+        return (
+            f"shape={list(self.get_buffer('beta').shape)}, reset_mechanism={self.reset_mechanism!r}"
+        )
 
 
 # A layer's `type`, and what makes it of the other entries of its dict.
@@ -181,20 +204,30 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "flatten": nn.Flatten,
     "channels_last_flatten": ChannelsLastFlatten,
     "linear": lambda num_inputs, num_outputs, bias=True: nn.Linear(num_inputs, num_outputs, bias),
-    "conv2d": lambda num_inputs, num_outputs, kernel, **more: nn.Conv2d(num_inputs, num_outputs, kernel, **more),
+    "conv2d": lambda num_inputs, num_outputs, kernel, **more: nn.Conv2d(
+        num_inputs, num_outputs, kernel, **more
+    ),
     "affine": Affine,
     "scale": Scale,
     "as_pretrained": AsPretrained,
     "zeropad2d": nn.ZeroPad2d,
-    "avgpool2d": lambda kernel, stride, padding, **more: nn.AvgPool2d(kernel, stride, padding, **more),
-    "sumpool2d": lambda kernel, stride, padding: nn.AvgPool2d(kernel, stride, padding, divisor_override=1),
+    "avgpool2d": lambda kernel, stride, padding, **more: nn.AvgPool2d(
+        kernel, stride, padding, **more
+    ),
+    "sumpool2d": lambda kernel, stride, padding: nn.AvgPool2d(
+        kernel, stride, padding, divisor_override=1
+    ),
     "adaptive_avgpool2d": lambda size: nn.AdaptiveAvgPool2d(size),
-    "maxpool2d": lambda kernel, stride, padding, **more: nn.MaxPool2d(kernel, stride, padding, **more),
+    "maxpool2d": lambda kernel, stride, padding, **more: nn.MaxPool2d(
+        kernel, stride, padding, **more
+    ),
     "pooled_counts": PooledCounts,
     "add": Add,
     "concat": Concat,
     "lif": lambda beta=1.0, threshold=1.0, reset_mechanism="zero", shape=None: (
-        LIF(beta, threshold, reset_mechanism) if shape is None else EachItsOwnLIF(shape, reset_mechanism)
+        LIF(beta, threshold, reset_mechanism)
+        if shape is None
+        else EachItsOwnLIF(shape, reset_mechanism)
     ),
 }
 
@@ -203,7 +236,9 @@ Inputs = tuple[tuple[int, ...], ...]
 
 
 class Made(NamedTuple):
-    """Layers, what each takes, and how many numbers of an image are in the largest output of one."""
+    """Layers, what each takes, and how many numbers of an image are in the largest output of
+    one.
+    """
 
     layers: list[nn.Module]
     inputs: Inputs
@@ -233,25 +268,37 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
         if kind not in LAYERS:
             raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
         taken = layer.get("inputs", [index - 1])
-        if not isinstance(taken, list | tuple) or not taken or not all(_is_earlier(each, index) for each in taken):
-            raise InputError(f"layers[{index}] ({kind}): its inputs must be numbers of layers before it, or -1.")
+        if (
+            not isinstance(taken, list | tuple)
+            or not taken
+            or not all(_is_earlier(each, index) for each in taken)
+        ):
+            raise InputError(
+                f"layers[{index}] ({kind}): its inputs must be numbers of layers before it, or -1."
+            )
         given = [outputs[each] for each in taken]
         try:
             with torch.device("meta"):
                 outline = LAYERS[kind](**settings)
-                if isinstance(outline, EachItsOwnLIF) and given[0].shape[1:] != outline.get_buffer("beta").shape:
+                if (
+                    isinstance(outline, EachItsOwnLIF)
+                    and given[0].shape[1:] != outline.get_buffer("beta").shape
+                ):
                     raise InputError(f"it is for neurons {settings['shape']}")
                 outputs[index] = _passed(outline, given)
             chain.append(LAYERS[kind](**settings))
         except Exception as error:  # it is data from a file, of which anything can be
             shapes = " and ".join(str(list(x.shape[1:])) for x in given)
             raise InputError(
-                f"layers[{index}] ({kind}) cannot be made or does not fit what it is given {shapes}: {error}"
+                f"layers[{index}] ({kind}) cannot be made or does not fit what it is given "
+                f"{shapes}: {error}"
             ) from None
         inputs.append(tuple(taken))
     if tuple(outputs[len(layers) - 1].shape[1:]) != (num_classes,):
         last = list(outputs[len(layers) - 1].shape[1:])
-        raise InputError(f"the last layer gives {last}, not a score for each of {num_classes} classes.")
+        raise InputError(
+            f"the last layer gives {last}, not a score for each of {num_classes} classes."
+        )
     return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
 
 
@@ -270,7 +317,8 @@ def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
 def run(
     layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
 ) -> tuple[Tensor | ConstantInput, Tensor | None]:
-    """The last layer's output for what an encoder gives, `[T, B, …]`; and, if it is of neurons, its membranes.
+    """The last layer's output for what an encoder gives, `[T, B, …]`; and, if it is of neurons, its
+    membranes.
 
     What no later layer takes is let go of.
     """
@@ -291,7 +339,9 @@ def run(
 
 
 def _applied(layer: nn.Module, given: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
-    """`over_time`, for a layer of several inputs too: what is constant stays so where all of them are."""
+    """`over_time`, for a layer of several inputs too: what is constant stays so where all of them
+    are.
+    """
     if len(given) == 1:
         return over_time(layer, given[0])
     constants = [each for each in given if isinstance(each, ConstantInput)]

@@ -1,7 +1,7 @@
 """ReLU of max-pooling 2×2 in one pass over memory each way, also of a first convolution.
 
-Numbers and gradients are PyTorch's to the last bit. Of each square forward keeps which of its four gets the gradient,
-if any.
+Numbers and gradients are PyTorch's to the last bit. Of each square forward keeps which of its four
+gets the gradient, if any.
 """
 
 import math
@@ -25,7 +25,8 @@ _DTYPES = (torch.bfloat16, torch.float32)
 def relu_of_max_pool(x: Tensor) -> Tensor:
     """`[N, C, H, W]` to the positive part of each 2×2 square's highest: `[N, C, H // 2, W // 2]`.
 
-    In one pass on the CPU, for channels-last `x` with a multiple of 16 channels, where nobody watches.
+    In one pass on the CPU, for channels-last `x` with a multiple of 16 channels, where nobody
+    watches.
     """
     if (
         x.device.type == "cpu"
@@ -40,11 +41,12 @@ def relu_of_max_pool(x: Tensor) -> Tensor:
 
 
 def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
-    """`relu_of_max_pool(conv(x))`, without writing what a `conv` gives that is 3×3, unpadded, of few planes.
+    """`relu_of_max_pool(conv(x))`, without writing what a `conv` gives that is 3×3, unpadded, of
+    few planes.
 
-    In one pass as there, and where `x` needs no gradient. Sums are float32's, in the order bias, rows, columns, planes.
-    Of numbers that are equal only once they are rounded to bf16, the highest gets the gradient, where PyTorch takes the
-    first.
+    In one pass as there, and where `x` needs no gradient. Sums are float32's, in the order bias,
+    rows, columns, planes. Of numbers that are equal only once they are rounded to bf16, the highest
+    gets the gradient, where PyTorch takes the first.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if (
@@ -72,7 +74,9 @@ class _ReluOfMaxPool(torch.autograd.Function):
 
         num_images, channels, height, width = ctx.shape = x.shape
         pooled, ctx.winners = _pooled(num_images, height // 2, width // 2, channels, x.dtype)
-        kernel = partial(kernels.pool, _flat(x), _flat(pooled), ctx.winners, height, width, channels)
+        kernel = partial(
+            kernels.pool, _flat(x), _flat(pooled), ctx.winners, height, width, channels
+        )
         run_chunks(kernel, num_images, work=x.numel())
         return pooled
 
@@ -84,7 +88,9 @@ class _ReluOfMaxPool(torch.autograd.Function):
 
         num_images, channels, height, width = ctx.shape
         grad_x = empty((num_images, height, width, channels), grad.dtype).permute(0, 3, 1, 2)
-        kernel = partial(kernels.unpool, _flat(grad), ctx.winners, _flat(grad_x), height, width, channels)
+        kernel = partial(
+            kernels.unpool, _flat(grad), ctx.winners, _flat(grad_x), height, width, channels
+        )
         run_chunks(kernel, num_images, work=grad_x.numel())
         return grad_x
 
@@ -96,13 +102,26 @@ class _ReluOfMaxPoolOfConv(torch.autograd.Function):
         from spikeduel.spiking.kernels.cpu import run_chunks
 
         num_images, planes, height, width = x.shape
-        pooled, ctx.winners = _pooled(num_images, (height - 2) // 2, (width - 2) // 2, len(bias), x.dtype)
+        pooled, ctx.winners = _pooled(
+            num_images, (height - 2) // 2, (width - 2) // 2, len(bias), x.dtype
+        )
         rows, columns, plane = np.mgrid[:3, :3, :planes].reshape(3, -1)
         ctx.x, ctx.offsets = _flat(x.float()), (rows * width + columns) * planes + plane
         ctx.shape, ctx.weight = (height, width, planes), weight
         weights = weight.detach().float().permute(2, 3, 1, 0).contiguous().flatten().numpy()
-        given = ctx.x, weights, bias.detach().float().numpy(), ctx.offsets, _flat(pooled), ctx.winners
-        run_chunks(partial(kernels.convolve_and_pool, *given, *ctx.shape), num_images, work=4 * pooled.numel())
+        given = (
+            ctx.x,
+            weights,
+            bias.detach().float().numpy(),
+            ctx.offsets,
+            _flat(pooled),
+            ctx.winners,
+        )
+        run_chunks(
+            partial(kernels.convolve_and_pool, *given, *ctx.shape),
+            num_images,
+            work=4 * pooled.numel(),
+        )
         return pooled
 
     @staticmethod
@@ -113,14 +132,20 @@ class _ReluOfMaxPoolOfConv(torch.autograd.Function):
 
         grads = torch.empty(len(grad), len(ctx.offsets) + 1, grad.shape[1])
         given = _flat(grad), ctx.winners, ctx.x, ctx.offsets, _flat(grads)
-        run_chunks(partial(kernels.differentiate, *given, *ctx.shape), len(grad), work=4 * grad.numel())
+        run_chunks(
+            partial(kernels.differentiate, *given, *ctx.shape), len(grad), work=4 * grad.numel()
+        )
         *grad_weight, grad_bias = grads.sum(0).to(grad.dtype)
         planes = ctx.shape[2]
         return None, torch.stack(grad_weight).view(3, 3, planes, -1).permute(3, 2, 0, 1), grad_bias
 
 
-def _pooled(num_images: int, height: int, width: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, np.ndarray]:
-    """Memory for `[N, C, H, W]`, channels last, and for its winners, whole numbers that are written in bf16."""
+def _pooled(
+    num_images: int, height: int, width: int, channels: int, dtype: torch.dtype
+) -> tuple[Tensor, np.ndarray]:
+    """Memory for `[N, C, H, W]`, channels last, and for its winners, whole numbers that are written
+    in bf16.
+    """
     from spikeduel.spiking.kernels.cpu import empty
 
     shape = (num_images, height, width, channels)

@@ -22,7 +22,9 @@ def _place(k):
 
 @njit(**COMPILED)
 def _take(a, b, c, d, pooled, winners, at):
-    """Writes the positive part of the highest of four vectors; of equal ones it takes the first, and any NaN."""
+    """Writes the positive part of the highest of four vectors; of equal ones it takes the first,
+    and any NaN.
+    """
     highest, place = a, _place(0)
     for k, other in ((1, b), (2, c), (3, d)):
         is_number, is_higher = other == other, other > highest
@@ -36,7 +38,9 @@ def _take(a, b, c, d, pooled, winners, at):
 
 @njit(**COMPILED)
 def pool(x, pooled, winners, height, width, channels, start, stop):
-    """Fills images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, C]`."""
+    """Fills images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H,
+    W, C]`.
+    """
     rows, columns, line = height // 2, width // 2, width * channels
     for image in range(start, stop):
         for row in range(rows):
@@ -52,7 +56,9 @@ def pool(x, pooled, winners, height, width, channels, start, stop):
 
 @njit(**COMPILED)
 def unpool(grad, winners, grad_x, height, width, channels, start, stop):
-    """Fills images `start` to `stop` of `grad_x` `[N, H, W, C]`: the winners get `grad`, the others nothing."""
+    """Fills images `start` to `stop` of `grad_x` `[N, H, W, C]`: the winners get `grad`, the others
+    nothing.
+    """
     rows, columns, line = height // 2, width // 2, width * channels
     nothing = _place(0)
     for image in range(start, stop):
@@ -73,7 +79,9 @@ def unpool(grad, winners, grad_x, height, width, channels, start, stop):
 
 
 @njit(**COMPILED)
-def convolve_and_pool(x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop):
+def convolve_and_pool(
+    x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop
+):
     """`pool` of a convolution 3×3 of `x` `[N, H, W, planes]`, which is never written.
 
     `weights` are `[9·planes, C]`, `offsets` how far each of the 9·planes numbers is from the first.
@@ -90,14 +98,17 @@ def convolve_and_pool(x, weights, bias, offsets, pooled, winners, height, width,
                     for tap in range(len(offsets)):
                         weight, at = load(weights, tap * channels + channel), corner + offsets[tap]
                         a, b = a + filled(x[at]) * weight, b + filled(x[at + planes]) * weight
-                        c, d = c + filled(x[at + line]) * weight, d + filled(x[at + line + planes]) * weight
+                        c, d = (
+                            c + filled(x[at + line]) * weight,
+                            d + filled(x[at + line + planes]) * weight,
+                        )
                     _take(a, b, c, d, pooled, winners, out + channel)
 
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fills images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`: each image's share of the gradient of
-    `convolve_and_pool`'s weights, and of its bias.
+    """Fills images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`: each image's share of the
+    gradient of `convolve_and_pool`'s weights, and of its bias.
     """
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
@@ -114,8 +125,14 @@ def differentiate(grad, winners, x, offsets, grads, height, width, planes, start
                 out = ((image * rows + row) * columns + column) * channels
                 for channel in range(0, channels, LANES):
                     g, winner = load(grad, out + channel), load(winners, out + channel)
-                    a, b = where(winner == _place(0), g, nothing), where(winner == _place(1), g, nothing)
-                    c, d = where(winner == _place(2), g, nothing), where(winner == _place(3), g, nothing)
+                    a, b = (
+                        where(winner == _place(0), g, nothing),
+                        where(winner == _place(1), g, nothing),
+                    )
+                    c, d = (
+                        where(winner == _place(2), g, nothing),
+                        where(winner == _place(3), g, nothing),
+                    )
                     for tap in range(num_taps):
                         at = corner + offsets[tap]
                         upper = filled(x[at]) * a + filled(x[at + planes]) * b

@@ -1,9 +1,10 @@
-"""`ResNetSiLU`, the strong recipe's CNN without a twin: with what spiking networks lack, shortcuts and smooth
-activations, and on maps twice as fine.
+"""`ResNetSiLU`, the strong recipe's CNN without a twin: with what spiking networks lack, shortcuts
+and smooth activations, and on maps twice as fine.
 
-{conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the maps are small
-enough; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the mean over all
-places, a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after Elfwing et al.
+{conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the
+maps are small enough; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two
+convolutions}, the mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning for
+Image Recognition", small; SiLU after Elfwing et al.
 2018, "Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
 """
 
@@ -16,11 +17,13 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
 LARGEST_FIRST_MAP, LEAST_STAGES, GROWTH = 48, 2, 4
-"""The first layers halve larger images; each stage halves the map and doubles the channels, up to `GROWTH` times those
-of the first layer.
+"""The first layers halve larger images; each stage halves the map and doubles the channels, up to
+`GROWTH` times those of the first layer.
 """
 LAST_MAP = 6
-"""More stages follow while they leave maps of such a side, so that the last one sees all of a large image."""
+"""More stages follow while they leave maps of such a side, so that the last one sees all of a large
+image.
+"""
 
 
 class ResNetSiLU(nn.Module):
@@ -29,15 +32,24 @@ class ResNetSiLU(nn.Module):
     family: Family = "cnn"
     readout = LogitReadout()
 
-    def __init__(self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None) -> None:
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
+    ) -> None:
         super().__init__()
         first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
         layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
         stage, widest = 0, GROWTH * width
         while stage < LEAST_STAGES or min(sides) // 2 >= LAST_MAP:
             halved, after = min(sides) // 2 >= SMALLEST_MAP, min(2 * width, widest)
-            layers += [*_normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved), _Block(after)]
-            width, sides, stage = after, [side // 2 for side in sides] if halved else sides, stage + 1
+            layers += [
+                *_normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved),
+                _Block(after),
+            ]
+            width, sides, stage = (
+                after,
+                [side // 2 for side in sides] if halved else sides,
+                stage + 1,
+            )
         self.features = nn.Sequential(*layers)
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 
@@ -60,4 +72,9 @@ class _Block(nn.Module):
 
 
 def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
-    return [convolution, *([nn.MaxPool2d(2)] if halved else []), nn.BatchNorm2d(convolution.out_channels), nn.SiLU()]
+    return [
+        convolution,
+        *([nn.MaxPool2d(2)] if halved else []),
+        nn.BatchNorm2d(convolution.out_channels),
+        nn.SiLU(),
+    ]

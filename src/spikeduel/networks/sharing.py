@@ -1,7 +1,9 @@
-"""Networks of which several processes each see a part of a batch, with what is taken over the whole one.
+"""Networks of which several processes each see a part of a batch, with what is taken over the whole
+one.
 
-Gradients are added up by PyTorch's DistributedDataParallel. Batch norm takes its statistics, and their gradient, over
-the images of all processes; dropout draws for all images, and each process takes the draws of its own.
+Gradients are added up by PyTorch's DistributedDataParallel. Batch norm takes its statistics, and
+their gradient, over the images of all processes; dropout draws for all images, and each process
+takes the draws of its own.
 """
 
 import warnings
@@ -25,28 +27,37 @@ _BATCH_NORM, _DROPOUT = F.batch_norm, F.dropout
 
 
 def distributed(module: nn.Module, forward: Callable[..., Any], team: Team) -> Callable[..., Any]:
-    """`forward`, which calls `module`, such that gradients are the mean over `team`. All begin with the weights of the
-    first process.
+    """`forward`, which calls `module`, such that gradients are the mean over `team`. All begin with
+    the weights of the first process.
     """
     uses_all = has_use_for_all(module)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of another name for what keeps buffers from being sent
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # of another name for what keeps buffers from being sent
         found = DistributedDataParallel(
-            _Pass(module, forward), process_group=team.group, broadcast_buffers=False, gradient_as_bucket_view=True,
+            _Pass(module, forward),
+            process_group=team.group,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
             find_unused_parameters=not uses_all,
-        )  # fmt: skip
+        )
     if uses_all and team.sums is not None:
         found.register_comm_hook(team, _averaged)
     return found
 
 
 def has_use_for_all(module: nn.Module) -> bool:
-    """Whether a network is known to use all its weights in every step. What somebody else made may not, and use others
-    each time; and where the membrane of the last neurons is the answer, nobody asks for the levels of quantised ones.
+    """Whether a network is known to use all its weights in every step. What somebody else made may
+    not, and use others each time; and where the membrane of the last neurons is the answer, nobody
+    asks for the levels of quantised ones.
     """
     if isinstance(module, SpikingChain) and isinstance(module.layers()[-1], QuantisedReLU):
         return False
-    return all(type(each).__module__.partition(".")[0] in ("spikeduel", "torch") for each in module.modules())
+    return all(
+        type(each).__module__.partition(".")[0] in ("spikeduel", "torch")
+        for each in module.modules()
+    )
 
 
 def _averaged(team: Team, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
@@ -72,7 +83,8 @@ def shared(share: Share | None) -> Iterator[None]:
         yield
         return
     token, before = SHARE.set(share), (F.batch_norm, F.dropout)
-    # Whichever layer asks for them. (PyTorch's own way to see such calls sees every other call too.)
+    # Whichever layer asks for them. (PyTorch's own way to see such calls sees every other call
+    # too.)
     F.batch_norm, F.dropout = partial(_batch_norm, share), partial(_dropout, share)
     try:
         yield
@@ -81,8 +93,12 @@ def shared(share: Share | None) -> Iterator[None]:
         SHARE.reset(token)
 
 
-def _dropout(share: Share, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """`F.dropout` of images along the first axis, or of all time steps of one and then of the next, `[T·B, …]`."""
+def _dropout(
+    share: Share, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """`F.dropout` of images along the first axis, or of all time steps of one and then of the next,
+    `[T·B, …]`.
+    """
     here = share.stop - share.start
     if not training or p in (0.0, 1.0) or x.dim() < 2 or len(x) % here:
         return _DROPOUT(x, p, training, inplace)
@@ -93,9 +109,16 @@ def _dropout(share: Share, x: Tensor, p: float = 0.5, training: bool = True, inp
 
 
 def _batch_norm(
-    share: Share, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    share: Share,
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     if not training:
         return _BATCH_NORM(x, running_mean, running_var, weight, bias, False, momentum, eps)
     if weight is None:
@@ -115,11 +138,15 @@ class _BatchNorm(torch.autograd.Function):
     """`(y, mean, var)` of `x` `[B, C, …]`, its statistics those of all images of the batch."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, share: Share) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, share: Share
+    ) -> tuple[Tensor, ...]:
         if _has_kernel(x):
             from spikeduel.spiking.kernels import cpu_normalised
 
-            mean, var = map(torch.from_numpy, cpu_normalised.statistics(x.permute(0, 2, 3, 1), share))
+            mean, var = map(
+                torch.from_numpy, cpu_normalised.statistics(x.permute(0, 2, 3, 1), share)
+            )
         else:
             var, mean = torch.var_mean(x.float(), (0, *range(2, x.dim())), correction=0)
             mean, var = share.moments(torch.stack([mean, var]).double()).float()
@@ -137,8 +164,12 @@ class _BatchNorm(torch.autograd.Function):
         x, weight, mean, var = ctx.saved_tensors
         inverse = (var + ctx.eps).rsqrt()
         given = grad, x, weight, mean, var, mean, inverse, False, ctx.eps
-        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(*given, [False, True, True])
-        grad_x = _through_statistics(grad, x, of_bias, of_weight / inverse, mean, inverse, weight * inverse, ctx.share)
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            *given, [False, True, True]
+        )
+        grad_x = _through_statistics(
+            grad, x, of_bias, of_weight / inverse, mean, inverse, weight * inverse, ctx.share
+        )
         return grad_x, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None, None
 
 
@@ -152,9 +183,18 @@ def _has_kernel(x: Tensor) -> bool:
 
 
 def _through_statistics(
-    grad: Tensor, x: Tensor, total: Tensor, product: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor, share: Share
+    grad: Tensor,
+    x: Tensor,
+    total: Tensor,
+    product: Tensor,
+    mean: Tensor,
+    inverse: Tensor,
+    scale: Tensor,
+    share: Share,
 ) -> Tensor:
-    """The gradient of `x` `[B, C, …]` by `grad`, that of what it is normalised to; see `cpu_normalised`."""
+    """The gradient of `x` `[B, C, …]` by `grad`, that of what it is normalised to; see
+    `cpu_normalised`.
+    """
     of_channels = total, product, mean, inverse, scale
     if _has_kernel(x) and _has_kernel(grad) and grad.dtype == x.dtype:
         from spikeduel.spiking.kernels import cpu_normalised

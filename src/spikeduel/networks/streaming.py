@@ -14,8 +14,8 @@ from spikeduel.system.errors import InputError
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says after a frame: the `milliseconds` and the number of `events` that it has seen, from where it
-    began; `probabilities` of the classes, float32 `[K]`.
+    """What a network says after a frame: the `milliseconds` and the number of `events` that it has
+    seen, from where it began; `probabilities` of the classes, float32 `[K]`.
     """
 
     milliseconds: float
@@ -23,10 +23,14 @@ class Answer:
     probabilities: np.ndarray
 
 
-def answers_to_recording(model: Model, packed: np.ndarray, calibrated: bool = True) -> Iterator[Answer]:
-    """The answer after each frame of a recording (`Events.packed`), cut as the model's training cut its own.
+def answers_to_recording(
+    model: Model, packed: np.ndarray, calibrated: bool = True
+) -> Iterator[Answer]:
+    """The answer after each frame of a recording (`Events.packed`), cut as the model's training cut
+    its own.
 
-    The last has the probabilities of `Model.predict`. Raises `InputError` for a model that cannot stream.
+    The last has the probabilities of `Model.predict`. Raises `InputError` for a model that cannot
+    stream.
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
@@ -35,17 +39,21 @@ def answers_to_recording(model: Model, packed: np.ndarray, calibrated: bool = Tr
     state = None
     for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
         scores, state = model.step(frame, state)
-        yield Answer(end / 1e3, int(count), model.probabilities(scores[0], calibrated).cpu().numpy())
+        yield Answer(
+            end / 1e3, int(count), model.probabilities(scores[0], calibrated).cpu().numpy()
+        )
 
 
 def answers_to_stream(
     model: Model, chunks: Iterable[Events], frame_ms: float | None = None, calibrated: bool = True
 ) -> Iterator[Answer]:
-    """The answer after each frame of events that come in, `chunks` of them in order of time, microseconds in `t`.
+    """The answer after each frame of events that come in, `chunks` of them in order of time,
+    microseconds in `t`.
 
-    A frame lasts `frame_ms`, or as long as the model's own. It is over once a later event comes, or no more do. After
-    as many frames as the model was trained with it forgets, and begins anew. Raises `InputError` for a model that
-    cannot stream, for one whose frames have no length of their own, where none is given, and where time runs backwards.
+    A frame lasts `frame_ms`, or as long as the model's own. It is over once a later event comes, or
+    no more do. After as many frames as the model was trained with it forgets, and begins anew.
+    Raises `InputError` for a model that cannot stream, for one whose frames have no length of their
+    own, where none is given, and where time runs backwards.
     """
     binning = _binning(model)
     frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
@@ -53,7 +61,8 @@ def answers_to_stream(
         raise InputError(f"--frame-ms: a frame is longer than 0.0005 ms, not {frame_ms:g}")
     if not frame_us:
         raise InputError(
-            f"{model.card.contender} was trained on frames that are a part of each recording's length or events, which "
+            f"{model.card.contender} was trained on frames that are a part of each recording's "
+            f"length or events, which "
             "a stream does not have. Say how long a frame is (--frame-ms), or train with --bin-ms."
         )
     whole = replace(binning, num_frames=1, by="time", frame_us=None, start_us=0, stop_us=None)
@@ -70,7 +79,9 @@ def answers_to_stream(
             if waiting.t[-1] < end:
                 break
             count = int(np.searchsorted(waiting.t, end))
-            state, seen, answer = _after(model, whole, _part(waiting, slice(count)), state, seen, frame_us, calibrated)
+            state, seen, answer = _after(
+                model, whole, _part(waiting, slice(count)), state, seen, frame_us, calibrated
+            )
             yield answer
             waiting, end = _part(waiting, slice(count, None)), end + frame_us
     if len(waiting.t):
@@ -87,17 +98,33 @@ def _binning(model: Model) -> Binning:
 
 
 def _after(
-    model: Model, binning: Binning, events: Events, state: StreamState, seen: int, frame_us: int, calibrated: bool
+    model: Model,
+    binning: Binning,
+    events: Events,
+    state: StreamState,
+    seen: int,
+    frame_us: int,
+    calibrated: bool,
 ) -> tuple[StreamState, int, Answer]:
-    """The state, the number of events and the answer after a frame of `events`; the state is new after the last."""
+    """The state, the number of events and the answer after a frame of `events`; the state is new
+    after the last.
+    """
     frames = np.zeros((1, *binning.shape), np.uint8)
     if len(events.t):
         packed = replace(events, sensor=binning.sensor).packed()
         frames = binning.frames(packed, np.array([0, len(packed)]), np.array([0]))
     scores, state = model.step(torch.from_numpy(frames).float(), state)
     seen += len(events.t)
-    answer = Answer(state.num_steps * frame_us / 1e3, seen, model.probabilities(scores[0], calibrated).cpu().numpy())
-    return (StreamState(), 0, answer) if state.num_steps == model.card.num_steps else (state, seen, answer)
+    answer = Answer(
+        state.num_steps * frame_us / 1e3,
+        seen,
+        model.probabilities(scores[0], calibrated).cpu().numpy(),
+    )
+    return (
+        (StreamState(), 0, answer)
+        if state.num_steps == model.card.num_steps
+        else (state, seen, answer)
+    )
 
 
 def _joined(first: Events, second: Events) -> Events:

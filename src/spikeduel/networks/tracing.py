@@ -1,8 +1,9 @@
-"""A trained network, followed by `torch.fx`, as a list of simple layers: what its conversion to spikes starts from.
+"""A trained network, followed by `torch.fx`, as a list of simple layers: what its conversion to
+spikes starts from.
 
-Batch norms are folded into the linear layer before them, or become a `plain.Affine`; dropout and what else does nothing
-after training goes; a ReLU behind a max-pooling comes before it, which is the same. What is none of the layers that
-`plain.LAYERS` has, or a ReLU, is refused by its name.
+Batch norms are folded into the linear layer before them, or become a `plain.Affine`; dropout and
+what else does nothing after training goes; a ReLU behind a max-pooling comes before it, which is
+the same. What is none of the layers that `plain.LAYERS` has, or a ReLU, is refused by its name.
 """
 
 import copy
@@ -19,14 +20,23 @@ from spikeduel.networks import plain
 from spikeduel.networks.following import Followed, Layer, Output, Rules, Size, Tracer
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.narrow import NarrowLinear
-from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat, Scale
+from spikeduel.networks.plain import (
+    IMAGES,
+    Add,
+    Affine,
+    AsPretrained,
+    ChannelsLastFlatten,
+    Concat,
+    Scale,
+)
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
 
 
 def traced(module: nn.Module) -> list[Layer]:
-    """The layers of a network that takes images `[B, C, H, W]` and gives scores `[B, K]`, after training.
+    """The layers of a network that takes images `[B, C, H, W]` and gives scores `[B, K]`, after
+    training.
 
     Its own layers stay as they are. Raises `InputError` naming the layer that is not known.
     """
@@ -40,7 +50,8 @@ def traced(module: nn.Module) -> list[Layer]:
         graph = tracer.trace(network)
     except Exception as error:  # it is the user's code, which torch.fx can follow or not
         raise InputError(
-            f"torch.fx cannot follow its forward ({type(error).__name__}: {str(error).partition(chr(10))[0]}). It must "
+            f"torch.fx cannot follow its forward ({type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0]}). It must "
             "not decide by the values or sizes of tensors."
         ) from None
     followed = Followed(dict(network.named_modules()), Rules(MODULES, FUNCTIONS, METHODS))
@@ -53,7 +64,9 @@ def traced(module: nn.Module) -> list[Layer]:
 
 def run(layers: Sequence[Layer], images: Tensor) -> Tensor:
     """What these layers, none of which spikes, give for images `[B, C, H, W]`: scores `[B, K]`."""
-    output, _ = plain.run([each.module for each in layers], tuple(e.inputs for e in layers), ConstantInput(images, 1))
+    output, _ = plain.run(
+        [each.module for each in layers], tuple(e.inputs for e in layers), ConstantInput(images, 1)
+    )
     assert isinstance(output, ConstantInput)
     return output.value
 
@@ -65,7 +78,11 @@ def copied(module: nn.Module, **parameters: Tensor | None) -> Any:
     """A layer like `module`, with these parameters."""
     made = copy.deepcopy(module)
     for name, value in parameters.items():
-        setattr(made, name, None if value is None else nn.Parameter(value.detach().clone(), requires_grad=False))
+        setattr(
+            made,
+            name,
+            None if value is None else nn.Parameter(value.detach().clone(), requires_grad=False),
+        )
     return made
 
 
@@ -78,14 +95,25 @@ def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
         raise on.refused("keeps no statistics: what it does depends on the other images of a batch")
     mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
     before = on.layers[x.layer] if x.layer != IMAGES else None
-    if before is not None and isinstance(before.module, nn.MaxPool2d) and on.uses(x) == 1 and _rises(norm):
+    if (
+        before is not None
+        and isinstance(before.module, nn.MaxPool2d)
+        and on.uses(x) == 1
+        and _rises(norm)
+    ):
         # Scaled up, the largest stays the largest: the norm can as well come before the pooling.
         below = Output(before.inputs[0])
-        if below.layer != IMAGES and isinstance(on.layers[below.layer].module, nn.Conv2d) and on.uses(below) == 1:
+        if (
+            below.layer != IMAGES
+            and isinstance(on.layers[below.layer].module, nn.Conv2d)
+            and on.uses(below) == 1
+        ):
             _batch_norm(on, norm, below)
             return x
     if before is not None and isinstance(before.module, nn.Linear | nn.Conv2d) and on.uses(x) == 1:
-        fuse = fuse_conv_bn_weights if isinstance(before.module, nn.Conv2d) else fuse_linear_bn_weights
+        fuse = (
+            fuse_conv_bn_weights if isinstance(before.module, nn.Conv2d) else fuse_linear_bn_weights
+        )
         fused = fuse(before.module.weight, before.module.bias, mean, var, norm.eps, weight, bias)
         before.module = copied(before.module, weight=fused[0], bias=fused[1])
         return x
@@ -122,19 +150,33 @@ def _hardtanh(on: Followed, module: nn.Hardtanh, x: Output) -> Output:
 
 
 def _max_pool(
-    on: Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Output:  # fmt: skip
+    on: Followed,
+    x: Output,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Output:
     if return_indices or dilation not in (1, (1, 1), [1, 1]):
         raise on.refused("is dilated, or asked for indices")
     return on.add(on.name, nn.MaxPool2d(kernel_size, stride, padding, ceil_mode=ceil_mode), x)
 
 
 def _average_pool(
-    on: Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Output:  # fmt: skip
-    pool = nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    on: Followed,
+    x: Output,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Output:
+    pool = nn.AvgPool2d(
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
     return on.add(on.name, pool, x)
 
 
@@ -167,8 +209,14 @@ def _view(on: Followed, x: Output, *shape: Any) -> Output:
     return on.add(on.name, nn.Flatten(), x)
 
 
-def _pad(on: Followed, x: Output, pad: Any, mode: str = "constant", value: float | None = None) -> Output:
-    if mode != "constant" or value not in (None, 0) or not all(isinstance(each, int) for each in pad):
+def _pad(
+    on: Followed, x: Output, pad: Any, mode: str = "constant", value: float | None = None
+) -> Output:
+    if (
+        mode != "constant"
+        or value not in (None, 0)
+        or not all(isinstance(each, int) for each in pad)
+    ):
         raise on.refused("pads with something else than zeros")
     if len(pad) > 4:
         raise on.refused("pads other axes than rows and columns")
@@ -241,33 +289,58 @@ def _module(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 _POOL = ("kernel_size", "stride", "padding", "ceil_mode")
 MODULES: dict[type[nn.Module], Callable[..., Any]] = {
-    nn.Linear: _linear, NarrowLinear: _linear, nn.Conv2d: _linear,
-    nn.BatchNorm1d: _batch_norm, nn.BatchNorm2d: _batch_norm,
-    nn.ReLU: _module(_relu), nn.ReLU6: _module(_relu6), nn.Hardtanh: _hardtanh,
+    nn.Linear: _linear,
+    NarrowLinear: _linear,
+    nn.Conv2d: _linear,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.ReLU: _module(_relu),
+    nn.ReLU6: _module(_relu6),
+    nn.Hardtanh: _hardtanh,
     nn.MaxPool2d: _of_pool(_max_pool, *_POOL, "dilation", "return_indices"),
     nn.AvgPool2d: _of_pool(_average_pool, *_POOL, "count_include_pad", "divisor_override"),
     nn.AdaptiveAvgPool2d: _of_pool(_adaptive_average_pool, "output_size"),
     nn.Flatten: _of_pool(_flatten, "start_dim", "end_dim"),
     nn.ZeroPad2d: lambda on, module, x: _pad(on, x, module.padding),
-    **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d, nn.Dropout1d, nn.AlphaDropout), _module(_same)),
+    **dict.fromkeys(
+        (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Dropout1d, nn.AlphaDropout), _module(_same)
+    ),
     nn.LogSoftmax: lambda on, module, x: _logarithm(on, x, module.dim),
     **dict.fromkeys((AsPretrained, ChannelsLastFlatten, Affine), _own),
-}  # fmt: skip
+}
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **dict.fromkeys((F.relu, torch.relu, F.relu_, torch.relu_), _relu), F.relu6: _relu6,
-    **dict.fromkeys((F.max_pool2d, torch.max_pool2d), _max_pool), F.avg_pool2d: _average_pool,
-    F.adaptive_avg_pool2d: _adaptive_average_pool, torch.mean: _mean,
-    torch.flatten: _flatten, torch.reshape: _view, F.pad: _pad,
+    **dict.fromkeys((F.relu, torch.relu, F.relu_, torch.relu_), _relu),
+    F.relu6: _relu6,
+    **dict.fromkeys((F.max_pool2d, torch.max_pool2d), _max_pool),
+    F.avg_pool2d: _average_pool,
+    F.adaptive_avg_pool2d: _adaptive_average_pool,
+    torch.mean: _mean,
+    torch.flatten: _flatten,
+    torch.reshape: _view,
+    F.pad: _pad,
     **dict.fromkeys((operator.add, operator.iadd, torch.add), _add),
     **dict.fromkeys((operator.sub, operator.isub, torch.sub), _subtract),
     **dict.fromkeys((operator.mul, operator.imul, torch.mul), _multiply),
     **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), _divide),
     **dict.fromkeys((torch.cat, torch.concat), _concat),
     **dict.fromkeys((F.dropout, F.dropout2d), _same),
-    **dict.fromkeys((F.log_softmax, torch.log_softmax), _logarithm), getattr: _shape,
-}  # fmt: skip
+    **dict.fromkeys((F.log_softmax, torch.log_softmax), _logarithm),
+    getattr: _shape,
+}
 METHODS: dict[Any, Callable[..., Any]] = {
-    "relu": _relu, "relu_": _relu, "flatten": _flatten, "view": _view, "reshape": _view, "mean": _mean,
-    "add": _add, "add_": _add, "sub": _subtract, "mul": _multiply, "div": _divide,
-    "contiguous": _same, "clone": _same, "size": _shape, "log_softmax": _logarithm,
-}  # fmt: skip
+    "relu": _relu,
+    "relu_": _relu,
+    "flatten": _flatten,
+    "view": _view,
+    "reshape": _view,
+    "mean": _mean,
+    "add": _add,
+    "add_": _add,
+    "sub": _subtract,
+    "mul": _multiply,
+    "div": _divide,
+    "contiguous": _same,
+    "clone": _same,
+    "size": _shape,
+    "log_softmax": _logarithm,
+}

@@ -21,22 +21,32 @@ from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.teams import Share, Team
 
 COUNTED_AT_ONCE = 16
-"""Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""
+"""Steps whose right answers are counted together: one by one, the many small calls add up beside a
+short step.
+"""
 
 FORGETTING = 4
-"""With momentum 4 / (4 + n) after n batches, later ones count for more than with the mean over all, which 1 gives."""
+"""With momentum 4 / (4 + n) after n batches, later ones count for more than with the mean over all,
+which 1 gives.
+"""
 
 
 class TrainingStep:
-    """One of the `num_steps` steps of a training by the rules of `experiment`, for both families: forward, backward,
-    optimizer. Its model is trained in place.
+    """One of the `num_steps` steps of a training by the rules of `experiment`, for both families:
+    forward, backward, optimizer. Its model is trained in place.
 
-    With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of those before only the
-    neurons' states: backward computes them again. A `team` of several processes takes each step together.
+    With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of
+    those before only the neurons' states: backward computes them again. A `team` of several
+    processes takes each step together.
     """
 
     def __init__(
-        self, model: Model, experiment: Experiment, num_steps: int, twin: Model | None = None, team: Team | None = None
+        self,
+        model: Model,
+        experiment: Experiment,
+        num_steps: int,
+        twin: Model | None = None,
+        team: Team | None = None,
     ) -> None:
         from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
 
@@ -53,14 +63,21 @@ class TrainingStep:
             self._neurons = [(layer, first, layer.surrogate_alpha) for layer in layers]
         norms = (layer for layer in self.module.modules() if isinstance(layer, _BatchNorm))
         self._young: list[tuple[_BatchNorm, float]] = [
-            (norm, norm.momentum) for norm in norms if norm.num_batches_tracked is not None and norm.momentum
+            (norm, norm.momentum)
+            for norm in norms
+            if norm.num_batches_tracked is not None and norm.momentum
         ]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         is_alone = team is None or team.size == 1
         self._share: Share | None = None
         # First, since copies and averages begin with the weights that all have in common.
-        self._run = self._forward if team is None or is_alone else distributed(self.module, self._forward, team)
-        # The gradients of chunks would be summed up in bf16, and those of processes are added up as those of weights.
+        self._run = (
+            self._forward
+            if team is None or is_alone
+            else distributed(self.module, self._forward, team)
+        )
+        # The gradients of chunks would be summed up in bf16, and those of processes are added up as
+        # those of weights.
         has_copies = experiment.optimizer == "adam" and self.chunk_steps is None and is_alone
         copies = Bf16Copies(model) if has_copies else None
         self.optimizer = Optimizer(self.module, experiment, num_steps, copies)
@@ -72,7 +89,8 @@ class TrainingStep:
                 why = "has batch normalisation, whose statistics are taken over all time steps at once"
             if why is not None:
                 raise InputError(
-                    f"chunk_steps: {model.card.contender} {why}. Leave chunk_steps unset; a smaller batch_size also "
+                    f"chunk_steps: {model.card.contender} {why}. Leave chunk_steps unset; a "
+                    f"smaller batch_size also "
                     "takes less memory."
                 )
 
@@ -84,25 +102,32 @@ class TrainingStep:
         targets: Tensor | None = None,
         share: Share | None = None,
     ) -> Tensor:
-        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`: those of a batch that are this
-        process's `share`, or all.
+        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`: those of a
+        batch that are this process's `share`, or all.
 
-        `targets` float `[B, K]` are probabilities of classes to learn in place of the labels. Returns the loss as it
-        was before it learned: a tensor, since reading a number would make a device wait.
+        `targets` float `[B, K]` are probabilities of classes to learn in place of the labels.
+        Returns the loss as it was before it learned: a tensor, since reading a number would make a
+        device wait.
         """
         self._share = share
         self._set_surrogates()
         self._average_statistics()
         output = self._output(images, keys)
         readout = self.model.readout
-        loss = self._loss(output, self._targets(images, labels if targets is None else targets, keys))
+        loss = self._loss(
+            output, self._targets(images, labels if targets is None else targets, keys)
+        )
         self.optimizer.zero_grad()
         (loss if share is None else loss * share.weight).backward()
         self.optimizer.step()
         if share is not None and not share.counted:
             pass  # another process counts them
         elif isinstance(readout, SpikingReadout | LogitReadout):
-            detached = tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
+            detached = (
+                tuple(part.detach() for part in output)
+                if isinstance(output, tuple)
+                else output.detach()
+            )
             if self._given and _length(self._given[0][0]) != _length(detached):
                 self._count()  # the number of time steps has grown, and these cannot be joined
             self._given.append((detached, labels))
@@ -113,13 +138,15 @@ class TrainingStep:
         return loss.detach()
 
     def _set_surrogates(self) -> None:
-        """Makes them as wide as they are at this point of the training, where their width changes."""
+        """Makes them as wide as they are at this point of the training, where their width
+        changes.
+        """
         for neuron, first, last in self._neurons:
             neuron.surrogate_alpha = first + (last - first) * self.optimizer.progress
 
     def _average_statistics(self) -> None:
-        """Has the running statistics of batch norms forget what they began with in the first steps: after twenty, as
-        small sets have them, that would still be an eighth of them.
+        """Has the running statistics of batch norms forget what they began with in the first steps:
+        after twenty, as small sets have them, that would still be an eighth of them.
         """
         young, self._young = self._young, []
         for norm, usual in young:
@@ -140,7 +167,9 @@ class TrainingStep:
             return targets
         # Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", at temperature 1.
         with torch.no_grad():
-            answers = self.twin.readout.scores(self.twin.run(self.twin.encode(images, keys))).softmax(1)
+            answers = self.twin.readout.scores(
+                self.twin.run(self.twin.encode(images, keys))
+            ).softmax(1)
         return targets * (1 - share) + answers * share
 
     def _loss(self, output: Any, targets: Tensor) -> Tensor:
@@ -148,7 +177,8 @@ class TrainingStep:
         loss = readout.loss(output, targets)
         if not share or not isinstance(readout, SpikingReadout):
             return loss
-        # Deng et al. 2022, "Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting".
+        # Deng et al. 2022, "Temporal Efficient Training of Spiking Neural Network via Gradient
+        # Re-weighting".
         single = [readout.loss(each, targets) for each in readout.steps(output)]
         return (1 - share) * loss + share * torch.stack(single).mean()
 
@@ -169,8 +199,8 @@ class TrainingStep:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
     def _output(self, images: Tensor, keys: RandomKeys) -> Any:
-        """The network's. Batch norm refuses a last batch of one image where that is one number for each channel: then
-        it takes the statistics that it has.
+        """The network's. Batch norm refuses a last batch of one image where that is one number for
+        each channel: then it takes the statistics that it has.
         """
         try:
             return self._run(images, keys)
@@ -187,17 +217,23 @@ class TrainingStep:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
             with shared(self._share):
-                return self.model.run(self.model.encode(images, keys, self._window_now()), self.optimizer.copies)
+                return self.model.run(
+                    self.model.encode(images, keys, self._window_now()), self.optimizer.copies
+                )
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):
             window = range(start, min(start + self.chunk_steps, num_steps))
-            output, state = checkpoint(self._window, images, keys, window, state, use_reentrant=False)
+            output, state = checkpoint(
+                self._window, images, keys, window, state, use_reentrant=False
+            )
             outputs.append(output)
         return _joined(outputs, axis=0)
 
     def _window_now(self) -> range | None:
-        """The time steps that a spiking network takes at this point of its training; None for all of them."""
+        """The time steps that a spiking network takes at this point of its training; None for all
+        of them.
+        """
         growing, card = self.experiment.first_steps, self.model.card
         # What counts or unrolls its steps itself has a number of them.
         if not growing or card.num_steps is None or card.foreign is not None:
@@ -205,7 +241,9 @@ class TrainingStep:
         stages = [*growing, card.num_steps]
         return range(min(stages[int(self.optimizer.progress * len(stages))], card.num_steps))
 
-    def _window(self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
+    def _window(
+        self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]
+    ) -> tuple[Any, Any]:
         with carried_state(self.module, state) as after, shared(self._share):
             output = self.model.run(self.model.encode(images, keys, window))
         return output, after

@@ -1,9 +1,11 @@
-"""The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the same weights.
+"""The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the
+same weights.
 
-Layers of {conv 3×3, pooling, batch norm, neurons} until the maps are small enough, then stages of {conv, batch norm,
-neurons, conv, pooling, batch norm, neurons}, the mean over all places, a linear layer. Pooling comes before the
-neurons: these see a quarter of the places, and every layer but the first gets spikes. Simonyan and Zisserman 2015,
-"Very Deep Convolutional Networks for Large-Scale Image Recognition", with batch norm, few layers and few channels.
+Layers of {conv 3×3, pooling, batch norm, neurons} until the maps are small enough, then stages of
+{conv, batch norm, neurons, conv, pooling, batch norm, neurons}, the mean over all places, a linear
+layer. Pooling comes before the neurons: these see a quarter of the places, and every layer but the
+first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale
+Image Recognition", with batch norm, few layers and few channels.
 """
 
 from torch import Tensor, nn
@@ -13,8 +15,8 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
 LARGEST_FIRST_MAP, MOST_HALVINGS, MOST_POOLED = 24, 3, 2
-"""The first layers halve larger images until they have about so many pixels a side: the last two by pooling, since a
-first layer with stride 4 loses the ridges of a fingerprint.
+"""The first layers halve larger images until they have about so many pixels a side: the last two by
+pooling, since a first layer with stride 4 loses the ridges of a fingerprint.
 """
 SMALLEST_MAP = 3
 """Stages halve the side until one more would leave less than this."""
@@ -22,9 +24,12 @@ GROWTH = (1.0, 2.0, 8 / 3, 4.0)
 """Channels of the first layer and of each stage, by those of the first."""
 
 
-def first_layers(image_shape: Shape, width: int, largest: int) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
-    """Convolutions that halve images until they have at most about `largest` pixels a side, each with whether pooling
-    is to follow it; and the sides after them. More halvings than `MOST_POOLED` are by the first one's stride.
+def first_layers(
+    image_shape: Shape, width: int, largest: int
+) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
+    """Convolutions that halve images until they have at most about `largest` pixels a side, each
+    with whether pooling is to follow it; and the sides after them. More halvings than `MOST_POOLED`
+    are by the first one's stride.
     """
     channels, *sides = image_shape
     halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
@@ -40,22 +45,35 @@ class _VGG(nn.Module):
     """The weights that the twins share."""
 
     def __init__(
-        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None, pooling: str = "max"
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
     ) -> None:
         super().__init__()
         self.pooling = pooling_of(pooling)
         first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
-        self.blocks = nn.ModuleList([self._normed(convolution, width, halved) for convolution, halved in first])
+        self.blocks = nn.ModuleList(
+            [self._normed(convolution, width, halved) for convolution, halved in first]
+        )
         before = width
         for growth in GROWTH[1:]:
             if min(sides) // 2 < SMALLEST_MAP:
                 break
             # A usual width has channels that fill the lanes of vector instructions.
             after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
-            self.blocks += [self._block(before, after, halved=False), self._block(after, after, halved=True)]
+            self.blocks += [
+                self._block(before, after, halved=False),
+                self._block(after, after, halved=True),
+            ]
             before, sides = after, [side // 2 for side in sides]
         self.linear = nn.Sequential(
-            nn.AvgPool2d((sides[0], sides[1])), nn.Flatten(), nn.Dropout(dropout or 0.0), nn.Linear(before, num_classes)
+            nn.AvgPool2d((sides[0], sides[1])),
+            nn.Flatten(),
+            nn.Dropout(dropout or 0.0),
+            nn.Linear(before, num_classes),
         )
 
     def _block(self, before: int, after: int, halved: bool) -> nn.Sequential:
@@ -85,7 +103,9 @@ class VGGLIF(SpikingChain, _VGG):
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
-        return [layer for pair in zip(self.blocks, self.neurons, strict=True) for layer in pair] + [self.linear]
+        return [layer for pair in zip(self.blocks, self.neurons, strict=True) for layer in pair] + [
+            self.linear
+        ]
 
 
 class VGGReLU(_VGG):
@@ -95,7 +115,12 @@ class VGGReLU(_VGG):
     readout = LogitReadout()
 
     def __init__(
-        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None, pooling: str = "max"
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
     ) -> None:
         super().__init__(image_shape, num_classes, width, dropout, pooling)
         self.relu = nn.ReLU()
@@ -108,7 +133,9 @@ class VGGReLU(_VGG):
 
 
 class VGGSum(VGGReLU):
-    """`VGGReLU` on the mean of a recording's frames over time: the twin of `VGGLIF` that cannot use time."""
+    """`VGGReLU` on the mean of a recording's frames over time: the twin of `VGGLIF` that cannot use
+    time.
+    """
 
     def __init__(
         self,
@@ -128,9 +155,11 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(_VGG):
-    """`VGGReLU`'s shape, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
+    """`VGGReLU`'s shape, frame by frame, and a gated recurrent unit over its features: uses time,
+    and never spikes.
 
-    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU` defines it.
+    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU`
+    defines it.
     """
 
     family: Family = "cnn"

@@ -1,4 +1,6 @@
-"""A first layer that begins as what whitens patches of images, learned from nothing but their statistics."""
+"""A first layer that begins as what whitens patches of images, learned from nothing but their
+statistics.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -6,17 +8,21 @@ from torch.nn import functional as F
 
 MOST_IMAGES = 1024
 SMALLEST_SHARE = 1e-2
-"""Directions with less than this share of the largest variance are scaled as if they had it: they are mostly noise."""
+"""Directions with less than this share of the largest variance are scaled as if they had it: they
+are mostly noise.
+"""
 
 
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
-    """Sets filters of the first convolution of `module` to the principal directions of patches of `images`.
+    """Sets filters of the first convolution of `module` to the principal directions of patches of
+    `images`.
 
-    `images` uint8 `[N, C, H, W]` are training images. Directions are scaled so that their outputs have one variance,
-    and each stands twice, with either sign, since neurons see one side only; further filters stay as they are, and all
-    are trained on. After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", who keeps them fixed. Nothing
-    changes where there are no such patches, nor where all are alike.
+    `images` uint8 `[N, C, H, W]` are training images. Directions are scaled so that their outputs
+    have one variance, and each stands twice, with either sign, since neurons see one side only;
+    further filters stay as they are, and all are trained on. After Jordan 2024, "94% on CIFAR-10 in
+    3.29 Seconds on a Single GPU", who keeps them fixed. Nothing changes where there are no such
+    patches, nor where all are alike.
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != images.shape[1] or first.groups != 1:
@@ -32,6 +38,7 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
     filters = (directions * scales).T.flip(0)  # the widest first
     both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
-    # As large as what a convolution begins with: batch norm takes the scale away, and weight decay does not.
+    # As large as what a convolution begins with: batch norm takes the scale away, and weight decay
+    # does not.
     both *= first.weight.norm().cpu() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
     first.weight[: len(both)] = both.view(-1, *first.weight.shape[1:])

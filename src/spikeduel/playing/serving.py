@@ -29,13 +29,17 @@ ADDRESS = "127.0.0.1"
 MOST_BYTES = 16 << 20
 """Larger bodies are refused."""
 MOST_BYTES_READ = 4 * MOST_BYTES
-"""So much of a refused body is read, and thrown away: who is still sending when we close never sees the refusal."""
+"""So much of a refused body is read, and thrown away: who is still sending when we close never sees
+the refusal.
+"""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
 MOST_WAITING = 8
 """Requests that wait for their turn; more are asked to come again."""
 POINTS = 8
-"""Of the attribution, which takes most of an answer's time: fewer than elsewhere, so that a slider answers at once."""
+"""Of the attribution, which takes most of an answer's time: fewer than elsewhere, so that a slider
+answers at once.
+"""
 BODY = "application/octet-stream"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -49,10 +53,12 @@ HEADERS = {
 }
 """Of every response."""
 _FILES = {
-    "/": ("playing", "play.html", "text/html"), "/play.js": ("playing", "play.js", "text/javascript"),
-    "/play.css": ("playing", "play.css", "text/css"), "/inside.js": ("reporting", "inside.js", "text/javascript"),
+    "/": ("playing", "play.html", "text/html"),
+    "/play.js": ("playing", "play.js", "text/javascript"),
+    "/play.css": ("playing", "play.css", "text/css"),
+    "/inside.js": ("reporting", "inside.js", "text/javascript"),
     "/inside.css": ("reporting", "inside.css", "text/css"),
-}  # fmt: skip
+}
 """By address: the room, the file and the type of what the page is made of."""
 
 
@@ -68,9 +74,16 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
     with _listening(port) as listening:
         # Of proxies nothing is believed, and nothing is logged of who asked what.
         config = uvicorn.Config(
-            application(table), log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False,
-            server_header=False, limit_concurrency=64, timeout_graceful_shutdown=2,
-        )  # fmt: skip
+            application(table),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=64,
+            timeout_graceful_shutdown=2,
+        )
         address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
         ready(address)
         if browser:
@@ -91,15 +104,20 @@ def _listening(port: int) -> socket.socket:
         found.close()
         why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
         raise InputError(
-            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by --port 0."
+            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
+            f"--port 0."
         ) from None
     return found
 
 
 def application(table: Table) -> Starlette:
-    """The page of `table` as an application of its own, for any ASGI server; see this room's docstring."""
+    """The page of `table` as an application of its own, for any ASGI server; see this room's
+    docstring.
+    """
     pages = {
-        path: Response(resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind)
+        path: Response(
+            resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind
+        )
         for path, (room, name, kind) in _FILES.items()
     }
     pages["/about"] = Response(msgspec.json.encode(table.about()), media_type="application/json")
@@ -114,7 +132,9 @@ def application(table: Table) -> Starlette:
         ],
         middleware=[
             Middleware(_WithHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False),
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False
+            ),
         ],
         exception_handlers={_Refused: _refused},
     )
@@ -141,7 +161,9 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
     # Networks may be the user's own code, which can raise anything.
     except Exception as error:
         kind = type(error).__name__
-        raise _Refused(500, f"The models could not answer ({kind}): choose another setting or image.") from error
+        raise _Refused(
+            500, f"The models could not answer ({kind}): choose another setting or image."
+        ) from error
     return Response(found, media_type="application/json")
 
 
@@ -161,9 +183,12 @@ def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
 def _require_own(request: Request) -> None:
     """Raises `_Refused` for what a page of somebody else's can make a browser send."""
     own = f"http://{request.headers.get('host')}"
-    if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site", "none") not in (
-        "same-origin", "none",
-    ):  # fmt: skip
+    if request.headers.get("origin", own) != own or request.headers.get(
+        "sec-fetch-site", "none"
+    ) not in (
+        "same-origin",
+        "none",
+    ):
         raise _Refused(403, "Only the page itself may ask.")
     if request.headers.get("content-type") != BODY:
         raise _Refused(415, f"Send an image as {BODY}.")

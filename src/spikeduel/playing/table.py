@@ -1,4 +1,6 @@
-"""What lies on the table: the models that answer, their sample images, and an answer under other settings."""
+"""What lies on the table: the models that answer, their sample images, and an answer under other
+settings.
+"""
 
 import base64
 import io
@@ -25,7 +27,9 @@ from spikeduel.trials import evaluating
 
 MOST_MODELS = 4
 MOST_STEPS = 64
-"""More time steps are refused, unless a model has more of its own: all who play wait for an answer."""
+"""More time steps are refused, unless a model has more of its own: all who play wait for an
+answer.
+"""
 MOST_PIXELS = 20_000_000
 """Larger pictures are refused, before they are decoded: for as long, everybody waits."""
 MOST_SAMPLES = 20
@@ -36,7 +40,8 @@ _OF_NEURONS = ("threshold", "beta")
 
 @dataclass(frozen=True)
 class Table:
-    """Models by name, with the same classes and preprocessing; `samples` uint8 `[N, C, H, W]` and `labels` `[N]`.
+    """Models by name, with the same classes and preprocessing; `samples` uint8 `[N, C, H, W]` and
+    `labels` `[N]`.
 
     Nothing on it is ever changed.
     """
@@ -52,9 +57,13 @@ class Table:
 
     @cached_property
     def limits(self) -> dict[str, tuple[float, float]]:
-        """The least and the most of what can be moved: up to twice a model's own value, and never less than these."""
+        """The least and the most of what can be moved: up to twice a model's own value, and never
+        less than these.
+        """
         own = [takes(model) for model in self.models.values()]
-        steps, thresholds = ([its[name] for its in own if name in its] for name in ("num_steps", "threshold"))
+        steps, thresholds = (
+            [its[name] for its in own if name in its] for name in ("num_steps", "threshold")
+        )
         return {
             "num_steps": (1, max([16, *steps, *(min(2 * each, MOST_STEPS) for each in steps)])),
             "threshold": (min([0.05, *thresholds]), max([2.0, *(2 * each for each in thresholds)])),
@@ -75,14 +84,18 @@ class Table:
         }
 
     def about(self) -> dict[str, Any]:
-        """What the page is told at start: the models, the limits of the settings, and the samples as pictures."""
+        """What the page is told at start: the models, the limits of the settings, and the samples
+        as pictures.
+        """
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
                 for name, model in self.models.items()
             ],
             "limits": self.limits,
-            "encodings": {name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()},
+            "encodings": {
+                name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()
+            },
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
             "samples": [
@@ -93,19 +106,26 @@ class Table:
         }
 
     def _is_dark(self) -> bool:
-        """Whether prepared images are light on dark: at their borders. So it is where there are none to look at."""
+        """Whether prepared images are light on dark: at their borders. So it is where there are
+        none to look at.
+        """
         border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
         return not border.size or bool(np.median(border) < 128)
 
     def settings(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """`given` texts as the values of settings. Raises `InputError` for an unknown one, or a value out of limits."""
+        """`given` texts as the values of settings. Raises `InputError` for an unknown one, or a
+        value out of limits.
+        """
         for name in given:
             if name not in self.kinds:
                 raise unknown("setting", visible(name)[:60], self.kinds)
-        return {name: parsed(name, text[:200], self.kinds[name]) for name, text in given.items() if text}
+        return {
+            name: parsed(name, text[:200], self.kinds[name]) for name, text in given.items() if text
+        }
 
     def image(self, content: bytes, settings: Mapping[str, Any]) -> np.ndarray:
-        """uint8 `[C, H, W]`: of the picture file in `content`, else the sample; corrupted, if `settings` say so.
+        """uint8 `[C, H, W]`: of the picture file in `content`, else the sample; corrupted, if
+        `settings` say so.
 
         Raises `InputError`.
         """
@@ -115,10 +135,15 @@ class Table:
         elif sample is not None and sample < len(self.samples):
             image = self.samples[sample]
         else:
-            raise InputError("No image was given, or its file is empty: choose a sample, upload an image, or draw one.")
+            raise InputError(
+                "No image was given, or its file is empty: choose a sample, upload an image, or "
+                "draw one."
+            )
         if name := settings.get("corruption"):
             number = np.array([0 if content else sample])
-            image = corrupt(name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number)[0].numpy()
+            image = corrupt(
+                name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number
+            )[0].numpy()
         return image
 
     def players(self, settings: Mapping[str, Any]) -> dict[str, Model]:
@@ -127,19 +152,27 @@ class Table:
 
 
 def laid(models: Sequence[Model], progress: Progress | None = None) -> Table:
-    """A table of `models`, with samples where the data that the first was trained on are at hand. Raises `InputError`
-    where they cannot look at the same image.
+    """A table of `models`, with samples where the data that the first was trained on are at hand.
+    Raises `InputError` where they cannot look at the same image.
     """
     if not 1 <= len(models) <= MOST_MODELS:
         raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")
     first = models[0].card
     if first.preprocessing.binning is not None:
-        raise InputError(f"{first.contender} takes recordings, which `spikeduel inspect` shows; play is for images.")
+        raise InputError(
+            f"{first.contender} takes recordings, which `spikeduel inspect` shows; play is for "
+            f"images."
+        )
     for model in models[1:]:
         if model.card.preprocessing != first.preprocessing:
-            raise InputError(f"{model.card.contender} and {first.contender} prepare images differently: play one each.")
+            raise InputError(
+                f"{model.card.contender} and {first.contender} prepare images differently: play "
+                f"one each."
+            )
         if model.card.classes != first.classes:
-            raise InputError(f"{model.card.contender} and {first.contender} know other classes: play one each.")
+            raise InputError(
+                f"{model.card.contender} and {first.contender} know other classes: play one each."
+            )
     return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
 
 
@@ -149,30 +182,43 @@ def _between(limits: tuple[float, float]) -> Meta:
 
 def _data_uri(image: np.ndarray) -> str:
     """A small picture of uint8 `[C, H, W]` as the address of itself."""
-    picture, file = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)), io.BytesIO()
+    picture, file = (
+        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)),
+        io.BytesIO(),
+    )
     picture.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
     picture.save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def takes(model: Model) -> dict[str, Any]:
-    """The settings that can be changed in a model, with its own values: none if it does not spike."""
+    """The settings that can be changed in a model, with its own values: none if it does not
+    spike.
+    """
     card = model.card
     if card.encoding is None or card.foreign is not None:
         return {}
     neurons = [layer for layer in model.module.modules() if isinstance(layer, Neuron)]
     # One that is learned, or differs between neurons, is a tensor and comes with the weights.
-    same = [name for name in _OF_NEURONS if all(isinstance(getattr(each, name, None), float) for each in neurons)]
+    same = [
+        name
+        for name in _OF_NEURONS
+        if all(isinstance(getattr(each, name, None), float) for each in neurons)
+    ]
     of_neurons = {name: card.network[name] for name in same if name in card.network}
     return {"num_steps": card.num_steps, **of_neurons, "encoding": card.encoding}
 
 
 def _with(model: Model, settings: Mapping[str, Any]) -> Model:
     own = takes(model)
-    changes = {name: value for name, value in settings.items() if name in own and value != own[name]}
+    changes = {
+        name: value for name, value in settings.items() if name in own and value != own[name]
+    }
     if not changes:
         return model
-    network = model.card.network | {name: value for name, value in changes.items() if name in _OF_NEURONS}
+    network = model.card.network | {
+        name: value for name, value in changes.items() if name in _OF_NEURONS
+    }
     rest = {name: value for name, value in changes.items() if name not in _OF_NEURONS}
     card = replace(model.card, network=network, **rest)
     module = build(card)

@@ -1,4 +1,6 @@
-"""Results as people read them: one page for a run, what goes on inside for one image, each figure also on its own."""
+"""Results as people read them: one page for a run, what goes on inside for one image, each figure
+also on its own.
+"""
 
 from spikeduel.reporting.figures import confusion_matrix, samples
 from spikeduel.reporting.inside import at_step, inspect

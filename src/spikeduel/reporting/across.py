@@ -1,4 +1,6 @@
-"""Figures of a study: what each variant got on each data set, and what that says over all of them."""
+"""Figures of a study: what each variant got on each data set, and what that says over all of
+them.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,9 @@ MOST_BANDS = 4
 """Variants whose intervals are drawn in a profile: more would hide one another."""
 DARKEST = 0.62
 LEAST_SHADED = 0.01
-"""The darkest cell of an overview is at least so far behind, that chance does not look like a difference."""
+"""The darkest cell of an overview is at least so far behind, that chance does not look like a
+difference.
+"""
 MOST_NAMED = 6
 """Variants that all have their names beside them."""
 MOST_REACH = 3
@@ -33,8 +37,9 @@ MOST_REACH = 3
 MOST_ROOMY = 12
 """Data sets whose rows have room to spare."""
 _COSTS: dict[Quantity, str] = {
-    "energy": "energy of an answer, times the least (estimate)", "answer": "time of an answer, times the least",
-}  # fmt: skip
+    "energy": "energy of an answer, times the least (estimate)",
+    "answer": "time of an answer, times the least",
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,11 @@ def looks(study: StudyResults) -> dict[str, Look]:
 
 
 def overview(study: StudyResults) -> Figure:
-    """Data sets × variants: the accuracy, the darker the farther behind the best of the data set; the best in bold.
+    """Data sets × variants: the accuracy, the darker the farther behind the best of the data set;
+    the best in bold.
 
-    Columns in the order of mean ranks, rows in that of the best accuracy. A triangle: a duel shows it to be behind.
+    Columns in the order of mean ranks, rows in that of the best accuracy. A triangle: a duel shows
+    it to be behind.
     """
     narrow, names = style.canvas().narrow, [variant.name for variant in study.variants]
     best = _best(study)
@@ -69,8 +76,14 @@ def overview(study: StudyResults) -> Figure:
     row = 0.27 if len(datasets) <= MOST_ROOMY else 0.21
     upright = side < 0.5
     heads = [style.shortened(name, 30) if upright else _in_lines(name, side) for name in names]
-    above = 0.07 * max(map(len, heads)) if upright else 0.14 * (1 + max(head.count("\n") for head in heads))
-    figure = style.new_figure(0.45 + above + row * len(datasets), style.canvas().width - room + side * len(names))
+    above = (
+        0.07 * max(map(len, heads))
+        if upright
+        else 0.14 * (1 + max(head.count("\n") for head in heads))
+    )
+    figure = style.new_figure(
+        0.45 + above + row * len(datasets), style.canvas().width - room + side * len(names)
+    )
     axes = style.quiet(figure.subplots())
     behind = [best[score.dataset].mean - score.mean for score in study.scores]
     darkest = max(LEAST_SHADED, float(np.quantile(behind, 0.9)))
@@ -80,9 +93,17 @@ def overview(study: StudyResults) -> Figure:
         away = max(0.0, round(best[score.dataset].mean - score.mean, 12))
         tested = study.test(score.variant, best[score.dataset].variant, score.dataset)
         cell = Rectangle(
-            (x - 0.5, y - 0.5), 1, 1, facecolor=style.WRONG, alpha=DARKEST * min(1.0, away / darkest), linewidth=0
+            (x - 0.5, y - 0.5),
+            1,
+            1,
+            facecolor=style.WRONG,
+            alpha=DARKEST * min(1.0, away / darkest),
+            linewidth=0,
         )
-        style.told(axes.add_patch(cell), [_of_cell(score, away, _tested(study, score, best[score.dataset].variant))])
+        style.told(
+            axes.add_patch(cell),
+            [_of_cell(score, away, _tested(study, score, best[score.dataset].variant))],
+        )
         if away:
             is_behind = tested is not None and tested.conclusion.better
             marks["v"] += [(x + 0.38, y)] * is_behind
@@ -91,9 +112,15 @@ def overview(study: StudyResults) -> Figure:
             weight = "normal" if away else "bold"
             digits = 1 if side < 0.62 else 2
             axes.text(
-                x - 0.05, y, f"{100 * score.mean:.{digits}f}", ha="center", va="center", color=style.INK,
-                fontsize=style.SMALL if side > 0.45 else 6.5, fontweight=weight,
-            )  # fmt: skip
+                x - 0.05,
+                y,
+                f"{100 * score.mean:.{digits}f}",
+                ha="center",
+                va="center",
+                color=style.INK,
+                fontsize=style.SMALL if side > 0.45 else 6.5,
+                fontweight=weight,
+            )
     _marked(axes, marks, side)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(datasets) - 0.5, -0.5)
@@ -106,15 +133,25 @@ def overview(study: StudyResults) -> Figure:
         spine.set_visible(False)
     scale = [
         style.key(
-            f"{100 * share * darkest:.2g}{' or more' if share == 1 else ''} points behind", style.WRONG, marker="s",
-            linestyle="none", markersize=8, alpha=DARKEST * share, markeredgewidth=0,
+            f"{100 * share * darkest:.2g}{' or more' if share == 1 else ''} points behind",
+            style.WRONG,
+            marker="s",
+            linestyle="none",
+            markersize=8,
+            alpha=DARKEST * share,
+            markeredgewidth=0,
         )
         for share in (0.25, 1)
-    ]  # fmt: skip
+    ]
     entries = [("v", "shown to be behind"), ("o", "not tested against the best")]
     scale += [
         style.key(
-            label, style.INK, marker=mark, linestyle="none", markersize=4, fillstyle="full" if mark == "v" else "none"
+            label,
+            style.INK,
+            marker=mark,
+            linestyle="none",
+            markersize=4,
+            fillstyle="full" if mark == "v" else "none",
         )
         for mark, label in entries
         if marks[mark]
@@ -125,7 +162,12 @@ def overview(study: StudyResults) -> Figure:
 
 def _in_lines(name: str, inches: float) -> str:
     """A variant's name over a column: broken at spaces, but not within "T = 4"."""
-    return fill(words.whole(name), max(7, int(inches / 0.068)), break_long_words=False, break_on_hyphens=False)
+    return fill(
+        words.whole(name),
+        max(7, int(inches / 0.068)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _marked(axes: Axes, marks: Mapping[str, Sequence[tuple[float, float]]], side: float) -> None:
@@ -157,10 +199,15 @@ def _best(study: StudyResults) -> dict[str, Score]:
 def _of_cell(score: Score, away: float, tested: str) -> style.Row:
     seeds = np.asarray(score.accuracies)
     return {
-        "data set": score.dataset, "variant": score.variant, "accuracy, %": 100 * score.mean,
+        "data set": score.dataset,
+        "variant": score.variant,
+        "accuracy, %": 100 * score.mean,
         "standard deviation, points": 100 * float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
-        "seeds": len(seeds), "test images": score.images, "behind the best, points": 100 * away, "best": tested,
-    }  # fmt: skip
+        "seeds": len(seeds),
+        "test images": score.images,
+        "behind the best, points": 100 * away,
+        "best": tested,
+    }
 
 
 def _tested(study: StudyResults, score: Score, best: str) -> str:
@@ -174,7 +221,8 @@ def _tested(study: StudyResults, score: Score, best: str) -> str:
 
 
 def critical_difference(study: StudyResults) -> Figure | None:
-    """Mean ranks, the best first; bars at the right join variants that Nemenyi's test does not tell apart.
+    """Mean ranks, the best first; bars at the right join variants that Nemenyi's test does not tell
+    apart.
 
     Of two variants ranks say no more than who is ahead how often.
     """
@@ -212,9 +260,14 @@ def critical_difference(study: StudyResults) -> Figure | None:
     reach = min(first + ranks.critical_difference, right)
     axes.plot([first, reach], [-0.9, -0.9], color=style.QUIET, linewidth=1.6)
     axes.annotate(
-        f"critical difference {ranks.critical_difference:.2f}", (first, -0.9), (0, 4), textcoords="offset points",
-        fontsize=style.SMALL, color=style.QUIET, va="bottom",
-    )  # fmt: skip
+        f"critical difference {ranks.critical_difference:.2f}",
+        (first, -0.9),
+        (0, 4),
+        textcoords="offset points",
+        fontsize=style.SMALL,
+        color=style.QUIET,
+        va="bottom",
+    )
     style.name_rows(axes, range(count), [style.shortened(name, 34) for name in order])
     axes.set_ylim(count - 0.5, -1.7)
     axes.set_xlim(1 - 0.02 * count, right + step * max(1, len(ranks.groups)))
@@ -224,31 +277,51 @@ def critical_difference(study: StudyResults) -> Figure | None:
 
 
 def profiles(study: StudyResults) -> Figure | None:
-    """Performance profiles: how many trainings are within so many points of the best variant of their data set."""
+    """Performance profiles: how many trainings are within so many points of the best variant of
+    their data set.
+    """
     found, colours = study.across.profiles, looks(study)
     if not found:
         return None
     figure, (axes,) = style.new_panels(1, 2.9)
-    style.quiet(axes, x="at most so many points behind the best variant", y="share of trainings", grid=True)
+    style.quiet(
+        axes, x="at most so many points behind the best variant", y="share of trainings", grid=True
+    )
     for name, profile in found.items():
         look, x = colours[name], 100 * np.asarray(profile.behind)
         if profile.low and profile.high and len(found) <= MOST_BANDS:
-            axes.fill_between(x, profile.low, profile.high, color=look.colour, alpha=0.15, linewidth=0)
+            axes.fill_between(
+                x, profile.low, profile.high, color=look.colour, alpha=0.15, linewidth=0
+            )
         (line,) = axes.plot(
-            x, profile.share, color=look.colour, linewidth=1.6, marker=look.marker, markersize=3.5, markevery=8
+            x,
+            profile.share,
+            color=look.colour,
+            linewidth=1.6,
+            marker=look.marker,
+            markersize=3.5,
+            markevery=8,
         )
         ends = zip(profile.low or [None] * len(x), profile.high or [None] * len(x), strict=True)  # type: ignore[list-item]
-        style.told(line, [
-            {
-                "variant": name, "behind at most, points": points, "share, %": 100 * share,
-                "95 % interval from, %": style.percent(low), "95 % interval to, %": style.percent(high),
-            }
-            for points, share, (low, high) in zip(x.tolist(), profile.share, ends, strict=True)
-        ])  # fmt: skip
+        style.told(
+            line,
+            [
+                {
+                    "variant": name,
+                    "behind at most, points": points,
+                    "share, %": 100 * share,
+                    "95 % interval from, %": style.percent(low),
+                    "95 % interval to, %": style.percent(high),
+                }
+                for points, share, (low, high) in zip(x.tolist(), profile.share, ends, strict=True)
+            ],
+        )
     style.per_cent_axis(axes.yaxis)
     axes.set_xlim(left=0)
     entries = [
-        style.key(name, colours[name].colour, marker=colours[name].marker, markersize=4, linewidth=1.6)
+        style.key(
+            name, colours[name].colour, marker=colours[name].marker, markersize=4, linewidth=1.6
+        )
         for name in found
     ]
     style.legend(figure, entries, 3)
@@ -256,9 +329,11 @@ def profiles(study: StudyResults) -> Figure | None:
 
 
 def against_cost(study: StudyResults) -> Figure | None:
-    """How far each variant is behind the best, on average, against energy, or where that is not known against time.
+    """How far each variant is behind the best, on average, against energy, or where that is not
+    known against time.
 
-    Of many, those have their names beside them that no other is better than for less, and the two of the headline.
+    Of many, those have their names beside them that no other is better than for less, and the two
+    of the headline.
     """
     colours = looks(study)
     costs = [each for each in _COSTS if all(each in variant.costs for variant in study.variants)]
@@ -271,13 +346,30 @@ def against_cost(study: StudyResults) -> Figure | None:
     for variant in study.variants:
         look, spent, y = colours[variant.name], variant.costs[quantity], 100 * variant.behind
         if spent.high > spent.low:
-            axes.plot([spent.low, spent.high], [y, y], color=look.colour, linewidth=2.5, alpha=0.3, zorder=1)
-        dot = axes.scatter(spent.low, y, color=look.colour, marker=look.marker, s=40, zorder=3, linewidths=0)
-        style.told(dot, [{
-            "variant": variant.name, "behind the best, points": y, "times the least": spent.low,
-            "times the least, at most": spent.high if spent.high > spent.low else None,
-            "mean accuracy, %": 100 * variant.accuracy, "data sets": len(variant.datasets),
-        }])  # fmt: skip
+            axes.plot(
+                [spent.low, spent.high],
+                [y, y],
+                color=look.colour,
+                linewidth=2.5,
+                alpha=0.3,
+                zorder=1,
+            )
+        dot = axes.scatter(
+            spent.low, y, color=look.colour, marker=look.marker, s=40, zorder=3, linewidths=0
+        )
+        style.told(
+            dot,
+            [
+                {
+                    "variant": variant.name,
+                    "behind the best, points": y,
+                    "times the least": spent.low,
+                    "times the least, at most": spent.high if spent.high > spent.low else None,
+                    "mean accuracy, %": 100 * variant.accuracy,
+                    "data sets": len(variant.datasets),
+                }
+            ],
+        )
         places.append((spent.low, y))
     axes.margins(x=0.16, y=0.14)
     style.cost_axis(axes, "")
@@ -285,15 +377,25 @@ def against_cost(study: StudyResults) -> Figure | None:
     named = set(range(len(places)))
     if len(places) > MOST_NAMED:
         pair = study.across.headline
-        of_headline = {k for k, each in enumerate(study.variants) if pair and each.name in (pair.a, pair.b)}
-        named = of_headline | set(front([cost for cost, _ in places], [-behind for _, behind in places]))
+        of_headline = {
+            k for k, each in enumerate(study.variants) if pair and each.name in (pair.a, pair.b)
+        }
+        named = of_headline | set(
+            front([cost for cost, _ in places], [-behind for _, behind in places])
+        )
     shown = sorted(named)
-    label_points(axes, [places[k] for k in shown], [style.shortened(study.variants[k].name, 30) for k in shown])
+    label_points(
+        axes,
+        [places[k] for k in shown],
+        [style.shortened(study.variants[k].name, 30) for k in shown],
+    )
     return figure
 
 
 def differences(study: StudyResults) -> Figure | None:
-    """The two variants of the headline on each data set, with the intervals of their duels, and over all of them."""
+    """The two variants of the headline on each data set, with the intervals of their duels, and
+    over all of them.
+    """
     pair = study.across.headline
     if pair is None or len(pair.differences) < 2:
         return None
@@ -301,7 +403,9 @@ def differences(study: StudyResults) -> Figure | None:
     for dataset, difference in sorted(pair.differences.items(), key=lambda each: -each[1]):
         tested = study.test(pair.a, pair.b, dataset)
         sign = 1 if tested is None or tested.a == pair.a else -1
-        ci95, ci90 = (_turned(tested.ci95, sign), _turned(tested.ci90, sign)) if tested else (None, None)
+        ci95, ci90 = (
+            (_turned(tested.ci95, sign), _turned(tested.ci90, sign)) if tested else (None, None)
+        )
         if tested is None:
             concluded = "not tested: in different duels"
         elif tested.conclusion.better:
@@ -313,9 +417,16 @@ def differences(study: StudyResults) -> Figure | None:
             colour = figures.CONCLUSION_COLOURS.get(tested.conclusion, style.INK)
         rows.append(_interval(dataset, difference, ci95, ci90, concluded, colour))
     colour = figures.CONCLUSION_COLOURS.get(pair.conclusion, style.INK)
-    rows.insert(0, _interval("all data sets", pair.difference, pair.ci95, pair.ci90, words.conclusion(pair), colour))
+    rows.insert(
+        0,
+        _interval(
+            "all data sets", pair.difference, pair.ci95, pair.ci90, words.conclusion(pair), colour
+        ),
+    )
     # A few test images give intervals beside which nothing else would be seen.
-    reach = MOST_REACH * max(study.margin, *map(abs, [*pair.differences.values(), *(pair.ci95 or ())]))
+    reach = MOST_REACH * max(
+        study.margin, *map(abs, [*pair.differences.values(), *(pair.ci95 or ())])
+    )
     figure = figures.intervals(rows, study.margin, 0.3 if len(rows) <= MOST_ROOMY else 0.2, reach)
     figure.axes[0].axhline(0.25 if style.canvas().narrow else 0.5, color=style.QUIET, linewidth=0.6)
     return figure
@@ -327,13 +438,19 @@ def _turned(ends: tuple[float, float], sign: int) -> tuple[float, float]:
 
 
 def _interval(
-    name: str, difference: float, ci95: tuple[float, float] | None, ci90: tuple[float, float] | None, concluded: str,
+    name: str,
+    difference: float,
+    ci95: tuple[float, float] | None,
+    ci90: tuple[float, float] | None,
+    concluded: str,
     colour: str,
-) -> Interval:  # fmt: skip
+) -> Interval:
     low, high = ci95 or (None, None)
     row: dict[str, Any] = {
-        "data set": name, "difference, points": 100 * difference,
-        "95 % interval from, points": style.percent(low), "95 % interval to, points": style.percent(high),
+        "data set": name,
+        "difference, points": 100 * difference,
+        "95 % interval from, points": style.percent(low),
+        "95 % interval to, points": style.percent(high),
         "conclusion": concluded,
-    }  # fmt: skip
+    }
     return Interval(style.shortened(name, 30), difference, ci95, ci90, concluded, colour, row)

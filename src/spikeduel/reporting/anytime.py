@@ -1,4 +1,6 @@
-"""Accuracy, energy and time of a spiking network after every time step, early exit, and converted networks."""
+"""Accuracy, energy and time of a spiking network after every time step, early exit, and converted
+networks.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,14 +17,21 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 
 _SHOWN_BELOW_BEST = 0.25
-"""Accuracies lower than this below the best one leave the panel: the first steps would take all of its height."""
+"""Accuracies lower than this below the best one leave the panel: the first steps would take all of
+its height.
+"""
 _SHOWN_BELOW_SOURCE = 0.4
 """The same below the worst network that another one was converted from."""
 
 
 def followed(results: Results) -> dict[str, list[Trial]]:
-    """The tested trials with an accuracy after each step, by contender; all over as many steps as the first."""
-    by_contender = {name: [trial for trial in results.of(name) if num_steps(trial)] for name in results.contenders}
+    """The tested trials with an accuracy after each step, by contender; all over as many steps as
+    the first.
+    """
+    by_contender = {
+        name: [trial for trial in results.of(name) if num_steps(trial)]
+        for name in results.contenders
+    }
     return {
         name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
         for name, trials in by_contender.items()
@@ -37,7 +46,9 @@ def num_steps(trial: Trial) -> int:
 
 def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
     """Early exit of those that have it."""
-    return [trial.anytime.early_exit for trial in trials if trial.anytime and trial.anytime.early_exit]
+    return [
+        trial.anytime.early_exit for trial in trials if trial.anytime and trial.anytime.early_exit
+    ]
 
 
 def energy_label(table: energy.Table) -> str:
@@ -63,18 +74,30 @@ def stream_ms(trials: Iterable[Trial]) -> list[float] | None:
 
 
 def curves(results: Results, table: energy.Table) -> Figure:
-    """Accuracy against steps and against energy, early exits, and time against steps; a colour a contender.
+    """Accuracy against steps and against energy, early exits, and time against steps; a colour a
+    contender.
 
-    Solid: every image is answered after t steps. Dashed: images leave early, for all thresholds; a star marks the
-    threshold chosen on validation images. Squares: networks without time. Means over seeds, with a band of a standard
-    deviation. Energy is estimated by `table`. Some trial of `results` was followed (`followed`).
+    Solid: every image is answered after t steps. Dashed: images leave early, for all thresholds; a
+    star marks the threshold chosen on validation images. Squares: networks without time. Means over
+    seeds, with a band of a standard deviation. Energy is estimated by `table`. Some trial of
+    `results` was followed (`followed`).
     """
     over_time, colours = followed(results), style.contender_colours(results.trials)
     figure, (steps, joules, left, times) = style.new_panels(4, 2.6)
-    style.quiet(steps, "accuracy by time steps", x="time steps", y="accuracy on the test set", grid=True)
+    style.quiet(
+        steps, "accuracy by time steps", x="time steps", y="accuracy on the test set", grid=True
+    )
     style.quiet(joules, "accuracy by energy", x=energy_label(table), grid=True)
-    style.quiet(left, "early exit: share that has left", x="time steps", y="share of the test set", grid=True)
-    style.quiet(times, "time until the answer (measured)", x="time steps", y="ms for one answer", grid=True)
+    style.quiet(
+        left,
+        "early exit: share that has left",
+        x="time steps",
+        y="share of the test set",
+        grid=True,
+    )
+    style.quiet(
+        times, "time until the answer (measured)", x="time steps", y="ms for one answer", grid=True
+    )
     for name, trials in over_time.items():
         colour, at_steps = colours[name], range(1, num_steps(trials[0]) + 1)
         accuracy_over(steps, [at_steps] * len(trials), trials, colour)
@@ -82,23 +105,38 @@ def curves(results: Results, table: energy.Table) -> Figure:
         if len(spent) == len(trials):
             accuracy_over(joules, spent, trials, colour, "energy, J")
         if exits := exits_of(trials):
-            shares = np.mean([np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0)
-            (line,) = left.plot(at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post")
+            shares = np.mean(
+                [np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0
+            )
+            (line,) = left.plot(
+                at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post"
+            )
             style.told(line, _by_step(name, {"have left, %": 100 * shares}))
         if stream := stream_ms(trials):
             (line,) = times.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
             style.told(line, _by_step(name, {"time step by step, ms": stream}))
         if whole := one_image_ms(trials):
-            dot = times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
-            style.told(dot, [{"contender": name, "steps": num_steps(trials[0]), "time in one call, ms": whole}])
+            dot = times.scatter(
+                num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0
+            )
+            style.told(
+                dot,
+                [{"contender": name, "steps": num_steps(trials[0]), "time in one call, ms": whole}],
+            )
     without_time = {n: trials for n in colours if n not in over_time and (trials := results.of(n))}
     for name, trials in without_time.items():
         spent_by_all = mean_range([joules_of(trial, table.name) for trial in trials])
         if spent_by_all is not None:
             accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
             square = joules.scatter(
-                spent_by_all.low, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0
-            )  # fmt: skip
+                spent_by_all.low,
+                accuracy,
+                marker="s",
+                s=26,
+                color=colours[name],
+                zorder=3,
+                linewidths=0,
+            )
             found = {"accuracy, %": 100 * accuracy, "energy, J": spent_by_all.low}
             style.told(square, [{"contender": name, **found}])
         if milliseconds := one_image_ms(trials):
@@ -124,11 +162,18 @@ def curves(results: Results, table: energy.Table) -> Figure:
 def _by_step(contender: str, values: Mapping[str, Iterable[Any]]) -> list[style.Row]:
     """A row for each step, of the values by their names."""
     steps = enumerate(zip(*values.values(), strict=True), 1)
-    return [{"contender": contender, "steps": step, **dict(zip(values, at, strict=True))} for step, at in steps]
+    return [
+        {"contender": contender, "steps": step, **dict(zip(values, at, strict=True))}
+        for step, at in steps
+    ]
 
 
 def accuracy_over(
-    axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str, title: str | None = None
+    axes: Axes,
+    costs: Sequence[Sequence[float]],
+    trials: Sequence[Trial],
+    colour: str,
+    title: str | None = None,
 ) -> None:
     """Accuracy against what t steps cost, `costs` `[trials][T]`, and the same for leaving early.
 
@@ -143,31 +188,49 @@ def accuracy_over(
     axes.plot(*_mean_curve(leaving), color=colour, linewidth=1.1, linestyle=style.DASHED, alpha=0.9)
     chosen = [(energy.mean_at(cost, leave.exit_steps), leave.accuracy) for cost, leave in leaving]
     x, y = np.mean(chosen, axis=0)
-    star = axes.scatter(x, y, marker="*", s=95, color=colour, edgecolors="white", linewidths=0.7, zorder=4)
+    star = axes.scatter(
+        x, y, marker="*", s=95, color=colour, edgecolors="white", linewidths=0.7, zorder=4
+    )
     found = {"leaving": "early, threshold chosen on validation", "accuracy, %": 100 * y}
     style.told(star, [{"contender": trials[0].contender, **found, title or "mean steps": x}])
 
 
 def _line(
-    axes: Axes, cost: np.ndarray, trials: Sequence[Trial], colour: str, title: str | None = None, **look: Any
+    axes: Axes,
+    cost: np.ndarray,
+    trials: Sequence[Trial],
+    colour: str,
+    title: str | None = None,
+    **look: Any,
 ) -> None:
-    """Accuracy after each step: the mean over trials, with its band. `title` is that of a `cost` other than steps."""
+    """Accuracy after each step: the mean over trials, with its band. `title` is that of a `cost`
+    other than steps.
+    """
     at = np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
     (line,) = axes.plot(cost, at.mean(0), color=colour, linewidth=1.6, marker="o", **look)
     deviations = 100 * at.std(0, ddof=1) if len(at) > 1 else [None] * len(cost)
-    found: dict[str, Iterable[Any]] = {"accuracy, %": 100 * at.mean(0), "standard deviation, points": deviations}
+    found: dict[str, Iterable[Any]] = {
+        "accuracy, %": 100 * at.mean(0),
+        "standard deviation, points": deviations,
+    }
     style.told(line, _by_step(trials[0].contender, found | ({title: cost} if title else {})))
     style.band(axes, cost, at, colour)
 
 
-def _mean_curve(leaving: Sequence[tuple[Sequence[float], EarlyExit]]) -> tuple[np.ndarray, np.ndarray]:
-    """Cost and accuracy over all thresholds. Those of seeds differ: at equal costs, their accuracies are averaged."""
+def _mean_curve(
+    leaving: Sequence[tuple[Sequence[float], EarlyExit]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cost and accuracy over all thresholds. Those of seeds differ: at equal costs, their
+    accuracies are averaged.
+    """
     seeds = []
     for cost, exits in leaving:
         spent = [energy.mean_at(cost, at.exit_steps) for at in exits.curve]
         order = np.argsort(spent, kind="stable")
         seeds.append((np.array(spent)[order], np.array([at.accuracy for at in exits.curve])[order]))
-    common = np.linspace(max(spent[0] for spent, _ in seeds), min(spent[-1] for spent, _ in seeds), 200)
+    common = np.linspace(
+        max(spent[0] for spent, _ in seeds), min(spent[-1] for spent, _ in seeds), 200
+    )
     return common, np.mean([np.interp(common, spent, right) for spent, right in seeds], axis=0)
 
 
@@ -185,7 +248,9 @@ def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) ->
     times.set_ylim(bottom=0)
     for axes in (joules, times):
         if not axes.lines and not axes.collections:
-            axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=style.QUIET)
+            axes.text(
+                0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=style.QUIET
+            )
             axes.set_xticks([])
             axes.set_yticks([])
     if joules.lines or joules.collections:
@@ -193,25 +258,42 @@ def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) ->
 
 
 def sources(results: Results) -> dict[str, str]:
-    """Each converted contender that was followed over time, and the contender that it was made of."""
+    """Each converted contender that was followed over time, and the contender that it was made
+    of.
+    """
     converted = {name: trials[-1].converted_from for name, trials in followed(results).items()}
     return {name: source for name, source in converted.items() if source and results.of(source)}
 
 
 def conversion(results: Results) -> Figure:
-    """Accuracy on the test images after t steps of each converted network (solid), and of its source (dashed).
+    """Accuracy on the test images after t steps of each converted network (solid), and of its
+    source (dashed).
 
-    Means over seeds, with a band of a standard deviation. `results` has converted networks (`sources`).
+    Means over seeds, with a band of a standard deviation. `results` has converted networks
+    (`sources`).
     """
     colours = style.contender_colours(results.trials)
     figure = style.new_figure(3.2, 6.4)
-    axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test set", grid=True)
+    axes = style.quiet(
+        figure.subplots(), "", x="time steps", y="accuracy on the test set", grid=True
+    )
     lowest, longest = 1.0, 1
     for name, source in sources(results).items():
         trials = followed(results)[name]
-        _line(axes, np.arange(1, num_steps(trials[0]) + 1), trials, colours[name], markersize=3, label=name)
-        reached = float(np.mean([trial.test.accuracy for trial in results.of(source) if trial.test]))
-        line = axes.axhline(reached, color=colours[source], linewidth=1.2, linestyle=style.DASHED, label=source)
+        _line(
+            axes,
+            np.arange(1, num_steps(trials[0]) + 1),
+            trials,
+            colours[name],
+            markersize=3,
+            label=name,
+        )
+        reached = float(
+            np.mean([trial.test.accuracy for trial in results.of(source) if trial.test])
+        )
+        line = axes.axhline(
+            reached, color=colours[source], linewidth=1.2, linestyle=style.DASHED, label=source
+        )
         style.told(line, [{"contender": source, "accuracy, %": 100 * reached}])
         lowest, longest = min(lowest, reached), max(longest, num_steps(trials[0]))
     style.steps_axis(axes, longest)

@@ -19,7 +19,9 @@ MOST_SEARCHED = 2048
 
 
 def of_rate_encoding(image: np.ndarray, folder: Path) -> list[Path]:
-    """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100 steps."""
+    """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100
+    steps.
+    """
     batch = torch.from_numpy(image.copy()).unsqueeze(0)
     encoded = rate(batch, RASTER_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
     return [
@@ -28,9 +30,12 @@ def of_rate_encoding(image: np.ndarray, folder: Path) -> list[Path]:
     ]
 
 
-def differing_image(models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray]) -> int | None:
-    """The first image on whose class `models` disagree, one of them being right; else the first on which they disagree,
-    else the first. None where no image is a test image of all, as `tests` says by name.
+def differing_image(
+    models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray]
+) -> int | None:
+    """The first image on whose class `models` disagree, one of them being right; else the first on
+    which they disagree, else the first. None where no image is a test image of all, as `tests` says
+    by name.
 
     Looks at 2048 images at most. Random encodings draw as in evaluation.
     """
@@ -60,7 +65,8 @@ def _parts(indices: np.ndarray, first: int = 64) -> Iterator[np.ndarray]:
 def telling_image(prepared: Prepared, test: np.ndarray) -> int:
     """Of the first 64 test images, the one with the most grey on its diagonal.
 
-    Black and white pixels spike never and always: on grey ones a raster shows what rate encoding does.
+    Black and white pixels spike never and always: on grey ones a raster shows what rate encoding
+    does.
     """
     candidates = test[:64]
     rows, columns = spikes.diagonal(*prepared.image_shape[1:])

@@ -21,13 +21,18 @@ _SIDES = {-1: "right", 0: "center", 1: "left"}
 _HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Annotation]:
-    """Writes each of `names` beside its point, where it covers least; a thin line leads to those that had to move away.
+def label_points(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]
+) -> list[Annotation]:
+    """Writes each of `names` beside its point, where it covers least; a thin line leads to those
+    that had to move away.
 
     Call it last: it lays the figure out, and whatever changes the axes afterwards moves the points.
     """
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-    place = axes.transData.transform(np.array(points, dtype=float)) if len(points) else np.empty((0, 2))
+    place = (
+        axes.transData.transform(np.array(points, dtype=float)) if len(points) else np.empty((0, 2))
+    )
     size = axes.figure.dpi * 4.5 / 72
     taken = [_around(x, y, size) for x, y in place] + _along(axes)
     labels = []
@@ -53,11 +58,25 @@ def _along(axes: Axes) -> list[Bbox]:
     return boxes
 
 
-def _best(axes: Axes, point: tuple[float, float], name: str, taken: Sequence[Bbox]) -> tuple[Annotation, Bbox]:
+def _best(
+    axes: Axes, point: tuple[float, float], name: str, taken: Sequence[Bbox]
+) -> tuple[Annotation, Bbox]:
     label = axes.annotate(
-        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=style.INK, annotation_clip=False,
-        arrowprops={"arrowstyle": "-", "color": style.QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
-    )  # fmt: skip
+        name,
+        point,
+        (0, 0),
+        textcoords="offset points",
+        fontsize=style.SMALL,
+        color=style.INK,
+        annotation_clip=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": style.QUIET,
+            "linewidth": 0.6,
+            "shrinkA": 0,
+            "shrinkB": 3,
+        },
+    )
     # Whatever lies outside would be laid out again, or cut off.
     label.set_in_layout(False)
     best = (float("inf"), (0.0, 0.0), (0, 0))
@@ -79,7 +98,8 @@ def _best(axes: Axes, point: tuple[float, float], name: str, taken: Sequence[Bbo
 def _put(label: Annotation, offset: tuple[float, float], towards: tuple[int, int]) -> Bbox:
     label.set_position(offset)
     label.set(horizontalalignment=_SIDES[towards[0]], verticalalignment=_HEIGHTS[towards[1]])
-    # This puts it where it says, and would have the line that leads to it be a part of it: of that, the text alone.
+    # This puts it where it says, and would have the line that leads to it be a part of it: of that,
+    # the text alone.
     label.get_window_extent()
     return Text.get_window_extent(label)
 

@@ -1,4 +1,6 @@
-"""What loggers are told of a run, and when: curves as it trains; then settings, results and figures."""
+"""What loggers are told of a run, and when: curves as it trains; then settings, results and
+figures.
+"""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +20,8 @@ from spikeduel.trials.store import Store, TrialRecord
 class Logged(Progress):
     """Somebody's progress, of which those of `LOGGERS` that `names` lists are told, too.
 
-    One that fails is told nothing more, and that is said; what trains does not notice. Raises `InputError` for an
-    unknown name, `MissingExtra` for one whose package is not installed.
+    One that fails is told nothing more, and that is said; what trains does not notice. Raises
+    `InputError` for an unknown name, `MissingExtra` for one whose package is not installed.
     """
 
     def __init__(self, inner: Progress, names: Iterable[str] = ()) -> None:
@@ -44,7 +46,9 @@ class Logged(Progress):
         figures = sorted((comparison.out / "figures").glob("*.png"))
         self._tell("ends", comparison.out, figures)
 
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterable[Item]:
         """See `Progress.track`."""
         return self.inner.track(items, description, total)
 
@@ -88,27 +92,43 @@ class Logged(Progress):
         for name, logger in list(self._told.items()):
             try:
                 getattr(logger, event)(*given)
-            except Exception as error:  # a full disk, a server that is away: whatever it is, training goes on
+            except (
+                Exception
+            ) as error:  # a full disk, a server that is away: whatever it is, training goes on
                 del self._told[name]
-                reason = textwrap.shorten(visible(str(error).partition("\n")[0]), 160, placeholder=" …")
+                reason = textwrap.shorten(
+                    visible(str(error).partition("\n")[0]), 160, placeholder=" …"
+                )
                 self.say(
-                    f"--logger {name} failed ({type(error).__name__}: {reason}). This run is logged there no further; "
-                    "nothing else is lost. The same command logs all of it again, and trains nothing again."
+                    f"--logger {name} failed ({type(error).__name__}: {reason}). This run is "
+                    f"logged there no further; "
+                    "nothing else is lost. The same command logs all of it again, and trains "
+                    "nothing again."
                 )
 
 
-def _entries(trials: Sequence[Trial]) -> Iterator[tuple[str, dict[str, Value | None], Trial | ControlResult]]:
+def _entries(
+    trials: Sequence[Trial],
+) -> Iterator[tuple[str, dict[str, Value | None], Trial | ControlResult]]:
     """Each trial, and each control of it: the title by which progress knows it, and what it is."""
     for each in trials:
-        named: dict[str, Value | None] = {"contender": each.contender, "seed": each.seed, "fold": each.fold}
+        named: dict[str, Value | None] = {
+            "contender": each.contender,
+            "seed": each.seed,
+            "fold": each.fold,
+        }
         yield each.title, {**named, "control": None}, each
         for control in each.controls.values():
-            yield f"control, {control.title}: {each.title}", {**named, "control": control.title}, control
+            yield (
+                f"control, {control.title}: {each.title}",
+                {**named, "control": control.title},
+                control,
+            )
 
 
 def _settings(named: Mapping[str, Value | None], record: TrialRecord | None) -> dict[str, Value]:
-    """What a trial is, with all that its numbers depend on beside its data, by the names of settings; without what is
-    unset. A control that trained nothing has no `record`.
+    """What a trial is, with all that its numbers depend on beside its data, by the names of
+    settings; without what is unset. A control that trained nothing has no `record`.
     """
     found: dict[str, Any] = dict(named)
     if record is not None:
@@ -126,9 +146,14 @@ def _plain(value: Any) -> Value:
 
 
 def _results(entry: Trial | ControlResult) -> dict[str, float]:
-    """What it got, as far as that was measured: none of the names of `SCALARS`, or it would be a point of a curve."""
+    """What it got, as far as that was measured: none of the names of `SCALARS`, or it would be a
+    point of a curve.
+    """
     if isinstance(entry, ControlResult):
-        found: dict[str, float | None] = {"test_accuracy": entry.accuracy, "best_val_accuracy": entry.val_accuracy}
+        found: dict[str, float | None] = {
+            "test_accuracy": entry.accuracy,
+            "best_val_accuracy": entry.val_accuracy,
+        }
     else:
         score, test, latency = entry.validation, entry.test, entry.latency
         one = latency.one_image if latency else None

@@ -34,10 +34,14 @@ class Logger:
     """
 
     def begins(self, folder: Path) -> None:
-        """A run begins that goes to `folder`; what was logged of an earlier one there is of no use any more."""
+        """A run begins that goes to `folder`; what was logged of an earlier one there is of no use
+        any more.
+        """
 
     def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
-        """What a trial had after further epochs, by their numbers from 1 on: those of `SCALARS` that are known."""
+        """What a trial had after further epochs, by their numbers from 1 on: those of `SCALARS`
+        that are known.
+        """
 
     def trained(self, trial: str) -> None:
         """No more epochs of a trial follow."""
@@ -46,11 +50,15 @@ class Logger:
         """What a trial, or a control, was and got; no results where it failed."""
 
     def ends(self, folder: Path, figures: Sequence[Path]) -> None:
-        """The run has ended, all that belongs to it lies in `folder`, its figures (PNG) among them."""
+        """The run has ended, all that belongs to it lies in `folder`, its figures (PNG) among
+        them.
+        """
 
 
 class Table(Logger):
-    """Two tables in the run's folder: logs/epochs.csv, a row as soon as an epoch is over, and logs/trials.csv."""
+    """Two tables in the run's folder: logs/epochs.csv, a row as soon as an epoch is over, and
+    logs/trials.csv.
+    """
 
     def begins(self, folder: Path) -> None:
         """See `Logger.begins`."""
@@ -72,7 +80,10 @@ class Table(Logger):
     def ends(self, folder: Path, figures: Sequence[Path]) -> None:
         """See `Logger.ends`."""
         names = list(dict.fromkeys(name for each in self._trials for name in each))
-        rows = [_row(*names), *(_row(*(each.get(name, "") for name in names)) for each in self._trials)]
+        rows = [
+            _row(*names),
+            *(_row(*(each.get(name, "") for name in names)) for each in self._trials),
+        ]
         files.write_text(self._folder / "trials.csv", "".join(rows))
 
 
@@ -83,8 +94,8 @@ def _row(*values: Value) -> str:
 
 
 class TensorBoard(Logger):
-    """Event files in the run's folder, below logs/tensorboard, a folder a trial. Tags are in groups, as it shows them:
-    epoch/, result/ and figures/.
+    """Event files in the run's folder, below logs/tensorboard, a folder a trial. Tags are in
+    groups, as it shows them: epoch/, result/ and figures/.
     """
 
     def __init__(self) -> None:
@@ -118,7 +129,10 @@ class TensorBoard(Logger):
 
     def result(self, trial: str, settings: Mapping[str, Value], results: Scalars) -> None:
         """See `Logger.result`."""
-        writer, found = self._writer(trial), {f"result/{name}": value for name, value in results.items()}
+        writer, found = (
+            self._writer(trial),
+            {f"result/{name}": value for name, value in results.items()},
+        )
         # `add_hparams` would open a file more.
         for each in self._summarise(dict(settings), found):
             writer._get_file_writer().add_summary(each)
@@ -134,7 +148,11 @@ class TensorBoard(Logger):
         with self._make(str(self._folder / "figures")) as writer:
             for path in figures:
                 with Image.open(path) as picture:
-                    writer.add_image(f"figures/{path.stem}", np.asarray(picture.convert("RGB")), dataformats="HWC")
+                    writer.add_image(
+                        f"figures/{path.stem}",
+                        np.asarray(picture.convert("RGB")),
+                        dataformats="HWC",
+                    )
 
     def _writer(self, trial: str) -> "SummaryWriter":
         if trial not in self._writers:
@@ -143,12 +161,13 @@ class TensorBoard(Logger):
 
 
 class MLflow(Logger):
-    """A run of MLflow, and one below it for each trial, where its environment variables say: MLFLOW_TRACKING_URI,
-    MLFLOW_EXPERIMENT_NAME (spikeduel) and those by which one is let in.
+    """A run of MLflow, and one below it for each trial, where its environment variables say:
+    MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (spikeduel) and those by which one is let in.
     """
 
     def __init__(self) -> None:
-        # A server that is away would be asked for four minutes. And MLflow tells its makers of each use.
+        # A server that is away would be asked for four minutes. And MLflow tells its makers of each
+        # use.
         for name, value in (("HTTP_REQUEST_MAX_RETRIES", "1"), ("DISABLE_TELEMETRY", "true")):
             os.environ.setdefault(f"MLFLOW_{name}", value)
         try:
@@ -173,7 +192,9 @@ class MLflow(Logger):
 
     def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
         """See `Logger.epochs`."""
-        metrics = [each for number, scalars in epochs.items() for each in self._metrics(scalars, number)]
+        metrics = [
+            each for number, scalars in epochs.items() for each in self._metrics(scalars, number)
+        ]
         for start in range(0, len(metrics), MOST_METRICS):
             self._client.log_batch(self._run_of(trial), metrics[start : start + MOST_METRICS])
 
@@ -218,11 +239,17 @@ def _all_ended(client: Any, runs: set[str]) -> None:
             client.set_terminated(run, "KILLED")
 
 
-LOGGERS: dict[str, Callable[[], Logger]] = {"tensorboard": TensorBoard, "mlflow": MLflow, "csv": Table}
+LOGGERS: dict[str, Callable[[], Logger]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "csv": Table,
+}
 
 
 def made(name: str) -> Logger:
-    """The logger of a name of `LOGGERS`. Raises `InputError`, and `MissingExtra` where its package is missing."""
+    """The logger of a name of `LOGGERS`. Raises `InputError`, and `MissingExtra` where its package
+    is missing.
+    """
     if name not in LOGGERS:
         raise unknown("logger", name, LOGGERS)
     return LOGGERS[name]()

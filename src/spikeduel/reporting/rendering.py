@@ -18,7 +18,17 @@ from spikeduel.results import rankings
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
+from spikeduel.results.words import (
+    caveats,
+    confidence,
+    controls,
+    costs,
+    method,
+    numbers,
+    optimism,
+    power,
+    tables,
+)
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import inside as inside_words
 from spikeduel.results.words import report as words
@@ -34,13 +44,16 @@ MOST_CROSSED = 30
 MOST_ERRORS = 50
 SCREEN_DPI = 107
 SCRIPTS = ("page.js", "charts.js", "inside.js")
-"""Files of this folder that every page has at its end; the content policy lets it run no other script."""
+"""Files of this folder that every page has at its end; the content policy lets it run no other
+script.
+"""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
 def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = "image") -> Path:
-    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it.
+    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others
+    beside it.
 
     `noun` is what is learned from (`said_of`).
     """
@@ -50,26 +63,54 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What is not printable in a name, such as a mark that turns the writing direction, as an escape.
+        # What is not printable in a name, such as a mark that turns the writing direction, as an
+        # escape.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {
-        "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
-        "file_name": style.file_name, "sentence": caveats.sentence, "shortened": style.shortened, "embedded": embedded,
-    }  # fmt: skip
+        "data_uri": data_uri,
+        "width": _width,
+        "percent": tables.percent,
+        "percent_1": words.one_digit,
+        "file_name": style.file_name,
+        "sentence": caveats.sentence,
+        "shortened": style.shortened,
+        "embedded": embedded,
+    }
     environment.globals |= {
-        "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
-        "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
-        "audits": audit_words, "answers": answers, "inside_words": inside_words, "definitions": DEFINITIONS,
+        "words": words,
+        "method": method,
+        "numbers": numbers,
+        "tables": tables,
+        "costs": costs,
+        "rankings": rankings,
+        "controls": controls,
+        "optimisms": optimism,
+        "power": power,
+        "confidence": confidence,
+        "court": court_words,
+        "audits": audit_words,
+        "answers": answers,
+        "inside_words": inside_words,
+        "definitions": DEFINITIONS,
         "colours": style.contender_colours,
-        "script_hashes": [policy_of(each) for each in scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
-        "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
-        "most_crossed": MOST_CROSSED, "most_errors": MOST_ERRORS, "most_of_one": thumbnails.MOST_OF_ONE,
-        "most_listed": svg.MOST_LISTED, "title_of": svg.title_of, "dark_charts": svg.DARK,
-    }  # fmt: skip
+        "script_hashes": [policy_of(each) for each in scripts()],
+        "place_of_scripts": PLACE_OF_SCRIPTS,
+        "tuning_limits": tuning_limits,
+        "most_samples": figures.MOST_SAMPLES,
+        "most_pictured": MOST_PICTURED,
+        "most_crossed": MOST_CROSSED,
+        "most_errors": MOST_ERRORS,
+        "most_of_one": thumbnails.MOST_OF_ONE,
+        "most_listed": svg.MOST_LISTED,
+        "title_of": svg.title_of,
+        "dark_charts": svg.DARK,
+    }
     text = said_of(environment.get_template(template).render(page), noun)
     # Only now: a script is not to be reworded, its hash stands in the policy.
-    text = text.replace(PLACE_OF_SCRIPTS, "".join(f"<script>{each}</script>\n" for each in scripts()))
+    text = text.replace(
+        PLACE_OF_SCRIPTS, "".join(f"<script>{each}</script>\n" for each in scripts())
+    )
     files.write_text(Path(path), text)
     return Path(path)
 
@@ -91,7 +132,9 @@ def policy_of(script: str) -> str:
 
 
 def _width(path: Path) -> int:
-    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their text has one size."""
+    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their
+    text has one size.
+    """
     with Image.open(path) as picture:
         return round(picture.width * (SCREEN_DPI / style.DPI if path.suffix == ".png" else 1))
 
@@ -103,10 +146,14 @@ def data_uri(path: Path) -> str:
 
 
 Drawings = Iterator[tuple[str, Callable[[], Figure | None]]]
-"""What draws each figure, by name; charts are drawn twice. What a page says of each stands in its template."""
+"""What draws each figure, by name; charts are drawn twice. What a page says of each stands in its
+template.
+"""
 
 
-def saved(drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: Path) -> dict[str, Path | svg.Chart]:
+def saved(
+    drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: Path
+) -> dict[str, Path | svg.Chart]:
     """Writes all figures as PNG, and charts as SVG, too; what the page shows of each, by name."""
     shown: dict[str, Path | svg.Chart] = {}
     for name, draw in drawings:

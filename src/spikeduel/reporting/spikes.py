@@ -23,9 +23,11 @@ SPIKE_MS, LAST_MS = 150, 2000
 
 
 def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Path:
-    """Writes a GIF: the image, the spikes of each step, and their mean so far, which comes ever closer to the image.
+    """Writes a GIF: the image, the spikes of each step, and their mean so far, which comes ever
+    closer to the image.
 
-    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame a step; where the file would exceed
+    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame a step; where the
+    file would exceed
     300 KB, fewer shades, then every second step, and so on. The last frame is also written as PNG, beside it.
     """
     with files.atomic_path(path) as temporary:
@@ -36,7 +38,9 @@ def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Pat
 
 
 def animation(
-    drawn: Callable[[int], list[Image.Image]], step_ms: int = SPIKE_MS, most_bytes: int = LARGEST_BYTES
+    drawn: Callable[[int], list[Image.Image]],
+    step_ms: int = SPIKE_MS,
+    most_bytes: int = LARGEST_BYTES,
 ) -> bytes:
     """The frames that `drawn` makes with so many shades, as a GIF of at most so many bytes."""
     for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
@@ -45,18 +49,32 @@ def animation(
         durations = [step_ms] * len(others) + [LAST_MS]
         # Pillow's own writing to a file does not say why it failed, such as that the disk is full.
         written = io.BytesIO()
-        first.save(written, format="GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=1)
+        first.save(
+            written,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=durations,
+            loop=0,
+            disposal=1,
+        )
         if written.tell() <= most_bytes:
             break
     return written.getvalue()
 
 
 def encoded_frames(encoded: np.ndarray, image: np.ndarray, levels: int = 64) -> list[Image.Image]:
-    """The animation's frames, one a step, in mode P with `levels` shades (a channel, with colour: at most 6)."""
+    """The animation's frames, one a step, in mode P with `levels` shades (a channel, with colour:
+    at most 6).
+    """
     channels, height, width = image.shape
     shades = min(levels, 6) if channels == 3 else levels
     # Every mixture of three channels' shades, or greys.
-    grid = np.indices([shades] * 3).reshape(3, -1).T if channels == 3 else np.arange(shades)[:, None].repeat(3, 1)
+    grid = (
+        np.indices([shades] * 3).reshape(3, -1).T
+        if channels == 3
+        else np.arange(shades)[:, None].repeat(3, 1)
+    )
     colours = np.round(grid * 255 / (shades - 1)).astype(int)
     # Captions have inks of their own, white the last.
     inks = np.round(np.linspace([31, 41, 51], [255, 255, 255], INKS)).astype(int)
@@ -72,10 +90,14 @@ def encoded_frames(encoded: np.ndarray, image: np.ndarray, levels: int = 64) -> 
         frame = Image.new("P", (3 * column_width + 4 * GAP, size[1] + BAND + GAP), len(palette) - 1)
         frame.putpalette(palette.ravel().tolist())
         captions = ("the image", f"spikes at step {step}", f"mean of {counted(step, 'step')}")
-        for column, (values, caption) in enumerate(zip((image / 255, spike, mean), captions, strict=True)):
+        for column, (values, caption) in enumerate(
+            zip((image / 255, spike, mean), captions, strict=True)
+        ):
             left = GAP + column * (column_width + GAP)
             frame.paste(_caption(caption, font, len(colours)), (left, 8))
-            picture = Image.fromarray(_indices(values, shades)).resize(size, Image.Resampling.NEAREST)
+            picture = Image.fromarray(_indices(values, shades)).resize(
+                size, Image.Resampling.NEAREST
+            )
             frame.paste(picture, (left, BAND))
         frames.append(frame)
     return frames
@@ -100,8 +122,8 @@ def _indices(values: np.ndarray, shades: int) -> np.ndarray:
 def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     """Spikes of the pixels on an image's diagonal, a row each, over time.
 
-    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. Beside the raster: the image with its diagonal
-    marked, and how often each pixel fired against its brightness.
+    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. Beside the raster: the image
+    with its diagonal marked, and how often each pixel fired against its brightness.
     """
     num_steps, channels, height, width = encoded.shape
     rows, columns = diagonal(height, width)
@@ -131,7 +153,12 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
 
 
 def marks(
-    axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0, height: float = 0.72
+    axes: Axes,
+    spikes: np.ndarray,
+    positions: np.ndarray,
+    colour: str,
+    width: float = 1.0,
+    height: float = 0.72,
 ) -> None:
     """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]`."""
     steps, neurons = np.nonzero(spikes)
@@ -141,5 +168,8 @@ def marks(
 
 def diagonal(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels from the top left to the bottom right corner."""
-    rows, columns = (np.round(np.linspace(0, side - 1, max(height, width))).astype(int) for side in (height, width))
+    rows, columns = (
+        np.round(np.linspace(0, side - 1, max(height, width))).astype(int)
+        for side in (height, width)
+    )
     return rows, columns

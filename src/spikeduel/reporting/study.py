@@ -25,7 +25,9 @@ def report_study(study: StudyResults, folder: Path) -> Path:
         "definitions": words.DEFINITIONS,
         "variants": [{"of": each, "look": looks[each.name]} for each in study.variants],
         "drawn": saved(_drawings(study), folder / "figures"),
-        "costs_known": [cost for cost in words.COSTS if any(cost in each.costs for each in study.variants)],
+        "costs_known": [
+            cost for cost in words.COSTS if any(cost in each.costs for each in study.variants)
+        ],
         "most_shown": MOST_SHOWN,
         "most_named": across.MOST_NAMED,
     }

@@ -1,7 +1,8 @@
-"""One look for all figures: a colour per contender, quiet axes, one size of text, on a wide page and on a phone.
+"""One look for all figures: a colour per contender, quiet axes, one size of text, on a wide page
+and on a phone.
 
-Figures are `matplotlib.figure.Figure` objects without pyplot: nothing global is read back or changed, so that they
-can be made in any thread and leave the user's own plots alone.
+Figures are `matplotlib.figure.Figure` objects without pyplot: nothing global is read back or
+changed, so that they can be made in any thread and leave the user's own plots alone.
 """
 
 import math
@@ -34,7 +35,8 @@ from spikeduel.system import files
 from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
-"""Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito, 2008).
+"""Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito,
+2008).
 
 Three to one against white, as all that have to be told apart on a page.
 """
@@ -45,15 +47,25 @@ INK, QUIET, FAINT = "#1F2933", "#5F6B7A", "#DDE2E8"
 RIGHT, WRONG = "#1B7F5C", "#B3261E"
 CHANNEL_COLOURS = ("#C62828", "#2E7D32", "#1565C0")
 IN_THE_DARK = {
-    "#D55E00": "#F2833A", "#CC79A7": "#E39BC2", "#8C510A": "#C98B4B", "#C17F00": "#FFC04D", "#0072B2": "#4BA3E3",
-    "#009E73": "#34C79A", "#5E4FA2": "#A99BE6", "#3A93CB": "#8FD0F5", RIGHT: "#5CC49C", WRONG: "#FF8A80",
-}  # fmt: skip
+    "#D55E00": "#F2833A",
+    "#CC79A7": "#E39BC2",
+    "#8C510A": "#C98B4B",
+    "#C17F00": "#FFC04D",
+    "#0072B2": "#4BA3E3",
+    "#009E73": "#34C79A",
+    "#5E4FA2": "#A99BE6",
+    "#3A93CB": "#8FD0F5",
+    RIGHT: "#5CC49C",
+    WRONG: "#FF8A80",
+}
 """What each colour of a chart is on a dark page."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What figures are drawn for: so many inches, and how many characters of a title or label go into a line."""
+    """What figures are drawn for: so many inches, and how many characters of a title or label go
+    into a line.
+    """
 
     width: float
     line: int
@@ -63,7 +75,9 @@ class Canvas:
 DESKTOP, PHONE = Canvas(8.0, 200), Canvas(3.0, 36, narrow=True)
 _canvas = ContextVar("_canvas", default=DESKTOP)
 Row = Mapping[str, Any]
-"""What a point of a chart says: texts and numbers by their names, which may end in ", " and a unit; None: not known."""
+"""What a point of a chart says: texts and numbers by their names, which may end in ", " and a unit;
+None: not known.
+"""
 DPI = 140
 SMALL, MEDIUM = 8.0, 9.0
 DASHED = (0, (4, 2))
@@ -73,7 +87,9 @@ FONT_FILE = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
 
 def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
-    """A colour for each contender, by its family and place in `trials`: the same in every figure."""
+    """A colour for each contender, by its family and place in `trials`: the same in every
+    figure.
+    """
     spiking = {trial.contender: trial.family == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
     return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
@@ -95,7 +111,9 @@ def drawn_for(target: Canvas) -> Iterator[None]:
 
 
 def new_figure(height: float, width: float | None = None) -> Figure:
-    """An empty white figure that lays itself out: `height` and at most `width` inches, that of the canvas if None."""
+    """An empty white figure that lays itself out: `height` and at most `width` inches, that of the
+    canvas if None.
+    """
     width = min(width or canvas().width, canvas().width)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -105,7 +123,8 @@ def new_figure(height: float, width: float | None = None) -> Figure:
 def new_panels(
     number: int, height: float, abreast: int = 2, stacked: int = 1, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels of `height` inches, `abreast` ones in a row, and `stacked` ones in a row of a phone.
+    """A figure of so many panels of `height` inches, `abreast` ones in a row, and `stacked` ones in
+    a row of a phone.
 
     One column leaves some of a wide page free.
     """
@@ -122,9 +141,11 @@ def new_panels(
 
 
 def told(artist: Artist, rows: Sequence[Row | None]) -> None:
-    """Says what `artist` shows: a row for each of its points, None where one says nothing, or a single one for all.
+    """Says what `artist` shows: a row for each of its points, None where one says nothing, or a
+    single one for all.
 
-    On a page these are what a reader sees at the pointer, and what can be downloaded (`reporting.svg`).
+    On a page these are what a reader sees at the pointer, and what can be downloaded
+    (`reporting.svg`).
     """
     artist.told = [row and {name: _plain(value) for name, value in row.items()} for row in rows]  # type: ignore
 
@@ -136,7 +157,9 @@ def rows_of(artist: Artist) -> list[Row | None]:
 
 def of_training(trial: Trial) -> dict[str, Any]:
     """The beginning of a row about one training."""
-    return {"contender": trial.contender, "seed": trial.seed} | ({} if trial.fold is None else {"fold": trial.fold})
+    return {"contender": trial.contender, "seed": trial.seed} | (
+        {} if trial.fold is None else {"fold": trial.fold}
+    )
 
 
 def percent(share: float | None) -> float | None:
@@ -145,7 +168,9 @@ def percent(share: float | None) -> float | None:
 
 
 def _plain(value: Any) -> str | float | None:
-    """A value of a row: numbers of numpy as those of Python, six digits of what was computed, None for what is not."""
+    """A value of a row: numbers of numpy as those of Python, six digits of what was computed, None
+    for what is not.
+    """
     if value is None or isinstance(value, str | int):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
@@ -170,7 +195,9 @@ def quiet(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = Fa
     axes.set_axisbelow(True)
     if grid:
         axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_title(fill(title, canvas().line - 6), loc="left", fontsize=MEDIUM, color=INK, fontweight="bold")
+    axes.set_title(
+        fill(title, canvas().line - 6), loc="left", fontsize=MEDIUM, color=INK, fontweight="bold"
+    )
     axes.set_xlabel(fill(x, canvas().line), fontsize=SMALL, color=QUIET)
     axes.set_ylabel(fill(y, canvas().line - 12), fontsize=SMALL, color=QUIET)
     return axes
@@ -186,8 +213,12 @@ def keys(colours: Mapping[str, str], **look: Any) -> list[Line2D]:
     return [key(name, colour, linewidth=2.2, **look) for name, colour in colours.items()]
 
 
-def legend(figure: Figure, entries: Sequence[Artist], columns: int = 5, place: Any = "outside upper center") -> None:
-    """A legend above all panels, or at another `place` outside, in as many columns as fit; rows add to the height."""
+def legend(
+    figure: Figure, entries: Sequence[Artist], columns: int = 5, place: Any = "outside upper center"
+) -> None:
+    """A legend above all panels, or at another `place` outside, in as many columns as fit; rows add
+    to the height.
+    """
     lengths = [len(str(entry.get_label())) for entry in entries]
     for ncols in range(min(len(entries), columns), 0, -1):
         rows = -(-len(entries) // ncols)
@@ -195,7 +226,9 @@ def legend(figure: Figure, entries: Sequence[Artist], columns: int = 5, place: A
         if sum(widest) * 0.064 + len(widest) * 0.5 < figure.get_figwidth():
             break
     figure.set_figheight(figure.get_figheight() + 0.17 * (rows - 1))
-    figure.legend(handles=entries, loc=place, ncols=ncols, frameon=False, fontsize=SMALL, labelcolor=INK)
+    figure.legend(
+        handles=entries, loc=place, ncols=ncols, frameon=False, fontsize=SMALL, labelcolor=INK
+    )
 
 
 def axes_legend(axes: Axes, place: Any = "best") -> None:
@@ -206,7 +239,9 @@ def axes_legend(axes: Axes, place: Any = "best") -> None:
 
 
 class _Shares(MaxNLocator):
-    """Round ticks between 0 and 1: an axis may go a little further, so that marks at its ends are seen whole."""
+    """Round ticks between 0 and 1: an axis may go a little further, so that marks at its ends are
+    seen whole.
+    """
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
         return [tick for tick in super().tick_values(vmin, vmax) if -1e-9 < tick < 1 + 1e-9]
@@ -232,7 +267,9 @@ def accuracy_axis(axes: Axes) -> None:
 
 
 def cost_axis(axes: Axes, unit: str) -> None:
-    """A logarithmic axis of costs in `unit`, with few round ticks however far it goes. Call it when all is drawn."""
+    """A logarithmic axis of costs in `unit`, with few round ticks however far it goes. Call it when
+    all is drawn.
+    """
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     decades = math.log10(high / low)
@@ -258,38 +295,57 @@ def beside(axes: Axes, y: float, text: str, colour: str, x: float = 1.005) -> No
 
 
 def name_rows(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:
-    """The names of rows, left of the panel; on a phone each above its row, which has to be high enough."""
+    """The names of rows, left of the panel; on a phone each above its row, which has to be high
+    enough.
+    """
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_yticks(places, ["" for _ in names] if canvas().narrow else names)
     if canvas().narrow:
         axes.spines["left"].set_visible(False)
         for place, name in zip(places, names, strict=True):
             axes.annotate(
-                name, (0, place), (0, 4), xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
-                fontsize=SMALL, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
-            )  # fmt: skip
+                name,
+                (0, place),
+                (0, 4),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="bottom",
+                fontsize=SMALL,
+                color=INK,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            )
 
 
 def margin_band(axes: Axes, points: float) -> Line2D:
-    """Shades ±`points` on the x axis; returns the legend's entry. Its two lines are seen where the band is narrow."""
+    """Shades ±`points` on the x axis; returns the legend's entry. Its two lines are seen where the
+    band is narrow.
+    """
     shade = axes.axvspan(-points, points, color=FAINT, alpha=0.6, linewidth=0, zorder=0)
     told(shade, [{"margin of equivalence, points": points}])
     dotted: dict[str, Any] = {"linestyle": (0, (2, 2)), "linewidth": 0.8}
-    axes.vlines([-points, points], 0, 1, QUIET, transform=axes.get_xaxis_transform(), zorder=1, **dotted)
+    axes.vlines(
+        [-points, points], 0, 1, QUIET, transform=axes.get_xaxis_transform(), zorder=1, **dotted
+    )
     axes.axvline(0, color=QUIET, linewidth=0.8, zorder=1)
     return key(f"margin, ±{points:g} points", **dotted)
 
 
 def signed_axis(axis: Axis) -> None:
     """Differences with their sign, and a plain 0."""
-    axis.set_major_formatter(lambda value, place: f"{value:+.4g}".replace("-", "−") if value else "0")
+    axis.set_major_formatter(
+        lambda value, place: f"{value:+.4g}".replace("-", "−") if value else "0"
+    )
 
 
 def band(axes: Axes, x: ArrayLike, values: np.ndarray, colour: str) -> None:
-    """One standard deviation around the mean of `values` `[S, N]` over S trials, where there are several."""
+    """One standard deviation around the mean of `values` `[S, N]` over S trials, where there are
+    several.
+    """
     if len(values) > 1:
         mean, deviation = values.mean(0), values.std(0, ddof=1)
-        axes.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(
+            x, mean - deviation, mean + deviation, color=colour, alpha=0.18, linewidth=0
+        )
 
 
 def bare(axes: Axes, title: str = "") -> Axes:
@@ -312,7 +368,9 @@ def show_image(axes: Axes, image: np.ndarray, title: str = "") -> Axes:
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """`[H, W]` or `[H, W, 3]` from `[C, H, W]`, `[H, W]` or `[H, W, 3]`; of a recording's frames, all its events."""
+    """`[H, W]` or `[H, W, 3]` from `[C, H, W]`, `[H, W]` or `[H, W, 3]`; of a recording's frames,
+    all its events.
+    """
     if image.ndim == 2 or (image.shape[-1] == 3 and image.shape[0] not in (1, 3)):
         return image
     if image.shape[0] == 3:
@@ -326,7 +384,9 @@ def shades_of(colour: str) -> LinearSegmentedColormap:
 
 
 def shortened(text: str, length: int = 18) -> str:
-    """`text` on one line, its middle replaced by … where it is longer than `length`; a dollar does not begin math."""
+    """`text` on one line, its middle replaced by … where it is longer than `length`; a dollar does
+    not begin math.
+    """
     text = visible(text)
     if len(text) > length:
         tail = (length - 1) // 3
@@ -342,5 +402,12 @@ def file_name(text: str) -> str:
 def save(figure: Figure, path: Path) -> Path:
     """Writes `figure` as PNG, atomically."""
     with files.atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
+        figure.savefig(
+            temporary,
+            format="png",
+            dpi=DPI,
+            facecolor="white",
+            bbox_inches="tight",
+            pad_inches=0.06,
+        )
     return path

@@ -1,7 +1,7 @@
 """Charts of a page: a figure as SVG whose text is text, with what its points say, at two widths.
 
-matplotlib draws; here its markup becomes a part of a page: colours of the page's scheme, ids of its own, and marks that
-can be pointed at, each with the row that `style.told` gave it.
+matplotlib draws; here its markup becomes a part of a page: colours of the page's scheme, ids of its
+own, and marks that can be pointed at, each with the row that `style.told` gave it.
 """
 
 import io
@@ -36,9 +36,12 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 _REACH = 4.0
 """Half the side of the mark that stands for a point, in `POINTS`."""
 _SCHEME = {
-    style.INK: "--ink", style.QUIET: "--quiet", style.FAINT: "--line", "#FFFFFF": "--card",
+    style.INK: "--ink",
+    style.QUIET: "--quiet",
+    style.FAINT: "--line",
+    "#FFFFFF": "--card",
     **{colour: f"--chart-{colour[1:].lower()}" for colour in style.IN_THE_DARK},
-}  # fmt: skip
+}
 """The page's variable for each colour of a chart."""
 DARK = {_SCHEME[colour]: dark for colour, dark in style.IN_THE_DARK.items()}
 """The variables that a dark page sets, beside those that it has for its own text."""
@@ -46,7 +49,9 @@ DARK = {_SCHEME[colour]: dark for colour, dark in style.IN_THE_DARK.items()}
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart for a page: its markup when `wide` and when `narrow`, and its `rows`, each of them once."""
+    """A chart for a page: its markup when `wide` and when `narrow`, and its `rows`, each of them
+    once.
+    """
 
     name: str
     wide: str
@@ -77,16 +82,26 @@ class Chart:
     def shown(self, label: str) -> Markup:
         """Both for a page, which shows the one that fits; `label` says what is to be seen."""
         told = f'role="img" aria-label="{escape(visible(label))}"'
-        return Markup("\n".join(each.replace("<svg ", f"<svg {told} ", 1) for each in (self.wide, self.narrow)))
+        return Markup(
+            "\n".join(
+                each.replace("<svg ", f"<svg {told} ", 1) for each in (self.wide, self.narrow)
+            )
+        )
 
 
 def chart(draw: Callable[[], Figure | None], figure: Figure, path: Path) -> Chart:
-    """The chart that `draw` makes: as drawn in `figure`, which is also written to `path`, and once more for a phone."""
+    """The chart that `draw` makes: as drawn in `figure`, which is also written to `path`, and once
+    more for a phone.
+    """
     name = style.file_name(path.stem)
     root = _drawn(figure, f"{name}-wide")
     with files.atomic_path(path) as temporary:
         temporary.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
-    rows = list({repr(row): row for artist in telling(figure) for row in style.rows_of(artist) if row}.values())
+    rows = list(
+        {
+            repr(row): row for artist in telling(figure) for row in style.rows_of(artist) if row
+        }.values()
+    )
     wide = _on_page(root, figure, "wide")
     with style.drawn_for(style.PHONE):
         small = draw() or figure
@@ -148,19 +163,28 @@ def _drawn(figure: Figure, prefix: str) -> ElementTree.Element:
     wide, high = (f"{inches * POINTS:g}" for inches in (width, height))
     root.attrib.clear()
     root.attrib |= {
-        "xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {wide} {high}", "width": wide, "height": high,
-        "stroke-linejoin": "round", "stroke-linecap": "butt", "font-family": "'DejaVu Sans', Verdana, sans-serif",
-    }  # fmt: skip
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": f"0 0 {wide} {high}",
+        "width": wide,
+        "height": high,
+        "stroke-linejoin": "round",
+        "stroke-linecap": "butt",
+        "font-family": "'DejaVu Sans', Verdana, sans-serif",
+    }
     return root
 
 
 def _without_overhead(root: ElementTree.Element) -> None:
-    """Removes metadata, styles of the whole document, and fonts of single texts; shortens names and numbers."""
+    """Removes metadata, styles of the whole document, and fonts of single texts; shortens names and
+    numbers.
+    """
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag in ("metadata", "style") or (child.tag in ("defs", "g") and not len(child)):
+            if child.tag in ("metadata", "style") or (
+                child.tag in ("defs", "g") and not len(child)
+            ):
                 parent.remove(child)
 
     def rounded(number: re.Match[str]) -> str:
@@ -172,7 +196,9 @@ def _without_overhead(root: ElementTree.Element) -> None:
             element.text = None
         for name in ("d", "x", "y", "transform", "width", "height"):
             if name in element.attrib:
-                element.set(name, re.sub(r"\d+\.\d{3,}", rounded, " ".join(element.get(name, "").split())))
+                element.set(
+                    name, re.sub(r"\d+\.\d{3,}", rounded, " ".join(element.get(name, "").split()))
+                )
         if "style" in element.attrib:
             element.set("style", _own_size(element.get("style", "")))
 
@@ -187,7 +213,9 @@ def _own_size(look: str) -> str:
 
 
 def _renamed(root: ElementTree.Element, prefix: str) -> None:
-    """Keeps the ids that are referred to, in the order of their first use: equal figures have equal markup."""
+    """Keeps the ids that are referred to, in the order of their first use: equal figures have equal
+    markup.
+    """
     names: dict[str, str] = {}
 
     def new(old: str) -> str:
@@ -200,7 +228,9 @@ def _renamed(root: ElementTree.Element, prefix: str) -> None:
             element.set("href", "#" + new(link[1:]) if link.startswith("#") else link)
         for key, value in element.attrib.items():
             if "url(#" in value:
-                element.set(key, re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{new(found[1])})", value))
+                element.set(
+                    key, re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{new(found[1])})", value)
+                )
     for element in root.iter():
         if "id" in element.attrib:
             old = element.attrib.pop("id")
@@ -209,12 +239,22 @@ def _renamed(root: ElementTree.Element, prefix: str) -> None:
 
 
 def _on_page(root: ElementTree.Element, figure: Figure, kind: str) -> str:
-    """The markup of `root` in the page's colours, with a mark for each of the rows that `figure` tells."""
+    """The markup of `root` in the page's colours, with a mark for each of the rows that `figure`
+    tells.
+    """
     marks = ElementTree.SubElement(root, "g", {"class": "tips"})
     height = figure.get_figheight() * POINTS
     for place, row in _places(figure):
-        box = (place.x0, height - place.y1, place.width, place.height, min(place.width, place.height, 2 * _REACH) / 2)
-        sides = dict(zip(("x", "y", "width", "height", "rx"), (f"{side:.4g}" for side in box), strict=True))
+        box = (
+            place.x0,
+            height - place.y1,
+            place.width,
+            place.height,
+            min(place.width, place.height, 2 * _REACH) / 2,
+        )
+        sides = dict(
+            zip(("x", "y", "width", "height", "rx"), (f"{side:.4g}" for side in box), strict=True)
+        )
         ElementTree.SubElement(marks, "rect", {**sides, "data-tip": tip(row)})
     for name in ("xmlns", "width", "height", "font-family"):
         del root.attrib[name]
@@ -228,7 +268,9 @@ def _in_scheme(colour: re.Match[str]) -> str:
 
 
 def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
-    """Where each row is to be pointed at, in `POINTS` from below; what the axes leave out is not."""
+    """Where each row is to be pointed at, in `POINTS` from below; what the axes leave out is
+    not.
+    """
     for artist in telling(figure):
         rows, points = style.rows_of(artist), _points(artist)
         if points is None or len(points) != len(rows):
@@ -239,7 +281,11 @@ def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
             if np.isfinite(box.extents).all():
                 yield box, only
             continue
-        limits = artist.axes.get_window_extent().padded(_REACH) if artist.axes is not None else figure.bbox
+        limits = (
+            artist.axes.get_window_extent().padded(_REACH)
+            if artist.axes is not None
+            else figure.bbox
+        )
         for (x, y), row in zip(points, rows, strict=True):
             if row and math.isfinite(x + y) and limits.contains(x, y):
                 yield Bbox.from_extents(x - _REACH, y - _REACH, x + _REACH, y + _REACH), row

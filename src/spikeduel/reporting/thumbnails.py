@@ -1,4 +1,6 @@
-"""Small pictures of test images for a page: chosen, put into one picture, and found again by their place in it."""
+"""Small pictures of test images for a page: chosen, put into one picture, and found again by their
+place in it.
+"""
 
 import base64
 import math
@@ -29,7 +31,9 @@ LOSSLESS_SIDE = 32
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that belong together: their places among those of the page, the worst first, of `total`."""
+    """Pictures that belong together: their places among those of the page, the worst first, of
+    `total`.
+    """
 
     places: list[int]
     total: int
@@ -37,10 +41,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The pictures of a page. `sprite` has all in one, `columns` in a row, as a data URI; None where there are none.
+    """The pictures of a page. `sprite` has all in one, `columns` in a row, as a data URI; None
+    where there are none.
 
-    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script says of each.
-    `cells` are groups by contender, true class and answer; `classes` the wrong answers by contender and true class.
+    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script
+    says of each. `cells` are groups by contender, true class and answer; `classes` the wrong
+    answers by contender and true class.
     """
 
     sprite: str | None
@@ -58,7 +64,9 @@ class Thumbnails:
 
 
 def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
-    """The test images behind the numbers of a run; without `prepared` all are counted and none is shown."""
+    """The test images behind the numbers of a run; without `prepared` all are counted and none is
+    shown.
+    """
     answered = Answered(kept)
     pairs = [answered.between(pair.led.a, pair.led.b) for pair in disagreement.shown_pairs(results)]
     cells = {name: answered.cells(name) for name in kept.contenders}
@@ -66,21 +74,29 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
     wanted = [*(rows for pair in pairs for rows in pair.rows.values())]
     # Errors first: who looks into a matrix wants to see them.
     for wrong in (True, False):
-        wanted += [rows for of in cells.values() for (a, b), rows in of.items() if (a != b) == wrong]
+        wanted += [
+            rows for of in cells.values() for (a, b), rows in of.items() if (a != b) == wrong
+        ]
     chosen = _chosen(wanted) if prepared is not None else []
     place = {row: number for number, row in enumerate(chosen)}
 
     def group(rows: Sequence[int]) -> Group:
         return Group([place[row] for row in rows if row in place][:MOST_OF_ONE], len(rows))
 
-    pictures = [_small(np.asarray(prepared.images[kept.indices[row]])) for row in chosen] if prepared else []
+    pictures = (
+        [_small(np.asarray(prepared.images[kept.indices[row]])) for row in chosen]
+        if prepared
+        else []
+    )
     columns = max(1, math.isqrt(len(chosen)))
     return Thumbnails(
         sprite=_sprite(pictures, columns) if pictures else None,
         columns=columns,
         pixelated=all(max(each.shape[:2]) <= LOSSLESS_SIDE for each in pictures),
         listed=[_said(answered, row, prepared) for row in chosen],
-        cells={name: {cell: group(rows) for cell, rows in of.items()} for name, of in cells.items()},
+        cells={
+            name: {cell: group(rows) for cell, rows in of.items()} for name, of in cells.items()
+        },
         classes={name: {k: group(rows) for k, rows in of.items()} for name, of in classes.items()},
         pairs=[(pair, {side: group(rows) for side, rows in pair.rows.items()}) for pair in pairs],
     )
@@ -101,12 +117,18 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _chosen(wanted: Sequence[Sequence[int]]) -> list[int]:
-    """The rows that are shown, in the order of the file: of each list the first, as many as there is room for."""
-    return sorted(list(dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted])))[:MOST_IN_ALL])
+    """The rows that are shown, in the order of the file: of each list the first, as many as there
+    is room for.
+    """
+    return sorted(
+        list(dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted])))[:MOST_IN_ALL]
+    )
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """`image` uint8 `[C, H, W]` as a picture `[h, w]` or `[h, w, 3]`, at most `SIDE` pixels a side."""
+    """`image` uint8 `[C, H, W]` as a picture `[h, w]` or `[h, w, 3]`, at most `SIDE` pixels a
+    side.
+    """
     picture = style.as_picture(image)
     height, width = picture.shape[:2]
     if max(height, width) <= SIDE:
@@ -139,8 +161,18 @@ def _said(answered: Answered, row: int, prepared: Prepared | None) -> dict[str, 
     for contender in kept.contenders:
         found = answered.of(contender, row)
         seeds = sum(times for _, times in found)
-        said = [kept.classes[k] + (f" ({times} of {seeds})" if len(found) > 1 else "") for k, times in found]
+        said = [
+            kept.classes[k] + (f" ({times} of {seeds})" if len(found) > 1 else "")
+            for k, times in found
+        ]
         right = bool(found) and found[0][0] == kept.labels[row]
         brief = ", ".join(kept.classes[k] for k, _ in found if k != kept.labels[row])
-        answers.append({"who": contender, "said": ", ".join(said), "wrong": brief, "right": right and len(found) == 1})
+        answers.append(
+            {
+                "who": contender,
+                "said": ", ".join(said),
+                "wrong": brief,
+                "right": right and len(found) == 1,
+            }
+        )
     return {"name": name, "truth": kept.classes[kept.labels[row]], "answers": answers}

@@ -1,12 +1,13 @@
 """Whom to take: by a stated rule, who leads in what and how surely, and what would settle it.
 
-The rule, which `words.answer.RULE` says in words. Nobody is taken where test images leak into training, nor where
-several are level and the test images are too few to tell them apart by five points. Contenders that learned nothing are
-out, and those that another one is shown to be better than. Of the others, those are level with the most accurate one
-that lie within one point of it, or whose difference to it has a 95 % interval with 0 in it; of these the one that
-answers fastest on this machine is taken, or the most accurate one where the machine was busy. The rival that is named
-beside it is the most accurate contender of the other kind, spiking or not; where all are of one kind, the most accurate
-other one.
+The rule, which `words.answer.RULE` says in words. Nobody is taken where test images leak into
+training, nor where several are level and the test images are too few to tell them apart by five
+points. Contenders that learned nothing are out, and those that another one is shown to be better
+than. Of the others, those are level with the most accurate one that lie within one point of it, or
+whose difference to it has a 95 % interval with 0 in it; of these the one that answers fastest on
+this machine is taken, or the most accurate one where the machine was busy. The rival that is named
+beside it is the most accurate contender of the other kind, spiking or not; where all are of one
+kind, the most accurate other one.
 """
 
 import math
@@ -31,10 +32,14 @@ from spikeduel.system.typed import Frozen
 MOST_STEPS = 3
 ADVISED_FOLDS, ADVISED_TRIALS = 5, 10
 NOTICEABLE = 1.1
-"""The ratio of times or bytes below which nobody leads: two measurements of one thing differ as much."""
+"""The ratio of times or bytes below which nobody leads: two measurements of one thing differ as
+much.
+"""
 
 TOO_COARSE = 0.05
-"""Test images that show no difference below this say nothing of which network to take: about 100 of them."""
+"""Test images that show no difference below this say nothing of which network to take: about 100 of
+them.
+"""
 SHORTEST_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
@@ -44,9 +49,9 @@ Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
 class Sure(StrEnum):
     """How sure it is that a leader leads.
 
-    `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two measurements differ;
-    of energy: by all accountings. `THESE`: of these trained networks alone, one of each contender. `SAME` of bytes:
-    they differ by less than a tenth.
+    `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two
+    measurements differ; of energy: by all accountings. `THESE`: of these trained networks alone,
+    one of each contender. `SAME` of bytes: they differ by less than a tenth.
     """
 
     SHOWN = "shown"
@@ -73,10 +78,10 @@ class Why(StrEnum):
 class Lead(Frozen):
     """Who leads in one quantity: the best contender, against the best of the other kind (`over`).
 
-    `values` by contender: a share, seconds of a training (that of the twin it starts from included), seconds an answer,
-    joules an answer (with memory on the chip), bytes of a process that answers, bytes of the weights. `by`: a
-    difference in accuracy, else how many times as much `over` takes. Of energy, the leader is cheaper in `cheaper_in`
-    of `judged` accountings.
+    `values` by contender: a share, seconds of a training (that of the twin it starts from
+    included), seconds an answer, joules an answer (with memory on the chip), bytes of a process
+    that answers, bytes of the weights. `by`: a difference in accuracy, else how many times as much
+    `over` takes. Of energy, the leader is cheaper in `cheaper_in` of `judged` accountings.
     """
 
     quantity: Quantity
@@ -90,8 +95,8 @@ class Lead(Frozen):
 
 
 class Step(Frozen):
-    """What would settle it: options to add to the run's own command, the minutes of training, and the objection that
-    they answer. No options where only other data would.
+    """What would settle it: options to add to the run's own command, the minutes of training, and
+    the objection that they answer. No options where only other data would.
     """
 
     options: list[str]
@@ -100,7 +105,9 @@ class Step(Frozen):
 
 
 class Answer(Frozen):
-    """Whom to `take`, None where nobody is, and `why`; whom to name beside (`rival`); every `Lead`; what settles it."""
+    """Whom to `take`, None where nobody is, and `why`; whom to name beside (`rival`); every `Lead`;
+    what settles it.
+    """
 
     take: str | None
     why: Why
@@ -130,12 +137,19 @@ def answer(results: Results) -> Answer:
     )
 
 
-def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str, Range]) -> tuple[str | None, Why]:
+def _taken(
+    results: Results, accuracies: Mapping[str, float], times: Mapping[str, Range]
+) -> tuple[str | None, Why]:
     if not accuracies:
         return None, Why.NOT_FINISHED
     if any(map(c.is_leak, results.comparison.caveats)):
         return None, Why.LEAKAGE
-    idle = {name for each in results.comparison.caveats if isinstance(each, c.AtChance) for name in each.contenders}
+    idle = {
+        name
+        for each in results.comparison.caveats
+        if isinstance(each, c.AtChance)
+        for name in each.contenders
+    }
     learned = {name: accuracy for name, accuracy in accuracies.items() if name not in idle}
     if not learned:
         return None, Why.NOTHING_LEARNED
@@ -146,7 +160,11 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
     if len(left) == 1:
         return next(iter(left)), Why.BETTER
     best = max(left, key=left.__getitem__)
-    level = [name for name, accuracy in left.items() if accuracy >= left[best] - LEAD or _open(results, best, name)]
+    level = [
+        name
+        for name, accuracy in left.items()
+        if accuracy >= left[best] - LEAD or _open(results, best, name)
+    ]
     if len(level) > 1 and too_few(results):
         return None, Why.TOO_FEW
     if len(level) == 1 or any(name not in times for name in level) or was_busy(results):
@@ -158,14 +176,16 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
 
 
 def too_few(results: Results) -> c.Overturn | None:
-    """What says that the test images show no difference that is not far too large; None where they do."""
+    """What says that the test images show no difference that is not far too large; None where they
+    do.
+    """
     found = (each for each in results.comparison.overturned_by if isinstance(each, c.MoreImages))
     return next((each for each in found if each.detectable > TOO_COARSE), None)
 
 
 def is_shown(pair: Pair) -> bool:
-    """Whether one of two contenders is shown to be better, by more than what counts as none, and not of one training
-    each alone.
+    """Whether one of two contenders is shown to be better, by more than what counts as none, and
+    not of one training each alone.
     """
     return pair.conclusion.better and not pair.negligible and pair.seeds > 1
 
@@ -182,13 +202,17 @@ def _rival(take: str, accuracies: Mapping[str, float], results: Results) -> str 
 
 
 def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequence[str]:
-    """Those of `others` that spike if `name` does not, and the other way round; all where there are none."""
+    """Those of `others` that spike if `name` does not, and the other way round; all where there are
+    none.
+    """
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     return [other for other in others if spiking[other] != spiking[name]] or others
 
 
 def _pair(results: Results, one: str, other: str) -> Pair | None:
-    return next((pair for pair in results.comparison.pairs if {pair.a, pair.b} == {one, other}), None)
+    return next(
+        (pair for pair in results.comparison.pairs if {pair.a, pair.b} == {one, other}), None
+    )
 
 
 # ---- who leads in what
@@ -200,7 +224,10 @@ def accuracy_of_seeds(results: Results, name: str) -> list[float]:
     for trial in results.of(name):
         if trial.test:
             by_seed.setdefault(trial.seed, []).append((trial.test.accuracy, trial.test.n))
-    return [sum(accuracy * n for accuracy, n in folds) / sum(n for _, n in folds) for folds in by_seed.values()]
+    return [
+        sum(accuracy * n for accuracy, n in folds) / sum(n for _, n in folds)
+        for folds in by_seed.values()
+    ]
 
 
 def _training(results: Results, name: str) -> list[Range]:
@@ -236,13 +263,19 @@ def _exact(values: Iterable[float]) -> list[Range]:
 
 
 _VALUES: dict[Quantity, Callable[[Results, str], list[Range]]] = {
-    "accuracy": lambda results, name: _exact(accuracy_of_seeds(results, name)), "training": _training,
-    "answer": _answering, "energy": _joules, "memory": _memory, "size": _size,
-}  # fmt: skip
+    "accuracy": lambda results, name: _exact(accuracy_of_seeds(results, name)),
+    "training": _training,
+    "answer": _answering,
+    "energy": _joules,
+    "memory": _memory,
+    "size": _size,
+}
 
 
 def _lead(quantity: Quantity, results: Results) -> Lead:
-    taken = {name: values for name in results.contenders if (values := _VALUES[quantity](results, name))}
+    taken = {
+        name: values for name in results.contenders if (values := _VALUES[quantity](results, name))
+    }
     means = {name: mean for name, values in taken.items() if (mean := mean_range(values))}
     if len(means) < 2:
         return Lead(quantity=quantity, values=means)
@@ -251,7 +284,9 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return -means[name].low if quantity == "accuracy" else means[name].low
 
     best = min(means, key=worst_last)
-    over = min(_of_other_kind(best, [name for name in means if name != best], results), key=worst_last)
+    over = min(
+        _of_other_kind(best, [name for name in means if name != best], results), key=worst_last
+    )
     lead = Lead(quantity=quantity, values=means, leader=best, over=over, sure=Sure.NOT_SHOWN)
     if quantity == "accuracy":
         return _in_accuracy(lead, _pair(results, best, over), means[best].low - means[over].low)
@@ -262,7 +297,11 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return structs.replace(lead, leader=None, sure=Sure.SAME)
     apart = max(each.high for each in taken[best]) < min(each.low for each in taken[over])
     is_timed = quantity in ("training", "answer")
-    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and was_busy(results, c.BusyMachine | c.BusyBudget))
+    is_shown = (
+        ratio >= NOTICEABLE
+        and apart
+        and not (is_timed and was_busy(results, c.BusyMachine | c.BusyBudget))
+    )
     if quantity == "training" and means[best].low < SHORTEST_TRAINING:
         is_shown = False
     # JSON has no word for infinity: no number says how far one that takes nothing leads.
@@ -271,7 +310,9 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
 
 
 def was_busy(results: Results, found_by: type | UnionType = c.BusyMachine) -> bool:
-    """Whether other work disturbed the times of answers, or what another kind of caveat speaks of."""
+    """Whether other work disturbed the times of answers, or what another kind of caveat speaks
+    of.
+    """
     return any(isinstance(each, found_by) for each in results.comparison.caveats)
 
 
@@ -285,7 +326,9 @@ def _in_accuracy(lead: Lead, pair: Pair | None, by: float) -> Lead:
 
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
-    """By the accountings, where they compare the two; else by the ranges of the table that leads."""
+    """By the accountings, where they compare the two; else by the ranges of the table that
+    leads.
+    """
     case = case_of(results, best, over)
     if case is None or not case.judged:
         if lead.values[best].below(lead.values[over]):
@@ -294,7 +337,10 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     cheaper = {case.spiking: len(case.found("spiking")), case.other: len(case.found("other"))}
     leader, other = sorted(cheaper, key=cheaper.__getitem__, reverse=True)
     # By most of them, and not against what the table shows.
-    above = lead.values[other].low < lead.values[leader].low and lead.values[other].high < lead.values[leader].high
+    above = (
+        lead.values[other].low < lead.values[leader].low
+        and lead.values[other].high < lead.values[leader].high
+    )
     leads = cheaper[leader] == case.judged or (2 * cheaper[leader] > case.judged and not above)
     return structs.replace(
         lead,
@@ -307,22 +353,32 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 
 def case_of(results: Results, one: str, other: str) -> Case | None:
-    """The accountings' case of two contenders; None where one of them was not counted, or both spike or neither."""
+    """The accountings' case of two contenders; None where one of them was not counted, or both
+    spike or neither.
+    """
     cases = results.court.cases if results.court else []
-    return next((case for case in cases if not case.control and {case.spiking, case.other} == {one, other}), None)
+    return next(
+        (case for case in cases if not case.control and {case.spiking, case.other} == {one, other}),
+        None,
+    )
 
 
 # ---- what would settle it
 
 
 def _steps(results: Results) -> list[Step]:
-    """At most one for each kind of options, the gravest objections first, and no more than `MOST_STEPS`."""
+    """At most one for each kind of options, the gravest objections first, and no more than
+    `MOST_STEPS`.
+    """
     found: dict[str, Step] = {}
     objections = [*results.comparison.overturned_by, *results.comparison.caveats]
     for objection in objections:
         options, minutes = _remedy(objection, results)
         if options is not None:
-            found.setdefault(options[0] if options else "", Step(options=options, minutes=minutes, answers=objection))
+            found.setdefault(
+                options[0] if options else "",
+                Step(options=options, minutes=minutes, answers=objection),
+            )
     return list(found.values())[:MOST_STEPS]
 
 

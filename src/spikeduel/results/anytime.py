@@ -5,7 +5,9 @@ from spikeduel.system.typed import Frozen
 
 
 class Leaving(Frozen):
-    """Early exit at one threshold: mean steps, accuracy, and how many images leave at each step `[T]`."""
+    """Early exit at one threshold: mean steps, accuracy, and how many images leave at each step
+    `[T]`.
+    """
 
     threshold: Share | None
     mean_steps: Amount
@@ -16,8 +18,8 @@ class Leaving(Frozen):
 class ExitChoice(Frozen):
     """What the choice of a threshold rests on: `n` validation images.
 
-    `most_lost` is the accuracy that leaving costs at most, by these images and with the confidence asked for; `fewest`
-    is how many images it takes to show the tolerance if none of them changes.
+    `most_lost` is the accuracy that leaving costs at most, by these images and with the confidence
+    asked for; `fewest` is how many images it takes to show the tolerance if none of them changes.
     """
 
     n: Count
@@ -31,8 +33,8 @@ class ExitChoice(Frozen):
 class EarlyExit(Leaving):
     """Early exit at the threshold chosen on validation images; `curve` has every threshold.
 
-    `confidence` is how sure it has to be that leaving costs no more than `tolerance`; older choices only looked at the
-    accuracy that the validation images had.
+    `confidence` is how sure it has to be that leaving costs no more than `tolerance`; older choices
+    only looked at the accuracy that the validation images had.
     """
 
     tolerance: Share
@@ -42,14 +44,18 @@ class EarlyExit(Leaving):
 
 
 class Received(Frozen):
-    """What had come of a recording at the end of each of T frames: mean milliseconds from its start, mean events."""
+    """What had come of a recording at the end of each of T frames: mean milliseconds from its
+    start, mean events.
+    """
 
     milliseconds: list[Amount]
     events: list[Amount]
 
 
 class Anytime(Frozen):
-    """Accuracy after each of T steps; all None for a network without steps. `received`: of the recordings by then."""
+    """Accuracy after each of T steps; all None for a network without steps. `received`: of the
+    recordings by then.
+    """
 
     num_steps: Positive | None = None
     n: Count | None = None

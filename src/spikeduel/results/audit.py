@@ -1,4 +1,6 @@
-"""What an audit of a data set and its split says: types, as they stand in `audit.json` and in results.json."""
+"""What an audit of a data set and its split says: types, as they stand in `audit.json` and in
+results.json.
+"""
 
 from typing import Literal
 
@@ -16,26 +18,55 @@ FEW_TEST_IMAGES = 10
 Side = Literal["train", "val", "test"]
 
 FindingKind = Literal[
-    "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
-    "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
-    "unbalanced_classes", "few_test_images", "few_test_groups", "class_shares_differ", "format_tells_class",
-    "format_tells_side", "names_tell_groups",
-    "searched_a_sample", "moved_test_in_training", "moved_across_sides", "labels_to_check",
-    "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
-    "stretch_test_in_training", "stretches_elsewhere", "statistics_tell_class", "statistics_tell_side", "hot_pixels",
-]  # fmt: skip
+    "test_in_training",
+    "conflicting_labels",
+    "cut_groups",
+    "leakage",
+    "near_test_in_training",
+    "unreadable_files",
+    "groups_joined",
+    "validation_copies",
+    "copies_on_one_side",
+    "near_across_sides",
+    "groups_cut_at_validation",
+    "unbalanced_classes",
+    "few_test_images",
+    "few_test_groups",
+    "class_shares_differ",
+    "format_tells_class",
+    "format_tells_side",
+    "names_tell_groups",
+    "searched_a_sample",
+    "moved_test_in_training",
+    "moved_across_sides",
+    "labels_to_check",
+    "pictures_not_opened",
+    "pictures_without_ending",
+    "pictures_outside_classes",
+    "many_files_ignored",
+    "stretch_test_in_training",
+    "stretches_elsewhere",
+    "statistics_tell_class",
+    "statistics_tell_side",
+    "hot_pixels",
+]
 Remedy = Literal[
-    "use_default_split", "divide_the_data_anew", "give_groups", "give_found_groups", "remove_copies", "fix_length",
+    "use_default_split",
+    "divide_the_data_anew",
+    "give_groups",
+    "give_found_groups",
+    "remove_copies",
+    "fix_length",
     "bin_by_events",
-]  # fmt: skip
+]
 
 
 class Finding(Frozen):
     """One conclusion of an audit; `results.words.audit.sentence` says it in words.
 
-    `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images, sets, groups, files,
-    classes), `share` of the test images; `names` are the classes, files, the property of files or the statistics
-    concerned.
+    `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images,
+    sets, groups, files, classes), `share` of the test images; `names` are the classes, files, the
+    property of files or the statistics concerned.
     """
 
     kind: FindingKind
@@ -62,10 +93,11 @@ class Counts(Frozen):
 class ExactDuplicates(Frozen):
     """Counts of equal images. Images outside the split do not count.
 
-    `sets` of equal images, of `images` in all; `within`: copies of an image on the same side; `across`: images equal to
-    one on an earlier side; `conflicting`: sets with more than one label, of `conflicting_images` in all;
-    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that
-    files' names give, null without; `conflicting_files`: those of `conflicting_images`, null where images are no files.
+    `sets` of equal images, of `images` in all; `within`: copies of an image on the same side;
+    `across`: images equal to one on an earlier side; `conflicting`: sets with more than one label,
+    of `conflicting_images` in all; `test_in_training`: test images equal to a training image;
+    `across_groups`: sets in several of the groups that files' names give, null without;
+    `conflicting_files`: those of `conflicting_images`, null where images are no files.
     """
 
     within: Count
@@ -80,7 +112,9 @@ class ExactDuplicates(Frozen):
 
 
 class NearDuplicates(Frozen):
-    """Images with a near duplicate on their own side, on an earlier side, and test images with one in training."""
+    """Images with a near duplicate on their own side, on an earlier side, and test images with one
+    in training.
+    """
 
     within: Count
     across: Count
@@ -88,13 +122,16 @@ class NearDuplicates(Frozen):
 
 
 class SharedStretches(NearDuplicates):
-    """The same of recordings that share a stretch of events with another one; equal recordings are left out."""
+    """The same of recordings that share a stretch of events with another one; equal recordings are
+    left out.
+    """
 
 
 class MovedCopies(Frozen):
     """Images that are a moved copy (shifted, turned, mirrored, cropped, scaled) of another one.
 
-    Of one on an earlier side, and test images with one in training; equal images and near duplicates are left out.
+    Of one on an earlier side, and test images with one in training; equal images and near
+    duplicates are left out.
     """
 
     across: Count
@@ -104,10 +141,11 @@ class MovedCopies(Frozen):
 class Probe(Frozen):
     """Accuracies of the nearest neighbour on small grey versions, on the `n` test images searched.
 
-    `accuracy`: on this split; `accuracy_if_grouped`: the siblings of each test image taken out of training;
-    `accuracy_if_ungrouped`: on a split that cuts groups, null where there is none; `chance`: of always naming
-    training's most frequent class; `siblings_in_train`: share of the test images with a sibling in training. Siblings
-    are images of one group, equal images and near duplicates.
+    `accuracy`: on this split; `accuracy_if_grouped`: the siblings of each test image taken out of
+    training; `accuracy_if_ungrouped`: on a split that cuts groups, null where there is none;
+    `chance`: of always naming training's most frequent class; `siblings_in_train`: share of the
+    test images with a sibling in training. Siblings are images of one group, equal images and near
+    duplicates.
     """
 
     accuracy: Share | None = None
@@ -121,10 +159,11 @@ class Probe(Frozen):
 class FileProperty(Frozen):
     """How far a property of files (type, colour mode, size) is tied to class and side of the split.
 
-    `class_accuracy`: of naming, for each test image, the class that is most frequent among training images with the
-    same value (the most frequent class of all for a new value); `class_chance`: of always naming the latter.
-    `split_association`: Cramér's V between property and side, corrected for its bias (Bergsma 2013), 0 to 1.
-    `values` counts images, the most frequent first; there are `num_values`.
+    `class_accuracy`: of naming, for each test image, the class that is most frequent among training
+    images with the same value (the most frequent class of all for a new value); `class_chance`: of
+    always naming the latter. `split_association`: Cramér's V between property and side, corrected
+    for its bias (Bergsma 2013), 0 to 1. `values` counts images, the most frequent first; there are
+    `num_values`.
     """
 
     property: str
@@ -144,7 +183,9 @@ class Quartiles(Frozen):
 
 
 class Distances(Frozen):
-    """To the nearest training image, from test and training images; `bins`: edges of equal shares of test images."""
+    """To the nearest training image, from test and training images; `bins`: edges of equal shares
+    of test images.
+    """
 
     test_to_train: Quartiles | None
     within_train: Quartiles | None
@@ -152,7 +193,9 @@ class Distances(Frozen):
 
 
 class DistanceBin(Frozen):
-    """Accuracy on the `n` test images at `low` to `high` from their nearest training image; null where n is 0."""
+    """Accuracy on the `n` test images at `low` to `high` from their nearest training image; null
+    where n is 0.
+    """
 
     low: float = field(name="from")
     high: float = field(name="to")
@@ -161,7 +204,9 @@ class DistanceBin(Frozen):
 
 
 class AuditedImage(Frozen):
-    """One image of a pair: its index, side of the split and class, and its file where it has one."""
+    """One image of a pair: its index, side of the split and class, and its file where it has
+    one.
+    """
 
     index: Count
     side: Side
@@ -170,14 +215,22 @@ class AuditedImage(Frozen):
 
 
 PairKind = Literal[
-    "equal images, different labels", "equal images on two sides", "a stretch on two sides", "near on two sides",
-    "moved on two sides", "equal images on one side", "a stretch on one side", "near on one side",
-]  # fmt: skip
+    "equal images, different labels",
+    "equal images on two sides",
+    "a stretch on two sides",
+    "near on two sides",
+    "moved on two sides",
+    "equal images on one side",
+    "a stretch on one side",
+    "near on one side",
+]
 
 
 class Move(Frozen):
-    """What makes one image from another: mirrored left to right, then turned clockwise by `degrees` (−180 to 180), made
-    `scale` times as large, and its middle shifted by pixels to the `right` and `down`."""
+    """What makes one image from another: mirrored left to right, then turned clockwise by `degrees`
+    (−180 to 180), made `scale` times as large, and its middle shifted by pixels to the `right` and
+    `down`.
+    """
 
     mirrored: bool
     degrees: float
@@ -187,9 +240,11 @@ class Move(Frozen):
 
 
 class Pair(Frozen):
-    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a` from `b`.
+    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a`
+    from `b`.
 
-    Of recordings that share a stretch, `ratio` is the share of the shorter one's events that are not shared.
+    Of recordings that share a stretch, `ratio` is the share of the shorter one's events that are
+    not shared.
     """
 
     kind: PairKind
@@ -202,7 +257,8 @@ class Pair(Frozen):
 class SuspectLabel(Frozen):
     """An image whose label looks wrong: the class that fits better, and the probabilities of both.
 
-    They are shares of the nearest neighbours' votes, or calibrated probabilities of the training that is surest.
+    They are shares of the nearest neighbours' votes, or calibrated probabilities of the training
+    that is surest.
     """
 
     image: AuditedImage
@@ -212,7 +268,9 @@ class SuspectLabel(Frozen):
 
 
 class LabelCheck(Frozen):
-    """How many labels were examined, what share of them is the most probable class, and how many look wrong."""
+    """How many labels were examined, what share of them is the most probable class, and how many
+    look wrong.
+    """
 
     examined: Count
     agreement: Share
@@ -222,11 +280,13 @@ class LabelCheck(Frozen):
 class Details(Frozen):
     """What pictures and figures need of an audit; not part of `audit.json`.
 
-    `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
-    searched; `labels`: those that look wrong, the surest first; `label_shares`: of each image's neighbours, the share
-    that votes for its label, null for images that the split leaves out, none where neighbours know too little of the
-    labels; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1; `groups`: which
-    recordings belong together, by their groups and by the stretches that they share; none where none share one.
+    `pairs`: the gravest first; `test_distances`: from each test image to its nearest training
+    image, null where not searched; `labels`: those that look wrong, the surest first;
+    `label_shares`: of each image's neighbours, the share that votes for its label, null for images
+    that the split leaves out, none where neighbours know too little of the labels;
+    `within_quantiles`: of the same distances within training, at equal steps from 0 to 1; `groups`:
+    which recordings belong together, by their groups and by the stretches that they share; none
+    where none share one.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -258,22 +318,25 @@ PROBLEM_ABOVE: dict[FindingKind, float] = {
 }
 """The share above which a finding would invalidate a result; below, it is a note.
 
-Exact copies of test images in training, and recordings that share a stretch: of the test images, the default margin of
+Exact copies of test images in training, and recordings that share a stretch: of the test images,
+the default margin of
 0.5 points, which they alone could bring about. Conflicting labels: of all images; half of them are wrong at least where
-two are equal, so that 1 % can be worth that margin. Near duplicates and moved copies: of the test images; natural sets
-stay far below (Fashion-MNIST 0.6 %). Pictures left out: of the pictures in the folder, since whoever left them out did
-not choose to. Cut groups and unreadable files: any.
+two are equal, so that 1 % can be worth that margin. Near duplicates and moved copies: of the test
+images; natural sets stay far below (Fashion-MNIST 0.6 %). Pictures left out: of the pictures in the
+folder, since whoever left them out did not choose to. Cut groups and unreadable files: any.
 """
 
 
 class Audit(Frozen):
-    """What an audit found: whether a result on this data and this split can be trusted, and why (not).
+    """What an audit found: whether a result on this data and this split can be trusted, and why
+    (not).
 
-    `near`: two images are near duplicates below this share of the usual distance, which is the median over
-    `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
-    group in training; `groups_tested` are of test images. `unreadable`: files that were left out, with reasons.
-    `searched`: images whose neighbours were searched; fewer than `counts` where that would take too long. `files`: null
-    where the data is no folder or CSV. `labels`: judged by the nearest neighbours. What says "image" is meant of a
+    `near`: two images are near duplicates below this share of the usual distance, which is the
+    median over `near_portions` parts of the training images. `groups_cut` lie on several sides;
+    `groups_cut_test_images` have their group in training; `groups_tested` are of test images.
+    `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
+    searched; fewer than `counts` where that would take too long. `files`: null where the data is no
+    folder or CSV. `labels`: judged by the nearest neighbours. What says "image" is meant of a
     `noun`; `stretches` and `statistics` are of recordings, and null for images.
     """
 
@@ -324,7 +387,9 @@ class Audit(Frozen):
                 raise ValueError(f"the finding {finding.kind} has no numbers")
 
     def __repr__(self) -> str:
-        from spikeduel.results.words.notebook import brief  # words know the types that they are about
+        from spikeduel.results.words.notebook import (
+            brief,
+        )  # words know the types that they are about
 
         return brief(self)
 

@@ -1,4 +1,6 @@
-"""Runs side by side: what sets the settings of several apart, and what two of them say of the same test images."""
+"""Runs side by side: what sets the settings of several apart, and what two of them say of the same
+test images.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +24,31 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
 TELLING = (
-    "image_size", "folds", "tuned", "augmentation", "epochs", "minutes", "encoding", "num_steps", "seeds", "limit",
-    "recipe", "split", "group_by",
-)  # fmt: skip
-"""The settings that tell most of two runs of one data set, the most telling first; all others come after them."""
+    "image_size",
+    "folds",
+    "tuned",
+    "augmentation",
+    "epochs",
+    "minutes",
+    "encoding",
+    "num_steps",
+    "seeds",
+    "limit",
+    "recipe",
+    "split",
+    "group_by",
+)
+"""The settings that tell most of two runs of one data set, the most telling first; all others come
+after them.
+"""
 _ELSEWHERE = ("dataset", "contenders", "per_contender")
 """What is told of a run beside its settings, or under another name."""
 _OF_MACHINE = ("cpu", "threads", "device", "gpu", "torch")
 
 
 class RunSummary(Frozen):
-    """A run at a glance: `accuracy` and `images` (how many it was tested on) of each trial, by contender.
+    """A run at a glance: `accuracy` and `images` (how many it was tested on) of each trial, by
+    contender.
 
     `settings` are those that are not the same in all runs of the list.
     """
@@ -68,7 +84,10 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
 
 
 def _summary(run: Path, results: Results, settings: dict[str, Any]) -> RunSummary:
-    tests = {name: [trial.test for trial in results.of(name) if trial.test] for name in results.contenders}
+    tests = {
+        name: [trial.test for trial in results.of(name) if trial.test]
+        for name in results.contenders
+    }
     tests = {name: of_one for name, of_one in tests.items() if of_one}
     return RunSummary(
         run=str(run),
@@ -86,8 +105,8 @@ def _summary(run: Path, results: Results, settings: dict[str, Any]) -> RunSummar
 
 
 def settings_of(results: Results) -> dict[str, Any]:
-    """What a run was made with, the most telling first: its settings as set and minutes decided them, `tuned` (trials
-    of each contender), and the contenders' `own_settings`.
+    """What a run was made with, the most telling first: its settings as set and minutes decided
+    them, `tuned` (trials of each contender), and the contenders' `own_settings`.
     """
     experiment, shape = results.experiment, results.dataset.image_shape
     known: dict[str, Any] = {"dataset": results.dataset.name} | {
@@ -106,26 +125,40 @@ def settings_of(results: Results) -> dict[str, Any]:
 
 def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
     """The names of what is not the same in all of `settings`."""
-    return [name for name in (settings[0] if settings else ()) if any(s[name] != settings[0][name] for s in settings)]
+    return [
+        name
+        for name in (settings[0] if settings else ())
+        if any(s[name] != settings[0][name] for s in settings)
+    ]
 
 
 def named(name: str, folder: Path) -> Path:
-    """The run's folder that `name` means: its path, or how the name of one in `folder` begins. Raises `InputError`."""
+    """The run's folder that `name` means: its path, or how the name of one in `folder` begins.
+    Raises `InputError`.
+    """
     if (Path(name) / "results.json").is_file():
         return Path(name)
     known = runs_in(folder)
-    found = [run for run in known if run.name == name] or [run for run in known if run.name.startswith(name)]
+    found = [run for run in known if run.name == name] or [
+        run for run in known if run.name.startswith(name)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"{name}: {len(found)} runs are called so ({', '.join(run.name for run in found)}). Say more.")
-    raise InputError(f"{name}: no run here, nor one in {folder} whose name begins so. `spikeduel runs` lists them.")
+        raise InputError(
+            f"{name}: {len(found)} runs are called so ({', '.join(run.name for run in found)}). "
+            f"Say more."
+        )
+    raise InputError(
+        f"{name}: no run here, nor one in {folder} whose name begins so. `spikeduel runs` lists "
+        f"them."
+    )
 
 
 class Reached(Frozen):
-    """What a contender got in one run: the mean accuracy over `seeds` with its 95 % interval (over other test images
-    and, from two seeds on, other seeds; None where the run has no predictions); seconds of a training and of an answer,
-    joules an answer, None where they were not measured.
+    """What a contender got in one run: the mean accuracy over `seeds` with its 95 % interval (over
+    other test images and, from two seeds on, other seeds; None where the run has no predictions);
+    seconds of a training and of an answer, joules an answer, None where they were not measured.
     """
 
     accuracy: Share
@@ -137,7 +170,9 @@ class Reached(Frozen):
 
 
 class ContenderCompared(Frozen):
-    """One contender in two runs; `difference` is a − b, or `why_not` says why the two are not tested."""
+    """One contender in two runs; `difference` is a − b, or `why_not` says why the two are not
+    tested.
+    """
 
     contender: str
     a: Reached | None
@@ -147,10 +182,11 @@ class ContenderCompared(Frozen):
 
 
 class RunsCompared(Frozen):
-    """Runs `a` and `b`: the settings in which they differ, as (of a, of b), and each contender of either.
+    """Runs `a` and `b`: the settings in which they differ, as (of a, of b), and each contender of
+    either.
 
-    `why_not`: why no contender of one can be tested against one of the other, None where they have the same test
-    images. `times_compare`: whether both were timed on the same machine, idle enough.
+    `why_not`: why no contender of one can be tested against one of the other, None where they have
+    the same test images. `times_compare`: whether both were timed on the same machine, idle enough.
     """
 
     a: str
@@ -163,14 +199,17 @@ class RunsCompared(Frozen):
 
 
 def compare(a: Path, b: Path) -> RunsCompared:
-    """Two runs side by side. Contenders that both have are tested on the test images that both have, their p-values
-    adjusted for how many there are (Holm). Raises `InputError` where one is no run.
+    """Two runs side by side. Contenders that both have are tested on the test images that both
+    have, their p-values adjusted for how many there are (Holm). Raises `InputError` where one is no
+    run.
     """
     runs, both = (a, b), (load_run(a).results, load_run(b).results)
     settings = [settings_of(results) for results in both]
     why_not, answers = _answers(runs)
     names = list(dict.fromkeys(name for results in both for name in results.contenders))
-    reached = [[_reached(*of_run, name) for of_run in zip(both, answers, strict=True)] for name in names]
+    reached = [
+        [_reached(*of_run, name) for of_run in zip(both, answers, strict=True)] for name in names
+    ]
     compared = [
         ContenderCompared(contender=name, a=of_a, b=of_b, why_not=why_not)
         for name, (of_a, of_b) in zip(names, reached, strict=True)
@@ -189,7 +228,9 @@ def compare(a: Path, b: Path) -> RunsCompared:
 
 
 def _answers(runs: tuple[Path, Path]) -> tuple[str | None, list[PredictionsFile | None]]:
-    """Why the answers of two runs cannot be compared, if they cannot; and those of each, None where it has none."""
+    """Why the answers of two runs cannot be compared, if they cannot; and those of each, None where
+    it has none.
+    """
     found: list[PredictionsFile | None] = []
     why_not: list[str] = []
     for run in runs:
@@ -228,14 +269,19 @@ def _interval(file: PredictionsFile, contender: str) -> tuple[float, float] | No
     return max(0.0, low), high
 
 
-def _tested(compared: Sequence[ContenderCompared], runs: tuple[Path, Path]) -> list[ContenderCompared]:
+def _tested(
+    compared: Sequence[ContenderCompared], runs: tuple[Path, Path]
+) -> list[ContenderCompared]:
     """Those in both runs tested, their p-values adjusted for each other."""
 
     def outcomes() -> Iterator[tuple[str, Difference | str]]:
         for each in compared:
             if each.a and each.b:
                 try:
-                    yield each.contender, predictions.compare_runs(runs[0], each.contender, each.contender, runs[1])
+                    yield (
+                        each.contender,
+                        predictions.compare_runs(runs[0], each.contender, each.contender, runs[1]),
+                    )
                 except InputError as error:
                     yield each.contender, str(error)
 
@@ -253,6 +299,10 @@ def _tested(compared: Sequence[ContenderCompared], runs: tuple[Path, Path]) -> l
 
 
 def _timed_alike(both: tuple[Results, Results]) -> bool:
-    machines = [{name: (results.environment or {}).get(name) for name in _OF_MACHINE} for results in both]
-    busy = any(isinstance(caveat, BusyMachine) for results in both for caveat in results.comparison.caveats)
+    machines = [
+        {name: (results.environment or {}).get(name) for name in _OF_MACHINE} for results in both
+    ]
+    busy = any(
+        isinstance(caveat, BusyMachine) for results in both for caveat in results.comparison.caveats
+    )
     return machines[0] == machines[1] and any(machines[0].values()) and not busy

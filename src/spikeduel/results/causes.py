@@ -1,4 +1,6 @@
-"""What the controls of a spiking contender show together, as data: no claim says more than every control bears out."""
+"""What the controls of a spiking contender show together, as data: no claim says more than every
+control bears out.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -56,12 +58,17 @@ _ORDER = {
 }
 
 
-def without_unlearned(contender: ControlledContender, trials: Sequence[Trial]) -> ControlledContender:
-    """`contender`, of whose controls those that learned nothing are inconclusive, by however much they are worse.
+def without_unlearned(
+    contender: ControlledContender, trials: Sequence[Trial]
+) -> ControlledContender:
+    """`contender`, of whose controls those that learned nothing are inconclusive, by however much
+    they are worse.
 
     `trials` are its own. A training that failed says nothing of what was left out of the network.
     """
-    unlearned = unlearned_controls([trial for trial in trials if trial.contender == contender.contender])
+    unlearned = unlearned_controls(
+        [trial for trial in trials if trial.contender == contender.contender]
+    )
     nothing = {"conclusion": Conclusion.INCONCLUSIVE, "reservation": Reservation.CONTROL_AT_CHANCE}
     rows = [
         structs.replace(row, found=structs.replace(row.found, **nothing))
@@ -75,8 +82,9 @@ def without_unlearned(contender: ControlledContender, trials: Sequence[Trial]) -
 def claims(contender: ControlledContender) -> list[Claim]:
     """What the controls show of spikes, of time steps and of the order of spikes, in that order.
 
-    A control that has too few seeds to call anybody better counts for nothing; `FEW_SEEDS` where that holds for all
-    that were measured. The list is empty where no control was measured, and on recordings.
+    A control that has too few seeds to call anybody better counts for nothing; `FEW_SEEDS` where
+    that holds for all that were measured. The list is empty where no control was measured, and on
+    recordings.
     """
     if contender.of_recordings:
         return []
@@ -84,7 +92,9 @@ def claims(contender: ControlledContender) -> list[Claim]:
     measured = [row for row in contender.rows if row.found and row.control not in skipped]
     if measured and not any(row.conclusive for row in measured):
         return [Claim.FEW_SEEDS]
-    concluded = {row.control: row.found.conclusion for row in measured if row.found and row.conclusive}
+    concluded = {
+        row.control: row.found.conclusion for row in measured if row.found and row.conclusive
+    }
     one_step = concluded.get("one_step")
     found = [_beside_twins({concluded[twin] for twin in TWINS if twin in concluded}, one_step)]
     found += [_STEPS[one_step] if one_step else None]

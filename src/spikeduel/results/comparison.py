@@ -1,4 +1,6 @@
-"""A finished comparison: read from a run's folder, also one of an earlier version, asked, and written down."""
+"""A finished comparison: read from a run's folder, also one of an earlier version, asked, and
+written down.
+"""
 
 import re
 from dataclasses import dataclass
@@ -50,15 +52,21 @@ class Comparison:
         """What notebooks show: the answer, its table, and a chart."""
         table = rows(self.results)
         parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
-        return notebook.page(self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}")
+        return notebook.page(
+            self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}"
+        )
 
     @property
     def failed(self) -> bool:
         """Whether a trial, or a measure of one, failed."""
-        return any(trial.status == "failed" or trial.failed_measures for trial in self.results.trials)
+        return any(
+            trial.status == "failed" or trial.failed_measures for trial in self.results.trials
+        )
 
     def table(self) -> str:
-        """The contenders as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over all trials."""
+        """The contenders as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over
+        all trials.
+        """
         table, note = render(contender_rows(self.results)), spread_note(self.results.trials)
         return f"{table}\n{note}" if note else table
 
@@ -77,20 +85,27 @@ class Comparison:
     def caveats(self) -> list[str]:
         """What a careful reader objects, a sentence each."""
         audited = self.results.dataset.audit
-        return [self.said(caveats.sentence(caveat, audited)) for caveat in self.results.comparison.caveats]
+        return [
+            self.said(caveats.sentence(caveat, audited))
+            for caveat in self.results.comparison.caveats
+        ]
 
     def said(self, text: str) -> str:
         """`text` on images, said of what this comparison is about."""
         return said_of(text, self.results.dataset.noun)
 
     def leaks(self) -> list[str]:
-        """Those of the caveats that have to be read before any score: test images that leak into training."""
+        """Those of the caveats that have to be read before any score: test images that leak into
+        training.
+        """
         both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
         return [text for caveat, text in both if is_leak(caveat)]
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
-        return [" ".join(of_controls(self.results, each)) for each in self.results.comparison.controls]
+        return [
+            " ".join(of_controls(self.results, each)) for each in self.results.comparison.controls
+        ]
 
     def document(self) -> dict[str, Any]:
         """results.json: the data, and the sentences made of it."""
@@ -104,43 +119,83 @@ class Comparison:
                 found["text"] = text
         if found := content["comparison"]["without_time"]:
             found["text"] = on_time(self.results)
-        for found, each in zip(content["comparison"]["controls"], self.results.comparison.controls, strict=True):
+        for found, each in zip(
+            content["comparison"]["controls"], self.results.comparison.controls, strict=True
+        ):
             found["claims"] = claims(each)
         return content
 
     def best(self, name: str) -> Path:
-        """The model file of contender or family `name` with the best validation accuracy. Raises `InputError`."""
+        """The model file of contender or family `name` with the best validation accuracy. Raises
+        `InputError`.
+        """
         trials = [t for t in self.results.trials if name in (t.contender, t.family)]
-        done = {t.model: t.validation.accuracy for t in trials if t.model and t.validation and t.status == "done"}
+        done = {
+            t.model: t.validation.accuracy
+            for t in trials
+            if t.model and t.validation and t.status == "done"
+        }
         if done:
             return self.out / max(done, key=done.__getitem__)
         if trials:
             raise InputError(f"no trial of {name} was finished, so there is no model of it.")
-        raise unknown("contender", name, {each for t in self.results.trials for each in (t.contender, t.family)})
+        raise unknown(
+            "contender",
+            name,
+            {each for t in self.results.trials for each in (t.contender, t.family)},
+        )
 
     def trials_frame(self) -> "pandas.DataFrame":
-        """A row for each trial: what was trained, and every number that was measured. Needs pandas."""
-        no_column = ("history", "epoch_seconds", "operations", "energy", "controls", "weight_shapes", "foreign")
+        """A row for each trial: what was trained, and every number that was measured. Needs
+        pandas.
+        """
+        no_column = (
+            "history",
+            "epoch_seconds",
+            "operations",
+            "energy",
+            "controls",
+            "weight_shapes",
+            "foreign",
+        )
         trials = [typed.plain(trial) for trial in self.results.trials]
-        rows = [{name: value for name, value in trial.items() if name not in no_column} for trial in trials]
+        rows = [
+            {name: value for name, value in trial.items() if name not in no_column}
+            for trial in trials
+        ]
         frame = _pandas().json_normalize(rows, sep=".")
         # What only some trials have stands in columns of its own, and beside them as an empty one.
         return frame.drop(columns={name.rpartition(".")[0] for name in frame} & set(frame))
 
     def pairs_frame(self) -> "pandas.DataFrame":
-        """A row for each pair of contenders: the difference, its intervals and what may be concluded. Needs pandas."""
+        """A row for each pair of contenders: the difference, its intervals and what may be
+        concluded. Needs pandas.
+        """
         return _pandas().DataFrame([typed.plain(pair) for pair in self.results.comparison.pairs])
 
     def to_latex(self) -> str:
-        """The contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard deviation."""
+        """The contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard
+        deviation.
+        """
         rows = [["model", *(rf"{title} (\%)" for title in SCORES.values())]]
         for name in self.results.contenders:
             escaped = "".join(rf"\{c}" if c in "&%$#_{}" else c for c in name)
-            rows.append([escaped, *(str(score(self.results.of(name), each) or "failed") for each in SCORES)])
+            rows.append(
+                [escaped, *(str(score(self.results.of(name), each) or "failed") for each in SCORES)]
+            )
         header, *body = (" & ".join(row) + r" \\" for row in rows)
         start, end = r"\begin{tabular}{l" + "r" * len(SCORES) + "}", r"\end{tabular}"
         note = spread_note(self.results.trials)
-        lines = [start, r"\toprule", header, r"\midrule", *body, r"\bottomrule", end, *([f"% {note}"] if note else [])]
+        lines = [
+            start,
+            r"\toprule",
+            header,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            end,
+            *([f"% {note}"] if note else []),
+        ]
         return "\n".join(lines).replace("±", r"$\pm$")
 
 
@@ -153,13 +208,17 @@ def _pandas() -> Any:
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """The folders that have this file of a run: those in `folder`, and those of the duels of a study there."""
+    """The folders that have this file of a run: those in `folder`, and those of the duels of a
+    study there.
+    """
     places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
     return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
 
 
 def load_run(run: Path | str) -> Comparison:
-    """The comparison in a run's folder, also of earlier versions. Raises `InputError` where it is not one."""
+    """The comparison in a run's folder, also of earlier versions. Raises `InputError` where it is
+    not one.
+    """
     run = Path(run)
     path = run / "results.json"
     if not path.is_file():
@@ -168,11 +227,17 @@ def load_run(run: Path | str) -> Comparison:
     with remedied(run):
         content = files.read_json(path)
         if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
-            raise InputError(f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA}).")
+            raise InputError(
+                f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA})."
+            )
         try:
             if isinstance(given := content.get("experiment"), dict):
                 content["experiment"] = of_earlier(given)
-            results = typed.converted(content, Results) if content["schema"] == SCHEMA else _of_schema_1(content)
+            results = (
+                typed.converted(content, Results)
+                if content["schema"] == SCHEMA
+                else _of_schema_1(content)
+            )
         except InputError as error:
             raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
@@ -187,23 +252,36 @@ OLD_CONTROLS = {
         ("quantised_twin", "quantised twin", "the ReLU twin with few activation levels", False),
         ("one_step", "one time step", "the same neurons with T = 1", True),
         ("shuffled", "shuffled in time", "the trained network, its spikes in random order", True),
-        ("nearest_neighbour", "nearest neighbour", "the label of the nearest training image", False),
+        (
+            "nearest_neighbour",
+            "nearest neighbour",
+            "the label of the nearest training image",
+            False,
+        ),
     )
 }
 
 
 def _of_schema_1(content: dict[str, Any]) -> Results:
-    """Results of schema 1, with their conclusions as data. Raises `InputError` where they are damaged."""
+    """Results of schema 1, with their conclusions as data. Raises `InputError` where they are
+    damaged.
+    """
     try:
         content = _upgraded(content)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"schema 1 that cannot be read ({type(error).__name__}: {error}).") from None
+        raise InputError(
+            f"schema 1 that cannot be read ({type(error).__name__}: {error})."
+        ) from None
     results = typed.converted(content, Results)
-    pairs = [structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs]
+    pairs = [
+        structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs
+    ]
     found = Conclusions(
         pairs=pairs,
         controls=[
-            without_unlearned(structs.replace(each, rows=list(map(_reserved, each.rows))), results.trials)
+            without_unlearned(
+                structs.replace(each, rows=list(map(_reserved, each.rows))), results.trials
+            )
             for each in results.comparison.controls
         ],
         caveats=find_caveats(results.experiment, results.dataset, results.trials, results.tuning),
@@ -213,7 +291,9 @@ def _of_schema_1(content: dict[str, Any]) -> Results:
 
 
 def _reserved(row: ControlRow) -> ControlRow:
-    return structs.replace(row, found=row.found and structs.replace(row.found, reservation=reservation(row.found)))
+    return structs.replace(
+        row, found=row.found and structs.replace(row.found, reservation=reservation(row.found))
+    )
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
@@ -229,12 +309,24 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     return {
         **content,
         "schema": 2,
-        "experiment": {RENAMED.get(name, name): value for name, value in content["experiment"].items()},
-        "dataset": {**dataset, "audit": audit or None, "notes": [*problems, *(dataset.get("notes") or [])]},
+        "experiment": {
+            RENAMED.get(name, name): value for name, value in content["experiment"].items()
+        },
+        "dataset": {
+            **dataset,
+            "audit": audit or None,
+            "notes": [*problems, *(dataset.get("notes") or [])],
+        },
         "trials": [_trial(trial) for trial in content["trials"]],
         "comparison": {
-            "pairs": [{**pair, "reservation": None} for pair in pairs if pair.get("seeds") and pair.get("ci95")],
-            "controls": [{**found, "rows": [_row(row) for row in found["rows"]]} for found in controls],
+            "pairs": [
+                {**pair, "reservation": None}
+                for pair in pairs
+                if pair.get("seeds") and pair.get("ci95")
+            ],
+            "controls": [
+                {**found, "rows": [_row(row) for row in found["rows"]]} for found in controls
+            ],
         },
     }
 
@@ -248,7 +340,9 @@ def _trial(trial: dict[str, Any]) -> dict[str, Any]:
         "weight_shapes": trial.get("weights"),
         "family": "ann" if trial["contender"] == "dense-relu" else trial["family"],
         "failed_measures": trial.get("failed_measures") or {},
-        "controls": {name: {**found, **OLD_CONTROLS[name]} for name, found in controls.items() if found},
+        "controls": {
+            name: {**found, **OLD_CONTROLS[name]} for name, found in controls.items() if found
+        },
         "controls_left_out": reasons,
     }
 

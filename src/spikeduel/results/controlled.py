@@ -11,8 +11,9 @@ from spikeduel.system.typed import Frozen
 class ControlRow(Frozen):
     """A control of a contender: its mean `accuracy`, and the contender − the control.
 
-    `found` is None where it was not measured; `reason` may say why. `spread` is the standard deviation over seeds of
-    the difference. With fewer than `found.fewest_seeds` it describes these trainings, and shows no cause.
+    `found` is None where it was not measured; `reason` may say why. `spread` is the standard
+    deviation over seeds of the difference. With fewer than `found.fewest_seeds` it describes these
+    trainings, and shows no cause.
     """
 
     control: str
@@ -33,7 +34,9 @@ class ControlRow(Frozen):
 
 
 class ControlledContender(Frozen):
-    """A contender and its controls: a spiking one on images, any on recordings. `num_steps` is None without spikes."""
+    """A contender and its controls: a spiking one on images, any on recordings. `num_steps` is None
+    without spikes.
+    """
 
     contender: str
     num_steps: Count | None
@@ -60,10 +63,11 @@ class Lost(StrEnum):
 
 
 class WithoutTime(Frozen):
-    """What a set of recordings loses without time: the best contender beside the best that sees no time.
+    """What a set of recordings loses without time: the best contender beside the best that sees no
+    time.
 
-    Both are the best on validation. `without` sees none because it was trained on frames that each hold all events
-    (`trained_without`), or never does. `found` is `contender` − `without`.
+    Both are the best on validation. `without` sees none because it was trained on frames that each
+    hold all events (`trained_without`), or never does. `found` is `contender` − `without`.
     """
 
     contender: str

@@ -18,15 +18,18 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 Way = Literal["per_step", "hoisted"]
-"""How often work counts that is the same at every time step: at each step, as a plain loop does it | once."""
+"""How often work counts that is the same at every time step: at each step, as a plain loop does it
+| once.
+"""
 WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
     """An amount, counted in both ways.
 
-    `per_step`: at every time step, as a plain loop computes it. `hoisted`: what is the same at every step counts once,
-    taken out of the loop. They differ where a layer's input never changes: the first layer under direct encoding.
+    `per_step`: at every time step, as a plain loop computes it. `hoisted`: what is the same at
+    every step counts once, taken out of the loop. They differ where a layer's input never changes:
+    the first layer under direct encoding.
     """
 
     per_step: Amount
@@ -43,8 +46,8 @@ class Ways(Frozen):
 
 
 class EventRates(Frozen):
-    """Of the recordings that are tested: events a second, events of one recording (`each`), those of them that its
-    frames count, and the share of all entries of frames that are not zero.
+    """Of the recordings that are tested: events a second, events of one recording (`each`), those
+    of them that its frames count, and the share of all entries of frames that are not zero.
     """
 
     a_second: Amount
@@ -70,12 +73,14 @@ class Macs(Frozen):
 Flow = Literal["usual", "events", "steps", "image"]
 """How a layer is computed, which says what it does and what it moves.
 
-`events`: input by input, where it is not zero; zeros are skipped. `steps`: whole, at every pass, zeros too.
-`image`: the same, with weights that stay in the arithmetic for all time steps of an image. `usual`: as most papers
-count, spikes by `events` and numbers by `steps`.
+`events`: input by input, where it is not zero; zeros are skipped. `steps`: whole, at every pass,
+zeros too. `image`: the same, with weights that stay in the arithmetic for all time steps of an
+image. `usual`: as most papers count, spikes by `events` and numbers by `steps`.
 """
 FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
-"""Those that a layer of spikes and a layer of numbers can both have: the cheapest and the dearest bound a `Range`."""
+"""Those that a layer of spikes and a layer of numbers can both have: the cheapest and the dearest
+bound a `Range`.
+"""
 
 
 class Range(Frozen):
@@ -93,14 +98,15 @@ class Traffic(Frozen):
     """Words per image that move between memory and arithmetic, by one `Flow`.
 
     **By events**: each input that is not zero is read, a number with its address, a spike as its address alone,
-    which the neuron that fired has written. It reads one weight for each of its synapses, and reads and writes the sum
-    of each neuron behind them; a sum of numbers is read once more when it is whole, and written as an output.
+    which the neuron that fired has written. It reads one weight for each of its synapses, and reads
+    and writes the sum of each neuron behind them; a sum of numbers is read once more when it is
+    whole, and written as an output.
 
     **By steps, or the image**: every weight is read once a pass, or once; every input is read once a pass (a spike in
     `bits`) and every output written once; partial sums stay in the array.
 
-    Biases are weights. What is hoisted is read again at every step. **Neurons**, a step at a time: the state of each is
-    read and written.
+    Biases are weights. What is hoisted is read again at every step. **Neurons**, a step at a time:
+    the state of each is read and written.
     """
 
     weights: Amount = 0.0
@@ -120,8 +126,8 @@ class TrafficWays(Frozen):
 class Counts(Frozen):
     """What both a layer and the whole network have: means per image.
 
-    `functions` are exponentials and the like; `bias_additions` are not part of `additions`. A spike's reset is an
-    addition; `integrations` add the input to the membrane.
+    `functions` are exponentials and the like; `bias_additions` are not part of `additions`. A
+    spike's reset is an addition; `integrations` add the input to the membrane.
     """
 
     macs: Macs
@@ -151,10 +157,11 @@ class Totals(Counts):
 class Layer(Counts):
     """One layer's synapses, neurons or other arithmetic.
 
-    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` whether it is the input of the network;
-    `input_bits` how many bits an input has, where that was trained or where it is a sum of spikes (after average
-    pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the share of zeros in its
-    input. Neurons have `state_variables` each. `traffic` follows from the other counts, whatever it is given as.
+    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` whether it is the input of the
+    network; `input_bits` how many bits an input has, where that was trained or where it is a sum of
+    spikes (after average pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass;
+    `input_zeros` is the share of zeros in its input. Neurons have `state_variables` each. `traffic`
+    follows from the other counts, whatever it is given as.
     """
 
     name: str
@@ -176,12 +183,18 @@ class Layer(Counts):
     traffic: TrafficWays = TrafficWays()
 
     def __post_init__(self) -> None:
-        force_setattr(self, "traffic", TrafficWays(**{way: self.moved(way, "usual") for way in WAYS}))
+        force_setattr(
+            self, "traffic", TrafficWays(**{way: self.moved(way, "usual") for way in WAYS})
+        )
 
     def passes_of(self, way: Way) -> tuple[float, float]:
         """Passes that take numbers, and passes that take spikes."""
         passes, dense = getattr(self.passes, way), getattr(self.macs.dense, way)
-        numbers = min(dense / self.macs_a_pass, passes) if self.macs_a_pass and dense else passes * (dense > 0)
+        numbers = (
+            min(dense / self.macs_a_pass, passes)
+            if self.macs_a_pass and dense
+            else passes * (dense > 0)
+        )
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:
@@ -196,9 +209,12 @@ class Layer(Counts):
         """What moves by this flow."""
         numbers, spikes = self.passes_of(way)
         fired = self.spikes.total if self.spikes else 0.0
-        times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(flow, numbers + spikes)
+        times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(
+            flow, numbers + spikes
+        )
         moved = {
-            "weights": self.weights * times + self.biases * (times if flow == "image" else numbers + spikes),
+            "weights": self.weights * times
+            + self.biases * (times if flow == "image" else numbers + spikes),
             "activations": self.outputs * numbers,
             "addresses": 0.0,
             "membranes": self.membrane_reads + self.membrane_writes,
@@ -221,12 +237,16 @@ class Layer(Counts):
             moved["membranes"] += 2 * acs
         else:
             moved["activations"] += self.outputs * spikes
-            moved["bits"] += self.inputs * spikes + (self.threshold_comparisons if self.spikes else 0.0)
+            moved["bits"] += self.inputs * spikes + (
+                self.threshold_comparisons if self.spikes else 0.0
+            )
         return Traffic(**moved)
 
 
 class Operations(Frozen):
-    """What a network computes for an image: means over `images` of them, layer by layer and in total."""
+    """What a network computes for an image: means over `images` of them, layer by layer and in
+    total.
+    """
 
     encoding: str | None
     num_steps: Positive
@@ -238,7 +258,9 @@ class Operations(Frozen):
 
 
 class Counted(Frozen):
-    """What was counted of a network, or the `reason` why nothing was: it has something in it that is not known."""
+    """What was counted of a network, or the `reason` why nothing was: it has something in it that
+    is not known.
+    """
 
     operations: Operations | None
     reason: str | None = None
@@ -247,7 +269,9 @@ class Counted(Frozen):
 Memory = Literal["compute", "on_chip", "off_chip"]
 """Arithmetic alone | with memory, everything on the chip | with memory, weights off the chip."""
 Scope = Literal["synapses", "with_neurons"]
-"""Linear operations alone, as most papers count | all else too: neurons, biases, other arithmetic."""
+"""Linear operations alone, as most papers count | all else too: neurons, biases, other
+arithmetic.
+"""
 Multiplications = Literal["dense", "effective"]
 """Every multiplication | those whose input is not zero."""
 MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
@@ -257,8 +281,9 @@ SCOPES: tuple[Scope, ...] = ("synapses", "with_neurons")
 class Joules(Frozen):
     """Joules per image; None: not known.
 
-    `range`: from the cheapest to the dearest `Flow` of each layer. Without memory these are "everybody skips zeros" and
-    "nobody does". `effective`: all layers by events. `dense`: by the usual flow, where only spikes skip.
+    `range`: from the cheapest to the dearest `Flow` of each layer. Without memory these are
+    "everybody skips zeros" and "nobody does". `effective`: all layers by events. `dense`: by the
+    usual flow, where only spikes skip.
     """
 
     dense: float | None
@@ -274,7 +299,9 @@ class WayJoules(Frozen):
 
 
 class ScopeJoules(Frozen):
-    """Joules per image of linear operations alone, and with neurons, biases and other arithmetic."""
+    """Joules per image of linear operations alone, and with neurons, biases and other
+    arithmetic.
+    """
 
     synapses: WayJoules
     with_neurons: WayJoules
@@ -283,7 +310,8 @@ class ScopeJoules(Frozen):
 class TableEnergy(Frozen):
     """Energy by one table, for each memory model; None where the table does not cover that.
 
-    `unknown` names the layers that the table has no energy for: every number that needs one of them is None.
+    `unknown` names the layers that the table has no energy for: every number that needs one of them
+    is None.
     """
 
     title: str
@@ -293,10 +321,16 @@ class TableEnergy(Frozen):
     off_chip: ScopeJoules | None
     unknown: list[str]
 
-    def of(self, memory: Memory = "compute", scope: Scope = "synapses", way: Way = "hoisted") -> Joules:
+    def of(
+        self, memory: Memory = "compute", scope: Scope = "synapses", way: Way = "hoisted"
+    ) -> Joules:
         """Joules per image, counted as the arguments say."""
         of_memory = getattr(self, memory)
-        return getattr(getattr(of_memory, scope), way) if of_memory else Joules(dense=None, effective=None)
+        return (
+            getattr(getattr(of_memory, scope), way)
+            if of_memory
+            else Joules(dense=None, effective=None)
+        )
 
     def joules(
         self,
@@ -305,7 +339,9 @@ class TableEnergy(Frozen):
         way: Way = "hoisted",
         multiplications: Multiplications = "dense",
     ) -> float | None:
-        """One number: of all multiplications and of spikes as they come; "effective": zeros skipped by both."""
+        """One number: of all multiplications and of spikes as they come; "effective": zeros skipped
+        by both.
+        """
         return getattr(self.of(memory, scope, way), multiplications)
 
     @property

@@ -1,4 +1,6 @@
-"""Which network is cheaper by each of several published ways of counting energy, and where the answer changes."""
+"""Which network is cheaper by each of several published ways of counting energy, and where the
+answer changes.
+"""
 
 from typing import Literal
 
@@ -7,10 +9,14 @@ from spikeduel.system.typed import Frozen
 
 Side = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]
-"""Spikes per neuron and step | time steps | bits of a number | memory, in the unit of the accounting."""
+"""Spikes per neuron and step | time steps | bits of a number | memory, in the unit of the
+accounting.
+"""
 AXES: tuple[Axis, ...] = ("rate", "steps", "bits", "memory")
 Read = Literal["source", "implementation", "quotation"]
-"""Where its numbers were read: in the source itself | in a public program that follows it | where others quote it."""
+"""Where its numbers were read: in the source itself | in a public program that follows it | where
+others quote it.
+"""
 
 
 class Constant(Range):
@@ -21,7 +27,8 @@ class Constant(Range):
 
 
 class Accounting(Frozen):
-    """A way of counting. `unit` is that of its amounts, `where` the place in the source, `leaves_out` what it omits.
+    """A way of counting. `unit` is that of its amounts, `where` the place in the source,
+    `leaves_out` what it omits.
 
     The formulas are those of a layer's amounts; a network's are summed over its layers.
     """
@@ -40,7 +47,9 @@ class Accounting(Frozen):
 
 
 class Flip(Frozen):
-    """Where the answer changes, all else as it is: from `now` to `value`, where it `becomes` another; None: open."""
+    """Where the answer changes, all else as it is: from `now` to `value`, where it `becomes`
+    another; None: open.
+    """
 
     axis: Axis
     value: float
@@ -52,9 +61,10 @@ class Flip(Frozen):
 class Ruling(Frozen):
     """What one accounting finds.
 
-    `own`: it is the user's, and not one of those that come with spikeduel. `cheaper` is None where its range does not
-    tell, or where it has no number: then `reason` says why. `ratio` is the spiking network's amount over the other's.
-    `flips` has the nearest change along each axis that has one within its limits.
+    `own`: it is the user's, and not one of those that come with spikeduel. `cheaper` is None where
+    its range does not tell, or where it has no number: then `reason` says why. `ratio` is the
+    spiking network's amount over the other's. `flips` has the nearest change along each axis that
+    has one within its limits.
     """
 
     accounting: str
@@ -72,7 +82,8 @@ class Ruling(Frozen):
 
 
 class Case(Frozen):
-    """A spiking contender against another contender, or against a `control` of its own (by its name in the trial).
+    """A spiking contender against another contender, or against a `control` of its own (by its name
+    in the trial).
 
     `rate` is its spikes per neuron and step.
     """

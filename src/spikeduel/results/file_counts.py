@@ -6,14 +6,23 @@ from spikeduel.results.costs import Count
 from spikeduel.system.typed import Frozen
 
 IgnoredBy = Literal[
-    "format not opened here", "picture without its ending", "outside the class folders", "not in the CSV", "no picture",
-    "no recording", "hidden", "of the system", "no regular file",
-]  # fmt: skip
+    "format not opened here",
+    "picture without its ending",
+    "outside the class folders",
+    "not in the CSV",
+    "no picture",
+    "no recording",
+    "hidden",
+    "of the system",
+    "no regular file",
+]
 """Why a file under a data folder is not read."""
 
 
 class IgnoredFiles(Frozen):
-    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending ("" for none)."""
+    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending
+    ("" for none).
+    """
 
     rule: IgnoredBy
     count: Count
@@ -21,7 +30,8 @@ class IgnoredFiles(Frozen):
 
 
 class FileCounts(Frozen):
-    """Every file under a data folder: read or not (its reasons stand in `Audit.unreadable`), or ignored by a rule.
+    """Every file under a data folder: read or not (its reasons stand in `Audit.unreadable`), or
+    ignored by a rule.
 
     `read` counts the readable picture files by ending, the most frequent first.
     """

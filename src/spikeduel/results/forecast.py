@@ -14,8 +14,8 @@ Source = Literal["given", "run", "store", "assumed"]
 
 
 class Case(Frozen):
-    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for any two whose accuracy
-    on an unlimited test set varies by `spread` over seeds.
+    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for
+    any two whose accuracy on an unlimited test set varies by `spread` over seeds.
     """
 
     luck: Luck
@@ -27,8 +27,9 @@ class Case(Frozen):
 
 
 class ContenderTime(Frozen):
-    """How long a contender trains: mean epochs (at most so many, unless `from_store`), seconds an epoch, and of one
-    seed in all folds. `from_store`: as its earlier trainings took; else some training steps were timed.
+    """How long a contender trains: mean epochs (at most so many, unless `from_store`), seconds an
+    epoch, and of one seed in all folds. `from_store`: as its earlier trainings took; else some
+    training steps were timed.
     """
 
     contender: str
@@ -39,9 +40,11 @@ class ContenderTime(Frozen):
 
 
 class Forecast(Frozen):
-    """How many seeds a true `lead` takes, and how long they train. `trained` seeds are in the store, whole.
+    """How many seeds a true `lead` takes, and how long they train. `trained` seeds are in the
+    store, whole.
 
-    `spread_of` is the data set of the run that the spread is of, where it is another than `dataset`.
+    `spread_of` is the data set of the run that the spread is of, where it is another than
+    `dataset`.
     """
 
     dataset: str

@@ -15,7 +15,9 @@ def numbered(keys: Sequence[Hashable]) -> np.ndarray:
 
 
 def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """int64 `[N]`: the finest grouping that cuts neither `first` nor `second`; 0, 1, … as they appear."""
+    """int64 `[N]`: the finest grouping that cuts neither `first` nor `second`; 0, 1, … as they
+    appear.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -29,8 +31,8 @@ def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class SuggestedGroups(Frozen):
-    """How the names of files look as if they say which belong together: a `pattern` for `--group-by`, the number of
-    `groups` that it gives, and two files of one.
+    """How the names of files look as if they say which belong together: a `pattern` for
+    `--group-by`, the number of `groups` that it gives, and two files of one.
     """
 
     pattern: str

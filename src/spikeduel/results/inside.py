@@ -1,4 +1,6 @@
-"""What happens inside networks while they answer one image: the types; `measuring/inside.py` finds it."""
+"""What happens inside networks while they answer one image: the types; `measuring/inside.py` finds
+it.
+"""
 
 import math
 from typing import Literal
@@ -9,8 +11,8 @@ from spikeduel.system.typed import Frozen
 
 
 class Pictures(Frozen):
-    """N pictures of C channels, `shape` [N, C, H, W]: low + (high − low)·byte/255; with 1 `bits`, low or high, packed
-    with the highest bit first. Each pixel is the mean of `shrunk`×`shrunk`.
+    """N pictures of C channels, `shape` [N, C, H, W]: low + (high − low)·byte/255; with 1 `bits`,
+    low or high, packed with the highest bit first. Each pixel is the mean of `shrunk`×`shrunk`.
     """
 
     shape: tuple[int, int, int, int]
@@ -24,12 +26,16 @@ class Pictures(Frozen):
     def values(self) -> np.ndarray:
         """float32 `[N, C, H, W]`."""
         given = np.frombuffer(self.data, np.uint8)
-        shares = np.unpackbits(given, count=math.prod(self.shape)) if self.bits == 1 else given / 255
+        shares = (
+            np.unpackbits(given, count=math.prod(self.shape)) if self.bits == 1 else given / 255
+        )
         return (self.low + (self.high - self.low) * shares.reshape(self.shape)).astype(np.float32)
 
 
 class Membrane(Frozen):
-    """A neuron's potential after each of T steps, and the `threshold` that it has to pass; None where it has none."""
+    """A neuron's potential after each of T steps, and the `threshold` that it has to pass; None
+    where it has none.
+    """
 
     neuron: int
     potential: list[float]
@@ -39,9 +45,10 @@ class Membrane(Frozen):
 class SpikingLayer(Frozen):
     """A layer of spiking neurons, by its `name` in the network, and the `shape` of its neurons.
 
-    `spikes` has the number of spikes at each of T steps. `shown` are places of neurons in the flat layer, from busy to
-    still, or of those that stand for the classes (`of_classes`), in their order; `raster` has a bit for each of them
-    and each step, `[N, T]`, packed with the highest bit first.
+    `spikes` has the number of spikes at each of T steps. `shown` are places of neurons in the flat
+    layer, from busy to still, or of those that stand for the classes (`of_classes`), in their
+    order; `raster` has a bit for each of them and each step, `[N, T]`, packed with the highest bit
+    first.
     """
 
     name: str
@@ -63,8 +70,8 @@ class SpikingLayer(Frozen):
 class Activations(Frozen):
     """What a layer gives to the next convolution or linear layer: the strongest of its `channels`.
 
-    `maps` is `[N, C, H, W]`, with N = 1 or the number of time steps. Of a layer without places there is one map, which
-    has its `channels` numbers row by row, and zeros after them.
+    `maps` is `[N, C, H, W]`, with N = 1 or the number of time steps. Of a layer without places
+    there is one map, which has its `channels` numbers row by row, and zeros after them.
     """
 
     channels: int
@@ -74,10 +81,11 @@ class Activations(Frozen):
 class Seen(Frozen):
     """What one model makes of the image.
 
-    `input` is what it gets, one picture for each time step or one for all. `probabilities` `[S, K]` are those of
-    `Inside.classes` after each of S = T steps, or S = 1 where there is only one answer; `decided` is the step (from 1)
-    from which on the answer stays, None where there is only one. `spikes` and `joules` are what it took at each step,
-    and so far; None where that is not known. `foreign`: it is of another library, and its neurons cannot be looked at.
+    `input` is what it gets, one picture for each time step or one for all. `probabilities` `[S, K]`
+    are those of `Inside.classes` after each of S = T steps, or S = 1 where there is only one
+    answer; `decided` is the step (from 1) from which on the answer stays, None where there is only
+    one. `spikes` and `joules` are what it took at each step, and so far; None where that is not
+    known. `foreign`: it is of another library, and its neurons cannot be looked at.
     """
 
     name: str
@@ -96,8 +104,9 @@ class Seen(Frozen):
 
 
 class Inside(Frozen):
-    """One image, and what each of several models makes of it. `classes` are the most probable ones, and the `truth`,
-    which is a place in them. `energy` names the table that joules are estimated by.
+    """One image, and what each of several models makes of it. `classes` are the most probable ones,
+    and the `truth`, which is a place in them. `energy` names the table that joules are estimated
+    by.
     """
 
     noun: Literal["image", "recording"]

@@ -12,7 +12,9 @@ from spikeduel.system.typed import Frozen
 
 
 class FewDatasets(Frozen, tag=True):
-    """Too few for any pair to be called better: with `datasets`, p-values, times `pairs`, are at least `smallest_p`."""
+    """Too few for any pair to be called better: with `datasets`, p-values, times `pairs`, are at
+    least `smallest_p`.
+    """
 
     datasets: Count
     pairs: Count
@@ -21,7 +23,9 @@ class FewDatasets(Frozen, tag=True):
 
 
 class Leaking(Frozen, tag=True):
-    """Data sets whose test images leak into training in a duel; what the main pair's conclusion is without them."""
+    """Data sets whose test images leak into training in a duel; what the main pair's conclusion is
+    without them.
+    """
 
     datasets: list[str]
     without: Conclusion | None
@@ -53,14 +57,18 @@ class Missing(Frozen, tag=True):
 
 
 class NotRanked(Frozen, tag=True):
-    """What mean ranks and performance profiles leave out, as these ask for all variants on all data sets."""
+    """What mean ranks and performance profiles leave out, as these ask for all variants on all data
+    sets.
+    """
 
     variants: list[str]
     datasets: list[str]
 
 
 class Busy(Frozen, tag=True):
-    """Data sets where the machine was busy when answers of a duel were timed: these times are left out."""
+    """Data sets where the machine was busy when answers of a duel were timed: these times are left
+    out.
+    """
 
     datasets: list[str]
 
@@ -81,13 +89,19 @@ def find(
     if 0 < most < verdict.fewest_datasets:
         number = len(verdict.pairs)
         smallest = min(1.0, number * smallest_p(most))
-        yield FewDatasets(datasets=most, pairs=number, smallest_p=smallest, needed=verdict.fewest_datasets)
-    if leaking := [each for each in datasets if any(leaks(duel) for duel in duels if duel.dataset == each)]:
+        yield FewDatasets(
+            datasets=most, pairs=number, smallest_p=smallest, needed=verdict.fewest_datasets
+        )
+    if leaking := [
+        each for each in datasets if any(leaks(duel) for duel in duels if duel.dataset == each)
+    ]:
         kept = {name: {d: of[d] for d in of if d not in leaking} for name, of in accuracies.items()}
         pairs = across.compare({name: of for name, of in kept.items() if of}, margin)
         main = [pair.conclusion for pair in pairs if {pair.a, pair.b} == set(verdict.main or ())]
         yield Leaking(datasets=leaking, without=main[0] if main else None)
-    if once := [d for d in datasets if any(len(of[d]) == 1 for of in accuracies.values() if d in of)]:
+    if once := [
+        d for d in datasets if any(len(of[d]) == 1 for of in accuracies.values() if d in of)
+    ]:
         yield OneSeed(datasets=once)
     idle = [
         (entry.variant, entry.duel.dataset)
@@ -107,7 +121,11 @@ def find(
         others = [each for each in datasets if each not in ranked.datasets]
         if left_out or others:
             yield NotRanked(variants=left_out, datasets=others)
-    if busy := [each for each in datasets if any(was_busy(duel.results) for duel in duels if duel.dataset == each)]:
+    if busy := [
+        each
+        for each in datasets
+        if any(was_busy(duel.results) for duel in duels if duel.dataset == each)
+    ]:
         yield Busy(datasets=busy)
 
 

@@ -1,4 +1,6 @@
-"""The optimism meter: what reporting the best test accuracy over all epochs would add to what is true."""
+"""The optimism meter: what reporting the best test accuracy over all epochs would add to what is
+true.
+"""
 
 import itertools
 import statistics
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 class Optimism(Frozen):
     """Test accuracy on `n` images after each epoch of a training, which no choice was made by.
 
-    `chosen` is that of `chosen_epoch`, whose weights were kept: the accuracy that the trial has. `best` is the highest,
-    of `best_epoch`, the first that has it: what is often reported in its place.
+    `chosen` is that of `chosen_epoch`, whose weights were kept: the accuracy that the trial has.
+    `best` is the highest, of `best_epoch`, the first that has it: what is often reported in its
+    place.
     """
 
     n: Count
@@ -28,7 +31,9 @@ class Optimism(Frozen):
 
 
 class ContenderOptimism(Frozen):
-    """A contender's accuracies by seed, its folds pooled: at the epochs chosen, and at the best ones for the test."""
+    """A contender's accuracies by seed, its folds pooled: at the epochs chosen, and at the best
+    ones for the test.
+    """
 
     contender: str
     seeds: list[Count]
@@ -44,8 +49,9 @@ class ContenderOptimism(Frozen):
 class LeadOptimism(Frozen):
     """How far contender a leads b, over the seeds that both have: a − b.
 
-    `chosen` at the chosen epochs; `best_epoch` at the best epoch for the test of every training; `best_seed` for the
-    best of these, one seed of each contender. The first is true, the others are habits.
+    `chosen` at the chosen epochs; `best_epoch` at the best epoch for the test of every training;
+    `best_seed` for the best of these, one seed of each contender. The first is true, the others are
+    habits.
     """
 
     a: str
@@ -57,7 +63,9 @@ class LeadOptimism(Frozen):
 
 
 class OptimismMeter(Frozen):
-    """The contenders whose trainings were tested after every epoch, and every two of them with a seed in common."""
+    """The contenders whose trainings were tested after every epoch, and every two of them with a
+    seed in common.
+    """
 
     contenders: list[ContenderOptimism]
     leads: list[LeadOptimism]
@@ -78,7 +86,8 @@ def curve(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
 
 
 def meter(trials: Sequence["Trial"]) -> OptimismMeter | None:
-    """What the habit would have reported of the finished trials; None where none was tested after every epoch.
+    """What the habit would have reported of the finished trials; None where none was tested after
+    every epoch.
 
     A seed without all of its folds is left out, for want of its images.
     """
@@ -91,9 +100,15 @@ def meter(trials: Sequence["Trial"]) -> OptimismMeter | None:
                 by_seed.setdefault(trial.seed, []).append(trial.optimism)
         whole = {seed: parts for seed, parts in by_seed.items() if len(parts) == len(folds)}
         if whole:
-            pooled = [(_pooled(parts, "chosen"), _pooled(parts, "best")) for parts in whole.values()]
+            pooled = [
+                (_pooled(parts, "chosen"), _pooled(parts, "best")) for parts in whole.values()
+            ]
             chosen, best = zip(*pooled, strict=True)
-            found.append(ContenderOptimism(contender=name, seeds=list(whole), chosen=list(chosen), best=list(best)))
+            found.append(
+                ContenderOptimism(
+                    contender=name, seeds=list(whole), chosen=list(chosen), best=list(best)
+                )
+            )
     leads = [lead for a, b in itertools.combinations(found, 2) if (lead := _lead(a, b))]
     return OptimismMeter(contenders=found, leads=leads) if found else None
 

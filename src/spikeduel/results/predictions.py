@@ -1,4 +1,6 @@
-"""Every trial's answers to the test images, kept beside results.json, so that anybody can test them later."""
+"""Every trial's answers to the test images, kept beside results.json, so that anybody can test them
+later.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +25,8 @@ FILE = "predictions.json"
 class SeedAnswers(typed.Frozen):
     """One finished seed's predicted classes, in the order of the document's `indices`.
 
-    `trainings` are the keys of the trainings whose weights answered, one a fold: those of a converted network are its
-    source's. Files of earlier versions do not say.
+    `trainings` are the keys of the trainings whose weights answered, one a fold: those of a
+    converted network are its source's. Files of earlier versions do not say.
     """
 
     contender: str
@@ -36,10 +38,11 @@ class SeedAnswers(typed.Frozen):
 class PredictionsFile(typed.Frozen):
     """The content of predictions.json.
 
-    `indices` are those of the test images in the prepared data, with folds one fold after the other; `labels` their
-    true classes, as places in `classes`; `groups` has equal numbers for images that belong together, None where there
-    are no groups. `images` are hashes of the files or records that the images come from, by which they are known
-    whatever they were prepared to; earlier versions did not keep them.
+    `indices` are those of the test images in the prepared data, with folds one fold after the
+    other; `labels` their true classes, as places in `classes`; `groups` has equal numbers for
+    images that belong together, None where there are no groups. `images` are hashes of the files or
+    records that the images come from, by which they are known whatever they were prepared to;
+    earlier versions did not keep them.
     """
 
     schema: Literal[1]
@@ -57,7 +60,9 @@ class PredictionsFile(typed.Frozen):
         parts = [self.indices, self.groups or self.labels, self.images or self.labels, *predicted]
         if any(len(part) != len(self.labels) for part in parts):
             raise ValueError("indices, labels, groups, images and answers differ in length")
-        if not all(0 <= each < len(self.classes) for part in (self.labels, *predicted) for each in part):
+        if not all(
+            0 <= each < len(self.classes) for part in (self.labels, *predicted) for each in part
+        ):
             raise ValueError("labels or answers are of no class")
 
     @property
@@ -72,7 +77,9 @@ class PredictionsFile(typed.Frozen):
 
 
 def read(run: Path | str) -> PredictionsFile:
-    """The predictions in a run's folder. Raises `InputError` where there are none, or damaged ones."""
+    """The predictions in a run's folder. Raises `InputError` where there are none, or damaged
+    ones.
+    """
     path = Path(run) / FILE
     if path.is_file():
         with remedied(run):
@@ -94,13 +101,16 @@ def remedied(run: Path | str) -> Iterator[None]:
         if not again.is_file():
             raise
         raise InputError(
-            f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and trains nothing that the "
+            f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and "
+            f"trains nothing that the "
             "store holds."
         ) from None
 
 
 def num_folds(run: Path | str) -> int | None:
-    """In how many folds a run's contenders were trained; None where there are none, or it does not say."""
+    """In how many folds a run's contenders were trained; None where there are none, or it does not
+    say.
+    """
     path = Path(run) / "experiment.toml"
     return read_experiment(path).folds if path.is_file() else None
 
@@ -108,7 +118,8 @@ def num_folds(run: Path | str) -> int | None:
 def names(
     run: Path | str, a: str | None = None, b: str | None = None, other_run: Path | str | None = None
 ) -> tuple[str, str]:
-    """The contenders to compare: those named, else the two of `run`, or the one that both runs have.
+    """The contenders to compare: those named, else the two of `run`, or the one that both runs
+    have.
 
     Raises `InputError` for an unknown name, and where there is a choice.
     """
@@ -119,11 +130,15 @@ def names(
             raise unknown("contender", name, known)
     if other_run is None:
         if len(first) != 2 and None in (a, b):
-            raise InputError(f"{run}: has {len(first)} contenders ({', '.join(first)}): name two, --a and --b.")
+            raise InputError(
+                f"{run}: has {len(first)} contenders ({', '.join(first)}): name two, --a and --b."
+            )
         a = a or next(name for name in first if name != b)
         b = b or next(name for name in first if name != a)
         if a == b:
-            raise InputError(f"{a} is named twice. Name another contender, or another run with --against.")
+            raise InputError(
+                f"{a} is named twice. Name another contender, or another run with --against."
+            )
         return a, b
     common = [name for name in first if name in second]
     only = common[0] if len(common) == 1 else None
@@ -142,11 +157,12 @@ def compare_runs(
     other_run: Path | str | None = None,
     margin: float | None = None,
 ) -> Difference:
-    """Compares contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the seeds that both have.
+    """Compares contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the
+    seeds that both have.
 
-    Names may be left out where there is no choice (see `names`); `margin` is by default the run's. Raises `InputError`
-    where the runs' test images are not the same, or no seed is common to both. Where both are known to be of the same
-    trainings, they are compared seed by seed.
+    Names may be left out where there is no choice (see `names`); `margin` is by default the run's.
+    Raises `InputError` where the runs' test images are not the same, or no seed is common to both.
+    Where both are known to be of the same trainings, they are compared seed by seed.
     """
     a, b = names(run, a, b, other_run)
     first = read(run)
@@ -165,21 +181,30 @@ def compare_runs(
     pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
     predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
     paired = all(one.trainings and one.trainings == other.trainings for one, other in pairs)
-    return significance.compare_predictions(first.labels, *predicted, _groups(first, second), margin, paired)
+    return significance.compare_predictions(
+        first.labels, *predicted, _groups(first, second), margin, paired
+    )
 
 
 def why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
     """Why the answers of two runs are not about the same images; None where they are.
 
-    Images are known by their files, and where a run of an earlier version does not say, by the prepared data.
+    Images are known by their files, and where a run of an earlier version does not say, by the
+    prepared data.
     """
     if first.images is None or second.images is None:
         if first.fingerprint != second.fingerprint:
             return "are of different data (other fingerprints)"
-        return None if first.indices == second.indices else "have different test images (another split)"
+        return (
+            None
+            if first.indices == second.indices
+            else "have different test images (another split)"
+        )
     if common := Counter(first.images) & Counter(second.images):
         if not common.total() == len(first.images) == len(second.images):
-            sizes = f"{len(first.images):,} and {len(second.images):,}, {common.total():,} in common"
+            sizes = (
+                f"{len(first.images):,} and {len(second.images):,}, {common.total():,} in common"
+            )
             return f"have different test images ({sizes})"
     else:
         return "are of different data (no test image in common)"
@@ -194,8 +219,8 @@ def _truth(of: PredictionsFile) -> Counter[tuple[str, str]]:
 
 
 def _in_one_order(of: PredictionsFile, images: list[str]) -> PredictionsFile:
-    """The same with images by their hash, and classes by their name; of equal images, those with equal labels come
-    together.
+    """The same with images by their hash, and classes by their name; of equal images, those with
+    equal labels come together.
     """
     by_name = sorted(of.classes)
     place = [by_name.index(name) for name in of.classes]
@@ -214,7 +239,9 @@ def _in_one_order(of: PredictionsFile, images: list[str]) -> PredictionsFile:
 
 
 def _groups(first: PredictionsFile, second: PredictionsFile) -> list[int] | None:
-    """Which images belong together in either run: equal prepared images do, and more are equal at a smaller size."""
+    """Which images belong together in either run: equal prepared images do, and more are equal at a
+    smaller size.
+    """
     if first.groups is None or second.groups is None or first.groups == second.groups:
         return first.groups or second.groups
     joined: list[int] = join_groups(np.array(first.groups), np.array(second.groups)).tolist()

@@ -1,4 +1,6 @@
-"""Who needs least energy for an answer, by which counting: data, of which `words.costs` makes sentences."""
+"""Who needs least energy for an answer, by which counting: data, of which `words.costs` makes
+sentences.
+"""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,8 @@ def finished(results: Results) -> dict[str, list[Trial]]:
 def counted_operations(results: Results) -> dict[str, Operations]:
     """The operations of each contender that was counted: those of its first trial."""
     counts = {
-        name: [trial.operations for trial in trials if trial.operations] for name, trials in finished(results).items()
+        name: [trial.operations for trial in trials if trial.operations]
+        for name, trials in finished(results).items()
     }
     return {name: of_trials[0] for name, of_trials in counts.items() if of_trials}
 
@@ -42,7 +45,9 @@ def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult
 
 
 def trained_twin(results: Results, name: str) -> Operations | None:
-    """What was counted of a contender's ReLU twin: that of the run, or its control; None where neither was trained."""
+    """What was counted of a contender's ReLU twin: that of the run, or its control; None where
+    neither was trained.
+    """
     counted = counted_operations(results)
     others = [other for spiking, other in results.twins if spiking == name and other in counted]
     if others:
@@ -67,7 +72,9 @@ def joules_of(
     scope: Scope = "synapses",
     way: Way = "hoisted",
 ) -> Range | None:
-    """Joules of one answer by the table of this name, or by the one that leads; see `Joules.range`."""
+    """Joules of one answer by the table of this name, or by the one that leads; see
+    `Joules.range`.
+    """
     if entry.energy is None:
         return None
     estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)
@@ -84,7 +91,9 @@ def per_step(entry: Entry) -> Range | None:
     return joules_of(entry, way="per_step")
 
 
-def _end(of: Callable[[Entry], Range | None], end: Literal["low", "high"]) -> Callable[[Entry], Range | None]:
+def _end(
+    of: Callable[[Entry], Range | None], end: Literal["low", "high"]
+) -> Callable[[Entry], Range | None]:
     def one(entry: Entry) -> Range | None:
         joules = of(entry)
         return joules and Range(low=getattr(joules, end), high=getattr(joules, end))
@@ -93,7 +102,9 @@ def _end(of: Callable[[Entry], Range | None], end: Literal["low", "high"]) -> Ca
 
 
 Counting = Literal["skipped", "computed", "per_step_skipped", "per_step_computed", "with_memory"]
-"""Who may skip zeros, hoisted or per step: everybody or nobody; or all that a layer can cost with memory."""
+"""Who may skip zeros, hoisted or per step: everybody or nobody; or all that a layer can cost with
+memory.
+"""
 COUNTINGS: dict[Counting, Callable[[Entry], Range | None]] = {
     "skipped": _end(joules_of, "low"),
     "computed": _end(joules_of, "high"),
@@ -120,14 +131,17 @@ class Ranking(Frozen):
 
 
 def rankings(results: Results) -> list[Ranking]:
-    """Who needs least energy, by each counting that is known and gives other numbers than those before it.
+    """Who needs least energy, by each counting that is known and gives other numbers than those
+    before it.
 
     Contenders with a trial whose energy is not known are left out.
     """
     trials = finished(results)
     found: list[Ranking] = []
     for counting, joules in COUNTINGS.items():
-        means = {name: mean_range([joules(trial) for trial in of_one]) for name, of_one in trials.items()}
+        means = {
+            name: mean_range([joules(trial) for trial in of_one]) for name, of_one in trials.items()
+        }
         known = {name: value for name, value in means.items() if value is not None}
         ranked = {name: known[name] for name in sorted(known, key=lambda name: known[name].low)}
         if ranked and not any(_alike(ranked, other.joules) for other in found):
@@ -138,7 +152,8 @@ def rankings(results: Results) -> list[Ranking]:
 def _alike(some: Mapping[str, Range], others: Mapping[str, Range]) -> bool:
     """Whether none of them differs by half a per cent."""
     return some.keys() == others.keys() and all(
-        abs(getattr(some[name], end) - getattr(others[name], end)) <= 0.005 * getattr(others[name], end)
+        abs(getattr(some[name], end) - getattr(others[name], end))
+        <= 0.005 * getattr(others[name], end)
         for name in some
         for end in ("low", "high")
     )

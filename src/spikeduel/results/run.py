@@ -34,14 +34,15 @@ class GroupSizes(Frozen):
 class Dataset(Frozen):
     """The data and its split.
 
-    With folds, `counts` holds the mean number of a fold's training and validation images, and that of all images that
-    are tested; `folds` the counts of each. `shared_groups` is the share of test images whose group is also in training;
-    `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
-    `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
-    are this run's, `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
-    `own_validation`: the data have a validation set of their own, and no test set. `labels`: judged by the trained
-    networks, on images that they were not trained on; `suspect_labels` are the surest of those that look wrong (all
-    stand in labels.csv).
+    With folds, `counts` holds the mean number of a fold's training and validation images, and that
+    of all images that are tested; `folds` the counts of each. `shared_groups` is the share of test
+    images whose group is also in training; `effective_groups_tested` is how many groups of one size
+    would weigh as much as those of the test images; `test_uses` how many models were asked about
+    these test images from this store, `test_uses_here` how many of them are this run's,
+    `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
+    `own_validation`: the data have a validation set of their own, and no test set. `labels`: judged
+    by the trained networks, on images that they were not trained on; `suspect_labels` are the
+    surest of those that look wrong (all stand in labels.csv).
     """
 
     name: str
@@ -73,29 +74,37 @@ class Dataset(Frozen):
 
     @property
     def can_fold(self) -> bool:
-        """Whether `--folds` would test all images: not where some are set apart already, or it has folds."""
-        return not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
+        """Whether `--folds` would test all images: not where some are set apart already, or it has
+        folds.
+        """
+        return (
+            not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
+        )
 
     @property
     def leaks(self) -> bool:
         """Whether relatives of test images in training can explain a score.
 
-        Any will do for a split made here; a few copies in a data set's own test set are no reason to mistrust it.
+        Any will do for a split made here; a few copies in a data set's own test set are no reason
+        to mistrust it.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
 
 
 TOLERATED_SHARE = 0.01
-"""Of a data set's own test images, how many may have relatives in training before scores are called memory."""
+"""Of a data set's own test images, how many may have relatives in training before scores are called
+memory.
+"""
 
 
 class Pair(Difference, kw_only=True):
     """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
 
-    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
-    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies. `power` is the chance that a
-    lead of one point would have been found, None with one seed.
+    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test
+    images, averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal
+    accuracies. `power` is the chance that a lead of one point would have been found, None with one
+    seed.
     """
 
     a: str
@@ -150,16 +159,18 @@ class Pair(Difference, kw_only=True):
 
 
 class Neither(Frozen):
-    """A contender that is better than both of all `twins`: whether they should spike is not the question."""
+    """A contender that is better than both of all `twins`: whether they should spike is not the
+    question.
+    """
 
     contender: str
     twins: list[tuple[str, str]]
 
 
 class Conclusions(Frozen):
-    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; what
-    the best epoch for the test would have shown in place of the chosen one; who, if anybody, makes the answer
-    `neither` of the twins; and what recordings lose without time.
+    """What may be concluded: every two contenders with a seed in common, controls, what a careful
+    reader objects; what the best epoch for the test would have shown in place of the chosen one;
+    who, if anybody, makes the answer `neither` of the twins; and what recordings lose without time.
     """
 
     pairs: list[Pair] = []
@@ -172,10 +183,12 @@ class Conclusions(Frozen):
 
 
 class SetRules(Frozen):
-    """What the training images decided where an experiment left it open: `chosen` settings, by the number of images.
+    """What the training images decided where an experiment left it open: `chosen` settings, by the
+    number of images.
 
-    The augmentation is chosen by the shares of them that look most like the mirror image of another of their class
-    (`mirrored`), or like another that is `moved`, and by the fewest `epochs` of a contender, too.
+    The augmentation is chosen by the shares of them that look most like the mirror image of another
+    of their class (`mirrored`), or like another that is `moved`, and by the fewest `epochs` of a
+    contender, too.
     """
 
     num_train: Count
@@ -188,8 +201,8 @@ class SetRules(Frozen):
 class Budget(Frozen):
     """How long all contenders train together, a seed and fold; `given`, or by the size of the set.
 
-    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` says whether other work disturbed
-    that.
+    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` says whether
+    other work disturbed that.
     """
 
     minutes: Amount
@@ -219,9 +232,16 @@ class Results(Frozen):
         sides = {len(self.dataset.classes)}
         for trial in self.trials:
             if trial.test is not None:
-                found = {len(trial.test.per_class), len(trial.test.confusion), *map(len, trial.test.confusion)}
+                found = {
+                    len(trial.test.per_class),
+                    len(trial.test.confusion),
+                    *map(len, trial.test.confusion),
+                }
                 if found != sides:
-                    raise ValueError(f"trial {trial.title} was tested on other classes than those of the data set")
+                    raise ValueError(
+                        f"trial {trial.title} was tested on other classes than those of the data "
+                        f"set"
+                    )
 
     @property
     def contenders(self) -> list[str]:
@@ -230,7 +250,11 @@ class Results(Frozen):
 
     def of(self, contender: str, tested: bool = True) -> list[Trial]:
         """The trials of a contender: the tested ones, or all."""
-        return [t for t in self.trials if t.contender == contender and (t.test is not None or not tested)]
+        return [
+            t
+            for t in self.trials
+            if t.contender == contender and (t.test is not None or not tested)
+        ]
 
     def source_of(self, trial: Trial) -> Trial | None:
         """The one at whose trained weights `trial` starts, None where there is none."""
@@ -245,7 +269,10 @@ class Results(Frozen):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of results.json."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Results)}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(Results),
+    }
     for described in schema["$defs"].values():
         if "description" in described:
             described["description"] = inspect.cleandoc(described["description"])
@@ -253,7 +280,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
+    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for
+    shape.
+    """
     weights = {t.contender: t for t in trials if t.weight_shapes and t.converted_from is None}
     return [
         (a, b)

@@ -16,10 +16,10 @@ class Checked(Frozen):
 class Origin(Frozen):
     """Where a shipped network comes from, and what it is worth.
 
-    `accuracy` is that on all `n` test images, which were asked once, when all had been chosen; `low` and `high`
-    are its 95 % interval (Wilson), which says nothing of other seeds. `macs` and `acs` are operations an image,
-    `joules` the least and the most energy of its arithmetic (45 nm, 32-bit floats), estimated. `limits` says what it is
-    not good for.
+    `accuracy` is that on all `n` test images, which were asked once, when all had been chosen;
+    `low` and `high` are its 95 % interval (Wilson), which says nothing of other seeds. `macs` and
+    `acs` are operations an image, `joules` the least and the most energy of its arithmetic (45 nm,
+    32-bit floats), estimated. `limits` says what it is not good for.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""Wilcoxon's signed-rank test and what follows from it, for differences `[N]` of which N things have one each.
+"""Wilcoxon's signed-rank test and what follows from it, for differences `[N]` of which N things
+have one each.
 
-Exact at any number, also where some of them are equal or zero: it flips the signs of the ranks. `posterior` is the
-Bayesian signed-rank test (Benavoli and others 2014), with which of three answers is the most probable counted as in
-"Time for a change" (Benavoli, Corani, Demšar and Zaffalon 2017).
+Exact at any number, also where some of them are equal or zero: it flips the signs of the ranks.
+`posterior` is the Bayesian signed-rank test (Benavoli and others 2014), with which of three answers
+is the most probable counted as in "Time for a change" (Benavoli, Corani, Demšar and Zaffalon 2017).
 """
 
 import itertools
@@ -22,8 +23,8 @@ PRIOR = 0.5
 
 
 class Posterior(Frozen):
-    """How probable each answer is: that data sets like these speak mostly for `a`, mostly for no difference beyond the
-    margin (`equivalent`), or mostly for `b`.
+    """How probable each answer is: that data sets like these speak mostly for `a`, mostly for no
+    difference beyond the margin (`equivalent`), or mostly for `b`.
     """
 
     a: Probability
@@ -32,7 +33,8 @@ class Posterior(Frozen):
 
 
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
-    """Twice the ranks of the sizes of `differences` `[N]`, with their signs: whole numbers, also where some tie.
+    """Twice the ranks of the sizes of `differences` `[N]`, with their signs: whole numbers, also
+    where some tie.
 
     Zeros are ranked, too, and then count for nobody (Pratt 1959).
     """
@@ -42,23 +44,33 @@ def signed_ranks(differences: np.ndarray) -> np.ndarray:
 
 
 def wilcoxon(differences: np.ndarray) -> float:
-    """The exact two-sided p-value of the signed-rank test that `differences` `[N]` are symmetric around 0."""
+    """The exact two-sided p-value of the signed-rank test that `differences` `[N]` are symmetric
+    around 0.
+    """
     return sign_flips(signed_ranks(differences))
 
 
 def one_sided(differences: np.ndarray) -> float:
-    """The exact p-value against `differences` `[N]` being centred at 0 or below; 1 where they are."""
+    """The exact p-value against `differences` `[N]` being centred at 0 or below; 1 where they
+    are.
+    """
     ranks = signed_ranks(differences)
     return sign_flips(ranks) / 2 if ranks.sum() > 0 else 1.0
 
 
 def not_within(differences: np.ndarray, margin: float) -> float:
-    """The p-value against a difference as large as `margin`: the larger of the two one-sided tests."""
-    return max(one_sided(np.round(margin - differences, 12)), one_sided(np.round(margin + differences, 12)))
+    """The p-value against a difference as large as `margin`: the larger of the two one-sided
+    tests.
+    """
+    return max(
+        one_sided(np.round(margin - differences, 12)), one_sided(np.round(margin + differences, 12))
+    )
 
 
 def averages(differences: np.ndarray) -> np.ndarray:
-    """The means of any two of `differences` `[N]`, each with itself, too: `[N (N + 1) / 2]`, the smallest first."""
+    """The means of any two of `differences` `[N]`, each with itself, too: `[N (N + 1) / 2]`, the
+    smallest first.
+    """
     first, second = np.triu_indices(len(differences))
     return np.sort((differences[first] + differences[second]) / 2)
 
@@ -69,13 +81,17 @@ def centre(differences: np.ndarray) -> float:
 
 
 def interval(differences: np.ndarray, level: float) -> tuple[float, float] | None:
-    """What the signed-rank test does not reject as the centre of `differences` `[N]`; None where it rejects nothing."""
+    """What the signed-rank test does not reject as the centre of `differences` `[N]`; None where it
+    rejects nothing.
+    """
     outside, means = _outside(len(differences), (1 - level) / 2), averages(differences)
     return (float(means[outside - 1]), float(means[-outside])) if outside else None
 
 
 def _outside(number: int, tail: float) -> int:
-    """How many sums of the ranks of so many differences' rarer sign, from 0 on, have a chance of `tail` together."""
+    """How many sums of the ranks of so many differences' rarer sign, from 0 on, have a chance of
+    `tail` together.
+    """
     chances = np.ones(1)
     for rank in range(1, number + 1):
         chances = np.convolve(chances, [0.5, *[0.0] * (rank - 1), 0.5])
@@ -83,8 +99,9 @@ def _outside(number: int, tail: float) -> int:
 
 
 def smallest_lead(spreads: np.ndarray, pairs: int = 1) -> float | None:
-    """The smallest difference that is found in 80 % of cases, to 0.01 points, where what is measured on the data sets
-    lies around it by the normal law with these standard deviations `[N]`; None where none would be.
+    """The smallest difference that is found in 80 % of cases, to 0.01 points, where what is
+    measured on the data sets lies around it by the normal law with these standard deviations `[N]`;
+    None where none would be.
     """
     outside = _outside(len(spreads), ALPHA / 2 / pairs)
     if not outside:
@@ -99,8 +116,8 @@ def smallest_lead(spreads: np.ndarray, pairs: int = 1) -> float | None:
 
 
 def posterior(differences: np.ndarray, margin: float) -> Posterior:
-    """The Bayesian signed-rank test: which of the three is the most probable in how many draws of the data sets'
-    weights, among them a data set without a difference that weighs `PRIOR`.
+    """The Bayesian signed-rank test: which of the three is the most probable in how many draws of
+    the data sets' weights, among them a data set without a difference that weighs `PRIOR`.
     """
     values = np.array([0.0, *differences])
     sums = np.add.outer(values, values)
@@ -113,12 +130,16 @@ def posterior(differences: np.ndarray, margin: float) -> Posterior:
 
 
 def fewest(pairs: int = 1) -> int:
-    """With how many data sets the smallest p-value there can be, times so many pairs, is at most 5 %."""
+    """With how many data sets the smallest p-value there can be, times so many pairs, is at most 5
+    %.
+    """
     return next(number for number in itertools.count(1) if pairs * smallest_p(number) <= ALPHA)
 
 
 def needed(differences: np.ndarray, pairs: int = 1) -> int | None:
-    """As many as show a true difference like that of `differences` in 80 % of cases, by the normal law."""
+    """As many as show a true difference like that of `differences` in 80 % of cases, by the normal
+    law.
+    """
     from scipy import special
 
     middle = abs(centre(differences))

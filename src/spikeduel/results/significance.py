@@ -1,26 +1,29 @@
-"""Two contenders on the same test images: the difference, its interval, its p-value, and what may be concluded.
+"""Two contenders on the same test images: the difference, its interval, its p-value, and what may
+be concluded.
 
 Usable alone, on anybody's predictions.
 
 **Several seeds.** Which seeds were trained and which images are in the test set are both left to chance. The interval
-is of the crossed model (`uncertainty`). The p-value is the larger of two, because a difference has to hold against both
-kinds of luck: the t test of that model, the interval's dual, asks about other seeds and other images; the permutation
-test, which lets the 2S trainings change sides, asks about other seeds on these images and needs no normal distribution.
-With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no
-contender better. Alone it would not do, since it takes the luck of these images for a real difference
-(`benchmarks/significance.py` counts how often). Over several pairs the t tests' p-values are adjusted by Holm, the
-permutations' are not: they are a second condition on each pair, and adjusting anything so coarse would forbid all
-conclusions.
+is of the crossed model (`uncertainty`). The p-value is the larger of two, because a difference has
+to hold against both kinds of luck: the t test of that model, the interval's dual, asks about other
+seeds and other images; the permutation test, which lets the 2S trainings change sides, asks about
+other seeds on these images and needs no normal distribution. With six seeds the latter cannot fall
+below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no contender better. Alone
+it would not do, since it takes the luck of these images for a real difference
+(`benchmarks/significance.py` counts how often). Over several pairs the t tests' p-values are
+adjusted by Holm, the permutations' are not: they are a second condition on each pair, and adjusting
+anything so coarse would forbid all conclusions.
 
 **Seeds in pairs.** Where seed s of both is one training, asked in two ways (a trained network and its conversion, or
-with its spikes shuffled), its luck is in both and cancels. The t test is that of the seeds' differences, and the exact
-test flips their signs: within a seed the two could change names, across seeds they could not. That has 2^S ways, and p
-cannot fall below 2/64 = 0.031 with six seeds, nor below 0.0625 with five, so that it takes six to call one better, and
-all six differences must have one sign. It is not adjusted by Holm either: over five controls that would take eight
-seeds.
+with its spikes shuffled), its luck is in both and cancels. The t test is that of the seeds'
+differences, and the exact test flips their signs: within a seed the two could change names, across
+seeds they could not. That has 2^S ways, and p cannot fall below 2/64 = 0.031 with six seeds, nor
+below 0.0625 with five, so that it takes six to call one better, and all six differences must have
+one sign. It is not adjusted by Holm either: over five controls that would take eight seeds.
 
 **One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test; where
-images come in groups, by flipping the signs of whole groups and by the interval's dual, of which the larger p counts.
+images come in groups, by flipping the signs of whole groups and by the interval's dual, of which
+the larger p counts.
 """
 
 import math
@@ -39,7 +42,9 @@ from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
 FEWEST_GROUPS = 6
-"""Of test images, and of equal size, for flipping their signs to reach a p-value below `ALPHA`: 2 of 2^6 ways."""
+"""Of test images, and of equal size, for flipping their signs to reach a p-value below `ALPHA`: 2
+of 2^6 ways.
+"""
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -59,10 +64,11 @@ class Conclusion(StrEnum):
 
 
 class Reservation(StrEnum):
-    """Why neither is called better though the interval excludes 0; or, of a control, because it learned nothing.
+    """Why neither is called better though the interval excludes 0; or, of a control, because it
+    learned nothing.
 
-    Interval and exact test ask about different kinds of chance, and an exact test of few things that can be exchanged
-    has no small p-values at all, however large the difference.
+    Interval and exact test ask about different kinds of chance, and an exact test of few things
+    that can be exchanged has no small p-values at all, however large the difference.
     """
 
     FEW_SEEDS = "few_seeds"
@@ -75,23 +81,26 @@ class Reservation(StrEnum):
 class Difference(Frozen):
     """How contenders a and b differ in accuracy on the same `n` test images: fractions, a − b.
 
-    `conclusion` is that one is better where `p_value` is at most 0.05; else that they are equivalent where `ci90` lies
-    inside `±margin` (two one-sided tests at 5 %: Schuirmann 1987); else inconclusive. A difference that is significant
-    and yet inside the margin is called better, and is `negligible`. `reservation` says why neither is better though
-    `ci95` excludes 0.
+    `conclusion` is that one is better where `p_value` is at most 0.05; else that they are
+    equivalent where `ci90` lies inside `±margin` (two one-sided tests at 5 %: Schuirmann 1987);
+    else inconclusive. A difference that is significant and yet inside the margin is called better,
+    and is `negligible`. `reservation` says why neither is better though `ci95` excludes 0.
 
-    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
-    seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's test, before Holm.
-    `paired`: seed s of both is one training, so that differences are taken seed by seed, and their signs are flipped.
+    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the
+    p-value of exchanging seeds (None with one seed). `p_value_raw` is that of the t test, or of one
+    seed's test, before Holm. `paired`: seed s of both is one training, so that differences are
+    taken seed by seed, and their signs are flipped.
 
-    `groups` is the number of groups that the images come in, None where each stands for itself; `effective_groups` how
-    many equal ones would weigh the same. With fewer than six of these nobody is called better.
+    `groups` is the number of groups that the images come in, None where each stands for itself;
+    `effective_groups` how many equal ones would weigh the same. With fewer than six of these nobody
+    is called better.
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
-    `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
-    found, `seeds_for_difference` the one with which a true difference as large as this one is: None where 100 are too
-    few. With one seed, which says nothing of their spread, the last three are None, and the first is about these
-    models. All are of the t test: six paired seeds find it less often, as the signs of all have to agree.
+    `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with
+    which `margin` is found, `seeds_for_difference` the one with which a true difference as large as
+    this one is: None where 100 are too few. With one seed, which says nothing of their spread, the
+    last three are None, and the first is about these models. All are of the t test: six paired
+    seeds find it less often, as the signs of all have to agree.
     """
 
     difference: float
@@ -117,7 +126,9 @@ class Difference(Frozen):
 
     @property
     def fewest_seeds(self) -> int:
-        """With how many the exact test lets one be better, which says something of other trainings."""
+        """With how many the exact test lets one be better, which says something of other
+        trainings.
+        """
         return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
 
     @property
@@ -149,12 +160,14 @@ def compare_predictions(
     margin: float = MARGIN,
     paired: bool = False,
 ) -> Difference:
-    """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S seeds.
+    """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
+    seeds.
 
-    `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one person's, say) and
-    are not independent. Differences inside `±margin` (a fraction: 0.005 is half a point) count as none. `paired`: row s
-    of both is one training, asked in two ways; two trainings that share a seed are not. With one seed the answer holds
-    for these two trained models only. Raises `InputError`.
+    `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one
+    person's, say) and are not independent. Differences inside `±margin` (a fraction: 0.005 is half
+    a point) count as none. `paired`: row s of both is one training, asked in two ways; two
+    trainings that share a seed are not. With one seed the answer holds for these two trained models
+    only. Raises `InputError`.
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
@@ -165,7 +178,10 @@ def compare_predictions(
         right.append(np.atleast_2d(predicted == truth))
     seeds_a, seeds_b = map(len, right)
     if seeds_a != seeds_b:
-        raise InputError(f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of each.")
+        raise InputError(
+            f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of "
+            f"each."
+        )
     return difference(right[0], right[1], groups, margin, paired)
 
 
@@ -176,9 +192,13 @@ def difference(
     margin: float = MARGIN,
     paired: bool = False,
 ) -> Difference:
-    """The same from whether each seed of a contender is right on each image: bool `[S, N]`. Raises `InputError`."""
+    """The same from whether each seed of a contender is right on each image: bool `[S, N]`. Raises
+    `InputError`.
+    """
     if not 0 <= margin <= 1:
-        raise InputError(f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}.")
+        raise InputError(
+            f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
+        )
     num_seeds, num_images = right_a.shape
     cluster = None
     if groups is not None:
@@ -199,11 +219,10 @@ def difference(
         p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
         sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
-        # Groups may differ less than independent images would; the interval then takes the variance of those.
+        # Groups may differ less than independent images would; the interval then takes the variance
+        # of those.
         p_value = max(uncertainty.sign_flips(sums), off.p_value)
-        test = (
-            f"t test over groups of images, and exact sign flips of {len(sums):,} group{'s' if len(sums) > 1 else ''}"
-        )
+        test = f"t test over groups of images, and exact sign flips of {len(sums):,} group{'s' if len(sums) > 1 else ''}"
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),
@@ -235,19 +254,24 @@ def difference(
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
     """The comparisons of one experiment, with `p_value` and what may be concluded after Holm."""
     results = []
-    for found, p_value in zip(differences, uncertainty.holm([each.p_value_raw for each in differences]), strict=True):
+    for found, p_value in zip(
+        differences, uncertainty.holm([each.p_value_raw for each in differences]), strict=True
+    ):
         p_value = max(p_value, found.p_permutation or 0.0)
         negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
         if p_value <= ALPHA and not found.few_groups:
             conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
-        concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
+        concluded = structs.replace(
+            found, p_value=p_value, conclusion=conclusion, negligible=negligible
+        )
         results.append(structs.replace(concluded, reservation=reservation(concluded)))
     return results
 
 
 def reservation(found: Difference) -> Reservation | None:
-    """Why neither is better though the interval excludes 0; None where interval and conclusion agree.
+    """Why neither is better though the interval excludes 0; None where interval and conclusion
+    agree.
 
     They also agree where the difference is too small to count, and called equivalent.
     """
@@ -258,7 +282,11 @@ def reservation(found: Difference) -> Reservation | None:
     if found.few_groups:
         return Reservation.FEW_GROUPS
     tests = (found.p_value_raw, found.p_permutation)
-    return Reservation.COMPARISONS if all(p is None or p <= ALPHA for p in tests) else Reservation.EXACT_TEST
+    return (
+        Reservation.COMPARISONS
+        if all(p is None or p <= ALPHA for p in tests)
+        else Reservation.EXACT_TEST
+    )
 
 
 def smallest_p(groups: int) -> float:
@@ -266,8 +294,12 @@ def smallest_p(groups: int) -> float:
     return 2.0 ** (1 - groups)
 
 
-def _of_images(name: str, given: ArrayLike, num_images: int | None = None, seeds: bool = False) -> np.ndarray:
-    """A whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises `InputError`."""
+def _of_images(
+    name: str, given: ArrayLike, num_images: int | None = None, seeds: bool = False
+) -> np.ndarray:
+    """A whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises
+    `InputError`.
+    """
     try:
         array = np.asarray(given)
     except ValueError:
@@ -276,7 +308,9 @@ def _of_images(name: str, given: ArrayLike, num_images: int | None = None, seeds
     if not array.size or array.ndim not in (1, 1 + seeds) or num_images not in (None, shape[-1]):
         size = "N" if num_images is None else num_images
         form = f"[{size}] or [seeds, {size}]" if seeds else f"[{size}]"
-        raise InputError(f"{name} must have one entry for each image, {form}, not the shape {shape}.")
+        raise InputError(
+            f"{name} must have one entry for each image, {form}, not the shape {shape}."
+        )
     if kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{name} has missing values (NaN or infinity): every image needs one.")
     if kind not in "iufbUS" or (kind == "f" and (array != np.round(array)).any()):

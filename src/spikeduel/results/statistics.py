@@ -1,4 +1,6 @@
-"""Numbers of each recording that say nothing of what was seen, and what they tell of class and side."""
+"""Numbers of each recording that say nothing of what was seen, and what they tell of class and
+side.
+"""
 
 from typing import Literal
 
@@ -6,15 +8,24 @@ from spikeduel.results.costs import Count, Share
 from spikeduel.system.typed import Frozen
 
 Name = Literal[
-    "length", "events", "event rate", "brighter events", "pixels in use", "columns", "rows", "at hot pixels",
-]  # fmt: skip
+    "length",
+    "events",
+    "event rate",
+    "brighter events",
+    "pixels in use",
+    "columns",
+    "rows",
+    "at hot pixels",
+]
 
 
 class Statistic(Frozen):
-    """One number of each recording: its median by side of the split and by class; what a classifier scores by it alone.
+    """One number of each recording: its median by side of the split and by class; what a classifier
+    scores by it alone.
 
-    `length` is in milliseconds, `event rate` in events a second, `columns` and `rows` count to the last with an event;
-    `brighter events` and `at hot pixels` are shares of the events, `pixels in use` of the sensor's pixels.
+    `length` is in milliseconds, `event rate` in events a second, `columns` and `rows` count to the
+    last with an event; `brighter events` and `at hot pixels` are shares of the events, `pixels in
+    use` of the sensor's pixels.
     """
 
     name: Name
@@ -27,11 +38,12 @@ class Statistic(Frozen):
 class Statistics(Frozen):
     """What a small classifier scores by all `statistics` together, without any frame.
 
-    `class_accuracy`: of naming the class of the `num_tested` test recordings, after training on the training side (at
-    most a sample of it); `class_chance`: of always naming training's most frequent class. `side_accuracy`: of telling
-    training from test recordings, as many of each, half of which a coin would get right; those of one of the
-    `num_groups` groups are never both trained on and asked. Null where there are too few. `hot_pixels` (x, y) have many
-    times the events of other pixels, in most recordings of a side or of a class.
+    `class_accuracy`: of naming the class of the `num_tested` test recordings, after training on the
+    training side (at most a sample of it); `class_chance`: of always naming training's most
+    frequent class. `side_accuracy`: of telling training from test recordings, as many of each, half
+    of which a coin would get right; those of one of the `num_groups` groups are never both trained
+    on and asked. Null where there are too few. `hot_pixels` (x, y) have many times the events of
+    other pixels, in most recordings of a side or of a class.
     """
 
     statistics: tuple[Statistic, ...]

@@ -1,4 +1,6 @@
-"""A whole study as types: study.json, many duels over data sets and settings, and the verdict over the data sets."""
+"""A whole study as types: study.json, many duels over data sets and settings, and the verdict over
+the data sets.
+"""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +20,8 @@ COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 
 
 class DuelSummary(Frozen):
-    """A duel in study.json: whom to `take`, and `why`; `lead` is its difference to `rival`, with its 95 % interval and
-    what was concluded. `leaks`: test images leak into training.
+    """A duel in study.json: whom to `take`, and `why`; `lead` is its difference to `rival`, with
+    its 95 % interval and what was concluded. `leaks`: test images leak into training.
     """
 
     folder: str
@@ -41,10 +43,10 @@ class DuelSummary(Frozen):
 class Variant(Frozen):
     """A contender under those of the varied settings that concern it, over its `datasets`.
 
-    `accuracy` and `behind` (how far below the best variant of the same data set) are means over those that have all
-    ranked variants, of one without a rank over its own; on `best` of its own no variant has a higher mean accuracy.
-    `costs`: how many times as much as the cheapest variant of the same data set, the geometric mean over those where it
-    is known of all.
+    `accuracy` and `behind` (how far below the best variant of the same data set) are means over
+    those that have all ranked variants, of one without a rank over its own; on `best` of its own no
+    variant has a higher mean accuracy. `costs`: how many times as much as the cheapest variant of
+    the same data set, the geometric mean over those where it is known of all.
     """
 
     name: str
@@ -59,7 +61,9 @@ class Variant(Frozen):
 
 
 class Score(Frozen):
-    """A variant on a data set: accuracies of its seeds on `images` test images, mean costs (as in `answer.Lead`)."""
+    """A variant on a data set: accuracies of its seeds on `images` test images, mean costs (as in
+    `answer.Lead`).
+    """
 
     dataset: str
     variant: str
@@ -87,9 +91,10 @@ class OnDataset(Frozen):
 
 
 class StudyResults(Frozen):
-    """The content of study.json. `noun` is what is learned from: "recording" where all duels are about recordings, else
-    "image". `margin` is what counts as no difference. `trainings` counts those that several duels share once.
-    `per_dataset` holds each duel's own tests of variants, which `across` leaves alone.
+    """The content of study.json. `noun` is what is learned from: "recording" where all duels are
+    about recordings, else "image". `margin` is what counts as no difference. `trainings` counts
+    those that several duels share once. `per_dataset` holds each duel's own tests of variants,
+    which `across` leaves alone.
     """
 
     schema: Literal[1]
@@ -112,14 +117,19 @@ class StudyResults(Frozen):
 
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
-    """The verdict over the data sets of `duels`; differences inside `±margin` (a fraction) count as none."""
+    """The verdict over the data sets of `duels`; differences inside `±margin` (a fraction) count as
+    none.
+    """
     entries = variants.entries(duels)
     scores = list(_scores(entries))
     accuracies = _accuracies(scores)
     spiking = {each.variant: each.trials[0].spiking for each in entries}
     verdict = across.over(accuracies, spiking, margin)
     by_rank = list(verdict.ranks.means) if verdict.ranks else []
-    others = sorted((each for each in accuracies if each not in by_rank), key=lambda each: -_mean(accuracies[each]))
+    others = sorted(
+        (each for each in accuracies if each not in by_rank),
+        key=lambda each: -_mean(accuracies[each]),
+    )
     firsts = {each.variant: each for each in reversed(entries)}
     best = {
         dataset: max(statistics.fmean(of[dataset]) for of in accuracies.values() if dataset in of)
@@ -128,13 +138,19 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     return StudyResults(
         schema=1,
         name=name,
-        noun="recording" if {duel.results.dataset.noun for duel in duels} == {"recording"} else "image",
+        noun="recording"
+        if {duel.results.dataset.noun for duel in duels} == {"recording"}
+        else "image",
         margin=margin,
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
         variants=[
-            *(_variant(firsts[each], scores, best, verdict.ranks.datasets) for each in by_rank if verdict.ranks),
+            *(
+                _variant(firsts[each], scores, best, verdict.ranks.datasets)
+                for each in by_rank
+                if verdict.ranks
+            ),
             *(_variant(firsts[each], scores, best) for each in others),
         ],
         scores=scores,
@@ -159,7 +175,9 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
         entry = those[most]
         tests = [trial.test for trial in entry.trials if trial.test]
         if tests:
-            costs = {lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)]}
+            costs = {
+                lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)]
+            }
             if was_busy(entry.duel.results):
                 costs["answer"] = None
             yield Score(
@@ -184,7 +202,10 @@ def _mean(of: Mapping[str, Sequence[float]]) -> float:
 
 
 def _variant(
-    entry: Entry, scores: Sequence[Score], best: Mapping[str, float], compared: Sequence[str] | None = None
+    entry: Entry,
+    scores: Sequence[Score],
+    best: Mapping[str, float],
+    compared: Sequence[str] | None = None,
 ) -> Variant:
     means = {each.dataset: each.mean for each in scores if each.variant == entry.variant}
     behind = {dataset: round(best[dataset] - mean, 12) for dataset, mean in means.items()}
@@ -198,12 +219,18 @@ def _variant(
         accuracy=statistics.fmean(means[each] for each in compared),
         behind=statistics.fmean(behind[each] for each in compared),
         best=sum(not each for each in behind.values()),
-        costs={quantity: cost for quantity in COSTS if (cost := _relative(quantity, entry.variant, scores))},
+        costs={
+            quantity: cost
+            for quantity in COSTS
+            if (cost := _relative(quantity, entry.variant, scores))
+        },
     )
 
 
 def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Range | None:
-    """On the data sets where it is known of all variants: beside some of them alone it would say less than it seems."""
+    """On the data sets where it is known of all variants: beside some of them alone it would say
+    less than it seems.
+    """
     ratios: list[tuple[float, float]] = []
     for score in scores:
         if score.variant == variant:

@@ -1,4 +1,6 @@
-"""What a study's trials take and can show, before anything is trained, as types: `spikeduel study --dry-run`."""
+"""What a study's trials take and can show, before anything is trained, as types: `spikeduel study
+--dry-run`.
+"""
 
 import math
 from collections.abc import Iterator
@@ -11,12 +13,14 @@ from spikeduel.results.forecast import Source
 from spikeduel.system.typed import Frozen
 
 VARIES = 0.005
-"""Assumed of the standard deviation of a lead over data sets, as in the simulations of benchmarks/across.py."""
+"""Assumed of the standard deviation of a lead over data sets, as in the simulations of
+benchmarks/across.py.
+"""
 
 
 class TrialSurvey(Frozen):
-    """A trial of a duel: its `contender`, `title` and `key`, whether it is `stored`, how many seconds it trains (None:
-    not known), and how many bytes it takes on the disk.
+    """A trial of a duel: its `contender`, `title` and `key`, whether it is `stored`, how many
+    seconds it trains (None: not known), and how many bytes it takes on the disk.
     """
 
     contender: str
@@ -28,11 +32,13 @@ class TrialSurvey(Frozen):
 
 
 class DuelSurvey(Frozen):
-    """A duel of a study: its trials, and the smallest true leads in accuracy that it finds in 80 % of cases.
+    """A duel of a study: its trials, and the smallest true leads in accuracy that it finds in 80 %
+    of cases.
 
-    They are two, at best and at worst, by what `source` says of how much accuracy varies over seeds; None where no
-    lead would be found. `spreads`, at best and at worst, are standard deviations of the difference that is measured.
-    `controls`: as many networks more may be trained for controls.
+    They are two, at best and at worst, by what `source` says of how much accuracy varies over
+    seeds; None where no lead would be found. `spreads`, at best and at worst, are standard
+    deviations of the difference that is measured. `controls`: as many networks more may be trained
+    for controls.
     """
 
     label: str
@@ -47,7 +53,9 @@ class DuelSurvey(Frozen):
 
 
 class Survey(Frozen):
-    """A study before it is trained: so many trials train `at_once`. Duels may share trials: each is trained once."""
+    """A study before it is trained: so many trials train `at_once`. Duels may share trials: each is
+    trained once.
+    """
 
     name: str
     at_once: Positive
@@ -91,8 +99,8 @@ class Survey(Frozen):
 
     @property
     def pairs(self) -> int:
-        """The pairs of variants on the data set that has most of these: what has the same first trial is one variant,
-        of however many seeds.
+        """The pairs of variants on the data set that has most of these: what has the same first
+        trial is one variant, of however many seeds.
         """
         variants: dict[str, set[str]] = {}
         for duel in self.duels:
@@ -102,9 +110,9 @@ class Survey(Frozen):
 
     @property
     def leads(self) -> tuple[float, float] | None:
-        """The smallest typical leads over all data sets that are found in 80 % of cases, at best and at worst, if leads
-        vary over them by `VARIES`; None where none would be found, and of a single variant. Of each data set the duel
-        with the most seeds counts.
+        """The smallest typical leads over all data sets that are found in 80 % of cases, at best
+        and at worst, if leads vary over them by `VARIES`; None where none would be found, and of a
+        single variant. Of each data set the duel with the most seeds counts.
         """
         if not self.pairs:
             return None

@@ -30,7 +30,9 @@ class StartUp(Frozen):
 
 
 class PeakMemory(Frozen):
-    """Bytes that the process held at most: after its first answer, after the largest batches, on the GPU."""
+    """Bytes that the process held at most: after its first answer, after the largest batches, on
+    the GPU.
+    """
 
     first_answer: Count | None = None
     batch_256: Count | None = None
@@ -42,13 +44,15 @@ BUSY = 0.25
 
 
 def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
-    """Whether the `load` average says that more than `own_threads` and a few of the cores were in use."""
+    """Whether the `load` average says that more than `own_threads` and a few of the cores were in
+    use.
+    """
     return load is not None and load - own_threads > BUSY * cores
 
 
 class Machine(Frozen):
-    """Where times were taken, and how busy that was: `load_average` over the last minute, or of the own threads and the
-    others that ran just then, if that was less.
+    """Where times were taken, and how busy that was: `load_average` over the last minute, or of the
+    own threads and the others that ran just then, if that was less.
     """
 
     cpu: str
@@ -68,10 +72,11 @@ class Machine(Frozen):
 
 
 class Latency(Frozen):
-    """What a model takes to start and to answer on this machine; `reasons` says why something is None.
+    """What a model takes to start and to answer on this machine; `reasons` says why something is
+    None.
 
-    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there are scores after
-    each step of one image's stream.
+    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there
+    are scores after each step of one image's stream.
     """
 
     machine: Machine

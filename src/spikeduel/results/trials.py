@@ -54,8 +54,9 @@ class ClassScores(Frozen):
 class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over the classes.
 
-    `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a tie-break decided.
-    `computed_in` is the precision of the answers, None where it is not known: "32" unless somebody asked for "bf16".
+    `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a
+    tie-break decided. `computed_in` is the precision of the answers, None where it is not known:
+    "32" unless somebody asked for "bf16".
     """
 
     n: Count
@@ -71,7 +72,9 @@ class Scores(Frozen):
 
 
 class Classification(Scores, kw_only=True):
-    """`Scores` with every image's true and predicted class, in the order of the images: what the store keeps."""
+    """`Scores` with every image's true and predicted class, in the order of the images: what the
+    store keeps.
+    """
 
     truth: list[Count]
     predicted: list[Count]
@@ -82,14 +85,18 @@ class Classification(Scores, kw_only=True):
 
 
 class EncodingSpread(Frozen):
-    """Accuracies under other draws of a random encoding, and their standard deviation; None where it is not random."""
+    """Accuracies under other draws of a random encoding, and their standard deviation; None where
+    it is not random.
+    """
 
     accuracies: list[Share] | None = None
     standard_deviation: Amount | None = None
 
 
 class CalibrationBin(Frozen):
-    """Images whose confidence lies between `low` and `high`: their number, mean confidence and accuracy."""
+    """Images whose confidence lies between `low` and `high`: their number, mean confidence and
+    accuracy.
+    """
 
     low: Share
     high: Share
@@ -99,10 +106,11 @@ class CalibrationBin(Frozen):
 
 
 class Calibrated(Frozen):
-    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier score, bins.
+    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier
+    score, bins.
 
-    `ece_of_perfect` and `ece_of_perfect_95`: what a perfectly calibrated model of the same confidences has on as many
-    images, on average and in 95 of 100 cases at most.
+    `ece_of_perfect` and `ece_of_perfect_95`: what a perfectly calibrated model of the same
+    confidences has on as many images, on average and in 95 of 100 cases at most.
     """
 
     ece: Share
@@ -136,7 +144,8 @@ class CorruptedAccuracies(Frozen):
 
 
 class Robustness(Frozen):
-    """Accuracy on corrupted images: at each severity, their mean (`area`), and that by the `clean` accuracy.
+    """Accuracy on corrupted images: at each severity, their mean (`area`), and that by the `clean`
+    accuracy.
 
     `mean` and `mean_relative` are over the seven corruptions, None where one was not measured.
     """
@@ -177,7 +186,9 @@ class WeightShapes(Frozen):
 
 
 class AddedMeasure(Frozen):
-    """What a measure from outside the package found: `value` is shown as `form` says, `found` is all of it."""
+    """What a measure from outside the package found: `value` is shown as `form` says, `found` is
+    all of it.
+    """
 
     title: str
     meaning: str
@@ -187,10 +198,11 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """What one control of a trial scored; `val_accuracy` on validation, if it was trained. `spikes`: whether it spikes
-    itself, which decides its colour.
+    """What one control of a trial scored; `val_accuracy` on validation, if it was trained.
+    `spikes`: whether it spikes itself, which decides its colour.
 
-    `of_recordings`: it changed what the contender saw of recordings, so that nothing may be left to learn.
+    `of_recordings`: it changed what the contender saw of recordings, so that nothing may be left to
+    learn.
     """
 
     title: str
@@ -214,10 +226,11 @@ class ControlResult(Frozen):
 class Calling(Frozen, kw_only=False):
     """How a network of another library is called, and what it gives.
 
-    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made inside), "step" (called
-    for each time step, keeps its state between), "sequence" (all time steps at once, `[T, B, …]`). With `flat`, images
-    come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]`
-    each; of a single step where it is called for each.
+    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made
+    inside), "step" (called for each time step, keeps its state between), "sequence" (all time steps
+    at once, `[T, B, …]`). With `flat`, images come as `[B, C·H·W]`. `output`: "scores" `[B, K]`,
+    "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; of a single step where
+    it is called for each.
     """
 
     way: str
@@ -229,9 +242,9 @@ class Calling(Frozen, kw_only=False):
 class Trial(Frozen):
     """One contender trained with one seed, on one fold. What was not measured is None.
 
-    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's folder. `starts_from`
-    is the contender at whose trained weights, of the same seed, its training began; `pretrained` names the weights that
-    a network of torchvision or timm started from.
+    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's
+    folder. `starts_from` is the contender at whose trained weights, of the same seed, its training
+    began; `pretrained` names the weights that a network of torchvision or timm started from.
     """
 
     contender: str
@@ -278,16 +291,18 @@ class Trial(Frozen):
     @property
     def title(self) -> str:
         """Contender, seed and fold."""
-        return f"{self.contender}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
+        return f"{self.contender}, seed {self.seed}" + (
+            "" if self.fold is None else f", fold {self.fold}"
+        )
 
     def __post_init__(self) -> None:
         if self.status == "done" and (self.model is None or self.validation is None):
             raise ValueError("a finished trial has a model and a validation score")
         if self.model is not None and not _inside(self.model):
             raise ValueError("model must be a path within the run's folder")
-        if self.optimism and not max(self.optimism.chosen_epoch, self.optimism.best_epoch) < self.epochs == len(
-            self.optimism.accuracies
-        ):
+        if self.optimism and not max(
+            self.optimism.chosen_epoch, self.optimism.best_epoch
+        ) < self.epochs == len(self.optimism.accuracies):
             raise ValueError("optimism has not one test accuracy for each epoch")
         if self.anytime is not None:
             leave = self.anytime.early_exit
@@ -298,11 +313,15 @@ class Trial(Frozen):
             if self.operations:
                 lengths.add(self.operations.num_steps)
             if lengths != {self.anytime.num_steps} or not all(map(any, exits)):
-                raise ValueError("anytime, operations and latency have different numbers of time steps")
+                raise ValueError(
+                    "anytime, operations and latency have different numbers of time steps"
+                )
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:
-    """Minutes that all of `trials` trained for one seed, in all folds, their trained controls included."""
+    """Minutes that all of `trials` trained for one seed, in all folds, their trained controls
+    included.
+    """
     seconds: dict[int, float] = {}
     for trial in trials:
         controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
@@ -313,4 +332,6 @@ def minutes_a_seed(trials: Sequence[Trial]) -> float:
 
 def _inside(path: str) -> bool:
     both = (PurePosixPath(path), PureWindowsPath(path))
-    return path.isprintable() and not any(p.is_absolute() or p.drive or ".." in p.parts for p in both)
+    return path.isprintable() and not any(
+        p.is_absolute() or p.drive or ".." in p.parts for p in both
+    )

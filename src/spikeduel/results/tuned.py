@@ -8,7 +8,9 @@ from spikeduel.system.typed import Frozen
 
 
 class DrawnFrom(Frozen):
-    """Where a setting was drawn from: from `low` to `high` (of its logarithm with `log`), or one of `choices`."""
+    """Where a setting was drawn from: from `low` to `high` (of its logarithm with `log`), or one of
+    `choices`.
+    """
 
     low: float | None = None
     high: float | None = None
@@ -36,7 +38,9 @@ class TuningTrial(Frozen):
 
 
 class ExpectedBest(Frozen):
-    """The best validation accuracy that so many trials find: mean, standard deviation and one of it either side."""
+    """The best validation accuracy that so many trials find: mean, standard deviation and one of it
+    either side.
+    """
 
     trials: Count
     mean: float
@@ -46,7 +50,9 @@ class ExpectedBest(Frozen):
 
 
 class TunedContender(Frozen):
-    """One contender's trials; `best` is the number of the chosen one, None where none was finished."""
+    """One contender's trials; `best` is the number of the chosen one, None where none was
+    finished.
+    """
 
     contender: str
     family: Family
@@ -61,12 +67,16 @@ class TunedContender(Frozen):
             raise ValueError("the trials are not in order")
         if len(self.expected_best) != len(self.trials):
             raise ValueError("expected_best has not as many entries as there are trials")
-        if self.best is not None and (self.best >= len(self.trials) or self.trials[self.best].validation is None):
+        if self.best is not None and (
+            self.best >= len(self.trials) or self.trials[self.best].validation is None
+        ):
             raise ValueError("there is no such best trial")
 
 
 class TunedOn(Frozen):
-    """The data: its fingerprint, a hash of the test images, which were not looked at; `val` validation images."""
+    """The data: its fingerprint, a hash of the test images, which were not looked at; `val`
+    validation images.
+    """
 
     fingerprint: str
     test: str

@@ -1,17 +1,21 @@
-"""How far a difference in accuracy may be luck: its variances over other seeds and images, and exact tests.
+"""How far a difference in accuracy may be luck: its variances over other seeds and images, and
+exact tests.
 
-Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer of seed s to image
-i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the seeds, plus what is special to the
-image, plus a remainder, special to a seed on an image. The variance of the mean over S seeds and N images has three
-parts accordingly. The spread of the trainings' accuracies, divided by S, holds those of seeds and of the remainder; the
-spread of the images' mean differences, divided by N, those of images and of the remainder. The remainder is known from
-the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*,
+Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer
+of seed s to image i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the
+seeds, plus what is special to the image, plus a remainder, special to a seed on an image. The
+variance of the mean over S seeds and N images has three parts accordingly. The spread of the
+trainings' accuracies, divided by S, holds those of seeds and of the remainder; the spread of the
+images' mean differences, divided by N, those of images and of the remainder. The remainder is known
+from the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch,
+*Variance Components*,
 1992). Both contenders have met the same images; their seeds are trainings of their own. Where they are not, as with a
-trained network and its conversion, seed s of both is one training: what is special to that training is in both, and
-the table is that of the differences `right_a − right_b`, with S − 1 degrees of freedom. Where images come in groups
-that are not independent, groups take the place of images, and their sizes count: the variance is that of leaving out
-one group after the other (the jackknife), and its degrees of freedom are those of as many equal groups as would weigh
-the same (`effective_groups`).
+trained network and its conversion, seed s of both is one training: what is special to that training
+is in both, and the table is that of the differences `right_a − right_b`, with S − 1 degrees of
+freedom. Where images come in groups that are not independent, groups take the place of images, and
+their sizes count: the variance is that of leaving out one group after the other (the jackknife),
+and its degrees of freedom are those of as many equal groups as would weigh the same
+(`effective_groups`).
 """
 
 import itertools
@@ -31,20 +35,26 @@ SMALLEST_P = 1e-12
 FEWEST_SEEDS = 4
 """Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
 FEWEST_PAIRED_SEEDS = 6
-"""Where both are of the same trainings, for flipping the signs of the seeds' differences to do so: 2 of 64 ways."""
+"""Where both are of the same trainings, for flipping the signs of the seeds' differences to do so:
+2 of 64 ways.
+"""
 ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
 """What is advised wherever one seed, or few, leave a question open: enough for either test."""
 MOST_WAYS = 200_000
-"""All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always the same."""
+"""All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always
+the same.
+"""
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """How uncertain a difference of `centre` is: the variances that `images` and `seeds` contribute.
+    """How uncertain a difference of `centre` is: the variances that `images` and `seeds`
+    contribute.
 
-    Each has its degrees of freedom, and the half-width of an interval is the root of the sum of the squares of what
-    each would have alone (Howe 1974; Zou and Donner 2008). In simulations with three to ten seeds that keeps its level
-    where Satterthwaite's single number of degrees of freedom falls somewhat short.
+    Each has its degrees of freedom, and the half-width of an interval is the root of the sum of the
+    squares of what each would have alone (Howe 1974; Zou and Donner 2008). In simulations with
+    three to ten seeds that keeps its level where Satterthwaite's single number of degrees of
+    freedom falls somewhat short.
     """
 
     centre: float
@@ -68,11 +78,15 @@ class Uncertainty:
             return float(self._reach(math.exp(log_p) / 2)) - abs(self.centre)
 
         smallest = math.log(SMALLEST_P)
-        return SMALLEST_P if excess(smallest) < 0 else math.exp(optimize.brentq(excess, smallest, 0.0))
+        return (
+            SMALLEST_P if excess(smallest) < 0 else math.exp(optimize.brentq(excess, smallest, 0.0))
+        )
 
     @property
     def detectable(self) -> float:
-        """The true difference that would be found significant in 80 % of cases; 1, the largest there is, at most."""
+        """The true difference that would be found significant in 80 % of cases; 1, the largest
+        there is, at most.
+        """
         return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
@@ -81,15 +95,25 @@ class Uncertainty:
         return replace(self, seeds=0.0).detectable
 
     def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
-        """The smallest number of seeds, from `fewest`, with which `margin` is detectable; None beyond `MOST_SEEDS`."""
+        """The smallest number of seeds, from `fewest`, with which `margin` is detectable; None
+        beyond `MOST_SEEDS`.
+        """
         numbers = np.arange(fewest, MOST_SEEDS + 1)
-        enough = np.flatnonzero(self._reach(ALPHA / 2, numbers) + self._reach(1 - POWER, numbers) <= margin)
+        enough = np.flatnonzero(
+            self._reach(ALPHA / 2, numbers) + self._reach(1 - POWER, numbers) <= margin
+        )
         return int(numbers[enough[0]]) if len(enough) else None
 
     def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
-        """How far from `centre` a tail of that probability begins, with other numbers of seeds if given."""
+        """How far from `centre` a tail of that probability begins, with other numbers of seeds if
+        given.
+        """
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
-        freedom = self.seed_freedom if num_seeds is None else (num_seeds - 1) * self.seed_freedom / (self.num_seeds - 1)
+        freedom = (
+            self.seed_freedom
+            if num_seeds is None
+            else (num_seeds - 1) * self.seed_freedom / (self.num_seeds - 1)
+        )
         by_seeds = student(tail, freedom) ** 2 * self.seeds / more
         return np.sqrt(by_seeds + student(tail, self.image_freedom) ** 2 * self.images)
 
@@ -104,7 +128,8 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
 def of_difference(
     right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
 ) -> Uncertainty:
-    """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other seeds.
+    """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other
+    seeds.
 
     `cluster` `[N]` numbers the groups of images from 0; `paired`: seed s of both is one training.
     """
@@ -117,12 +142,14 @@ def of_difference(
     tables = [np.subtract(right_a, right_b, dtype=np.int8)] if paired else [right_a, right_b]
     parts = [float(table.mean(1).var(ddof=1)) / num_seeds for table in tables]
     remainder = sum(_remainder(table, cluster) for table in tables)
-    # Welch's: between S − 1, where one contender alone varies, or both are one training, and 2(S − 1).
+    # Welch's: between S − 1, where one contender alone varies, or both are one training, and 2(S −
+    # 1).
     ratio = sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 1.0
     return replace(
         over_images,
         images=max(images - remainder, 0.0),
-        # The spread of seeds holds the remainder; less than that is luck, such as two seeds that end level.
+        # The spread of seeds holds the remainder; less than that is luck, such as two seeds that
+        # end level.
         seeds=max(sum(parts), remainder),
         seed_freedom=(num_seeds - 1) * ratio,
         num_seeds=num_seeds,
@@ -130,10 +157,12 @@ def of_difference(
 
 
 def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[float, float]:
-    """The variance of the mean of `differences` `[N]` over other images, and its degrees of freedom.
+    """The variance of the mean of `differences` `[N]` over other images, and its degrees of
+    freedom.
 
-    As Agresti and Min (2005), with two images more, on which each contender is once right alone by halves: few or no
-    images that tell the contenders apart do not make it zero. Where images come in clusters, that of cluster sums.
+    As Agresti and Min (2005), with two images more, on which each contender is once right alone by
+    halves: few or no images that tell the contenders apart do not make it zero. Where images come
+    in clusters, that of cluster sums.
     """
     count, total = len(differences), float(differences.sum())
     variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
@@ -146,30 +175,40 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
 
 
 def effective_groups(cluster: np.ndarray) -> float:
-    """How many groups of one size weigh as much as those of `cluster` `[N]`, numbered from 0: N² / Σ n²."""
+    """How many groups of one size weigh as much as those of `cluster` `[N]`, numbered from 0: N² /
+    Σ n².
+    """
     sizes = np.bincount(cluster)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
 def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
-    """The jackknife's variance of the mean of images in groups, whose residuals add up to `sums` `[G]`, or `[S, G]`."""
+    """The jackknife's variance of the mean of images in groups, whose residuals add up to `sums`
+    `[G]`, or `[S, G]`.
+    """
     sizes = np.bincount(cluster)
     return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))
 
 
 def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
-    """The part of the variance of the mean of `table` `[S, N]` that is special to a seed on an image (or cluster)."""
+    """The part of the variance of the mean of `table` `[S, N]` that is special to a seed on an
+    image (or cluster).
+    """
     num_seeds, num_images = table.shape
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     if cluster is None:
         cluster = np.arange(num_images)
     else:
         left = np.array([np.bincount(cluster, weights=row) for row in left])
-    return 0.0 if left.shape[1] == 1 else _without_one(left, cluster) / ((num_seeds - 1) * num_seeds)
+    return (
+        0.0 if left.shape[1] == 1 else _without_one(left, cluster) / ((num_seeds - 1) * num_seeds)
+    )
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """The exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each image that only one gets."""
+    """The exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each image
+    that only one gets.
+    """
     from scipy import stats
 
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
@@ -177,9 +216,11 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
 
 
 def sign_flips(sums: np.ndarray) -> float:
-    """The share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far from 0 as it is.
+    """The share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far from 0
+    as it is.
 
-    Exact for any G: of c sums of one size a binomial number is positive, and the sizes' distributions are convolved.
+    Exact for any G: of c sums of one size a binomial number is positive, and the sizes'
+    distributions are convolved.
     """
     from scipy import stats
 
@@ -188,7 +229,9 @@ def sign_flips(sums: np.ndarray) -> float:
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         before, chances = chances, np.zeros(len(chances) + 2 * size * count)
         # Most sizes come once, and a coin needs no library.
-        ways = stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist() if count > 1 else [0.5, 0.5]
+        ways = (
+            stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist() if count > 1 else [0.5, 0.5]
+        )
         for positive, chance in enumerate(ways):
             start = 2 * size * positive
             chances[start : start + len(before)] += chance * before
@@ -197,8 +240,11 @@ def sign_flips(sums: np.ndarray) -> float:
     return min(1.0, float(chances[totals >= abs(int(sums.sum()))].sum()))
 
 
-def exchanged(counts_a: np.ndarray, counts_b: np.ndarray) -> tuple[float, Literal["exact", "Monte Carlo"]]:
-    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could change sides.
+def exchanged(
+    counts_a: np.ndarray, counts_b: np.ndarray
+) -> tuple[float, Literal["exact", "Monte Carlo"]]:
+    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could
+    change sides.
 
     And whether all ways were counted.
     """
@@ -225,7 +271,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_found(chance: Callable[[float], float]) -> float | None:
-    """The smallest true lead, to 0.01 points, whose `chance` of being found is 80 %; None where that of 1 is less."""
+    """The smallest true lead, to 0.01 points, whose `chance` of being found is 80 %; None where
+    that of 1 is less.
+    """
     low, high = 0.0, 1.0
     if chance(high) < POWER:
         return None

@@ -1,7 +1,8 @@
 """Variants: a contender of a study, under those of the varied settings that concern it.
 
-A network without spikes has the same trials whatever the encoding and the number of steps are: one variant, however
-many duels it is in. Whether a setting concerns a contender is seen by its trials' keys.
+A network without spikes has the same trials whatever the encoding and the number of steps are: one
+variant, however many duels it is in. Whether a setting concerns a contender is seen by its trials'
+keys.
 """
 
 import itertools
@@ -17,8 +18,8 @@ OF_SPIKES = ("encoding", "num_steps")
 
 @dataclass(frozen=True)
 class Duel:
-    """A finished run of a study: its `folder`, relative to the study's; a short unique label of its data set; and what
-    the grid's other axes are in it, by name.
+    """A finished run of a study: its `folder`, relative to the study's; a short unique label of its
+    data set; and what the grid's other axes are in it, by name.
     """
 
     folder: str
@@ -29,7 +30,9 @@ class Duel:
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender in a duel, and the variant that it is there: its settings are those that concern it."""
+    """A contender in a duel, and the variant that it is there: its settings are those that concern
+    it.
+    """
 
     duel: Duel
     contender: str
@@ -39,7 +42,9 @@ class Entry:
 
 
 def entries(duels: Sequence[Duel]) -> list[Entry]:
-    """Every contender of every duel. What does not vary for a contender is not in its variants' names."""
+    """Every contender of every duel. What does not vary for a contender is not in its variants'
+    names.
+    """
     found = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
         trials = [(duel, duel.results.of(contender, tested=False)) for duel in duels]
@@ -50,7 +55,11 @@ def entries(duels: Sequence[Duel]) -> list[Entry]:
         for duel, its in trials:
             settings = {axis: duel.settings[axis] for axis in axes if axis in duel.settings}
             words = ", ".join(said(axis, settings[axis]) for axis in varied if axis in settings)
-            found.append(Entry(duel, contender, its, settings, f"{contender} ({words})" if words else contender))
+            found.append(
+                Entry(
+                    duel, contender, its, settings, f"{contender} ({words})" if words else contender
+                )
+            )
     return found
 
 
@@ -62,20 +71,29 @@ def said(axis: str, value: str) -> str:
 
 
 def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
-    """Whether trials differ with a setting: they do not where duels that differ in nothing else have the same ones."""
+    """Whether trials differ with a setting: they do not where duels that differ in nothing else
+    have the same ones.
+    """
     same = []
     for (one, trials), (other, others) in itertools.combinations(of_duels, 2):
         apart = {
-            name for name in (*one.settings, *other.settings) if one.settings.get(name) != other.settings.get(name)
+            name
+            for name in (*one.settings, *other.settings)
+            if one.settings.get(name) != other.settings.get(name)
         }
         if one.dataset == other.dataset and apart == {axis}:
             first, second = _identities(trials), _identities(others)
             same += [first[place] == second[place] for place in first.keys() & second.keys()]
     if same:
         return not all(same)
-    return axis not in OF_SPIKES or any(getattr(trial, axis) is not None for _, trials in of_duels for trial in trials)
+    return axis not in OF_SPIKES or any(
+        getattr(trial, axis) is not None for _, trials in of_duels for trial in trials
+    )
 
 
 def _identities(trials: Sequence[Trial]) -> dict[tuple[int, int | None], str | float | None]:
     """What a trial is known by, by its seed and fold: its key, or else what it got."""
-    return {(trial.seed, trial.fold): trial.key or (trial.test.accuracy if trial.test else None) for trial in trials}
+    return {
+        (trial.seed, trial.fold): trial.key or (trial.test.accuracy if trial.test else None)
+        for trial in trials
+    }

@@ -84,7 +84,8 @@ Device = Annotated[
     ],
     machine(
         "Where to compute. auto: a CUDA GPU where there is one, else the CPU.",
-        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet (docs/devices.md).",
+        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet "
+        "(docs/devices.md).",
         metavar="auto|cpu|cuda|cuda:N|mps|xpu",
     ),
 ]
@@ -107,14 +108,18 @@ def members(kind: Any) -> tuple[inspect.Type, ...]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """The texts that `kind`, or each entry of a list of that kind, is limited to, in their order; else none."""
+    """The texts that `kind`, or each entry of a list of that kind, is limited to, in their order;
+    else none.
+    """
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
 
 
 def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """`per_contender` without epochs, and without contenders that have nothing else to themselves."""
+    """`per_contender` without epochs, and without contenders that have nothing else to
+    themselves.
+    """
     by_contender = {
         contender: {name: value for name, value in settings.items() if name != "epochs"}
         for contender, settings in per_contender.items()
@@ -123,7 +128,9 @@ def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
-    """`value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError` naming the setting."""
+    """`value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError` naming the
+    setting.
+    """
     try:
         return typed.converted(value, kind)
     except ValueError:
@@ -131,12 +138,16 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def parsed(name: str, text: str, kind: Any) -> Any:
-    """The value that `text` stands for, as `--set name=text` gives it. Raises `InputError` naming the setting."""
+    """The value that `text` stands for, as `--set name=text` gives it. Raises `InputError` naming
+    the setting.
+    """
     types = {type(member) for member in members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
         return None
     if inspect.DictType in types:
-        raise InputError(f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does.")
+        raise InputError(
+            f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does."
+        )
     given: str | list[str] = text
     if inspect.VarTupleType in types:
         given = [part.strip() for part in text.split(",") if part.strip()]
@@ -149,7 +160,9 @@ def parsed(name: str, text: str, kind: Any) -> Any:
 
 
 def refusal(name: str, value: Any, kind: Any) -> InputError:
-    """The error for a `value` that is no `kind`: what it must be, or which choice is the nearest."""
+    """The error for a `value` that is no `kind`: what it must be, or which choice is the
+    nearest.
+    """
     allowed = choices(kind)
     for each in value if isinstance(value, list | tuple) else [value]:
         if allowed and isinstance(each, str) and each not in allowed:
@@ -160,7 +173,9 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
         shown = visible(repr(value))
     except ValueError:  # Python does not write out numbers of thousands of digits
         shown = "something with a number that is too large"
-    return InputError(f"{name} must be {described(kind)}, not {shown if len(shown) <= 80 else f'{shown[:80]}…'}.")
+    return InputError(
+        f"{name} must be {described(kind)}, not {shown if len(shown) <= 80 else f'{shown[:80]}…'}."
+    )
 
 
 def described(kind: Any) -> str:

@@ -1,4 +1,6 @@
-"""Experiments as text: settings given one by one, and files of them, those of earlier versions too."""
+"""Experiments as text: settings given one by one, and files of them, those of earlier versions
+too.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,16 +21,22 @@ RENAMED = {"near": "near_duplicate_ratio"}
 
 
 def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Experiment:
-    """`experiment` with settings given as text, as `--set name=value` gives them. Raises `InputError`."""
+    """`experiment` with settings given as text, as `--set name=value` gives them. Raises
+    `InputError`.
+    """
     kinds = {f.name: f.type for f in dataclasses.fields(Experiment)}
     given = _by_present_names(assignments, "setting")
-    return replace(experiment, **{name: parsed(name, text, kinds[name]) for name, text in given.items()})
+    return replace(
+        experiment, **{name: parsed(name, text, kinds[name]) for name, text in given.items()}
+    )
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file, or of a run's folder. Raises `InputError` naming file and setting.
+    """The experiment in a TOML file, or of a run's folder. Raises `InputError` naming file and
+    setting.
 
-    Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
+    Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from
+    someone else first.
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
@@ -38,7 +46,9 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def of_earlier(content: dict[str, Any]) -> dict[str, Any]:
-    """The settings in `content`; where they were written before there was another optimizer, it trained plainly."""
+    """The settings in `content`; where they were written before there was another optimizer, it
+    trained plainly.
+    """
     plain = "optimizer" not in content and content.get("recipe", "strong") != "strong"
     return {**PLAIN, **content} if plain else content
 

@@ -1,4 +1,6 @@
-"""Named experiments. A recipe is a function from a data set to an `Experiment`; a variant changes a few fields."""
+"""Named experiments. A recipe is a function from a data set to an `Experiment`; a variant changes a
+few fields.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,36 +12,57 @@ from spikeduel.system.errors import unknown
 
 EMBEDDED = "fashion-mnist-mini"
 PLAIN: dict[str, Any] = {
-    "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "label_smoothing": 0.0,
-    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "start": "fresh", "distillation": 0.0,
-    "first_steps": (), "per_step_loss": 0.0, "beta": 0.95, "threshold": 1.0,
-}  # fmt: skip
-"""How the older recipes train: Adam at one learning rate, and nothing that makes a network strong."""
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augmentation": "none",
+    "batch_size": 128,
+    "dropout": 0.0,
+    "start": "fresh",
+    "distillation": 0.0,
+    "first_steps": (),
+    "per_step_loss": 0.0,
+    "beta": 0.95,
+    "threshold": 1.0,
+}
+"""How the older recipes train: Adam at one learning rate, and nothing that makes a network
+strong.
+"""
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
-    """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same weights;
-    beside them a residual one without spikes, but for the embedded set; direct encoding over 4 steps; how long,
-    and with which augmentation, follows from the set and `minutes`
+    """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and
+    the same weights; beside them a residual one without spikes, but for the embedded set; direct
+    encoding over 4 steps; how long, and with which augmentation, follows from the set and `minutes`
     """
     settings: dict[str, Any] = {}
     if dataset == EMBEDDED:  # so that the first run takes its minute
-        settings = {"minutes": None if changes.get("epochs") else 0.7, "contenders": ("vgg-lif", "vgg-relu")}
+        settings = {
+            "minutes": None if changes.get("epochs") else 0.7,
+            "contenders": ("vgg-lif", "vgg-relu"),
+        }
     return Experiment(dataset=dataset, recipe="strong", **{**settings, **changes})
 
 
 def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
-    """recordings of an event camera: a spiking network that sees frame after frame, its twin that sees their sum, a CNN
-    that sees them all at once, and a recurrent network; with the controls that say whether time mattered
+    """recordings of an event camera: a spiking network that sees frame after frame, its twin that
+    sees their sum, a CNN that sees them all at once, and a recurrent network; with the controls
+    that say whether time mattered
     """
     settings: dict[str, Any] = {
-        "contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"), "num_steps": 8, "controls": True,
-    }  # fmt: skip
+        "contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"),
+        "num_steps": 8,
+        "controls": True,
+    }
     return Experiment(dataset=dataset, recipe="events", **{**settings, **changes})
 
 
 def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
-    """the 2023 study's two networks, settings and stopping rule, with rate encoding, as it describes it"""
+    """the 2023 study's two networks, settings and stopping rule, with rate encoding, as it
+    describes it
+    """
     settings: dict[str, Any] = {
         **PLAIN,
         "contenders": ("dense-snn", "small-cnn"),
@@ -55,8 +78,9 @@ def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 
 def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
-    """a small dense and a small convolutional shape, each with ReLU and with spiking neurons and the same weights, so
-    that a difference between such twins is the neurons'; direct encoding over 4 steps, learning rate 1e-3, ten epochs
+    """a small dense and a small convolutional shape, each with ReLU and with spiking neurons and
+    the same weights, so that a difference between such twins is the neurons'; direct encoding over
+    4 steps, learning rate 1e-3, ten epochs
     """
     settings: dict[str, Any] = {
         **PLAIN,
@@ -67,23 +91,30 @@ def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 
 RECIPES: dict[str, Callable[..., Experiment]] = {
-    "strong": strong, "events": events, "baseline": baseline, "matched": matched,
-}  # fmt: skip
+    "strong": strong,
+    "events": events,
+    "baseline": baseline,
+    "matched": matched,
+}
 """The first is the default, and the first that has a contender is that contender's own."""
 
 FINE_TUNING = {"learning_rate": 1e-3}
-"""What a network of torchvision or timm brings: at a higher rate, pretrained weights forget what they know."""
+"""What a network of torchvision or timm brings: at a higher rate, pretrained weights forget what
+they know.
+"""
 
 SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
 """Of the recipes' contenders, those that all of `TUNABLE` concerns."""
 
 
-def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()) -> Experiment:
+def for_contenders(
+    contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()
+) -> Experiment:
     """An experiment with `contenders`, each with the settings of the recipe that it comes from.
 
-    The first contender that a recipe has decides the common settings. Others bring those of `TUNABLE` that
-    differ, except for the settings `given` by hand, which hold for all, and rates of another optimizer. Networks of
-    torchvision and timm bring `FINE_TUNING`.
+    The first contender that a recipe has decides the common settings. Others bring those of
+    `TUNABLE` that differ, except for the settings `given` by hand, which hold for all, and rates of
+    another optimizer. Networks of torchvision and timm bring `FINE_TUNING`.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))
@@ -102,14 +133,21 @@ def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Co
     return replace(common, per_contender=by_contender)
 
 
-def asked(settings: Mapping[str, Any], is_recorded: bool = False, also: Collection[str] = ()) -> Experiment:
-    """The experiment of these settings, `recipe` and `dataset` among them if they are given, on top of a recipe.
+def asked(
+    settings: Mapping[str, Any], is_recorded: bool = False, also: Collection[str] = ()
+) -> Experiment:
+    """The experiment of these settings, `recipe` and `dataset` among them if they are given, on top
+    of a recipe.
 
-    Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the settings of its own
-    (`for_contenders`), but for those given here or in `also`. Raises `InputError`.
+    Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the
+    settings of its own (`for_contenders`), but for those given here or in `also`. Raises
+    `InputError`.
     """
     changes = dict(settings)
-    recipe, on = changes.pop("recipe", None), {"dataset": changes.pop("dataset")} if "dataset" in changes else {}
+    recipe, on = (
+        changes.pop("recipe", None),
+        {"dataset": changes.pop("dataset")} if "dataset" in changes else {},
+    )
     if recipe is None and is_recorded:
         experiment = events(**on)
     elif recipe is None and "contenders" in changes:
@@ -121,8 +159,12 @@ def asked(settings: Mapping[str, Any], is_recorded: bool = False, also: Collecti
     return changed(experiment, changes, also)
 
 
-def changed(experiment: Experiment, changes: Mapping[str, Any], also: Collection[str] = ()) -> Experiment:
-    """`experiment` with `changes`. Epochs or minutes among them, or in `also`, take the place of those that it has."""
+def changed(
+    experiment: Experiment, changes: Mapping[str, Any], also: Collection[str] = ()
+) -> Experiment:
+    """`experiment` with `changes`. Epochs or minutes among them, or in `also`, take the place of
+    those that it has.
+    """
     own = experiment.per_contender or {}
     if {"epochs", "minutes"} & {*changes, *also}:
         own, experiment = experiment.own_settings, replace(experiment, epochs=None, minutes=None)
@@ -131,4 +173,6 @@ def changed(experiment: Experiment, changes: Mapping[str, Any], also: Collection
 
 
 def _home(contender: str) -> Callable[..., Experiment] | None:
-    return next((recipe for recipe in RECIPES.values() if contender in recipe("any other").contenders), None)
+    return next(
+        (recipe for recipe in RECIPES.values() if contender in recipe("any other").contenders), None
+    )

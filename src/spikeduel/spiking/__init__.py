@@ -10,8 +10,8 @@ from torch import Tensor
 class ConstantInput:
     """`value` `[B, …]`, repeated for `num_steps` steps without being stored `num_steps` times.
 
-    Stateless layers map the value once; the first neuron expands it. That is how direct encoding pays for its
-    first layer once. (A time axis of length 1 would be mistaken for one step.)
+    Stateless layers map the value once; the first neuron expands it. That is how direct encoding
+    pays for its first layer once. (A time axis of length 1 would be mistaken for one step.)
     """
 
     __slots__ = ("num_steps", "value")
@@ -37,8 +37,11 @@ class ConstantInput:
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor: ...
 @overload
 def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantInput: ...
-def over_time(layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput) -> Tensor | ConstantInput:
-    """Applies a stateless `layer` to every step of `x` `[T, B, …]` at once: T is folded into the batch.
+def over_time(
+    layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
+) -> Tensor | ConstantInput:
+    """Applies a stateless `layer` to every step of `x` `[T, B, …]` at once: T is folded into the
+    batch.
 
     A `ConstantInput` is mapped once and stays one.
     """

@@ -16,10 +16,10 @@ from spikeduel.system.errors import InputError
 class Encoder:
     """A function that encodes images, and what is known of its codes.
 
-    `function(images, num_steps, keys)` takes uint8 `[B, C, H, W]` and gives floats `[T, B, C, H, W]` or a
-    `ConstantInput`. `spikes`: it gives spikes (0 or 1), not numbers. `stepwise`: step t depends on neither the number
-    of steps nor the other steps, so that some of them can be made alone. `random`: it draws from `keys`. `help` is one
-    line for people.
+    `function(images, num_steps, keys)` takes uint8 `[B, C, H, W]` and gives floats `[T, B, C, H,
+    W]` or a `ConstantInput`. `spikes`: it gives spikes (0 or 1), not numbers. `stepwise`: step t
+    depends on neither the number of steps nor the other steps, so that some of them can be made
+    alone. `random`: it draws from `keys`. `help` is one line for people.
     """
 
     function: Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]
@@ -31,7 +31,9 @@ class Encoder:
     def __call__(
         self, images: Tensor, num_steps: int, keys: RandomKeys, window: range | None = None
     ) -> Tensor | ConstantInput:
-        """`images` uint8 `[B, C, H, W]` over `num_steps` steps, `[T, B, C, H, W]`, or only the steps of `window`."""
+        """`images` uint8 `[B, C, H, W]` over `num_steps` steps, `[T, B, C, H, W]`, or only the
+        steps of `window`.
+        """
         if window is None:
             return self.function(images, num_steps, keys)
         if self.stepwise:
@@ -54,11 +56,15 @@ def direct(images: Tensor, num_steps: int, keys: RandomKeys) -> ConstantInput:
 
 def rate(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     """Bernoulli spikes: at every step a pixel of value p fires with probability p/255."""
-    return kernels.rate_spikes(images, keys.values, num_steps, _computed_in(images), keys.first_step)
+    return kernels.rate_spikes(
+        images, keys.values, num_steps, _computed_in(images), keys.first_step
+    )
 
 
 def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """One spike a pixel, the earlier the brighter: at step round((1 − p/255)·(T−1)); black pixels stay silent."""
+    """One spike a pixel, the earlier the brighter: at step round((1 − p/255)·(T−1)); black pixels
+    stay silent.
+    """
     # In whole numbers (rounding half up), so that every machine rounds alike.
     step = ((255 - images.int()) * (num_steps - 1) * 2 + 255) // 510
     step = torch.where(images == 0, num_steps, step)
@@ -67,7 +73,9 @@ def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 
 def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """A recording's frames, uint8 `[B, 2·T, H, W]`, in turn: the number of events of each pixel and polarity."""
+    """A recording's frames, uint8 `[B, 2·T, H, W]`, in turn: the number of events of each pixel and
+    polarity.
+    """
     # Up to 255, which bfloat16 holds exactly.
     frames = images.unflatten(1, (num_steps, -1)).transpose(0, 1)
     return frames.to(_computed_in(images), memory_format=torch.contiguous_format)
@@ -82,7 +90,11 @@ def _computed_in(images: Tensor) -> torch.dtype:
 ENCODERS: dict[str, Encoder] = {
     "direct": Encoder(direct, stepwise=True, help="the analogue image at every step"),
     "rate": Encoder(
-        rate, spikes=True, stepwise=True, random=True, help="at every step a pixel of value p fires with chance p/255"
+        rate,
+        spikes=True,
+        stepwise=True,
+        random=True,
+        help="at every step a pixel of value p fires with chance p/255",
     ),
     "latency": Encoder(latency, spikes=True, help="one spike a pixel, the earlier the brighter"),
 }
@@ -93,7 +105,8 @@ EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
 
 
 def encoder_of(name: str) -> Encoder:
-    """The encoder of a name, or of `module:attribute`: an `Encoder`, or a function that gives numbers without drawing.
+    """The encoder of a name, or of `module:attribute`: an `Encoder`, or a function that gives
+    numbers without drawing.
 
     Raises `InputError`.
     """
@@ -101,5 +114,7 @@ def encoder_of(name: str) -> Encoder:
     if isinstance(named, Encoder):
         return named
     if not callable(named):
-        raise InputError(f"encoding '{name}' must be an Encoder or a function, not {type(named).__name__}.")
+        raise InputError(
+            f"encoding '{name}' must be an Encoder or a function, not {type(named).__name__}."
+        )
     return Encoder(named)

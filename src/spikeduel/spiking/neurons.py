@@ -22,24 +22,31 @@ _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 class Neuron(nn.Module):
-    """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a fresh state.
+    """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a
+    fresh state.
 
-    A subclass gives `step`, and `initial_state` where its state is more than a membrane; `forward` runs them over time.
-    Nothing is kept between calls, so nothing has to be reset; to go on from an earlier state, see `carried_state`.
+    A subclass gives `step`, and `initial_state` where its state is more than a membrane; `forward`
+    runs them over time. Nothing is kept between calls, so nothing has to be reset; to go on from an
+    earlier state, see `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
-        """The state before the first step, for `current` `[B, …]`; `state["mem"]` is the membrane."""
+        """The state before the first step, for `current` `[B, …]`; `state["mem"]` is the
+        membrane.
+        """
         return {"mem": torch.zeros_like(current)}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: `current` `[B, …]` and a state to spikes `[B, …]` and the next state."""
         raise TypeError(f"{type(self).__name__} must define step(current, state).")
 
-    def forward(self, current: Tensor | ConstantInput, *, with_mem: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, current: Tensor | ConstantInput, *, with_mem: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
 
-        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer has no use for them.
+        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer has no use for
+        them.
         """
         # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
@@ -49,7 +56,8 @@ class Neuron(nn.Module):
         name = names.get(self)
         if name is None or name in after:
             raise InputError(
-                "a layer of neurons is used twice in one pass, or is no submodule of its network, so that its state "
+                "a layer of neurons is used twice in one pass, or is no submodule of its network, "
+                "so that its state "
                 "cannot be carried: make a layer of its own for each place."
             )
         spk, mem, after[name] = self.over_time(current, before.get(name), with_mem)
@@ -71,13 +79,14 @@ class Neuron(nn.Module):
 
 
 class LIF(Neuron):
-    """Leaky integrate-and-fire, as snnTorch's `Leaky` defines it (`kernels/reference.py` has the equations).
+    """Leaky integrate-and-fire, as snnTorch's `Leaky` defines it (`kernels/reference.py` has the
+    equations).
 
-    `beta` (clamped to [0, 1]) is the decay per step, `threshold` (> 0) the membrane above which it spikes,
-    `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of the spike (one of
-    `SURROGATES`, or `module:function`), and `surrogate_alpha` its width. Takes a current `[T, B, …]` and returns
-    `(spk, mem)` of its shape; membranes are float32, also where the current is bfloat16, and spikes have the current's
-    type. Raises `InputError`.
+    `beta` (clamped to [0, 1]) is the decay per step, `threshold` (> 0) the membrane above which it
+    spikes, `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of
+    the spike (one of `SURROGATES`, or `module:function`), and `surrogate_alpha` its width. Takes a
+    current `[T, B, …]` and returns `(spk, mem)` of its shape; membranes are float32, also where the
+    current is bfloat16, and spikes have the current's type. Raises `InputError`.
     """
 
     beta: float | Tensor
@@ -111,7 +120,8 @@ class LIF(Neuron):
 
     def initial_state(self, current: Tensor) -> State:
         return {
-            name: torch.zeros_like(current, dtype=_wide(current)) for name in _STATE_NAMES[: self.dynamics.state_size]
+            name: torch.zeros_like(current, dtype=_wide(current))
+            for name in _STATE_NAMES[: self.dynamics.state_size]
         }
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
@@ -123,7 +133,9 @@ class LIF(Neuron):
     ) -> tuple[Tensor, Tensor, State]:
         """See `Neuron.over_time`; fused where a kernel exists."""
         before = (
-            None if state is None else torch.stack([state[name] for name in _STATE_NAMES[: self.dynamics.state_size]])
+            None
+            if state is None
+            else torch.stack([state[name] for name in _STATE_NAMES[: self.dynamics.state_size]])
         )
         spk, mem, last = kernels.scan(current, self.beta, self.dynamics, before, with_mem=with_mem)
         return spk, mem, dict(zip(_STATE_NAMES, last.unbind(0), strict=False))
@@ -150,10 +162,11 @@ class IF(LIF):
 
 
 class PLIF(LIF):
-    """A `LIF` whose decay is learned, one for the layer: beta = sigmoid(`beta_logit`), from `beta` in (0, 1) on.
+    """A `LIF` whose decay is learned, one for the layer: beta = sigmoid(`beta_logit`), from `beta`
+    in (0, 1) on.
 
-    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking neural networks",
-    but with the current unscaled, as in `LIF`.
+    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
+    neural networks", but with the current unscaled, as in `LIF`.
     """
 
     def _keep_beta(self, beta: float) -> None:
@@ -170,10 +183,11 @@ class PLIF(LIF):
 class ALIF(LIF):
     """Adaptive LIF: every spike raises the level that the membrane has to pass for the next one.
 
-    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]; U is a `LIF`'s membrane,
-    S its spikes, gain `adaptation_gain`, and decay (per step, in [0, 1]) `adaptation_decay`. A reset subtracts
-    `threshold`. Takes and returns what `LIF` does; its state has `mem` and `adaptation` (A), each `[B, …]`. Bellec et
-    al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons". Raises `InputError`.
+    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]; U is a `LIF`'s
+    membrane, S its spikes, gain `adaptation_gain`, and decay (per step, in [0, 1])
+    `adaptation_decay`. A reset subtracts `threshold`. Takes and returns what `LIF` does; its state
+    has `mem` and `adaptation` (A), each `[B, …]`. Bellec et al. 2020, "A solution to the learning
+    dilemma for recurrent networks of spiking neurons". Raises `InputError`.
     """
 
     def __init__(
@@ -197,7 +211,9 @@ class ALIF(LIF):
         return super().dynamics._replace(adaptation=(self.adaptation_decay, self.adaptation_gain))
 
     def extra_repr(self) -> str:
-        adaptation = f"adaptation_decay={self.adaptation_decay}, adaptation_gain={self.adaptation_gain}"
+        adaptation = (
+            f"adaptation_decay={self.adaptation_decay}, adaptation_gain={self.adaptation_gain}"
+        )
         return f"{super().extra_repr()}, {adaptation}"
 
 
@@ -217,9 +233,11 @@ class LeakyReadout(nn.Module):
 
 
 class ReLU(Neuron):
-    """No neuron, but what stands for one in a control: the positive part of the current; `mem` is the current.
+    """No neuron, but what stands for one in a control: the positive part of the current; `mem` is
+    the current.
 
-    It has neither memory nor spikes: with it, at one time step, a spiking architecture is a conventional network.
+    It has neither memory nor spikes: with it, at one time step, a spiking architecture is a
+    conventional network.
     """
 
     def activation(self, current: Tensor) -> Tensor:
@@ -239,11 +257,13 @@ class ReLU(Neuron):
 
 
 def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
-    """`x` rounded to the 2^`bits` levels 0, `step`, 2·`step`, …: below them it is 0, above them the highest.
+    """`x` rounded to the 2^`bits` levels 0, `step`, 2·`step`, …: below them it is 0, above them the
+    highest.
 
-    The gradient goes straight through the rounding to `x` within the levels, and to the `step` size (a scalar above 0)
-    as Esser et al. 2020, "Learned step size quantization" (LSQ), equation 3, have it. LSQ also scales the gradient of
-    the step, which Adam, whose steps do not depend on the scale of a gradient, would undo.
+    The gradient goes straight through the rounding to `x` within the levels, and to the `step` size
+    (a scalar above 0) as Esser et al. 2020, "Learned step size quantization" (LSQ), equation 3,
+    have it. LSQ also scales the gradient of the step, which Adam, whose steps do not depend on the
+    scale of a gradient, would undo.
     """
     level = (x / step).clamp(0, 2**bits - 1)
     return (level + (level.round() - level).detach()) * step
@@ -252,8 +272,8 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 class QuantisedReLU(ReLU):
     """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantised`).
 
-    The step between levels is learned; at first the highest level is `threshold`, which is what an integrate-and-fire
-    neuron gives that fires at every step. Raises `InputError`.
+    The step between levels is learned; at first the highest level is `threshold`, which is what an
+    integrate-and-fire neuron gives that fires at every step. Raises `InputError`.
     """
 
     def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
@@ -269,16 +289,23 @@ class QuantisedReLU(ReLU):
 
 
 NEURONS: dict[str, Callable[..., Neuron]] = {
-    "lif": LIF, "if": IF, "plif": PLIF, "alif": ALIF, "relu": ReLU, "quantised-relu": QuantisedReLU,
-}  # fmt: skip
+    "lif": LIF,
+    "if": IF,
+    "plif": PLIF,
+    "alif": ALIF,
+    "relu": ReLU,
+    "quantised-relu": QuantisedReLU,
+}
 
 
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
-    """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh one).
+    """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh
+    one).
 
-    Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In this way a network
-    takes its time steps a few at a time, without an architecture having to hand states around. Raises `InputError`.
+    Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In
+    this way a network takes its time steps a few at a time, without an architecture having to hand
+    states around. Raises `InputError`.
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
@@ -290,7 +317,9 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
     finally:
         _CARRY.reset(token)
     if names and not after:
-        raise InputError("no layer of neurons has left a state: a compiled network cannot go on from one.")
+        raise InputError(
+            "no layer of neurons has left a state: a compiled network cannot go on from one."
+        )
 
 
 def is_carried() -> bool:

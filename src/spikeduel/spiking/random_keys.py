@@ -19,8 +19,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class RandomKeys:
     """What random numbers of one batch are drawn from: a 64-bit key for each image.
 
-    So they depend on neither batching nor threads. `values` `[B]` may be a function that gives the keys: those of a
-    batch that nothing random is done to are never made.
+    So they depend on neither batching nor threads. `values` `[B]` may be a function that gives the
+    keys: those of a batch that nothing random is done to are never made.
     """
 
     def __init__(
@@ -56,28 +56,39 @@ class RandomKeys:
     @classmethod
     def for_content(cls, images: Tensor) -> "RandomKeys":
         """By the pixels only, for images uint8 `[B, …]` without an index."""
-        digests = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images.cpu().numpy()]
+        digests = [
+            hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+            for image in images.cpu().numpy()
+        ]
         return cls(_folded(3, np.frombuffer(b"".join(digests), np.uint64)))
 
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of it: to change training images, not to encode them."""
+        """As `for_training`, and independent of it: to change training images, not to encode
+        them.
+        """
         turns = lambda: (_folded(6, seed, indices) >> np.uint64(32)) + np.uint64(epoch)  # noqa: E731
         return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
     def for_mixing(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of all other keys: to mix training images with one another."""
+        """As `for_training`, and independent of all other keys: to mix training images with one
+        another.
+        """
         return cls(lambda: _folded(7, seed, epoch, indices))
 
     @classmethod
     def for_events(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of all other keys: to change the events of recordings."""
+        """As `for_training`, and independent of all other keys: to change the events of
+        recordings.
+        """
         return cls(lambda: _folded(8, seed, epoch, indices))
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
-        """To corrupt test images in the way `name`: by image index `[B]`, the same for every model."""
+        """To corrupt test images in the way `name`: by image index `[B]`, the same for every
+        model.
+        """
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
@@ -85,9 +96,13 @@ class RandomKeys:
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
-        """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B, n]`, on the CPU."""
+        """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B,
+        n]`, on the CPU.
+        """
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
-        return torch.from_numpy(((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64))
+        return torch.from_numpy(
+            ((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64)
+        )
 
     def alternating(self) -> Tensor:
         """For each image true or false, and the other in the next epoch: bool `[B]`, on the CPU.
@@ -99,16 +114,20 @@ class RandomKeys:
 
     def levels(self, num_steps: int, images: Tensor) -> Tensor:
         """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`."""
-        levels = reference.draw_levels(self.values, num_steps, images.shape[1:].numel(), self.first_step)
+        levels = reference.draw_levels(
+            self.values, num_steps, images.shape[1:].numel(), self.first_step
+        )
         return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, the generators of torch (on every device), NumPy and Python start from `seed`; after, they are as before.
+    """Within, the generators of torch (on every device), NumPy and Python start from `seed`; after,
+    they are as before.
 
-    For the user's code and layers such as dropout, which draw from these generators: each epoch and each measure begins
-    from its seed, so that no state of a generator has to be saved. A generator that an object holds is out of reach.
+    For the user's code and layers such as dropout, which draw from these generators: each epoch and
+    each measure begins from its seed, so that no state of a generator has to be saved. A generator
+    that an object holds is out of reach.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
     put_back = [

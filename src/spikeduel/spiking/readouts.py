@@ -8,10 +8,14 @@ from torch.nn import functional as F
 
 
 class Readout(Protocol):
-    """How a network's output becomes a loss to train and scores `[B, K]` whose argmax is the label."""
+    """How a network's output becomes a loss to train and scores `[B, K]` whose argmax is the
+    label.
+    """
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
-        """A scalar, for `labels` int64 `[B]`, or float `[B, K]` where they are probabilities of classes."""
+        """A scalar, for `labels` int64 `[B]`, or float `[B, K]` where they are probabilities of
+        classes.
+        """
 
     def scores(self, output: Any) -> Tensor:
         """float32 `[B, K]`; probabilities are their softmax."""
@@ -22,10 +26,14 @@ class Readout(Protocol):
 
 
 class SpikingReadout(Readout):
-    """A readout of what is summed up over time, so that it can also say what the scores are so far."""
+    """A readout of what is summed up over time, so that it can also say what the scores are so
+    far.
+    """
 
     def accumulate(self, output: Any) -> Tensor:
-        """What one has to keep of `output`, to be added to that of other steps: float32 `[…, B, K]`."""
+        """What one has to keep of `output`, to be added to that of other steps: float32 `[…, B,
+        K]`.
+        """
         raise NotImplementedError
 
     def added(self, total: Tensor, now: Tensor) -> Tensor:
@@ -49,7 +57,8 @@ class SpikingReadout(Readout):
         return list(output.split(1))
 
     def running_scores(self, output: Any) -> Tensor:
-        """The scores so far after each of the T steps of `output`: float32 `[T, B, K]`; the last are those of `scores`.
+        """The scores so far after each of the T steps of `output`: float32 `[T, B, K]`; the last
+        are those of `scores`.
 
         One pass of the network is enough for what it would have answered at any time.
         """
@@ -58,21 +67,26 @@ class SpikingReadout(Readout):
             now = self.accumulate(step)
             total = now if total is None else self.added(total, now)
             running.append(self.scores_of(total, t + 1))
-        # Sums in another order differ in the last digit, which would let the answer after all steps be another one.
+        # Sums in another order differ in the last digit, which would let the answer after all steps
+        # be another one.
         return torch.stack([*running, self.scores(output)])
 
 
 class SpikeCountReadout(SpikingReadout):
     """The study's readout, for `(spk, mem)` of the output layer, both `[T, B, K]`.
 
-    The loss is the mean over steps of the cross-entropy of the membrane. The label has the most spikes, ties broken
-    by the summed membrane: scores are count + rank/(2K), with rank 0 … K−1 of the summed membrane.
+    The loss is the mean over steps of the cross-entropy of the membrane. The label has the most
+    spikes, ties broken by the summed membrane: scores are count + rank/(2K), with rank 0 … K−1 of
+    the summed membrane.
     """
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         _, mem = output
-        # With the classes in the middle, torch works on whole rows of images: a quarter of the time, the same numbers.
-        every = labels.expand(len(mem), -1) if labels.dim() == 1 else labels.T.expand(len(mem), -1, -1)
+        # With the classes in the middle, torch works on whole rows of images: a quarter of the
+        # time, the same numbers.
+        every = (
+            labels.expand(len(mem), -1) if labels.dim() == 1 else labels.T.expand(len(mem), -1, -1)
+        )
         return F.cross_entropy(mem.movedim(2, 1).contiguous(), every)
 
     def accumulate(self, output: tuple[Tensor, Tensor]) -> Tensor:
@@ -84,7 +98,9 @@ class SpikeCountReadout(SpikingReadout):
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
         counts, summed = total
         order = summed.argsort(dim=1, stable=True)
-        steps = torch.arange(counts.shape[1], dtype=torch.float32, device=counts.device) / (2 * counts.shape[1])
+        steps = torch.arange(counts.shape[1], dtype=torch.float32, device=counts.device) / (
+            2 * counts.shape[1]
+        )
         return counts.scatter_add(1, order, steps.expand_as(counts))
 
     def ties(self, output: tuple[Tensor, Tensor]) -> Tensor:
@@ -92,7 +108,9 @@ class SpikeCountReadout(SpikingReadout):
 
 
 class MeanReadout(SpikingReadout):
-    """For an output layer that does not spike, `[T, B, K]`: its mean over steps is the score, for loss and label."""
+    """For an output layer that does not spike, `[T, B, K]`: its mean over steps is the score, for
+    loss and label.
+    """
 
     def accumulate(self, output: Tensor) -> Tensor:
         """The sum over steps `[B, K]`."""
@@ -103,9 +121,11 @@ class MeanReadout(SpikingReadout):
 
 
 class MembraneReadout(SpikingReadout):
-    """The last membranes of output neurons that never spike, and leak as `neuron` does, for currents `[T, B, K]`.
+    """The last membranes of output neurons that never spike, and leak as `neuron` does, for
+    currents `[T, B, K]`.
 
-    They are divided by what a current of 1 comes to: a mean over steps, in which later ones count for more.
+    They are divided by what a current of 1 comes to: a mean over steps, in which later ones count
+    for more.
     """
 
     def __init__(self, neuron: nn.Module) -> None:
@@ -133,7 +153,9 @@ class MembraneReadout(SpikingReadout):
 
 
 class LogitReadout(Readout):
-    """The readout of a network that returns one score a class, `[B, K]`: cross-entropy of the softmax."""
+    """The readout of a network that returns one score a class, `[B, K]`: cross-entropy of the
+    softmax.
+    """
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(output.float(), labels)

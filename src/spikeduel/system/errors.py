@@ -1,4 +1,6 @@
-"""Errors for people: which file or setting, what is wrong, what to do; and text from outside, made harmless to show."""
+"""Errors for people: which file or setting, what is wrong, what to do; and text from outside, made
+harmless to show.
+"""
 
 import copyreg
 import difflib
@@ -23,13 +25,17 @@ class SpikeduelError(Exception):
 
 
 class InputError(SpikeduelError, ValueError):
-    """What the user gave (a name, a file, a setting, a folder) cannot be used. The text says what to do."""
+    """What the user gave (a name, a file, a setting, a folder) cannot be used. The text says what
+    to do.
+    """
 
     exit_code = 2
 
 
 class UnreadableFiles(InputError):
-    """Picture files, of the data set `of`, that cannot be decoded. `files` maps the name of each to the reason."""
+    """Picture files, of the data set `of`, that cannot be decoded. `files` maps the name of each to
+    the reason.
+    """
 
     def __init__(self, files: dict[str, str], of: str = "") -> None:
         self.files = files
@@ -37,9 +43,7 @@ class UnreadableFiles(InputError):
         text = f"{name}: {reason}. Remove or replace it."
         if len(files) > 1:
             lists = f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)} --json` lists all."
-            text = (
-                f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} Remove or replace them."
-            )
+            text = f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} Remove or replace them."
         super().__init__(text)
 
 
@@ -56,7 +60,9 @@ class MissingExtra(InputError):
 
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
-    """Puts `place` (a file, a setting) before the text of an `InputError` or `AuditFailed` that is raised within."""
+    """Puts `place` (a file, a setting) before the text of an `InputError` or `AuditFailed` that is
+    raised within.
+    """
     try:
         yield
     except (InputError, AuditFailed) as error:
@@ -65,7 +71,9 @@ def naming(place: Path | str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
-    """The error for an unknown `name`, offering the nearest of `choices` where there is one, and them all where few."""
+    """The error for an unknown `name`, offering the nearest of `choices` where there is one, and
+    them all where few.
+    """
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name.lower(), choices, n=1)
     offers = [f"did you mean '{nearest[0]}'?"] if nearest else []
@@ -82,4 +90,6 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

@@ -24,7 +24,9 @@ from spikeduel.system.errors import InputError
 MOST_BYTES = 1 << 30
 """Larger settings, results and manifests are refused: they would be read into memory whole."""
 LEFT_BEHIND_SECONDS = 24 * 60 * 60
-"""A temporary file that nobody has written to for this long belongs to a process that was killed."""
+"""A temporary file that nobody has written to for this long belongs to a process that was
+killed.
+"""
 
 
 def cache_dir() -> Path:
@@ -34,8 +36,8 @@ def cache_dir() -> Path:
 
 @contextmanager
 def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
-    """Yields a temporary file (or `folder`) beside `path`; puts it in `path`'s place if the block succeeds, else
-    removes it.
+    """Yields a temporary file (or `folder`) beside `path`; puts it in `path`'s place if the block
+    succeeds, else removes it.
 
     Raises `InputError` where it cannot be written, or where a file's `path` is a folder.
     """
@@ -66,13 +68,17 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
             temporary.replace(path)
             _names_to_disk(path.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(missing_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(
+                missing_ok=True
+            )
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
-    """Removes the temporary files of `name` (None: of any file) that killed processes left in `folder`.
+    """Removes the temporary files of `name` (None: of any file) that killed processes left in
+    `folder`.
 
-    Only those that were not written to for `seconds`; with 0, hold the lock that all writers of `folder` take.
+    Only those that were not written to for `seconds`; with 0, hold the lock that all writers of
+    `folder` take.
     """
     for path in left_behind(folder, name, seconds):
         # Another process may be removing the same files.
@@ -80,7 +86,9 @@ def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def left_behind(folder: Path, name: str | None = None, seconds: float = LEFT_BEHIND_SECONDS) -> Iterator[Path]:
+def left_behind(
+    folder: Path, name: str | None = None, seconds: float = LEFT_BEHIND_SECONDS
+) -> Iterator[Path]:
     """What `remove_left_behind` would remove."""
     for path in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
         if unused_for(path) >= seconds:
@@ -88,7 +96,9 @@ def left_behind(folder: Path, name: str | None = None, seconds: float = LEFT_BEH
 
 
 def unused_for(path: Path) -> float:
-    """Seconds since `path`, or what is newest in it, was written or `touch`ed; 0 where it is gone meanwhile."""
+    """Seconds since `path`, or what is newest in it, was written or `touch`ed; 0 where it is gone
+    meanwhile.
+    """
     with suppress(OSError):
         return time.time() - max(each.stat().st_mtime for each in (path, *path.rglob("*")))
     return 0.0
@@ -109,13 +119,17 @@ def remove(path: Path) -> None:
 
 
 def size(path: Path) -> int:
-    """The bytes of a file or folder that go with it: those of a file that lies elsewhere, too (`link`), do not."""
+    """The bytes of a file or folder that go with it: those of a file that lies elsewhere, too
+    (`link`), do not.
+    """
     found = (each.lstat() for each in (path, *path.rglob("*")))
     return sum(each.st_size for each in found if stat.S_ISREG(each.st_mode) and each.st_nlink == 1)
 
 
 def link(source: Path, path: Path) -> None:
-    """Puts the content of `source` at `path` as well, atomically: on one disk it is held once for both."""
+    """Puts the content of `source` at `path` as well, atomically: on one disk it is held once for
+    both.
+    """
     with atomic_path(path) as temporary:
         temporary.unlink()
         try:
@@ -139,18 +153,23 @@ def checksum(path: Path) -> str:
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
-    Raises `InputError` naming the file, also for a pipe or device, from which reading might never end.
+    Raises `InputError` naming the file, also for a pipe or device, from which reading might never
+    end.
     """
     try:
         # A pipe that nobody writes to would block here without O_NONBLOCK.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
         with os.fdopen(descriptor, "rb") as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(most + 1) if regular else b""
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+        raise InputError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})."
+        ) from None
     if not regular:
         raise InputError(f"{path}: not a regular file.")
     if len(content) > most:
@@ -161,7 +180,8 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 def read_json(path: Path) -> Any:
     """The content of a JSON file, in which texts may be no Unicode, as names of files are.
 
-    Raises `InputError` where it is missing or broken, and for NaN, infinity and nesting that is too deep.
+    Raises `InputError` where it is missing or broken, and for NaN, infinity and nesting that is too
+    deep.
     """
 
     def number(text: str) -> float:
@@ -187,7 +207,9 @@ def is_folder(path: Path | str) -> bool:
 
 
 def is_file(path: Path | str) -> bool:
-    """Whether `path` is a regular file; False for pipes and devices, and for what cannot be a path."""
+    """Whether `path` is a regular file; False for pipes and devices, and for what cannot be a
+    path.
+    """
     with suppress(*_NO_PATH):
         return Path(path).expanduser().is_file()
     return False
@@ -199,15 +221,18 @@ def located(text: str) -> Path:
         return Path(text).expanduser().resolve()
     except _NO_PATH as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is not a path ({reason}).") from None
+        raise InputError(
+            f"'{text[:80]}{'…' if len(text) > 80 else ''}' is not a path ({reason})."
+        ) from None
 
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds the lock file `path` (created if missing); another process that wants it calls `waiting` once, and waits.
+    """Holds the lock file `path` (created if missing); another process that wants it calls
+    `waiting` once, and waits.
 
-    The system releases the lock of a process that is killed; the file itself stays and does not lock anything. Raises
-    `InputError` where files cannot be locked.
+    The system releases the lock of a process that is killed; the file itself stays and does not
+    lock anything. Raises `InputError` where files cannot be locked.
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,8 +249,10 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             raise InputError(
-                f"cannot lock files in {path.parent}: its file system (a network drive?) does not support it. Choose "
-                "a folder on a local disk: --store and --out for trials and runs, SPIKEDUEL_CACHE for data."
+                f"cannot lock files in {path.parent}: its file system (a network drive?) does not "
+                f"support it. Choose "
+                "a folder on a local disk: --store and --out for trials and runs, SPIKEDUEL_CACHE "
+                "for data."
             ) from error
     try:
         yield
@@ -235,7 +262,9 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (read-only, full, not a folder) into an `InputError` naming `folder`."""
+    """Turns the operating system's refusals (read-only, full, not a folder) into an `InputError`
+    naming `folder`.
+    """
     try:
         yield
     except OSError as error:
@@ -246,7 +275,9 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises `InputError` unless files can be created in `folder`, or `folder` in the nearest one above that exists."""
+    """Raises `InputError` unless files can be created in `folder`, or `folder` in the nearest one
+    above that exists.
+    """
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
@@ -265,7 +296,9 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
     or_room = ", or make room" if error.errno in _FULL else ""
-    return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder{or_room}.")
+    return InputError(
+        f"cannot write to {folder}: {error.strerror or error}. Choose another folder{or_room}."
+    )
 
 
 def _names_to_disk(folder: Path) -> None:

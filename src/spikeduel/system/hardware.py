@@ -29,8 +29,8 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Compute:
-    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision ("32", or "bf16": matrix
-    products and convolutions in bfloat16).
+    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision ("32", or
+    "bf16": matrix products and convolutions in bfloat16).
     """
 
     device: str = "cpu"
@@ -63,21 +63,30 @@ def _without_tf32() -> Iterator[None]:
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     """What `device` and `precision` mean on this machine.
 
-    `auto` is a CUDA GPU where there is one, else the CPU: other GPUs have no kernels of ours, and are used where they
-    are named. It is bfloat16 where the device is known to have it in hardware; float32 elsewhere, where bfloat16 could
-    be slower. Raises `InputError` for a device that torch does not find, and says which it finds; and for a numbered
-    one where several processes train together.
+    `auto` is a CUDA GPU where there is one, else the CPU: other GPUs have no kernels of ours, and
+    are used where they are named. It is bfloat16 where the device is known to have it in hardware;
+    float32 elsewhere, where bfloat16 could be slower. Raises `InputError` for a device that torch
+    does not find, and says which it finds; and for a numbered one where several processes train
+    together.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
     kind, _, number = device.partition(":")
     if kind in GPUS and int(number or 0) >= (found := num_gpus(kind)):
         names = ", ".join(f"{kind}:{each}" for each in range(found))
-        listed = f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}" if found else f"no {GPUS[kind]} here"
-        raise InputError(f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or auto.")
+        listed = (
+            f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}"
+            if found
+            else f"no {GPUS[kind]} here"
+        )
+        raise InputError(
+            f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or "
+            f"auto."
+        )
     if number and num_processes() > 1:
         raise InputError(
-            f"--device {device}: with --devices each process has a GPU of its own. Give --device {kind}, and name the "
+            f"--device {device}: with --devices each process has a GPU of its own. Give --device "
+            f"{kind}, and name the "
             "GPUs to use in CUDA_VISIBLE_DEVICES."
         )
     wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
@@ -91,7 +100,8 @@ def num_gpus(kind: str) -> int:
 
 @cache
 def has_bf16(kind: str) -> bool:
-    """Whether a kind of device is known to multiply matrices of bfloat16 in hardware: AMX or AVX512-BF16, tensor cores.
+    """Whether a kind of device is known to multiply matrices of bfloat16 in hardware: AMX or
+    AVX512-BF16, tensor cores.
 
     Of Apple's and Intel's GPUs nobody has measured whether that is faster there.
     """
@@ -101,7 +111,9 @@ def has_bf16(kind: str) -> bool:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """In what sums are taken on `device`: float64, which Apple's GPUs and some of Intel's do not have."""
+    """In what sums are taken on `device`: float64, which Apple's GPUs and some of Intel's do not
+    have.
+    """
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
@@ -116,7 +128,9 @@ def cpu_features() -> frozenset[str]:
 
 
 def _first_value(file: Path, name: str) -> str | None:
-    """What one of Linux's files of `name: value` lines says first of `name`; None where it says nothing."""
+    """What one of Linux's files of `name: value` lines says first of `name`; None where it says
+    nothing.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -128,8 +142,8 @@ def _first_value(file: Path, name: str) -> str | None:
 def keep_freed_memory() -> bool:
     """Has the C library keep freed memory for the next request; True where it can (glibc).
 
-    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the next training step.
-    Holds for the process; `release_freed_memory` gives back what is not in use.
+    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the
+    next training step. Holds for the process; `release_freed_memory` gives back what is not in use.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
@@ -148,18 +162,23 @@ def peak_memory_bytes() -> int | None:
     """The most memory that this process has held; None where the system does not say."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage tells a process that another one has started of that one's peak, if it is higher.
+        # getrusage tells a process that another one has started of that one's peak, if it is
+        # higher.
         peak = _first_value(status, "VmHWM:")
         return int(peak.split()[0]) << 10 if peak else None
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def peak_gpu_memory_bytes(device: torch.device) -> int | None:
-    """The most memory that this process has held on a GPU; None on the CPU, and where torch does not say (Apple's)."""
+    """The most memory that this process has held on a GPU; None on the CPU, and where torch does
+    not say (Apple's).
+    """
     ask = getattr(torch.get_device_module(device), "max_memory_allocated", None)
     return None if device.type == "cpu" or ask is None else int(ask(device))
 
@@ -171,7 +190,9 @@ def _gpu_name(device: str) -> str | None:
 
 
 def environment(compute: Compute) -> dict[str, Any]:
-    """What a measurement depends on: versions, processor, threads, processes, device and precision."""
+    """What a measurement depends on: versions, processor, threads, processes, device and
+    precision.
+    """
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -198,17 +219,27 @@ def cores() -> list[int]:
 def num_processes() -> int:
     """How many processes train together with this one (`teams`); 1 where it is alone."""
     distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    return (
+        distributed.get_world_size()
+        if distributed.is_available() and distributed.is_initialized()
+        else 1
+    )
 
 
 def gpus() -> list[str]:
     """The CUDA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    return (
+        visible.split(",")
+        if visible
+        else [str(number) for number in range(torch.cuda.device_count())]
+    )
 
 
 def compute_on(threads: int, cores: Collection[int] = ()) -> None:
-    """From now on this process computes with so many threads, on these `cores` alone where the system can do that."""
+    """From now on this process computes with so many threads, on these `cores` alone where the
+    system can do that.
+    """
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     torch.set_num_threads(threads)
@@ -223,11 +254,11 @@ def package_version(package: str) -> str | None:
 
 
 def load_average(own_threads: int = 0) -> float | None:
-    """Threads that were running or waiting to run in the last minute, on average, `own_threads` of them this process's;
-    None if the system has no such.
+    """Threads that were running or waiting to run in the last minute, on average, `own_threads` of
+    them this process's; None if the system has no such.
 
-    Or these and the others that run now, where that is less and the system says so: what has ended disturbs nobody. It
-    looks for 0.2 seconds.
+    Or these and the others that run now, where that is less and the system says so: what has ended
+    disturbs nobody. It looks for 0.2 seconds.
     """
     if not hasattr(os, "getloadavg"):
         return None

@@ -1,4 +1,6 @@
-"""How much memory there is for this process: the machine's, less under the limits of control groups and of its own."""
+"""How much memory there is for this process: the machine's, less under the limits of control groups
+and of its own.
+"""
 
 import os
 from collections.abc import Iterator
@@ -42,7 +44,11 @@ def _of_control_groups() -> Iterator[int]:
         if not controllers:
             top, limit, usage, prefix = ROOT / "sys/fs/cgroup", "memory.max", "memory.current", ""
         elif "memory" in controllers.split(","):
-            top, limit, usage = ROOT / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            top, limit, usage = (
+                ROOT / "sys/fs/cgroup/memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+            )
             prefix = "total_"
         else:
             continue
@@ -54,7 +60,9 @@ def _of_control_groups() -> Iterator[int]:
             if all(value.isdecimal() for value in values):
                 statistics = _table(folder / "memory.stat")
                 # The kernel gives these pages back when somebody asks for memory.
-                cache = sum(statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive"))
+                cache = sum(
+                    statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive")
+                )
                 yield int(values[0]) - int(values[1]) + cache
 
 

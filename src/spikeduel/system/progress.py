@@ -19,7 +19,9 @@ MOST_SHOWN = 16
 class Progress:
     """Shows nothing; the base of what shows something."""
 
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterable[Item]:
         """`items`, unchanged, shown as a bar while they are taken."""
         return items
 
@@ -31,16 +33,20 @@ class Progress:
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """Within, trials are trained: those of these titles, for so many seconds each (None: not known), so many of
-        them at once.
+        """Within, trials are trained: those of these titles, for so many seconds each (None: not
+        known), so many of them at once.
         """
         yield
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """A trial has trained another epoch: validation accuracy after each so far, of `num_epochs` at most."""
+        """A trial has trained another epoch: validation accuracy after each so far, of `num_epochs`
+        at most.
+        """
 
     def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """All that is known of each epoch so far of a trial that trains, or was found: numbers by their names."""
+        """All that is known of each epoch so far of a trial that trains, or was found: numbers by
+        their names.
+        """
 
     def finished(self, title: str, text: str) -> None:
         """A trial is finished; `text` says how that went, empty where it was there before."""
@@ -52,7 +58,9 @@ class Labelled(Progress):
     def __init__(self, inner: Progress, label: str) -> None:
         self.inner, self.label = inner, label
 
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterable[Item]:
         """See `Progress.track`."""
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
@@ -84,7 +92,9 @@ class Once(Progress):
         self.inner = inner
         self._said: set[str] = set()
 
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterable[Item]:
         """See `Progress.track`."""
         return self.inner.track(items, description, total)
 
@@ -100,7 +110,9 @@ class Once(Progress):
 
 
 class Relayed(Progress):
-    """What is told here is told elsewhere: `send` is given the name of a method of `Progress` and its arguments."""
+    """What is told here is told elsewhere: `send` is given the name of a method of `Progress` and
+    its arguments.
+    """
 
     def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.send = send
@@ -128,7 +140,9 @@ class Relayed(Progress):
 
 @dataclass(frozen=True)
 class _Running:
-    """A trial that trains: since when, its validation accuracies so far, and at most how many epochs."""
+    """A trial that trains: since when, its validation accuracies so far, and at most how many
+    epochs.
+    """
 
     since: float
     accuracies: Sequence[float]
@@ -136,9 +150,11 @@ class _Running:
 
 
 class TerminalProgress(Progress):
-    """Lines that stay, on standard error or output through rich; below them what goes on, which vanishes when done.
+    """Lines that stay, on standard error or output through rich; below them what goes on, which
+    vanishes when done.
 
-    Where the stream is no terminal, only the lines are written. With `verbose`, the details are, too.
+    Where the stream is no terminal, only the lines are written. With `verbose`, the details are,
+    too.
     """
 
     def __init__(self, stderr: bool = False, verbose: bool = False) -> None:
@@ -146,7 +162,11 @@ class TerminalProgress(Progress):
         from rich.console import Console
 
         self.console, self.verbose = Console(stderr=stderr, highlight=False), verbose
-        columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+        columns = [
+            rich.TextColumn("{task.description}"),
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+        ]
         columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
         self._bars = rich.Progress(*columns)
         self._depth = 0
@@ -154,7 +174,9 @@ class TerminalProgress(Progress):
         self._number, self._at_once = 0, 1
         self._running: dict[str, _Running] = {}
 
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterator[Item]:
         """See `Progress.track`."""
         if total is None and isinstance(items, Sized):
             total = len(items)
@@ -209,7 +231,12 @@ class TerminalProgress(Progress):
 
         self._depth = 1
         try:
-            with Live(get_renderable=self._view, console=self.console, transient=True, refresh_per_second=5):
+            with Live(
+                get_renderable=self._view,
+                console=self.console,
+                transient=True,
+                refresh_per_second=5,
+            ):
                 yield
         finally:
             self._depth = 0
@@ -225,7 +252,9 @@ class TerminalProgress(Progress):
         return Group(self._curves(), *lines, self._bars)
 
     def _curves(self) -> "Table":
-        """A line for each trial that trains now: its epochs, and its validation accuracy after them."""
+        """A line for each trial that trains now: its epochs, and its validation accuracy after
+        them.
+        """
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -238,18 +267,26 @@ class TerminalProgress(Progress):
         return table
 
     def _time_left(self) -> str:
-        """Of those that are left, the running ones counted from their first epochs on: no less than the longest."""
+        """Of those that are left, the running ones counted from their first epochs on: no less than
+        the longest.
+        """
         if not self._left or None in self._left.values():
             return ""
         left = {title: each or 0.0 for title, each in self._left.items()}
         for title, ran in list(self._running.items()):
             left[title] = max(0.0, left.get(title, 0.0) - (time.monotonic() - ran.since))
         seconds = max(sum(left.values()) / self._at_once, *left.values())
-        return f", about {max(1, round(seconds / 60))} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        return (
+            f", about {max(1, round(seconds / 60))} min left"
+            if seconds >= 90
+            else f", about {seconds:.0f} s left"
+        )
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:
-    """`values` as a line of bars from the lowest to the highest, the last `most` of them: "▁▅▇█"."""
+    """`values` as a line of bars from the lowest to the highest, the last `most` of them:
+    "▁▅▇█".
+    """
     shown = list(values)[-most:]
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     if low == high:

@@ -18,7 +18,9 @@ GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 """What can compute beside "cpu", as torch calls it and as people do."""
 
 LIBRARIES = ("torchvision", "timm")
-"""Before a colon, these name a library whose networks are taken by their names, and no module of one's own."""
+"""Before a colon, these name a library whose networks are taken by their names, and no module of
+one's own.
+"""
 
 
 HUB = "hf:"
@@ -26,7 +28,9 @@ HUB = "hf:"
 
 
 def library_of(name: str) -> str | None:
-    """The library that `name` names a network of, as in `torchvision:resnet18`; None where there is none."""
+    """The library that `name` names a network of, as in `torchvision:resnet18`; None where there is
+    none.
+    """
     library, colon, _ = name.partition(":")
     return library if colon and library in LIBRARIES else None
 
@@ -37,30 +41,44 @@ def is_own_code(name: str) -> bool:
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
-    """`registry[name]`, or what `module:attribute` names; the current folder's modules can be imported.
+    """`registry[name]`, or what `module:attribute` names; the current folder's modules can be
+    imported.
 
-    Raises `InputError`: an unknown name (offering the nearest), no such module or attribute, an error in it.
+    Raises `InputError`: an unknown name (offering the nearest), no such module or attribute, an
+    error in it.
     """
     if name in registry:
         return registry[name]
     if ":" not in name:
         raise unknown(kind, name, registry, hint)
     module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute or not all(part.isidentifier() for part in module_name.split(".")):
-        raise InputError(f"{kind} '{name}': write it as module:attribute, such as my_code:my_function.")
+    if (
+        not module_name
+        or not attribute
+        or not all(part.isidentifier() for part in module_name.split("."))
+    ):
+        raise InputError(
+            f"{kind} '{name}': write it as module:attribute, such as my_code:my_function."
+        )
     thing = sys.modules.get(module_name) or _imported(kind, name, module_name)
     for part in attribute.split("."):
         if not hasattr(thing, part):
-            raise unknown(f"attribute of {module_name}", attribute, [n for n in dir(thing) if not n.startswith("_")])
+            raise unknown(
+                f"attribute of {module_name}",
+                attribute,
+                [n for n in dir(thing) if not n.startswith("_")],
+            )
         thing = getattr(thing, part)
     return thing
 
 
 def source_hash(thing: Any, name: str = "") -> str:
-    """sha256 (64 hex digits) of the source file in which `thing` is defined; not of what that file imports.
+    """sha256 (64 hex digits) of the source file in which `thing` is defined; not of what that file
+    imports.
 
-    An object that is neither class nor function is defined in the module of its `name`, `module:attribute`. Where there
-    is no file, of the source of `thing` itself. Raises `InputError` where there is neither.
+    An object that is neither class nor function is defined in the module of its `name`,
+    `module:attribute`. Where there is no file, of the source of `thing` itself. Raises `InputError`
+    where there is neither.
     """
     if inspect.isclass(thing) or inspect.isroutine(thing):
         module = sys.modules.get(thing.__module__)
@@ -71,7 +89,9 @@ def source_hash(thing: Any, name: str = "") -> str:
         content = Path(path).read_bytes() if path else inspect.getsource(thing).encode()
     except (OSError, TypeError):
         name = getattr(thing, "__qualname__", repr(thing))
-        raise InputError(f"the source of {name} cannot be read: put it in a file of its own.") from None
+        raise InputError(
+            f"the source of {name} cannot be read: put it in a file of its own."
+        ) from None
     return hashlib.sha256(content).hexdigest()
 
 
@@ -87,9 +107,13 @@ def _imported(kind: str, name: str, module_name: str) -> Any:
     except (Exception, SystemExit) as error:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent and (module_name == absent or module_name.startswith(f"{absent}.")):
-            raise InputError(f"{kind} '{name}': no module '{module_name}', neither in {here} nor installed.") from None
+            raise InputError(
+                f"{kind} '{name}': no module '{module_name}', neither in {here} nor installed."
+            ) from None
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{kind} '{name}': {module_name} cannot be imported ({reason}).") from error
+        raise InputError(
+            f"{kind} '{name}': {module_name} cannot be imported ({reason})."
+        ) from error
     finally:
         if added and here in sys.path:
             sys.path.remove(here)

@@ -1,4 +1,6 @@
-"""Signals that end the program: Ctrl-C (SIGINT), and SIGTERM, which Slurm, `docker stop` and `timeout` send."""
+"""Signals that end the program: Ctrl-C (SIGINT), and SIGTERM, which Slurm, `docker stop` and
+`timeout` send.
+"""
 
 import os
 import signal
@@ -19,11 +21,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Within, both raise `Stopped`, and any `KeyboardInterrupt` becomes one. A second Ctrl-C does not wait for what the
-    first has to put away.
+    """Within, both raise `Stopped`, and any `KeyboardInterrupt` becomes one. A second Ctrl-C does
+    not wait for what the first has to put away.
 
-    Processes that torchrun has started are ended by its SIGTERM at once, and only the first of them hears Ctrl-C: one
-    process speaks for all.
+    Processes that torchrun has started are ended by its SIGTERM at once, and only the first of them
+    hears Ctrl-C: one process speaks for all.
     """
 
     last = int(signal.SIGINT)
@@ -31,17 +33,26 @@ def heard() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         nonlocal last
         last = number
-        # A second SIGTERM says nothing new: `timeout` sends one to the process, and one to its group.
+        # A second SIGTERM says nothing new: `timeout` sends one to the process, and one to its
+        # group.
         for each in before:
-            signal.signal(each, signal.SIG_IGN if each == number == signal.SIGTERM else signal.SIG_DFL)
+            signal.signal(
+                each, signal.SIG_IGN if each == number == signal.SIGTERM else signal.SIG_DFL
+            )
         raise Stopped(number)
 
     handlers: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if "TORCHELASTIC_RUN_ID" in os.environ:
         handlers = {signal.SIGINT: stop if os.environ.get("RANK") == "0" else signal.SIG_DFL}
-    # Only the main thread may set handlers; and who had a signal ignored, as nohup does, wants it so.
-    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    before = {number: usual[number] for number in handlers if signal.getsignal(number) is usual[number]}
+    # Only the main thread may set handlers; and who had a signal ignored, as nohup does, wants it
+    # so.
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    before = {
+        number: usual[number] for number in handlers if signal.getsignal(number) is usual[number]
+    }
     if threading.current_thread() is not threading.main_thread():
         before.clear()
     for number in before:
@@ -60,8 +71,8 @@ def heard() -> Iterator[None]:
 
 @contextmanager
 def hidden_from_children() -> Iterator[None]:
-    """Processes that are started within never hear Ctrl-C, not even while they load. This one hears it afterwards. On
-    Windows nothing changes.
+    """Processes that are started within never hear Ctrl-C, not even while they load. This one hears
+    it afterwards. On Windows nothing changes.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

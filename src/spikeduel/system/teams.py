@@ -1,9 +1,11 @@
-"""Several processes that train one network, started by PyTorch's torchrun: who they are, what each takes of a batch.
+"""Several processes that train one network, started by PyTorch's torchrun: who they are, what each
+takes of a batch.
 
-The first process leads: it runs the command, and calls the others when a network is to be trained. Messages between
-them go over gloo, whatever the device; a training has a group of its own, which ends with it. A process that ends takes
-its connections with it, so that nobody waits for it: waiting has no short limit, since a command may prepare data,
-measure or draw for hours between two trainings.
+The first process leads: it runs the command, and calls the others when a network is to be trained.
+Messages between them go over gloo, whatever the device; a training has a group of its own, which
+ends with it. A process that ends takes its connections with it, so that nobody waits for it:
+waiting has no short limit, since a command may prepare data, measure or draw for hours between two
+trainings.
 """
 
 import atexit
@@ -37,14 +39,17 @@ Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 WAITED_FOR_WORK = timedelta(days=365)
 """For a call of the first process, or its word after an epoch."""
 WAITED_FOR_SUMS = timedelta(minutes=10)
-"""For the others in a training step: longer than a first step takes that compiles kernels, or loads them."""
+"""For the others in a training step: longer than a first step takes that compiles kernels, or loads
+them.
+"""
 LOOKED_AFTER = 1.0
 """Seconds between two looks whether torchrun still lives."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """The images `start` to `stop` that this process takes of a batch of `total`, and those who take the others.
+    """The images `start` to `stop` that this process takes of a batch of `total`, and those who
+    take the others.
 
     A batch of fewer images than processes is everybody's, whole; one process counts it.
     """
@@ -66,11 +71,15 @@ class Share:
 
     @property
     def weight(self) -> float:
-        """What to multiply the mean loss of its images by, so that the mean over processes is that over the batch."""
+        """What to multiply the mean loss of its images by, so that the mean over processes is that
+        over the batch.
+        """
         return 1.0 if self.is_whole else (self.stop - self.start) * self.team.size / self.total
 
     def of(self, batch: np.ndarray, lead: int = 0) -> np.ndarray:
-        """Its part of `batch` `[B]`; before it the `lead` entries that come before, round the end."""
+        """Its part of `batch` `[B]`; before it the `lead` entries that come before, round the
+        end.
+        """
         return batch if self.is_whole else batch[np.arange(self.start - lead, self.stop)]
 
     def of_all(self, count: int) -> int:
@@ -78,7 +87,9 @@ class Share:
         return count // (self.stop - self.start) * self.total
 
     def moments(self, found: Numbers) -> Numbers:
-        """`found` float64 `[2, C]`, mean and biased variance of its images, which become those of the whole batch."""
+        """`found` float64 `[2, C]`, mean and biased variance of its images, which become those of
+        the whole batch.
+        """
         found[1] += found[0] ** 2
         found *= (self.stop - self.start) / self.total
         self.team.sum(found)
@@ -87,14 +98,16 @@ class Share:
 
 
 SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
-"""Of the batch that passes a network now, where there are others who take a part: what is taken over a batch is taken
-over the whole one then.
+"""Of the batch that passes a network now, where there are others who take a part: what is taken
+over a batch is taken over the whole one then.
 """
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train a network together, and which of them this is: one alone, unless there is a `group`."""
+    """The processes that train a network together, and which of them this is: one alone, unless
+    there is a `group`.
+    """
 
     group: Any = None
     rank: int = 0
@@ -105,7 +118,9 @@ class Team:
         """What this process takes of a batch of `total` images: sizes differ by one at most."""
         if total < self.size:
             return Share(0, total, total, self)
-        return Share(total * self.rank // self.size, total * (self.rank + 1) // self.size, total, self)
+        return Share(
+            total * self.rank // self.size, total * (self.rank + 1) // self.size, total, self
+        )
 
     def sum(self, x: Numbers) -> Numbers:
         """`x`, contiguous, which becomes the sum over all."""
@@ -134,9 +149,16 @@ class Team:
 
     @contextmanager
     def threads(self) -> Iterator[None]:
-        """Within, this process computes in its part of the threads: more of them than cores wait for one another."""
-        before, local = torch.get_num_threads(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if self.size > 1 else 1
-        torch.set_num_threads(max(1, min(before, len(hardware.cores()) // local)) if local > 1 else before)
+        """Within, this process computes in its part of the threads: more of them than cores wait
+        for one another.
+        """
+        before, local = (
+            torch.get_num_threads(),
+            int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if self.size > 1 else 1,
+        )
+        torch.set_num_threads(
+            max(1, min(before, len(hardware.cores()) // local)) if local > 1 else before
+        )
         try:
             yield
         finally:
@@ -163,11 +185,14 @@ def are_started() -> bool:
 
 
 def launch(number: int, *command: str) -> int:
-    """Runs Python with `command` in `number` processes, by torchrun, and returns the exit code of the first. Raises
-    `InputError`, `ProcessLost`, and `Stopped`.
+    """Runs Python with `command` in `number` processes, by torchrun, and returns the exit code of
+    the first. Raises `InputError`, `ProcessLost`, and `Stopped`.
     """
     if number > (cores := len(hardware.cores())) and number > torch.cuda.device_count():
-        raise InputError(f"--devices {number}: there are {cores} cores here, and each process needs one of its own.")
+        raise InputError(
+            f"--devices {number}: there are {cores} cores here, and each process needs one of its "
+            f"own."
+        )
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -175,10 +200,16 @@ def launch(number: int, *command: str) -> int:
     logging.disable()  # torchrun's, of what is said here
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=number, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", local_addr="localhost", max_restarts=0,
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=number,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
-    )  # fmt: skip
+    )
     try:
         elastic_launch(config, sys.executable)(*command)
     except SignalException as stopped:
@@ -190,8 +221,14 @@ def launch(number: int, *command: str) -> int:
         if codes.get(0, 0) > 0:
             return codes[0]  # it has said why
         # Those that torchrun ended for the sake of another one come last.
-        rank, code = min(codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] >= 0, item[0]))
-        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+        rank, code = min(
+            codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] >= 0, item[0])
+        )
+        how = (
+            f"was killed ({signal.Signals(-code).name})"
+            if code < 0
+            else f"ended with exit code {code}"
+        )
         how += ", as systems do where memory runs out" if code == -signal.SIGKILL else ""
         raise ProcessLost(f"process {rank + 1} of {number} {how}.") from None
     return 0
@@ -199,7 +236,8 @@ def launch(number: int, *command: str) -> int:
 
 @contextmanager
 def joined() -> Iterator[int]:
-    """Within, this process is one of those that torchrun started; which, it yields. The first ends the others' waiting.
+    """Within, this process is one of those that torchrun started; which, it yields. The first ends
+    the others' waiting.
 
     It ends when torchrun does.
     """
@@ -258,19 +296,31 @@ def called() -> Any:
 
 
 def agree(failure: Exception | None) -> None:
-    """Waits for all processes to come here. Raises `failure`, this one's, or that of another one, or `ProcessLost`."""
+    """Waits for all processes to come here. Raises `failure`, this one's, or that of another one,
+    or `ProcessLost`.
+    """
     number = hardware.num_processes()
     told: list[Any] = [None] * number
-    own = failure if failure is None or isinstance(failure, SpikeduelError) else f"{type(failure).__name__}: {failure}"
+    own = (
+        failure
+        if failure is None or isinstance(failure, SpikeduelError)
+        else f"{type(failure).__name__}: {failure}"
+    )
     try:
         dist.all_gather_object(told, None if failure is not None and _is_lost(failure) else own)
     except RuntimeError:
         raise ProcessLost("a process that trained with this one has ended.") from None
-    others = {rank: each for rank, each in enumerate(told) if each is not None and rank != dist.get_rank()}
+    others = {
+        rank: each for rank, each in enumerate(told) if each is not None and rank != dist.get_rank()
+    }
     if failure is not None and not (others and _is_lost(failure)):
         raise failure
     for rank, each in others.items():
-        raise (each if isinstance(each, SpikeduelError) else RuntimeError(f"process {rank + 1} of {number}: {each}"))
+        raise (
+            each
+            if isinstance(each, SpikeduelError)
+            else RuntimeError(f"process {rank + 1} of {number}: {each}")
+        )
 
 
 def _is_lost(failure: Exception) -> bool:
@@ -280,11 +330,19 @@ def _is_lost(failure: Exception) -> bool:
 
 @contextmanager
 def training(device: torch.device) -> Iterator[Team]:
-    """Within, all processes train together. Who leaves it by an error ends what the others wait for."""
-    group = dist.new_group(timeout=WAITED_FOR_SUMS, backend="nccl" if device.type == "cuda" else "gloo")
+    """Within, all processes train together. Who leaves it by an error ends what the others wait
+    for.
+    """
+    group = dist.new_group(
+        timeout=WAITED_FOR_SUMS, backend="nccl" if device.type == "cuda" else "gloo"
+    )
     rank, size = dist.get_rank(), dist.get_world_size()
     try:
-        if device.type == "cuda" or size > int(os.environ["LOCAL_WORLD_SIZE"]) or not hasattr(os, "sched_yield"):
+        if (
+            device.type == "cuda"
+            or size > int(os.environ["LOCAL_WORLD_SIZE"])
+            or not hasattr(os, "sched_yield")
+        ):
             yield Team(group, rank, size)
         else:
             patience, decided = WAITED_FOR_SUMS.total_seconds(), Team(group, rank, size).decided
@@ -292,7 +350,8 @@ def training(device: torch.device) -> Iterator[Team]:
                 yield Team(group, rank, size, sums)
     finally:
         if not isinstance(sys.exception(), KeyboardInterrupt):  # see `joined`
-            # What is left of DistributedDataParallel holds the group's threads, and its connections.
+            # What is left of DistributedDataParallel holds the group's threads, and its
+            # connections.
             gc.collect()
             dist.destroy_process_group(group)
 

@@ -1,4 +1,6 @@
-"""Documents as types: JSON and TOML to frozen structs and back, by msgspec, with errors for people."""
+"""Documents as types: JSON and TOML to frozen structs and back, by msgspec, with errors for
+people.
+"""
 
 import hashlib
 import json
@@ -22,7 +24,9 @@ _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class _FrozenMeta(msgspec.StructMeta):
     def __new__(mcls, name: str, bases: Any, namespace: Any, **options: Any) -> Any:
-        return super().__new__(mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
+        return super().__new__(
+            mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options}
+        )
 
 
 class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
@@ -30,7 +34,9 @@ class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
 
 
 def converted(value: Any, kind: type[T]) -> T:
-    """`value`, made of dicts, lists, texts and numbers, as `kind`. Raises `InputError` naming the place in it."""
+    """`value`, made of dicts, lists, texts and numbers, as `kind`. Raises `InputError` naming the
+    place in it.
+    """
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -42,7 +48,9 @@ def converted(value: Any, kind: type[T]) -> T:
 
 
 def plain(value: Any) -> Any:
-    """A struct, dataclass or what holds some as what JSON can say: dicts, lists, texts and numbers."""
+    """A struct, dataclass or what holds some as what JSON can say: dicts, lists, texts and
+    numbers.
+    """
 
     def with_lists(value: Any) -> Any:
         # JSON knows no tuples.
@@ -84,14 +92,18 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
-    """A TOML file of at most `MOST_TOML_BYTES` as `kind`. Raises `InputError` naming the file and the place in it."""
+    """A TOML file of at most `MOST_TOML_BYTES` as `kind`. Raises `InputError` naming the file and
+    the place in it.
+    """
     content = files.read_bytes(path, MOST_TOML_BYTES)
     with naming(path):
         return parse_toml(content, kind)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
+    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word
+    for them.
+    """
     files.write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -102,7 +114,8 @@ def said(error: msgspec.ValidationError, kind: Any = None) -> str:
     if found := _PLACE.search(text):
         text, place = text[: found.start()], found[1].lstrip(".")
     if (name := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.S)) and not place:
-        # Most likely a misspelt one: offers what is meant, where the fields of the document itself are known.
+        # Most likely a misspelt one: offers what is meant, where the fields of the document itself
+        # are known.
         return str(unknown("key", visible(name[1])[:60], getattr(kind, "__struct_fields__", ())))
     text = visible(text.replace("`", ""))
     return f"{place}: {text[0].lower()}{text[1:]}." if place else f"{text}."
@@ -110,4 +123,6 @@ def said(error: msgspec.ValidationError, kind: Any = None) -> str:
 
 def digest(value: Any) -> str:
     """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()

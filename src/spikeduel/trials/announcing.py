@@ -1,4 +1,6 @@
-"""What is said before anything is trained: the data, the contenders, how long it takes and when it is done."""
+"""What is said before anything is trained: the data, the contenders, how long it takes and when it
+is done.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +35,8 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
     if binning := prepared.preprocessing.binning:
         noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
     return (
-        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and "
+        f"{len(split.test):,} test "
         f"{noun}{folds}, {height}×{width} {look}, {len(prepared.classes)} classes."
     )
 
@@ -59,15 +62,19 @@ def expect(
     progress: Progress,
     at_once: int = 1,
 ) -> dict[str, float | None]:
-    """Says how long `trials` will train by these `times`, and returns it, in seconds by title, for those that the store
-    lacks.
+    """Says how long `trials` will train by these `times`, and returns it, in seconds by title, for
+    those that the store lacks.
     """
     records = [trained(each, store) for each in trials]
     progress.say(of_training(trials, records, times, budget))
     missing = seconds_of_trials(trials, records, times)
     if (at_once := min(at_once, len(missing))) > 1:
         timed = None not in missing.values()
-        before, after = ("That is one trial after another; ", ", so that it is done sooner") if timed else ("", "")
+        before, after = (
+            ("That is one trial after another; ", ", so that it is done sooner")
+            if timed
+            else ("", "")
+        )
         progress.say(f"{before}{at_once} train at a time{after}.")
     return missing
 
@@ -80,7 +87,9 @@ def of_tuning(
     store: Store,
     progress: Progress,
 ) -> str:
-    """How long tuning takes at most: so many times as long as `trials`, the first of each contender."""
+    """How long tuning takes at most: so many times as long as `trials`, the first of each
+    contender.
+    """
     found = times(trials, budget, prepared, store, progress)
     text = f"Tuning: {counted(num_trials, 'trial')} of each of {counted(len(trials), 'contender')}"
     if len(found) < len(trials):
@@ -103,11 +112,13 @@ def times(
     progress: Progress,
     timed: Mapping[str, float] | None = None,
 ) -> list[ContenderTime]:
-    """How long a training of each contender takes. Steps of those are timed that neither the store nor a budget knows,
-    nor `timed` (seconds an epoch, by contender); without `timed`, not where all are so short that timing would be
-    longer.
+    """How long a training of each contender takes. Steps of those are timed that neither the store
+    nor a budget knows, nor `timed` (seconds an epoch, by contender); without `timed`, not where all
+    are so short that timing would be longer.
     """
-    if not trials or (budget is None and timed is None and sum(map(_num_steps, trials)) <= FEW_STEPS):
+    if not trials or (
+        budget is None and timed is None and sum(map(_num_steps, trials)) <= FEW_STEPS
+    ):
         return []
     records = [store.record(each.key) for each in trials]
     known = {**(timed or {}), **(budget.epoch_seconds if budget else {})}
@@ -115,16 +126,23 @@ def times(
 
 
 def _num_steps(trial: Trial) -> int:
-    return math.ceil(len(trial.split.train) / trial.experiment.images_a_step) * trial.experiment.num_epochs
+    return (
+        math.ceil(len(trial.split.train) / trial.experiment.images_a_step)
+        * trial.experiment.num_epochs
+    )
 
 
 def seconds_of_trials(
     trials: Sequence[Trial], records: Sequence[TrialRecord | None], times: Sequence[ContenderTime]
 ) -> dict[str, float | None]:
-    """How long each trial that the store lacks will train, by its title; None where that is not known."""
+    """How long each trial that the store lacks will train, by its title; None where that is not
+    known.
+    """
     of_one = {each.contender: each.epochs * each.epoch_seconds for each in times}
     both = zip(trials, records, strict=True)
-    return {each.card.title: of_one.get(each.card.contender) for each, record in both if record is None}
+    return {
+        each.card.title: of_one.get(each.card.contender) for each, record in both if record is None
+    }
 
 
 def of_training(
@@ -133,12 +151,12 @@ def of_training(
     times: Sequence[ContenderTime],
     budget: Budget | None = None,
 ) -> str:
-    """How long those of `trials` train that the store lacks (`records` has None for them), and when that is done."""
+    """How long those of `trials` train that the store lacks (`records` has None for them), and when
+    that is done.
+    """
     missing = seconds_of_trials(trials, records, times)
     if not missing:
-        return (
-            f"{'The trial is' if len(trials) == 1 else f'All {len(trials)} trials are'} in the store: nothing to train."
-        )
+        return f"{'The trial is' if len(trials) == 1 else f'All {len(trials)} trials are'} in the store: nothing to train."
     num_held = len(trials) - len(missing)
     held = f" ({num_held} of {len(trials)} trials are in the store)" if num_held else ""
     known = [seconds for seconds in missing.values() if seconds is not None]
@@ -154,7 +172,9 @@ def of_training(
     if trials[0].card.preprocessing.binning is None:
         return f"{text}; controls, measuring and the report come after it."
     # Those of recordings train every contender again, for as long.
-    again = sum(control.of_recordings and control.train is not None for control in CONTROLS.values())
+    again = sum(
+        control.of_recordings and control.train is not None for control in CONTROLS.values()
+    )
     return f"{text}, controls at {clock(seconds * (1 + again))}; measuring and the report come after it."
 
 
@@ -189,7 +209,9 @@ def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[st
         else:
             said = f"called over {card.num_steps} time steps with {card.encoding} encoding, its state reset before"
         at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
-        lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
+        lines[card.contender] = (
+            f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
+        )
     return list(lines.values())
 
 
@@ -197,7 +219,11 @@ def _start(card: ModelCard, experiment: Experiment) -> str:
     """From which weights a library's network starts, or why from none; and how it sees images."""
     side, weights = card.network["size"], card.network["weights"]
     larger = " (--image-size prepares them so)" if side and side > max(card.image_shape[1:]) else ""
-    seen = f"it sees images of {side}×{side}{larger}" if side else "it sees images as they are prepared"
+    seen = (
+        f"it sees images of {side}×{side}{larger}"
+        if side
+        else "it sees images as they are prepared"
+    )
     if weights:
         return f"starts from the pretrained weights {weights}; {seen}"
     why = libraries.why_not_pretrained(card.contender, experiment.pretrained)

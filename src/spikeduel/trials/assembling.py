@@ -1,4 +1,6 @@
-"""From trials to results: what each trial says, every two contenders compared, controls, what may be concluded."""
+"""From trials to results: what each trial says, every two contenders compared, controls, what may
+be concluded.
+"""
 
 import itertools
 import statistics
@@ -19,7 +21,16 @@ from spikeduel.results.causes import without_unlearned
 from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.power import Power
-from spikeduel.results.run import SCHEMA, Budget, Conclusions, Dataset, GroupSizes, Pair, Results, SetRules
+from spikeduel.results.run import (
+    SCHEMA,
+    Budget,
+    Conclusions,
+    Dataset,
+    GroupSizes,
+    Pair,
+    Results,
+    SetRules,
+)
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
@@ -50,8 +61,8 @@ def assemble(
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found; `not_converted` says of
-    contenders why they could not be converted.
+    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found;
+    `not_converted` says of contenders why they could not be converted.
     """
     checked, suspect_labels = doubted
     dataset = describe_dataset(
@@ -97,7 +108,9 @@ def trial_entry(finished: Finished) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
     record, measured, controlled = finished.record, finished.measured, finished.controlled
     settings, answers = record.settings, finished.answers
-    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")}
+    more: dict[str, Any] = {
+        name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")
+    }
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted, twin = settings.get("converted"), settings.get("twin", {})
@@ -106,8 +119,14 @@ def trial_entry(finished: Finished) -> Trial:
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
     return Trial(
-        **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
-        **{name: getattr(record, name) for name in ("key", "fold", "parameters", "status", "error", "stopped")},
+        **{
+            name: settings[name]
+            for name in ("contender", "family", "seed", "encoding", "num_steps")
+        },
+        **{
+            name: getattr(record, name)
+            for name in ("key", "fold", "parameters", "status", "error", "stopped")
+        },
         precision=settings.get("precision"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
@@ -158,7 +177,9 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
             "effective_groups_tested": effective_groups(of_tests),
             "shared_groups": float(np.concatenate(shared).mean()),
         }
-    counts = [Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits]
+    counts = [
+        Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits
+    ]
     return Dataset(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
@@ -172,19 +193,26 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
-        own_validation=prepared.official is not None and not (np.asarray(prepared.official) == TEST).any(),
-        events=prepared.images.rates(tested(splits)) if isinstance(prepared.images, Recordings) else None,
+        own_validation=prepared.official is not None
+        and not (np.asarray(prepared.official) == TEST).any(),
+        events=prepared.images.rates(tested(splits))
+        if isinstance(prepared.images, Recordings)
+        else None,
         **more,
     )
 
 
 def compare_pairs(
-    contenders: Sequence[str], finished: Sequence[Finished], groups: np.ndarray | None, margin: float
+    contenders: Sequence[str],
+    finished: Sequence[Finished],
+    groups: np.ndarray | None,
+    margin: float,
 ) -> list[Pair]:
-    """Every two of `contenders` with a seed in common, their p-values adjusted for the number of pairs.
+    """Every two of `contenders` with a seed in common, their p-values adjusted for the number of
+    pairs.
 
-    `groups` `[N]` says which test images belong together. Contenders of the same trainings, such as a converted network
-    and its source, are compared seed by seed.
+    `groups` `[N]` says which test images belong together. Contenders of the same trainings, such as
+    a converted network and its source, are compared seed by seed.
     """
     answers = {name: pooled(finished, name) for name in contenders}
     keys = {name: trainings(finished, name) for name in contenders}
@@ -213,27 +241,38 @@ def compare_pairs(
     ]
 
 
-def power_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None, comparisons: int) -> Power | None:
+def power_of(
+    right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None, comparisons: int
+) -> Power | None:
     """The chance that these seeds and images find a lead of one point; one seed cannot say."""
     if len(right_a) < 2:
         return None
-    return power.power(power.luck_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons)
+    return power.power(
+        power.luck_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons
+    )
 
 
 def compare_with_controls(
     contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """The difference of a contender to each control, over the seeds that have both; None without controls.
+    """The difference of a contender to each control, over the seeds that have both; None without
+    controls.
 
     The p-values are adjusted for the number of controls (Holm).
     """
     own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
-    its = [each for each in finished if each.contender == contender and each.record.settings["seed"] in own]
+    its = [
+        each
+        for each in finished
+        if each.contender == contender and each.record.settings["seed"] in own
+    ]
     found = [each.controlled for each in its if each.controlled]
     if not found:
         return None
     rows = []
-    kinds = {CONTROLS[name].of_recordings for each in found for name in (*each.results, *each.reasons)}
+    kinds = {
+        CONTROLS[name].of_recordings for each in found for name in (*each.results, *each.reasons)
+    }
     for name, control in CONTROLS.items():
         if control.of_recordings not in kinds:
             continue

@@ -1,4 +1,6 @@
-"""What training does to images, so that a network meets more of them: on whole batches, alike for every contender."""
+"""What training does to images, so that a network meets more of them: on whole batches, alike for
+every contender.
+"""
 
 import math
 from collections.abc import Callable
@@ -18,12 +20,16 @@ from spikeduel.system.errors import InputError
 
 SMALLEST_SHIFT = 2
 SHIFT_SHARE = 16
-"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
+"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is
+more.
+"""
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
-"""By how much `affine` turns, stretches (the logarithm of a factor), shears and moves (a share of the side) at most."""
+"""By how much `affine` turns, stretches (the logarithm of a factor), shears and moves (a share of
+the side) at most.
+"""
 UNCHANGED = 1 / 4
-"""The share of images that `affine` leaves as they are, by chance. It blurs what is fine, ridges for example, and a
-network that never saw a sharp image answers those badly.
+"""The share of images that `affine` leaves as they are, by chance. It blurs what is fine, ridges
+for example, and a network that never saw a sharp image answers those badly.
 """
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
@@ -36,7 +42,9 @@ def none(images: Tensor, keys: RandomKeys) -> Tensor:
 
 
 def shift(images: Tensor, keys: RandomKeys) -> Tensor:
-    """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters is black (0)"""
+    """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters
+    is black (0)
+    """
     return _moved(images, keys, "constant")
 
 
@@ -46,14 +54,18 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
 
 
 def affine(images: Tensor, keys: RandomKeys, mode: str = "bilinear") -> Tensor:
-    """three of four images turned by up to 12°, stretched by up to 12 %, sheared and moved a little, as by translate"""
+    """three of four images turned by up to 12°, stretched by up to 12 %, sheared and moved a
+    little, as by translate
+    """
     turn, size, shape, shear, down, right, chance = _uniform(keys, 7).to(images.device).unbind(1)
     angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
     rows = [
         [angle.cos() * scale * aspect, SHEAR * shear - angle.sin() * scale, 2 * WAY * right],
         [angle.sin() * scale, angle.cos() * scale / aspect, 2 * WAY * down],
     ]
-    places = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
+    places = F.affine_grid(
+        torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False
+    )
     moved = F.grid_sample(images.float(), places, mode, "reflection", align_corners=False)
     unchanged = (chance < 2 * UNCHANGED - 1)[:, None, None, None]
     return torch.where(unchanged, images, moved.round().to(torch.uint8))
@@ -71,7 +83,9 @@ def flip(images: Tensor, keys: RandomKeys) -> Tensor:
 
 
 def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
-    """a square with a quarter of the side hidden under the image's mean; a part of it may lie outside"""
+    """a square with a quarter of the side hidden under the image's mean; a part of it may lie
+    outside
+    """
     height, width = images.shape[2:]
     rows, columns = keys.integers(height, width).to(images.device).unbind(1)
     size = max(1, min(height, width) // CUT_SHARE)
@@ -90,11 +104,14 @@ def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
     height, width = images.shape[2:]
     down, right = farthest(height), farthest(width)
     if border == "reflect":  # which torch does for no whole numbers
-        rows, columns = (_reflected(-by, side + by, side) for side, by in ((height, down), (width, right)))
+        rows, columns = (
+            _reflected(-by, side + by, side) for side, by in ((height, down), (width, right))
+        )
         padded = images[:, :, rows][..., columns]
     else:
         padded = F.pad(images, (right, right, down, down))
-    # Every place where the image may lie, as views of one padded copy: picking one of them copies rows, not pixels.
+    # Every place where the image may lie, as views of one padded copy: picking one of them copies
+    # rows, not pixels.
     places = padded.unfold(2, height, 1).unfold(3, width, 1)
     vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
     return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
@@ -106,35 +123,52 @@ def farthest(side: int) -> int:
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """`images` `[N, C, H, W]`, all moved by as many pixels, less than their sides; what enters is the image, reflected
-    at its border.
+    """`images` `[N, C, H, W]`, all moved by as many pixels, less than their sides; what enters is
+    the image, reflected at its border.
     """
-    rows, columns = (_reflected(-by, side - by, side) for side, by in zip(images.shape[2:], (down, right), strict=True))
+    rows, columns = (
+        _reflected(-by, side - by, side)
+        for side, by in zip(images.shape[2:], (down, right), strict=True)
+    )
     return images[:, :, rows][..., columns]
 
 
 def _reflected(first: int, end: int, side: int) -> Tensor:
-    """The places of a line of `side` pixels from `first` to before `end`, counted back beyond its own ends."""
+    """The places of a line of `side` pixels from `first` to before `end`, counted back beyond its
+    own ends.
+    """
     places = torch.arange(first, end).abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
-    "none": none, "shift": shift, "translate": translate, "affine": affine, "flip": flip, "cutout": cutout,
-}  # fmt: skip
+    "none": none,
+    "shift": shift,
+    "translate": translate,
+    "affine": affine,
+    "flip": flip,
+    "cutout": cutout,
+}
 """By name; several, and `mixup`, can be joined by hyphens."""
 
 
 OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout, mean=False)}
-"""Those of `AUGMENTATIONS` that do something else to frames of recordings: events stay whole, and nothing is grey."""
+"""Those of `AUGMENTATIONS` that do something else to frames of recordings: events stay whole, and
+nothing is grey.
+"""
 
 
 def resolve(name: str, of_recordings: bool = False) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
-    """The augmentations of images, or of the frames of recordings, that `name` joins. Raises `InputError`.
+    """The augmentations of images, or of the frames of recordings, that `name` joins. Raises
+    `InputError`.
 
     Without mixup, and without those of `EVENT_AUGMENTATIONS`, which are done before: see `altered`.
     """
-    known: dict[str, Any] = {**AUGMENTATIONS, **EVENT_AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
+    known: dict[str, Any] = {
+        **AUGMENTATIONS,
+        **EVENT_AUGMENTATIONS,
+        **(OF_COUNTS if of_recordings else {}),
+    }
     found = [(part, registry.resolve("augmentation", part, known)) for part in _parts(name)]
     return [function for part, function in found if part not in EVENT_AUGMENTATIONS]
 
@@ -153,31 +187,47 @@ def _parts(name: str) -> list[str]:
 def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
     """What an epoch takes its images from: of recordings, changed by `of_events(name)`."""
     names = of_events(name)
-    return images.altered(names, seed, epoch) if names and isinstance(images, Recordings) else images
+    return (
+        images.altered(names, seed, epoch) if names and isinstance(images, Recordings) else images
+    )
 
 
 def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """`images` uint8 `[B, C, H, W]`, or frames of recordings, changed by the augmentations that `name` joins (see
-    `resolve`); type and shape stay.
+    """`images` uint8 `[B, C, H, W]`, or frames of recordings, changed by the augmentations that
+    `name` joins (see `resolve`); type and shape stay.
 
-    Each draws independently. Raises `InputError` where an augmentation of one's own returns something else.
+    Each draws independently. Raises `InputError` where an augmentation of one's own returns
+    something else.
     """
     for function in resolve(name, of_recordings):
         changed = function(images, keys)
-        if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (images.dtype, images.shape):
-            got = f"{changed.dtype} {list(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
-            raise InputError(f"augmentation '{name}' must return images of uint8 {list(images.shape)}, not {got}.")
+        if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (
+            images.dtype,
+            images.shape,
+        ):
+            got = (
+                f"{changed.dtype} {list(changed.shape)}"
+                if isinstance(changed, Tensor)
+                else type(changed).__name__
+            )
+            raise InputError(
+                f"augmentation '{name}' must return images of uint8 {list(images.shape)}, not "
+                f"{got}."
+            )
         images, keys = changed, keys.another()
     return images
 
 
 def mixed(images: Tensor, targets: Tensor, keys: RandomKeys) -> tuple[Tensor, Tensor]:
-    """Mixup: each of `images` uint8 `[B, C, H, W]` with the next, and so their `targets` float `[B, K]`.
+    """Mixup: each of `images` uint8 `[B, C, H, W]` with the next, and so their `targets` float `[B,
+    K]`.
 
-    The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization",
-    with alpha = 1.
+    The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical
+    Risk Minimization", with alpha = 1.
     """
     share = keys.integers(128)[:, 0].to(images.device) / 256
     other = share[:, None, None, None]
     pixels = images * (1 - other) + images.roll(1, 0) * other
-    return pixels.round().to(torch.uint8), targets * (1 - share[:, None]) + targets.roll(1, 0) * share[:, None]
+    return pixels.round().to(torch.uint8), targets * (1 - share[:, None]) + targets.roll(
+        1, 0
+    ) * share[:, None]

@@ -1,4 +1,6 @@
-"""What no run needs, on disk: found, and removed. A run's own files are never touched, nor what a process works on."""
+"""What no run needs, on disk: found, and removed. A run's own files are never touched, nor what a
+process works on.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,9 +24,9 @@ Kind = Literal["trained", "unfinished", "prepared", "left_behind"]
 class Unneeded(typed.Frozen):
     """A file or folder that no run needs, its bytes, and a trial's `key`.
 
-    `kind`: "trained", a trial that no run refers to; "unfinished", a training that was interrupted or failed;
-    "prepared", data, or their audit, that nobody used for days; "left_behind", what was being written when a process
-    was killed.
+    `kind`: "trained", a trial that no run refers to; "unfinished", a training that was interrupted
+    or failed; "prepared", data, or their audit, that nobody used for days; "left_behind", what was
+    being written when a process was killed.
     """
 
     kind: Kind
@@ -46,7 +48,9 @@ class Found(typed.Frozen):
 
 
 def find(folders: Sequence[Path], store: Store, days: float) -> Found:
-    """What no run in `folders` needs of `store`, and nobody needed for `days` of the prepared data. Removes nothing."""
+    """What no run in `folders` needs of `store`, and nobody needed for `days` of the prepared data.
+    Removes nothing.
+    """
     found, kept = [*_prepared(days), *_left_behind(folders)], []
     if store.root.is_dir():
         try:
@@ -96,12 +100,19 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
     Raises `InputError` where a run cannot be read, and so may refer to anything.
     """
     needed = {key for folder in folders for key in _referred_to(folder)}
-    if not needed and not any(folder.resolve() == store.root.resolve().parent for folder in folders):
+    if not needed and not any(
+        folder.resolve() == store.root.resolve().parent for folder in folders
+    ):
         named = ", ".join(map(str, folders))
-        raise InputError(f"{store.root}: no run in {named} refers to it. Name the folders of its runs: --runs FOLDER.")
+        raise InputError(
+            f"{store.root}: no run in {named} refers to it. Name the folders of its runs: --runs "
+            f"FOLDER."
+        )
     for key in store.trials():
         folder, has_checkpoint = store.folder(key), store.checkpoint_path(key).exists()
-        is_done = (folder / "trial.json").exists() and not (has_checkpoint and store.record(key) is None)
+        is_done = (folder / "trial.json").exists() and not (
+            has_checkpoint and store.record(key) is None
+        )
         if key not in needed:
             # Answers of a nearest neighbour are no training, and small.
             if is_done or store.split_path(key).exists():
@@ -110,7 +121,9 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
         if has_checkpoint and is_done:
             yield _unneeded("left_behind", store.checkpoint_path(key))
         for part in (folder, folder / "measures", folder / "sealed"):
-            yield from (_unneeded("left_behind", path) for path in files.left_behind(part, seconds=0))
+            yield from (
+                _unneeded("left_behind", path) for path in files.left_behind(part, seconds=0)
+            )
     yield from (_unneeded("left_behind", path) for path in files.left_behind(store.root, seconds=0))
 
 
@@ -125,7 +138,8 @@ def _referred_to(folder: Path) -> Iterator[str]:
                     yield from _of_results(load_run(run).results)
             except InputError as error:
                 raise InputError(
-                    f"{error} What a run that cannot be read needs is not known: nothing goes from the store. Mend it, "
+                    f"{error} What a run that cannot be read needs is not known: nothing goes from "
+                    f"the store. Mend it, "
                     f"or remove {run}."
                 ) from None
 
@@ -143,7 +157,9 @@ def _of_tuning(record: TuningRecord) -> Iterator[str]:
 
 def _prepared(days: float) -> Iterator[Unneeded]:
     """Prepared sets, unfinished ones too, and audits, that nobody used for `days`."""
-    for path in sorted((*cache.root().glob("[!.]*"), *cache.unfinished(), *kept_in().glob("[!.]*.json"))):
+    for path in sorted(
+        (*cache.root().glob("[!.]*"), *cache.unfinished(), *kept_in().glob("[!.]*.json"))
+    ):
         if files.unused_for(path) >= days * SECONDS_A_DAY:
             yield _unneeded("prepared", path)
 
@@ -151,7 +167,12 @@ def _prepared(days: float) -> Iterator[Unneeded]:
 def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     """What killed processes left in runs and cache, a day after they last wrote to it."""
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
-    places = [*runs, *(run / part for run in runs for part in ("models", "figures")), cache.root(), kept_in()]
+    places = [
+        *runs,
+        *(run / part for run in runs for part in ("models", "figures")),
+        cache.root(),
+        kept_in(),
+    ]
     for place in (*places, files.cache_dir(), *(files.cache_dir() / "downloads").glob("**")):
         yield from (_unneeded("left_behind", path) for path in files.left_behind(place))
     # Where archives are unpacked.

@@ -1,7 +1,8 @@
-"""Trials on a Ray cluster (`--ray`): data go there once, and what is trained comes back; this process writes the store.
+"""Trials on a Ray cluster (`--ray`): data go there once, and what is trained comes back; this
+process writes the store.
 
-Ray (Moritz et al. 2018, "Ray: A Distributed Framework for Emerging AI Applications") finds nodes with free cores and
-memory, starts processes there, and shares arrays between those of a node.
+Ray (Moritz et al. 2018, "Ray: A Distributed Framework for Emerging AI Applications") finds nodes
+with free cores and memory, starts processes there, and shares arrays between those of a node.
 """
 
 import os
@@ -27,7 +28,9 @@ from spikeduel.trials.pools import News, Outcome, Pool, Task
 from spikeduel.trials.store import Store, TrialRecord
 
 PROCESS_BYTES = 1 << 30
-"""Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
+"""Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials
+than fit.
+"""
 REMEDIES = {
     "CPU": "Give fewer --threads.",
     "GPU": "Give --device cpu, or start nodes with `ray start --num-gpus`.",
@@ -35,8 +38,9 @@ REMEDIES = {
 }
 """What to do where no node has so much of what Ray calls so."""
 SHARE = 0.5
-"""Data that would take more than this of the memory that a node shares are read from the cache's files, which must lie
-where all nodes see them."""
+"""Data that would take more than this of the memory that a node shares are read from the cache's
+files, which must lie where all nodes see them.
+"""
 PATIENCE = 0.5
 """Seconds until the news are asked for again."""
 SECONDS = 10
@@ -44,10 +48,11 @@ SECONDS = 10
 
 
 class Cluster(Pool):
-    """A Ray cluster: `auto` (one that runs here), an address, or `local` (one that is started for as long as it takes).
+    """A Ray cluster: `auto` (one that runs here), an address, or `local` (one that is started for
+    as long as it takes).
 
-    Workers have a store of their own for each trial; what becomes of it is sent back whole. What was trained in epochs
-    that a lost node has not finished is trained again.
+    Workers have a store of their own for each trial; what becomes of it is sent back whole. What
+    was trained in epochs that a lost node has not finished is trained again.
     """
 
     what = "its worker"
@@ -73,22 +78,29 @@ class Cluster(Pool):
             _require_answer(self.address)
             with signals.kept():
                 if self.address == "local":
-                    ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
+                    ray.init(
+                        "local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet
+                    )
                 else:
                     ray.init(self.address, **quiet)
         # Ray raises plain ones where its processes do not start.
         except Exception as error:
             reason = textwrap.shorten(str(error), 200, placeholder=" …")
             if self.address == "local":
-                raise InputError(f"--ray local: Ray did not start ({reason}). Try again, or give --jobs.") from None
+                raise InputError(
+                    f"--ray local: Ray did not start ({reason}). Try again, or give --jobs."
+                ) from None
             raise InputError(
-                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, set "
+                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray "
+                f"start --head`, set "
                 "RAY_AUTH_MODE=token if it asks for a token, or give --ray local."
             ) from None
         self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
         here = ray.get_runtime_context().get_node_id()
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy).remote()
+        self._mailbox = (
+            ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy).remote()
+        )
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -106,7 +118,8 @@ class Cluster(Pool):
             return super().run(jobs, store)
         except self.ray.exceptions.RayError as error:
             raise SpikeduelError(
-                f"--ray {self.address}: the cluster does not answer any more ({type(error).__name__}). Trials that are "
+                f"--ray {self.address}: the cluster does not answer any more "
+                f"({type(error).__name__}). Trials that are "
                 "finished are saved: the same command trains the others."
             ) from None
 
@@ -118,11 +131,21 @@ class Cluster(Pool):
         """See `Pool.begin`."""
         needs = self._needs(job)
         cpus, gpus, memory = needs.values()
-        # What a node has too little memory for must not be held by all its trials, each of which sees it free.
+        # What a node has too little memory for must not be held by all its trials, each of which
+        # sees it free.
         sharing = self.at_once if memory == PROCESS_BYTES else 1
-        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory, "max_retries": 0}
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "memory": memory,
+            "max_retries": 0,
+        }
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
-        given = [Packed.of(store, key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
+        given = [
+            Packed.of(store, key)
+            for key in (job.key, job.trial.twin)
+            if key and store.folder(key).is_dir()
+        ]
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
         # Ray shows a task the GPU that is its own, whatever its number is.
         experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
@@ -131,18 +154,28 @@ class Cluster(Pool):
         self._running[begun] = job.key, store
 
     def _needs(self, job: Job) -> dict[str, int]:
-        """The cores, GPUs and bytes that a trial needs, as Ray names them. Raises `InputError` where no node has them:
-        Ray would wait for one.
+        """The cores, GPUs and bytes that a trial needs, as Ray names them. Raises `InputError`
+        where no node has them: Ray would wait for one.
         """
-        needs = {"CPU": self.threads, "GPU": int(job.trial.settings["device"] == "cuda"), "memory": PROCESS_BYTES}
+        needs = {
+            "CPU": self.threads,
+            "GPU": int(job.trial.settings["device"] == "cuda"),
+            "memory": PROCESS_BYTES,
+        }
         nodes = [{name: node.get(name, 0) for name in needs} for node in self._living()]
-        rooms = [node["memory"] for node in nodes if all(node[name] >= needs[name] for name in needs)]
+        rooms = [
+            node["memory"] for node in nodes if all(node[name] >= needs[name] for name in needs)
+        ]
         if not rooms:
             most = {name: max(node[name] for node in nodes) for name in needs}
-            lacking = [name for name in needs if most[name] < needs[name]] or [name for name in needs if needs[name]]
+            lacking = [name for name in needs if most[name] < needs[name]] or [
+                name for name in needs if needs[name]
+            ]
             raise InputError(
-                f"--ray {self.address}: a trial needs {_told(needs)}, and no node of the cluster has all of that. The "
-                f"most that one has is {_told(most)}. {' '.join(REMEDIES[name] for name in lacking)}"
+                f"--ray {self.address}: a trial needs {_told(needs)}, and no node of the cluster "
+                f"has all of that. The "
+                f"most that one has is {_told(most)}. "
+                f"{' '.join(REMEDIES[name] for name in lacking)}"
             )
         # What does not fit, a loader leaves in its file.
         size = job.prepared.images.nbytes
@@ -170,7 +203,9 @@ class Cluster(Pool):
                 outcome = Outcome(lost=type(error).__name__)
             told.append(News(key, outcome))
         # What a worker told before it was lost may come in later.
-        known = {key for key, _ in self._running.values()} | {each.key for each in told if each.outcome}
+        known = {key for key, _ in self._running.values()} | {
+            each.key for each in told if each.outcome
+        }
         return [each for each in told if each.key in known]
 
     def hand(self, taken: Apart) -> Any:
@@ -185,7 +220,9 @@ class Cluster(Pool):
         """A new folder where the cache is, for what does not lie there as a file."""
         if self._folder is None:
             files.cache_dir().mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix=".handed.", suffix=".part", dir=files.cache_dir())
+            self._folder = tempfile.TemporaryDirectory(
+                prefix=".handed.", suffix=".part", dir=files.cache_dir()
+            )
         return Path(tempfile.mkdtemp(dir=self._folder.name))
 
 
@@ -218,8 +255,8 @@ def _told(amounts: Mapping[str, float]) -> str:
 def _work(
     key: str, task: Task, data: Apart, given: list[Packed], limits: tuple[int, int], mailbox: Any
 ) -> tuple[Outcome, Packed | None]:
-    """What a worker does: the task, in a store that is removed afterwards. `limits`: its threads, and how many share
-    the memory that it sees.
+    """What a worker does: the task, in a store that is removed afterwards. `limits`: its threads,
+    and how many share the memory that it sees.
     """
     threads, sharing = limits
     hardware.compute_on(threads)

@@ -1,4 +1,6 @@
-"""What does spiking add, and what time? Trials beside controls without spikes, time or timing, under the same rules."""
+"""What does spiking add, and what time? Trials beside controls without spikes, time or timing,
+under the same rules.
+"""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -71,12 +73,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a trial: its short title, what it is, and whether it spikes (which decides its colour).
+    """A control of a trial: its short title, what it is, and whether it spikes (which decides its
+    colour).
 
-    Those `of_recordings` change what all contenders see of recordings; the others are of spiking networks on images.
-    Either `train` says what changes in the experiment, and it is trained like any trial; or `ask` gives its answers to
-    the test images: `paired` if these are the trial's own trained network's, asked in another way, so that the two are
-    compared seed by seed. Entered in `CONTROLS`, it runs, is stored, and reaches results, table and report.
+    Those `of_recordings` change what all contenders see of recordings; the others are of spiking
+    networks on images. Either `train` says what changes in the experiment, and it is trained like
+    any trial; or `ask` gives its answers to the test images: `paired` if these are the trial's own
+    trained network's, asked in another way, so that the two are compared seed by seed. Entered in
+    `CONTROLS`, it runs, is stored, and reaches results, table and report.
     """
 
     title: str
@@ -95,7 +99,9 @@ class Control:
 
 
 def bits_of(num_steps: int) -> int:
-    """⌈log2(T + 1)⌉: the bits that tell apart the numbers of spikes, 0 … T, of which a neuron has one in T steps."""
+    """⌈log2(T + 1)⌉: the bits that tell apart the numbers of spikes, 0 … T, of which a neuron has
+    one in T steps.
+    """
     return num_steps.bit_length()
 
 
@@ -104,9 +110,13 @@ def _shuffled(given: Given) -> Classification:
 
     def ask() -> Classification:
         model = trial.load(planned, given.store)
-        if not any(isinstance(layer, Neuron) and not _never_spikes(layer) for layer in model.module.modules()):
+        if not any(
+            isinstance(layer, Neuron) and not _never_spikes(layer)
+            for layer in model.module.modules()
+        ):
             raise InputError(
-                f"{planned.card.contender} has no layer of spikeduel's neurons, so its spikes cannot be reached."
+                f"{planned.card.contender} has no layer of spikeduel's neurons, so its spikes "
+                f"cannot be reached."
             )
         test = given.split.test
         given.progress.detail(f"  {planned.card.title}: evaluated on {len(test):,} test images")
@@ -129,14 +139,18 @@ def _nearest_neighbour(given: Given) -> Classification:
 
 
 def _of_recordings(title: str, meaning: str, change: Change, train: bool = False) -> Control:
-    """A control that sees the recordings with this `change`: trained on them, or only asked about them."""
+    """A control that sees the recordings with this `change`: trained on them, or only asked about
+    them.
+    """
 
     def ask(given: Given) -> Classification:
         def answers() -> Classification:
             recordings, labels = given.prepared.held
             assert isinstance(recordings, Recordings)
             changed = recordings.binned(replace(recordings.binning, change=change))
-            given.progress.detail(f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings")
+            given.progress.detail(
+                f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings"
+            )
             model = trial.load(given.trial, given.store)
             return classification(model, EvaluationBatches(changed, labels, given.split.test))
 
@@ -151,50 +165,82 @@ def _of_recordings(title: str, meaning: str, change: Change, train: bool = False
 
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
-        "ReLU twin", "the same network with ReLU for its neurons: one pass, no spikes, no time", spikes=False,
+        "ReLU twin",
+        "the same network with ReLU for its neurons: one pass, no spikes, no time",
+        spikes=False,
         train=lambda given: replace(given, neuron="relu", encoding="direct", num_steps=1),
     ),
     "quantised_twin": Control(
-        "quantised twin", "the ReLU twin, trained with activations as coarse as a count of spikes", spikes=False,
+        "quantised twin",
+        "the ReLU twin, trained with activations as coarse as a count of spikes",
+        spikes=False,
         train=lambda given: replace(
-            given, neuron="quantised-relu", activation_bits=bits_of(given.num_steps), encoding="direct", num_steps=1
+            given,
+            neuron="quantised-relu",
+            activation_bits=bits_of(given.num_steps),
+            encoding="direct",
+            num_steps=1,
         ),
     ),
     "one_step": Control(
-        "one time step", "the same neurons, trained and used with T = 1: spikes without time", spikes=True,
+        "one time step",
+        "the same neurons, trained and used with T = 1: spikes without time",
+        spikes=True,
         train=lambda given: replace(given, num_steps=1),
     ),
     "shuffled": Control(
-        "shuffled in time", "the trained network, each neuron's spikes in random order, as many as before", spikes=True,
-        ask=_shuffled, paired=True,
+        "shuffled in time",
+        "the trained network, each neuron's spikes in random order, as many as before",
+        spikes=True,
+        ask=_shuffled,
+        paired=True,
     ),
     "nearest_neighbour": Control(
-        "nearest neighbour", "the label of the training image whose pixels differ least, in full size (the audit's "
-        "looks at small grey versions): nothing is trained", spikes=False, ask=_nearest_neighbour,
+        "nearest neighbour",
+        "the label of the training image whose pixels differ least, in full size (the audit's "
+        "looks at small grey versions): nothing is trained",
+        spikes=False,
+        ask=_nearest_neighbour,
     ),
     "collapsed": _of_recordings(
-        "without time", "trained on frames that each hold all events of the recording", "collapsed", train=True,
+        "without time",
+        "trained on frames that each hold all events of the recording",
+        "collapsed",
+        train=True,
     ),
     "redrawn": _of_recordings(
-        "times redrawn", "the trained network, each event in a random frame", "redrawn",
+        "times redrawn",
+        "the trained network, each event in a random frame",
+        "redrawn",
     ),
     "shuffled_frames": _of_recordings(
-        "frames shuffled", "the trained network, the frames in random order, another for each recording", "shuffled",
+        "frames shuffled",
+        "the trained network, the frames in random order, another for each recording",
+        "shuffled",
     ),
     "reversed": _of_recordings(
-        "time reversed", "the trained network, the last frame first", "reversed",
+        "time reversed",
+        "the trained network, the last frame first",
+        "reversed",
     ),
     "merged": _of_recordings(
-        "without polarity", "trained on frames in which brighter and darker are one", "merged", train=True,
+        "without polarity",
+        "trained on frames in which brighter and darker are one",
+        "merged",
+        train=True,
     ),
-}  # fmt: skip
-"""In the order in which people read them: those that need no spikes, no time, no timing, no training."""
+}
+"""In the order in which people read them: those that need no spikes, no time, no timing, no
+training.
+"""
 
 
 def of(prepared: Prepared) -> dict[str, Control]:
     """Those of `CONTROLS` that are for this data: for recordings, or for images."""
     recorded = isinstance(prepared.images, Recordings)
-    return {name: control for name, control in CONTROLS.items() if control.of_recordings == recorded}
+    return {
+        name: control for name, control in CONTROLS.items() if control.of_recordings == recorded
+    }
 
 
 @dataclass(frozen=True)
@@ -214,9 +260,11 @@ class Controlled:
 def run(
     trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
 ) -> list[Controlled | None]:
-    """The controls of each of `trials` that is finished and, on images, has time steps; None for the others.
+    """The controls of each of `trials` that is finished and, on images, has time steps; None for
+    the others.
 
-    Those that need a training are trials like any other: stored by their key, found again, never trained twice.
+    Those that need a training are trials like any other: stored by their key, found again, never
+    trained twice.
     """
     if not isinstance(prepared.images, Recordings):
         _say_what_is_trained_twice(trials, store, progress)
@@ -225,31 +273,47 @@ def run(
     jobs = [job for _, _, planned in asked for job in planned.values()]
     records = {record.key: record for record in workers.run(jobs, store)}
     found = {
-        each.trial.key: _of_trial(each, reasons, {name: records[job.key] for name, job in planned.items()})
+        each.trial.key: _of_trial(
+            each, reasons, {name: records[job.key] for name, job in planned.items()}
+        )
         for each, reasons, planned in asked
     }
     return [found.get(each.key) for each in trials]
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """How many networks are trained for the controls of a trial as planned, if its experiment has controls."""
-    if not trial.experiment.controls or not (isinstance(prepared.images, Recordings) or trial.card.num_steps):
+    """How many networks are trained for the controls of a trial as planned, if its experiment has
+    controls.
+    """
+    if not trial.experiment.controls or not (
+        isinstance(prepared.images, Recordings) or trial.card.num_steps
+    ):
         return 0
     return sum(control.train is not None for control in of(prepared).values())
 
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
-    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it.
+    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only
+    training shows it.
 
-    Where a contender started at its twin's trained weights, so does its control, and is trained for longer than that.
+    Where a contender started at its twin's trained weights, so does its control, and is trained for
+    longer than that.
     """
     cards = {each.card.contender: each.card for each in trials if each.twin is None}
-    found = [(each.card.contender, store.measure(each.key, "weight_shapes", WeightShapes)) for each in reversed(trials)]
+    found = [
+        (each.card.contender, store.measure(each.key, "weight_shapes", WeightShapes))
+        for each in reversed(trials)
+    ]
     shapes = {contender: shape for contender, shape in found if shape}
     for one, other in itertools.permutations([name for name in cards if name in shapes], 2):
-        if shapes[one] == shapes[other] and cards[one].num_steps is not None and cards[other].num_steps is None:
+        if (
+            shapes[one] == shapes[other]
+            and cards[one].num_steps is not None
+            and cards[other].num_steps is None
+        ):
             progress.say(
-                f"  control, relu twin: {one} has the same weights as {other}, shape for shape. Its twin is trained "
+                f"  control, relu twin: {one} has the same weights as {other}, shape for shape. "
+                f"Its twin is trained "
                 "all the same, since their code could differ; expect equal numbers."
             )
 
@@ -275,7 +339,9 @@ def _begun(given: Given) -> tuple[dict[str, str], dict[str, Job]]:
     return reasons, jobs
 
 
-def _of_trial(given: Given, reasons: dict[str, str], records: Mapping[str, TrialRecord]) -> Controlled:
+def _of_trial(
+    given: Given, reasons: dict[str, str], records: Mapping[str, TrialRecord]
+) -> Controlled:
     """What the controls gave of which `records` were trained, and those that only ask."""
     found = Controlled({}, {}, reasons)
     for name, control in of(given.prepared).items():
@@ -286,37 +352,54 @@ def _of_trial(given: Given, reasons: dict[str, str], records: Mapping[str, Trial
             if control.ask is None:
                 answered, more = _trained(control, records[name], given.store)
             else:
-                answered, more = control.ask(labelled), {"num_steps": given.num_steps if control.spikes else None}
+                answered, more = (
+                    control.ask(labelled),
+                    {"num_steps": given.num_steps if control.spikes else None},
+                )
         except InputError as error:
             found.reasons[name] = labelled.left_out(error)
             continue
         found.answers[name] = answered
-        found.results[name] = ControlResult(**control.about, n=answered.n, accuracy=answered.accuracy, **more)
+        found.results[name] = ControlResult(
+            **control.about, n=answered.n, accuracy=answered.accuracy, **more
+        )
     return found
 
 
 def _planned(train: Callable[[Experiment], Experiment], given: Given) -> Job:
     """The trial of a control, to be trained. Raises `InputError` where there can be none."""
     contender, planned = given.trial.card.contender, given.trial
-    changed = train(replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False))
+    changed = train(
+        replace(
+            planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False
+        )
+    )
     prepared = binned(given.prepared, changed, None)
     plans = planning.plan(changed, prepared, given.split)
     twin = next(each for each in plans if each.card.seed == planned.card.seed)
     if planned.twin:  # it starts where the contender did
         twin = replace(twin, settings={**twin.settings, "twin": planned.settings["twin"]})
     if twin.card.num_steps not in (None, changed.num_steps):
-        raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
+        raise InputError(
+            f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told."
+        )
     if changed.neuron != planned.experiment.neuron:
         _require_given_neuron(twin.card)
     return Job(twin, prepared, given.progress)
 
 
-def _trained(control: Control, record: TrialRecord, store: Store) -> tuple[Classification, dict[str, Any]]:
+def _trained(
+    control: Control, record: TrialRecord, store: Store
+) -> tuple[Classification, dict[str, Any]]:
     answered = store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
     # What a network costs on changed recordings says nothing.
-    cost = {} if control.of_recordings else cost_entry(store.measure(record.key, "operations", Counted))
+    cost = (
+        {}
+        if control.of_recordings
+        else cost_entry(store.measure(record.key, "operations", Counted))
+    )
     settings = record.settings
     return answered, {
         **cost,
@@ -331,14 +414,21 @@ def _trained(control: Control, record: TrialRecord, store: Store) -> tuple[Class
 
 
 def _require_given_neuron(card: ModelCard) -> None:
-    """Raises `InputError` unless all that could spike in this network is the neuron that it was given."""
+    """Raises `InputError` unless all that could spike in this network is the neuron that it was
+    given.
+    """
     module = building.outlined(card)
     neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
     others = {type(n).__name__ for n in neurons if not isinstance(n, ReLU) and not _never_spikes(n)}
     if others or not any(isinstance(neuron, ReLU) for neuron in neurons):
-        kept = f"layers of {' and '.join(sorted(others))}" if others else "no layer of spikeduel's neurons"
+        kept = (
+            f"layers of {' and '.join(sorted(others))}"
+            if others
+            else "no layer of spikeduel's neurons"
+        )
         raise InputError(
-            f"a twin cannot be built: {card.contender} has {kept} whatever neuron it is given. Let its build function "
+            f"a twin cannot be built: {card.contender} has {kept} whatever neuron it is given. Let "
+            f"its build function "
             "take `neuron` and make each layer of neurons by neuron()."
         )
 

@@ -44,13 +44,14 @@ def evaluate(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> Evaluation:
-    """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
+    """A trial's `test` in results.json, for `model` on the test part (or all) of
+    `experiment.dataset`.
 
-    A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
-    was then, and its fold's test part taken. It is asked in its precision, `computed_in`. Its
-    `robustness` is None unless `experiment` asks for it. That the test part was asked is noted in `store` (see
-    `Store`), or it is said why it cannot be. Raises `InputError` where images or classes do not match, or where that
-    split cannot be found again.
+    A folder of images is prepared as the model was trained; data that it was trained on is split
+    (and grouped) as it was then, and its fold's test part taken. It is asked in its precision,
+    `computed_in`. Its `robustness` is None unless `experiment` asks for it. That the test part was
+    asked is noted in `store` (see `Store`), or it is said why it cannot be. Raises `InputError`
+    where images or classes do not match, or where that split cannot be found again.
     """
     progress = progress or Progress()
     if part not in PARTS:
@@ -59,9 +60,13 @@ def evaluate(
     if part == "all":
         prepared, nothing = _prepared(card, experiment, progress), np.arange(0)
         split = Split(nothing, nothing, np.arange(len(prepared)), "all")
-        if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
+        if prepared.fingerprint in (
+            card.trained_on.get("fingerprint"),
+            card.trained_on.get("ungrouped"),
+        ):
             progress.say(
-                f"warning: {card.contender} was trained on most of these images. Accuracy on them does not carry over "
+                f"warning: {card.contender} was trained on most of these images. Accuracy on them "
+                f"does not carry over "
                 "to new images: use --part test."
             )
     else:
@@ -69,7 +74,8 @@ def evaluate(
         if not known:
             few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
             progress.say(
-                f"note: these data are not those that {card.contender} was trained on, or only a part of them. If some "
+                f"note: these data are not those that {card.contender} was trained on, or only a "
+                f"part of them. If some "
                 f"of its training or validation are among them, accuracy is too high."
                 f"{few * (len(split.test) < len(prepared))}"
             )
@@ -99,11 +105,12 @@ def test_images(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`,
-    and the name of the data set.
+    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H,
+    W]`, int64 `[N]`, and the name of the data set.
 
-    Without an `experiment` they are of the data that the model was trained on (`trained_on`). That the test part was
-    asked is noted in `store`. Raises `InputError` as `evaluate` does, and where these are other data than those.
+    Without an `experiment` they are of the data that the model was trained on (`trained_on`). That
+    the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does, and where
+    these are other data than those.
     """
     progress = progress or Progress()
     if experiment is None:
@@ -111,15 +118,22 @@ def test_images(
         require_the_same(model.card, experiment, progress)
     prepared, split, _ = _test_part(model.card, experiment, progress, store)
     chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
-    return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64), prepared.name
+    return (
+        np.array(prepared.images[chosen]),
+        np.array(prepared.labels[chosen], np.int64),
+        prepared.name,
+    )
 
 
-def examples(model: Model, most: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` images to look at, evenly over the classes, of the test part of the data that `model` was trained
-    on: uint8 `[N, C, H, W]`, int64 `[N]`. None where these are not at hand: nothing is downloaded.
+def examples(
+    model: Model, most: int, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` images to look at, evenly over the classes, of the test part of the data that
+    `model` was trained on: uint8 `[N, C, H, W]`, int64 `[N]`. None where these are not at hand:
+    nothing is downloaded.
 
-    For a network that comes with the package, of the data beside it. No score is made of them, so that this is not
-    noted as a use of the test part.
+    For a network that comes with the package, of the data beside it. No score is made of them, so
+    that this is not noted as a use of the test part.
     """
     progress, card = progress or Progress(), model.card
     origin = shipped.origin_of(model.file) if model.file else None
@@ -141,17 +155,23 @@ def examples(model: Model, most: int, progress: Progress | None = None) -> tuple
     return np.array(prepared.images[split.test[chosen]]), labels[chosen]
 
 
-def trained_on(model: Model, changed: Callable[[Experiment], Experiment] = lambda its: its) -> Experiment:
-    """An experiment on the data that `model` was trained on: that of the run in whose folder its file lies, else on
-    the data set, or folder, of the name that its card has; and `changed`, such as to a new place.
+def trained_on(
+    model: Model, changed: Callable[[Experiment], Experiment] = lambda its: its
+) -> Experiment:
+    """An experiment on the data that `model` was trained on: that of the run in whose folder its
+    file lies, else on the data set, or folder, of the name that its card has; and `changed`, such
+    as to a new place.
 
-    Raises `InputError` where the user has to name it: neither is here, or it is somebody's code. Opening a file must
-    never be enough to run that.
+    Raises `InputError` where the user has to name it: neither is here, or it is somebody's code.
+    Opening a file must never be enough to run that.
     """
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
         # How images are grouped is on the card.
-        experiment, said_by = replace(read_experiment(of_run), group_by=None, robustness=False), f" ({of_run} says so)"
+        experiment, said_by = (
+            replace(read_experiment(of_run), group_by=None, robustness=False),
+            f" ({of_run} says so)",
+        )
     else:
         experiment, said_by = Experiment(dataset=model.card.dataset), ""
     experiment = changed(experiment)
@@ -161,25 +181,31 @@ def trained_on(model: Model, changed: Callable[[Experiment], Experiment] = lambd
         raise InputError(f"{of}, which cannot be found here{said_by}. {_NAME_IT}")
     if place is not None and not Path(place).expanduser().exists():
         raise InputError(
-            f"{of} from {visible(place)[:300]}, where nothing is now{said_by}. Say where its files are now: --data-dir."
+            f"{of} from {visible(place)[:300]}, where nothing is now{said_by}. Say where its files "
+            f"are now: --data-dir."
         )
     return experiment
 
 
 _NAME_IT = (
-    "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in Python: "
+    "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
+    "Python: "
     "experiment=Experiment(dataset=…))."
 )
 
 
 def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
-    """Raises `InputError` unless `experiment` has the data that the card tells of; imported networks' tell nothing."""
+    """Raises `InputError` unless `experiment` has the data that the card tells of; imported
+    networks' tell nothing.
+    """
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     then = [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
     if then and prepared.fingerprint not in then:
         raise InputError(
-            f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint {then[-1][:12]}, and "
-            f"{experiment.dataset} has the fingerprint {prepared.fingerprint[:12]}: these are other data. {_NAME_IT}"
+            f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint "
+            f"{then[-1][:12]}, and "
+            f"{experiment.dataset} has the fingerprint {prepared.fingerprint[:12]}: these are "
+            f"other data. {_NAME_IT}"
         )
 
 
@@ -192,7 +218,8 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
             progress.say(f"warning: {prepared.name}: {line}")
     if prepared.image_shape != card.image_shape:
         raise InputError(
-            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
+            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, "
+            f"width), and "
             f"{prepared.name} has {list(prepared.image_shape)}."
         )
     if prepared.classes != card.classes:
@@ -209,15 +236,19 @@ def _test_part(
     """What `_split` gives. That the test part was asked is noted."""
     prepared, split, trained = _split(card, experiment, progress)
     try:
-        (store if isinstance(store, Store) else Store(store)).note_test_use(AskedImages.of(prepared, split.test))
+        (store if isinstance(store, Store) else Store(store)).note_test_use(
+            AskedImages.of(prepared, split.test)
+        )
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
     return prepared, split, trained
 
 
-def _split(card: ModelCard, experiment: Experiment, progress: Progress) -> tuple[Prepared, Split, bool]:
-    """The data as the model of `card` takes them, their split, and whether the model was trained on it: then it is the
-    split that it was trained by.
+def _split(
+    card: ModelCard, experiment: Experiment, progress: Progress
+) -> tuple[Prepared, Split, bool]:
+    """The data as the model of `card` takes them, their split, and whether the model was trained on
+    it: then it is the split that it was trained by.
     """
     prepared, known = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
@@ -225,12 +256,15 @@ def _split(card: ModelCard, experiment: Experiment, progress: Progress) -> tuple
         grouped = data.regrouped(prepared, known["group_by"])
         if grouped.fingerprint != known["fingerprint"]:
             raise InputError(
-                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained. "
+                f"group_by {known['group_by']}: no longer groups these images as when "
+                f"{card.contender} was trained. "
                 "Restore the file, or train again."
             )
     if trained := grouped.fingerprint == known.get("fingerprint"):
         # Models of earlier versions know nothing of folds.
-        as_then = {name: known[name] for name in ("split", "split_seed", "limit")} | {"folds": known.get("folds")}
+        as_then = {name: known[name] for name in ("split", "split_seed", "limit")} | {
+            "folds": known.get("folds")
+        }
         split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
     else:
         split = data.split(prepared, experiment)
@@ -240,14 +274,18 @@ def _split(card: ModelCard, experiment: Experiment, progress: Progress) -> tuple
 def altered(
     experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
-    """The batches of `data.altered`, by name, where `experiment` asks for robustness; says what is left out."""
+    """The batches of `data.altered`, by name, where `experiment` asks for robustness; says what is
+    left out.
+    """
     if not experiment.robustness:
         return {}
     found, missing = data.altered(prepared, split, experiment, progress.track)
     for line in missing:
         progress.say(f"  {line}")
     return {
-        name: EvaluationBatches(torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels)))
+        name: EvaluationBatches(
+            torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels))
+        )
         for name, (images, labels) in found.items()
     }
 
@@ -255,23 +293,32 @@ def altered(
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels for files of images (or recordings), and for those in folders: rows of file, label, probability,
-    probabilities, whether these are calibrated, and the precision that they were computed in.
+    """Labels for files of images (or recordings), and for those in folders: rows of file, label,
+    probability, probabilities, whether these are calibrated, and the precision that they were
+    computed in.
 
-    Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
+    Second, one line for each path that cannot be used: no such file, a folder without images, a
+    file that is none.
     """
     progress = progress or Progress()
     is_recorded = model.card.preprocessing.binning is not None
     found, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
     rows = []
-    how = {"calibrated": calibrated and model.card.temperature is not None, "computed_in": model.precision}
+    how = {
+        "calibrated": calibrated and model.card.temperature is not None,
+        "computed_in": model.precision,
+    }
     if calibrated and not how["calibrated"]:
         progress.say(
-            f"note: no temperature was fitted for {model.card.contender}, so that its probabilities are as it gives "
+            f"note: no temperature was fitted for {model.card.contender}, so that its "
+            f"probabilities are as it gives "
             "them. They rank the classes, and are not calibrated."
         )
     if model.precision == "bf16":
-        progress.say("note: answers are in bf16; reports and exports are about float32. A few labels can differ.")
+        progress.say(
+            "note: answers are in bf16; reports and exports are about float32. A few labels can "
+            "differ."
+        )
     for start in range(0, len(found), EVALUATION_BATCH):
         names, images = [], []
         for path in progress.track(found[start : start + EVALUATION_BATCH], "reading images"):
@@ -286,31 +333,50 @@ def predict_files(
         for name, label, row in zip(names, labels, probabilities, strict=True):
             by_class = {known: float(p) for known, p in zip(model.card.classes, row, strict=True)}
             best = model.card.classes[label]
-            rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class, **how})
+            rows.append(
+                {
+                    "file": name,
+                    "label": best,
+                    "probability": by_class[best],
+                    "probabilities": by_class,
+                    **how,
+                }
+            )
     return rows, unreadable
 
 
 def follow(
     model: Model, path: Path, frame_ms: float | None = None, calibrated: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """What `model` says after each frame of a recording: rows of file, milliseconds, events, label, probability and
-    probabilities. `path` "-" is standard input, on which events come in, a line "t x y p" each, t in microseconds.
+    """What `model` says after each frame of a recording: rows of file, milliseconds, events, label,
+    probability and probabilities. `path` "-" is standard input, on which events come in, a line "t
+    x y p" each, t in microseconds.
 
     Raises `InputError`.
     """
     if str(path) == "-":
-        answers = streaming.answers_to_stream(model, formats.of_lines(sys.stdin), frame_ms, calibrated)
+        answers = streaming.answers_to_stream(
+            model, formats.of_lines(sys.stdin), frame_ms, calibrated
+        )
     elif frame_ms is not None:
-        raise InputError("--frame-ms is for events on standard input (-); a file is cut as the model's own were.")
+        raise InputError(
+            "--frame-ms is for events on standard input (-); a file is cut as the model's own were."
+        )
     else:
         answers = streaming.answers_to_recording(model, pictures.events_in(path), calibrated)
     for each in answers:
-        by_class = {name: float(p) for name, p in zip(model.card.classes, each.probabilities, strict=True)}
+        by_class = {
+            name: float(p) for name, p in zip(model.card.classes, each.probabilities, strict=True)
+        }
         best = max(by_class, key=by_class.__getitem__)
         yield {
-            "file": str(path), "milliseconds": each.milliseconds, "events": each.events, "label": best,
-            "probability": by_class[best], "probabilities": by_class,
-        }  # fmt: skip
+            "file": str(path),
+            "milliseconds": each.milliseconds,
+            "events": each.events,
+            "label": best,
+            "probability": by_class[best],
+            "probabilities": by_class,
+        }
 
 
 def open_for(model: Model, image: Path) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Before anything is trained: how many seeds a difference takes to be found, and how long they will train."""
+"""Before anything is trained: how many seeds a difference takes to be found, and how long they will
+train.
+"""
 
 import itertools
 import math
@@ -29,7 +31,9 @@ from spikeduel.trials.timing import contender_times
 from spikeduel.trials.trial import trained
 
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
-"""On the disk: of a test image's answer, and of all of a trial that grows with neither images nor weights."""
+"""On the disk: of a test image's answer, and of all of a trial that grows with neither images nor
+weights.
+"""
 
 
 def forecast(
@@ -40,16 +44,19 @@ def forecast(
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
-    """How likely a true `lead` (a fraction) is found with how many seeds, and how long these train. Trains nothing.
+    """How likely a true `lead` (a fraction) is found with how many seeds, and how long these train.
+    Trains nothing.
 
-    How much accuracy varies over seeds is `spread` (a fraction), if given; else as in the predictions of `run`; else as
-    in trials of this experiment in the `store`, where it has two seeds of two contenders; else it is assumed. Raises
-    `InputError`.
+    How much accuracy varies over seeds is `spread` (a fraction), if given; else as in the
+    predictions of `run`; else as in trials of this experiment in the `store`, where it has two
+    seeds of two contenders; else it is assumed. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
-        raise InputError("the difference must lie between 0 and 100 points, the spread between 0 and 50.")
+        raise InputError(
+            "the difference must lie between 0 and 100 points, the spread between 0 and 50."
+        )
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
     planning.check(experiment)
@@ -98,7 +105,9 @@ def surveyed(
     splits: Sequence[Split],
     store: Store,
 ) -> DuelSurvey:
-    """What the trials of a duel take, by the `times` of those that are to be trained, and which leads it can find."""
+    """What the trials of a duel take, by the `times` of those that are to be trained, and which
+    leads it can find.
+    """
     experiment, test = trials[0].experiment, tested(splits)
     records = [store.record(each.key) for each in trials]
     contenders = list(dict.fromkeys(each.card.contender for each in trials))
@@ -110,7 +119,10 @@ def surveyed(
     found = [each for each in leads if each is not None]
     spreads = [power.spread(luck, experiment.seeds) for _, luck in known]
     seconds = {each.contender: each.epochs * each.epoch_seconds for each in times}
-    parameters = {name: building.num_parameters(planning.tried(_first(trials, name).card)) for name in contenders}
+    parameters = {
+        name: building.num_parameters(planning.tried(_first(trials, name).card))
+        for name in contenders
+    }
     return DuelSurvey(
         label=label,
         dataset=dataset,
@@ -145,7 +157,8 @@ def _answered(records: Sequence[TrialRecord | None], store: Store) -> list[Finis
     return [
         Finished(record, {"classification": answers})
         for record in records
-        if record and (answers := store.measure(record.key, "classification", Classification)) is not None
+        if record
+        and (answers := store.measure(record.key, "classification", Classification)) is not None
     ]
 
 
@@ -166,21 +179,32 @@ def _known_luck(
         return "given", [({"spread": spread}, power.assumed_luck(spread, num_test, weigh))]
     if run is not None:
         file = predictions.read(run)
-        truth, of_groups = np.array(file.labels), None if file.groups is None else np.array(file.groups)
+        truth, of_groups = (
+            np.array(file.labels),
+            None if file.groups is None else np.array(file.groups),
+        )
         right: dict[str, dict[int, np.ndarray]] = {}
         for each in file.trials:
             right.setdefault(each.contender, {})[each.seed] = np.array(each.predicted) == truth
         known = _by_pair(right, of_groups, experiment.contenders)
         if not known:
             both = " and ".join(experiment.contenders)
-            raise InputError(f"{run}: has no two seeds of {both}, to show how much accuracy varies over seeds.")
-        return "run", [(names, power.on_images(luck, len(truth), num_test)) for names, luck in known]
+            raise InputError(
+                f"{run}: has no two seeds of {both}, to show how much accuracy varies over seeds."
+            )
+        return "run", [
+            (names, power.on_images(luck, len(truth), num_test)) for names, luck in known
+        ]
     right = {
-        name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()} for name in experiment.contenders
+        name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()}
+        for name in experiment.contenders
     }
     if known := _by_pair(right, groups, experiment.contenders):
         return "store", known
-    assumed = [({"spread": each}, power.assumed_luck(each, num_test, weigh)) for each in power.ASSUMED_SPREADS]
+    assumed = [
+        ({"spread": each}, power.assumed_luck(each, num_test, weigh))
+        for each in power.ASSUMED_SPREADS
+    ]
     return "assumed", assumed
 
 
@@ -204,5 +228,7 @@ def _by_pair(
 
 def _seeds_in_store(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -> int:
     """How many seeds, from 0 on, are trained whole: every contender, every fold."""
-    missing = {each.card.seed for each, record in zip(trials, records, strict=True) if record is None}
+    missing = {
+        each.card.seed for each, record in zip(trials, records, strict=True) if record is None
+    }
     return min(missing, default=max(SEEDS))

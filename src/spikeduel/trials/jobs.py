@@ -1,4 +1,6 @@
-"""Trials to be finished, and who does it: this process, one after another; or others at the same time (`pools`)."""
+"""Trials to be finished, and who does it: this process, one after another; or others at the same
+time (`pools`).
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +19,9 @@ from spikeduel.trials.store import Store, TrialRecord
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to be finished, see `trial.run`: on which data, who is told of it, and what is said when it begins."""
+    """A trial to be finished, see `trial.run`: on which data, who is told of it, and what is said
+    when it begins.
+    """
 
     trial: Trial
     prepared: Prepared
@@ -42,7 +46,9 @@ class Job:
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """Who finishes jobs: this process, one job after another. Others may be opened for as long as a `with` block."""
+    """Who finishes jobs: this process, one job after another. Others may be opened for as long as a
+    `with` block.
+    """
 
     at_once = 1
     """So many jobs are worked on at the same time."""
@@ -90,8 +96,11 @@ def in_order(jobs: Sequence[Job]) -> list[Job]:
 
 
 def require_threads(threads: int, cores: int) -> None:
-    """Raises `InputError` unless there are so many cores: more threads than these wait for one another."""
+    """Raises `InputError` unless there are so many cores: more threads than these wait for one
+    another.
+    """
     if not 1 <= threads <= cores:
         raise InputError(
-            f"--threads {threads}: there {'is 1 core' if cores == 1 else f'are {cores} cores'} for a trial."
+            f"--threads {threads}: there {'is 1 core' if cores == 1 else f'are {cores} cores'} for "
+            f"a trial."
         )

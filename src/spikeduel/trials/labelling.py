@@ -1,4 +1,6 @@
-"""Labels that the trained networks doubt: of images that they were not trained on, by all trainings together."""
+"""Labels that the trained networks doubt: of images that they were not trained on, by all trainings
+together.
+"""
 
 from collections.abc import Sequence
 
@@ -15,13 +17,16 @@ Checked = tuple[LabelCheck | None, list[SuspectLabel]]
 """How many labels were examined and look wrong, and those that do, the surest first."""
 
 
-def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], audit: Audit) -> Checked:
-    """The labels that look wrong by the mean of what all trainings (contender and seed) find them probable.
+def check(
+    prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], audit: Audit
+) -> Checked:
+    """The labels that look wrong by the mean of what all trainings (contender and seed) find them
+    probable.
 
-    Of a comparison with folds all images are examined, each by networks that were trained on other folds; else those
-    for validation and test. The image's nearest neighbours count as much as all networks, where the `audit` asked them:
-    networks that learn from wrong labels are sure of none. Of recordings, who sees no time is not asked. None where
-    nothing was measured.
+    Of a comparison with folds all images are examined, each by networks that were trained on other
+    folds; else those for validation and test. The image's nearest neighbours count as much as all
+    networks, where the `audit` asked them: networks that learn from wrong labels are sure of none.
+    Of recordings, who sees no time is not asked. None where nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, given, surest, given_there = np.zeros((5, len(labels)))
@@ -35,14 +40,22 @@ def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finish
         if each.record.fold is None:
             sides.append((split.val, found.validation))
         for images, part in sides:
-            best, highest, its_given = np.array(part.best), np.array(part.highest), np.array(part.given)
+            best, highest, its_given = (
+                np.array(part.best),
+                np.array(part.highest),
+                np.array(part.given),
+            )
             answers[images] += 1
             agreeing[images] += best == labels[images]
             given[images] += its_given
             # What is suggested instead comes from the training that is surest of another class.
             is_surer = (best != labels[images]) & (highest > surest[images])
             rows = images[is_surer]
-            suggested[rows], surest[rows], given_there[rows] = best[is_surer], highest[is_surer], its_given[is_surer]
+            suggested[rows], surest[rows], given_there[rows] = (
+                best[is_surer],
+                highest[is_surer],
+                its_given[is_surer],
+            )
     examined = np.flatnonzero(answers)
     if not len(examined):
         return None, []

@@ -12,7 +12,9 @@ RECORD = "trial.json"
 
 @dataclass(frozen=True)
 class Packed:
-    """What the `files` of trial `key` hold, by their paths; which test images it was asked about, and how often."""
+    """What the `files` of trial `key` hold, by their paths; which test images it was asked about,
+    and how often.
+    """
 
     key: str
     files: dict[str, bytes]
@@ -25,8 +27,8 @@ class Packed:
         return cls(key, content, store.uses_by(key))
 
     def into(self, store: Store) -> None:
-        """Puts the trial into another store, in place of what that has of it. Raises `InputError` where that cannot be
-        written.
+        """Puts the trial into another store, in place of what that has of it. Raises `InputError`
+        where that cannot be written.
         """
         folder = store.folder(self.key)
         with store.locked(self.key), files.writing_to(folder):
@@ -42,4 +44,8 @@ class Packed:
 
 def _kept(folder: Path) -> dict[str, Path]:
     """The files of a trial by their paths in its folder, without temporary ones."""
-    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("[!.]*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("[!.]*")
+        if path.is_file()
+    }

@@ -1,4 +1,6 @@
-"""What is to be trained: one `Trial` for each contender, seed and fold, and what is said of them beforehand."""
+"""What is to be trained: one `Trial` for each contender, seed and fold, and what is said of them
+beforehand.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,16 +28,27 @@ from spikeduel.trials import augmenting
 from spikeduel.trials.augmenting import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
-    "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "weight_decay", "schedule",
-    "label_smoothing", "whitening", "averaging", "patience", "min_delta",
-)  # fmt: skip
+    "epochs",
+    "batch_size",
+    "augmentation",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "label_smoothing",
+    "whitening",
+    "averaging",
+    "patience",
+    "min_delta",
+)
 OF_STEPS = ("distillation", "first_steps", "first_surrogate_alpha", "per_step_loss", "chunk_steps")
 """Those that change nothing for a network that does not spike."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and a split (one fold), with everything that its numbers depend on: `key` hashes `settings`.
+    """A contender, a seed and a split (one fold), with everything that its numbers depend on: `key`
+    hashes `settings`.
 
     `experiment` is as this contender runs it: `Experiment.for_contender`.
     """
@@ -52,30 +65,44 @@ class Trial:
 
     @property
     def device(self) -> str:
-        """Where it is computed on this machine. Its key knows only the kind, so that any of several GPUs finds it."""
+        """Where it is computed on this machine. Its key knows only the kind, so that any of several
+        GPUs finds it.
+        """
         return hardware.resolve(self.experiment.device).device
 
     @property
     def twin(self) -> str | None:
-        """The key of the trial whose trained weights it starts from, or whose answers it learns from."""
+        """The key of the trial whose trained weights it starts from, or whose answers it learns
+        from.
+        """
         twin: dict[str, str] | None = self.settings.get("twin")
         return twin["key"] if twin else None
 
 
 def key_of(settings: dict[str, Any]) -> str:
-    """A hash of a trial's settings: 16 hex digits. Of the family, whether it spikes: older trials keep their keys."""
-    return typed.digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[:16]
+    """A hash of a trial's settings: 16 hex digits. Of the family, whether it spikes: older trials
+    keep their keys.
+    """
+    return typed.digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[
+        :16
+    ]
 
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
     """The trials of an experiment on one split (one fold): for each seed, each contender.
 
-    Raises `InputError` for what cannot be built, and for a contender's own setting that has no effect on it.
+    Raises `InputError` for what cannot be built, and for a contender's own setting that has no
+    effect on it.
     """
     _require_possible(experiment, prepared)
     compute = hardware.resolve(experiment.device, experiment.precision)
-    indices = (np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test))
-    of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
+    indices = (
+        np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test)
+    )
+    of: dict[str, Any] = {
+        "fingerprint": prepared.fingerprint,
+        "split": hashlib.sha256(b"|".join(indices)).hexdigest(),
+    }
     if split.fold is not None:
         of["fold"] = split.fold
     if by_blocks(prepared.images, len(split.train)):
@@ -90,14 +117,24 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         whole = card.family == "snn" and card.foreign is None
         if idle := [name for name in changed if not whole and name not in effective(card)]:
             why = "does not spike" if card.family != "snn" else "what builds it does not take"
-            raise InputError(f"per_contender: {idle[0]} has no effect on {contender}, which {why}. Take it out.")
-        # A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for.
+            raise InputError(
+                f"per_contender: {idle[0]} has no effect on {contender}, which {why}. Take it out."
+            )
+        # A foreign spiking network's answers stay those that its own library gives, unless bf16 is
+        # asked for.
         as_is = card.foreign is not None and card.family == "snn" and own.precision == "auto"
         precision: Precision = "32" if as_is else compute.precision
-        card = replace(card, precision=precision, trained_on={**card.trained_on, "fold": split.fold})
+        card = replace(
+            card, precision=precision, trained_on={**card.trained_on, "fold": split.fold}
+        )
         names = (*TRAINING_SETTINGS, *(OF_STEPS if card.family == "snn" else ()))
         training = {name: getattr(own, name) for name in names}
-        settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
+        settings = {
+            **typed.plain(card),
+            "training": training,
+            **common,
+            "sources": _sources(card, own),
+        }
         # "data" says it already, and two copies of the same data are the same.
         del settings["dataset"], settings["trained_on"], settings["temperature"]
         settings["preprocessing"] = card.preprocessing.described()
@@ -107,7 +144,9 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     trials = []
     for seed in range(experiment.seeds):
         round_ = [
-            replace(each, card=replace(each.card, seed=seed), settings={**each.settings, "seed": seed})
+            replace(
+                each, card=replace(each.card, seed=seed), settings={**each.settings, "seed": seed}
+            )
             for each in planned
         ]
         trials += [with_twin(each, round_) for each in round_]
@@ -115,7 +154,9 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
 
 
 def with_twin(trial: Trial, others: Sequence[Trial]) -> Trial:
-    """`trial` as it starts from, or learns from, that of `others` that has its weights and does not spike."""
+    """`trial` as it starts from, or learns from, that of `others` that has its weights and does not
+    spike.
+    """
     experiment = trial.experiment
     if trial.card.num_steps is None or not (experiment.start == "twin" or experiment.distillation):
         return trial
@@ -137,7 +178,12 @@ def effective(card: ModelCard) -> set[str]:
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
     named = building.names_taken(building.architecture_of(card.contender))
-    told = card.foreign is None or card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named
+    told = (
+        card.foreign is None
+        or card.foreign.way in ("step", "sequence")
+        or named is None
+        or "num_steps" in named
+    )
     without = set() if told else {"num_steps"}
     if card.network.get("surrogate") == "straight_through_estimator":
         without.add("surrogate_alpha")
@@ -146,19 +192,22 @@ def effective(card: ModelCard) -> set[str]:
 
 
 def check(experiment: Experiment) -> None:
-    """Raises `InputError` for a name that leads nowhere, and for settings that contradict one another, before anything
-    is loaded.
+    """Raises `InputError` for a name that leads nowhere, and for settings that contradict one
+    another, before anything is loaded.
     """
     if experiment.epochs is not None and experiment.minutes is not None:
         raise InputError(
-            f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would decide how long is "
+            f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would "
+            f"decide how long is "
             "trained. Leave out one of them."
         )
     data.resolve(experiment.dataset)
     known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:
         if contender not in experiment.contenders or not registry.is_own_code(contender):
-            raise InputError(f"family: '{contender}' is no network of your own among the contenders ({known}).")
+            raise InputError(
+                f"family: '{contender}' is no network of your own among the contenders ({known})."
+            )
     for contender in experiment.contenders:
         building.architecture_of(contender)
     encoder_of(experiment.encoding)
@@ -169,33 +218,41 @@ def check(experiment: Experiment) -> None:
 
 
 def _require_possible(experiment: Experiment, prepared: Prepared) -> None:
-    """Raises `InputError` for settings that are for still images, where the data are recordings of an event camera, and
-    the other way round.
+    """Raises `InputError` for settings that are for still images, where the data are recordings of
+    an event camera, and the other way round.
     """
     if prepared.preprocessing.binning is None:
         if of_events := augmenting.of_events(experiment.augmentation):
             raise InputError(
-                f"augmentation: {of_events[0]} is for recordings of an event camera, and {prepared.name} has still "
+                f"augmentation: {of_events[0]} is for recordings of an event camera, and "
+                f"{prepared.name} has still "
                 "images. Leave it out."
             )
         return
     asked = {
-        "encoding": experiment.encoding != "direct", "convert": experiment.convert,
-        "robustness": experiment.robustness, "whitening": experiment.whitening, "first_steps": experiment.first_steps,
+        "encoding": experiment.encoding != "direct",
+        "convert": experiment.convert,
+        "robustness": experiment.robustness,
+        "whitening": experiment.whitening,
+        "first_steps": experiment.first_steps,
         "chunk_steps": experiment.chunk_steps,
-    }  # fmt: skip
+    }
     for name in (name for name, is_asked in asked.items() if is_asked):
         raise InputError(
-            f"{name}: is for still images, and {prepared.name} has recordings of an event camera. Leave it out."
+            f"{name}: is for still images, and {prepared.name} has recordings of an event camera. "
+            f"Leave it out."
         )
 
 
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
     """The card that `contender` will have on this data, its seed left at 0.
 
-    A neuron is given those of `building.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
+    A neuron is given those of `building.NEURON_SETTINGS` that its constructor names. Raises
+    `InputError`.
     """
-    given = {name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)}
+    given = {
+        name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)
+    }
     taken = building.names_taken(building.architecture_of(contender)) or ("hidden",)
     shape: dict[str, Any] = {
         name: value
@@ -210,14 +267,19 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
-        network=shape if registry.library_of(contender) else {**shape, "neuron": experiment.neuron, **given},
+        network=shape
+        if registry.library_of(contender)
+        else {**shape, "neuron": experiment.neuron, **given},
         encoding=EVENTS if prepared.preprocessing.binning else experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
         trained_on={
             "fingerprint": prepared.fingerprint,
             "ungrouped": prepared.ungrouped,
-            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit", "folds", "group_by")},
+            **{
+                name: getattr(experiment, name)
+                for name in ("split", "split_seed", "limit", "folds", "group_by")
+            },
         },
     )
     module = tried(card)
@@ -230,7 +292,9 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
 
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
-    """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
+    """`card` of a network that was not made for spikeduel, as what it does with a few images shows
+    it to be.
+    """
     named = building.names_taken(building.architecture_of(card.contender))
     # Of the neuron's settings, none concerns a network that does not take the neuron.
     taken = {
@@ -246,11 +310,16 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), given)
         family = given or foreign.family_of(module)
         if family != "snn" and calling.way in ("step", "sequence"):
-            raise InputError("it takes its input over time, and is said to be no spiking network. Leave out --family.")
+            raise InputError(
+                "it takes its input over time, and is said to be no spiking network. Leave out "
+                "--family."
+            )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
     # In a loop, it makes its steps itself, each from the one image that it is given.
-    steps: dict[str, Any] = {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
+    steps: dict[str, Any] = (
+        {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
+    )
     return replace(card, foreign=calling, **steps)
 
 
@@ -262,12 +331,17 @@ def tried(card: ModelCard) -> nn.Module:
         raise
     except Exception as error:  # it may be the user's code
         raise InputError(
-            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and {len(card.classes)} "
-            f"classes ({type(error).__name__}: {error}). It is given those of {', '.join(building.BUILT_WITH)} that "
+            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
+            f"{len(card.classes)} "
+            f"classes ({type(error).__name__}: {error}). It is given those of "
+            f"{', '.join(building.BUILT_WITH)} that "
             "its parameters name."
         ) from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")
+        raise InputError(
+            f"contender '{card.contender}' must return a torch.nn.Module, not "
+            f"{type(module).__name__}."
+        )
     return module
 
 

@@ -1,4 +1,6 @@
-"""Trials at the same time, by workers elsewhere: who begins when, what is told of it, and what if a worker is lost."""
+"""Trials at the same time, by workers elsewhere: who begins when, what is told of it, and what if a
+worker is lost.
+"""
 
 import os
 import sys
@@ -23,7 +25,9 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 MOST_LOSSES = 3
-"""A trial whose worker is lost so often is recorded as failed: most likely it is the trial that costs the worker."""
+"""A trial whose worker is lost so often is recorded as failed: most likely it is the trial that
+costs the worker.
+"""
 VERSIONS = f"spikeduel {spikeduel.system.__version__}, numbers of version {NUMERICS_VERSION}"
 Data = tuple[Prepared, dict[str, EvaluationBatches]]
 """What jobs share: a prepared set, and further test images by name."""
@@ -39,17 +43,23 @@ class Task:
     home: str = field(default_factory=os.getcwd)
     """The folder in which code of the user's own may lie."""
 
-    def finish(self, data: Callable[[], Data], store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
-        """Finishes the trial in `store`, on what `data` returns. What is meant for people, or broken, is part of the
-        outcome.
+    def finish(
+        self, data: Callable[[], Data], store: Store, tell: Callable[[str, tuple[Any, ...]], None]
+    ) -> "Outcome":
+        """Finishes the trial in `store`, on what `data` returns. What is meant for people, or
+        broken, is part of the outcome.
         """
         if self.versions != VERSIONS:
-            return Outcome(refused=f"a worker has {VERSIONS}, and this is {self.versions}. Install the same there.")
+            return Outcome(
+                refused=f"a worker has {VERSIONS}, and this is {self.versions}. Install the same there."
+            )
         if self.home not in sys.path:
             sys.path.append(self.home)
         try:
             prepared, altered = data()
-            return Outcome(trial.run(self.trial, prepared, store, Relayed(tell), altered, self.test))
+            return Outcome(
+                trial.run(self.trial, prepared, store, Relayed(tell), altered, self.test)
+            )
         except SpikeduelError as error:
             return Outcome(refused=str(error))
         except Exception:
@@ -58,8 +68,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: the trial's `record`; or it was `refused`, by what a user can mend, or is `broken`, a
-    fault of the program; or its worker was `lost`, as this text says.
+    """What became of a task: the trial's `record`; or it was `refused`, by what a user can mend, or
+    is `broken`, a fault of the program; or its worker was `lost`, as this text says.
     """
 
     record: TrialRecord | None = None
@@ -70,7 +80,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class News:
-    """What a worker tells of the job `key`: its outcome, or a `method` of `Progress` to call, and its `arguments`."""
+    """What a worker tells of the job `key`: its outcome, or a `method` of `Progress` to call, and
+    its `arguments`.
+    """
 
     key: str
     outcome: Outcome | None = None
@@ -79,7 +91,9 @@ class News:
 
 
 class Pool(Workers):
-    """Workers elsewhere. A subclass says how a job gets there (`begin`) and what comes back (`news`)."""
+    """Workers elsewhere. A subclass says how a job gets there (`begin`) and what comes back
+    (`news`).
+    """
 
     what: ClassVar[str]
     """What a worker is called."""
@@ -116,7 +130,11 @@ class Pool(Workers):
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
         """See `Workers.run`. What the store holds whole is not handed on."""
         records: dict[str, TrialRecord] = {}
-        waiting, running, losses = {job.key: job for job in in_order(jobs)}, dict[str, Job](), Counter[str]()
+        waiting, running, losses = (
+            {job.key: job for job in in_order(jobs)},
+            dict[str, Job](),
+            Counter[str](),
+        )
         for key, job in list(waiting.items()):
             if trial.is_whole(job.trial, job.altered, store, job.test):
                 records[key] = waiting.pop(key).run(store)
@@ -141,7 +159,9 @@ class Pool(Workers):
                     records[each.key] = record
         return [records[job.key] for job in jobs]
 
-    def _concluded(self, job: Job, outcome: Outcome, losses: int, store: Store) -> TrialRecord | None:
+    def _concluded(
+        self, job: Job, outcome: Outcome, losses: int, store: Store
+    ) -> TrialRecord | None:
         """The record of a job; None where it has to begin again."""
         if outcome.refused:
             raise InputError(outcome.refused)
@@ -156,5 +176,7 @@ class Pool(Workers):
             return None
         error = f"{self.what} was lost {losses} times ({outcome.lost}). Is there too little memory for so many at once?"
         record = trial.given_up(job.trial, job.altered, store, error, job.test)
-        job.progress.finished(title, f"{'failed' if record.error else 'trained, but not measured'}, {error}")
+        job.progress.finished(
+            title, f"{'failed' if record.error else 'trained, but not measured'}, {error}"
+        )
         return record

@@ -1,4 +1,6 @@
-"""Trials at the same time in processes of this machine (`--jobs`), each with threads and cores of its own."""
+"""Trials at the same time in processes of this machine (`--jobs`), each with threads and cores of
+its own.
+"""
 
 import multiprocessing
 import os
@@ -48,18 +50,24 @@ class Processes(Pool):
     what = "its process"
 
     def __init__(self, jobs: int, threads: int | None = None) -> None:
-        """So many at once, each with `threads` threads (None: an equal share). Raises `InputError`."""
+        """So many at once, each with `threads` threads (None: an equal share). Raises
+        `InputError`.
+        """
         super().__init__()
         cores = hardware.cores()
         if not 1 <= jobs <= len(cores):
             raise InputError(
-                f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of its own. Give 1 to "
+                f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of "
+                f"its own. Give 1 to "
                 f"{len(cores)}."
             )
         self.at_once, share = jobs, len(cores) // jobs
         self.threads = share if threads is None else threads
         require_threads(self.threads, share)
-        self._cores = [cores[first : first + self.threads] for first in range(0, jobs * self.threads, self.threads)]
+        self._cores = [
+            cores[first : first + self.threads]
+            for first in range(0, jobs * self.threads, self.threads)
+        ]
         self._workers: list[_Worker | None] = [None] * jobs
         self._folder = tempfile.TemporaryDirectory(prefix="spikeduel-")
 
@@ -76,8 +84,12 @@ class Processes(Pool):
 
     def begin(self, job: Job, store: Store) -> None:
         """See `Pool.begin`."""
-        number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
-        worker = self._workers[number] = self._workers[number] or self._started(number, job.trial.device)
+        number = next(
+            n for n, worker in enumerate(self._workers) if worker is None or worker.key is None
+        )
+        worker = self._workers[number] = self._workers[number] or self._started(
+            number, job.trial.device
+        )
         order = _Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute())
         worker.key = job.key
         # Of a process that has just died, `news` tells.
@@ -87,7 +99,11 @@ class Processes(Pool):
     def news(self) -> Sequence[News]:
         """See `Pool.news`."""
         told: list[News] = []
-        busy = {worker.pipe: number for number, worker in enumerate(self._workers) if worker and worker.key}
+        busy = {
+            worker.pipe: number
+            for number, worker in enumerate(self._workers)
+            if worker and worker.key
+        }
         for pipe in wait(list(busy)):
             number = busy[pipe]  # type: ignore[index]
             worker = self._workers[number]
@@ -108,7 +124,9 @@ class Processes(Pool):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.threads, self._cores[number], self.at_once)
-        process = context.Process(target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True)
+        process = context.Process(
+            target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True
+        )
         # Libraries read them once, when they are loaded.
         variables = {"OMP_NUM_THREADS": str(self.threads)}
         if device == "cuda" and len(gpus := hardware.gpus()) > 1:
@@ -119,8 +137,13 @@ class Processes(Pool):
         return _Worker(process, ours)
 
     def hand(self, taken: Apart) -> Path:
-        """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it cannot be written."""
-        with naming("--jobs hands data on in the folder that TMPDIR names"), files.writing_to(Path(self._folder.name)):
+        """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it
+        cannot be written.
+        """
+        with (
+            naming("--jobs hands data on in the folder that TMPDIR names"),
+            files.writing_to(Path(self._folder.name)),
+        ):
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             file = folder / "data.pickle"
             file.write_bytes(pickle.dumps(taken.in_files(folder)))
@@ -146,7 +169,9 @@ def _end_of(process: BaseProcess) -> str:
 
 
 def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> None:
-    """What a process does: orders, one after another, until there are none or its parent is gone."""
+    """What a process does: orders, one after another, until there are none or its parent is
+    gone.
+    """
     # Ctrl-C is for the parent, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -164,7 +189,9 @@ def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> Non
         def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:
             pipe.send(News(key, method=method, arguments=arguments))
 
-        pipe.send(News(order.key, order.task.finish(partial(_data_at, order.data, known), store, tell)))
+        pipe.send(
+            News(order.key, order.task.finish(partial(_data_at, order.data, known), store, tell))
+        )
 
 
 def _data_at(file: Path, known: dict[Path, Data]) -> Data:

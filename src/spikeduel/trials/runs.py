@@ -1,4 +1,6 @@
-"""A whole run: what became of its trials, their answers pooled; and its folder, each file whole or not at all."""
+"""A whole run: what became of its trials, their answers pooled; and its folder, each file whole or
+not at all.
+"""
 
 import json
 import re
@@ -39,7 +41,9 @@ LOGS = "logs"
 
 @dataclass(frozen=True)
 class Finished:
-    """One trial, trained or failed: its record, and what was measured of it, by the measure's name."""
+    """One trial, trained or failed: its record, and what was measured of it, by the measure's
+    name.
+    """
 
     record: TrialRecord
     measured: Mapping[str, Any]
@@ -55,7 +59,9 @@ class Finished:
 
     @property
     def training(self) -> str:
-        """The key of the training whose weights it has: its own, or that of the source of a converted network."""
+        """The key of the training whose weights it has: its own, or that of the source of a
+        converted network.
+        """
         converted = self.record.settings.get("converted")
         return converted["key"] if converted else self.record.key
 
@@ -74,7 +80,9 @@ def gather(
     audit: Audit,
     audited: Split,
 ) -> list[Finished]:
-    """All that is known of each of `trials`; `timed` holds latencies by key. `audit` looked at the split `audited`."""
+    """All that is known of each of `trials`; `timed` holds latencies by key. `audit` looked at the
+    split `audited`.
+    """
     finished = []
     for planned, record, its_controls in zip(trials, records, controlled, strict=True):
         measured = trial.measured(planned, store) if record.status == "done" else {}
@@ -84,18 +92,26 @@ def gather(
         failed = store.failed_measures(record.key)
         # Only here, where nothing is left to be chosen.
         sealed = sealing.opened(record, store) if planned.experiment.optimism else None
-        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls, sealed))
+        finished.append(
+            Finished(record, measured, failed, timed.get(record.key), its_controls, sealed)
+        )
     return finished
 
 
 def time_answers(
-    trials: Sequence[Trial], records: Sequence[TrialRecord], prepared: Prepared, store: Store, progress: Progress
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
 ) -> dict[str, Latency]:
-    """The latency of each contender's first finished trial, by its key: answers take other seeds as long.
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as
+    long.
 
-    Kept in the store beside the trial. Where the store has all of them from this machine (processor, threads, device,
-    versions), it is not measured again, unless it was busy then and is not now; where one is missing, all are measured,
-    one after the other, since times compare only within one sitting. Nothing else should be running meanwhile.
+    Kept in the store beside the trial. Where the store has all of them from this machine
+    (processor, threads, device, versions), it is not measured again, unless it was busy then and is
+    not now; where one is missing, all are measured, one after the other, since times compare only
+    within one sitting. Nothing else should be running meanwhile.
     """
     first: dict[str, Trial] = {}
     for each, record in zip(trials, records, strict=True):
@@ -106,7 +122,10 @@ def time_answers(
     timed = list(first.values())
     images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
     # Two that time answers at once would time each other; the second one finds what the first took.
-    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
+    with files.locked(
+        store.root / "latency.lock",
+        lambda: progress.say("another process is timing answers; waiting"),
+    ):
         known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
         here = latency.machine(timed[0].device)
         if all(
@@ -119,7 +138,9 @@ def time_answers(
         taken = {}
         for each in progress.track(timed, "timing answers", len(timed)):
             path, device = store.model_path(each.key), each.device
-            found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
+            found = taken[each.key] = latency.latency(
+                path, images, device, each.experiment.own_code
+            )
             if found.one_image is None:
                 progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
             else:
@@ -131,8 +152,9 @@ def time_answers(
 
 @dataclass(frozen=True)
 class TestUses:
-    """How often the test images of a run were asked: how many `models` were, and how many of them are this run's
-    (`here`); in how many trainings they were asked after `every_epoch`, for the optimism meter.
+    """How often the test images of a run were asked: how many `models` were, and how many of them
+    are this run's (`here`); in how many trainings they were asked after `every_epoch`, for the
+    optimism meter.
     """
 
     models: int | None = None
@@ -141,9 +163,13 @@ class TestUses:
 
 
 def test_uses(
-    store: Store, prepared: Prepared, trials: Sequence[Trial], controlled: Sequence[Controlled | None]
+    store: Store,
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    controlled: Sequence[Controlled | None],
 ) -> TestUses:
-    """How often the test images were asked; with folds, those of the fold that the most models of other runs were.
+    """How often the test images were asked; with folds, those of the fold that the most models of
+    other runs were.
 
     Trainings that were asked after every epoch are counted in all folds.
     """
@@ -159,7 +185,9 @@ def test_uses(
 
 
 def tested(splits: Sequence[Split]) -> np.ndarray:
-    """The indices of all test images int64 `[N]`: the only split's, or those of one fold after the other."""
+    """The indices of all test images int64 `[N]`: the only split's, or those of one fold after the
+    other.
+    """
     return np.concatenate([split.test for split in splits])
 
 
@@ -168,15 +196,20 @@ def pooled(
     contender: str,
     answers: Callable[[Finished], Classification | None] = lambda each: each.answers,
 ) -> dict[int, np.ndarray]:
-    """True and predicted classes int64 `[2, N]` of a contender's trials, for the images of `tested`, by seed.
+    """True and predicted classes int64 `[2, N]` of a contender's trials, for the images of
+    `tested`, by seed.
 
     A seed with an unfinished fold is left out, for want of its images.
     """
-    folds = sorted({each.record.fold for each in finished}, key=lambda fold: -1 if fold is None else fold)
+    folds = sorted(
+        {each.record.fold for each in finished}, key=lambda fold: -1 if fold is None else fold
+    )
     found: dict[int, dict[int | None, np.ndarray]] = {}
     for each in finished:
         if each.contender == contender and (its := answers(each)):
-            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = np.array([its.truth, its.predicted])
+            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = np.array(
+                [its.truth, its.predicted]
+            )
     return {
         seed: np.concatenate([parts[fold] for fold in folds], axis=1)
         for seed, parts in found.items()
@@ -195,7 +228,10 @@ def trainings(finished: Sequence[Finished], contender: str) -> dict[int, list[st
     for each in finished:
         if each.contender == contender:
             found.setdefault(each.record.settings["seed"], {})[each.record.fold] = each.training
-    return {seed: [keys[fold] for fold in sorted(keys, key=lambda fold: fold or 0)] for seed, keys in found.items()}
+    return {
+        seed: [keys[fold] for fold in sorted(keys, key=lambda fold: fold or 0)]
+        for seed, keys in found.items()
+    }
 
 
 def located(experiment: Experiment) -> Experiment:
@@ -210,15 +246,17 @@ def located(experiment: Experiment) -> Experiment:
 
 
 def _dataset_of(folder: Path) -> str | None:
-    """What the data of the run in `folder` are called; None where there is none, or it is damaged."""
+    """What the data of the run in `folder` are called; None where there is none, or it is
+    damaged.
+    """
     with suppress(InputError):
         return load_run(folder).results.dataset.name
     return None
 
 
 def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
-    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already, on
-    the data set of this name.
+    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds
+    one already, on the data set of this name.
     """
     folder = Path(out or "runs")
     files.require_writable(folder)
@@ -227,11 +265,19 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
     if (folder / "experiment.toml").is_file():
         before = _dataset_of(folder)
         if dataset and before not in (None, dataset):
-            raise InputError(f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it.")
+            raise InputError(
+                f"{folder}: holds a run on other data ({before}). Choose another --out, or remove "
+                f"it."
+            )
         return
     # A process that was killed while it wrote its first file leaves these.
-    if any(path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
-        raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
+    if any(
+        path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part")
+        for path in folder.iterdir()
+    ):
+        raise InputError(
+            f"{folder}: holds other things than a run. Choose a new folder, or one that a run made."
+        )
 
 
 def default_name(experiment: Experiment, fingerprint: str) -> str:
@@ -241,9 +287,15 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
 
 
 def write(
-    comparison: Comparison, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], store: Store
+    comparison: Comparison,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    finished: Sequence[Finished],
+    store: Store,
 ) -> None:
-    """Puts settings, models, results, split and predictions into the run's folder, each file whole or not at all."""
+    """Puts settings, models, results, split and predictions into the run's folder, each file whole
+    or not at all.
+    """
     folder, results = comparison.out, comparison.results
     write_experiment(folder / "experiment.toml", comparison.experiment)
     for each, entry in zip(finished, results.trials, strict=True):
@@ -257,7 +309,9 @@ def write(
 
 
 def is_written(comparison: Comparison) -> bool:
-    """Whether its folder holds just this, written by this version, and the page that is written last."""
+    """Whether its folder holds just this, written by this version, and the page that is written
+    last.
+    """
     results, page = comparison.out / "results.json", comparison.out / "report.html"
     try:
         before = json.loads(results.read_text())
@@ -268,7 +322,9 @@ def is_written(comparison: Comparison) -> bool:
     return is_whole and before == now
 
 
-def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
+def write_predictions(
+    folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]
+) -> None:
     """Writes a run's `predictions.json`, whole or not at all."""
     test = tested(splits)
     content = PredictionsFile(

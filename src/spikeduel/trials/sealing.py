@@ -1,4 +1,6 @@
-"""The optimism meter's part in training: the test images after every epoch, sealed until all choices are made."""
+"""The optimism meter's part in training: the test images after every epoch, sealed until all
+choices are made.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from spikeduel.trials.store import SealedEpoch, Store, TrialRecord
 class Sealing:
     """Evaluates the `test` batches for a training of trial `key`, as they are evaluated at its end.
 
-    Training goes on as it would without: the network gets its state back, and generators of random numbers too.
+    Training goes on as it would without: the network gets its state back, and generators of random
+    numbers too.
     """
 
     model: Model
@@ -24,7 +27,9 @@ class Sealing:
     key: str
 
     def covers(self, num_epochs: int) -> bool:
-        """Whether the first `num_epochs` epochs are sealed, whole; what they say is not looked at."""
+        """Whether the first `num_epochs` epochs are sealed, whole; what they say is not looked
+        at.
+        """
         return self.store.unsealed(self.key, num_epochs) is not None
 
     def take(self, epoch: int) -> None:
@@ -39,7 +44,9 @@ class Sealing:
 
 
 def opened(record: TrialRecord, store: Store) -> Optimism | None:
-    """What was sealed of a finished trial; None where it was not. Only for after all choices are made."""
+    """What was sealed of a finished trial; None where it was not. Only for after all choices are
+    made.
+    """
     sealed = store.unsealed(record.key, len(record.history))
     if not sealed or record.status != "done" or record.best_epoch is None:
         return None

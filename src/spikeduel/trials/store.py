@@ -26,10 +26,11 @@ T = TypeVar("T")
 
 
 class TrialRecord(typed.Frozen):
-    """One trained contender: what was asked for (`settings`, hashed into `key`) and how training went.
+    """One trained contender: what was asked for (`settings`, hashed into `key`) and how training
+    went.
 
-    `epoch_seconds` are of training only. `stopped` is "limit", "early" or "nan"; `error` says why a trial failed.
-    `model_digest` is the checksum of the model's file.
+    `epoch_seconds` are of training only. `stopped` is "limit", "early" or "nan"; `error` says why a
+    trial failed. `model_digest` is the checksum of the model's file.
     """
 
     key: str
@@ -70,8 +71,9 @@ class SealedEpoch(typed.Frozen):
 
 @dataclass(frozen=True)
 class AskedImages:
-    """The images of a test set: `images`, a hash of their files or records, is the same whatever they are prepared to,
-    and wherever they lie. Ledgers of earlier versions know them by `data`, the fingerprint, and `test`, the indices.
+    """The images of a test set: `images`, a hash of their files or records, is the same whatever
+    they are prepared to, and wherever they lie. Ledgers of earlier versions know them by `data`,
+    the fingerprint, and `test`, the indices.
     """
 
     images: str
@@ -81,7 +83,9 @@ class AskedImages:
     @classmethod
     def of(cls, prepared: Prepared, test: np.ndarray) -> "AskedImages":
         """Those of the indices `test` `[N]`."""
-        return cls(images_digest(prepared.content_of(test)), prepared.fingerprint, test_digest(test))
+        return cls(
+            images_digest(prepared.content_of(test)), prepared.fingerprint, test_digest(test)
+        )
 
     def are_in(self, entry: dict[str, Any]) -> bool:
         """Whether an entry of the ledger is about them."""
@@ -91,7 +95,9 @@ class AskedImages:
 
 
 class Store:
-    """The folder of trials. Safe for several processes: each trial is locked while it is trained."""
+    """The folder of trials. Safe for several processes: each trial is locked while it is
+    trained.
+    """
 
     def __init__(self, root: Path | str | None = None) -> None:
         """`root` defaults to the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
@@ -111,7 +117,9 @@ class Store:
         return self.folder(key) / "checkpoint.pt"
 
     def split_path(self, key: str) -> Path:
-        """The indices of the images that the trial trains on, validates on and is tested on: train, val and test."""
+        """The indices of the images that the trial trains on, validates on and is tested on: train,
+        val and test.
+        """
         return self.folder(key) / "split.npz"
 
     def budget_path(self, key: str) -> Path:
@@ -120,16 +128,22 @@ class Store:
 
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
+        """Only one process at a time works on trial `key`; others call `waiting`, wait, and then
+        find it done.
+        """
         self._use()
         with files.locked(self.root / f"{key}.lock", waiting):
-            for folder in (self.folder(key), self.folder(key) / "measures", self.folder(key) / "sealed"):
+            for folder in (
+                self.folder(key),
+                self.folder(key) / "measures",
+                self.folder(key) / "sealed",
+            ):
                 files.remove_left_behind(folder)
             yield
 
     def _use(self) -> None:
-        """From now on, as long as this object lives, nothing is removed (see `alone`): what was trained, or found, is
-        still there when it is needed.
+        """From now on, as long as this object lives, nothing is removed (see `alone`): what was
+        trained, or found, is still there when it is needed.
         """
         if self._used:
             return
@@ -141,10 +155,14 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Meanwhile nobody can begin to use the store. Raises `InputError` where somebody does now."""
+        """Meanwhile nobody can begin to use the store. Raises `InputError` where somebody does
+        now.
+        """
 
         def refuse() -> None:
-            raise InputError(f"{self.root}: another process is using this store. Try again when it is done.")
+            raise InputError(
+                f"{self.root}: another process is using this store. Try again when it is done."
+            )
 
         with files.locked(self.root / "users.lock", refuse):
             for each in (self.root / "users").glob("*.lock"):
@@ -156,7 +174,9 @@ class Store:
 
     def trials(self) -> list[str]:
         """Those of all trials that something lies there of, finished or not."""
-        return sorted(path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name))
+        return sorted(
+            path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name)
+        )
 
     def remove(self, key: str) -> None:
         """Removes a trial, for one who is `alone`."""
@@ -164,14 +184,18 @@ class Store:
         (self.root / f"{key}.lock").unlink(missing_ok=True)
 
     def record(self, key: str) -> TrialRecord | None:
-        """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it is trained again."""
+        """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it
+        is trained again.
+        """
         with suppress(InputError):
             record = self._record(key)
             return record if record is not None and record.status == "done" else None
         return None
 
     def damage(self, key: str) -> str | None:
-        """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies there."""
+        """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies
+        there.
+        """
         try:
             self._record(key)
         except InputError as error:
@@ -188,7 +212,9 @@ class Store:
             np.savez_compressed(file, allow_pickle=False, **indices)
 
     def measure(self, key: str, name: str, kind: type[T]) -> T | None:
-        """What measure `name` found for trial `key`, as `kind`, or None where it is missing or damaged."""
+        """What measure `name` found for trial `key`, as `kind`, or None where it is missing or
+        damaged.
+        """
         with suppress(InputError):
             return typed.converted(_read(self.measure_path(key, name)), kind)
         return None
@@ -207,11 +233,15 @@ class Store:
             shutil.rmtree(self.folder(key) / "measures", ignore_errors=True)
 
     def seal(self, key: str, epoch: int, tested: SealedEpoch) -> None:
-        """Keeps how a training did on the test images after `epoch`, for `unsealed` to read when all is chosen."""
+        """Keeps how a training did on the test images after `epoch`, for `unsealed` to read when
+        all is chosen.
+        """
         _write(self.folder(key) / "sealed" / f"epoch-{epoch}.json", tested)
 
     def unsealed(self, key: str, num_epochs: int) -> list[SealedEpoch] | None:
-        """What `seal` kept of the first `num_epochs` epochs; None where one of them is missing or damaged."""
+        """What `seal` kept of the first `num_epochs` epochs; None where one of them is missing or
+        damaged.
+        """
         folder = self.folder(key) / "sealed"
         with suppress(InputError):
             read = (_read(folder / f"epoch-{epoch}.json") for epoch in range(num_epochs))
@@ -225,18 +255,22 @@ class Store:
         return {}
 
     def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
-        """Keeps why measures failed, in place of what was kept before; they are tried again when next asked for."""
+        """Keeps why measures failed, in place of what was kept before; they are tried again when
+        next asked for.
+        """
         path = self.folder(key) / "failed-measures.json"
         if reasons:
             _write(path, reasons)
         else:
             path.unlink(missing_ok=True)
 
-    def note_test_use(self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False) -> None:
+    def note_test_use(
+        self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False
+    ) -> None:
         """Adds to the ledger that a model was asked about these test images.
 
-        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured, and
-        once more if it is asked after `every_epoch` of its training.
+        `trial` is its key, where it is a trial's model: each trial is counted once, however often
+        it is measured, and once more if it is asked after `every_epoch` of its training.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             noted = {(use.get("trial"), bool(use.get("every_epoch"))) for use in self._uses(asked)}
@@ -253,7 +287,9 @@ class Store:
                 os.fsync(file.fileno())
 
     def test_uses(self, asked: AskedImages, trials: Iterable[str] = ()) -> int:
-        """How many models were asked about these test images from this store; `trials` were, noted or not."""
+        """How many models were asked about these test images from this store; `trials` were, noted
+        or not.
+        """
         models = [use.get("trial") for use in self._uses(asked)]
         return len({*trials, *models} - {None}) + models.count(None)
 
@@ -265,7 +301,9 @@ class Store:
         """About which test images a trial was asked, and whether after every epoch."""
         entries = [use for use in self._ledger() if use.get("trial") == trial and "images" in use]
         asked = [AskedImages(use["images"], use["data"], use["test"]) for use in entries]
-        return [(each, bool(use.get("every_epoch"))) for each, use in zip(asked, entries, strict=True)]
+        return [
+            (each, bool(use.get("every_epoch"))) for each, use in zip(asked, entries, strict=True)
+        ]
 
     def _uses(self, asked: AskedImages) -> list[dict[str, Any]]:
         return [entry for entry in self._ledger() if asked.are_in(entry)]
@@ -273,14 +311,18 @@ class Store:
     def _ledger(self) -> list[dict[str, Any]]:
         path = self.root / "ledger.jsonl"
         entries = []
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        for line in (
+            path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ()
+        ):
             # A line that a full disk cut short says nothing; the others still do.
             with suppress(json.JSONDecodeError):
                 entries.append(json.loads(line))
         return [entry for entry in entries if isinstance(entry, dict)]
 
     def _record(self, key: str) -> TrialRecord | None:
-        """The trial `key`, done or failed; None where there is none. Raises `InputError` where it is damaged."""
+        """The trial `key`, done or failed; None where there is none. Raises `InputError` where it
+        is damaged.
+        """
         path = self.folder(key) / "trial.json"
         if not path.exists():
             return None
@@ -312,7 +354,9 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
-    """What `_write` wrote. Raises `InputError` where it is damaged, or lacks a checksum that it must have."""
+    """What `_write` wrote. Raises `InputError` where it is damaged, or lacks a checksum that it
+    must have.
+    """
     value = files.read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: damaged (not what was written here).")

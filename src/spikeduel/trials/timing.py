@@ -20,14 +20,22 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import TrialRecord
 
 WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
-"""Training steps that are not timed; then as many as fit into so many seconds, this many at most."""
+"""Training steps that are not timed; then as many as fit into so many seconds, this many at
+most.
+"""
 FORWARD_SHARE = 1 / 3
 """What an answer takes of a training step on the same image."""
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared, split: Split) -> float:
-    """The time of an epoch with its validation, by that of some steps at each stage of `first_steps`."""
-    stages = (*trial.experiment.first_steps, None) if trial.card.num_steps and trial.card.foreign is None else (None,)
+    """The time of an epoch with its validation, by that of some steps at each stage of
+    `first_steps`.
+    """
+    stages = (
+        (*trial.experiment.first_steps, None)
+        if trial.card.num_steps and trial.card.foreign is None
+        else (None,)
+    )
     seconds = statistics.fmean(seconds_of_a_step(trial, prepared, split, steps) for steps in stages)
     images_a_step = trial.experiment.images_a_step
     answers = FORWARD_SHARE * len(split.val) / images_a_step
@@ -41,19 +49,25 @@ def contender_times(
     prepared: Prepared,
     progress: Progress,
 ) -> list[ContenderTime]:
-    """How long one seed of each contender trains, in all folds: by what the store holds (`records` of `trials`), else
-    by some steps, which were `timed` already (seconds an epoch) or are now. A network that cannot take them is left
-    out.
+    """How long one seed of each contender trains, in all folds: by what the store holds (`records`
+    of `trials`), else by some steps, which were `timed` already (seconds an epoch) or are now. A
+    network that cannot take them is left out.
     """
     names = list(dict.fromkeys(each.card.contender for each in trials))
     its = {name: [each for each in trials if each.card.contender == name] for name in names}
     known = {
-        name: [record for each, record in zip(trials, records, strict=True) if record and each.card.contender == name]
+        name: [
+            record
+            for each, record in zip(trials, records, strict=True)
+            if record and each.card.contender == name
+        ]
         for name in names
     }
     untimed = [name for name in names if not known[name] and name not in timed]
     measured = dict(timed)
-    for name in progress.track(untimed, "  timing some training steps", len(untimed)) if untimed else ():
+    for name in (
+        progress.track(untimed, "  timing some training steps", len(untimed)) if untimed else ()
+    ):
         try:
             measured[name] = seconds_of_an_epoch(its[name][0], prepared, its[name][0].split)
         except SpikeduelError:
@@ -64,7 +78,9 @@ def contender_times(
     for name in names:
         if known[name]:
             epochs = statistics.fmean(len(record.history) for record in known[name])
-            seconds = statistics.median([second for each in known[name] for second in each.epoch_seconds] or [0.0])
+            seconds = statistics.median(
+                [second for each in known[name] for second in each.epoch_seconds] or [0.0]
+            )
         elif name in measured:
             epochs, seconds = its[name][0].experiment.num_epochs, measured[name]
         else:
@@ -81,9 +97,11 @@ def contender_times(
     return found
 
 
-def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split, num_steps: int | None = None) -> float:
-    """The median time of a training step of a fresh network, batches of images gathered too; over `num_steps` time
-    steps, or all of the network's.
+def seconds_of_a_step(
+    trial: Trial, prepared: Prepared, split: Split, num_steps: int | None = None
+) -> float:
+    """The median time of a training step of a fresh network, batches of images gathered too; over
+    `num_steps` time steps, or all of the network's.
     """
 
     images, labels = prepared.held
@@ -96,7 +114,9 @@ def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split, num_steps:
         seconds: list[float] = []
         started = time.perf_counter()
         epochs = (
-            training_batches(images, labels, split.train, experiment.images_a_step, card.seed, epoch)
+            training_batches(
+                images, labels, split.train, experiment.images_a_step, card.seed, epoch
+            )
             for epoch in itertools.count()
         )
         batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))

@@ -1,7 +1,8 @@
-"""One training in several processes: the first one's, in which the others, which do nothing else, are called to join.
+"""One training in several processes: the first one's, in which the others, which do nothing else,
+are called to join.
 
-They make the same network and load the same data themselves, from the cache that they share or one of their own. The
-weights, and the state that is gone on from, are the first one's.
+They make the same network and load the same data themselves, from the cache that they share or one
+of their own. The weights, and the state that is gone on from, are the first one's.
 """
 
 import dataclasses
@@ -31,8 +32,9 @@ from spikeduel.trials.training import Loop, Training
 
 @dataclass(frozen=True)
 class Task:
-    """A training as one process tells it to another: what is trained on what, in which way, on which kind of device
-    with how many threads; and the network that it learns from, with its weights.
+    """A training as one process tells it to another: what is trained on what, in which way, on
+    which kind of device with how many threads; and the network that it learns from, with its
+    weights.
     """
 
     card: ModelCard
@@ -45,10 +47,11 @@ class Task:
 
 @contextmanager
 def joined(devices: int | None) -> Iterator[None]:
-    """Within, this is the process that runs the command; the others, where there are any, wait to join its trainings.
+    """Within, this is the process that runs the command; the others, where there are any, wait to
+    join its trainings.
 
-    They never get there: they exit when it ends. Nor does one that starts `devices` processes, which run the command in
-    its place. Raises `InputError`, and `ProcessLost`.
+    They never get there: they exit when it ends. Nor does one that starts `devices` processes,
+    which run the command in its place. Raises `InputError`, and `ProcessLost`.
     """
     if not teams.are_started():
         if devices is not None and devices > 1:
@@ -61,20 +64,29 @@ def joined(devices: int | None) -> Iterator[None]:
             raise SystemExit
         if devices is not None and devices != hardware.num_processes():
             raise InputError(
-                f"--devices {devices}: torchrun has started {hardware.num_processes()}. Leave --devices out."
+                f"--devices {devices}: torchrun has started {hardware.num_processes()}. Leave "
+                f"--devices out."
             )
         yield
 
 
 def train(loop: Loop) -> Training:
-    """`loop.run()`, in all processes that were started. Raises what it raises, in any of them, and `ProcessLost`."""
+    """`loop.run()`, in all processes that were started. Raises what it raises, in any of them, and
+    `ProcessLost`.
+    """
     if hardware.num_processes() == 1:
         return loop.run()
     if loop.model.device.type not in ("cpu", "cuda"):
-        raise InputError(f"--devices: several processes train on CPUs or CUDA GPUs, not on {loop.model.device.type}.")
+        raise InputError(
+            f"--devices: several processes train on CPUs or CUDA GPUs, not on "
+            f"{loop.model.device.type}."
+        )
     twin = None
     if loop.twin is not None:
-        twin = loop.twin.card, {name: each.cpu() for name, each in loop.twin.module.state_dict().items()}
+        twin = (
+            loop.twin.card,
+            {name: each.cpu() for name, each in loop.twin.module.state_dict().items()},
+        )
     device, threads = loop.model.device.type, torch.get_num_threads()
     task = Task(loop.model.card, loop.experiment, loop.split, device, threads, twin)
     teams.call(task)
@@ -129,7 +141,8 @@ def _data_of(task: Task, before: Prepared | None) -> Prepared:
         if prepared.fingerprint == wanted and prepared.preprocessing == task.card.preprocessing:
             return prepared
     raise InputError(
-        f"{task.experiment.dataset}: has other content for the process on {socket.gethostname()}. Give all hosts the "
+        f"{task.experiment.dataset}: has other content for the process on {socket.gethostname()}. "
+        f"Give all hosts the "
         "same data, or one cache on a shared disk ($SPIKEDUEL_CACHE)."
     )
 
@@ -145,12 +158,21 @@ def _loop(task: Task, prepared: Prepared) -> Loop:
         twin.module.load_state_dict(weights)
         twin.module.eval()
     return Loop(
-        model(task.card), *prepared.held, task.split, task.experiment, Path(os.devnull), Progress(), twin=twin
-    )  # fmt: skip
+        model(task.card),
+        *prepared.held,
+        task.split,
+        task.experiment,
+        Path(os.devnull),
+        Progress(),
+        twin=twin,
+    )
 
 
 def _failure_of_device(device: str) -> Exception | None:
     local, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
     if device == "cuda" and gpus < local:
-        return InputError(f"--devices: {local} processes and {gpus} GPUs on {socket.gethostname()}. Start no more.")
+        return InputError(
+            f"--devices: {local} processes and {gpus} GPUs on {socket.gethostname()}. Start no "
+            f"more."
+        )
     return None

@@ -33,7 +33,9 @@ from spikeduel.trials.sealing import Sealing
 
 @dataclass(frozen=True)
 class Training:
-    """How a training went. `stopped`: "limit" of epochs, "early", "nan", or None while it goes on."""
+    """How a training went. `stopped`: "limit" of epochs, "early", "nan", or None while it goes
+    on.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
@@ -49,7 +51,9 @@ class Training:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights are kept: the first with the highest validation accuracy, or the last."""
+        """The epoch whose weights are kept: the first with the highest validation accuracy, or the
+        last.
+        """
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
         if self.keeps_last or not accuracies:
             return len(accuracies) - 1 if accuracies else None
@@ -58,8 +62,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Loop:
-    """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held` gives them, their
-    split, the rules, where to keep the state, whom to tell.
+    """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held`
+    gives them, their split, the rules, where to keep the state, whom to tell.
     """
 
     model: Model
@@ -74,24 +78,31 @@ class Loop:
     twin: Model | None = None
     """Whose answers it learns from, by the experiment's `distillation`."""
     team: Team = ALONE
-    """The processes that train it together. The first one judges every epoch, and alone keeps a state."""
+    """The processes that train it together. The first one judges every epoch, and alone keeps a
+    state.
+    """
 
     def run(self) -> Training:
         """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
 
-        Goes on from the checkpoint where there is one, and writes it after every epoch. All randomness depends on
-        seed, epoch and image only (see also `random_keys.seeded`), so a resumed training ends in the numbers of an
-        uninterrupted one.
+        Goes on from the checkpoint where there is one, and writes it after every epoch. All
+        randomness depends on seed, epoch and image only (see also `random_keys.seeded`), so a
+        resumed training ends in the numbers of an uninterrupted one.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
-        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches, self.twin, self.team)
+        step = TrainingStep(
+            self.model, self.experiment, num_epochs * num_batches, self.twin, self.team
+        )
         best_weights: dict[str, Tensor] = {}
         training = Training(keeps_last=self.experiment.schedule != "constant")
         if (saved := self.team.decided(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
-            best_weights, training = saved["best_weights"] or saved["weights"], Training(**saved["training"])
+            best_weights, training = (
+                saved["best_weights"] or saved["weights"],
+                Training(**saved["training"]),
+            )
             self._say(f": goes on after epoch {len(training.history)}")
 
         steps = range(len(training.history) * num_batches, num_epochs * num_batches)
@@ -102,23 +113,33 @@ class Loop:
                 if training.stopped == "nan":
                     break
                 if is_best := training.best_epoch == len(training.history) - 1:
-                    best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                    best_weights = {
+                        name: value.detach().clone() for name, value in module.state_dict().items()
+                    }
                 if self.sealing is not None:
                     # Before the checkpoint, so that no epoch that is gone on from lacks its own.
                     self.sealing.take(len(training.history) - 1)
                 if self.team.rank == 0:
-                    state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
+                    state = {
+                        "weights": module.state_dict(),
+                        "optimizer": step.optimizer.state_dict(),
+                    }
                     # Of the best epoch they are the same, and are not written twice.
-                    state |= {"best_weights": {} if is_best else best_weights, "training": asdict(training)}
+                    state |= {
+                        "best_weights": {} if is_best else best_weights,
+                        "training": asdict(training),
+                    }
                     write_checkpoint(self.checkpoint, state)
                 last, epoch = training.history[-1], len(training.history)
                 accuracies = [each["val_accuracy"] for each in training.history]
                 self.progress.epoch(self.model.card.title, accuracies, num_epochs)
                 self.progress.curve(self.model.card.title, training.curve)
                 self.progress.detail(
-                    f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
+                    f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: "
+                    f"{training.epoch_seconds[-1]:.1f} s, "
                     f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
-                    f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
+                    f"validation loss {last['val_loss']:.3f}, accuracy "
+                    f"{per_cent(last['val_accuracy'])}"
                 )
         finally:
             if isinstance(ticks, Generator):
@@ -133,14 +154,20 @@ class Loop:
     def _say(self, text: str) -> None:
         self.progress.say(f"  {self.model.card.title}{text}")
 
-    def _another_epoch(self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]) -> Training:
+    def _another_epoch(
+        self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]
+    ) -> Training:
         started = time.perf_counter()
         with self.team.threads():
             loss, accuracy = self._epoch(len(training.history), step, ticks)
         seconds = time.perf_counter() - started
-        return self.team.decided(lambda: self._judged(training, num_epochs, loss, accuracy, seconds))
+        return self.team.decided(
+            lambda: self._judged(training, num_epochs, loss, accuracy, seconds)
+        )
 
-    def _judged(self, training: Training, num_epochs: int, loss: float, accuracy: float, seconds: float) -> Training:
+    def _judged(
+        self, training: Training, num_epochs: int, loss: float, accuracy: float, seconds: float
+    ) -> Training:
         """`training` after an epoch of this training loss and accuracy, and whether it goes on."""
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
         weights = self.model.module.parameters()
@@ -148,10 +175,20 @@ class Loop:
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
             seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
-        entry = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": seen.loss, "val_accuracy": seen.accuracy}
+        entry = {
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "val_loss": seen.loss,
+            "val_accuracy": seen.accuracy,
+        }
         history = [*training.history, entry]
         ended = stopped(history, self.experiment, num_epochs)
-        return replace(training, history=history, epoch_seconds=[*training.epoch_seconds, seconds], stopped=ended)
+        return replace(
+            training,
+            history=history,
+            epoch_seconds=[*training.epoch_seconds, seconds],
+            stopped=ended,
+        )
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint, where there is one to go on from."""
@@ -161,39 +198,60 @@ class Loop:
                 self._say(": its checkpoint is damaged, so it begins anew")
             return None
         before, now = saved["weights"], self.model.module.state_dict()
-        if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in now.items()}:
+        if {name: value.shape for name, value in before.items()} != {
+            name: value.shape for name, value in now.items()
+        }:
             # A user's architecture may import what has changed since, which its key does not see.
             self._say(": its checkpoint is of another network, so it begins anew")
             return None
         if self.sealing is not None and not self.sealing.covers(len(saved["training"]["history"])):
-            self._say(": its epochs so far were not tested for --optimism, so it begins anew, to the same numbers")
+            self._say(
+                ": its epochs so far were not tested for --optimism, so it begins anew, to the "
+                "same numbers"
+            )
             return None
         return saved
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
-        """One pass over the training images: mean loss and accuracy, as they were while it trained."""
+        """One pass over the training images: mean loss and accuracy, as they were while it
+        trained.
+        """
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.images_a_step
         total_loss = torch.zeros((), dtype=widest(device), device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         is_mixed = MIXUP in name.split("-")
         taken = altered(name, self.images, seed, epoch)
-        shares = (self.team.share(min(batch_size, len(train) - at)) for at in range(0, len(train), batch_size))
+        shares = (
+            self.team.share(min(batch_size, len(train) - at))
+            for at in range(0, len(train), batch_size)
+        )
         # Each image is mixed with the one before it.
         part = lambda batch: self.team.share(len(batch)).of(batch, lead=is_mixed)  # noqa: E731
         batches = training_batches(taken, self.labels, train, batch_size, seed, epoch, part)
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
-            for (images, labels, indices), share, _ in zip(on_device(batches, device), shares, ticks, strict=False):
+            for (images, labels, indices), share, _ in zip(
+                on_device(batches, device), shares, ticks, strict=False
+            ):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
                 images, targets = augment(name, images, keys, is_recorded), None
                 if is_mixed:
                     certain = F.one_hot(labels, len(self.model.card.classes)).float()
-                    images, targets = mixed(images, certain, RandomKeys.for_mixing(seed, epoch, indices))
+                    images, targets = mixed(
+                        images, certain, RandomKeys.for_mixing(seed, epoch, indices)
+                    )
                     rest = slice(len(labels) - (share.stop - share.start), None)
-                    images, targets, labels, indices = images[rest], targets[rest], labels[rest], indices[rest]
+                    images, targets, labels, indices = (
+                        images[rest],
+                        targets[rest],
+                        labels[rest],
+                        indices[rest],
+                    )
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
-                loss = step(images, labels, training_keys, targets, share if self.team.size > 1 else None)
+                loss = step(
+                    images, labels, training_keys, targets, share if self.team.size > 1 else None
+                )
                 total_loss += loss * share.counted
         sums = [float(total_loss), float(step.num_right())]
         if self.team.size > 1:
@@ -202,8 +260,9 @@ class Loop:
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
-    """ "early" after `patience` consecutive epochs whose validation loss is not at least `min_delta` below the best so
-    far (a smaller improvement does not move that best), "limit" after `num_epochs`, else None.
+    """ "early" after `patience` consecutive epochs whose validation loss is not at least
+    `min_delta` below the best so far (a smaller improvement does not move that best), "limit" after
+    `num_epochs`, else None.
     """
     best, stale = math.inf, 0
     for entry in history:
@@ -217,7 +276,9 @@ def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not notice changed bytes."""
+    """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not
+    notice changed bytes.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with files.atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -226,7 +287,9 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state after the last finished epoch, on `device`; None where there is none or it cannot be read."""
+    """The state after the last finished epoch, on `device`; None where there is none or it cannot
+    be read.
+    """
     try:
         content = memoryview(path.read_bytes())
         size = hashlib.sha256().digest_size

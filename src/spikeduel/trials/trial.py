@@ -38,25 +38,38 @@ def run(
     altered: Mapping[str, EvaluationBatches] | None = None,
     test: bool = True,
 ) -> TrialRecord:
-    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed.
+    """The finished trial: from the store, or trained and measured now. A trial that fails is
+    recorded as failed.
 
-    `altered` are further test images, by name, for an experiment that asks for robustness. Without `test`, no test
-    image is looked at, for choosing settings; another run finds the trial, and measures it. With `test` and the
-    experiment's `optimism`, a trial that was trained without is trained again, to the same numbers: what the test
-    images would have said after each epoch can only be had while it trains.
+    `altered` are further test images, by name, for an experiment that asks for robustness. Without
+    `test`, no test image is looked at, for choosing settings; another run finds the trial, and
+    measures it. With `test` and the experiment's `optimism`, a trial that was trained without is
+    trained again, to the same numbers: what the test images would have said after each epoch can
+    only be had while it trains.
     """
     name, sealed = f"  {trial.card.title}", test and _is_sealed(trial)
-    with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
+    with store.locked(
+        trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")
+    ):
         if not store.split_path(trial.key).is_file():
-            store.save_split(trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test)
+            store.save_split(
+                trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test
+            )
         record = _found(trial, store)
         if record is None:
             if damage := store.damage(trial.key):
-                progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
+                progress.say(
+                    f"{name}: trained again, for what the store holds is of no use: {damage}"
+                )
             record = _train(trial, prepared, store, progress, sealed)
         elif sealed and store.unsealed(trial.key, len(record.history)) is None:
-            progress.say(f"{name}: trained again, to the same numbers, to be tested after every epoch (--optimism)")
-            record = _trained_again(record, _train(trial, prepared, store, progress, sealed), store, progress, name)
+            progress.say(
+                f"{name}: trained again, to the same numbers, to be tested after every epoch "
+                f"(--optimism)"
+            )
+            record = _trained_again(
+                record, _train(trial, prepared, store, progress, sealed), store, progress, name
+            )
         elif "converted" not in trial.settings:  # which is never trained
             progress.detail(f"{name}: found in the store, not trained again")
             progress.curve(trial.card.title, record.curve)
@@ -67,7 +80,9 @@ def run(
     return record
 
 
-def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool) -> TrialRecord:
+def _train(
+    trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool
+) -> TrialRecord:
     checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:
@@ -78,7 +93,9 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         with seeded(trial.card.seed):
             module = building.started(trial.card).to(trial.device)
             model = Model(module, trial.card, trial.card.precision)
-        if trial.experiment.whitening and not trial.card.network.get("weights"):  # pretrained ones are better
+        if trial.experiment.whitening and not trial.card.network.get(
+            "weights"
+        ):  # pretrained ones are better
             some = np.sort(trial.split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         twin = _twin(trial, store)
@@ -88,11 +105,24 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
                 if name.endswith("num_batches_tracked"):
                     count.zero_()  # spikes have statistics of their own
         if sealed:
-            store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
+            store.note_test_use(
+                AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True
+            )
             # In the precision of the final answers, not that of the training.
             answering = Model(module, trial.card)
-            sealing = Sealing(answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
-        loop = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing, twin)
+            sealing = Sealing(
+                answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key
+            )
+        loop = Loop(
+            model,
+            *prepared.held,
+            trial.split,
+            trial.experiment,
+            checkpoint,
+            progress,
+            sealing,
+            twin,
+        )
         training = together.train(loop)
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
@@ -106,7 +136,8 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         files.write_text(store.folder(trial.key) / "error.txt", traceback.format_exc())
     record = keep(trial, model, training, store, error)
     if training.stopped is not None:
-        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
+        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried
+        # again.
         checkpoint.unlink(missing_ok=True)
     progress.finished(trial.card.title, f"failed, {error}" if error else _how_it_went(training))
     return record
@@ -122,20 +153,31 @@ def _twin(trial: Trial, store: Store) -> Model | None:
     """The trained network that `trial` starts from, or learns from."""
     if trial.twin is None:
         return None
-    model = model_files.load_model(store.model_path(trial.twin), trial.device, trial.experiment.own_code)
+    model = model_files.load_model(
+        store.model_path(trial.twin), trial.device, trial.experiment.own_code
+    )
     return Model(model.module.eval(), model.card, trial.card.precision)
 
 
-def _trained_again(before: TrialRecord, now: TrialRecord, store: Store, progress: Progress, name: str) -> TrialRecord:
+def _trained_again(
+    before: TrialRecord, now: TrialRecord, store: Store, progress: Progress, name: str
+) -> TrialRecord:
     """`now`, whose measures are those of `before` if the model is the same, to the last bit."""
     if now.model_digest != before.model_digest:
-        progress.say(f"{name}: ended in other numbers than before (another machine or version?); measured anew")
+        progress.say(
+            f"{name}: ended in other numbers than before (another machine or version?); measured "
+            f"anew"
+        )
         store.forget_measures(now.key)
     return now
 
 
-def keep(trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None) -> TrialRecord:
-    """Puts a trial into the store, with its model where that has finished an epoch; then it is found again."""
+def keep(
+    trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None
+) -> TrialRecord:
+    """Puts a trial into the store, with its model where that has finished an epoch; then it is
+    found again.
+    """
     path, checksum = store.model_path(trial.key), None
     if model is not None and training.history:
         model_files.save_model(path, model)
@@ -159,11 +201,17 @@ def keep(trial: Trial, model: Model | None, training: Training, store: Store, er
 
 def load(trial: Trial, store: Store) -> Model:
     """The trained model of a finished trial."""
-    return model_files.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
+    return model_files.load_model(
+        store.model_path(trial.key), trial.device, trial.experiment.own_code
+    )
 
 
 def _measure(
-    trial: Trial, prepared: Prepared, store: Store, progress: Progress, altered: Mapping[str, EvaluationBatches]
+    trial: Trial,
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[str, EvaluationBatches],
 ) -> None:
     title, missing = trial.card.title, _missing(trial, altered, store, progress)
     if not missing:
@@ -175,7 +223,9 @@ def _measure(
     failed = {}
     for name, measure in missing.items():
         if store.measure_path(trial.key, name).exists():
-            progress.say(f"  {title}: measure {name} is taken again: what the store holds of it is damaged")
+            progress.say(
+                f"  {title}: measure {name} is taken again: what the store holds of it is damaged"
+            )
         given = (test, validation) if measure.on_validation else (test,)
         try:
             # Each from its own seed, so that it does not depend on which others were taken before.
@@ -189,7 +239,9 @@ def _measure(
     store.save_failed_measures(trial.key, failed)
 
 
-def is_whole(trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True) -> bool:
+def is_whole(
+    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True
+) -> bool:
     """Whether the store holds all that `run` would give the trial."""
     if not test:
         return _found(trial, store) is not None
@@ -205,9 +257,14 @@ def trained(trial: Trial, store: Store) -> TrialRecord | None:
 
 
 def given_up(
-    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, error: str, test: bool = True
+    trial: Trial,
+    altered: Mapping[str, EvaluationBatches],
+    store: Store,
+    error: str,
+    test: bool = True,
 ) -> TrialRecord:
-    """The record of a trial that `run` does not come to the end of, for this `error`: failed, unless it was trained.
+    """The record of a trial that `run` does not come to the end of, for this `error`: failed,
+    unless it was trained.
 
     Then the measures that it lacks are noted as failed.
     """
@@ -216,7 +273,9 @@ def given_up(
         if record is None:
             return keep(trial, None, Training(), store, error)
         if test:
-            store.save_failed_measures(trial.key, dict.fromkeys(_missing(trial, altered, store), error))
+            store.save_failed_measures(
+                trial.key, dict.fromkeys(_missing(trial, altered, store), error)
+            )
     return record
 
 
@@ -228,14 +287,21 @@ def _found(trial: Trial, store: Store) -> TrialRecord | None:
 
 
 def _is_sealed(trial: Trial) -> bool:
-    """Whether it is tested after every epoch, if it is tested: what was converted was never trained."""
+    """Whether it is tested after every epoch, if it is tested: what was converted was never
+    trained.
+    """
     return trial.experiment.optimism and "converted" not in trial.settings
 
 
 def _missing(
-    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, progress: Progress = Progress()
+    trial: Trial,
+    altered: Mapping[str, EvaluationBatches],
+    store: Store,
+    progress: Progress = Progress(),
 ) -> dict[str, Measure]:
-    """The measures that are to be taken of the trial once it is trained, by name, and that the store does not hold."""
+    """The measures that are to be taken of the trial once it is trained, by name, and that the
+    store does not hold.
+    """
     wanted, known = dict(MEASURES), measured(trial, store)
     if trial.experiment.robustness:
         taken = robustness.measures(altered, progress, trial.card.title)
@@ -253,13 +319,19 @@ def measured(trial: Trial, store: Store) -> dict[str, Any]:
 
 
 _OUT_OF_MEMORY = (
-    "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed",
-)  # fmt: skip
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+)
 
 
 def _reason(failure: Exception) -> str:
     """The first line of what went wrong, and what to do where that is known."""
     reason = f"{type(failure).__name__}: {failure}".splitlines()[0].rstrip(": ")
-    if isinstance(failure, MemoryError) or any(sign in str(failure).lower() for sign in _OUT_OF_MEMORY):
+    if isinstance(failure, MemoryError) or any(
+        sign in str(failure).lower() for sign in _OUT_OF_MEMORY
+    ):
         return f"out of memory ({reason}): try a smaller batch_size, or chunk_steps, which saves a spiking network's."
     return reason

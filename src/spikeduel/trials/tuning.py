@@ -1,9 +1,10 @@
 """Equal tuning: every contender gets the same number of trials, judged on validation images only.
 
-Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): the trials do not depend on
-one another, so that what fewer or more of them would have found can be told from them (Dodge et al. 2019, "Show your
-work: improved reporting of experimental results", which assumes just that). For the same reason none is cut short: a
-pruner judges by early epochs, where learning rates and families differ in nothing but haste.
+Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): the
+trials do not depend on one another, so that what fewer or more of them would have found can be told
+from them (Dodge et al. 2019, "Show your work: improved reporting of experimental results", which
+assumes just that). For the same reason none is cut short: a pruner judges by early epochs, where
+learning rates and families differ in nothing but haste.
 """
 
 import itertools
@@ -18,7 +19,14 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.networks.models import ModelCard
-from spikeduel.results.tuned import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
+from spikeduel.results.tuned import (
+    DrawnFrom,
+    ExpectedBest,
+    TunedContender,
+    TunedOn,
+    TuningRecord,
+    TuningTrial,
+)
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
 from spikeduel.settings import TUNABLE, Experiment
@@ -37,7 +45,8 @@ DIGITS = 3
 
 
 class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
-    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`), or of `choices`.
+    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`),
+    or of `choices`.
 
     Raises `InputError` unless it has either `low` < `high` or two or more different `choices`.
     """
@@ -66,17 +75,22 @@ RANGES: dict[str, Range] = {
     "surrogate_alpha": Range(0.5, 50.0, log=True),
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
-"""What is tuned by default; `settings.TUNABLE` says whose setting it is. Every surrogate's usual width lies within."""
+"""What is tuned by default; `settings.TUNABLE` says whose setting it is. Every surrogate's usual
+width lies within.
+"""
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """The ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or with `choices`.
+    """The ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or
+    with `choices`.
 
     Only what the file names is tuned. Raises `InputError` naming file and setting.
     """
     content = typed.read_toml(Path(path), dict[str, Any])
     if not content:
-        raise InputError(f"{path}: names no setting to tune, such as [learning_rate] with low and high.")
+        raise InputError(
+            f"{path}: names no setting to tune, such as [learning_rate] with low and high."
+        )
     with naming(path):
         return {name: _range(name, given) for name, given in content.items()}
 
@@ -101,10 +115,11 @@ def _range(name: str, given: Any) -> Range:
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
     """The settings of trial `number`, one from each of `ranges`.
 
-    They depend on the number and the ranges only. What any contender tunes is drawn before what only spiking ones
-    do: in the same trial, contenders try the same learning rate.
+    They depend on the number and the ranges only. What any contender tunes is drawn before what
+    only spiking ones do: in the same trial, contenders try the same learning rate.
     """
-    # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found again.
+    # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found
+    # again.
     seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
     random = np.random.RandomState(seed)
     order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
@@ -123,30 +138,41 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
         else:
             number = math.floor(random.uniform(low - 0.5, high + 0.5) - low + 0.5) + low
         return min(max(number, low), high)
-    value = math.exp(random.uniform(math.log(low), math.log(high))) if within.log else random.uniform(low, high)
+    value = (
+        math.exp(random.uniform(math.log(low), math.log(high)))
+        if within.log
+        else random.uniform(low, high)
+    )
     return min(max(float(f"{value:.{DIGITS}g}"), low), high)
 
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
-    """The best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and `high`, which are one
-    standard deviation away, as far as such accuracies were seen.
+    """The best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and
+    `high`, which are one standard deviation away, as far as such accuracies were seen.
 
-    The first of `accuracies` is always among the trials; the others are draws, and any of them might have come first.
+    The first of `accuracies` is always among the trials; the others are draws, and any of them
+    might have come first.
     """
     first, drawn = accuracies[0], np.maximum(accuracies[1:], accuracies[0])
     curve = []
     for num_trials in range(1, len(accuracies) + 1):
         mean, spread = expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
         low, high = max(mean - spread, first), min(mean + spread, max(accuracies))
-        curve.append(ExpectedBest(trials=num_trials, mean=mean, standard_deviation=spread, low=low, high=high))
+        curve.append(
+            ExpectedBest(
+                trials=num_trials, mean=mean, standard_deviation=spread, low=low, high=high
+            )
+        )
     return curve
 
 
 def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[float, float]:
-    """Mean and standard deviation of the largest of `n` independent draws from the empirical distribution of `values`.
+    """Mean and standard deviation of the largest of `n` independent draws from the empirical
+    distribution of `values`.
 
-    Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ. Draws repeat, so that for `n` near the number of values
-    the mean is somewhat too low (Tang et al. 2020, "Showing your work doesn't always work").
+    Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ. Draws repeat, so that for `n` near the
+    number of values the mean is somewhat too low (Tang et al. 2020, "Showing your work doesn't
+    always work").
     """
     ordered = np.sort(np.asarray(values, dtype=float))
     share = np.arange(len(ordered) + 1) / len(ordered)
@@ -156,15 +182,32 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 
 
 _FREE = (
-    "recipe", "seeds", "epochs", "minutes", "equal", "limit", "dataset", "data_dir", "device", "per_contender",
-    "controls", "convert", "conversion_steps", "conversion_percentile", "equivalence_margin", "robustness", "optimism",
-)  # fmt: skip
+    "recipe",
+    "seeds",
+    "epochs",
+    "minutes",
+    "equal",
+    "limit",
+    "dataset",
+    "data_dir",
+    "device",
+    "per_contender",
+    "controls",
+    "convert",
+    "conversion_steps",
+    "conversion_percentile",
+    "equivalence_margin",
+    "robustness",
+    "optimism",
+)
 """What a comparison may change after tuning. Epochs are told, and data are compared by content."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What `tune` found: the experiment with each contender's own settings, and the content of tuning.json."""
+    """What `tune` found: the experiment with each contender's own settings, and the content of
+    tuning.json.
+    """
 
     experiment: Experiment
     record: TuningRecord
@@ -184,11 +227,13 @@ def search(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
-    """Trains `num_trials` trials of each contender, with seed 0, and chooses the best validation accuracy of each.
+    """Trains `num_trials` trials of each contender, with seed 0, and chooses the best validation
+    accuracy of each.
 
-    The first trial has the settings that `experiment` comes with; the others are drawn from `ranges`. All have its
-    epoch limit and stopping rule, and no test image is looked at. What the store holds is not trained again. Where
-    two are equally good, the earlier is chosen. Raises `InputError`.
+    The first trial has the settings that `experiment` comes with; the others are drawn from
+    `ranges`. All have its epoch limit and stopping rule, and no test image is looked at. What the
+    store holds is not trained again. Where two are equally good, the earlier is chosen. Raises
+    `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     require_possible(experiment, prepared, num_trials, ranges)
@@ -202,18 +247,33 @@ def search(
         its = settings[number, name] = draw(own[name], number) if number else given
         by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **its}}
         alone = replace(experiment, contenders=(name,), seeds=1, per_contender=by_contender)
-        told, said = Labelled(progress, f"trial {number + 1} of {num_trials}"), f"{name}: {assigned(its)}"
-        jobs.append(Job(planning.plan(alone, prepared, split)[0], prepared, told, test=False, announced=said))
+        told, said = (
+            Labelled(progress, f"trial {number + 1} of {num_trials}"),
+            f"{name}: {assigned(its)}",
+        )
+        jobs.append(
+            Job(
+                planning.plan(alone, prepared, split)[0], prepared, told, test=False, announced=said
+            )
+        )
     records = dict(zip(settings, workers.run(jobs, store), strict=True))
     found = {
-        name: [_trial_entry(number, settings[number, name], records[number, name]) for number in range(num_trials)]
+        name: [
+            _trial_entry(number, settings[number, name], records[number, name])
+            for number in range(num_trials)
+        ]
         for name in cards
     }
-    contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
+    contenders = [
+        _contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards
+    ]
     chosen = dict(experiment.per_contender or {})
     for each in contenders:
         if each.best is not None:
-            chosen[each.contender] = {**chosen.get(each.contender, {}), **each.trials[each.best].settings}
+            chosen[each.contender] = {
+                **chosen.get(each.contender, {}),
+                **each.trials[each.best].settings,
+            }
     best = replace(experiment, per_contender=chosen or None)
     return Tuning(
         best,
@@ -232,7 +292,10 @@ def search(
             num_trials=num_trials,
             seed=SEED,
             sampler="random",
-            ranges={name: typed.converted(typed.plain(each), DrawnFrom) for name, each in (ranges or RANGES).items()},
+            ranges={
+                name: typed.converted(typed.plain(each), DrawnFrom)
+                for name, each in (ranges or RANGES).items()
+            },
             contenders=contenders,
             per_contender=best.per_contender,
         ),
@@ -244,15 +307,22 @@ def require_possible(
 ) -> None:
     """Raises `InputError` for what `search` refuses, before anything is trained or timed."""
     if num_trials < 2:
-        raise InputError(f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}.")
+        raise InputError(
+            f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}."
+        )
     _own_ranges(_cards(experiment, prepared), ranges)
 
 
 def _cards(experiment: Experiment, prepared: Prepared) -> dict[str, ModelCard]:
-    return {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
+    return {
+        name: planning.describe(name, experiment.for_contender(name), prepared)
+        for name in experiment.contenders
+    }
 
 
-def _own_ranges(cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None) -> dict[str, dict[str, Range]]:
+def _own_ranges(
+    cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
+) -> dict[str, dict[str, Range]]:
     """What each contender tunes: of `ranges`, what has an effect on it."""
     given = RANGES if ranges is None else ranges
     own = {}
@@ -261,11 +331,16 @@ def _own_ranges(cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | No
         own[name] = {s: r for s, r in given.items() if s in effective}
         if not own[name]:
             raise InputError(
-                f"the ranges leave {name} nothing to tune. Add one that concerns it, as learning_rate does."
+                f"the ranges leave {name} nothing to tune. Add one that concerns it, as "
+                f"learning_rate does."
             )
-    idle = [] if ranges is None else [s for s in ranges if not any(s in each for each in own.values())]
+    idle = (
+        [] if ranges is None else [s for s in ranges if not any(s in each for each in own.values())]
+    )
     if idle:
-        raise InputError(f"the ranges name {idle[0]}, which has no effect on any contender here. Take it out.")
+        raise InputError(
+            f"the ranges name {idle[0]}, which has no effect on any contender here. Take it out."
+        )
     return own
 
 
@@ -274,14 +349,19 @@ def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> 
     return TuningTrial(
         number=number,
         settings=settings,
-        **{name: getattr(record, name) for name in ("key", "status", "error", "best_epoch", "stopped")},
+        **{
+            name: getattr(record, name)
+            for name in ("key", "status", "error", "best_epoch", "stopped")
+        },
         epochs=len(record.history),
         training_seconds=sum(record.epoch_seconds),
         validation=best.validation if best else None,
     )
 
 
-def _contender_entry(name: str, family: Any, names: list[str], trials: list[TuningTrial]) -> TunedContender:
+def _contender_entry(
+    name: str, family: Any, names: list[str], trials: list[TuningTrial]
+) -> TunedContender:
     # A failed trial leaves nobody better off: as good as an accuracy of 0.
     accuracies = [each.validation.accuracy if each.validation else 0.0 for each in trials]
     expected = expected_best(accuracies)
@@ -298,7 +378,8 @@ def _contender_entry(name: str, family: Any, names: list[str], trials: list[Tuni
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
-    """The tuning in a tuning.json beside the file that `experiment` comes from; None where there is no such file.
+    """The tuning in a tuning.json beside the file that `experiment` comes from; None where there is
+    no such file.
 
     Raises `InputError` where the file is broken.
     """
@@ -307,17 +388,29 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
     try:
         return Tuning(experiment, typed.read_json(path, TuningRecord))
     except InputError as error:
-        raise InputError(f"{error} Not a tuning, or a damaged one: tune again, or remove the file.") from None
+        raise InputError(
+            f"{error} Not a tuning, or a damaged one: tune again, or remove the file."
+        ) from None
 
 
-def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split) -> TuningRecord | None:
-    """The tuning's record if it is what `experiment` has its settings from: at the same common settings but those of
-    `_FREE`, on the same data, without an image of this test set. Else None: what cannot be shown is not claimed.
+def record_for(
+    tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
+) -> TuningRecord | None:
+    """The tuning's record if it is what `experiment` has its settings from: at the same common
+    settings but those of `_FREE`, on the same data, without an image of this test set. Else None:
+    what cannot be shown is not claimed.
     """
     if tuning is None or tuning.record.per_contender is None:
         return None
     record, now = tuning.record, typed.plain(experiment)
-    same = all(now[name] == value for name, value in record.experiment.items() if name in now and name not in _FREE)
-    same_data = (record.dataset.fingerprint, record.dataset.test) == (prepared.fingerprint, test_digest(split.test))
+    same = all(
+        now[name] == value
+        for name, value in record.experiment.items()
+        if name in now and name not in _FREE
+    )
+    same_data = (record.dataset.fingerprint, record.dataset.test) == (
+        prepared.fingerprint,
+        test_digest(split.test),
+    )
     same_own = without_epochs(record.per_contender or {}) == experiment.own_settings
     return record if same and same_data and same_own else None

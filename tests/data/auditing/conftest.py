@@ -19,10 +19,16 @@ def make_set():
         labels = np.arange(len(images)) % 3 if labels is None else labels
         channels, height, width = images.shape[1:]
         return Prepared(
-            name="planted", images=images, labels=labels, classes=("a", "b", "c"),
-            preprocessing=Preprocessing(channels, height, width), groups=groups, official=official, samples=[],
+            name="planted",
+            images=images,
+            labels=labels,
+            classes=("a", "b", "c"),
+            preprocessing=Preprocessing(channels, height, width),
+            groups=groups,
+            official=official,
+            samples=[],
             fingerprint="f" * 64,
-        )  # fmt: skip
+        )
 
     return make
 
@@ -49,9 +55,15 @@ def make_recorded():
     def make(recorded, labels=None, groups=None):
         images = kept(recorded, SENSOR)
         return Prepared(
-            name="planted", images=images, labels=np.arange(len(recorded)) % 3 if labels is None else labels,
-            classes=("a", "b", "c"), preprocessing=Preprocessing.of_recordings(images.binning), groups=groups,
-            samples=[], fingerprint="f" * 64, names=tuple(f"{number}.bs2" for number in range(len(recorded))),
-        )  # fmt: skip
+            name="planted",
+            images=images,
+            labels=np.arange(len(recorded)) % 3 if labels is None else labels,
+            classes=("a", "b", "c"),
+            preprocessing=Preprocessing.of_recordings(images.binning),
+            groups=groups,
+            samples=[],
+            fingerprint="f" * 64,
+            names=tuple(f"{number}.bs2" for number in range(len(recorded))),
+        )
 
     return make

@@ -1,7 +1,15 @@
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing.duplicates import cut, earliest, exact, moved_ones, near_ones, pairs, sides_of
+from spikeduel.data.auditing.duplicates import (
+    cut,
+    earliest,
+    exact,
+    moved_ones,
+    near_ones,
+    pairs,
+    sides_of,
+)
 from spikeduel.data.auditing.moved import Moved
 from spikeduel.data.auditing.neighbours import Neighbourhood
 from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates, Move
@@ -10,17 +18,32 @@ SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
 
 
 def test_sides():
-    assert sides_of(Split(np.array([0, 1]), np.array([3]), np.array([2]), "x"), 5).tolist() == [0, 0, 2, 1, -1]
+    assert sides_of(Split(np.array([0, 1]), np.array([3]), np.array([2]), "x"), 5).tolist() == [
+        0,
+        0,
+        2,
+        1,
+        -1,
+    ]
 
 
 def test_exact_counts_by_hand():
-    same = np.array([0, 0, 1, 1, 2, 0, 2, 1])  # 0: train, train, test; 1: train, val (and one left out); 2: val, test
+    same = np.array(
+        [0, 0, 1, 1, 2, 0, 2, 1]
+    )  # 0: train, train, test; 1: train, val (and one left out); 2: val, test
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
     files = tuple("abcdefgh")
     assert exact(same, labels, SIDE, np.array([0, 0, 0, 1, 1, 0, 1, 5]), files) == ExactDuplicates(
-        within=1, across=3, conflicting=1, conflicting_images=2, sets=3, images=7, test_in_training=1, across_groups=1,
+        within=1,
+        across=3,
+        conflicting=1,
+        conflicting_images=2,
+        sets=3,
+        images=7,
+        test_in_training=1,
+        across_groups=1,
         conflicting_files=("e", "g"),
-    )  # fmt: skip
+    )
     without = exact(same, labels, SIDE, None)
     assert without.across_groups is None
     assert without.conflicting_files is None
@@ -35,13 +58,20 @@ def test_images_with_conflicting_labels_come_set_by_set():
 
 
 def test_the_earliest_of_equal_images():
-    assert earliest(np.array([0, 1, 0, 1, 0]), np.array([2, 1, 0, 0, 0])).tolist() == [2, 3, 2, 3, 2]
+    assert earliest(np.array([0, 1, 0, 1, 0]), np.array([2, 1, 0, 0, 0])).tolist() == [
+        2,
+        3,
+        2,
+        3,
+        2,
+    ]
 
 
 def test_cut_groups_leave_out_those_of_equal_images():
     groups = np.array([0, 1, 2, 0, 3, 0, 1, 2])
     same = np.array([0, 1, 2, 0, 4, 9, 1, 2])
-    # Group 0 lies on all sides and is no set of copies; group 1 is a pair of equal images; 2's other half is left out.
+    # Group 0 lies on all sides and is no set of copies; group 1 is a pair of equal images; 2's
+    # other half is left out.
     assert cut(groups, same, SIDE) == (1, 1)
     assert cut(np.arange(8), np.arange(8), SIDE) == (0, 0)
 
@@ -51,10 +81,16 @@ def neighbourhood(own, earlier, usual=1.0):
 
     def of(neighbours):
         index = np.array([-1 if n is None else n[0] for n in neighbours])
-        return index, np.array([np.inf if n is None else n[1] for n in neighbours], dtype=np.float32)
+        return index, np.array(
+            [np.inf if n is None else n[1] for n in neighbours], dtype=np.float32
+        )
 
     return Neighbourhood(
-        of(own), of(earlier), of(own), np.full(count, usual, np.float32), Counts(train=0, val=0, test=0)
+        of(own),
+        of(earlier),
+        of(own),
+        np.full(count, usual, np.float32),
+        Counts(train=0, val=0, test=0),
     )
 
 

@@ -9,7 +9,12 @@ import spikeduel as sd
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.data.auditing import accuracy_by_distance, examine, examining
-from spikeduel.data.auditing.file_formats import cramers_v, file_formats, file_properties, properties_of
+from spikeduel.data.auditing.file_formats import (
+    cramers_v,
+    file_formats,
+    file_properties,
+    properties_of,
+)
 from spikeduel.data.catalogue import load_readable
 from spikeduel.results.audit import AuditedImage, Finding, NearDuplicates
 from spikeduel.settings import Experiment
@@ -41,7 +46,9 @@ def test_a_planted_duplicate_is_found(make_set):
     )
     (pair,) = found.details.pairs
     assert pair.kind == "equal images on two sides"
-    assert pair.a == AuditedImage(index=250, side="test", label=prepared.classes[prepared.labels[17]], file=None)
+    assert pair.a == AuditedImage(
+        index=250, side="test", label=prepared.classes[prepared.labels[17]], file=None
+    )
     assert (pair.b.index, pair.b.side) == (17, "train")
 
 
@@ -106,7 +113,9 @@ def test_it_is_found_again(make_set, monkeypatch):
             examine(*other)
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"dataset": "planted"}', '{"results": {}, "details": {}}'])
+@pytest.mark.parametrize(
+    "damage", ["", "[]", '{"dataset": "planted"}', '{"results": {}, "details": {}}']
+)
 def test_a_damaged_audit_is_made_anew(make_set, tmp_path, damage):
     first = examine(EXPERIMENT, make_set(), SPLIT)
     (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
@@ -121,7 +130,10 @@ def test_names_that_are_no_unicode_are_kept_too(tmp_path, monkeypatch):
     (pets / "cat" / "00.png").rename(pets / "cat" / "0\udcff.png")
     (pets / "dog" / "copy.png").write_bytes((pets / "cat" / "0\udcff.png").read_bytes())
     first = sd.audit(pets)
-    assert {first.details.pairs[0].a.file, first.details.pairs[0].b.file} == {"cat/0\udcff.png", "dog/copy.png"}
+    assert {first.details.pairs[0].a.file, first.details.pairs[0].b.file} == {
+        "cat/0\udcff.png",
+        "dog/copy.png",
+    }
     monkeypatch.setattr(examining, "_examine", None)
     assert sd.audit(pets) == first
 
@@ -185,7 +197,11 @@ def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
     assert found.exact_duplicates.conflicting == 1
     (pair,) = found.details.pairs
     assert {pair.a.file, pair.b.file} == {"cat/07.bmp", "dog/copy.png"}
-    assert found.conclusions[0].names == found.exact_duplicates.conflicting_files == ("cat/07.bmp", "dog/copy.png")
+    assert (
+        found.conclusions[0].names
+        == found.exact_duplicates.conflicting_files
+        == ("cat/07.bmp", "dog/copy.png")
+    )
     (kind,) = found.formats
     assert (kind.property, kind.values) == ("file type", {"PNG": 25, "BMP": 24})
     assert kind.class_accuracy == 1.0
@@ -200,13 +216,17 @@ TRACK = Progress().track
 
 
 def test_formats_lie_in_the_order_of_the_images(image_folder):
-    Image.open(image_folder / "dog" / "002.png").convert("RGB").save(image_folder / "dog" / "extra.jpg")
+    Image.open(image_folder / "dog" / "002.png").convert("RGB").save(
+        image_folder / "dog" / "extra.jpg"
+    )
     experiment = Experiment(dataset=str(image_folder))
     prepared, unreadable = load_readable(experiment, TRACK)
     found = file_formats(experiment, prepared, TRACK)
     assert unreadable == {}
     assert len(found) == len(prepared)
-    assert [prepared.classes[label] for label in prepared.labels] == [name.split("/")[0] for name in prepared.names]
+    assert [prepared.classes[label] for label in prepared.labels] == [
+        name.split("/")[0] for name in prepared.names
+    ]
     assert found[prepared.names.index("dog/extra.jpg")] == ("JPEG", "RGB", 20, 16)
     assert found[0] == ("PNG", "L", 20, 16)
 
@@ -216,7 +236,9 @@ def test_socofings_subjects_are_its_own_groups(tmp_path):
     write_socofing(tmp_path / "SOCOFing", 3)
     real = tmp_path / "SOCOFing" / "Real"
     copied = next(path for path in real.iterdir() if path.name.startswith("1__"))
-    next(path for path in real.iterdir() if path.name.startswith("2__")).write_bytes(copied.read_bytes())
+    next(path for path in real.iterdir() if path.name.startswith("2__")).write_bytes(
+        copied.read_bytes()
+    )
     experiment = Experiment(dataset="socofing", data_dir=str(tmp_path / "SOCOFing"))
     prepared = data.load(experiment)
     split = data.Split(np.arange(40), np.arange(40, 50), np.arange(50, 60), "grouped")
@@ -295,7 +317,10 @@ def test_sizes_never_seen_in_training_tell_nothing():
 
 def test_one_format_has_nothing_to_tell():
     assert (
-        file_properties(properties_of((("PNG", "L", 8, 8),) * 4), np.array([0, 1, 0, 1]), np.array([0, 0, 2, 2])) == ()
+        file_properties(
+            properties_of((("PNG", "L", 8, 8),) * 4), np.array([0, 1, 0, 1]), np.array([0, 0, 2, 2])
+        )
+        == ()
     )
 
 

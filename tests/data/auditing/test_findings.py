@@ -3,7 +3,14 @@ from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileProperty, Finding, LabelCheck, MovedCopies, SharedStretches
+from spikeduel.results.audit import (
+    Counts,
+    FileProperty,
+    Finding,
+    LabelCheck,
+    MovedCopies,
+    SharedStretches,
+)
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 from spikeduel.results.groups import SuggestedGroups
 
@@ -17,15 +24,33 @@ def test_a_high_score_alone_is_no_leak():
     [
         (
             {"exact_duplicates": {"test_in_training": 6, "across": 6}},
-            Finding(kind="test_in_training", is_problem=True, count=6, share=0.006, remedy="remove_copies"),
+            Finding(
+                kind="test_in_training",
+                is_problem=True,
+                count=6,
+                share=0.006,
+                remedy="remove_copies",
+            ),
         ),
         (
-            {"exact_duplicates": {"conflicting": 1, "conflicting_images": 20, "conflicting_files": ("a", "b")}},
+            {
+                "exact_duplicates": {
+                    "conflicting": 1,
+                    "conflicting_images": 20,
+                    "conflicting_files": ("a", "b"),
+                }
+            },
             Finding(kind="conflicting_labels", is_problem=True, count=1, names=("a", "b")),
         ),
         (
             {"groups_cut": 1, "groups_cut_test_images": 1},
-            Finding(kind="cut_groups", is_problem=True, count=1, share=0.001, remedy="divide_the_data_anew"),
+            Finding(
+                kind="cut_groups",
+                is_problem=True,
+                count=1,
+                share=0.001,
+                remedy="divide_the_data_anew",
+            ),
         ),
         (
             {"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}},
@@ -33,11 +58,21 @@ def test_a_high_score_alone_is_no_leak():
         ),
         (
             {"probe": {"siblings_in_train": 0.06}},
-            Finding(kind="near_test_in_training", is_problem=True, share=0.06, remedy="divide_the_data_anew"),
+            Finding(
+                kind="near_test_in_training",
+                is_problem=True,
+                share=0.06,
+                remedy="divide_the_data_anew",
+            ),
         ),
         (
             {"unreadable": ("x.png: broken", "y.png: empty")},
-            Finding(kind="unreadable_files", is_problem=True, count=2, names=("x.png: broken", "y.png: empty")),
+            Finding(
+                kind="unreadable_files",
+                is_problem=True,
+                count=2,
+                names=("x.png: broken", "y.png: empty"),
+            ),
         ),
     ],
 )
@@ -47,7 +82,10 @@ def test_what_invalidates_a_result(changes, expected):
 
 def test_equal_images_are_no_near_duplicates_as_well():
     found = findings(
-        audit_with(exact_duplicates={"test_in_training": 60, "across": 60}, probe={"siblings_in_train": 0.06})
+        audit_with(
+            exact_duplicates={"test_in_training": 60, "across": 60},
+            probe={"siblings_in_train": 0.06},
+        )
     )
     assert [each.kind for each in found] == ["test_in_training"]
 
@@ -64,13 +102,17 @@ def test_a_format_tells_the_class_if_more_than_chance_would(test, told):
     )
     of_class = Counts(train=400, val=50, test=test // 2)
     audit = audit_with(
-        formats=(sizes,), class_sides={"cat": of_class, "dog": of_class}, counts=Counts(train=800, val=100, test=test)
+        formats=(sizes,),
+        class_sides={"cat": of_class, "dog": of_class},
+        counts=Counts(train=800, val=100, test=test),
     )
     assert ("format_tells_class" in [each.kind for each in findings(audit)]) == told
 
 
 def note(kind, count=None, share=None, names=(), remedy=None):
-    return Finding(kind=kind, is_problem=False, count=count, share=share, names=names, remedy=remedy)
+    return Finding(
+        kind=kind, is_problem=False, count=count, share=share, names=names, remedy=remedy
+    )
 
 
 FEW_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
@@ -84,9 +126,18 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             {"exact_duplicates": {"test_in_training": 5, "across": 5}},
             note("test_in_training", 5, share=0.005, remedy="remove_copies"),
         ),
-        ({"exact_duplicates": {"conflicting": 9, "conflicting_images": 19}}, note("conflicting_labels", 9)),
-        ({"labels": LabelCheck(examined=1900, agreement=0.9, suspects=190)}, note("labels_to_check", 190, share=0.1)),
-        ({"near_duplicates": {"across": 40, "test_in_training": 30}}, note("near_across_sides", 40)),
+        (
+            {"exact_duplicates": {"conflicting": 9, "conflicting_images": 19}},
+            note("conflicting_labels", 9),
+        ),
+        (
+            {"labels": LabelCheck(examined=1900, agreement=0.9, suspects=190)},
+            note("labels_to_check", 190, share=0.1),
+        ),
+        (
+            {"near_duplicates": {"across": 40, "test_in_training": 30}},
+            note("near_across_sides", 40),
+        ),
         (
             {"moved_copies": MovedCopies(across=40, test_in_training=30)},
             note("moved_across_sides", 40),
@@ -116,9 +167,13 @@ def test_formats_that_tell():
     def of(accuracy, association):
         values = {"8×8": 3, "9×9": 2}
         return FileProperty(
-            property="size", num_values=2, values=values, class_accuracy=accuracy, class_chance=0.5,
+            property="size",
+            num_values=2,
+            values=values,
+            class_accuracy=accuracy,
+            class_chance=0.5,
             split_association=association,
-        )  # fmt: skip
+        )
 
     assert findings(audit_with(formats=(of(0.7, 0.5),))) == (
         note("format_tells_class", share=0.7, names=("size",)),
@@ -129,7 +184,10 @@ def test_formats_that_tell():
 
 def test_of_a_few_test_images_near_is_no_problem():
     assert findings(audit_with(probe={"siblings_in_train": 0.08, "n": 25})) == ()
-    assert findings(audit_with(probe={"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20})) == ()
+    assert (
+        findings(audit_with(probe={"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20}))
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +213,11 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
 def test_many_moved_copies_are_a_problem():
     moved = MovedCopies(across=60, test_in_training=51)
     expected = Finding(
-        kind="moved_test_in_training", is_problem=True, count=51, share=0.051, remedy="divide_the_data_anew"
+        kind="moved_test_in_training",
+        is_problem=True,
+        count=51,
+        share=0.051,
+        remedy="divide_the_data_anew",
     )
     assert findings(audit_with(moved_copies=moved)) == (expected, note("moved_across_sides", 60))
     # Where the split cuts groups, that is said instead.
@@ -169,17 +231,26 @@ def test_stretches_in_training_are_a_problem_as_exact_copies_are():
         return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
 
     (few,), (many,) = found(5), found(6)
-    assert (few.kind, few.is_problem, few.remedy) == ("stretch_test_in_training", False, "divide_the_data_anew")
+    assert (few.kind, few.is_problem, few.remedy) == (
+        "stretch_test_in_training",
+        False,
+        "divide_the_data_anew",
+    )
     assert (many.count, many.share, many.is_problem) == (6, 0.006, True)
 
 
 def test_statistics_that_tell_are_named_the_most_telling_first():
     events = replace(STATISTICS.statistics[0], name="events", class_accuracy=0.9, side_accuracy=0.7)
     statistics = replace(
-        STATISTICS, statistics=(*STATISTICS.statistics, events), class_accuracy=0.95, side_accuracy=0.72
+        STATISTICS,
+        statistics=(*STATISTICS.statistics, events),
+        class_accuracy=0.95,
+        side_accuracy=0.72,
     )
     assert findings(audit_with(statistics=statistics)) == (
-        note("statistics_tell_class", share=0.95, names=("events", "length"), remedy="bin_by_events"),
+        note(
+            "statistics_tell_class", share=0.95, names=("events", "length"), remedy="bin_by_events"
+        ),
         note("statistics_tell_side", share=0.72, names=("events",)),
     )
     few = replace(statistics, num_tested=3, num_groups=10)
@@ -214,7 +285,9 @@ def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
 
 def test_other_files_are_named_where_they_are_many():
     assert findings(audit_with(files=files_with("no picture", 100))) == ()
-    assert findings(audit_with(files=files_with("hidden", 101))) == (note("many_files_ignored", 101, names=(".x",)),)
+    assert findings(audit_with(files=files_with("hidden", 101))) == (
+        note("many_files_ignored", 101, names=(".x",)),
+    )
 
 
 def test_a_finding_without_its_numbers_is_refused():

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data.auditing.labels import FEWEST_NEIGHBOURS, NEIGHBOURS, TRUSTED, suspects, votes, write_csv
+from spikeduel.data.auditing.labels import (
+    FEWEST_NEIGHBOURS,
+    NEIGHBOURS,
+    TRUSTED,
+    suspects,
+    votes,
+    write_csv,
+)
 from spikeduel.results.audit import AuditedImage, SuspectLabel
 from spikeduel.system.progress import Progress
 
@@ -12,7 +19,9 @@ MOST = 0.05
 
 
 def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
-    """By hand: class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004 (mean 0.102)."""
+    """By hand: class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004
+    (mean 0.102).
+    """
     labels = np.array([0, 0, 0, 0, 1, 1])
     given = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
     best = np.array([0, 0, 1, 1, 1, 0])
@@ -25,12 +34,16 @@ def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
 
 def test_of_labels_without_any_support_the_first_is_that_whose_other_class_has_most():
     given, highest = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.6, 0.9, 1.0])
-    assert suspects(np.array([0, 0, 0, 1]), given, np.array([0, 1, 1, 1]), highest, MOST).tolist() == [2, 1]
+    assert suspects(
+        np.array([0, 0, 0, 1]), given, np.array([0, 1, 1, 1]), highest, MOST
+    ).tolist() == [2, 1]
 
 
 def test_a_class_that_nothing_ever_names_is_not_doubted():
     given = np.array([0.9, 0.8, 0.0])
-    assert not len(suspects(np.array([0, 0, 1]), given, np.array([0, 0, 0]), np.array([0.9, 0.8, 1.0]), MOST))
+    assert not len(
+        suspects(np.array([0, 0, 1]), given, np.array([0, 0, 0]), np.array([0.9, 0.8, 1.0]), MOST)
+    )
 
 
 def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
@@ -42,7 +55,9 @@ def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Te
 
 def doubted(vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None) -> list[int]:
     everything = np.arange(len(labels))
-    given, best, highest = votes(vectors, labels, everything if same is None else same, everything, Progress())
+    given, best, highest = votes(
+        vectors, labels, everything if same is None else same, everything, Progress()
+    )
     return sorted(suspects(labels, given, best, highest, MOST).tolist())
 
 
@@ -69,7 +84,10 @@ def test_a_fifth_of_wrong_labels_in_one_class_do_not_vouch_for_each_other():
 
 def test_votes_are_shares_of_the_nearest_by_brute_force():
     random = np.random.default_rng(1)
-    vectors, labels = torch.rand(90, 4, generator=torch.Generator().manual_seed(1)), np.arange(90) % 3
+    vectors, labels = (
+        torch.rand(90, 4, generator=torch.Generator().manual_seed(1)),
+        np.arange(90) % 3,
+    )
     labels[random.permutation(90)[:30]] = 0
     used = np.arange(5, 90)
     given, best, highest = votes(vectors, labels, np.arange(90), used, Progress())
@@ -80,18 +98,25 @@ def test_votes_are_shares_of_the_nearest_by_brute_force():
         order = [other for other in used[np.argsort(distance)] if other != image]
         nearest[image] = order[: np.clip(count[labels[image]] // 4, FEWEST_NEIGHBOURS, NEIGHBOURS)]
     first = {image: np.bincount(labels[their], minlength=3) for image, their in nearest.items()}
-    trusted = {image for image in used if first[image][labels[image]] >= TRUSTED * first[image].max()}
+    trusted = {
+        image for image in used if first[image][labels[image]] >= TRUSTED * first[image].max()
+    }
     assert 0 < len(trusted) < len(used)
     for row, image in enumerate(used):
         their = [other for other in nearest[image] if other in trusted] or nearest[image]
         share = np.bincount(labels[their], minlength=3) / len(their)
-        np.testing.assert_allclose([given[row], highest[row]], [share[labels[image]], share.max()], rtol=1e-6)
+        np.testing.assert_allclose(
+            [given[row], highest[row]], [share[labels[image]], share.max()], rtol=1e-6
+        )
         assert share[best[row]] == share.max()
 
 
 def test_copies_with_one_wrong_label_do_not_vouch_for_each_other():
     vectors, labels = two_clouds()
-    vectors, labels = torch.cat([vectors, vectors[:1].repeat(12, 1)]), np.concatenate([labels, np.ones(12, int)])
+    vectors, labels = (
+        torch.cat([vectors, vectors[:1].repeat(12, 1)]),
+        np.concatenate([labels, np.ones(12, int)]),
+    )
     labels[0], same = 1, np.concatenate([np.arange(80), np.zeros(12, int)])
     assert doubted(vectors, labels, same) == [0, *range(80, 92)]
 
@@ -102,11 +127,19 @@ def test_where_all_images_are_equal_nothing_is_doubted():
 
 def test_the_table_has_a_row_for_each_label_and_source(tmp_path):
     image = AuditedImage(index=7, side="test", label="cat", file="cat/a, b.png")
-    one = SuspectLabel(image=image, suggested="dog", given_probability=0.0, suggested_probability=0.9)
+    one = SuspectLabel(
+        image=image, suggested="dog", given_probability=0.0, suggested_probability=0.9
+    )
     with write_csv(tmp_path / "labels.csv", [one], [one]).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["source"] for row in rows] == ["neighbours", "networks"]
     assert rows[0] | {"source": ""} == {
-        "index": "7", "file": "cat/a, b.png", "side": "test", "given": "cat", "suggested": "dog",
-        "given_probability": "0.0", "suggested_probability": "0.9", "source": "",
-    }  # fmt: skip
+        "index": "7",
+        "file": "cat/a, b.png",
+        "side": "test",
+        "given": "cat",
+        "suggested": "dog",
+        "given_probability": "0.0",
+        "suggested_probability": "0.9",
+        "source": "",
+    }

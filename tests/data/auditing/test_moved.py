@@ -17,18 +17,25 @@ def images():
     """Smooth random images, bytes `[N, 1, S, S]`, each unlike the others."""
     coarse = np.random.default_rng(3).random((COUNT, 7, 7))
     zoom = (7 - 1) / (SIDE - 1)
-    smooth = [affine_transform(each, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest") for each in coarse]
+    smooth = [
+        affine_transform(each, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest")
+        for each in coarse
+    ]
     return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)[:, None]
 
 
 def turned(image, degrees, mirrored=False, scale=1.0, shift=(0.0, 0.0), border="constant"):
-    """`image` mirrored, turned clockwise by `degrees`, enlarged, its middle shifted by pixels down and right."""
+    """`image` mirrored, turned clockwise by `degrees`, enlarged, its middle shifted by pixels down
+    and right.
+    """
     angle, middle = np.deg2rad(degrees), (SIDE - 1) / 2
     forward = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     back = (np.diag([1, -1]) if mirrored else np.eye(2)) @ np.linalg.inv(forward)
     offset = middle - back @ (middle + np.array(shift))
     return (
-        affine_transform(image[0].astype(float), back, offset, order=1, mode=border).clip(0, 255).astype(np.uint8)[None]
+        affine_transform(image[0].astype(float), back, offset, order=1, mode=border)
+        .clip(0, 255)
+        .astype(np.uint8)[None]
     )
 
 
@@ -38,13 +45,18 @@ MOVES = [
     ({"degrees": 90}, Move(mirrored=False, degrees=90, scale=1, right=0, down=0)),
     ({"degrees": 0, "mirrored": True}, Move(mirrored=True, degrees=0, scale=1, right=0, down=0)),
     ({"degrees": 0, "scale": 1.1}, Move(mirrored=False, degrees=0, scale=1.1, right=0, down=0)),
-    ({"degrees": -90, "mirrored": True, "shift": (-2, 1)}, Move(mirrored=True, degrees=-90, scale=1, right=1, down=-2)),
-]  # fmt: skip
+    (
+        {"degrees": -90, "mirrored": True, "shift": (-2, 1)},
+        Move(mirrored=True, degrees=-90, scale=1, right=1, down=-2),
+    ),
+]
 
 
 @pytest.fixture(scope="module")
 def found(images):
-    """Training images; then as test images a copy for each of MOVES with two kinds of borders, and 20 new ones."""
+    """Training images; then as test images a copy for each of MOVES with two kinds of borders, and
+    20 new ones.
+    """
     train = images[: COUNT - 20]
     copies = [
         turned(train[k], border=border, **move)
@@ -52,12 +64,19 @@ def found(images):
         for k, (move, _) in enumerate(MOVES)
     ]
     together = np.concatenate([train, copies, images[COUNT - 20 :]])
-    split = Split(np.arange(len(train)), np.array([], np.int64), np.arange(len(train), len(together)), "official")
+    split = Split(
+        np.arange(len(train)),
+        np.array([], np.int64),
+        np.arange(len(train), len(together)),
+        "official",
+    )
     return search(together, np.arange(len(together)), split, NEAR, Progress())
 
 
 def test_every_move_is_found_and_told(found):
-    index, ratio, placement = (values[COUNT - 20 :] for values in (found.index, found.ratio, found.placement))
+    index, ratio, placement = (
+        values[COUNT - 20 :] for values in (found.index, found.ratio, found.placement)
+    )
     for number in range(2 * len(MOVES)):
         origin, expected = number % len(MOVES), MOVES[number % len(MOVES)][1]
         assert index[number] == origin
@@ -87,7 +106,9 @@ def test_equal_images_and_those_of_the_same_side_are_left_out(images):
 @pytest.mark.parametrize("shape", [(3, 12, 20), (1, 4, 4), (1, 97, 97)])
 def test_any_shape_and_uniform_images(shape):
     random = np.random.default_rng(0)
-    images = np.concatenate([np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)])
+    images = np.concatenate(
+        [np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)]
+    )
     split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
     found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, NEAR, Progress())
     assert (found.ratio >= NEAR).all()
@@ -109,9 +130,16 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
     back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for copy in copies:
         seen = copy[0, bar:-bar].astype(float)
-        copy[0, bar:-bar] = affine_transform(seen, back, middle - back @ middle, order=1, mode="nearest")
+        copy[0, bar:-bar] = affine_transform(
+            seen, back, middle - back @ middle, order=1, mode="nearest"
+        )
     together = np.concatenate([train, copies, padded[COUNT - 20 :]])
-    split = Split(np.arange(len(train)), np.array([], np.int64), np.arange(len(train), len(together)), "official")
+    split = Split(
+        np.arange(len(train)),
+        np.array([], np.int64),
+        np.arange(len(train), len(together)),
+        "official",
+    )
     shapes = np.tile([SIDE - 2 * bar, SIDE], (len(together), 1))
     asked = together, np.arange(len(together)), split, NEAR, Progress()
     named = [

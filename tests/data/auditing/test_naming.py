@@ -59,7 +59,9 @@ def test_names_of_people_and_objects(form, num_groups):
         lambda c, n: f"img{n:03}_{c}.png",
         lambda c, n: f"{CLASSES.index(c)}_{n:05}.png",
         lambda c, n: f"n0208{CLASSES.index(c)}_{n}.JPEG",
-        lambda c, n: f"{('siamese', 'persian', 'poodle', 'pug')[2 * (c == 'dog') + n % 2]}_{n}.jpg",  # breeds
+        lambda c, n: (
+            f"{('siamese', 'persian', 'poodle', 'pug')[2 * (c == 'dog') + n % 2]}_{n}.jpg"
+        ),  # breeds
         lambda c, n: f"batch{n // 10}_{n}.png",
         lambda c, n: f"train{n // 10}-{n % 10}.png",
         lambda c, n: f"{hash((c, n)) % 16**8:08x}-{n:04x}-{hash((n, c)) % 16**8:08x}.png",
@@ -80,8 +82,13 @@ def test_numbered_files_do_not_alarm(form):
 
 
 def test_folders_of_a_split_are_no_objects():
-    names = [f"{side}/{name}" for side in ("train", "test") for name in files(lambda c, n: f"{n}.png")]
-    assert suggested(names, np.array([name.split("/")[1] == "dog" for name in names]).astype(int)) is None
+    names = [
+        f"{side}/{name}" for side in ("train", "test") for name in files(lambda c, n: f"{n}.png")
+    ]
+    assert (
+        suggested(names, np.array([name.split("/")[1] == "dog" for name in names]).astype(int))
+        is None
+    )
 
 
 def test_files_without_folders_as_a_csv_may_list_them():

@@ -42,8 +42,12 @@ def test_none_is_its_own_neighbour_but_a_copy_is():
 def test_as_scikit_learn_finds(seed, num_queries, num_references, is_same):
     random = np.random.default_rng(seed)
     references = random.integers(0, 256, (num_references, 1, 5, 4), dtype=np.uint8)
-    queries = references if is_same else random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
-    oracle = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.reshape(num_references, -1))
+    queries = (
+        references if is_same else random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
+    )
+    oracle = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
+        references.reshape(num_references, -1)
+    )
     expected, _ = oracle.kneighbors(None if is_same else queries.reshape(len(queries), -1))
     if is_same:
         flat = torch.from_numpy(queries.reshape(len(queries), -1).astype(np.float32))
@@ -53,13 +57,18 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references, is_same):
     else:
         index = nearest(queries, references)
     differences = queries.astype(float) - references[index]
-    assert np.sqrt((differences**2).sum((1, 2, 3))) == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
+    assert np.sqrt((differences**2).sum((1, 2, 3))) == pytest.approx(
+        expected[:, 0], rel=1e-5, abs=1e-2
+    )
 
 
 def test_blocks_and_portions_change_nothing(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (500, 1, 6, 6), dtype=np.uint8)
     flat = torch.from_numpy(images.reshape(500, -1).astype(np.float32))
-    whole, among_others = nearest(images[:250], images[250:]), closest(flat, flat, 1, self_at=np.arange(500))
+    whole, among_others = (
+        nearest(images[:250], images[250:]),
+        closest(flat, flat, 1, self_at=np.arange(500)),
+    )
     monkeypatch.setattr(neighbours, "QUERIES_AT_ONCE", 37)
     monkeypatch.setattr(neighbours, "PORTION", 19)
     assert (whole == nearest(images[:250], images[250:])).all()
@@ -77,7 +86,9 @@ def test_usual_is_the_median_over_portions():
     references = torch.arange(9.0)[:, None] ** 2
     found = closest(torch.zeros(1, 1), references, 9)
     assert found.distance.tolist() == [0]
-    assert found.usual.tolist() == [16.0]  # portions of one image each: the median of 0, 1, 4, …, 64
+    assert found.usual.tolist() == [
+        16.0
+    ]  # portions of one image each: the median of 0, 1, 4, …, 64
 
 
 def test_what_cannot_be_answered_is_refused():
@@ -106,7 +117,9 @@ def test_colours_are_averaged():
     colour = np.concatenate([grey - grey // 2, grey, grey + grey // 2 % 6], axis=1)
     mean = colour.astype(float).mean(1).reshape(2, -1)
     mean -= mean.mean(1, keepdims=True)
-    assert np.allclose(small_grey(colour), mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5)
+    assert np.allclose(
+        small_grey(colour), mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5
+    )
 
 
 def test_longer_side_becomes_25_or_less():
@@ -115,7 +128,9 @@ def test_longer_side_becomes_25_or_less():
 
 
 def test_gradients_by_hand():
-    """A ramp rises everywhere in one direction: each cell has that one alone, and all cells the same of it."""
+    """A ramp rises everywhere in one direction: each cell has that one alone, and all cells the
+    same of it.
+    """
     right = np.tile(np.arange(0, 140, 10, dtype=np.uint8), (14, 1))
     turned = np.stack([right, right.T, right[:, ::-1], right.T[::-1]])[:, None]
     found = gradients(turned).view(4, 8, 7, 7)[:, :, 1:6, 1:6]
@@ -124,7 +139,9 @@ def test_gradients_by_hand():
         assert torch.allclose(found[number, direction], found[number, direction, 0, 0])
         assert found[number, direction].min() > 0.1
         assert found[number, others].abs().max() < 1e-6
-    between = gradients((right + right.T).clip(0, 255).astype(np.uint8)[None, None]).view(8, 7, 7)[:, 3, 3]
+    between = gradients((right + right.T).clip(0, 255).astype(np.uint8)[None, None]).view(8, 7, 7)[
+        :, 3, 3
+    ]
     assert between.argmax() == 1
 
 
@@ -144,7 +161,15 @@ def test_each_side_is_searched_where_it_should_be():
     found = search(places, split, Progress())
     assert found.training[0].tolist() == [1, 0, 1, 2, 1, 2, 2]
     assert found.same_side[0].tolist() == [1, 0, 1, 4, 3, 6, 5]
-    assert found.earlier[0].tolist() == [-1, -1, -1, 2, 1, 3, 3]  # test images look at validation as well
+    assert found.earlier[0].tolist() == [
+        -1,
+        -1,
+        -1,
+        2,
+        1,
+        3,
+        3,
+    ]  # test images look at validation as well
     assert np.allclose(found.earlier[1][3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
     assert found.searched == Counts(train=3, val=2, test=2)
 
@@ -176,7 +201,9 @@ def probed(images, labels, groups, split, near=0.33, over_files=None):
 
 @pytest.fixture
 def siblings(random):
-    """40 people with two almost equal pictures each, whose labels are chance: nothing but memory can know them."""
+    """40 people with two almost equal pictures each, whose labels are chance: nothing but memory
+    can know them.
+    """
     people = random.integers(0, 256, (40, 1, 12, 12), dtype=np.uint8)
     images = np.concatenate([people, np.minimum(people, 250)])
     labels = np.tile(random.integers(0, 4, 40), 2)
@@ -197,7 +224,12 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
 def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(siblings):
     images, labels, groups = siblings
     both = np.concatenate([np.arange(30), np.arange(40, 70)])
-    clean = Split(both, np.array([], np.int64), np.concatenate([np.arange(30, 40), np.arange(70, 80)]), "grouped")
+    clean = Split(
+        both,
+        np.array([], np.int64),
+        np.concatenate([np.arange(30, 40), np.arange(70, 80)]),
+        "grouped",
+    )
     over_files = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
     found = probed(images, labels, groups, clean, over_files=over_files)
     assert found.siblings_in_train == 0
@@ -215,7 +247,9 @@ def test_whoever_has_only_siblings_in_training_is_wrong():
 
 @pytest.mark.parametrize("columns", [5, 300, 1000])
 def test_the_lowest_are_those_of_a_full_sort(columns):
-    scores = torch.from_numpy(np.random.default_rng(2).permuted(np.tile(np.arange(columns), (6, 1)), axis=1)).float()
+    scores = torch.from_numpy(
+        np.random.default_rng(2).permuted(np.tile(np.arange(columns), (6, 1)), axis=1)
+    ).float()
     scores[:, ::7] = float("inf")
     k = min(4, columns)
     torch.testing.assert_close(scores.gather(1, lowest(scores, k)), scores.sort(1).values[:, :k])

@@ -42,7 +42,12 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     assert problem.remedy == "divide_the_data_anew"
     assert found.near_duplicates == NearDuplicates(within=0, across=0, test_in_training=0)
     (pair,) = found.details.pairs
-    assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == ("a stretch on two sides", "100.bs2", "7.bs2", 0)
+    assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
+        "a stretch on two sides",
+        "100.bs2",
+        "7.bs2",
+        0,
+    )
     # Its relative is kept out of training where the nearest neighbour is asked without siblings.
     assert found.probe.siblings_in_train == pytest.approx(1 / 30)
 
@@ -52,7 +57,11 @@ def test_parts_of_one_side_are_no_problem(make_recorded, recorded_events):
     recorded_events[85] = part(recorded_events[9], 60_000, 200_000)
     found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert found.ok
-    assert (found.stretches.within, found.stretches.across, found.stretches.test_in_training) == (2, 1, 0)
+    assert (found.stretches.within, found.stretches.across, found.stretches.test_in_training) == (
+        2,
+        1,
+        0,
+    )
     assert kinds(found) == {"stretches_elsewhere"}
 
 
@@ -85,7 +94,9 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
     for number in range(90, 120):
         each, random = recorded_events[number], np.random.default_rng(number)
         is_hot = random.random(len(each.t)) < 0.08
-        recorded_events[number] = Events(np.where(is_hot, 5, each.x), np.where(is_hot, 3, each.y), each.t, each.p)
+        recorded_events[number] = Events(
+            np.where(is_hot, 5, each.x), np.where(is_hot, 3, each.y), each.t, each.p
+        )
     found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert kinds(found) == {"hot_pixels", "statistics_tell_side"}
     assert found.statistics.hot_pixels == ((5, 3),)
@@ -100,7 +111,13 @@ def test_a_group_that_the_split_cuts(make_recorded, recorded_events):
     found = examine(EXPERIMENT, make_recorded(recorded_events, groups=groups), SPLIT)
     (problem,) = found.problems
     assert (problem.kind, problem.count) == ("cut_groups", 1)
-    said = " ".join((words.sentence(problem, found), words.near_definition(found), *words.rows(found)[0].values()))
+    said = " ".join(
+        (
+            words.sentence(problem, found),
+            words.near_definition(found),
+            *words.rows(found)[0].values(),
+        )
+    )
     assert "recordings" in said
     assert "image" not in said
 
@@ -123,7 +140,9 @@ def test_endings_that_tell_the_class(make_recorded, recorded_events):
 
 
 def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
-    """Thirty recordings, each cut into four parts that overlap: the split keeps those of one together when told."""
+    """Thirty recordings, each cut into four parts that overlap: the split keeps those of one
+    together when told.
+    """
     for number, each in enumerate(recorded_events[:30]):
         for first in range(4):
             cut = part(each, first * 66_000, first * 66_000 + 100_000)

@@ -20,23 +20,35 @@ def test_statistics_by_hand():
     found = examined([one] * 4, [0, 1, 0, 1], Split(*map(np.array, ([0, 1], [2], [3])), "official"))
     numbers = {each.name: each.sides["test"] for each in found.statistics}
     assert numbers == {
-        "length": 10, "events": 4, "event rate": 400, "brighter events": 0.75, "pixels in use": 3 / 200, "columns": 20,
-        "rows": 5, "at hot pixels": 0,
-    }  # fmt: skip
+        "length": 10,
+        "events": 4,
+        "event rate": 400,
+        "brighter events": 0.75,
+        "pixels in use": 3 / 200,
+        "columns": 20,
+        "rows": 5,
+        "at hot pixels": 0,
+    }
     assert (found.class_accuracy, found.class_chance, found.side_accuracy) == (None, None, None)
     assert (found.num_tested, found.num_groups) == (0, 0)
 
 
 def test_numbers_without_a_leak_tell_as_much_as_chance():
     recorded = [some_events(300, SENSOR, seed=seed) for seed in range(200)]
-    found = examined(recorded, np.arange(200) % 2, Split(np.arange(100), np.arange(0), np.arange(100, 200), "official"))
+    found = examined(
+        recorded,
+        np.arange(200) % 2,
+        Split(np.arange(100), np.arange(0), np.arange(100, 200), "official"),
+    )
     assert abs(found.class_accuracy - 0.5) < 0.15
     assert abs(found.side_accuracy - 0.5) < 0.1
     assert (found.num_tested, found.num_groups) == (100, 200)
 
 
 def test_people_are_never_both_learned_and_asked():
-    """Each person has an event rate of their own, which tells no side of persons who were not learned."""
+    """Each person has an event rate of their own, which tells no side of persons who were not
+    learned.
+    """
     random = np.random.default_rng(0)
     person = np.repeat(np.arange(20), 10)
     rate = random.permutation(np.arange(200, 1000, 40))
@@ -56,8 +68,14 @@ def test_a_pixel_is_hot_in_most_recordings_of_a_class(share):
     for seed in range(60):
         each = some_events(500, SENSOR, seed=seed)
         is_hot = (random.random(500) < 0.2) & (seed % 2 == 1) & (random.random() < share)
-        recorded.append(Events(np.where(is_hot, 4, each.x), np.where(is_hot, 2, each.y), each.t, each.p))
-    found = examined(recorded, np.arange(60) % 2, Split(np.arange(30), np.arange(0), np.arange(30, 60), "official"))
+        recorded.append(
+            Events(np.where(is_hot, 4, each.x), np.where(is_hot, 2, each.y), each.t, each.p)
+        )
+    found = examined(
+        recorded,
+        np.arange(60) % 2,
+        Split(np.arange(30), np.arange(0), np.arange(30, 60), "official"),
+    )
     assert found.hot_pixels == (((4, 2),) if share == 0.9 else ())
     if found.hot_pixels:
         hot = found.statistics[-1]

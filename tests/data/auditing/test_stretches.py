@@ -31,7 +31,10 @@ def test_overlapping_halves_share_what_overlaps(recorded):
     recorded[0], recorded[4] = part(whole, 0, 180_000), part(whole, 120_000, 300_000)
     found = found_in(recorded, [0, 0, 0, 1, 2, 2])
     assert found.earlier[0].tolist() == [-1, -1, -1, -1, 0, -1]
-    common, shorter = (whole.t[whole.t >= 120_000] < 180_000).sum(), min(len(recorded[0].t), len(recorded[4].t))
+    common, shorter = (
+        (whole.t[whole.t >= 120_000] < 180_000).sum(),
+        min(len(recorded[0].t), len(recorded[4].t)),
+    )
     assert found.earlier[1][4] == pytest.approx(common / shorter)
     assert not found.within.any()
 
@@ -72,7 +75,9 @@ def test_a_part_of_an_equal_one_is_found_on_each_side(recorded):
 
 
 def test_a_flickering_pixel_is_no_stretch():
-    flickering = Events(*(np.full(2000, value) for value in (5, 7)), np.arange(2000) * 100, np.arange(2000) % 2)
+    flickering = Events(
+        *(np.full(2000, value) for value in (5, 7)), np.arange(2000) * 100, np.arange(2000) % 2
+    )
     later = Events(flickering.x + 1, flickering.y, flickering.t, flickering.p)
     assert not found_in([flickering, later], [0, 2]).across.any()
 

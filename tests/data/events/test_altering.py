@@ -32,7 +32,9 @@ def alteration(**changes):
 def left(of, packed=MADE.events_of(0), sensor=SENSOR):
     """The events of a recording after an alteration, as (x, y, t, p)."""
     last = int(unpacked(packed).t[-1])
-    kept, begins, ends = of.altered(packed, np.array([0]), np.array([len(packed)]), np.array([last]), sensor)
+    kept, begins, ends = of.altered(
+        packed, np.array([0]), np.array([len(packed)]), np.array([last]), sensor
+    )
     return made.rows(unpacked(kept[begins[0] : ends[0]]))
 
 
@@ -77,7 +79,8 @@ def test_events_are_moved_in_time_alone_and_stay_in_order():
     assert times.min() >= 0
     assert times.max() <= most
     assert sorted((x, y, p) for x, y, _, p in rows) == sorted((x, y, p) for x, y, _, p in before)
-    # Uniform up to a tenth of 100,000 µs either way: pixels that occur once say by how much they were moved.
+    # Uniform up to a tenth of 100,000 µs either way: pixels that occur once say by how much they
+    # were moved.
     pixels, counts = np.unique([row[0] for row in before], return_counts=True)
     once = set(pixels[counts == 1].tolist())
     then, now = ({row[0]: row[2] for row in each if row[0] in once} for each in (before, rows))
@@ -110,7 +113,9 @@ def test_every_other_recording_loses_a_place_of_up_to_a_quarter_of_each_side():
 
 def test_eventdrop_does_one_thing_or_nothing_each_to_a_quarter():
     found = shares(["eventdrop"])
-    done = np.stack([each.reshape(4000, -1).any(1) for each in (found.hidden, found.place, found.left_out)])
+    done = np.stack(
+        [each.reshape(4000, -1).any(1) for each in (found.hidden, found.place, found.left_out)]
+    )
     assert (done.sum(0) <= 1).all()
     # 1,000 each; 3.3 standard deviations of 27.
     assert (abs(done.sum(1) - 1000) < 91).all()
@@ -136,13 +141,19 @@ def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name
     assert EVENT_AUGMENTATIONS[name].__doc__
 
 
-@pytest.mark.parametrize("settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}]
+)
 def test_frames_are_those_of_the_events_that_are_left(settings):
-    """As if they had been recorded so, but for the recording's length: an event at its very end stays."""
+    """As if they had been recorded so, but for the recording's length: an event at its very end
+    stays.
+    """
     made_so = recordings(1, **settings)
     of = alteration(hidden=[[0, WHOLE // 3]], left_out=[WHOLE // 10])
     kept = set(left(of))
-    packed = np.array([word for word, row in zip(MADE.events_of(0), ALL, strict=True) if row in kept])
+    packed = np.array(
+        [word for word, row in zip(MADE.events_of(0), ALL, strict=True) if row in kept]
+    )
     alone = replace(made_so, packed=packed, offsets=np.array([0, len(packed)]))
     assert packed[-1] == MADE.events_of(0)[-1]
     assert (replace(made_so, altering=lambda rows: of)[0] == alone[0]).all()

@@ -11,7 +11,8 @@ from spikeduel.settings.fields import Change
 
 SENSOR = (6, 9)
 RECORDINGS = [
-    made.some_events(count, SENSOR, last, seed) for seed, (count, last) in enumerate([(400, 900), (30, 5000), (1, 1)])
+    made.some_events(count, SENSOR, last, seed)
+    for seed, (count, last) in enumerate([(400, 900), (30, 5000), (1, 1)])
 ]
 
 
@@ -57,8 +58,12 @@ def test_frames_are_those_of_a_loop_over_events(settings):
     assert (frames == [by_hand(each, binning) for each in RECORDINGS]).all()
     if not binning.binary:
         packed = [each.packed() for each in RECORDINGS]
-        ends, counts = binning.received(np.concatenate(packed), np.cumsum([0, *map(len, packed)]), np.arange(3))
-        assert (counts == frames.reshape(3, binning.num_frames, -1).sum(2, dtype=int).cumsum(1)).all()
+        ends, counts = binning.received(
+            np.concatenate(packed), np.cumsum([0, *map(len, packed)]), np.arange(3)
+        )
+        assert (
+            counts == frames.reshape(3, binning.num_frames, -1).sum(2, dtype=int).cumsum(1)
+        ).all()
         assert (np.diff(ends) >= 0).all()
         if binning.frame_us:
             assert (ends == binning.frame_us * np.arange(1, binning.num_frames + 1)).all()
@@ -79,7 +84,8 @@ def test_what_is_changed_in_time_and_polarity():
     binning = Binning(5, SENSOR)
     plain = binned(binning).reshape(3, 5, 2, *SENSOR).astype(int)
     made = {
-        change: binned(replace(binning, change=change)).reshape(plain.shape).astype(int) for change in get_args(Change)
+        change: binned(replace(binning, change=change)).reshape(plain.shape).astype(int)
+        for change in get_args(Change)
     }
     whole = plain.sum(1)
     assert (made["none"] == plain).all()

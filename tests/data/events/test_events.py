@@ -8,7 +8,10 @@ from spikeduel.data.events.events import LARGEST_SIDE, LONGEST, Events, unpacked
 from spikeduel.system.errors import InputError
 
 EVENT = st.tuples(
-    st.integers(0, LARGEST_SIDE - 1), st.integers(0, LARGEST_SIDE - 1), st.integers(0, LONGEST - 1), st.integers(0, 1)
+    st.integers(0, LARGEST_SIDE - 1),
+    st.integers(0, LARGEST_SIDE - 1),
+    st.integers(0, LONGEST - 1),
+    st.integers(0, 1),
 )
 
 
@@ -34,7 +37,9 @@ def one(x=1, y=1, t=0, p=1, sensor=None):
         (one(t=LONGEST), "lasts 19 hours"),
         (Events(*np.empty((4, 0), np.int64)), "holds no events"),
         (
-            Events(*np.zeros((2, 3), np.int64), np.array([0, 90_000, 80_000]), np.zeros(3, np.int64)),
+            Events(
+                *np.zeros((2, 3), np.int64), np.array([0, 90_000, 80_000]), np.zeros(3, np.int64)
+            ),
             "time runs backwards at event 2, by 10,000 of 90,000 microseconds",
         ),
     ],
@@ -46,7 +51,9 @@ def test_what_cannot_be_right_is_refused(events, expected):
 
 def test_neighbours_that_a_camera_mixed_up_are_sorted():
     t = np.array([0, 200_000, 198_000, 200_001])
-    assert unpacked(Events(*np.zeros((2, 4), np.int64), t, np.zeros(4, np.int64)).packed()).t.tolist() == sorted(t)
+    assert unpacked(
+        Events(*np.zeros((2, 4), np.int64), t, np.zeros(4, np.int64)).packed()
+    ).t.tolist() == sorted(t)
 
 
 def test_minus_one_is_darker():

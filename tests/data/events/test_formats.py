@@ -1,4 +1,6 @@
-"""Each format, from a file made by hand to the events that went into it; and what is said of a broken one."""
+"""Each format, from a file made by hand to the events that went into it; and what is said of a
+broken one.
+"""
 
 import io
 import re
@@ -46,7 +48,9 @@ def hdf5(events, group="events", compound=False):
     file = io.BytesIO()
     with h5py.File(file, "w") as content:
         if compound:
-            content["CD/events"] = np.array(made.rows(events), [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "i2")])
+            content["CD/events"] = np.array(
+                made.rows(events), [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "i2")]
+            )
         else:
             for name in "xytp":
                 content[f"{group}/{name}"] = getattr(events, name)
@@ -87,28 +91,44 @@ def test_a_file_gives_the_events_that_went_into_it(name, tmp_path):
 
 def test_sensors_are_those_of_the_headers(tmp_path):
     sensors = {
-        "version-2.dat": (480, 640), "evt21.raw": (480, 640), "evt3.raw": (480, 640), "dvs128.aedat": (128, 128),
-        "davis.aedat": (180, 240), "slayer.bs2": None, "version-1.dat": None, "version-4.aedat4": (34, 34),
-    }  # fmt: skip
+        "version-2.dat": (480, 640),
+        "evt21.raw": (480, 640),
+        "evt3.raw": (480, 640),
+        "dvs128.aedat": (128, 128),
+        "davis.aedat": (180, 240),
+        "slayer.bs2": None,
+        "version-1.dat": None,
+        "version-4.aedat4": (34, 34),
+    }
     for name, sensor in sensors.items():
         (tmp_path / name).write_bytes(FILES[name](EVENTS))
         assert formats.read(tmp_path / name).sensor == sensor
 
 
 def test_an_overflow_of_n_mnist_adds_8192_microseconds_to_all_that_follow(tmp_path):
-    events = Events(np.array([1, 0, 2]), np.array([5, 240, 6]), np.array([8000, 0, 100]), np.array([1, 0, 0]))
-    for name, expected in (("a.bin", [(1, 5, 8000, 1), (2, 6, 8292, 0)]), ("a.bs2", made.rows(events))):
+    events = Events(
+        np.array([1, 0, 2]), np.array([5, 240, 6]), np.array([8000, 0, 100]), np.array([1, 0, 0])
+    )
+    for name, expected in (
+        ("a.bin", [(1, 5, 8000, 1), (2, 6, 8292, 0)]),
+        ("a.bs2", made.rows(events)),
+    ):
         (tmp_path / name).write_bytes(made.five_bytes(events))
         assert made.rows(formats.read(tmp_path / name)) == expected
 
 
 def test_evt3_vectors_start_where_the_one_before_ended(tmp_path):
-    # y 7; base x 100, brighter; 12 pixels of which the first and the last are set, then 8 of which the second is.
+    # y 7; base x 100, brighter; 12 pixels of which the first and the last are set, then 8 of which
+    # the second is.
     words = (0x8001, 0x6002, 7, 0x3000 | 1 << 11 | 100, 0x4801, 0x5002)
     path = tmp_path / "a.raw"
     path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack("<6H", *words))
     time = (1 << 12) | 2
-    assert made.rows(formats.read(path)) == [(100, 7, time, 1), (111, 7, time, 1), (113, 7, time, 1)]
+    assert made.rows(formats.read(path)) == [
+        (100, 7, time, 1),
+        (111, 7, time, 1),
+        (113, 7, time, 1),
+    ]
 
 
 def test_evt3_counts_from_0_after_a_new_time_high_and_goes_on_where_it_wraps(tmp_path):
@@ -141,7 +161,10 @@ BROKEN = {
     "cut.raw": (made.evt3(EVENTS)[:-1], "words of 2 bytes are expected"),
     "no-version.raw": (b"% end\n1234", "names no EVT version"),
     "other-version.raw": (b"% evt 4.0\n% end\n1234", "names EVT 4.0"),
-    "unknown-word.raw": (b"% evt 3.0\n% end\n" + struct.pack("<2H", 0x8001, 0x9000), "at byte 18: a word of kind 9"),
+    "unknown-word.raw": (
+        b"% evt 3.0\n% end\n" + struct.pack("<2H", 0x8001, 0x9000),
+        "at byte 18: a word of kind 9",
+    ),
     "cut-header.dat": (b"% Version 2", "within its header"),
     "kind.dat": (made.DAT_HEADER + b"\x0e\x08", "events of kind 14"),
     "nothing.aedat": (b"", "no line #!AER-DAT"),
@@ -149,7 +172,10 @@ BROKEN = {
     "header.aedat": (made.aedat2(EVENTS)[:40], "cut off at byte 40, within its header"),
     "header-3.aedat": (made.aedat3(EVENTS)[:30], "ends at byte 30 without the line #!END-HEADER"),
     "header.aedat4": (made.aedat4(EVENTS)[:40], "cut off at byte 40, in what begins at byte 14"),
-    "packet.aedat4": (made.aedat4(EVENTS)[:-9], "cut off at byte 3,909, in what begins at byte 674"),
+    "packet.aedat4": (
+        made.aedat4(EVENTS)[:-9],
+        "cut off at byte 3,909, in what begins at byte 674",
+    ),
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
     "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "an event has 8 bytes, 4 are left"),
     "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),

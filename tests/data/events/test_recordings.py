@@ -39,13 +39,18 @@ def test_a_picture_shows_where_events_are():
 
 def test_the_rate_of_events_and_how_sparse_frames_are():
     # 3 and 1 events in 2 and 1 seconds; two of the first in one pixel and frame.
-    first = Events(*(np.array(each) for each in ([1, 1, 2], [0, 0, 0], [0, 10, 1_999_999], [1, 1, 0])))
+    first = Events(
+        *(np.array(each) for each in ([1, 1, 2], [0, 0, 0], [0, 10, 1_999_999], [1, 1, 0]))
+    )
     second = Events(*(np.array(each) for each in ([0, 1], [3, 3], [0, 999_999], [1, 1])))
     rates = recordings(first, second, binning=Binning(2, (4, 4))).rates(np.array([0, 1]))
     assert rates.a_second == pytest.approx(5 / 3)
     assert (rates.each, rates.in_frames) == (2.5, 2.5)
     # Of 2 recordings with 2 frames of 2 polarities with 16 pixels.
     assert rates.non_zero == 4 / 128
-    # Of the second half of their time, what is counted in frames is less, and what arrives is the same.
-    later = recordings(first, second, binning=Binning(2, (4, 4), start_us=500_000)).rates(np.array([0, 1]))
+    # Of the second half of their time, what is counted in frames is less, and what arrives is the
+    # same.
+    later = recordings(first, second, binning=Binning(2, (4, 4), start_us=500_000)).rates(
+        np.array([0, 1])
+    )
     assert (later.a_second, later.in_frames) == (rates.a_second, 1.0)

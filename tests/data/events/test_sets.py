@@ -1,4 +1,6 @@
-"""Sets by name, from small ones laid out as their makers do: folders, archives, archives of archives, downloads."""
+"""Sets by name, from small ones laid out as their makers do: folders, archives, archives of
+archives, downloads.
+"""
 
 import functools
 import hashlib
@@ -25,8 +27,12 @@ from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 COUNTS = {"n-mnist": 80, "dvs-gesture": 88, "cifar10-dvs": 40, "n-caltech101": 12, "n-cars": 16}
-FOLDERS = {"n-mnist": ["Train", "Test"], "cifar10-dvs": list(OBJECTS), "n-caltech101": ["Caltech101"],
-           "n-cars": ["n-cars_train", "n-cars_test"]}  # fmt: skip
+FOLDERS = {
+    "n-mnist": ["Train", "Test"],
+    "cifar10-dvs": list(OBJECTS),
+    "n-caltech101": ["Caltech101"],
+    "n-cars": ["n-cars_train", "n-cars_test"],
+}
 """Those that are zips of their own when they come."""
 
 
@@ -67,7 +73,11 @@ def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
     assert len(raw.labels) == COUNTS[name]
     assert len(set(np.bincount(raw.labels))) == 1
     sides = {"n-mnist": [40, 40], "dvs-gesture": [44, 44], "n-cars": [8, 8]}.get(name)
-    assert (None if raw.official is None else [int((raw.official == side).sum()) for side in (TRAIN, TEST)]) == sides
+    assert (
+        None
+        if raw.official is None
+        else [int((raw.official == side).sum()) for side in (TRAIN, TEST)]
+    ) == sides
     (note,) = raw.notes
     assert f"{COUNTS[name]} of the " in note
     assert raw.sources == (folder,)
@@ -87,14 +97,18 @@ def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Pa
     assert left == []
 
 
-def test_a_set_by_name_is_prepared_once_whatever_the_frames(named: tuple[str, Path], monkeypatch) -> None:
+def test_a_set_by_name_is_prepared_once_whatever_the_frames(
+    named: tuple[str, Path], monkeypatch
+) -> None:
     name, folder = named
     experiment = Experiment(dataset=name, data_dir=str(folder), num_steps=4)
     prepared = load(experiment)
     assert prepared.image_shape[0] == 8
     assert len(split(prepared, experiment).test)
     monkeypatch.setitem(DATASETS, name, None)  # type: ignore[arg-type]
-    again = load(replace(experiment, num_steps=2, image_size=16), preprocessing=prepared.preprocessing)
+    again = load(
+        replace(experiment, num_steps=2, image_size=16), preprocessing=prepared.preprocessing
+    )
     assert again.fingerprint == prepared.fingerprint
     assert again.image_shape == prepared.image_shape
 
@@ -112,7 +126,9 @@ def test_recording_k_of_n_mnist_is_of_image_k(tmp_path: Path) -> None:
     assert raw.names[:2] == ("Train/0/00001.bin", "Train/7/00002.bin")
 
 
-def test_gestures_are_cut_by_their_labels_and_grouped_by_person(tmp_path: Path, monkeypatch) -> None:
+def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
+    tmp_path: Path, monkeypatch
+) -> None:
     made.gestures(tmp_path / "mine")
     reads = []
     whole = formats.read
@@ -154,10 +170,14 @@ def test_what_is_unpacked_is_taken_before_what_is_not(tmp_path: Path) -> None:
     assert len(raw.images.events_of(0)) == 7  # type: ignore[union-attr]
 
 
-def test_what_is_not_there_is_said_with_where_to_get_it(named: tuple[str, Path], tmp_path: Path) -> None:
+def test_what_is_not_there_is_said_with_where_to_get_it(
+    named: tuple[str, Path], tmp_path: Path
+) -> None:
     name, folder = named
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: the recordings of .* are not all there.*https://"):
+    with pytest.raises(
+        InputError, match=r"empty: the recordings of .* are not all there.*https://"
+    ):
         made_of(name, tmp_path / "empty")
     with pytest.raises(InputError, match="absent: no such folder or archive"):
         made_of(name, tmp_path / "absent")
@@ -173,16 +193,23 @@ def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None
     content = (tmp_path / "mine" / "user02_led.aedat").read_bytes()
     (tmp_path / "mine" / "user02_led.aedat").write_bytes(content[:-3])
     as_archives("dvs-gesture", tmp_path / "mine", tmp_path / "packed")
-    with pytest.raises(UnreadableFiles, match=r"DvsGesture\.tar\.gz/DvsGesture/user02_led\.aedat: at byte") as caught:
+    with pytest.raises(
+        UnreadableFiles, match=r"DvsGesture\.tar\.gz/DvsGesture/user02_led\.aedat: at byte"
+    ) as caught:
         made_of("dvs-gesture", tmp_path / "packed")
     # As an audit goes on.
-    assert len(made_of("dvs-gesture", tmp_path / "packed", skip=frozenset(caught.value.files)).labels) == 77
+    assert (
+        len(made_of("dvs-gesture", tmp_path / "packed", skip=frozenset(caught.value.files)).labels)
+        == 77
+    )
 
 
 def test_a_broken_archive_is_named(tmp_path: Path) -> None:
     made.as_distributed("n-mnist", tmp_path)
     (tmp_path / "Train.zip").write_bytes(b"<html>")
-    with pytest.raises(InputError, match=r"Train\.zip: cannot be read as an archive .* Download it again"):
+    with pytest.raises(
+        InputError, match=r"Train\.zip: cannot be read as an archive .* Download it again"
+    ):
         made_of("n-mnist", tmp_path)
 
 
@@ -191,7 +218,9 @@ def test_labels_of_gestures_that_cannot_be_right_are_named(tmp_path: Path, line:
     made.gestures(tmp_path)
     with (tmp_path / "user24_led_labels.csv").open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(InputError, match=r"user24_led_labels\.csv, line 13: a class from 1 to 11 and two times"):
+    with pytest.raises(
+        InputError, match=r"user24_led_labels\.csv, line 13: a class from 1 to 11 and two times"
+    ):
         made_of("dvs-gesture", tmp_path)
 
 
@@ -199,12 +228,16 @@ def test_an_interval_without_events_is_named(tmp_path: Path) -> None:
     made.gestures(tmp_path)
     with (tmp_path / "user24_led_labels.csv").open("a") as file:
         file.write("1,5000000,6000000\n")
-    with pytest.raises(UnreadableFiles, match=r"user24_led\.aedat: holds no events from 5,000,000 to 6,000,000"):
+    with pytest.raises(
+        UnreadableFiles, match=r"user24_led\.aedat: holds no events from 5,000,000 to 6,000,000"
+    ):
         made_of("dvs-gesture", tmp_path)
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[http.server.ThreadingHTTPServer]:
     """Gives out the files in `tmp_path`/mirror."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -223,7 +256,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[http.ser
 
 
 @pytest.mark.parametrize("constant", ["N_MNIST", "CIFAR10_DVS", "N_CALTECH101"])
-def test_what_can_be_downloaded_is(constant: str, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_be_downloaded_is(
+    constant: str, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     its_set = getattr(sets, constant)
     name = its_set.name
     made.as_distributed(name, tmp_path / "mine")
@@ -239,7 +274,9 @@ def test_what_can_be_downloaded_is(constant: str, server, tmp_path: Path, monkey
     raw = SETS[name](DataOptions())
     assert len(raw.labels) == COUNTS[name]
     assert raw.sources == ()
-    assert {path.name for path in (tmp_path / "cache" / "downloads" / name).iterdir()} == set(remotes)
+    assert {path.name for path in (tmp_path / "cache" / "downloads" / name).iterdir()} == set(
+        remotes
+    )
     wrong = {file: remote._replace(md5="0" * 32) for file, remote in remotes.items()}
     monkeypatch.setattr(sets, constant, replace(its_set, remotes=wrong))
     with pytest.raises(InputError, match=rf"wrong checksum.*{its_set.page}.*--data-dir"):

@@ -44,7 +44,9 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
 
 def test_another_file_is_another_set(folder):
     before = data.load(experiment(folder)).fingerprint
-    (folder / "up" / "0.bs2").write_bytes(made.five_bytes(made.some_events(sensor=(12, 12), last=9000)))
+    (folder / "up" / "0.bs2").write_bytes(
+        made.five_bytes(made.some_events(sensor=(12, 12), last=9000))
+    )
     assert data.load(experiment(folder)).fingerprint != before
 
 
@@ -65,7 +67,10 @@ def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     stray = made.some_events(sensor=(12, 12), last=9000)
     stray.x[7] = 200
     (folder / "up" / "0.bs2").write_bytes(made.five_bytes(stray))
-    with pytest.raises(UnreadableFiles, match=r"up/0\.bs2: has events at \(200, 11\), where others end at \(11, 11\)"):
+    with pytest.raises(
+        UnreadableFiles,
+        match=r"up/0\.bs2: has events at \(200, 11\), where others end at \(11, 11\)",
+    ):
         data.load(experiment(folder))
     # Where many are so large, the sensor is.
     for number in range(1, 6):
@@ -100,9 +105,13 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     (folder / "up" / "photo.png").write_bytes(b"no matter what")
     said = []
     single = folder / "down" / "3.bs2"
-    found, unusable = data.files_to_answer([folder / "up", single, folder / "gone"], True, said.append)
+    found, unusable = data.files_to_answer(
+        [folder / "up", single, folder / "gone"], True, said.append
+    )
     assert found == [*sorted((folder / "up").glob("*.bs2")), single]
-    assert [line.partition(": ")[2] for line in said] == ["ignored 1 .txt and 1 .png (no recording)"]
+    assert [line.partition(": ")[2] for line in said] == [
+        "ignored 1 .txt and 1 .png (no recording)"
+    ]
     (problem,) = unusable
     assert problem.startswith(str(folder / "gone"))
     (folder / "none").mkdir()
@@ -114,7 +123,9 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
 def test_events_wait_on_the_disk_of_the_cache(folder, monkeypatch, tmp_path):
     places = []
     temporary = tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: places.append(dir) or temporary(dir=dir))
+    monkeypatch.setattr(
+        tempfile, "TemporaryFile", lambda dir: places.append(dir) or temporary(dir=dir)
+    )
     data.load(experiment(folder))
     assert tmp_path / "cache" in places
 

@@ -48,8 +48,18 @@ def benchmark():
         "roofline_fraction": 0.416,
         "error": None,
     }
-    missing = {"start_seconds": None, "ms": None, "peak_memory_bytes": None, "error": "needs spikingjelly"}
-    point = {"axis": "num_steps", "value": 200, "ms": {**ms, "median": 33.3}, "peak_memory_bytes": 700_000_000}
+    missing = {
+        "start_seconds": None,
+        "ms": None,
+        "peak_memory_bytes": None,
+        "error": "needs spikingjelly",
+    }
+    point = {
+        "axis": "num_steps",
+        "value": 200,
+        "ms": {**ms, "median": 33.3},
+        "peak_memory_bytes": 700_000_000,
+    }
     ratio = {"median": 24.36, "min": 22.0, "max": 26.5}
     return typed.converted(
         {
@@ -72,7 +82,13 @@ def benchmark():
             "workloads": {"snn-28-rate": asdict(WORKLOADS["snn-28-rate"])},
             "rows": [
                 row,
-                {**row, **missing, "contender": "spikingjelly", "precision": None, "roofline_fraction": None},
+                {
+                    **row,
+                    **missing,
+                    "contender": "spikingjelly",
+                    "precision": None,
+                    "roofline_fraction": None,
+                },
             ],
             "ratios": {
                 "snn-28-rate": {

@@ -8,7 +8,16 @@ import torch
 
 from bench_fakes import Fake
 from spikeduel.measuring import bench
-from spikeduel.measuring.bench import BASE, LONG_STEP_MS, busy, described, interleaved, plan, run, scaling_points
+from spikeduel.measuring.bench import (
+    BASE,
+    LONG_STEP_MS,
+    busy,
+    described,
+    interleaved,
+    plan,
+    run,
+    scaling_points,
+)
 from spikeduel.measuring.bench.contenders import CONTENDERS, Failed, is_spikeduel
 from spikeduel.measuring.bench.workloads import WORKLOADS, Limits, Workload
 from spikeduel.system import typed
@@ -18,9 +27,21 @@ from spikeduel.system.progress import Progress
 
 LIMITS = Limits(bf16_gflops=200.0, float32_gflops=100.0, bandwidth_gbs=10.0)
 KEYS = {
-    "schema", "spikeduel", "created", "settings", "machine", "limits", "roofline", "contenders", "workloads", "rows",
-    "ratios", "scaling", "warnings", "finished",
-}  # fmt: skip
+    "schema",
+    "spikeduel",
+    "created",
+    "settings",
+    "machine",
+    "limits",
+    "roofline",
+    "contenders",
+    "workloads",
+    "rows",
+    "ratios",
+    "scaling",
+    "warnings",
+    "finished",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +113,12 @@ def test_the_document(tmp_path, fakes):
     assert document.ratios["snn-28-direct"]["snntorch-study"].median == 5.0
     assert document.ratios["snn-28-direct"]["cnn"].median == 1.0
     assert document.ratios["cnn-28"]["torch-cnn-tuned"].median == 5.0
-    assert {entry.axis for entry in document.scaling} == {"num_steps", "batch_size", "hidden", "threads"}
+    assert {entry.axis for entry in document.scaling} == {
+        "num_steps",
+        "batch_size",
+        "hidden",
+        "threads",
+    }
     assert set(document.contenders) == set(CONTENDERS)
     assert str(tmp_path) not in out.read_text()
 
@@ -127,7 +153,11 @@ def test_an_interruption_keeps_the_workloads_that_are_done(tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         run(replace(plan(quick=True, rounds=1), workloads=("cnn-97", "cnn-28")), out=out)
     kept = json.loads(out.read_text())
-    assert [row["contender"] for row in kept["rows"]] == ["spikeduel", "torch-cnn", "torch-cnn-tuned"]
+    assert [row["contender"] for row in kept["rows"]] == [
+        "spikeduel",
+        "torch-cnn",
+        "torch-cnn-tuned",
+    ]
     assert kept["finished"] is False
     assert log.count(("spikeduel", "start")) == log.count(("spikeduel", "close")) == 1
 
@@ -140,10 +170,16 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path, fakes):
 
 def test_the_real_thing_in_processes_of_its_own(monkeypatch):
     small = {"batch_size": 4, "hidden": 8}
-    monkeypatch.setitem(WORKLOADS, "snn-28-rate", Workload("snn-28-rate", "dense", 28, "rate", 2, **small))
+    monkeypatch.setitem(
+        WORKLOADS, "snn-28-rate", Workload("snn-28-rate", "dense", 28, "rate", 2, **small)
+    )
     monkeypatch.setitem(WORKLOADS, "cnn-28", Workload("cnn-28", "cnn", 28, **small))
-    monkeypatch.setitem(WORKLOADS, "events-34", Workload("events-34", "conv", 8, "events", 2, channels=2, **small))
-    document = run(plan(only=["snn-28-rate", "cnn-28", "events-34"], quick=True, rounds=1, threads=1))
+    monkeypatch.setitem(
+        WORKLOADS, "events-34", Workload("events-34", "conv", 8, "events", 2, channels=2, **small)
+    )
+    document = run(
+        plan(only=["snn-28-rate", "cnn-28", "events-34"], quick=True, rounds=1, threads=1)
+    )
     timed = {(row.workload, row.contender): row for row in document.rows}
     for key in (("snn-28-rate", "spikeduel"), ("cnn-28", "spikeduel"), ("cnn-28", "torch-cnn")):
         assert timed[key].error is None
@@ -152,7 +188,11 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
     for row in document.rows:
         assert row.error is None or row.error.startswith("needs ")
     assert document.ratios["snn-28-rate"]["cnn"].median > 0
-    assert document.ratios["events-34"]["rate"].median > document.ratios["events-34"]["binning"].median > 0
+    assert (
+        document.ratios["events-34"]["rate"].median
+        > document.ratios["events-34"]["binning"].median
+        > 0
+    )
     assert document.finished
 
 
@@ -161,7 +201,9 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
 
 def test_every_axis_changes_one_thing():
     found = scaling_points(threads=4)
-    values = {axis: [value for name, value, _, _ in found if name == axis] for axis, _, _, _ in found}
+    values = {
+        axis: [value for name, value, _, _ in found if name == axis] for axis, _, _, _ in found
+    }
     assert values == {
         "num_steps": [5, 25, 50, 100, 200],
         "batch_size": [1, 32, 128, 512],
@@ -172,7 +214,9 @@ def test_every_axis_changes_one_thing():
         if axis == "threads":
             assert (workload, threads) == (BASE, value)
         else:
-            changed = {name for name in vars(BASE) if getattr(BASE, name) != getattr(workload, name)}
+            changed = {
+                name for name in vars(BASE) if getattr(BASE, name) != getattr(workload, name)
+            }
             assert changed <= {axis}
             assert getattr(workload, axis) == value
             assert threads == 4
@@ -191,7 +235,9 @@ def test_a_point_is_measured_by_a_fresh_runner_of_each(monkeypatch):
     longest = replace(BASE, num_steps=200)
     both = [(name, longest, 2) for name in ("spikeduel", "spikingjelly-hoisted-bf16")]
     assert [each for each in started if each[1] == longest] == both
-    ours, peer = [entry for entry in document.scaling if (entry.axis, entry.value) == ("num_steps", 200)]
+    ours, peer = [
+        entry for entry in document.scaling if (entry.axis, entry.value) == ("num_steps", 200)
+    ]
     assert (ours.axis, ours.value, ours.contender) == ("num_steps", 200, "spikeduel")
     assert (ours.ms.median, ours.peak_memory_bytes, ours.error) == (100.0, 1000, None)
     assert (peer.ms, peer.error) == (None, "spikingjelly-hoisted-bf16 broke")
@@ -210,7 +256,12 @@ def test_a_description_names_hardware_versions_and_load():
 
 def test_a_busy_machine_is_warned_of(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert busy(2.0, "at the start") == busy(None, "at the start") == busy(4.0, "at the end", own_threads=2) == ()
+    assert (
+        busy(2.0, "at the start")
+        == busy(None, "at the start")
+        == busy(4.0, "at the end", own_threads=2)
+        == ()
+    )
     (warning,) = busy(2.1, "at the start")
     assert "at the start (load 2.1 on 8 cores)" in warning
     assert busy(4.1, "at the end", own_threads=2)
@@ -238,7 +289,11 @@ def test_contenders_take_turns_there_and_back_with_an_uncounted_step_after_each_
     visits = [("a", 3), ("b", 3), ("b", 3), ("a", 3), ("a", 3), ("b", 3)]
     assert log == [*warm_up("a"), *warm_up("b"), *visits, ("a", "close"), ("b", "close")]
     assert timings["a"].rounds == [[100.0, 100.0]] * 3
-    assert (timings["a"].precision, timings["a"].peak_memory_bytes, timings["a"].error) == ("float32", 1000, None)
+    assert (timings["a"].precision, timings["a"].peak_memory_bytes, timings["a"].error) == (
+        "float32",
+        1000,
+        None,
+    )
     assert 0 <= timings["a"].start_seconds < 1
 
 
@@ -249,7 +304,9 @@ def test_the_step_after_a_switch_is_not_counted():
     assert timings["a"].rounds == [[1.0, 2.0]] * 3
 
 
-@pytest.mark.parametrize(("ms", "asked"), [(0.01, 11), (25.0, 9), (190.0, 2), (float(LONG_STEP_MS), 1), (5000.0, 1)])
+@pytest.mark.parametrize(
+    ("ms", "asked"), [(0.01, 11), (25.0, 9), (190.0, 2), (float(LONG_STEP_MS), 1), (5000.0, 1)]
+)
 def test_a_visit_has_one_to_ten_counted_steps_and_long_ones_need_no_uncounted(ms, asked):
     log = []
     driven({"a": partial(Fake, "a", log, ms)}, rounds=1, visit_ms=200)

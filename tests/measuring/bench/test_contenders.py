@@ -23,27 +23,47 @@ def test_every_contender_is_known_by_its_name():
 
 
 def test_the_full_run_has_everyone_spikeduel_first():
-    spiking = [contender.name for contender in taking_part(WORKLOADS["snn-28-rate"], quick=False, faster="bf16")]
+    spiking = [
+        contender.name
+        for contender in taking_part(WORKLOADS["snn-28-rate"], quick=False, faster="bf16")
+    ]
     assert spiking == [name for name in CONTENDERS if not name.startswith("torch-")]
-    cnn = [contender.name for contender in taking_part(WORKLOADS["cnn-97"], quick=False, faster="bf16")]
+    cnn = [
+        contender.name for contender in taking_part(WORKLOADS["cnn-97"], quick=False, faster="bf16")
+    ]
     assert cnn == ["spikeduel", "spikeduel-float32", "torch-cnn", "torch-cnn-tuned"]
     assert PEER_OF_SCALING in CONTENDERS
-    events = [contender.name for contender in taking_part(WORKLOADS["events-34"], quick=False, faster="bf16")]
+    events = [
+        contender.name
+        for contender in taking_part(WORKLOADS["events-34"], quick=False, faster="bf16")
+    ]
     assert events == ["spikeduel", "spikeduel-float32"]
 
 
 @pytest.mark.parametrize("faster", ["bf16", "float32"])
 def test_the_quick_run_has_each_peer_in_the_faster_precision_and_compiles_nothing(faster):
     suffix = "-bf16" if faster == "bf16" else ""
-    quick = [contender.name for contender in taking_part(WORKLOADS["snn-28-rate"], quick=True, faster=faster)]
-    assert quick == ["spikeduel", "snntorch-study", f"snntorch-fastest{suffix}", f"spikingjelly-hoisted{suffix}"]
-    quick = [contender.name for contender in taking_part(WORKLOADS["cnn-28"], quick=True, faster=faster)]
+    quick = [
+        contender.name
+        for contender in taking_part(WORKLOADS["snn-28-rate"], quick=True, faster=faster)
+    ]
+    assert quick == [
+        "spikeduel",
+        "snntorch-study",
+        f"snntorch-fastest{suffix}",
+        f"spikingjelly-hoisted{suffix}",
+    ]
+    quick = [
+        contender.name for contender in taking_part(WORKLOADS["cnn-28"], quick=True, faster=faster)
+    ]
     assert quick == ["spikeduel", "torch-cnn", "torch-cnn-tuned"]
 
 
 def test_spikeduels_allocator_setting_is_given_to_those_that_say_so():
     kept = {name for name, contender in CONTENDERS.items() if contender.keeps_memory}
-    assert kept == {name for name in CONTENDERS if name.startswith("spikeduel") or name.endswith("+memory")}
+    assert kept == {
+        name for name in CONTENDERS if name.startswith("spikeduel") or name.endswith("+memory")
+    }
 
 
 # ---- at work
@@ -95,7 +115,11 @@ def test_what_a_process_prints_goes_nowhere():
     ("function", "settings", "says"),
     [
         ("raises", {"text": "it is\nall wrong"}, "ValueError: it is"),
-        ("misses", {"module": "a_module_of_nobody"}, "ModuleNotFoundError: No module named 'a_module_of_nobody'"),
+        (
+            "misses",
+            {"module": "a_module_of_nobody"},
+            "ModuleNotFoundError: No module named 'a_module_of_nobody'",
+        ),
         ("exits", {}, "its process ended with exit code 7"),
     ],
 )
@@ -136,12 +160,18 @@ def test_call_computes_elsewhere():
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (ModuleNotFoundError("No module", name="snntorch"), "needs snntorch: pip install 'spikeduel[bench]'"),
+        (
+            ModuleNotFoundError("No module", name="snntorch"),
+            "needs snntorch: pip install 'spikeduel[bench]'",
+        ),
         (
             ModuleNotFoundError("No module", name="spikingjelly.activation_based"),
             "needs spikingjelly: pip install 'spikeduel[bench]'",
         ),
-        (OSError("cannot open /home/someone/.cache/x-1/lib.so: no"), "OSError: cannot open lib.so: no"),
+        (
+            OSError("cannot open /home/someone/.cache/x-1/lib.so: no"),
+            "OSError: cannot open lib.so: no",
+        ),
         (ValueError("1/2 of it, and/or more"), "ValueError: 1/2 of it, and/or more"),
         (KeyError(), "KeyError"),
     ],

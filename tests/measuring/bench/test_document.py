@@ -42,8 +42,11 @@ def test_a_summary_by_hand():
 
 
 def test_a_row_by_hand():
-    # 2,440 operations at a million a second take 2.44 ms; 5,312 bytes at ten million a second 0.53 ms.
-    fine, broken = rows(TINY, {"spikeduel": timing([10.0], [20.0]), "snntorch-study": Timing(error="no")}, LIMITS)
+    # 2,440 operations at a million a second take 2.44 ms; 5,312 bytes at ten million a second 0.53
+    # ms.
+    fine, broken = rows(
+        TINY, {"spikeduel": timing([10.0], [20.0]), "snntorch-study": Timing(error="no")}, LIMITS
+    )
     assert typed.plain(fine) == {
         "workload": "tiny",
         "contender": "spikeduel",
@@ -92,7 +95,11 @@ def test_the_ratios_of_a_spiking_workload():
 
 
 def test_the_ratios_of_the_cnn():
-    timings = {"spikeduel": timing([2.0]), "spikeduel-float32": timing([9.0]), "torch-cnn": timing([5.0])}
+    timings = {
+        "spikeduel": timing([2.0]),
+        "spikeduel-float32": timing([9.0]),
+        "torch-cnn": timing([5.0]),
+    }
     found = ratios(WORKLOADS["cnn-28"], timings, {})
     assert found == {"torch-cnn": ratio(2.5, 2.5, 2.5, "torch-cnn")}
 
@@ -169,7 +176,12 @@ def test_the_tables_by_hand(benchmark):
         "42%",
     ]
     assert line_with(text, "snn-28-rate", "failed") == ["snn-28-rate", "spikingjelly", "failed"]
-    assert line_with(text, "as the study wrote it / spikeduel")[-4:] == ["24.36", "22.00", "–", "26.50"]
+    assert line_with(text, "as the study wrote it / spikeduel")[-4:] == [
+        "24.36",
+        "22.00",
+        "–",
+        "26.50",
+    ]
     assert line_with(text, "fastest peer, spikingjelly-hoisted / spikeduel")
     assert line_with(text, "spikeduel's SNN / spikeduel's CNN")
     assert line_with(text, "cnn-28", "torch-cnn / spikeduel")

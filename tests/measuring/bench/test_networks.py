@@ -38,7 +38,10 @@ def test_ours_learns(precision, name, losses, monkeypatch):
     monkeypatch.setattr(networks, "baseline", lambda: baseline(learning_rate=2e-3))
     found = losses(networks.spikeduel, SMALL[name], precision=precision)
     assert found[-1] < 0.9 * found[0]
-    assert networks.spikeduel(SMALL[name], precision).precision == {"32": "float32", "bf16": "bf16"}[precision]
+    assert (
+        networks.spikeduel(SMALL[name], precision).precision
+        == {"32": "float32", "bf16": "bf16"}[precision]
+    )
 
 
 def test_every_step_draws_other_spikes(monkeypatch):
@@ -77,7 +80,9 @@ def test_each_step_on_recordings_bins_them_again(monkeypatch):
 def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
     pytest.importorskip("snntorch")
     study = losses(partial(peer, Study), SMALL["dense-direct"], 5)
-    assert losses(networks.spikeduel, SMALL["dense-direct"], 5, precision="32") == pytest.approx(study, rel=1e-4)
+    assert losses(networks.spikeduel, SMALL["dense-direct"], 5, precision="32") == pytest.approx(
+        study, rel=1e-4
+    )
     assert torch.isfinite(torch.tensor(study)).all()
 
 
@@ -105,7 +110,9 @@ def test_neurons_stand_after_each_stage_but_a_conv_networks_last():
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_step_in_plain_pytorch(tuned, monkeypatch):
-    """Images as `ToTensor` makes them in either layout; the study's Adam, fused if tuned; then what is asked for."""
+    """Images as `ToTensor` makes them in either layout; the study's Adam, fused if tuned; then what
+    is asked for.
+    """
     seen, made, adam = [], [], torch.optim.Adam
 
     def optimizer(*given, **settings):
@@ -140,7 +147,10 @@ def test_the_cnn_learns(tuned, losses, monkeypatch):
 
 
 def test_tuned_is_the_same_network_in_less_precision(losses):
-    plain, tuned = (losses(partial(peer, Peer), SMALL["cnn"], 3, bf16=tuned, tuned=tuned) for tuned in (False, True))
+    plain, tuned = (
+        losses(partial(peer, Peer), SMALL["cnn"], 3, bf16=tuned, tuned=tuned)
+        for tuned in (False, True)
+    )
     assert plain == pytest.approx(tuned, rel=0.02)
     assert plain != tuned
 
@@ -149,7 +159,9 @@ def test_tuned_is_the_same_network_in_less_precision(losses):
 
 
 def test_the_study_step_is_what_the_study_describes():
-    """Linear, LIF, linear, LIF with beta 0.95; mean over steps of the membrane's cross-entropy; Adam as described."""
+    """Linear, LIF, linear, LIF with beta 0.95; mean over steps of the membrane's cross-entropy;
+    Adam as described.
+    """
     pytest.importorskip("snntorch")
     workload = SMALL["dense-direct"]
     made = []
@@ -165,7 +177,10 @@ def test_the_study_step_is_what_the_study_describes():
     assert [layer.weight.shape for layer in (first, second)] == [(64, 64), (10, 64)]
     images, labels = batch(workload)
     x = (images / 255).flatten(1)
-    copies = [nn.Parameter(p.detach().clone()) for p in (first.weight, first.bias, second.weight, second.bias)]
+    copies = [
+        nn.Parameter(p.detach().clone())
+        for p in (first.weight, first.bias, second.weight, second.bias)
+    ]
     adam = torch.optim.Adam(copies, lr=8.5e-5, betas=(0.9, 0.999))
     for _ in range(3):
         spk, _, _ = reference.scan(F.linear(x, *copies[:2]).expand(5, -1, -1), 0.95, Dynamics(1.0))
@@ -234,7 +249,11 @@ def test_hoisting_changes_nothing(name, losses):
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [(TaughtSpikingJelly, {}), (SpikingJelly, {"tuned": True}), (SpikingJelly, {"tuned": True, "bf16": True})],
+    [
+        (TaughtSpikingJelly, {}),
+        (SpikingJelly, {"tuned": True}),
+        (SpikingJelly, {"tuned": True, "bf16": True}),
+    ],
 )
 def test_spikingjelly_learns(kind, settings, spiking, losses, monkeypatch):
     pytest.importorskip("spikingjelly")

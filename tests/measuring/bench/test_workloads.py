@@ -21,8 +21,14 @@ from spikeduel.networks.architectures import SmallCNN
 
 
 def test_the_grid_is_the_studys_two_sizes_in_both_encodings_and_a_conv_network():
-    dense = {(w.side, w.encoding, w.num_steps, w.hidden) for w in WORKLOADS.values() if w.shape == "dense"}
-    assert dense == {(side, encoding, 25, 1024) for side in (28, 97) for encoding in ("direct", "rate")}
+    dense = {
+        (w.side, w.encoding, w.num_steps, w.hidden)
+        for w in WORKLOADS.values()
+        if w.shape == "dense"
+    }
+    assert dense == {
+        (side, encoding, 25, 1024) for side in (28, 97) for encoding in ("direct", "rate")
+    }
     assert {w.side for w in WORKLOADS.values() if w.shape == "cnn"} == {28, 97}
     conv, events = [w for w in WORKLOADS.values() if w.shape == "conv"]
     assert (conv.side, conv.num_steps, conv.encoding, conv.hidden) == (28, 4, "direct", 256)
@@ -35,7 +41,8 @@ def test_made_recordings_have_about_as_many_events_as_those_of_n_mnist():
     recordings = recorded(WORKLOADS["events-34"])
     assert recordings.shape == (128, 16, 34, 34)
     rates = recordings.rates(np.arange(128))
-    # 4,172 events in 0.3 s; of 18,496 entries, where they are spread evenly, 1 − exp(−0.22) are not zero.
+    # 4,172 events in 0.3 s; of 18,496 entries, where they are spread evenly, 1 − exp(−0.22) are not
+    # zero.
     assert rates.in_frames == pytest.approx(4_172, rel=0.05)
     assert rates.a_second == pytest.approx(13_900, rel=0.05)
     assert rates.non_zero == pytest.approx(1 - np.exp(-4046 / 18_496), rel=0.02)
@@ -86,13 +93,16 @@ def test_the_needs_of_the_studys_network_by_hand():
 
 
 def test_the_needs_of_convolutions_by_hand():
-    # 10 pixels to 8, pooled to 4; 4 to 2, pooled to 1: 4·64·9·16 and 6·4·144·32, then 32 to 7 to 10 numbers.
+    # 10 pixels to 8, pooled to 4; 4 to 2, pooled to 1: 4·64·9·16 and 6·4·144·32, then 32 to 7 to 10
+    # numbers.
     flop, moved = needs(Workload("cnn", "cnn", side=10, batch_size=1, hidden=7), 2)
     assert flop == 4 * 64 * 9 * 16 + 6 * (4 * 144 * 32 + 32 * 7 + 7 * 10)
     parameters = 9 * 16 + 16 + 144 * 32 + 32 + 32 * 7 + 7 + 7 * 10 + 10
     assert moved == 36 * parameters + 100 + 2 * (256 + 32 + 7)
     # 4×4 pixels once, because the input is constant; 2×2 pixels, then one, at 3 steps.
-    flop, moved = needs(Workload("conv", "conv", side=4, encoding="direct", num_steps=3, batch_size=1, hidden=7), 4)
+    flop, moved = needs(
+        Workload("conv", "conv", side=4, encoding="direct", num_steps=3, batch_size=1, hidden=7), 4
+    )
     assert flop == 4 * 16 * 9 * 32 + 6 * (12 * 288 * 64 + 3 * 64 * 7 + 3 * 7 * 10)
     parameters = 9 * 32 + 64 + 288 * 64 + 128 + 64 * 7 + 7 + 7 * 10 + 10
     assert moved == 36 * parameters + 16 + 4 * (384 + 192 + 21)

@@ -1,11 +1,13 @@
-"""SpikingJelly's operation counters as oracle. Where they differ from ours, the difference is theirs by design:
+"""SpikingJelly's operation counters as oracle. Where they differ from ours, the difference is
+theirs by design:
 
 - they count what is executed: a first layer that our networks run once under direct encoding is counted once, and that
   it stands for T passes as the study wrote it cannot be seen (`per_step`);
 - their MACs multiply the zeros beyond the borders of a convolution, where their synaptic operations do not; ours leave
   them out of both;
 - whether a layer multiplies is decided by whether a batch happens to hold only zeros and ones, so that an image in
-  black and white counts as spikes, silent activations of a ReLU as well, and average-pooled spikes as numbers.
+  black and white counts as spikes, silent activations of a ReLU as well, and average-pooled spikes
+  as numbers.
 """
 
 import pytest
@@ -29,7 +31,9 @@ def theirs(call):
         call()
     linear = ("addmm", "mm", "convolution")
     counted = {str(func): value for func, value in macs.get_counts()["Global"].items()}
-    return sum(v for name, v in counted.items() if any(part in name for part in linear)), acs.get_total()
+    return sum(
+        v for name, v in counted.items() if any(part in name for part in linear)
+    ), acs.get_total()
 
 
 def ours(module, x, num_images, kind="image", along=1, num_steps=None):

@@ -30,8 +30,9 @@ def constant_weights(module, value):
 
 
 def test_the_studys_network_by_hand():
-    # Four pixels of 1 through weights of 0.25: a current of 1.25 with the bias, at every step. With beta 1 and reset by
-    # subtraction (one step late), the membranes are 1.25, 1.5, 1.75: three spikes each of the three hidden neurons.
+    # Four pixels of 1 through weights of 0.25: a current of 1.25 with the bias, at every step. With
+    # beta 1 and reset by subtraction (one step late), the membranes are 1.25, 1.5, 1.75: three
+    # spikes each of the three hidden neurons.
     module = constant_weights(DenseSNN((4,), 2, lambda: IF(), 3), 0.25)
     images = torch.ones(5, 1, 2, 2)
     found = counted(module, ConstantInput(images, 3), 5, 3)
@@ -47,7 +48,12 @@ def test_the_studys_network_by_hand():
     assert hidden.spikes == over_time(3, 3, 3)
     assert hidden.spikes_per_neuron_and_step == 1
     # An IF neuron leaks nothing.
-    assert (hidden.leaks, hidden.integrations, hidden.resets, hidden.threshold_comparisons) == (0, 9, 9, 9)
+    assert (hidden.leaks, hidden.integrations, hidden.resets, hidden.threshold_comparisons) == (
+        0,
+        9,
+        9,
+        9,
+    )
     assert (hidden.membrane_reads, hidden.membrane_writes) == (9, 9)
     second = layers["linear2", "synapses"]
     assert second.input == "spikes"
@@ -57,7 +63,8 @@ def test_the_studys_network_by_hand():
     assert second.acs == over_time(6, 6, 6)
     assert second.bias_additions == both(6)
     assert second.macs_a_pass == 6
-    # 0.25 · 3 + 0.25 = 1: at the threshold, not above it, then 2: silent, spike, spike (2 − 1 + 1 = 2).
+    # 0.25 · 3 + 0.25 = 1: at the threshold, not above it, then 2: silent, spike, spike (2 − 1 + 1 =
+    # 2).
     assert layers["lif2", "neurons"].spikes.by_step == [0, 2, 2]
     totals = found.totals
     assert totals.acs == over_time(6, 6, 6)
@@ -136,7 +143,9 @@ def test_the_same_work_on_the_same_image_at_every_step_is_seen(first):
 def test_images_drawn_anew_at_every_step_are_events_and_not_hoisted():
     class Drawing(Looping):
         def forward(self, x):
-            return torch.stack([self.neuron(self.first(torch.bernoulli(x)).unsqueeze(0))[0] for _ in range(3)])
+            return torch.stack(
+                [self.neuron(self.first(torch.bernoulli(x)).unsqueeze(0))[0] for _ in range(3)]
+            )
 
     first = rows(counted(Drawing(nn.Linear(3, 4)), torch.ones(2, 3), 2, 3))["first", "synapses"]
     assert (first.input, first.input_encoded) == ("spikes", True)
@@ -179,7 +188,9 @@ def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
 
 
 def test_batch_norm_behind_a_convolution_is_free_and_elsewhere_is_not():
-    module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2))
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2)
+    )
     layers = rows(counted(module, torch.rand(1, 1, 4, 4), 1))
     assert layers["1", "arithmetic"].folded_into == "0"
     assert layers["1", "arithmetic"].multiplications == both(0)
@@ -199,7 +210,8 @@ def test_a_convolutional_network_of_ours_by_hand():
     # 4×4 with padding 1: of the 9 places of a filter, 4 corners see 4, 8 edges 6, 4 inner ones 9.
     assert layers["block1.1", "synapses"].macs == macs(both(2 * 100 * 32, 100 * 32))
     assert layers["block1.2", "arithmetic"].folded_into == "block1.1"
-    # Reset by subtraction of next to nothing: all fire at both steps; pooling leaves 2×2 of each channel.
+    # Reset by subtraction of next to nothing: all fire at both steps; pooling leaves 2×2 of each
+    # channel.
     assert layers["lif1", "neurons"].spikes.by_step == [512, 512]
     second = layers["block2.0", "synapses"]
     assert second.events.by_step == [128, 128]
@@ -278,7 +290,9 @@ def test_what_is_not_known_is_an_error_that_says_what_to_do():
             return torch.fft.fft(x).real
 
     module = nn.Sequential(nn.Linear(3, 4), Odd())
-    with pytest.raises(NotCounted, match=r"'1' \(Odd\) uses aten._fft_r2c.*declared=\{Odd: function\}"):
+    with pytest.raises(
+        NotCounted, match=r"'1' \(Odd\) uses aten._fft_r2c.*declared=\{Odd: function\}"
+    ):
         counted(module, torch.ones(2, 3), 2)
     # The mode, the hooks and what attention is made of are as before.
     assert not module[0]._forward_hooks

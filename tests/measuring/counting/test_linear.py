@@ -48,7 +48,9 @@ def test_every_way_to_write_a_linear_layer(function, weight):
     found = layer(Functional(function, w=weight), X, num_images=2)
     assert found.name == "w"
     assert found.weights == 12
-    assert found.macs == Macs(dense=Ways(per_step=12, hoisted=12), effective=Ways(per_step=4.5, hoisted=4.5))
+    assert found.macs == Macs(
+        dense=Ways(per_step=12, hoisted=12), effective=Ways(per_step=4.5, hoisted=4.5)
+    )
     spikes = layer(Functional(function, w=weight), (X > 0).float(), "spikes", num_images=2)
     assert spikes.acs.total == 4.5
     assert spikes.macs.dense.per_step == 0
@@ -106,7 +108,9 @@ GEOMETRY = {
 
 @settings(max_examples=40, deadline=None)
 @given(**GEOMETRY)
-def test_a_places_fan_out_is_how_many_outputs_it_reaches(stride, padding, dilation, groups, transposed):
+def test_a_places_fan_out_is_how_many_outputs_it_reaches(
+    stride, padding, dilation, groups, transposed
+):
     weight = torch.ones(4, 2 if groups == 1 else (1 if not transposed else 2), 3, 3)
     num_channels = weight.shape[0] if transposed else weight.shape[1] * groups
     x = torch.zeros(1, num_channels, 7, 6)
@@ -131,7 +135,10 @@ def test_events_at_a_border_cause_less_than_inside():
 
 
 def test_dense_operations_of_a_transposed_convolution():
-    assert layer(nn.ConvTranspose2d(4, 3, 2), torch.ones(1, 4, 5, 5)).macs.dense.per_step == 100 * 3 * 4
+    assert (
+        layer(nn.ConvTranspose2d(4, 3, 2), torch.ones(1, 4, 5, 5)).macs.dense.per_step
+        == 100 * 3 * 4
+    )
 
 
 @pytest.mark.parametrize("time_dim", [0, 1])

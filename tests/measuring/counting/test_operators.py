@@ -73,8 +73,12 @@ def test_what_stays_events_costs_nothing():
         (lambda x: -1 * x, (0, 16, 0)),
         (lambda x: torch.sigmoid(x), (0, 0, 16)),
         (lambda x: x.clamp(0, 0.5), (0, 0, 0)),
-        # Padding makes the windows at the border smaller: these averages are no whole numbers of events.
-        (lambda x: F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False), (16 * 8, 16, 0)),
+        # Padding makes the windows at the border smaller: these averages are no whole numbers of
+        # events.
+        (
+            lambda x: F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False),
+            (16 * 8, 16, 0),
+        ),
         (lambda x: F.adaptive_avg_pool2d(x, 3), (7, 9, 0)),
     ],
 )

@@ -43,10 +43,18 @@ def test_what_is_declared_is_taken_by_name_or_class():
         assert odd.macs.dense == odd.macs.effective == Ways(per_step=10, hoisted=10)
         assert odd.functions.per_step == 3
         assert layers["2"].input == "spikes"
-    assert counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})["1"].macs.effective.hoisted == 1
+    assert (
+        counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})[
+            "1"
+        ].macs.effective.hoisted
+        == 1
+    )
     assert counted(module, {Odd: lambda *_: {}})["2"].input == "real"
     for three in (np.int64(6), np.float64(6), torch.tensor(6)):
-        assert counted(module, {Odd: lambda *_, n=three: {"functions": n}})["1"].functions.per_step == 3
+        assert (
+            counted(module, {Odd: lambda *_, n=three: {"functions": n}})["1"].functions.per_step
+            == 3
+        )
 
 
 def test_declared_work_is_spread_over_the_steps_and_hoisted_like_any():
@@ -75,8 +83,12 @@ def test_a_wrong_declaration_is_said(counts, problem):
 
 def test_neurons_that_are_not_known_have_to_be_declared():
     snntorch = pytest.importorskip("snntorch")
-    module = nn.Sequential(nn.Linear(3, 2), snntorch.RLeaky(0.9, linear_features=2, init_hidden=True))
-    with pytest.raises(NotCounted, match=r"'1' \(RLeaky\) is a layer of neurons, which is not known here"):
+    module = nn.Sequential(
+        nn.Linear(3, 2), snntorch.RLeaky(0.9, linear_features=2, init_hidden=True)
+    )
+    with pytest.raises(
+        NotCounted, match=r"'1' \(RLeaky\) is a layer of neurons, which is not known here"
+    ):
         counted(module)
 
 
@@ -88,7 +100,12 @@ class Own(Neuron):
 
 
 def test_a_neuron_of_ones_own_is_counted_by_what_it_does():
-    layers = counted(nn.Sequential(nn.Linear(3, 2, bias=False), Own()), x=torch.ones(4, 2, 3), steps=4, num_steps=4)
+    layers = counted(
+        nn.Sequential(nn.Linear(3, 2, bias=False), Own()),
+        x=torch.ones(4, 2, 3),
+        steps=4,
+        num_steps=4,
+    )
     # Its membranes are added up at each step, by two neurons.
     assert layers["1"].additions.per_step == 8
 

@@ -61,11 +61,12 @@ def test_the_accounting_of_the_docs_can_be_read(file):
 
 
 def test_every_combination_of_the_ends_of_ranges(file):
-    ranges = MINE.replace("value = 2", "low = 1\nhigh = 3") + '[constants.ac]\nlow = 0\nhigh = 2\nwhere = "w"\n'
+    ranges = (
+        MINE.replace("value = 2", "low = 1\nhigh = 3")
+        + '[constants.ac]\nlow = 0\nhigh = 2\nwhere = "w"\n'
+    )
     law = read(file(ranges.replace("+ acs", "+ ac * acs")))
-    assert list(law.corners()) == [
-        {"mac": mac, "ac": ac} for mac in (1, 3) for ac in (0, 2)
-    ]  # fmt: skip
+    assert list(law.corners()) == [{"mac": mac, "ac": ac} for mac in (1, 3) for ac in (0, 2)]
 
 
 @pytest.mark.parametrize(

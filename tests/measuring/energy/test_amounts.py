@@ -10,22 +10,47 @@ from spikeduel.measuring.energy.amounts import NAMES, Amounts, arrays, between, 
 
 
 def test_the_amounts_of_a_spiking_network_by_hand():
-    first, lif, out = np.column_stack([arrays(spiking().layers)[name] for name in get_type_hints(Amounts)])
+    first, lif, out = np.column_stack(
+        [arrays(spiking().layers)[name] for name in get_type_hints(Amounts)]
+    )
     names = list(get_type_hints(Amounts))
     of = lambda row: {name: value for name, value in zip(names, row, strict=True) if value}  # noqa: E731
     assert of(first) == {
-        "macs": 40, "macs_per_step": 80, "effective_macs": 20, "effective_macs_per_step": 40, "whole_per_step": 80,
-        "takes_numbers": 1, "takes_image": 1, "inputs": 10, "outputs": 4, "weights": 40, "biases": 4,
-        "bias_additions": 4, "bias_additions_per_step": 8,
-    }  # fmt: skip
+        "macs": 40,
+        "macs_per_step": 80,
+        "effective_macs": 20,
+        "effective_macs_per_step": 40,
+        "whole_per_step": 80,
+        "takes_numbers": 1,
+        "takes_image": 1,
+        "inputs": 10,
+        "outputs": 4,
+        "weights": 40,
+        "biases": 4,
+        "bias_additions": 4,
+        "bias_additions_per_step": 8,
+    }
     assert of(lif) == {
-        "neurons": 4, "neuron_updates": 8, "spikes": 4, "leaks": 8, "resets": 4, "comparisons": 8,
-        "membrane_reads": 8, "membrane_writes": 8,
-    }  # fmt: skip
+        "neurons": 4,
+        "neuron_updates": 8,
+        "spikes": 4,
+        "leaks": 8,
+        "resets": 4,
+        "comparisons": 8,
+        "membrane_reads": 8,
+        "membrane_writes": 8,
+    }
     assert of(out) == {
-        "acs": 20, "events": 4, "whole_per_step": 40, "inputs": 4, "outputs": 5, "weights": 20, "biases": 5,
-        "bias_additions": 10, "bias_additions_per_step": 10,
-    }  # fmt: skip
+        "acs": 20,
+        "events": 4,
+        "whole_per_step": 40,
+        "inputs": 4,
+        "outputs": 5,
+        "weights": 20,
+        "biases": 5,
+        "bias_additions": 10,
+        "bias_additions_per_step": 10,
+    }
 
 
 def test_every_name_is_explained_for_those_who_write_a_formula():
@@ -40,7 +65,9 @@ def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
     longer = arrays(scaled(counted, 1.0, 4))
     expected = arrays(scaled(counted, rate, steps))
     found = (
-        between(silent, here, np.array([[rate]])) if steps == 2 else between(here, longer, np.array([[steps / 2 - 1]]))
+        between(silent, here, np.array([[rate]]))
+        if steps == 2
+        else between(here, longer, np.array([[steps / 2 - 1]]))
     )
     for name, value in expected.items():
         assert found[name][0] == pytest.approx(value), name

@@ -19,37 +19,65 @@ def law(name):
 
 
 def amount(name, side="spiking", steps=1.0, **amounts):
-    """What an accounting gives for a layer with these amounts and 0 of all others: an array over corners."""
+    """What an accounting gives for a layer with these amounts and 0 of all others: an array over
+    corners.
+    """
     given = {**{key: np.zeros(1) for key in arrays(spiking().layers)}, STEPS: steps}
     given |= {key: np.array([value], dtype=float) for key, value in amounts.items()}
     formula = getattr(law(name), side)
-    return [law(name).factor * float(np.sum(formula.value({**given, **each}))) for each in law(name).corners()]
+    return [
+        law(name).factor * float(np.sum(formula.value({**given, **each})))
+        for each in law(name).corners()
+    ]
 
 
 def dense(fan_in, fan_out, rate, num_steps, **given):
-    """A layer that takes spikes, each input `rate` times a step, and its neurons, which fire as often."""
+    """A layer that takes spikes, each input `rate` times a step, and its neurons, which fire as
+    often.
+    """
     acs = rate * fan_in * fan_out
     return [
         layer(
-            "out", input="spikes", passes=both(num_steps), inputs=fan_in, outputs=fan_out, weights=fan_in * fan_out,
-            macs_a_pass=fan_in * fan_out, acs=over_time(*[acs] * num_steps),
+            "out",
+            input="spikes",
+            passes=both(num_steps),
+            inputs=fan_in,
+            outputs=fan_out,
+            weights=fan_in * fan_out,
+            macs_a_pass=fan_in * fan_out,
+            acs=over_time(*[acs] * num_steps),
             events=over_time(*[rate * fan_in] * num_steps),
         ),
         layer(
-            "lif", "neurons", neurons=fan_out, spikes=over_time(*[rate * fan_out] * num_steps),
-            spikes_per_neuron_and_step=rate, state_variables=1, integrations=fan_out * num_steps,
-            resets=rate * fan_out * num_steps, threshold_comparisons=fan_out * num_steps,
-            membrane_reads=fan_out * num_steps, membrane_writes=fan_out * num_steps, **given,
+            "lif",
+            "neurons",
+            neurons=fan_out,
+            spikes=over_time(*[rate * fan_out] * num_steps),
+            spikes_per_neuron_and_step=rate,
+            state_variables=1,
+            integrations=fan_out * num_steps,
+            resets=rate * fan_out * num_steps,
+            threshold_comparisons=fan_out * num_steps,
+            membrane_reads=fan_out * num_steps,
+            membrane_writes=fan_out * num_steps,
+            **given,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def numbers(fan_in, fan_out, image=False):
     """The same synapses, on numbers."""
     return layer(
-        "out", input="image" if image else "real", input_encoded=image, passes=both(1), inputs=fan_in,
-        outputs=fan_out, weights=fan_in * fan_out, macs=macs(both(fan_in * fan_out)), macs_a_pass=fan_in * fan_out,
-    )  # fmt: skip
+        "out",
+        input="image" if image else "real",
+        input_encoded=image,
+        passes=both(1),
+        inputs=fan_in,
+        outputs=fan_out,
+        weights=fan_in * fan_out,
+        macs=macs(both(fan_in * fan_out)),
+        macs_a_pass=fan_in * fan_out,
+    )
 
 
 def pair(spiking_layers, num_steps, other_layers):
@@ -61,7 +89,8 @@ def pair(spiking_layers, num_steps, other_layers):
 
 
 @pytest.mark.parametrize(
-    ("macs_g", "acs_g", "millijoules"), [(1.82, 0, 8.372), (0.14, 0.10, 0.734), (2.75, 0.50, 13.10), (0.20, 1.69, 2.44)]
+    ("macs_g", "acs_g", "millijoules"),
+    [(1.82, 0, 8.372), (0.14, 0.10, 0.734), (2.75, 0.50, 13.10), (0.20, 1.69, 2.44)],
 )
 def test_the_benchmark_table_of_syops(macs_g, acs_g, millijoules):
     (joules,) = amount("syops", macs_per_step=macs_g * 1e9, acs=acs_g * 1e9)
@@ -77,20 +106,27 @@ def test_frames_a_joule_of_bu_et_al():
 
 @pytest.mark.parametrize(
     ("steps", "per_cent"), [(5, 7.50), (6, 6.25), (7, 5.36), (8, 6.25), (9, 5.56), (10, 5.00)]
-)  # fmt: skip
+)
 def test_the_crossovers_of_spyx(steps, per_cent):
-    # Its network: 256 inputs, 128 spiking neurons, 10 that only sum; no layer of numbers, whose price is ours.
+    # Its network: 256 inputs, 128 spiking neurons, 10 that only sum; no layer of numbers, whose
+    # price is ours.
     first = dense(256, 128, 0.1, steps)
     last = [*dense(128, 10, 0.1, steps)]
     last[1] = replace(last[1], spikes=None, threshold_comparisons=0, resets=0)
-    found = judge(pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]), law("yan-dram"))
+    found = judge(
+        pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]),
+        law("yan-dram"),
+    )
     assert 100 * found.flip("rate").value == pytest.approx(per_cent, abs=0.006)
 
 
 def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
-    """5.7 % at T = 5 (abstract of v4); fan-in 4096 and 4-bit weights. What could not be read makes it a range."""
+    """5.7 % at T = 5 (abstract of v4); fan-in 4096 and 4-bit weights. What could not be read makes
+    it a range.
+    """
     ratios = {
-        rate: judge(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan")) for rate in (0.04, 0.057, 0.07)
+        rate: judge(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan"))
+        for rate in (0.04, 0.057, 0.07)
     }
     assert [found.cheaper for found in ratios.values()] == ["spiking", None, "other"]
     assert ratios[0.057].ratio.low == pytest.approx(1, abs=0.05)
@@ -98,17 +134,25 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
 
 
 @pytest.mark.parametrize(
-    ("spikes_a_synapse", "cheaper"), [(0.14, "spiking"), (0.16, None), (1.37, None), (1.39, "other")]
+    ("spikes_a_synapse", "cheaper"),
+    [(0.14, "spiking"), (0.16, None), (1.37, None), (1.39, "other")],
 )
 def test_the_bounds_of_dampfhoffer_et_al(spikes_a_synapse, cheaper):
     rate = spikes_a_synapse / 4
-    assert judge(pair(dense(100, 10, rate, 4), 4, [numbers(100, 10)]), law("dampfhoffer")).cheaper == cheaper
+    assert (
+        judge(pair(dense(100, 10, rate, 4), 4, [numbers(100, 10)]), law("dampfhoffer")).cheaper
+        == cheaper
+    )
 
 
-@pytest.mark.parametrize(("steps", "bits", "cheaper"), [(4, 5, "spiking"), (5, 4, "other"), (16, 16, None)])
+@pytest.mark.parametrize(
+    ("steps", "bits", "cheaper"), [(4, 5, "spiking"), (5, 4, "other"), (16, 16, None)]
+)
 def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
     few = replace(numbers(100, 10), input_bits=bits)
-    assert judge(pair(dense(100, 10, 0.3, steps), steps, [few]), law("bit-budget")).cheaper == cheaper
+    assert (
+        judge(pair(dense(100, 10, 0.3, steps), steps, [few]), law("bit-budget")).cheaper == cheaper
+    )
 
 
 # ---- every accounting by hand, on a network of 10 → 4 → 5 (see made_operations), against the same without time
@@ -132,25 +176,46 @@ BY_HAND = {
     ),
     "lemaire": (
         [
-            3.2 * (20 + 8) + 0.1 * (2 * 20 + 8 + 4)
-            + 20 * ram(40) + 20 * ram(20) + 2 * 20 * ram(4) + 2 * 20 * ram(5) + 2 * 8 * ram(4)
-            + 8 * ram(4) + 10 * ram(5) + (4 + 4) * ram(1000)
+            3.2 * (20 + 8)
+            + 0.1 * (2 * 20 + 8 + 4)
+            + 20 * ram(40)
+            + 20 * ram(20)
+            + 2 * 20 * ram(4)
+            + 2 * 20 * ram(5)
+            + 2 * 8 * ram(4)
+            + 8 * ram(4)
+            + 10 * ram(5)
+            + (4 + 4) * ram(1000)
         ],
         [
-            3.2 * 60 + 0.1 * 9 + 0.1 * 60
-            + 10 * ram(10) + 4 * ram(4) + 40 * ram(40) + 20 * ram(20)
-            + 4 * ram(4) + 5 * ram(5) + 4 * ram(4) + 5 * ram(5)
+            3.2 * 60
+            + 0.1 * 9
+            + 0.1 * 60
+            + 10 * ram(10)
+            + 4 * ram(4)
+            + 40 * ram(40)
+            + 20 * ram(20)
+            + 4 * ram(4)
+            + 5 * ram(5)
+            + 4 * ram(4)
+            + 5 * ram(5)
         ],
     ),
     "dampfhoffer": ([20 + 0.15 * 40, 20 + 1.38 * 40], [0.15 * 60, 1.38 * 60]),
     "yan": (
         [3.05448 * 20 + 0.05448 * (8 + 4) + 40 * (8 * 0.25 + 0.05448 * wide) for wide in (1, 8)],
         [
-            40 * (8 * 0.25 + 0.05448 * image) + 20 * (2 * 0.25 + 0.05448 * wide) for image, wide in ((1, 1), (8, 2))
+            40 * (8 * 0.25 + 0.05448 * image) + 20 * (2 * 0.25 + 0.05448 * wide)
+            for image, wide in ((1, 1), (8, 2))
         ],
     ),
     "yan-dram": (
-        [20 * (0.05448 + 160) + 0.05448 * (8 + 4) + 8 * 0.25 * 16 + 40 * (3.7 / 16 + 0.9 / 4 + 160)],
+        [
+            20 * (0.05448 + 160)
+            + 0.05448 * (8 + 4)
+            + 8 * 0.25 * 16
+            + 40 * (3.7 / 16 + 0.9 / 4 + 160)
+        ],
         [60 * (3.7 * 4 / 1024 + 0.9 / 16 + 40) + 2 * 0.05448 * 9 + 2 * 0.25 * (9 + 10)],
     ),
     "bit-budget": ([32 * (80 * 8 + 40)], [32 * (40 * 8 + 20 * 32)]),
@@ -160,7 +225,7 @@ BY_HAND = {
     "digital-chips": ([5.3 * 20, 12.7 * 60], [4.6 * 60]),
     "loihi-gpu": ([27.1 * 20 + 81 * 8, 27.1 * 60 + 81 * 8], [300 * 69, 8600 * 69]),
     "spinnaker-gpu": ([450 * 20 + 2190 * 8, 13300 * 60 + 26000 * 8], [300 * 69, 8600 * 69]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", accounting.NAMES)
@@ -189,7 +254,9 @@ def test_answers_change_along_every_axis():
     assert len(FLIPS) > len(accounting.NAMES)
 
 
-@pytest.mark.parametrize(("name", "flip"), FLIPS, ids=[f"{name}-{flip.axis}" for name, flip in FLIPS])
+@pytest.mark.parametrize(
+    ("name", "flip"), FLIPS, ids=[f"{name}-{flip.axis}" for name, flip in FLIPS]
+)
 def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
     now = judge(NETWORKS, law(name)).cheaper
     step = 1 if flip.axis in ("steps", "bits") else 1e-4 * flip.value
@@ -197,8 +264,12 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
 
     def cheaper(value):
         column = np.array([[value]])
-        changed = {key: column for key, each in law(name).constants.items() if each.axis == flip.axis}
-        sides = court._cheaper(*court._weighed(NETWORKS, law(name), NETWORKS.moved(flip.axis, column), changed))
+        changed = {
+            key: column for key, each in law(name).constants.items() if each.axis == flip.axis
+        }
+        sides = court._cheaper(
+            *court._weighed(NETWORKS, law(name), NETWORKS.moved(flip.axis, column), changed)
+        )
         return court._SIDES[int(sides[0])]
 
     assert flip.becomes != now
@@ -206,7 +277,8 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
 
 
 def test_the_rate_of_a_flip_by_hand():
-    # 40 MACs and 40 r ACs against 60 MACs: level where 0.9 · 40 r = 20 · 4.6, which is above one spike a step.
+    # 40 MACs and 40 r ACs against 60 MACs: level where 0.9 · 40 r = 20 · 4.6, which is above one
+    # spike a step.
     assert judge(NETWORKS, law("first-layer-once")).flip("rate") is None
     cheap = pair(dense(10, 4, 0.5, 2), 2, [numbers(10, 4)])
     found = judge(cheap, law("operations"))
@@ -237,12 +309,16 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
         "nearest_neighbour": control("nearest neighbour", 0.9),
     }
     results = results_of(
-        counted("snn-a", spiking(), controls=controls), counted("snn-b", spiking()), counted("cnn", plain())
+        counted("snn-a", spiking(), controls=controls),
+        counted("snn-b", spiking()),
+        counted("cnn", plain()),
     )
     found = hold(results)
     assert [(case.spiking, case.other, case.control) for case in found.cases] == [
-        ("snn-a", "cnn", None), ("snn-a", "ReLU twin", "relu_twin"), ("snn-b", "cnn", None),
-    ]  # fmt: skip
+        ("snn-a", "cnn", None),
+        ("snn-a", "ReLU twin", "relu_twin"),
+        ("snn-b", "cnn", None),
+    ]
     case = found.cases[0]
     assert (case.num_steps, case.rate, case.judged) == (2, 0.5, len(accounting.NAMES))
     sides = [len(case.found(side)) for side in ("spiking", "other", None)]
@@ -263,9 +339,16 @@ def test_one_network_stands_against_its_twin():
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     path = write(tmp_path / "mine.toml")
-    found = hold(results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)])
+    found = hold(
+        results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)]
+    )
     first, *others = found.cases[0].rulings
-    assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == ("mine", 4, 14, "spiking")
+    assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == (
+        "mine",
+        4,
+        14,
+        "spiking",
+    )
     assert (first.own, {each.own for each in others}) == (True, {False})
 
 
@@ -279,7 +362,10 @@ def write(path, formula="spikes", other="inputs"):
 
 
 def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(tmp_path):
-    mine, other = write(tmp_path / "a" / "mine.toml"), write(tmp_path / "b" / "mine.toml", "2 * spikes")
+    mine, other = (
+        write(tmp_path / "a" / "mine.toml"),
+        write(tmp_path / "b" / "mine.toml", "2 * spikes"),
+    )
     twice = court.laws([accounting.read(mine), accounting.read(mine), accounting.read("syops")])
     assert [each.name for each in twice[:3]] == ["mine", "syops", "first-layer-once"]
     assert len(twice) == 1 + len(accounting.NAMES)

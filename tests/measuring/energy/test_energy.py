@@ -16,10 +16,13 @@ from spikeduel.results.costs import MEMORIES
 
 FP32, LOIHI = energy.read("45nm-fp32"), energy.read("loihi")
 SIMPLE = Table(
-    name="simple", title="t", source="s", bits=Bits(weight=8, activation=8, membrane=8, address=8),
+    name="simple",
+    title="t",
+    source="s",
+    bits=Bits(weight=8, activation=8, membrane=8, address=8),
     picojoules=Arithmetic(multiply=10, add=1),
     memory=Memory(kilobytes=(1,), picojoules_per_byte=(100,), off_chip_picojoules_per_byte=1000),
-)  # fmt: skip
+)
 
 
 def pico(entry, *chosen, **named):
@@ -44,14 +47,16 @@ def bounds(entry, *chosen, **named):
 
 def test_everybody_skips_zeros_or_nobody_does():
     entry = energy.estimate(spiking().layers, SIMPLE)
-    # 20 of 40 multiplications have an input that is not zero; 20 of 2·20 synapses and steps a spike.
+    # 20 of 40 multiplications have an input that is not zero; 20 of 2·20 synapses and steps a
+    # spike.
     assert bounds(entry) == (20 * 11 + 20, 40 * 11 + 40)
     assert bounds(entry, way="per_step") == (40 * 11 + 20, 80 * 11 + 40)
 
 
 def test_memory_by_hand():
     entry = energy.estimate(spiking().layers, SIMPLE)
-    # First layer: 44 weights, 22 activations; second: 30 weights, 4 addresses, 40 sums. A byte each, 100 a byte.
+    # First layer: 44 weights, 22 activations; second: 30 weights, 4 addresses, 40 sums. A byte
+    # each, 100 a byte.
     assert pico(entry, "on_chip") == 460 + 100 * (44 + 22 + 30 + 4 + 40)
     assert pico(entry, "off_chip") == 460 + 100 * (22 + 4 + 40) + 1000 * (44 + 30)
     assert pico(entry, "on_chip", "with_neurons") == 566 + 100 * (44 + 22 + 30 + 4 + 40 + 4 + 16)
@@ -59,8 +64,9 @@ def test_memory_by_hand():
 
 def test_memory_is_a_range_by_hand():
     entry = energy.estimate(spiking().layers, SIMPLE)
-    # The first layer is cheapest whole, 440 + 100·66, and dearest by events, 220 + 100·(24 + 22 + 10 + 44); the second
-    # is cheapest with weights once an image, 40 + 100·(25 + 10 + 1), and dearest by events.
+    # The first layer is cheapest whole, 440 + 100·66, and dearest by events, 220 + 100·(24 + 22 +
+    # 10 + 44); the second is cheapest with weights once an image, 40 + 100·(25 + 10 + 1), and
+    # dearest by events.
     first, second = (7040, 220 + 100 * 100), (3640, 20 + 100 * 74)
     assert bounds(entry, "on_chip") == (first[0] + second[0], first[1] + second[1])
     # 14 biases, and neurons: 92, 16 membranes, and 8 bits or 4 addresses.
@@ -74,22 +80,39 @@ amounts = st.floats(0, 1e4, allow_nan=False)
 @st.composite
 def spiking_layers(draw):
     """A layer of spikes over T steps, whatever they are, with its twin's multiplications a pass."""
-    inputs, outputs, steps = draw(st.integers(1, 200)), draw(st.integers(1, 200)), draw(st.integers(1, 20))
+    inputs, outputs, steps = (
+        draw(st.integers(1, 200)),
+        draw(st.integers(1, 200)),
+        draw(st.integers(1, 20)),
+    )
     synapses = inputs * outputs
     rate = draw(st.floats(0, 1))
     return layer(
-        "x", input="spikes", passes=both(steps), inputs=inputs, outputs=outputs, macs_a_pass=synapses,
-        weights=draw(st.integers(1, synapses)), biases=draw(st.sampled_from([0, outputs])),
-        acs=over_time(rate * synapses * steps), events=over_time(rate * inputs * steps),
-    )  # fmt: skip
+        "x",
+        input="spikes",
+        passes=both(steps),
+        inputs=inputs,
+        outputs=outputs,
+        macs_a_pass=synapses,
+        weights=draw(st.integers(1, synapses)),
+        biases=draw(st.sampled_from([0, outputs])),
+        acs=over_time(rate * synapses * steps),
+        events=over_time(rate * inputs * steps),
+    )
 
 
 @settings(max_examples=100, deadline=None)
-@given(spiking_layers(), st.sampled_from(energy.NAMES[:4]), st.sampled_from(MEMORIES), st.floats(0, 1))
-def test_a_layer_of_spikes_takes_at_least_no_more_than_its_twin_at_every_step(one, name, memory, density):
+@given(
+    spiking_layers(), st.sampled_from(energy.NAMES[:4]), st.sampled_from(MEMORIES), st.floats(0, 1)
+)
+def test_a_layer_of_spikes_takes_at_least_no_more_than_its_twin_at_every_step(
+    one, name, memory, density
+):
     counted = made_operations.operations([one], int(one.passes.per_step))
     table = read(name)
-    found, twin = (energy.joules(layers, table, memory) for layers in ([one], relu_twin(counted, density)))
+    found, twin = (
+        energy.joules(layers, table, memory) for layers in ([one], relu_twin(counted, density))
+    )
     assert found.range.low <= min(found.dense, found.effective) * (1 + 1e-9)
     assert found.range.high >= max(found.dense, found.effective) * (1 - 1e-9)
     assert twin.range.low <= twin.dense * (1 + 1e-9)
@@ -111,7 +134,9 @@ def test_a_network_without_time_has_one_counting():
 
 def test_what_was_trained_for_few_bits_is_moved_in_few_bits():
     def joules(input_bits):
-        one = layer("x", passes=both(1), inputs=16, outputs=0, macs=macs(both(1)), input_bits=input_bits)
+        one = layer(
+            "x", passes=both(1), inputs=16, outputs=0, macs=macs(both(1)), input_bits=input_bits
+        )
         return energy.estimate([one], SIMPLE).joules("on_chip")
 
     assert 1e12 * (joules(None) - joules(2)) == pytest.approx(16 * 100 * 6 / 8)
@@ -157,8 +182,12 @@ def test_all_named_tables():
 
 
 def counted(encoding):
-    images = torch.randint(0, 256, (12, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return operations(make("dense-snn", encoding=encoding), [(images, torch.arange(12) % 3, np.arange(12))]).operations
+    images = torch.randint(
+        0, 256, (12, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return operations(
+        make("dense-snn", encoding=encoding), [(images, torch.arange(12) % 3, np.arange(12))]
+    ).operations
 
 
 @pytest.mark.parametrize("memory", ["compute", "on_chip"])
@@ -173,8 +202,11 @@ def test_the_last_step_is_the_whole(encoding, memory):
 
 def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
     found = counted("direct")
-    # Pixels that are not black by 12 neurons at 4.6 pJ, and then additions at 0.9 pJ for each spike and its 3 synapses.
-    first, behind = (next(each for each in found.layers if each.name == name) for name in ("linear1", "linear2"))
+    # Pixels that are not black by 12 neurons at 4.6 pJ, and then additions at 0.9 pJ for each spike
+    # and its 3 synapses.
+    first, behind = (
+        next(each for each in found.layers if each.name == name) for name in ("linear1", "linear2")
+    )
     expected = (1200 * (1 - first.input_zeros) * 4.6 + 0.9 * np.cumsum(behind.acs.by_step)) * 1e-12
     assert energy.over_time(found, FP32) == pytest.approx(expected)
 
@@ -198,7 +230,9 @@ def test_break_even_by_hand():
     assert break_even_rate(spiking(), dear(21), FP32, 2) == pytest.approx(4.6 / 0.9 / 20 / 2)
     assert break_even_rate(spiking(), dear(21), FP32, 8) == pytest.approx(4.6 / 0.9 / 20 / 8)
     # The twin skips its zeros as well: 10 MACs of its second layer.
-    assert break_even_rate(spiking(), plain().layers, FP32, 8) == pytest.approx(10 * 4.6 / 0.9 / 20 / 8)
+    assert break_even_rate(spiking(), plain().layers, FP32, 8) == pytest.approx(
+        10 * 4.6 / 0.9 / 20 / 8
+    )
     # It has more than 10 · 4.6 pJ for two steps at which every synapse adds.
     assert break_even_rate(spiking(), plain().layers, FP32, 2) == np.inf
     # The first layer at every step: it alone takes as much as the whole twin and more.
@@ -208,11 +242,21 @@ def test_break_even_by_hand():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 64), st.sampled_from(energy.NAMES[:4]), st.sampled_from(MEMORIES), st.integers(1, 200))
+@given(
+    st.integers(1, 64),
+    st.sampled_from(energy.NAMES[:4]),
+    st.sampled_from(MEMORIES),
+    st.integers(1, 200),
+)
 def test_at_break_even_both_take_the_same(num_steps, name, memory, multiplications):
     table, rival = read(name), dear(multiplications)
-    rate, target = break_even_rate(spiking(), rival, table, num_steps, memory), energy.joules(rival, table, memory)
-    at = lambda rate: energy.joules(scaled(spiking(), rate / 0.5, num_steps), table, memory).range.low  # noqa: E731
+    rate, target = (
+        break_even_rate(spiking(), rival, table, num_steps, memory),
+        energy.joules(rival, table, memory),
+    )
+    at = lambda rate: (
+        energy.joules(scaled(spiking(), rate / 0.5, num_steps), table, memory).range.low
+    )  # noqa: E731
     if rate > 0 and np.isfinite(rate):
         assert at(rate) == pytest.approx(target.range.low)
     else:
@@ -274,7 +318,9 @@ def test_all_steps_are_the_whole():
 
 
 def test_what_happens_once_for_all_steps_stays():
-    counted = made_operations.operations([layer("head", passes=both(1), macs=macs(both(9)), bias_additions=both(3))], 4)
+    counted = made_operations.operations(
+        [layer("head", passes=both(1), macs=macs(both(9)), bias_additions=both(3))], 4
+    )
     (head,) = up_to(counted, 1)
     assert head.macs.dense == both(9)
     assert head.bias_additions == both(3)

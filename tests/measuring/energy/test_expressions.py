@@ -81,5 +81,7 @@ def test_no_text_raises_anything_else(text):
 
 
 def test_division_by_zero_is_no_number_and_no_crash():
-    assert not np.isfinite(parse("macs / acs", KNOWN).value({"macs": np.float64(1), "acs": np.float64(0)}))
+    assert not np.isfinite(
+        parse("macs / acs", KNOWN).value({"macs": np.float64(1), "acs": np.float64(0)})
+    )
     assert np.isnan(parse("1 / (2 - 2)", KNOWN).value({}))

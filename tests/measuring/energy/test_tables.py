@@ -29,7 +29,9 @@ kilobytes = [1, 100]
 picojoules_per_byte = [1, 10]
 """
 
-CHIP = "[chip]\nsynaptic_operation = 1\nneuron_that_fires = 1\nneuron_that_does_not = 1\nspike = 1\n"
+CHIP = (
+    "[chip]\nsynaptic_operation = 1\nneuron_that_fires = 1\nneuron_that_does_not = 1\nspike = 1\n"
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,7 +70,10 @@ def test_energy_of_a_byte_by_the_size_of_the_memory():
         (("add = 0.5", "add = 1e300"), "picojoules.add: expected float <= 1000000"),
         (("weight = 4", "weight = 0"), "bits.weight: expected int >= 1"),
         (("weight = 4", "weight = 4.5"), "bits.weight: expected int, got float"),
-        (("multiply = 2", "multiply = 2\nmac = 3"), "picojoules: object contains unknown field mac"),
+        (
+            ("multiply = 2", "multiply = 2\nmac = 3"),
+            "picojoules: object contains unknown field mac",
+        ),
         (("[1, 100]", "[1]"), "memory: 1 kilobytes, 2 picojoules_per_byte"),
         (("[1, 100]", "[100, 1]"), "memory.kilobytes must go up"),
         (("[1, 100]", "[0, 1]"), "memory.kilobytes[0]: expected float > 0"),
@@ -100,7 +105,10 @@ def test_names_and_files_that_are_not_there(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)), st.integers(0, len(GOOD)))
+@given(
+    st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)),
+    st.integers(0, len(GOOD)),
+)
 def test_damaged_tables_are_errors_or_tables(tmp_path_factory, noise, place):
     path = tmp_path_factory.mktemp("fuzz") / "t.toml"
     path.write_bytes(GOOD.encode()[:place] + noise + GOOD.encode()[place:])

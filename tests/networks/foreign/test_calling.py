@@ -50,7 +50,9 @@ class OverItsInput(Tutorial):
 
 
 class Jelly(nn.Module):
-    """As SpikingJelly writes it, in either step mode; with `repeats` it makes its own steps and their mean."""
+    """As SpikingJelly writes it, in either step mode; with `repeats` it makes its own steps and
+    their mean.
+    """
 
     def __init__(self, step_mode, repeats=None):
         super().__init__()
@@ -100,7 +102,10 @@ FORMS = {
     "multi-step": (lambda: Jelly("m"), Calling("sequence", False, "over_time")),
     "multi-step with its own repeats": (lambda: Jelly("m", 4), Calling("loop", False, "scores", 4)),
     "dense multi-step": (dense_multi_step, Calling("sequence", True, "over_time")),
-    "no neurons": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), Calling("once", True, "scores")),
+    "no neurons": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+        Calling("once", True, "scores"),
+    ),
     "no neurons, flat": (lambda: nn.Linear(64, 3), Calling("once", True, "scores")),
 }
 
@@ -180,7 +185,11 @@ def test_both_step_modes_give_spikingjellys_spikes(step_mode):
     module = Jelly(step_mode).eval()
     found = run(module, IMAGES, 5)
     functional.reset_net(module)
-    expected = functional.multi_step_forward(IMAGES.expand(5, *IMAGES.shape), module) if step_mode == "s" else None
+    expected = (
+        functional.multi_step_forward(IMAGES.expand(5, *IMAGES.shape), module)
+        if step_mode == "s"
+        else None
+    )
     expected = module(IMAGES.expand(5, *IMAGES.shape)) if expected is None else expected
     assert found.any()
     assert torch.equal(found, expected)
@@ -205,10 +214,16 @@ def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names():
     held = Foreign(module, calling_of(module, SHAPE), "snn")
     assert isinstance(held.readout, SpikeCountReadout)
     assert list(held.state_dict()) == list(module.state_dict())
-    held.load_state_dict({name: torch.zeros_like(value) for name, value in module.state_dict().items()})
+    held.load_state_dict(
+        {name: torch.zeros_like(value) for name, value in module.state_dict().items()}
+    )
     assert not module.fc1.weight.any()
-    assert isinstance(Foreign(module, Calling("step", False, "over_time"), "snn").readout, MeanReadout)
-    assert isinstance(Foreign(module, Calling("loop", False, "scores", 4), "snn").readout, LogitReadout)
+    assert isinstance(
+        Foreign(module, Calling("step", False, "over_time"), "snn").readout, MeanReadout
+    )
+    assert isinstance(
+        Foreign(module, Calling("loop", False, "scores", 4), "snn").readout, LogitReadout
+    )
 
 
 def test_membranes_stay_float32_under_bf16():
@@ -256,11 +271,20 @@ class Resets(Remembers):
     ("module", "problem"),
     [
         (Wrong(lambda spk, mem: {"spk": spk}), "returns dict for 11 images. It must return scores"),
-        (Wrong(lambda spk, mem: (list(spk), list(mem))), r"tuple of list of \[11, 3\].* as by torch.stack"),
+        (
+            Wrong(lambda spk, mem: (list(spk), list(mem))),
+            r"tuple of list of \[11, 3\].* as by torch.stack",
+        ),
         (Wrong(lambda spk, mem: (mem, spk)), r"Return \(spk, mem\)"),
         (Wrong(lambda spk, mem: spk.sum()), r"returns \[\] for 11 images"),
-        (nn.Linear(64, 4), "it has 4 outputs, and the data has 3 classes. Let what builds it take num_classes"),
-        (nn.Linear(60, 3), "its first layer takes 60 values, and an image has 1×8×8 = 64. .* take image_shape"),
+        (
+            nn.Linear(64, 4),
+            "it has 4 outputs, and the data has 3 classes. Let what builds it take num_classes",
+        ),
+        (
+            nn.Linear(60, 3),
+            "its first layer takes 60 values, and an image has 1×8×8 = 64. .* take image_shape",
+        ),
         (nn.Conv2d(3, 3, 3), r"takes images of 1×8×8 neither as .* \(RuntimeError: "),
         (Remembers(64, 3), r"keeps a state that spikeduel does not know. .* method reset\(\)"),
         (GivesNaN(64, 3), r"returns NaN \(not a number\) .*\. Look in it"),
@@ -288,7 +312,9 @@ def test_neurons_written_by_hand_have_to_be_declared():
                 mem = mem - spikes[-1]
             return torch.stack(spikes)
 
-    with pytest.raises(InputError, match=r"has no layer that is known to spike. .* --family NAME=snn"):
+    with pytest.raises(
+        InputError, match=r"has no layer that is known to spike. .* --family NAME=snn"
+    ):
         calling_of(ByHand(64, 3), SHAPE, 3)
     assert calling_of(ByHand(64, 3), SHAPE, 3, "snn") == Calling("loop", True, "over_time", 5)
     with pytest.raises(InputError, match=r"cannot be seen\. Give it an attribute num_steps"):

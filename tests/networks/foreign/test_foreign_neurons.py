@@ -70,7 +70,9 @@ def test_which_layers_spike():
     assert list(spiking_layers(nn.Sequential(neuron.NonSpikingIFNode(), nn.ReLU()))) == []
     assert list(spiking_layers(nn.Sequential(LIF(), nn.ReLU(), ReLU()))) == ["0"]
     # A neuron with layers inside is one layer.
-    assert list(spiking_layers(nn.Sequential(snntorch.RLeaky(beta=0.5, linear_features=3)))) == ["0"]
+    assert list(spiking_layers(nn.Sequential(snntorch.RLeaky(beta=0.5, linear_features=3)))) == [
+        "0"
+    ]
     # What only integrates is spikeduel's neuron without a threshold.
     assert list(spiking_layers(LeakyReadout())) == ["integrator"]
 

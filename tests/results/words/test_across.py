@@ -16,39 +16,73 @@ SURE = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
 def with_costs(study, **costs):
     """A study whose variants have these costs, the best one's first."""
     changed = [
-        structs.replace(variant, costs={name: Range(low=of[n][0], high=of[n][1]) for name, of in costs.items()})
+        structs.replace(
+            variant, costs={name: Range(low=of[n][0], high=of[n][1]) for name, of in costs.items()}
+        )
         for n, variant in enumerate(study.variants)
     ]
     return structs.replace(study, variants=changed)
 
 
 def test_the_title_counts():
-    assert words.title(make_study(SURE)) == "Study made up: 6 data sets, 2 variants, 6 duels, 24 trainings"
+    assert (
+        words.title(make_study(SURE))
+        == "Study made up: 6 data sets, 2 variants, 6 duels, 24 trainings"
+    )
 
 
 @pytest.mark.parametrize(
     ("leads", "says", "lead"),
     [
-        (SURE, f"Over 6 data sets, {OTHER} is more accurate than the spiking {SPIKING}.",
-         f"{OTHER} leads by 1.45 points on a typical data set (95 % interval 0.90 to 3.00), on 6 of 6."),
-        ([0.1 * lead for lead in SURE], f"Over 6 data sets, {OTHER} is more accurate than the spiking {SPIKING}, "
-         "though within what counts as none, ±0.5 points.",
-         f"{OTHER} leads by 0.15 points on a typical data set (95 % interval 0.09 to 0.30), on 6 of 6."),
-        (SURE[:5], f"Over 5 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more accurate.",
-         f"It takes at least 6 data sets to show a lead. {OTHER} leads by 1.50 points on a typical data set, on 5 of "
-         "5."),
-        ([0.03, -0.03, 0.02, -0.02, 0.002, 0.001],
-         f"Over 6 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more accurate.",
-         f"{OTHER} leads by 0.10 points on a typical data set (95 % interval −3.00 to 3.00), on 4 of 6."),
-        ([0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003],
-         f"Over 7 data sets, {OTHER} and the spiking {SPIKING} are as accurate within ±0.5 points.",
-         "They differ by 0.02 points on a typical data set (90 % interval −0.06 to 0.09)."),
-        ([0.02], f"One data set says nothing of others. On set 0, {OTHER} is 2.00 points ahead of the spiking "
-         f"{SPIKING} (shown).", ""),
-        ([0.0] * 3, f"Over 3 data sets, it is open whether the spiking {SPIKING} or {OTHER} is more accurate.",
-         "It takes at least 6 data sets to show a lead. They are level."),
+        (
+            SURE,
+            f"Over 6 data sets, {OTHER} is more accurate than the spiking {SPIKING}.",
+            f"{OTHER} leads by 1.45 points on a typical data set (95 % interval 0.90 to 3.00), on "
+            f"6 of 6.",
+        ),
+        (
+            [0.1 * lead for lead in SURE],
+            f"Over 6 data sets, {OTHER} is more accurate than the spiking {SPIKING}, "
+            "though within what counts as none, ±0.5 points.",
+            f"{OTHER} leads by 0.15 points on a typical data set (95 % interval 0.09 to 0.30), on "
+            f"6 of 6.",
+        ),
+        (
+            SURE[:5],
+            f"Over 5 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more "
+            f"accurate.",
+            f"It takes at least 6 data sets to show a lead. {OTHER} leads by 1.50 points on a "
+            f"typical data set, on 5 of "
+            "5.",
+        ),
+        (
+            [0.03, -0.03, 0.02, -0.02, 0.002, 0.001],
+            f"Over 6 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more "
+            f"accurate.",
+            f"{OTHER} leads by 0.10 points on a typical data set (95 % interval −3.00 to 3.00), "
+            f"on 4 of 6.",
+        ),
+        (
+            [0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003],
+            f"Over 7 data sets, {OTHER} and the spiking {SPIKING} are as accurate within ±0.5 "
+            f"points.",
+            "They differ by 0.02 points on a typical data set (90 % interval −0.06 to 0.09).",
+        ),
+        (
+            [0.02],
+            f"One data set says nothing of others. On set 0, {OTHER} is 2.00 points ahead of the "
+            f"spiking "
+            f"{SPIKING} (shown).",
+            "",
+        ),
+        (
+            [0.0] * 3,
+            f"Over 3 data sets, it is open whether the spiking {SPIKING} or {OTHER} is more "
+            f"accurate.",
+            "It takes at least 6 data sets to show a lead. They are level.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_headline_says_what_was_concluded(leads, says, lead):
     study = make_study(leads)
     assert (words.headline(study), words.in_accuracy(study)) == (says, lead)
@@ -65,7 +99,10 @@ def test_costs_of_the_two_of_the_headline():
     study = make_study(SURE)
     assert words.in_cost(study) == ""
     costly = with_costs(study, answer=[(1, 1), (2.5, 2.5)], energy=[(3, 4), (1, 2)])
-    assert words.in_cost(costly) == f"{OTHER} answers 2.5 times faster than {SPIKING} and takes more energy."
+    assert (
+        words.in_cost(costly)
+        == f"{OTHER} answers 2.5 times faster than {SPIKING} and takes more energy."
+    )
     alike = with_costs(study, answer=[(1.05, 1.05), (1, 1)], energy=[(1, 4), (1, 2)])
     assert words.in_cost(alike) == f"{OTHER} answers as fast as {SPIKING}."
 
@@ -75,11 +112,18 @@ def test_how_many_pairs_are_decided():
     scores = {"rate": 0.7, "direct": 0.8}
     duels = [
         make_duel(f"set {n}", {SPIKING: [score + 0.001 * n], OTHER: [0.8]}, encoding=encoding)
-        for n in range(8) for encoding, score in scores.items()
-    ]  # fmt: skip
+        for n in range(8)
+        for encoding, score in scores.items()
+    ]
     study = conclude("grid", duels, 0.02)
-    assert words.decided(study) == ("Of 3 pairs of variants, one is shown to be better in 3 and none is open.")
-    assert [words.standing(variant, study) for variant in study.variants] == ["2, 0", "1, 1", "0, 2"]
+    assert words.decided(study) == (
+        "Of 3 pairs of variants, one is shown to be better in 3 and none is open."
+    )
+    assert [words.standing(variant, study) for variant in study.variants] == [
+        "2, 0",
+        "1, 1",
+        "0, 2",
+    ]
 
 
 def test_cells_of_a_pair():
@@ -96,7 +140,9 @@ def test_cells_of_a_pair():
     assert words.settled_first([opened, pair]) == [pair, opened]
 
 
-@pytest.mark.parametrize(("low", "high", "says"), [(1, 1, "1"), (1.261, 2.94, "1.3–2.9"), (12.4, 300.2, "12–300")])
+@pytest.mark.parametrize(
+    ("low", "high", "says"), [(1, 1, "1"), (1.261, 2.94, "1.3–2.9"), (12.4, 300.2, "12–300")]
+)
 def test_relative_costs(low, high, says):
     assert words.times(Range(low=low, high=high)) == says
     assert words.times(None) == "–"
@@ -114,16 +160,37 @@ def test_what_would_settle_an_open_question():
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (o.FewDatasets(datasets=5, pairs=1, smallest_p=0.0625, needed=6), "reach is 0.0625, so that no variant"),
-        (o.FewDatasets(datasets=5, pairs=3, smallest_p=0.1875, needed=7), "reach, times 3 pairs, is 0.188"),
-        (o.Leaking(datasets=["x", "y"], without=None), "x and y: scores there measure memory; without them nothing"),
-        (o.Leaking(datasets=["x"], without=Conclusion.A_BETTER), "one of the two of the headline is better, too"),
-        (o.Leaking(datasets=["x"], without=Conclusion.INCONCLUSIVE), "the question of the headline is open"),
-        (o.Leaking(datasets=["x"], without=Conclusion.EQUIVALENT), "the two of the headline are equivalent"),
+        (
+            o.FewDatasets(datasets=5, pairs=1, smallest_p=0.0625, needed=6),
+            "reach is 0.0625, so that no variant",
+        ),
+        (
+            o.FewDatasets(datasets=5, pairs=3, smallest_p=0.1875, needed=7),
+            "reach, times 3 pairs, is 0.188",
+        ),
+        (
+            o.Leaking(datasets=["x", "y"], without=None),
+            "x and y: scores there measure memory; without them nothing",
+        ),
+        (
+            o.Leaking(datasets=["x"], without=Conclusion.A_BETTER),
+            "one of the two of the headline is better, too",
+        ),
+        (
+            o.Leaking(datasets=["x"], without=Conclusion.INCONCLUSIVE),
+            "the question of the headline is open",
+        ),
+        (
+            o.Leaking(datasets=["x"], without=Conclusion.EQUIVALENT),
+            "the two of the headline are equivalent",
+        ),
         (o.OneSeed(datasets=["x"]), "One training of a variant on x"),
         (o.AtChance(contenders=[("a", "x")]), "Not better than chance: a on x."),
         (o.Failed(trials=[("folder", "a, seed 1")]), "Trainings that failed: a, seed 1 (folder)."),
-        (o.Missing(variant="a", datasets=["x"]), "a has no score on x: its pairs are tested on the other data sets."),
+        (
+            o.Missing(variant="a", datasets=["x"]),
+            "a has no score on x: its pairs are tested on the other data sets.",
+        ),
         (o.NotRanked(variants=["a"], datasets=["x"]), "performance profiles leave out a and x."),
         (o.Busy(datasets=["x"]), "timed on x: these times are left out."),
     ],
@@ -133,15 +200,25 @@ def test_objections(found, says):
 
 
 def test_a_duel_in_a_table():
-    study = conclude("x", [make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8")], 0.005)
+    study = conclude(
+        "x", [make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8")], 0.005
+    )
     (duel,) = study.duels
     assert words.why(duel) == "better"
-    assert words.why(structs.replace(duel, conclusion=Conclusion.INCONCLUSIVE)) == "the others are out"
+    assert (
+        words.why(structs.replace(duel, conclusion=Conclusion.INCONCLUSIVE)) == "the others are out"
+    )
     assert (words.taken(duel), words.lead(duel), words.settings(duel)) == (
-        OTHER, f"+10.00 (8.00 to 12.00) to {SPIKING}", "T = 8",
-    )  # fmt: skip
+        OTHER,
+        f"+10.00 (8.00 to 12.00) to {SPIKING}",
+        "T = 8",
+    )
     (failed,) = conclude("x", [make_duel("x", {SPIKING: [None], OTHER: [None]})], 0.005).duels
-    assert (words.taken(failed), words.lead(failed), words.settings(failed)) == ("no trial was finished", "–", "–")
+    assert (words.taken(failed), words.lead(failed), words.settings(failed)) == (
+        "no trial was finished",
+        "–",
+        "–",
+    )
 
 
 def test_a_terminal_hears_all_of_it():

@@ -22,9 +22,13 @@ from spikeduel.results.words.statistics import medians
 from spikeduel.system import typed
 
 SIZES = FileProperty(
-    property="size", num_values=5, values={"8×8": 3, "9×9": 2, "1×1": 1, "2×2": 1}, class_accuracy=0.7,
-    class_chance=0.5, split_association=0.5,
-)  # fmt: skip
+    property="size",
+    num_values=5,
+    values={"8×8": 3, "9×9": 2, "1×1": 1, "2×2": 1},
+    class_accuracy=0.7,
+    class_chance=0.5,
+    split_association=0.5,
+)
 NAMES = {
     "unbalanced_classes": ("cat", "dog"),
     "class_shares_differ": ("dog",),
@@ -38,9 +42,13 @@ NAMES = {
 @pytest.mark.parametrize("kind", get_args(FindingKind))
 def test_every_finding_has_a_sentence(kind: FindingKind) -> None:
     labels = LabelCheck(examined=1900, agreement=0.9, suspects=9)
-    audit = audit_with(formats=(SIZES,), searched={"train": 100}, labels=labels, statistics=STATISTICS)
+    audit = audit_with(
+        formats=(SIZES,), searched={"train": 100}, labels=labels, statistics=STATISTICS
+    )
     for count in (1, 1234):
-        finding = Finding(kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ()))
+        finding = Finding(
+            kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ())
+        )
         text = sentence(finding, audit)
         assert text.endswith(".")
         assert "{" not in text
@@ -66,8 +74,13 @@ def test_one_and_many() -> None:
     def text(count: int) -> str:
         return sentence(Finding(kind="validation_copies", is_problem=False, count=count), CLEAN)
 
-    assert text(1) == "Validation is slightly optimistic: 1 duplicate. Remove it or pass --group-by."
-    assert text(1200) == "Validation is slightly optimistic: 1,200 duplicates. Remove them or pass --group-by."
+    assert (
+        text(1) == "Validation is slightly optimistic: 1 duplicate. Remove it or pass --group-by."
+    )
+    assert (
+        text(1200)
+        == "Validation is slightly optimistic: 1,200 duplicates. Remove them or pass --group-by."
+    )
 
 
 def test_names_are_listed_up_to_a_number_and_are_no_template() -> None:
@@ -85,7 +98,11 @@ def test_the_document_is_json_with_sentences_and_without_details() -> None:
     finding = Finding(kind="copies_on_one_side", is_problem=False, count=3)
     audit = audit_with(conclusions=(finding,))
     content = document(audit)
-    assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {"train": 800, "val": 100, "test": 1000}
+    assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {
+        "train": 800,
+        "val": 100,
+        "test": 1000,
+    }
     assert (content["ok"], content["problems"], len(content["notes"])) == (True, [], 1)
     assert content["conclusions"] == [typed.plain(finding)]
     assert "0.33 times the usual one" in content["near_definition"]
@@ -143,8 +160,13 @@ def test_medians_have_their_units() -> None:
 
 def test_how_near_a_pair_is() -> None:
     image = AuditedImage(index=0, side="test", label="cat", file=None)
-    assert nearness(Pair(kind="near on two sides", a=image, b=image, ratio=0.2)) == "0.20 of the usual"
-    assert nearness(Pair(kind="a stretch on two sides", a=image, b=image, ratio=0.2)) == "80.0 % of events shared"
+    assert (
+        nearness(Pair(kind="near on two sides", a=image, b=image, ratio=0.2)) == "0.20 of the usual"
+    )
+    assert (
+        nearness(Pair(kind="a stretch on two sides", a=image, b=image, ratio=0.2))
+        == "80.0 % of events shared"
+    )
 
 
 def test_moved_copies_are_counted_where_they_were_sought() -> None:

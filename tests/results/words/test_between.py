@@ -48,25 +48,49 @@ def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
 
 
 def test_values_as_text():
-    assert [between.value(each) for each in (None, True, 0.25, 3.0, (1, 2), (), {"snn": {"beta": 0.5}}, "x")] == [
-        "–", "yes", "0.25", "3", "1, 2", "–", "snn: beta 0.5", "x",
-    ]  # fmt: skip
+    assert [
+        between.value(each)
+        for each in (None, True, 0.25, 3.0, (1, 2), (), {"snn": {"beta": 0.5}}, "x")
+    ] == [
+        "–",
+        "yes",
+        "0.25",
+        "3",
+        "1, 2",
+        "–",
+        "snn: beta 0.5",
+        "x",
+    ]
 
 
 def test_two_runs_in_words():
-    reached = Reached(accuracy=0.5, interval=(0.4, 0.6), seeds=1, training=Range(low=60.0, high=60.0))
+    reached = Reached(
+        accuracy=0.5, interval=(0.4, 0.6), seeds=1, training=Range(low=60.0, high=60.0)
+    )
     compared = RunsCompared(
-        a="runs/a", b="runs/b", created=("", ""), settings={"num_steps": (4, 8)}, why_not="the two runs differ.",
-        contenders=[ContenderCompared(contender="snn", a=reached, b=None, why_not="the two runs differ.")],
+        a="runs/a",
+        b="runs/b",
+        created=("", ""),
+        settings={"num_steps": (4, 8)},
+        why_not="the two runs differ.",
+        contenders=[
+            ContenderCompared(contender="snn", a=reached, b=None, why_not="the two runs differ.")
+        ],
         times_compare=False,
-    )  # fmt: skip
+    )
     assert between.setting_rows(compared) == [{"setting": "num steps", "A": "4", "B": "8"}]
     assert between.contender_rows(compared) == [
         {
-            "contender": "snn", "run": "A", "accuracy, %": "50.00", "95 % interval": "40.00 to 60.00", "seeds": "1",
-            "training": "60 s", "answer": "", "energy": "",
+            "contender": "snn",
+            "run": "A",
+            "accuracy, %": "50.00",
+            "95 % interval": "40.00 to 60.00",
+            "seeds": "1",
+            "training": "60 s",
+            "answer": "",
+            "energy": "",
         }
-    ]  # fmt: skip
+    ]
     why_not, times = between.sentences(compared)
     assert "the two runs differ." in why_not
     assert "Times do not compare" in times

@@ -22,15 +22,22 @@ def court():
 def ruling(name, low, high=None, cheaper=None, **given):
     bounds = Range(low=low, high=high or low)
     return Ruling(
-        accounting=name, spiking=bounds, other=Range(low=1, high=1), ratio=bounds, cheaper=cheaper, **given
-    )  # fmt: skip
+        accounting=name,
+        spiking=bounds,
+        other=Range(low=1, high=1),
+        ratio=bounds,
+        cheaper=cheaper,
+        **given,
+    )
 
 
 def test_every_name_of_a_formula_is_told(court):
     told = dict(words.amounts(court.accountings))
     assert set(told) <= set(amounts.NAMES)
     for law in court.accountings:
-        assert set(re.findall("[A-Za-z_0-9]+", f"{law.spiking} {law.other}")) & set(amounts.NAMES) <= set(told)
+        assert set(re.findall("[A-Za-z_0-9]+", f"{law.spiking} {law.other}")) & set(
+            amounts.NAMES
+        ) <= set(told)
 
 
 @pytest.fixture
@@ -44,7 +51,9 @@ def case():
         ruling("lemaire", 1.5e-9, cheaper="other", flips=flips),
         ruling("syops", 0.5, cheaper="spiking"),
         ruling("dampfhoffer", 0.4, 2.0),
-        ruling("fp16", 0.25, cheaper="spiking", flips=[replace(flips[0], value=0.3, becomes="other")]),
+        ruling(
+            "fp16", 0.25, cheaper="spiking", flips=[replace(flips[0], value=0.3, becomes="other")]
+        ),
         Ruling(accounting="int8", reason="it finds nothing to count"),
     ]
     return Case(spiking="snn", other="cnn", num_steps=4, rate=0.2, rulings=rulings)
@@ -52,7 +61,8 @@ def case():
 
 def test_the_summary_counts_those_that_have_a_number(case):
     assert words.summary(case) == (
-        "snn is cheaper than cnn in 2 of 4 published accountings of energy, dearer in 1, 1 leaves it open."
+        "snn is cheaper than cnn in 2 of 4 published accountings of energy, dearer in 1, 1 leaves "
+        "it open."
     )
     sure = replace(case, rulings=case.rulings[1:2])
     assert words.summary(sure).endswith("in 1 of 1 published accountings of energy, dearer in 0.")
@@ -61,18 +71,27 @@ def test_the_summary_counts_those_that_have_a_number(case):
 
 
 def test_the_order_goes_by_side_then_by_ratio(case):
-    assert [each.accounting for each in words.in_order(case)] == ["fp16", "syops", "dampfhoffer", "lemaire", "int8"]
+    assert [each.accounting for each in words.in_order(case)] == [
+        "fp16",
+        "syops",
+        "dampfhoffer",
+        "lemaire",
+        "int8",
+    ]
 
 
 def test_who_says_what(case, court):
     assert words.by_side(case, court) == [
-        ("snn is cheaper", "MAC and AC and 16-bit floats"), ("cnn is cheaper", "Lemaire"), ("open", "Dampfhoffer"),
-    ]  # fmt: skip
+        ("snn is cheaper", "MAC and AC and 16-bit floats"),
+        ("cnn is cheaper", "Lemaire"),
+        ("open", "Dampfhoffer"),
+    ]
 
 
 def test_the_nearest_change_along_each_axis(case, court):
     assert words.nearest(case, court) == (
-        "The nearest changes of an answer, all else as it is: spike rate 30.0 % instead of 20.0 % (16-bit floats); T = "
+        "The nearest changes of an answer, all else as it is: spike rate 30.0 % instead of 20.0 % "
+        "(16-bit floats); T = "
         "3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 (Lemaire)."
     )
     assert words.nearest(replace(case, rulings=case.rulings[1:2]), court) is None
@@ -80,7 +99,11 @@ def test_the_nearest_change_along_each_axis(case, court):
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(1, "bits of a weight", "1 bit of a weight: snn"), (2, "bits", "2 bits: snn"), (2, "", "2 bits: snn")],
+    [
+        (1, "bits of a weight", "1 bit of a weight: snn"),
+        (2, "bits", "2 bits: snn"),
+        (2, "", "2 bits: snn"),
+    ],
 )
 def test_bits_are_counted(value, unit, shown, case, court):
     flip = Flip(axis="bits", value=value, now=4, becomes="spiking", unit=unit)
@@ -91,16 +114,25 @@ def test_bits_are_counted(value, unit, shown, case, court):
 def test_a_case_alone_is_printed_with_its_rulings_by_name(case):
     first, *table = words.text(case).splitlines()
     assert first == f"{words.summary(case)} Ratio: snn / cnn."
-    assert [line.split()[0] for line in table[2:]] == [each.accounting for each in words.in_order(case)]
+    assert [line.split()[0] for line in table[2:]] == [
+        each.accounting for each in words.in_order(case)
+    ]
 
 
 def test_the_rows_of_the_page(case, court):
     rows = {row["accounting"]: row for row in words.rows(case, court)}
     assert rows["Lemaire"] == {
-        "accounting": "Lemaire", "spiking": "1.50 nJ", "other": "1000 mJ", "ratio": "1.5e-09", "cheaper": "cnn",
+        "accounting": "Lemaire",
+        "spiking": "1.50 nJ",
+        "other": "1000 mJ",
+        "ratio": "1.5e-09",
+        "cheaper": "cnn",
         "changes": "spike rate 10.0 %: snn; T = 3: open; memory at 1.5 pJ a byte: snn",
-    }  # fmt: skip
-    assert (rows["Dampfhoffer"]["spiking"], rows["Dampfhoffer"]["ratio"]) == ("0.40 to 2.00", "0.4 to 2")
+    }
+    assert (rows["Dampfhoffer"]["spiking"], rows["Dampfhoffer"]["ratio"]) == (
+        "0.40 to 2.00",
+        "0.4 to 2",
+    )
     assert rows["8-bit integers"]["cheaper"] == "it finds nothing to count"
     assert rows["8-bit integers"]["ratio"] == ""
 
@@ -114,7 +146,10 @@ def test_the_numbers_of_an_accounting_with_unit_and_place(court):
 def test_a_contender_that_is_the_twin_stands_for_the_control(court):
     assert [case.other for case in words.tabled(court, [])] == ["cnn", "ReLU twin"]
     assert [case.other for case in words.tabled(court, [("snn", "cnn")])] == ["cnn"]
-    assert [case.other for case in words.tabled(court, [("another", "cnn")])] == ["cnn", "ReLU twin"]
+    assert [case.other for case in words.tabled(court, [("another", "cnn")])] == [
+        "cnn",
+        "ReLU twin",
+    ]
 
 
 def test_contenders_are_shown_and_controls_where_there_are_no_others(court):

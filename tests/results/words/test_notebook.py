@@ -44,13 +44,18 @@ class Parsed(HTMLParser):
 
 def comparison(*names, **of_trials):
     made = {"model": "models/a.safetensors", **of_trials}
-    trials = [trial(name, 0.9, family="snn" if number else "cnn", **made) for number, name in enumerate(names)]
+    trials = [
+        trial(name, 0.9, family="snn" if number else "cnn", **made)
+        for number, name in enumerate(names)
+    ]
     about = dataset(name=EVIL)
     return Comparison(Experiment(contenders=names), results(trials, about=about), Path("out"))
 
 
 def audit():
-    return audit_with(dataset=EVIL, conclusions=(Finding(kind="conflicting_labels", is_problem=True, count=2),))
+    return audit_with(
+        dataset=EVIL, conclusions=(Finding(kind="conflicting_labels", is_problem=True, count=2),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +66,9 @@ def model():
 @pytest.mark.parametrize("what", ["comparison", "audit", "model", "cost"])
 def test_it_is_a_few_lines_and_in_a_notebook_tables_of_escaped_text(what, model):
     shown = {
-        "comparison": lambda: comparison("vgg-lif", f"own:{EVIL}", latency=untimed(None, None, "cpu")),
+        "comparison": lambda: comparison(
+            "vgg-lif", f"own:{EVIL}", latency=untimed(None, None, "cpu")
+        ),
         "audit": audit,
         "model": lambda: model,
         "cost": lambda: sd.cost(model, np.zeros((2, *model.card.image_shape), np.uint8)),

@@ -22,7 +22,8 @@ from spikeduel.results.words.tables import percent
 
 
 @pytest.mark.parametrize(
-    ("p", "number"), [(1.0, "1"), (0.9994, "0.999"), (0.031, "0.031"), (0.0004, "< 0.001"), (0.0, "< 0.001")]
+    ("p", "number"),
+    [(1.0, "1"), (0.9994, "0.999"), (0.031, "0.031"), (0.0004, "< 0.001"), (0.0, "< 0.001")],
 )
 def test_p_values(p, number):
     assert p_number(p) == number
@@ -31,7 +32,14 @@ def test_p_values(p, number):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0065, "+0.65"), (-0.0048, "−0.48"), (0.00001, "0.00"), (-0.00001, "0.00"), (0.0, "0.00"), (-0.00005, "−0.01")],
+    [
+        (0.0065, "+0.65"),
+        (-0.0048, "−0.48"),
+        (0.00001, "0.00"),
+        (-0.00001, "0.00"),
+        (0.0, "0.00"),
+        (-0.00005, "−0.01"),
+    ],
 )
 def test_signed_points(share, text):
     assert signed(share) == text
@@ -40,7 +48,12 @@ def test_signed_points(share, text):
 def test_equal_means_look_equal_however_they_were_summed():
     # Six accuracies on 2,000 images, whose mean is 94.275 %.
     accuracies = [right / 2000 for right in (1887, 1889, 1885, 1886, 1885, 1881)]
-    means = (statistics.fmean(accuracies), sum(accuracies) / 6, float(np.mean(accuracies)), 11313 / 12000)
+    means = (
+        statistics.fmean(accuracies),
+        sum(accuracies) / 6,
+        float(np.mean(accuracies)),
+        11313 / 12000,
+    )
     assert len({f"{100 * mean:.2f}" for mean in means}) == 2
     assert {hundredths(mean) for mean in means} == {percent(mean) for mean in means} == {"94.28"}
     assert {per_cent(mean, 2) for mean in means} == {"94.28 %"}
@@ -55,7 +68,10 @@ def test_whole_hundredths_are_written_as_they_are(number):
 def test_points():
     assert points(0.0065) == "0.65 points"
     assert margin(pair(0.0, margin=0.0025)) == "±0.25 points"
-    assert (lead(pair(0.01, half=0.02)), lead(pair(-0.01, half=0.02))) == ("−1.00 to 3.00", "−1.00 to 3.00")
+    assert (lead(pair(0.01, half=0.02)), lead(pair(-0.01, half=0.02))) == (
+        "−1.00 to 3.00",
+        "−1.00 to 3.00",
+    )
     assert lead(pair(-0.01, half=0.02), 90) == "−0.60 to 2.60"
 
 
@@ -68,4 +84,8 @@ def test_lists():
 
 def test_counts():
     assert [counted(n, "seed") for n in (0, 1, 6000)] == ["0 seeds", "1 seed", "6,000 seeds"]
-    assert (counted(2, "class"), counted(2, "study"), counted(1, "study")) == ("2 classes", "2 studies", "1 study")
+    assert (counted(2, "class"), counted(2, "study"), counted(1, "study")) == (
+        "2 classes",
+        "2 studies",
+        "1 study",
+    )

@@ -11,25 +11,35 @@ FOUND = Power(lead=0.01, seeds=6, comparisons=1, chance=0.657, seeds_needed=9, l
 
 
 def run(*found, **changes):
-    pairs = [pair(0.01, seeds=6, power=each, b=f"cnn{k or ''}", **changes) for k, each in enumerate(found)]
+    pairs = [
+        pair(0.01, seeds=6, power=each, b=f"cnn{k or ''}", **changes)
+        for k, each in enumerate(found)
+    ]
     return results([trial("snn", 0.9), trial("cnn", 0.9)], pairs)
 
 
 def test_a_run_says_what_it_could_have_found():
     assert power.of_pairs(run(FOUND)) == (
-        "Power: a true lead of one point would be found with 6 seeds in 66 % of cases for snn and cnn (accuracy varies "
+        "Power: a true lead of one point would be found with 6 seeds in 66 % of cases for snn and "
+        "cnn (accuracy varies "
         "by 0.45 and 0.57 points over seeds). 9 seeds would find it in 80 %."
     )
     two = power.of_pairs(run(FOUND, structs.replace(FOUND, chance=0.1, seeds_needed=None)))
     assert "66 % of cases for snn and cnn (" in two
     assert "10 % of cases for snn and cnn1 (" in two
     assert two.endswith(
-        "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes more test images, or "
+        "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes "
+        "more test images, or "
         "trainings that vary less."
     )
     assert power.of_pairs(run(None)) == ""
-    alike = power.of_pairs(run(FOUND, structs.replace(FOUND, luck=structs.replace(LUCK, seeds_b=0.01))))
-    assert "in 66 % of cases for each of 2 pairs (accuracy varies by 0.45 to 1.00 points over seeds). 9" in alike
+    alike = power.of_pairs(
+        run(FOUND, structs.replace(FOUND, luck=structs.replace(LUCK, seeds_b=0.01)))
+    )
+    assert (
+        "in 66 % of cases for each of 2 pairs (accuracy varies by 0.45 to 1.00 points over seeds). "
+        "9" in alike
+    )
 
 
 def plan(*cases, **changes):
@@ -41,8 +51,12 @@ def plan(*cases, **changes):
         "source": "store",
         "cases": list(cases),
         "times": [
-            ContenderTime(contender="snn", epochs=13.5, epoch_seconds=4.0, seed_seconds=54.0, from_store=True),
-            ContenderTime(contender="cnn", epochs=20.0, epoch_seconds=2.0, seed_seconds=40.0, from_store=False),
+            ContenderTime(
+                contender="snn", epochs=13.5, epoch_seconds=4.0, seed_seconds=54.0, from_store=True
+            ),
+            ContenderTime(
+                contender="cnn", epochs=20.0, epoch_seconds=2.0, seed_seconds=40.0, from_store=False
+            ),
         ],
         "trained": 2,
     }
@@ -50,7 +64,9 @@ def plan(*cases, **changes):
 
 
 CHANCES = [k / 10 for k in range(len(SEEDS))]
-OF_PAIR = Case(luck=LUCK, chances=[min(1.0, each) for each in CHANCES], seeds_needed=12, a="snn", b="cnn")
+OF_PAIR = Case(
+    luck=LUCK, chances=[min(1.0, each) for each in CHANCES], seeds_needed=12, a="snn", b="cnn"
+)
 
 
 def test_a_row_for_each_number_of_seeds():
@@ -65,8 +81,10 @@ def test_a_plan_from_seeds_in_the_store():
     assert power.sentences(plan(OF_PAIR)) == [
         "The chance that a true lead of 0.5 points is found, on 10,000 test images, by seeds:",
         "12 seeds find it in 80 % of cases; 12 will train for about 16 min.",
-        "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
-        "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an epoch, at most 20 "
+        "The spread over seeds, and how often answers differ, are those of this comparison's "
+        "seeds in the store.",
+        "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an "
+        "epoch, at most 20 "
         "epochs (some steps timed).",
         "Fewer than 4 seeds make nobody better.",
     ]
@@ -77,7 +95,10 @@ def test_a_plan_from_seeds_in_the_store():
     [
         (None, "those of the run."),
         ("others", "those of the run, on others; on these data they can differ."),
-        ("made up", "those of the run, on other data of the same name; on these data they can differ."),
+        (
+            "made up",
+            "those of the run, on other data of the same name; on these data they can differ.",
+        ),
     ],
 )
 def test_a_plan_from_a_run_names_its_data_where_they_are_others(spread_of, told):
@@ -86,16 +107,25 @@ def test_a_plan_from_a_run_names_its_data_where_they_are_others(spread_of, told)
 
 def test_an_assumed_plan_says_what_is_assumed():
     cases = [
-        Case(luck=assumed_luck(spread, 10_000, 50.0), chances=CHANCES, seeds_needed=needed, spread=spread)
+        Case(
+            luck=assumed_luck(spread, 10_000, 50.0),
+            chances=CHANCES,
+            seeds_needed=needed,
+            spread=spread,
+        )
         for spread, needed in ((0.0055, 9), (0.003, 5))
     ]
     told = power.sentences(plan(*cases, source="assumed", comparisons=3, folds=5, lead=0.01))
     assert told[1] == (
-        "5 to 9 seeds find it in 80 % of cases of 3 comparisons, after Holm at worst; 9 will train for about 11 min."
+        "5 to 9 seeds find it in 80 % of cases of 3 comparisons, after Holm at worst; 9 will train "
+        "for about 11 min."
     )
-    assert told[2].startswith("The spread over seeds is assumed, as it was measured on Fashion-MNIST.")
+    assert told[2].startswith(
+        "The spread over seeds is assumed, as it was measured on Fashion-MNIST."
+    )
     assert told[3] == (
-        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two of one on 4.6 %. With "
+        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two of "
+        "one on 4.6 %. With "
         "that, accuracy on so many images varies by 0.57 and 0.34 points over seeds."
     )
     assert told[4].startswith("The test images come in groups.")
@@ -112,11 +142,15 @@ def test_a_lead_that_cannot_be_found():
         == "Not even 100 seeds find it in 80 % of cases: it takes more test images, or trainings that vary less."
     )
     few = structs.replace(hopeless, luck=structs.replace(LUCK, effective_groups=4.0))
-    assert any(text.startswith("The groups of test images are too few") for text in power.sentences(plan(few)))
+    assert any(
+        text.startswith("The groups of test images are too few")
+        for text in power.sentences(plan(few))
+    )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.4, "4.4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")]
+    ("seconds", "text"),
+    [(4.4, "4.4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")],
 )
 def test_durations(seconds, text):
     assert power.duration(seconds) == text

@@ -7,18 +7,35 @@ from spikeduel.results.words import survey as words
 
 
 def trial(key, stored=False, seconds=20.0):
-    return TrialSurvey(contender=key, title=f"{key}, seed 0", key=key, stored=stored, seconds=seconds, bytes=1_000_000)
+    return TrialSurvey(
+        contender=key,
+        title=f"{key}, seed 0",
+        key=key,
+        stored=stored,
+        seconds=seconds,
+        bytes=1_000_000,
+    )
 
 
 def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None, seeds=4):
     return DuelSurvey(
-        label=label, dataset=dataset or label, test_images=1000, seeds=seeds, trials=list(trials), source=source,
-        leads=leads, spreads=(0.003, 0.004),
-    )  # fmt: skip
+        label=label,
+        dataset=dataset or label,
+        test_images=1000,
+        seeds=seeds,
+        trials=list(trials),
+        source=source,
+        leads=leads,
+        spreads=(0.003, 0.004),
+    )
 
 
 def test_shared_trials_count_once_in_the_whole_and_in_each_row():
-    found = Survey(name="s", at_once=2, duels=[duel("a", trial("x"), trial("y")), duel("b", trial("x"), trial("z"))])
+    found = Survey(
+        name="s",
+        at_once=2,
+        duels=[duel("a", trial("x"), trial("y")), duel("b", trial("x"), trial("z"))],
+    )
     assert list(found.trials) == ["x", "y", "z"]
     assert (found.seconds, found.bytes) == (60.0, 3_000_000)
     assert [row["trials"] for row in words.rows(found)] == ["2", "2"]
@@ -41,12 +58,16 @@ def test_an_unknown_time_is_not_a_short_one():
 
 
 def test_it_says_what_cannot_be_shown():
-    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None, seeds=2)])
+    found = Survey(
+        name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None, seeds=2)]
+    )
     text = " ".join(words.sentences(found))
     assert "fewer than 4 seeds" in text
     assert "6 data sets at least" in text
     assert words.rows(found)[0]["smallest lead"] == "–"
-    many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
+    many = Survey(
+        name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)]
+    )
     assert "data sets at least" not in " ".join(words.sentences(many))
 
 
@@ -76,7 +97,13 @@ def test_more_seeds_make_no_other_variant():
     for n in range(6):
         few.append(duel(f"{n}, 4 seeds", trial("x"), trial("y"), dataset=str(n)))
         seeds = (structs.replace(trial(key), contender=key[0]) for key in ("x", "y", "x1", "y1"))
-        more.append(structs.replace(duel(f"{n}, 8 seeds", *seeds, dataset=str(n), seeds=8), spreads=(0.001, 0.002)))
-    alone, *both = (Survey(name="s", at_once=1, duels=duels) for duels in (more, [*few, *more], [*more, *few]))
+        more.append(
+            structs.replace(
+                duel(f"{n}, 8 seeds", *seeds, dataset=str(n), seeds=8), spreads=(0.001, 0.002)
+            )
+        )
+    alone, *both = (
+        Survey(name="s", at_once=1, duels=duels) for duels in (more, [*few, *more], [*more, *few])
+    )
     assert [each.pairs for each in both] == [1, 1]
     assert [each.leads for each in both] == [alone.leads] * 2

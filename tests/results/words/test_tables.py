@@ -25,14 +25,30 @@ CNN = trial("cnn", 0.5, test=scores(0.5), seconds=[1.0], parameters=1234)
 def test_cells():
     assert rows(SNN, CNN) == [
         {
-            "model": "snn", "family": "SNN", "encoding": "rate", "accuracy": "66.67", "precision": "50.00",
-            "recall": "25.00", "F1": "33.33", "s/epoch": "2.0", "epochs": "2", "parameters": "1,234",
+            "model": "snn",
+            "family": "SNN",
+            "encoding": "rate",
+            "accuracy": "66.67",
+            "precision": "50.00",
+            "recall": "25.00",
+            "F1": "33.33",
+            "s/epoch": "2.0",
+            "epochs": "2",
+            "parameters": "1,234",
         },
         {
-            "model": "cnn", "family": "CNN", "encoding": "analogue", "accuracy": "50.00", "precision": "50.00",
-            "recall": "25.00", "F1": "33.33", "s/epoch": "1.0", "epochs": "2", "parameters": "1,234",
+            "model": "cnn",
+            "family": "CNN",
+            "encoding": "analogue",
+            "accuracy": "50.00",
+            "precision": "50.00",
+            "recall": "25.00",
+            "F1": "33.33",
+            "s/epoch": "1.0",
+            "epochs": "2",
+            "parameters": "1,234",
         },
-    ]  # fmt: skip
+    ]
 
 
 def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
@@ -76,7 +92,10 @@ def test_a_measure_from_outside_has_a_column():
         added = AddedMeasure(title="speed %", meaning="how fast", value=value, form="{:.1f}")
         return structs.replace(SNN, seed=seed, measures={"own:speed": added})
 
-    assert [row["speed %"] for row in rows(with_speed(1.0), with_speed(4.0, 1), CNN)] == ["2.5 ± 2.1", ""]
+    assert [row["speed %"] for row in rows(with_speed(1.0), with_speed(4.0, 1), CNN)] == [
+        "2.5 ± 2.1",
+        "",
+    ]
     assert rows(with_speed(None))[0]["speed %"] == ""
 
 
@@ -91,32 +110,46 @@ def test_a_measure_from_outside_has_a_column():
 )
 def test_what_plus_or_minus_is(seeds, folds, note):
     trials = [
-        trial("snn", 0.9, seed=seed, fold=fold) for seed in range(seeds) for fold in (range(folds) if folds else [None])
+        trial("snn", 0.9, seed=seed, fold=fold)
+        for seed in range(seeds)
+        for fold in (range(folds) if folds else [None])
     ]
     assert tables.spread_note(trials) == note
 
 
 def test_long_names_are_not_cut():
     name = "a_module_with_a_long_name.and_a_part:build_the_network_of_my_dreams"
-    lines = tables.render([{"model": name, "F1": "1.00"}, {"model": "b", "F1": "10.00"}]).splitlines()
+    lines = tables.render(
+        [{"model": name, "F1": "1.00"}, {"model": "b", "F1": "10.00"}]
+    ).splitlines()
     assert name in lines[2]
     # Numbers stand on the right.
     assert lines[2].endswith("   1.00")
 
 
 def test_names_are_text_never_markup():
-    shown = tables.render([{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}])
+    shown = tables.render(
+        [{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}]
+    )
     assert "[red]x[/blue] :smile:" in shown
     assert r"two\nlines" in shown
 
 
 def test_classes():
     test = structs.replace(
-        scores(2 / 3), n=6, per_class=[ClassScores(name="a", precision=0.5, recall=0.25, f1=1 / 3, support=6)]
+        scores(2 / 3),
+        n=6,
+        per_class=[ClassScores(name="a", precision=0.5, recall=0.25, f1=1 / 3, support=6)],
     )
     assert tables.class_rows(test) == [
         {"class": "a", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "6"},
-        {"class": "macro average", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "6"},
+        {
+            "class": "macro average",
+            "precision": "50.00",
+            "recall": "25.00",
+            "f1": "33.33",
+            "images": "6",
+        },
         {"class": "accuracy", "precision": "", "recall": "", "f1": "66.67", "images": ""},
     ]
 
@@ -132,7 +165,16 @@ def test_corrupted_images():
         images={"blur": 6, "altered-hard": 1200},
     )
     blur, hard = tables.robustness_rows(found)
-    assert list(blur.values()) == ["blur", "50.00", "50.00", "50.00", "25.00", "25.00", "40.00", "6"]
+    assert list(blur.values()) == [
+        "blur",
+        "50.00",
+        "50.00",
+        "50.00",
+        "25.00",
+        "25.00",
+        "40.00",
+        "6",
+    ]
     assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
 
 
@@ -140,7 +182,9 @@ def test_every_trial_of_a_tuning():
     record = tuning(2, snn=0.0, cnn=None)
     snn, cnn = record.contenders
     tried = [structs.replace(each, settings={"beta": 0.5 + each.number / 4}) for each in snn.trials]
-    shown = tables.tuning_rows(structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn]))
+    shown = tables.tuning_rows(
+        structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn])
+    )
     assert [list(row.values()) for row in shown] == [
         ["snn", "1", "50.00", "*", "6", "1.0", "beta 0.5"],
         ["snn", "2", "25.00", "", "6", "1.0", "beta 0.75"],
@@ -151,10 +195,18 @@ def test_every_trial_of_a_tuning():
 
 def test_the_expected_best_of_1_2_4_and_all_trials():
     record = tuning(6, snn=0.0)
-    curve = [ExpectedBest(trials=n, mean=n / 10, standard_deviation=0.01, low=0.0, high=1.0) for n in range(1, 7)]
+    curve = [
+        ExpectedBest(trials=n, mean=n / 10, standard_deviation=0.01, low=0.0, high=1.0)
+        for n in range(1, 7)
+    ]
     (row,) = tables.expected_best_rows(
-        structs.replace(record, contenders=[structs.replace(record.contenders[0], expected_best=curve)])
+        structs.replace(
+            record, contenders=[structs.replace(record.contenders[0], expected_best=curve)]
+        )
     )
     assert list(row.items())[1:] == [
-        ("of 1", "10.00 ± 1.00"), ("of 2", "20.00 ± 1.00"), ("of 4", "40.00 ± 1.00"), ("of 6", "60.00 ± 1.00"),
-    ]  # fmt: skip
+        ("of 1", "10.00 ± 1.00"),
+        ("of 2", "20.00 ± 1.00"),
+        ("of 4", "40.00 ± 1.00"),
+        ("of 6", "60.00 ± 1.00"),
+    ]

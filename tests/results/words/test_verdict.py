@@ -28,7 +28,10 @@ from spikeduel.results.words.verdict import (
 )
 
 DUEL = [trial("snn", 0.9), trial("cnn", 0.88)]
-CLAIMS = re.compile(r"(snn|cnn|other|first|[xyz]) is (better|worse|superior)|better than|proves|outperform|\bbeats\b")
+CLAIMS = re.compile(
+    r"(snn|cnn|other|first|[xyz]) is (better|worse|superior)|better "
+    r"than|proves|outperform|\bbeats\b"
+)
 FOLDS = dataset(folds=[Counts(train=1, val=1, test=400)] * 5)
 
 
@@ -41,7 +44,8 @@ def said(*pairs, trials=DUEL, about=None):
 
 def test_a_better_contender():
     assert said(pair(0.02, seeds=6, p_value=0.0022, conclusion=Conclusion.A_BETTER)) == (
-        "Accuracy on 2,000 test images: snn 90.00 % and cnn 88.00 % (6 seeds). snn leads by 2.00 points (95 % interval "
+        "Accuracy on 2,000 test images: snn 90.00 % and cnn 88.00 % (6 seeds). snn leads by 2.00 "
+        "points (95 % interval "
         "1.00 to 3.00; p = 0.002). At these settings, snn is better."
     )
 
@@ -57,7 +61,8 @@ def test_one_seed_is_about_these_two_models():
 def test_an_equivalent_one():
     equal = pair(0.001, seeds=6, half=0.003, conclusion=Conclusion.EQUIVALENT, negligible=True)
     assert said(equal).endswith(
-        "At these settings, they are equivalent: the 90 % interval (−0.14 to 0.34) lies inside ±0.5 points."
+        "At these settings, they are equivalent: the 90 % interval (−0.14 to 0.34) lies inside "
+        "±0.5 points."
     )
 
 
@@ -99,13 +104,21 @@ def test_folds_are_no_two_models():
 
 
 def test_accuracies_are_those_of_the_seeds_that_both_finished():
-    trials = [trial("snn", 0.9), trial("snn", 0.1, seed=1), trial("cnn", 0.88), trial("cnn", seed=1)]
+    trials = [
+        trial("snn", 0.9),
+        trial("snn", 0.1, seed=1),
+        trial("cnn", 0.88),
+        trial("cnn", seed=1),
+    ]
     assert "snn 90.00 %" in said(pair(0.02), trials=trials)
 
 
 def test_the_number_of_parameters():
     def of(snn, cnn):
-        return said(pair(0.02), trials=[trial("snn", 0.9, parameters=snn), trial("cnn", 0.88, parameters=cnn)])
+        return said(
+            pair(0.02),
+            trials=[trial("snn", 0.9, parameters=snn), trial("cnn", 0.88, parameters=cnn)],
+        )
 
     assert "Parameters: snn 814,090, cnn 1,000." in of(814_090, 1_000)
     assert "Both have 1,000 parameters." in of(1_000, 1_000)
@@ -114,7 +127,8 @@ def test_the_number_of_parameters():
 def test_what_could_overturn_it_stands_at_the_end():
     found = results(DUEL, [pair(0.02)], overturned_by=[AnotherTraining(), OtherSettings()])
     assert verdict(found).endswith(
-        "What could overturn this: another training (one seed cannot show the variance over seeds; use --seeds 6); "
+        "What could overturn this: another training (one seed cannot show the variance over seeds; "
+        "use --seeds 6); "
         "other settings, which were tuned for none of them."
     )
 
@@ -123,14 +137,19 @@ def test_what_could_overturn_it_stands_at_the_end():
 
 
 def test_nothing_finished():
-    assert said(trials=[trial("snn"), trial("cnn")]) == "No trial was finished: there is nothing to compare."
+    assert (
+        said(trials=[trial("snn"), trial("cnn")])
+        == "No trial was finished: there is nothing to compare."
+    )
 
 
 @pytest.mark.parametrize("others", [[], [trial("cnn")], [trial("snn", 0.85, seed=1)]])
 def test_without_a_pair_each_trial_has_its_accuracy(others):
     trials = [trial("snn", 0.9), *others]
     expected = ["Accuracy 90.00 % on 2,000 test images: snn, seed 0."]
-    expected += ["Accuracy 85.00 % on 2,000 test images: snn, seed 1."] * sum(t.test is not None for t in others)
+    expected += ["Accuracy 85.00 % on 2,000 test images: snn, seed 1."] * sum(
+        t.test is not None for t in others
+    )
     assert said(trials=trials) == " ".join(expected)
 
 
@@ -141,24 +160,38 @@ def many(seeds):
     """Four contenders: a better than b and c, equivalent to d; the others in all ways."""
     accuracy = {"a": 0.9, "b": 0.8, "c": 0.85, "d": 0.899}
     concluded = {
-        "ab": "a_better", "ac": "a_better", "ad": "equivalent", "bc": "b_better", "bd": "b_better",
+        "ab": "a_better",
+        "ac": "a_better",
+        "ad": "equivalent",
+        "bc": "b_better",
+        "bd": "b_better",
         "cd": "inconclusive",
-    }  # fmt: skip
+    }
     return [
         pair(
-            accuracy[one] - accuracy[other], a=one, b=other, seeds=seeds, conclusion=Conclusion(found),
-            accuracy_a=accuracy[one], accuracy_b=accuracy[other], half=0.06 if one + other == "cd" else 0.01,
+            accuracy[one] - accuracy[other],
+            a=one,
+            b=other,
+            seeds=seeds,
+            conclusion=Conclusion(found),
+            accuracy_a=accuracy[one],
+            accuracy_b=accuracy[other],
+            half=0.06 if one + other == "cd" else 0.01,
         )
         for (one, other), found in concluded.items()
-    ]  # fmt: skip
+    ]
 
 
 def test_many_contenders_are_told_by_the_best():
     assert said(*many(6)) == (
-        "Accuracy on 2,000 test images: a has the highest, 90.00 %, of 4 contenders (6 seeds). a is better than b "
-        "(+10.00; 9.00 to 11.00) and c (+5.00; 4.00 to 6.00). a is equivalent to d (+0.10; −0.90 to 1.10). Better: "
-        "c over b (+5.00; 4.00 to 6.00) and d over b (+9.90; 8.90 to 10.90). Inconclusive: d and c (+4.90; "
-        "−1.10 to 10.90). Brackets: 95 % intervals, in points. p-values are adjusted for 6 pairs (Holm). All of this "
+        "Accuracy on 2,000 test images: a has the highest, 90.00 %, of 4 contenders (6 seeds). a "
+        "is better than b "
+        "(+10.00; 9.00 to 11.00) and c (+5.00; 4.00 to 6.00). a is equivalent to d (+0.10; −0.90 "
+        "to 1.10). Better: "
+        "c over b (+5.00; 4.00 to 6.00) and d over b (+9.90; 8.90 to 10.90). Inconclusive: d and c "
+        "(+4.90; "
+        "−1.10 to 10.90). Brackets: 95 % intervals, in points. p-values are adjusted for 6 pairs "
+        "(Holm). All of this "
         "is at these settings."
     )
     assert "(these 4 trained models only)" in said(*many(1))
@@ -179,7 +212,10 @@ def test_among_many_a_lead_without_a_conclusion_is_a_group_of_its_own(reservatio
 
 
 def test_long_lists_are_cut():
-    pairs = [pair(0.1, seeds=6, a="best", b=f"c{k}", accuracy_b=0.8, conclusion=Conclusion.A_BETTER) for k in range(10)]
+    pairs = [
+        pair(0.1, seeds=6, a="best", b=f"c{k}", accuracy_b=0.8, conclusion=Conclusion.A_BETTER)
+        for k in range(10)
+    ]
     assert "c5 (+10.00; 9.00 to 11.00) and 4 more." in said(*pairs)
     assert "c6" not in said(*pairs)
 
@@ -192,15 +228,22 @@ def test_long_lists_are_cut():
     [
         (
             {"seeds": 2, "reservation": Reservation.FEW_SEEDS},
-            "the interval excludes 0, but with 2 seeds p cannot fall below 0.33 (--seeds 6 is enough)",
+            "the interval excludes 0, but with 2 seeds p cannot fall below 0.33 (--seeds 6 is "
+            "enough)",
         ),
         (
             {"groups": 5, "reservation": Reservation.FEW_GROUPS},
             "the interval excludes 0, but with 5 groups of test images p cannot fall below 0.062",
         ),
         (
-            {"seeds": 6, "groups": 40, "effective_groups": 3.93, "reservation": Reservation.FEW_GROUPS},
-            "the interval excludes 0, but the test images count as 3.9 groups of equal size, and it takes 6 "
+            {
+                "seeds": 6,
+                "groups": 40,
+                "effective_groups": 3.93,
+                "reservation": Reservation.FEW_GROUPS,
+            },
+            "the interval excludes 0, but the test images count as 3.9 groups of equal size, and "
+            "it takes 6 "
             "to call one better",
         ),
         (
@@ -228,16 +271,21 @@ def test_every_reservation_has_words_for_a_table():
     assert set(BRIEF) == set(Reservation)
     # With three seeds, 2 of 20 ways.
     assert "below 0.1 " in because(pair(0.1, seeds=3, reservation=Reservation.FEW_SEEDS))
-    assert "below 0.062 " in because(pair(0.1, seeds=5, paired=True, reservation=Reservation.FEW_SEEDS))
+    assert "below 0.062 " in because(
+        pair(0.1, seeds=5, paired=True, reservation=Reservation.FEW_SEEDS)
+    )
 
 
 # ---- one line
 
 
 def test_a_difference_in_a_line():
-    better = pair(0.002, seeds=6, half=0.001, p_value=0.01234, conclusion=Conclusion.A_BETTER, negligible=True)
+    better = pair(
+        0.002, seeds=6, half=0.001, p_value=0.01234, conclusion=Conclusion.A_BETTER, negligible=True
+    )
     assert difference_line(better, "snn", "cnn") == (
-        "snn − cnn: +0.20 points, 95 % interval +0.10 to +0.30, p = 0.0123 (made up), 2,000 test images, 6 seeds: snn "
+        "snn − cnn: +0.20 points, 95 % interval +0.10 to +0.30, p = 0.0123 (made up), 2,000 test "
+        "images, 6 seeds: snn "
         "is better, by less than the ±0.5 points that count."
     )
     assert "one seed in each of 5 folds" in difference_line(pair(0.0), num_folds=5)
@@ -247,7 +295,10 @@ def test_a_difference_in_a_line():
 
 
 def test_the_ratio_of_epoch_times_is_one_of_medians():
-    trials = [trial("snn", 0.9, seconds=[3.0, 90.0, 4.0]), trial("cnn", 0.8, seconds=[2.0, 2.0, 2.0])]
+    trials = [
+        trial("snn", 0.9, seconds=[3.0, 90.0, 4.0]),
+        trial("cnn", 0.8, seconds=[2.0, 2.0, 2.0]),
+    ]
     (text,) = epoch_times(results(trials))
     assert text == "Epoch time (median on this machine): snn 4.0 s, cnn 2.0 s, a ratio of 2.0."
     assert text in said(trials=trials)
@@ -305,12 +356,16 @@ def test_the_times_of_twins_are_told_pair_by_pair():
 def test_neither_of_the_twins(pretrained, seeds):
     tuned = trial("tuned-cnn", 0.95, pretrained=pretrained)
     made = results([*FOUR, tuned], [pair(0.02, seeds=seeds)])
-    answer = Neither(contender="tuned-cnn", twins=[("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")])
+    answer = Neither(
+        contender="tuned-cnn", twins=[("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
+    )
     with_answer = structs.replace(made, comparison=structs.replace(made.comparison, neither=answer))
     what = ", fine-tuned from pretrained weights," if pretrained else ""
     assert (
-        "If accuracy decides, take neither of the twins (dense-snn and dense-cnn; conv-snn and conv-cnn): "
+        "If accuracy decides, take neither of the twins (dense-snn and dense-cnn; conv-snn and "
+        "conv-cnn): "
         # One seed is about these models, and says no more.
-        f"{'of these trained models, ' if seeds == 1 else ''}tuned-cnn{what} is better than all of them."
+        f"{'of these trained models, ' if seeds == 1 else ''}tuned-cnn{what} is better than all of "
+        f"them."
     ) in verdict(with_answer)
     assert "neither of the twins" not in verdict(made)

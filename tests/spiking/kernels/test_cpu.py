@@ -34,8 +34,15 @@ def sequence(shape, seed=0, dtype=torch.float32):
 
 
 def forward_and_backward(scan, current, beta, dynamics, state=None, outputs=RESULTS):
-    """The results and the gradients of current, state and beta; the reference gets a `ConstantInput` as a sequence."""
-    leaf = (current.value if isinstance(current, ConstantInput) else current).detach().clone().requires_grad_()
+    """The results and the gradients of current, state and beta; the reference gets a
+    `ConstantInput` as a sequence.
+    """
+    leaf = (
+        (current.value if isinstance(current, ConstantInput) else current)
+        .detach()
+        .clone()
+        .requires_grad_()
+    )
     x = ConstantInput(leaf, current.num_steps) if isinstance(current, ConstantInput) else leaf
     if scan is reference.scan:
         leaf = leaf.detach().float().requires_grad_()
@@ -50,8 +57,12 @@ def forward_and_backward(scan, current, beta, dynamics, state=None, outputs=RESU
 
 
 def assert_agree(current, beta, dynamics, state=None, outputs=RESULTS, rtol=1e-4, atol=1e-6):
-    theirs, their_gradients = forward_and_backward(reference.scan, current, beta, dynamics, state, outputs)
-    ours, our_gradients = forward_and_backward(kernels.scan, current, beta, dynamics, state, outputs)
+    theirs, their_gradients = forward_and_backward(
+        reference.scan, current, beta, dynamics, state, outputs
+    )
+    ours, our_gradients = forward_and_backward(
+        kernels.scan, current, beta, dynamics, state, outputs
+    )
     dtype = current.value.dtype if isinstance(current, ConstantInput) else current.dtype
     assert [r.dtype for r in ours] == [dtype, torch.float32, torch.float32]
     for our, their in zip(ours, theirs, strict=True):
@@ -101,13 +112,25 @@ def test_bfloat16_is_read_exactly_and_written_rounded(constant):
 
 
 def test_bfloat16_is_rounded_as_torch_rounds_it():
-    values = torch.cat([sequence((4096,)) * 1e3, torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan")])])
     values = torch.cat(
-        [values, torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32).view(torch.float32)]
+        [
+            sequence((4096,)) * 1e3,
+            torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan")]),
+        ]
+    )
+    values = torch.cat(
+        [
+            values,
+            torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32).view(
+                torch.float32
+            ),
+        ]
     )
     spk = torch.zeros(1, len(values), dtype=torch.bfloat16)
     grad = torch.zeros(1, len(values), dtype=torch.bfloat16)
-    out = cpu.scan_backward((None, values[None], None), spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False)[0]
+    out = cpu.scan_backward(
+        (None, values[None], None), spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False
+    )[0]
     assert out.dtype == grad.dtype
     assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
 
@@ -126,10 +149,19 @@ def test_forward_to_the_last_bit(reset_mechanism, threshold, beta):
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("alpha", [0.5, 2.0, 25.0])
 def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
-    """A new surrogate works without one, through the reference: give it one, or leave it out here."""
-    u = torch.cat([torch.linspace(-30, 30, 2001), torch.tensor([0.0, -0.0, 1e-8, float("inf"), -float("inf")])])
+    """A new surrogate works without one, through the reference: give it one, or leave it out
+    here.
+    """
+    u = torch.cat(
+        [
+            torch.linspace(-30, 30, 2001),
+            torch.tensor([0.0, -0.0, 1e-8, float("inf"), -float("inf")]),
+        ]
+    )
     out, level = np.full(len(u), np.nan, np.float32), np.zeros(len(u), np.float32)
-    cpu_kernels.surrogate_gradient(u.numpy(), level, reference.SURROGATE_KERNELS.index(surrogate), alpha, out)
+    cpu_kernels.surrogate_gradient(
+        u.numpy(), level, reference.SURROGATE_KERNELS.index(surrogate), alpha, out
+    )
     exact = SURROGATES[surrogate].gradient(u.double(), alpha).float()
     torch.testing.assert_close(torch.from_numpy(out), exact, rtol=1e-5, atol=1e-7)
 
@@ -137,7 +169,9 @@ def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
 @pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
 @pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
 def test_gradients_equal_finite_differences_where_they_are_smooth(reset_mechanism, adaptation):
-    """Where no spike flips, membranes are smooth in current, state and beta, but for the surrogate's own gradient."""
+    """Where no spike flips, membranes are smooth in current, state and beta, but for the
+    surrogate's own gradient.
+    """
     if adaptation is not None:
         # An adaptation of gain 0 is driven by the spikes, and the loss is on the membranes.
         adaptation = (0.9, 0.0)
@@ -148,7 +182,11 @@ def test_gradients_equal_finite_differences_where_they_are_smooth(reset_mechanis
     def loss(current, state, beta):
         return (reference.scan(current, beta, dynamics, state)[1] * weights).sum().item()
 
-    leaves = [current.clone().requires_grad_(), state.clone().requires_grad_(), torch.tensor(0.8, requires_grad=True)]
+    leaves = [
+        current.clone().requires_grad_(),
+        state.clone().requires_grad_(),
+        torch.tensor(0.8, requires_grad=True),
+    ]
     (kernels.scan(leaves[0], leaves[2], dynamics, leaves[1])[1] * weights.float()).sum().backward()
     exact = [x.double() for x in (current, state, torch.tensor(0.8))]
     for which, (leaf, at) in enumerate(zip(leaves, exact, strict=True)):
@@ -158,7 +196,9 @@ def test_gradients_equal_finite_differences_where_they_are_smooth(reset_mechanis
                 moved = [x.clone() for x in exact]
                 moved[which].view(-1)[i] += step
                 sides.append(loss(*moved))
-            assert leaf.grad.view(-1)[i].item() == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-3, abs=1e-4)
+            assert leaf.grad.view(-1)[i].item() == pytest.approx(
+                (sides[0] - sides[1]) / 2e-6, rel=1e-3, abs=1e-4
+            )
 
 
 def test_nan_is_passed_on():
@@ -189,7 +229,9 @@ def test_inputs_that_are_not_contiguous(view):
     current, dynamics = view(sequence((6, 7, 8))), Dynamics(1.0)
     state = view(sequence((6, 7, 8), seed=1))[:1]
     for ours, theirs in zip(
-        kernels.scan(current, 0.9, dynamics, state), reference.scan(current, 0.9, dynamics, state), strict=True
+        kernels.scan(current, 0.9, dynamics, state),
+        reference.scan(current, 0.9, dynamics, state),
+        strict=True,
     ):
         assert torch.equal(ours, theirs)
 
@@ -241,11 +283,15 @@ def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
 def run_forward(seed):
     """Nothing here needs PyTorch's own threads, which do not survive a fork."""
     current = np.random.default_rng(seed).standard_normal((25, 16 * 1024), np.float32)
-    results = cpu.scan_forward(torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, True)
+    results = cpu.scan_forward(
+        torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, True
+    )
     return [x.numpy().tobytes() for x in results]
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform"
+)
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_kernels_work_after_a_fork(monkeypatch):
     monkeypatch.undo()
@@ -303,10 +349,17 @@ assert "%ymm" in assembly and "%zmm" not in assembly
 def test_a_cpu_with_avx2_and_no_more_gets_the_same(tmp_path):
     """The compiler is told of an older CPU, and PyTorch to keep to AVX2."""
     limited = {
-        "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,-avx512f", "NUMBA_CACHE_DIR": str(tmp_path),
-        "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
-    }  # fmt: skip
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx2,+fma,-avx512f",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }
     run = subprocess.run(
-        [sys.executable, "-c", AVX2_ONLY], env={**os.environ, **limited}, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", AVX2_ONLY],
+        env={**os.environ, **limited},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr

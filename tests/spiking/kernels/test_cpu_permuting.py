@@ -12,7 +12,9 @@ KEYS = np.arange(3, dtype=np.uint64) * 77
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 40), st.integers(0, 2**64 - 1))
 @settings(deadline=None)
 def test_values_stay_and_only_their_steps_change(num_steps, batch, neurons, key):
-    spk = torch.arange(num_steps * batch * neurons, dtype=torch.float32).view(num_steps, batch, neurons)
+    spk = torch.arange(num_steps * batch * neurons, dtype=torch.float32).view(
+        num_steps, batch, neurons
+    )
     keys = np.arange(batch, dtype=np.uint64) ^ np.uint64(key)
     found = permuted_over_time(spk, keys)
     assert torch.equal(found.sort(0).values, spk)

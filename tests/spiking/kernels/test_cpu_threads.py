@@ -39,7 +39,9 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
 def test_small_work_stays_in_the_calling_thread(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = []
-    cpu.run_chunks(lambda *_: used.append(threading.current_thread()), 100, work=2 * cpu.SMALLEST_PART - 1)
+    cpu.run_chunks(
+        lambda *_: used.append(threading.current_thread()), 100, work=2 * cpu.SMALLEST_PART - 1
+    )
     assert used == [threading.current_thread()]
 
 
@@ -75,7 +77,9 @@ def test_where_there_is_a_folder_it_is_used():
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():
-    """As somebody with neither a home nor a right to write beside the sources, as in many containers."""
+    """As somebody with neither a home nor a right to write beside the sources, as in many
+    containers.
+    """
     command = [sys.executable, "-W", "ignore", "-c", SPIKES]
     environment = {**os.environ, "HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent"}
     environment.pop("NUMBA_CACHE_DIR", None)
@@ -89,5 +93,6 @@ def test_without_a_folder_for_compiled_code_it_still_spikes():
     if "ModuleNotFoundError" in done.stderr:
         pytest.skip("the package lies where only root may read")
     assert done.returncode == 0, done.stderr
-    # At 1.5 above a threshold of 1, every step spikes: 1.5, then 0.75 + 1.5 − 1 = 1.25, then 1.125, then 1.0625.
+    # At 1.5 above a threshold of 1, every step spikes: 1.5, then 0.75 + 1.5 − 1 = 1.25, then 1.125,
+    # then 1.0625.
     assert done.stdout == "False 24.0\n"

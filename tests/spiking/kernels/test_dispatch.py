@@ -30,11 +30,15 @@ def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
     monkeypatch.setattr(reference, "scan", None)
     value = torch.zeros(3, 4, dtype=dtype)
     for beta in (0.9, 1, torch.tensor(0.9)):
-        kernels.scan(ConstantInput(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate))
+        kernels.scan(
+            ConstantInput(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate)
+        )
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("name", [name for name, neuron in NEURONS.items() if issubclass(neuron, LIF)])
+@pytest.mark.parametrize(
+    "name", [name for name, neuron in NEURONS.items() if issubclass(neuron, LIF)]
+)
 @pytest.mark.parametrize("constant", [False, True])
 def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
     generator = torch.Generator().manual_seed(0)
@@ -85,9 +89,13 @@ def test_a_surrogate_of_ones_own_works_on_the_reference(tmp_path, monkeypatch):
 
 
 def test_a_surrogate_without_a_kernel_works(monkeypatch):
-    monkeypatch.setitem(SURROGATES, "flat", Surrogate(lambda u, alpha: torch.full_like(u, alpha), 0.25))
+    monkeypatch.setitem(
+        SURROGATES, "flat", Surrogate(lambda u, alpha: torch.full_like(u, alpha), 0.25)
+    )
     value = torch.ones(2, 3, requires_grad=True)
-    spk, _, _ = kernels.scan(ConstantInput(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
+    spk, _, _ = kernels.scan(
+        ConstantInput(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25)
+    )
     spk.sum().backward()
     assert (value.grad == 0.25).all()
 
@@ -101,7 +109,9 @@ def test_membranes_are_float32_under_any_precision(dtype, constant):
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     assert (spk.dtype, mem.dtype, last.dtype) == (dtype, wide, wide)
     values = values.to(wide)
-    expected = reference.scan(values[:1].expand(5, -1, -1) if constant else values, 0.9, Dynamics(1.0))
+    expected = reference.scan(
+        values[:1].expand(5, -1, -1) if constant else values, 0.9, Dynamics(1.0)
+    )
     assert torch.equal(spk, expected[0].to(dtype))
     assert torch.equal(mem, expected[1])
     spk.sum().backward()
@@ -129,7 +139,9 @@ def test_mistakes_are_named():
         kernels.rate_spikes(current.byte(), np.zeros(3, np.uint64), 3)
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64]
+)
 def test_rate_spikes_in_any_type(dtype):
     generator = np.random.default_rng(0)
     images = torch.from_numpy(generator.integers(0, 256, (3, 1, 5, 5), dtype=np.uint8))

@@ -19,7 +19,11 @@ constants = pytest.mark.parametrize("constant", [False, True], ids=["sequence", 
 @pytest.fixture(autouse=True)
 def buffers_full_of_nan(monkeypatch):
     """What a kernel fails to write shows."""
-    monkeypatch.setattr(gpu, "empty", lambda shape, dtype, device: torch.full(shape, torch.nan, dtype=dtype).to(device))
+    monkeypatch.setattr(
+        gpu,
+        "empty",
+        lambda shape, dtype, device: torch.full(shape, torch.nan, dtype=dtype).to(device),
+    )
 
 
 def normal(*shape, seed=0):
@@ -49,7 +53,11 @@ def by_autograd(current, state, beta, neurons, num_steps, gradients):
         state = torch.zeros(1 if neurons.adaptation is None else 2, current.shape[1])
     leaves = [x.double().requires_grad_() for x in (current, state, beta)]
     results = by_reference(*leaves, neurons, num_steps)
-    given = [(result, gradient) for result, gradient in zip(results, gradients, strict=True) if gradient is not None]
+    given = [
+        (result, gradient)
+        for result, gradient in zip(results, gradients, strict=True)
+        if gradient is not None
+    ]
     found = torch.autograd.grad(
         [result for result, _ in given],
         leaves,
@@ -57,7 +65,8 @@ def by_autograd(current, state, beta, neurons, num_steps, gradients):
         allow_unused=True,
     )
     return [
-        torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in zip(leaves, found, strict=True)
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(leaves, found, strict=True)
     ]
 
 
@@ -71,7 +80,13 @@ def forward(current, state, beta, neurons, num_steps, with_mem=True):
 
 
 def backward(gradients, current, state, beta, neurons, num_steps, needs_beta=True):
-    arguments = on_device(*gradients), *on_device(current, state, beta), neurons, num_steps, needs_beta
+    arguments = (
+        on_device(*gradients),
+        *on_device(current, state, beta),
+        neurons,
+        num_steps,
+        needs_beta,
+    )
     return [x.cpu() for x in gpu.scan_backward(*arguments)]
 
 
@@ -94,7 +109,9 @@ def assert_close(found, expected, rtol=1e-4):
 
 def assert_agree(current, state, neurons, num_steps, beta=0.95):
     beta = torch.tensor(beta)
-    exactly = by_reference(current.double(), None if state is None else state.double(), beta, neurons, num_steps)
+    exactly = by_reference(
+        current.double(), None if state is None else state.double(), beta, neurons, num_steps
+    )
     spk, *others = forward(current, state, beta, neurons, num_steps)
     assert spk.dtype == current.dtype
     results = [spk.float(), *others]
@@ -125,7 +142,9 @@ def test_agrees_with_the_reference(adaptation, surrogate, reset_mechanism):
 def test_any_size(adaptation, constant, num_neurons, num_steps, with_state):
     neurons = dynamics(adaptation, "zero", "triangular")
     current = normal(1 if constant else num_steps, num_neurons)
-    assert_agree(current, some_state(neurons, num_neurons) if with_state else None, neurons, num_steps)
+    assert_agree(
+        current, some_state(neurons, num_neurons) if with_state else None, neurons, num_steps
+    )
 
 
 @constants
@@ -151,7 +170,9 @@ def test_to_the_last_bit_where_floats_are_exact(adaptation, constant, reset_mech
     assert_same(results, [x.float() for x in expected])
     gradients = [torch.randint(-8, 9, x.shape, generator=generator) / 8 for x in results]
     found = backward(gradients, current, state, beta, neurons, 4)
-    assert_same(found, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)])
+    assert_same(
+        found, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)]
+    )
 
 
 @pytest.mark.parametrize("given", [(0,), (1,), (2,), (0, 1), ()], ids=str)
@@ -202,7 +223,9 @@ def test_spikes_have_the_type_of_the_current(dtype):
     assert_same([mem, last], expected[1:])
     grad_spk = normal(5, 33, seed=1).to(dtype)
     found = backward([grad_spk, None, None], current.float(), None, beta, neurons, 5)
-    assert_close(found, by_autograd(current.float(), None, beta, neurons, 5, [grad_spk, None, None]))
+    assert_close(
+        found, by_autograd(current.float(), None, beta, neurons, 5, [grad_spk, None, None])
+    )
 
 
 @adaptations
@@ -238,7 +261,15 @@ def test_nan_is_passed_on():
 
 def test_nan_stays_out_of_the_gradient_where_spikes_have_none():
     current = torch.full((3, 2), torch.nan)
-    found = backward([None, torch.ones(3, 2), None], current, None, torch.tensor(0.5), dynamics(), 3, needs_beta=False)
+    found = backward(
+        [None, torch.ones(3, 2), None],
+        current,
+        None,
+        torch.tensor(0.5),
+        dynamics(),
+        3,
+        needs_beta=False,
+    )
     assert_same(found[:1], [torch.tensor([[1.75], [1.5], [1.0]]).expand(3, 2)])
 
 
@@ -252,7 +283,9 @@ def test_nan_stays_out_of_the_gradient_where_spikes_have_none():
     ],
     ids=["shared", "adaptation", "other type", "constant"],
 )
-def test_going_back_keeps_the_membranes_where_the_gradient_will_be(monkeypatch, dtype, num_rows, adaptation, traces):
+def test_going_back_keeps_the_membranes_where_the_gradient_will_be(
+    monkeypatch, dtype, num_rows, adaptation, traces
+):
     shapes = []
 
     def recorded(shape, dtype, device):
@@ -278,14 +311,20 @@ def test_going_back_keeps_the_membranes_where_the_gradient_will_be(monkeypatch, 
 def test_compiles_without_fused_multiply_add_and_for_one_neuron_a_thread(
     tmp_path, kernel, pointer, adaptation, left_out
 ):
-    """What the equality with the reference, and reading back what was written without waiting, rest on."""
+    """What the equality with the reference, and reading back what was written without waiting, rest
+    on.
+    """
     launch = gpu.launch_options(torch.empty(2, 0), dynamics(adaptation, "zero"))
     if kernel == "_backward":
         launch["SURROGATE"] = "atan"
-    constants = {name: value for name, value in launch.items() if name.isupper()} | dict.fromkeys(left_out)
+    constants = {name: value for name, value in launch.items() if name.isupper()} | dict.fromkeys(
+        left_out
+    )
     options = {name: value for name, value in launch.items() if not name.isupper()}
     types = dict.fromkeys(("current", "spk", "grad_spk", "grad_current"), pointer)
-    types |= dict.fromkeys(("state", "beta", "mem_out", "last", "grad_mem", "grad_last", "grad_state"), "*fp32")
+    types |= dict.fromkeys(
+        ("state", "beta", "mem_out", "last", "grad_mem", "grad_last", "grad_state"), "*fp32"
+    )
     types |= dict.fromkeys(("mem_trace", "adaptation_trace", "grad_beta_parts"), "*fp32")
     types |= dict.fromkeys(("threshold", "decay", "gain", "alpha"), "fp32")
     types |= dict.fromkeys(("num_neurons", "num_steps"), "i32")
@@ -299,19 +338,27 @@ def test_compiles_without_fused_multiply_add_and_for_one_neuron_a_thread(
 @triton.jit
 def fill(out, u, size, alpha, SURROGATE: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)
-    tl.store(out + i, surrogate_gradient(tl.load(u + i, mask=i < size, other=0.0), alpha, SURROGATE), mask=i < size)
+    tl.store(
+        out + i,
+        surrogate_gradient(tl.load(u + i, mask=i < size, other=0.0), alpha, SURROGATE),
+        mask=i < size,
+    )
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("alpha", [0.5, 2.0, 25.0])
 def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
-    """A new surrogate works without one, through the reference: give it one, or leave it out here."""
+    """A new surrogate works without one, through the reference: give it one, or leave it out
+    here.
+    """
     infinity = float("inf")
     ends = torch.tensor([0.0, -0.0, 1e-8, -1e-8, 1e4, -1e4, 1e30, -1e30, infinity, -infinity])
     u = torch.cat([torch.linspace(-30, 30, 2001), ends])
     out = torch.full_like(u, torch.nan, device=DEVICE)
-    fill[(1,)](out, u.to(DEVICE), len(u), alpha, SURROGATE=surrogate, BLOCK=2048, enable_fp_fusion=False)
+    fill[(1,)](
+        out, u.to(DEVICE), len(u), alpha, SURROGATE=surrogate, BLOCK=2048, enable_fp_fusion=False
+    )
     exact = SURROGATES[surrogate].gradient(u.double(), alpha).float()
     torch.testing.assert_close(out.cpu(), exact, rtol=1e-5, atol=1e-7)
 

@@ -1,4 +1,6 @@
-"""Batch norm, neurons and pooling in one: against the reference to the last bit, and against torch's own layers."""
+"""Batch norm, neurons and pooling in one: against the reference to the last bit, and against
+torch's own layers.
+"""
 
 import pytest
 import torch
@@ -6,12 +8,25 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikeduel.spiking import ConstantInput, kernels
-from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_normalised, normalised, reference
+from spikeduel.spiking.kernels import (
+    RESET_MECHANISMS,
+    Dynamics,
+    cpu,
+    cpu_normalised,
+    normalised,
+    reference,
+)
 from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.spiking.neurons import LIF
 
 # T, B, C, H, W and the side of a window
-SIZES = [(4, 3, 16, 6, 6, 2), (1, 2, 32, 5, 7, 2), (5, 3, 24, 5, 4, 1), (2, 1, 47, 2, 3, 2), (3, 70, 1, 3, 2, 1)]
+SIZES = [
+    (4, 3, 16, 6, 6, 2),
+    (1, 2, 32, 5, 7, 2),
+    (5, 3, 24, 5, 4, 1),
+    (2, 1, 47, 2, 3, 2),
+    (3, 70, 1, 3, 2, 1),
+]
 DTYPES = [torch.float32, torch.bfloat16]
 BETA = 0.9
 
@@ -38,7 +53,9 @@ def norm_of(channels, **settings):
 def a_current(size, constant=False, dtype=torch.float32, seed=0):
     num_steps, *shape, _ = size
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(1 if constant else num_steps, *shape, generator=generator) * 1.7 + 0.6).to(dtype)
+    return (torch.randn(1 if constant else num_steps, *shape, generator=generator) * 1.7 + 0.6).to(
+        dtype
+    )
 
 
 def incoming(spk):
@@ -48,7 +65,11 @@ def incoming(spk):
 def by_kernel(current, dynamics, size):
     """Spikes, and the gradients of current, weight, bias and beta."""
     num_steps, _, channels, *_, side = size
-    leaf, norm, beta = current.clone().requires_grad_(), norm_of(channels), torch.tensor(BETA, requires_grad=True)
+    leaf, norm, beta = (
+        current.clone().requires_grad_(),
+        norm_of(channels),
+        torch.tensor(BETA, requires_grad=True),
+    )
     given = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
     assert normalised.is_fused(given, norm, beta, dynamics, side)
     spk = normalised.normalised_scan(given, norm, beta, dynamics, side)
@@ -59,8 +80,14 @@ def by_kernel(current, dynamics, size):
 def by_reference(current, dynamics, size):
     """What `by_kernel` gives."""
     num_steps, _, channels, *_, side = size
-    leaf, norm, beta = current.clone().requires_grad_(), norm_of(channels), torch.tensor(BETA, requires_grad=True)
-    spk, _, _ = reference.normalised_scan(leaf, norm.weight, norm.bias, beta, norm.eps, dynamics, num_steps, side)
+    leaf, norm, beta = (
+        current.clone().requires_grad_(),
+        norm_of(channels),
+        torch.tensor(BETA, requires_grad=True),
+    )
+    spk, _, _ = reference.normalised_scan(
+        leaf, norm.weight, norm.bias, beta, norm.eps, dynamics, num_steps, side
+    )
     spk.backward(incoming(spk))
     return spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad
 
@@ -140,13 +167,19 @@ def test_what_is_no_number_stays_none_without_a_word(wrong):
 def test_the_reference_is_what_torchs_layers_give(reset_mechanism, size, constant):
     num_steps, batch, channels, *_, side = size
     current, dynamics = a_current(size, constant).double(), Dynamics(1.0, reset_mechanism)
-    incoming_of = incoming(torch.empty(num_steps, batch, channels, size[3] // side, size[4] // side)).double()
+    incoming_of = incoming(
+        torch.empty(num_steps, batch, channels, size[3] // side, size[4] // side)
+    ).double()
     results = []
     for layers in (False, True):
         leaf, norm = current.clone().requires_grad_(), norm_of(channels).double()
         beta = torch.tensor(BETA, dtype=torch.float64, requires_grad=True)
         if layers:
-            y = norm(leaf.flatten(0, 1)).unflatten(0, leaf.shape[:2]).expand(num_steps, *leaf.shape[1:])
+            y = (
+                norm(leaf.flatten(0, 1))
+                .unflatten(0, leaf.shape[:2])
+                .expand(num_steps, *leaf.shape[1:])
+            )
             spk = reference.scan(y, beta, dynamics)[0]
             spk = nn.MaxPool2d(side)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
         else:
@@ -170,7 +203,9 @@ def test_running_statistics_are_those_of_torch(constant, momentum):
         given = ConstantInput(current[0], size[0]) if constant else current
         normalised.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
         theirs(current.flatten(0, 1))
-    torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-5, atol=1e-6
+    )
     assert ours.num_batches_tracked == 3
 
 
@@ -192,7 +227,9 @@ def test_the_gradient_of_the_norm_is_that_of_its_numbers():
     )
     for rows in (current, current[:1]):
         given = rows.detach().requires_grad_(), weight, bias
-        assert torch.autograd.gradcheck(lambda x, w, b: reference.normalise(x, w, b, 1e-3, 2)[0], given)
+        assert torch.autograd.gradcheck(
+            lambda x, w, b: reference.normalise(x, w, b, 1e-3, 2)[0], given
+        )
 
 
 # ---- what PyTorch and others ask of it
@@ -242,7 +279,9 @@ def test_gradients_of_gradients_are_refused(watched, monkeypatch):
     norm = norm_of(16)
     spk = normalised.normalised_scan(a_current(SIZES[0]), norm, BETA, Dynamics(1.0), 2)
     (gradient,) = torch.autograd.grad(spk.square().sum(), norm.weight, create_graph=True)
-    with pytest.raises(RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"):
+    with pytest.raises(
+        RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"
+    ):
         gradient.sum().backward()
 
 
@@ -254,12 +293,21 @@ def test_what_has_no_kernel_is_known():
     for norm in (evaluated, frozen, untracked, wide, nn.Identity(), norm_of(32)):
         assert not normalised.is_fused(current, norm, BETA, dynamics, 2)
     for given in (
-        current.double(), current.half(), current[:, :, :, :1], current[:0], current[0],
-        current[:1, :1, :, :1, :1], ConstantInput(current[0], 0),
-    ):  # fmt: skip
+        current.double(),
+        current.half(),
+        current[:, :, :, :1],
+        current[:0],
+        current[0],
+        current[:1, :1, :, :1, :1],
+        ConstantInput(current[0], 0),
+    ):
         norm = norm_of(given.shape[-3])
         assert not normalised.is_fused(given, norm, BETA, dynamics, 2)
-    for other in (dynamics._replace(adaptation=(0.9, 0.1)), Dynamics(torch.tensor(1.0)), Dynamics(1.0, surrogate="o")):
+    for other in (
+        dynamics._replace(adaptation=(0.9, 0.1)),
+        Dynamics(torch.tensor(1.0)),
+        Dynamics(1.0, surrogate="o"),
+    ):
         assert not normalised.is_fused(current, norm_of(16), BETA, other, 2)
     assert not normalised.is_fused(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
     with kernels.unfused():

@@ -55,7 +55,9 @@ def test_a_network_compiles_without_a_break():
 def test_an_exported_network_holds_the_operator():
     network, x = Network(), torch.randn(5, 2, 4, generator=torch.Generator().manual_seed(1))
     exported = torch.export.export(network, (x,))
-    assert sum(node.target is torch.ops.spikeduel.scan.default for node in exported.graph.nodes) == 2
+    assert (
+        sum(node.target is torch.ops.spikeduel.scan.default for node in exported.graph.nodes) == 2
+    )
     assert torch.equal(exported.module()(x), network(x))
 
 
@@ -65,11 +67,15 @@ def test_gradients_of_gradients_are_refused(watched, monkeypatch):
     current = torch.zeros(3, 4).requires_grad_()
     loss = scan(current, 0.9, Dynamics(1.0))[1].square().sum()
     (gradient,) = torch.autograd.grad(loss, current, create_graph=True)
-    with pytest.raises(RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"):
+    with pytest.raises(
+        RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"
+    ):
         gradient.sum().backward()
     # A float64 current runs on the reference.
     wide = current.detach().double().requires_grad_()
-    (gradient,) = torch.autograd.grad(scan(wide, 0.9, Dynamics(1.0))[1].square().sum(), wide, create_graph=True)
+    (gradient,) = torch.autograd.grad(
+        scan(wide, 0.9, Dynamics(1.0))[1].square().sum(), wide, create_graph=True
+    )
     gradient.sum().backward()
     assert (wide.grad > 0).all()
 
@@ -117,5 +123,7 @@ def test_an_output_without_a_gradient_costs_none(monkeypatch):
 def test_scan_is_the_reference_for_a_constant():
     value = torch.rand(3, 4)
     ours = scan(ConstantInput(value, 6), 0.9, Dynamics(0.5))
-    for one, other in zip(ours, reference.scan(value.expand(6, 3, 4), 0.9, Dynamics(0.5)), strict=True):
+    for one, other in zip(
+        ours, reference.scan(value.expand(6, 3, 4), 0.9, Dynamics(0.5)), strict=True
+    ):
         assert torch.equal(one, other)

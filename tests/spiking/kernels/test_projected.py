@@ -34,8 +34,12 @@ def both(operands, dynamics, num_steps=STEPS, beta=BETA):
 
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("num_steps", "num_neurons", "num_outputs"), [(1, 16, 1), (7, 48, 5), (8, 528, 12)])
-def test_it_gives_what_the_reference_and_a_product_give(reset, dtype, num_steps, num_neurons, num_outputs):
+@pytest.mark.parametrize(
+    ("num_steps", "num_neurons", "num_outputs"), [(1, 16, 1), (7, 48, 5), (8, 528, 12)]
+)
+def test_it_gives_what_the_reference_and_a_product_give(
+    reset, dtype, num_steps, num_neurons, num_outputs
+):
     operands = given(5, num_neurons, num_outputs, dtype)
     ours, theirs = both(operands, Dynamics(0.7, reset, alpha=1.5), num_steps)
     near = {"rtol": 1e-2, "atol": 1e-1} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
@@ -48,7 +52,9 @@ def test_its_spikes_are_the_references_to_the_last_bit():
     """Weights of 1 for one neuron each show its spikes."""
     current, _, _ = given(64, 16)
     (ours, *_), (theirs, *_) = both(
-        [current, torch.eye(16).requires_grad_(), torch.zeros(16, requires_grad=True)], Dynamics(0.7), 40
+        [current, torch.eye(16).requires_grad_(), torch.zeros(16, requires_grad=True)],
+        Dynamics(0.7),
+        40,
     )
     assert torch.equal(ours, theirs)
 

@@ -25,13 +25,17 @@ def lif_scan(current, beta, threshold, reset_mechanism="subtract", surrogate="at
     return reference.scan(current, beta, dynamics)[:2]
 
 
-def alif_scan(current, beta, threshold, decay, gain, reset_mechanism="subtract", surrogate="atan", alpha=2.0):
+def alif_scan(
+    current, beta, threshold, decay, gain, reset_mechanism="subtract", surrogate="atan", alpha=2.0
+):
     dynamics = reference.Dynamics(threshold, reset_mechanism, surrogate, alpha, (decay, gain))
     return reference.scan(current, beta, dynamics)[:2]
 
 
 def snntorch_scan(current, beta, threshold, reset_mechanism, spike_grad):
-    neuron = snntorch.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=spike_grad)
+    neuron = snntorch.Leaky(
+        beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=spike_grad
+    )
     mem = neuron.init_leaky()
     steps = []
     for now in current.unbind(0):
@@ -62,7 +66,8 @@ def test_a_membrane_at_the_threshold_does_not_fire():
 
 
 def test_gradient_by_hand():
-    # Straight through, beta 0.5, reset to zero: a step's gradient reaches back until the last spike.
+    # Straight through, beta 0.5, reset to zero: a step's gradient reaches back until the last
+    # spike.
     current = torch.tensor([1.5, 0.25, 0.25]).view(3, 1).requires_grad_()
     spk, _ = lif_scan(current, 0.5, 1.0, "zero", "straight_through_estimator")
     spk[2].sum().backward()
@@ -72,8 +77,8 @@ def test_gradient_by_hand():
 @pytest.mark.parametrize(
     ("reset_mechanism", "expected_mem", "expected_spk"),
     [
-        # Input 1.5, 1, 0.75, 1; beta 0.5; threshold 1; decay 0.5; gain 0.5. After the first spike the adaptation is
-        # 1, 0.5, 0.25, hence the threshold 1.5, 1.25, 1.125.
+        # Input 1.5, 1, 0.75, 1; beta 0.5; threshold 1; decay 0.5; gain 0.5. After the first spike
+        # the adaptation is 1, 0.5, 0.25, hence the threshold 1.5, 1.25, 1.125.
         ("subtract", [1.5, 0.75, 1.125, 1.5625], [1, 0, 0, 1]),
         ("zero", [1.5, 1.0, 1.25, 1.625], [1, 0, 0, 1]),
         # A second spike at once: 1, 1.5, 0.75, hence 1.5, 1.75, 1.375.
@@ -88,8 +93,9 @@ def test_four_adaptive_steps_by_hand(reset_mechanism, expected_mem, expected_spk
 
 
 def test_adaptive_gradient_by_hand():
-    # Straight through, beta b = 0.5, decay d = 0.5, gain g = 0.25: a step back, the membrane counts through the next
-    # one and through the adaptation of the spike: b − g; two steps back: b·(b − g) − g·d + g².
+    # Straight through, beta b = 0.5, decay d = 0.5, gain g = 0.25: a step back, the membrane counts
+    # through the next one and through the adaptation of the spike: b − g; two steps back: b·(b − g)
+    # − g·d + g².
     current = torch.full((3, 1), 0.5, requires_grad=True)
     spk, _ = alif_scan(current, 0.5, 1.0, 0.5, 0.25, "subtract", "straight_through_estimator")
     spk[2].sum().backward()
@@ -100,7 +106,9 @@ def test_adaptive_gradient_by_hand():
 def test_adaptation_without_gain_is_none(reset_mechanism):
     current = torch.randn(12, 50, generator=torch.Generator().manual_seed(4)) + 0.3
     expected = lif_scan(current, 0.9, 1.0, reset_mechanism)
-    for mine, theirs in zip(alif_scan(current, 0.9, 1.0, 0.8, 0.0, reset_mechanism), expected, strict=True):
+    for mine, theirs in zip(
+        alif_scan(current, 0.9, 1.0, 0.8, 0.0, reset_mechanism), expected, strict=True
+    ):
         assert torch.equal(mine, theirs)
 
 
@@ -135,7 +143,9 @@ def test_agrees_with_snntorch(surrogate, reset_mechanism, beta):
 def test_membrane_gradient_equals_finite_differences(surrogate):
     # Without a reset the membrane is linear in the current, so that finite differences apply.
     current = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    assert torch.autograd.gradcheck(lambda x: lif_scan(x, 0.9, 1.0, "none", surrogate)[1], current.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda x: lif_scan(x, 0.9, 1.0, "none", surrogate)[1], current.requires_grad_()
+    )
 
 
 @pytest.mark.parametrize(

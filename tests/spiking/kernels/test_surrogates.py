@@ -23,7 +23,9 @@ def test_sigmoid_keeps_its_digits_over_the_whole_range(alpha):
     exact = SURROGATES["sigmoid"].gradient(u.double(), alpha)
     from_logistic = alpha * torch.sigmoid(alpha * u.double()) * torch.sigmoid(-alpha * u.double())
     torch.testing.assert_close(exact, from_logistic, rtol=1e-12, atol=0)
-    torch.testing.assert_close(SURROGATES["sigmoid"].gradient(u, alpha).double(), exact, rtol=2e-5, atol=0)
+    torch.testing.assert_close(
+        SURROGATES["sigmoid"].gradient(u, alpha).double(), exact, rtol=2e-5, atol=0
+    )
 
 
 def gradient(function, u):

@@ -17,7 +17,14 @@ from spikeduel.trials.tuning import search
 @pytest.fixture
 def experiment():
     return baseline(
-        dataset="digits", hidden=16, num_steps=3, epochs=1, batch_size=64, learning_rate=5e-3, limit=200, device="cpu"
+        dataset="digits",
+        hidden=16,
+        num_steps=3,
+        epochs=1,
+        batch_size=64,
+        learning_rate=5e-3,
+        limit=200,
+        device="cpu",
     )
 
 
@@ -30,14 +37,18 @@ def searched(tmp_path):
         split = data.split(prepared, experiment)
         out_of_reach = replace(split, test=np.array([10**9]))
         store = Store(store or tmp_path / "store")
-        return search(experiment, prepared, out_of_reach, num_trials, ranges, store, progress or Progress())
+        return search(
+            experiment, prepared, out_of_reach, num_trials, ranges, store, progress or Progress()
+        )
 
     return run
 
 
 @pytest.fixture
 def made_up(searched, monkeypatch):
-    """Searches with `accuracy(experiment of the trial)` in the place of training; None is a trial that failed."""
+    """Searches with `accuracy(experiment of the trial)` in the place of training; None is a trial
+    that failed.
+    """
 
     def run(experiment, accuracy, num_trials=4, ranges=None):
         trained = []
@@ -47,11 +58,16 @@ def made_up(searched, monkeypatch):
             found = accuracy(planned.experiment)
             history = [] if found is None else [Epoch(val_loss=1.0, val_accuracy=found)]
             return TrialRecord(
-                key=planned.key, settings=planned.settings, parameters=1,
-                status="failed" if found is None else "done", error="NaN" if found is None else None,
-                best_epoch=None if found is None else 0, stopped="limit", epoch_seconds=[1.5],
+                key=planned.key,
+                settings=planned.settings,
+                parameters=1,
+                status="failed" if found is None else "done",
+                error="NaN" if found is None else None,
+                best_epoch=None if found is None else 0,
+                stopped="limit",
+                epoch_seconds=[1.5],
                 history=history,
-            )  # fmt: skip
+            )
 
         monkeypatch.setattr(trial, "run", train)
         return searched(experiment, num_trials, ranges), trained

@@ -27,7 +27,9 @@ RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
 # ---- real trials
 
 
-def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_again(experiment, searched, tmp_path):
+def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_again(
+    experiment, searched, tmp_path
+):
     # The test images are out of reach: see `searched`.
     found = searched(experiment, 2)
     assert len(list((tmp_path / "store").glob("*/trial.json"))) == 4
@@ -36,7 +38,9 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
     again = searched(experiment, 2, progress=told)
     assert sum("not trained again" in line for line in told.lines) == 4
     assert not any(", epoch " in line for line in told.lines)
-    assert len({title for title, _ in told.done}) == 4  # a line each, where they train at the same time
+    assert (
+        len({title for title, _ in told.done}) == 4
+    )  # a line each, where they train at the same time
     assert again.experiment == found.experiment
     assert again.record.contenders == found.record.contenders
     for each in found.record.contenders:
@@ -65,7 +69,9 @@ def test_killed_in_between_it_goes_on_to_the_same_trials(experiment, searched, t
     whole = searched(experiment, 3, store=tmp_path / "uninterrupted")
     write_experiment(tmp_path / "e.toml", experiment)
     process = subprocess.Popen(
-        [sys.executable, "-uc", SEARCHES, tmp_path / "e.toml", tmp_path / "killed"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-uc", SEARCHES, tmp_path / "e.toml", tmp_path / "killed"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if "trial 2 of 3" in line:
@@ -76,7 +82,8 @@ def test_killed_in_between_it_goes_on_to_the_same_trials(experiment, searched, t
     resumed = searched(experiment, 3, store=tmp_path / "killed")
     for one, other in zip(whole.record.contenders, resumed.record.contenders, strict=True):
         without_seconds = [
-            [structs.replace(entry, training_seconds=0.0) for entry in each.trials] for each in (one, other)
+            [structs.replace(entry, training_seconds=0.0) for entry in each.trials]
+            for each in (one, other)
         ]
         assert without_seconds[0] == without_seconds[1]
         assert one.expected_best == other.expected_best
@@ -90,15 +97,27 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
     found, trained = made_up(experiment, lambda its: 0.5, num_trials=5)
     assert [each.card.contender for each in trained] == ["dense-snn", "small-cnn"] * 5
     assert {each.card.seed for each in trained} == {0}
-    common = [{name: value for name, value in each.settings["training"].items()
-               if name in TRAINING_SETTINGS and name != "learning_rate"} for each in trained]  # fmt: skip
+    common = [
+        {
+            name: value
+            for name, value in each.settings["training"].items()
+            if name in TRAINING_SETTINGS and name != "learning_rate"
+        }
+        for each in trained
+    ]
     assert all(each == common[0] for each in common)
     snn, cnn = found.record.contenders
     assert (snn.tuned, cnn.tuned) == (list(RANGES), ["learning_rate"])
     assert snn.trials[0].settings == {
-        "learning_rate": 5e-3, "threshold": 1.0, "beta": 0.95, "surrogate_alpha": None, "num_steps": 3,
-    }  # fmt: skip
-    assert [entry.settings for entry in snn.trials[1:]] == [draw(RANGES, number) for number in range(1, 5)]
+        "learning_rate": 5e-3,
+        "threshold": 1.0,
+        "beta": 0.95,
+        "surrogate_alpha": None,
+        "num_steps": 3,
+    }
+    assert [entry.settings for entry in snn.trials[1:]] == [
+        draw(RANGES, number) for number in range(1, 5)
+    ]
     for one, other in zip(snn.trials, cnn.trials, strict=True):
         assert one.settings["learning_rate"] == other.settings["learning_rate"]
     for planned, entry in zip(trained[::2], snn.trials, strict=True):
@@ -116,7 +135,11 @@ def test_more_trials_keep_those_that_were(experiment, made_up):
 
 def test_only_what_has_an_effect_is_tuned(experiment, made_up):
     def tuned(**changes):
-        return made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0].record.contenders[0].tuned
+        return (
+            made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0]
+            .record.contenders[0]
+            .tuned
+        )
 
     assert tuned(neuron="if") == ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]
     assert "surrogate_alpha" not in tuned(surrogate="straight_through_estimator")
@@ -126,7 +149,9 @@ def test_what_would_not_be_equal_is_refused(experiment, made_up):
     only_spiking = {"beta": Range(0.5, 0.9)}
     with pytest.raises(InputError, match="leave small-cnn nothing to tune"):
         made_up(experiment, lambda its: 0.5, 2, only_spiking)
-    with pytest.raises(InputError, match="name adaptation_gain, which has no effect on any contender"):
+    with pytest.raises(
+        InputError, match="name adaptation_gain, which has no effect on any contender"
+    ):
         made_up(experiment, lambda its: 0.5, 2, {**RATES, "adaptation_gain": Range(0.1, 0.2)})
     with pytest.raises(InputError, match="at least 2 trials"):
         made_up(experiment, lambda its: 0.5, 1)
@@ -144,7 +169,10 @@ def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experime
     tried = [5e-3] + [draw(RATES, number)["learning_rate"] for number in range(1, 6)]
     assert found.experiment == replace(
         experiment,
-        per_contender={"dense-snn": {"learning_rate": min(tried)}, "small-cnn": {"learning_rate": max(tried)}},
+        per_contender={
+            "dense-snn": {"learning_rate": min(tried)},
+            "small-cnn": {"learning_rate": max(tried)},
+        },
     )
     assert found.record.per_contender == found.experiment.per_contender
     snn, cnn = found.record.contenders
@@ -158,7 +186,9 @@ def test_of_equals_the_earlier_is_chosen(experiment, made_up):
 
 
 def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
-    found, _ = made_up(experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES)
+    found, _ = made_up(
+        experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES
+    )
     for each in found.record.contenders:
         assert each.best == 1
         assert (each.trials[0].status, each.trials[0].validation) == ("failed", None)
@@ -222,7 +252,10 @@ def test_a_record_goes_with_the_settings_that_it_chose(change, claimed, tuned):
 
 def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
     tuning, prepared, split = tuned
-    assert record_for(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split) is None
+    assert (
+        record_for(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split)
+        is None
+    )
     other = Split(split.train, split.val, split.train[:5], split.kind)
     assert record_for(tuning, tuning.experiment, prepared, other) is None
     assert record_for(None, tuning.experiment, prepared, split) is None
@@ -235,7 +268,13 @@ def test_a_record_is_read_where_there_is_one(tuned, tmp_path):
     typed.write_json(path, tuning.record)
     assert read_tuning(path, tuning.experiment) == tuning
     whole = json.loads(path.read_text())
-    for broken in ("[]", "{}", json.dumps({**whole, "schema": 99}), json.dumps({**whole, "num_trials": 9}), "{"):
+    for broken in (
+        "[]",
+        "{}",
+        json.dumps({**whole, "schema": 99}),
+        json.dumps({**whole, "num_trials": 9}),
+        "{",
+    ):
         path.write_text(broken)
         with pytest.raises(InputError, match=r"tuning\.json: .*tune again"):
             read_tuning(path, tuning.experiment)
@@ -257,11 +296,15 @@ def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
 
 
 def test_the_table_shows_every_trial_and_the_expected_best(experiment, made_up):
-    found, trained = made_up(experiment, lambda its: 0.75 if its.learning_rate == 5e-3 else 0.5, 6, RATES)
+    found, trained = made_up(
+        experiment, lambda its: 0.75 if its.learning_rate == 5e-3 else 0.5, 6, RATES
+    )
     text = found.table()
     lines = [line.split() for line in text.splitlines()]
     rows = [line for line in lines if line[:1] == ["dense-snn"] and "learning_rate" in line]
     assert [row[1:4] for row in rows][:2] == [["1", "75.00", "*"], ["2", "50.00", "1"]]
-    assert [float(row[-1]) for row in rows] == [planned.experiment.learning_rate for planned in trained[::2]]
+    assert [float(row[-1]) for row in rows] == [
+        planned.experiment.learning_rate for planned in trained[::2]
+    ]
     assert "of 1 of 2 of 4 of 6" in " ".join(text.split())
     assert ["small-cnn", *["75.00", "±", "0.00"] * 4] in lines

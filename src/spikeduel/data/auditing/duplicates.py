@@ -20,7 +20,9 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 def sides_of(split: Split, count: int) -> np.ndarray:
-    """int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 for images that the split leaves out."""
+    """int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 for images that the split leaves
+    out.
+    """
     side = np.full(count, -1)
     for number, name in enumerate(SIDES):
         side[getattr(split, name)] = number
@@ -28,7 +30,9 @@ def sides_of(split: Split, count: int) -> np.ndarray:
 
 
 def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """int64 `[N]`: the first image (by side, then index) that has the same number in `same`; often itself."""
+    """int64 `[N]`: the first image (by side, then index) that has the same number in `same`; often
+    itself.
+    """
     order = np.argsort(side, kind="stable")
     _, first = np.unique(same[order], return_index=True)
     _, number = np.unique(same, return_inverse=True)
@@ -42,7 +46,8 @@ def exact(
     named_groups: np.ndarray | None,
     files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
-    """The counts of equal images, int64 `[N]` each: `same` numbers them, `side` is that of `sides_of`.
+    """The counts of equal images, int64 `[N]` each: `same` numbers them, `side` is that of
+    `sides_of`.
 
     `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
     """
@@ -63,7 +68,9 @@ def exact(
         sets=int((size > 1).sum()),
         images=int(size[size > 1].sum()),
         test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
-        across_groups=None if named_groups is None else int(_several(same, named_groups[used]).sum()),
+        across_groups=None
+        if named_groups is None
+        else int(_several(same, named_groups[used]).sum()),
         conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
     )
 
@@ -82,19 +89,31 @@ def near_ones(
             return (index >= 0) & (distance < near * neighbours.usual) & (same[index] != same)
 
     within, across = flagged(neighbours.same_side), flagged(neighbours.earlier)
-    return (within, across) if stretches is None else (within & ~stretches.within, across & ~stretches.across)
+    return (
+        (within, across)
+        if stretches is None
+        else (within & ~stretches.within, across & ~stretches.across)
+    )
 
 
 def moved_ones(
-    moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float, stretches: Stretches | None = None
+    moved: Moved,
+    neighbours: Neighbourhood,
+    same: np.ndarray,
+    near: float,
+    stretches: Stretches | None = None,
 ) -> np.ndarray:
-    """bool `[N]`: moved copies of an image on an earlier side; what is near, or shares a stretch, is left out."""
+    """bool `[N]`: moved copies of an image on an earlier side; what is near, or shares a stretch,
+    is left out.
+    """
     found = (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
     return found if stretches is None else found & ~stretches.across
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
-    """(groups on several sides, test images whose group is also in training); groups of equal images do not count."""
+    """(groups on several sides, test images whose group is also in training); groups of equal
+    images do not count.
+    """
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
     side = side[used]
@@ -142,17 +161,35 @@ def pairs(
         elif side[image] != side[other]:
             kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
-    ratios = [found[1] / np.maximum(neighbours.usual, 1e-9) for found in (neighbours.earlier, neighbours.same_side)]
+    ratios = [
+        found[1] / np.maximum(neighbours.usual, 1e-9)
+        for found in (neighbours.earlier, neighbours.same_side)
+    ]
     moves: dict[tuple[PairKind, int], Move] = {}
     kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [
         ("near on two sides", neighbours.earlier[0], ratios[0], across),
-        ("moved on two sides", moved.index, moved.ratio, moved_ones(moved, neighbours, same, near, stretches)),
+        (
+            "moved on two sides",
+            moved.index,
+            moved.ratio,
+            moved_ones(moved, neighbours, same, near, stretches),
+        ),
         ("near on one side", neighbours.same_side[0], ratios[1], within),
     ]
     if stretches is not None:
         kinds += [
-            ("a stretch on two sides", stretches.earlier[0], 1 - stretches.earlier[1], stretches.across),
-            ("a stretch on one side", stretches.same_side[0], 1 - stretches.same_side[1], stretches.within),
+            (
+                "a stretch on two sides",
+                stretches.earlier[0],
+                1 - stretches.earlier[1],
+                stretches.across,
+            ),
+            (
+                "a stretch on one side",
+                stretches.same_side[0],
+                1 - stretches.same_side[1],
+                stretches.within,
+            ),
         ]
     for kind, index, ratio, flagged in kinds:
         for image in np.flatnonzero(flagged).tolist():
@@ -164,6 +201,12 @@ def pairs(
                     moves[kind, image] = move_of(moved.placement[image])
     ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
     return tuple(
-        Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4), move=moves.get((kind, a)))
+        Pair(
+            kind=kind,
+            a=described(a),
+            b=described(b),
+            ratio=round(ratio, 4),
+            move=moves.get((kind, a)),
+        )
         for kind, a, b, ratio in ranked[:MOST_PAIRS]
     )

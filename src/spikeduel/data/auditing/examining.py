@@ -1,4 +1,6 @@
-"""The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say what it means."""
+"""The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say
+what it means.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,7 +16,13 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split, cache, catalogue, socofing
 from spikeduel.data.auditing import duplicates, moved, naming, neighbours, statistics, stretches
 from spikeduel.data.auditing import labels as judging
-from spikeduel.data.auditing.file_formats import Format, file_counts, file_formats, file_properties, properties_of
+from spikeduel.data.auditing.file_formats import (
+    Format,
+    file_counts,
+    file_formats,
+    file_properties,
+    properties_of,
+)
 from spikeduel.data.auditing.findings import findings
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import ids_of_images
@@ -36,12 +44,15 @@ NUM_QUANTILES = 201
 
 
 def audit(
-    dataset_or_experiment: "str | Path | Experiment", near: float | None = None, progress: Progress | None = None
+    dataset_or_experiment: "str | Path | Experiment",
+    near: float | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
-    """Whether results on a data set and its split can be trusted: leaks, duplicates, labels, formats, broken files.
+    """Whether results on a data set and its split can be trusted: leaks, duplicates, labels,
+    formats, broken files.
 
-    Takes an experiment, or a data set's name or folder; `near` changes what counts as a near duplicate. Raises
-    `InputError` where the data cannot be found, or not split.
+    Takes an experiment, or a data set's name or folder; `near` changes what counts as a near
+    duplicate. Raises `InputError` where the data cannot be found, or not split.
     """
     experiment = dataset_or_experiment
     if not isinstance(experiment, Experiment):
@@ -52,9 +63,13 @@ def audit(
 
 
 def audited(experiment: Experiment, progress: Progress) -> tuple[Audit, Prepared]:
-    """The audit of an experiment's data and split, as `audit` makes it, and the images that it looked at."""
+    """The audit of an experiment's data and split, as `audit` makes it, and the images that it
+    looked at.
+    """
     prepared, unreadable = catalogue.load_readable(experiment, progress.track)
-    return examine(experiment, prepared, data.split(prepared, experiment), progress, unreadable), prepared
+    return examine(
+        experiment, prepared, data.split(prepared, experiment), progress, unreadable
+    ), prepared
 
 
 def examine(
@@ -100,7 +115,8 @@ def _key(
     counted: FileCounts | None,
 ) -> str:
     sides = [
-        hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
+        hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest()
+        for side in duplicates.SIDES
     ]
     state = cache.state(prepared.sources)
     source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
@@ -118,11 +134,15 @@ def _examine(
 ) -> Audit:
     labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
     groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
-    same = np.asarray(ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids)
+    same = np.asarray(
+        ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids
+    )
     side = duplicates.sides_of(split, len(prepared))
     formats = file_formats(experiment, prepared, progress.track)
     recordings = prepared.images if isinstance(prepared.images, Recordings) else None
-    names = prepared.names if formats or recordings or catalogue.is_packed(experiment.dataset) else None
+    names = (
+        prepared.names if formats or recordings or catalogue.is_packed(experiment.dataset) else None
+    )
     found = _copies(prepared, same, side, split, near, formats, progress)
     neighbourhood, shared, copies = found.neighbourhood, found.shared, found.moved
     joined = groups if shared is None else shared.joined(groups)
@@ -135,15 +155,21 @@ def _examine(
     train_distance = distance[split.train][index[split.train] >= 0]
 
     def across_sides(flagged: np.ndarray, index: np.ndarray) -> dict[str, int]:
-        """How many of the images `flagged` `[N]` have their partner `index` `[N]` on an earlier side, and which."""
+        """How many of the images `flagged` `[N]` have their partner `index` `[N]` on an earlier
+        side, and which.
+        """
         in_training = int((flagged & (side[index] == 0))[split.test].sum())
         return {"across": int(flagged.sum()), "test_in_training": in_training}
 
     def described(image: int) -> audits.AuditedImage:
         file, label = names[image] if names else None, prepared.classes[labels[image]]
-        return audits.AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
+        return audits.AuditedImage(
+            index=image, side=duplicates.SIDES[side[image]], label=label, file=file
+        )
 
-    checked, suspect_labels, label_shares = _labels(labels, same, side, prepared, described, progress)
+    checked, suspect_labels, label_shares = _labels(
+        labels, same, side, prepared, described, progress
+    )
     audit = Audit(
         dataset=prepared.name,
         fingerprint=prepared.fingerprint,
@@ -159,7 +185,9 @@ def _examine(
         groups=None if prepared.groups is None else len(np.unique(groups)),
         groups_cut=groups_cut,
         groups_cut_test_images=groups_cut_test_images,
-        groups_tested=None if prepared.groups is None else len(np.unique(prepared.groups[split.test])),
+        groups_tested=None
+        if prepared.groups is None
+        else len(np.unique(prepared.groups[split.test])),
         unreadable=tuple(f"{name}: {reason}" for name, reason in sorted(unreadable.items())),
         probe=neighbours.probe(
             found.small,
@@ -171,7 +199,9 @@ def _examine(
             near,
             _over_files(experiment, prepared, split),
         ),
-        classes={name: int(n) for name, n in zip(prepared.classes, np.bincount(labels), strict=True)},
+        classes={
+            name: int(n) for name, n in zip(prepared.classes, np.bincount(labels), strict=True)
+        },
         class_sides={name: _counts(split, labels == k) for k, name in enumerate(prepared.classes)},
         formats=file_properties(_properties(formats, names if recordings else None), labels, side),
         distances=audits.Distances(
@@ -183,20 +213,30 @@ def _examine(
         files=counted,
         labels=checked,
         noun="recording" if recordings else "image",
-        suggested_groups=naming.suggested(names, labels) if names and prepared.groups is None else None,
+        suggested_groups=naming.suggested(names, labels)
+        if names and prepared.groups is None
+        else None,
         stretches=None
         if shared is None
-        else audits.SharedStretches(within=int(shared.within.sum()), **across_sides(shared.across, shared.earlier[0])),
+        else audits.SharedStretches(
+            within=int(shared.within.sum()), **across_sides(shared.across, shared.earlier[0])
+        ),
         statistics=None
         if recordings is None
         else statistics.examine(recordings, labels, prepared.classes, groups, split, progress),
         details=audits.Details(
-            pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described, shared),
-            test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
+            pairs=duplicates.pairs(
+                neighbourhood, copies, same, labels, side, near, described, shared
+            ),
+            test_distances=tuple(
+                round(float(d), 4) if np.isfinite(d) else None for d in test_distance
+            ),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
             labels=suspect_labels,
             label_shares=label_shares,
-            groups=tuple(joined.tolist()) if shared and (shared.within | shared.across).any() else (),
+            groups=tuple(joined.tolist())
+            if shared and (shared.within | shared.across).any()
+            else (),
         ),
     )
     return msgspec.structs.replace(audit, conclusions=findings(audit))
@@ -227,11 +267,15 @@ def _copies(
     else:
         shared, small = None, neighbours.small_grey(prepared.pictures)
     found = neighbours.search(small, split, progress)
-    return _Copies(small, found, moved.search(prepared.pictures, same, split, near, progress, shapes), shared)
+    return _Copies(
+        small, found, moved.search(prepared.pictures, same, split, near, progress, shapes), shared
+    )
 
 
 def _properties(formats: Sequence[Format], recorded: Sequence[str] | None) -> dict[str, list[str]]:
-    """What `file_properties` looks at: of pictures their formats, of files of recordings their endings."""
+    """What `file_properties` looks at: of pictures their formats, of files of recordings their
+    endings.
+    """
     if recorded is None:
         return properties_of(formats)
     return {"file type": [Path(name).suffix.lower() for name in recorded]}
@@ -245,14 +289,18 @@ def _labels(
     described: Callable[[int], audits.AuditedImage],
     progress: Progress,
 ) -> tuple[audits.LabelCheck | None, tuple[audits.SuspectLabel, ...], tuple[float | None, ...]]:
-    """The labels that the nearest neighbours doubt, the surest first, and each label's share of its neighbours' votes.
+    """The labels that the nearest neighbours doubt, the surest first, and each label's share of its
+    neighbours' votes.
 
-    None of these where the neighbours know too little of the labels; nor of recordings, whose pictures have no time.
+    None of these where the neighbours know too little of the labels; nor of recordings, whose
+    pictures have no time.
     """
     used = np.flatnonzero(side >= 0)
     if len(used) < 2 or isinstance(prepared.images, Recordings):
         return None, (), ()
-    given, best, highest = judging.votes(neighbours.gradients(prepared.pictures), labels, same, used, progress)
+    given, best, highest = judging.votes(
+        neighbours.gradients(prepared.pictures), labels, same, used, progress
+    )
     agreement = float((best == labels[used]).mean())
     if agreement < judging.LEAST_AGREEMENT:
         return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=0), (), ()
@@ -268,16 +316,24 @@ def _labels(
     shares: list[float | None] = [None] * len(labels)
     for image, share in zip(used.tolist(), given.tolist(), strict=True):
         shares[image] = round(share, 4)
-    return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)), found, tuple(shares)
+    return (
+        audits.LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)),
+        found,
+        tuple(shares),
+    )
 
 
 def _counts(split: Split, chosen: np.ndarray) -> audits.Counts:
     """How many images of each side are `chosen`, bool `[N]`."""
-    return audits.Counts(**{side: int(chosen[getattr(split, side)].sum()) for side in duplicates.SIDES})
+    return audits.Counts(
+        **{side: int(chosen[getattr(split, side)].sum()) for side in duplicates.SIDES}
+    )
 
 
 def _people(experiment: Experiment, names: Sequence[str] | None) -> np.ndarray | None:
-    """The subject of each of SOCOFing's prints, which its names say: groups, before copies are joined."""
+    """The subject of each of SOCOFing's prints, which its names say: groups, before copies are
+    joined.
+    """
     if experiment.dataset != "socofing" or names is None:
         return None
     return np.array([socofing.parse(Path(name).name, "").subject for name in names])
@@ -293,7 +349,11 @@ def _over_files(experiment: Experiment, prepared: Prepared, split: Split) -> Spl
 
 def _quartiles(values: np.ndarray) -> audits.Quartiles | None:
     quantiles = _quantiles(values, 5)
-    return audits.Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3]) if quantiles else None
+    return (
+        audits.Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3])
+        if quantiles
+        else None
+    )
 
 
 def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
@@ -305,9 +365,11 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
 def accuracy_by_distance(
     audit: Audit, truth: Sequence[int], predicted: Sequence[int]
 ) -> list[audits.DistanceBin] | None:
-    """Accuracy of answers on the test images in bins of distance to the nearest training image, nearest first.
+    """Accuracy of answers on the test images in bins of distance to the nearest training image,
+    nearest first.
 
-    Bins hold about equally many images. None where `truth` and `predicted` are not those of the audit's test images.
+    Bins hold about equally many images. None where `truth` and `predicted` are not those of the
+    audit's test images.
     """
     distances = np.array(audit.details.test_distances, dtype=float)
     edges = audit.distances.bins
@@ -318,6 +380,11 @@ def accuracy_by_distance(
     bin_of[~np.isfinite(distances)] = -1
     bins = [right[bin_of == k] for k in range(len(edges) - 1)]
     return [
-        audits.DistanceBin(low=low, high=high, n=len(inside), accuracy=float(inside.mean()) if len(inside) else None)
+        audits.DistanceBin(
+            low=low,
+            high=high,
+            n=len(inside),
+            accuracy=float(inside.mean()) if len(inside) else None,
+        )
         for low, high, inside in zip(edges, edges[1:], bins, strict=False)
     ]

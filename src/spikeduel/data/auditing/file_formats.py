@@ -1,4 +1,6 @@
-"""The files behind a set: what became of each, their formats, and what a format tells of class and side."""
+"""The files behind a set: what became of each, their formats, and what a format tells of class and
+side.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,8 +24,12 @@ Format = tuple[str, str, int, int]
 """A picture file's type, mode, width and height, as Pillow names them."""
 
 
-def file_counts(experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()) -> FileCounts | None:
-    """What became of every file under a folder, or that of a CSV; None where the data is neither."""
+def file_counts(
+    experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
+) -> FileCounts | None:
+    """What became of every file under a folder, or that of a CSV; None where the data is
+    neither.
+    """
     if (root := catalogue.home(experiment.dataset)) is None:
         return None
     return inventory(
@@ -36,7 +42,9 @@ def file_counts(experiment: Experiment, prepared: Prepared, unreadable: Collecti
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """The formats of the files behind the images, read from their headers; none where images have no file each."""
+    """The formats of the files behind the images, read from their headers; none where images have
+    no file each.
+    """
     place: AbstractContextManager[socofing.Source]
     if prepared.preprocessing.binning is not None:
         return []
@@ -51,7 +59,9 @@ def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> li
         return picture.format or "unknown", picture.mode, picture.width, picture.height
 
     with place as source:
-        return over_pictures(look, [source / name for name in prepared.names or ()], track, "looking at files")
+        return over_pictures(
+            look, [source / name for name in prepared.names or ()], track, "looking at files"
+        )
 
 
 def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:
@@ -66,7 +76,9 @@ def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:
 def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, side: np.ndarray
 ) -> tuple[FileProperty, ...]:
-    """How each property of the N files that has several values is tied to `labels` `[N]` and `side` `[N]`."""
+    """How each property of the N files that has several values is tied to `labels` `[N]` and `side`
+    `[N]`.
+    """
     tied = []
     for name, texts in properties.items():
         values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
@@ -83,7 +95,9 @@ def file_properties(
                 property=name,
                 num_values=len(values),
                 values={str(values[k]): int(counts[k]) for k in order},
-                class_accuracy=float((named[code[test]] == labels[test]).mean()) if test.any() else None,
+                class_accuracy=float((named[code[test]] == labels[test]).mean())
+                if test.any()
+                else None,
                 class_chance=float((labels[test] == usual).mean()) if test.any() else None,
                 split_association=cramers_v(code[side >= 0], side[side >= 0]),
             )
@@ -92,7 +106,9 @@ def file_properties(
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one decides the other."""
+    """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one
+    decides the other.
+    """
     from scipy.stats.contingency import crosstab, expected_freq
 
     table = crosstab(a, b).count

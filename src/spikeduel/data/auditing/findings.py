@@ -1,4 +1,6 @@
-"""What the numbers of an audit mean: problems, which invalidate a result, and notes, which are worth knowing."""
+"""What the numbers of an audit mean: problems, which invalidate a result, and notes, which are
+worth knowing.
+"""
 
 from collections.abc import Iterator
 
@@ -17,13 +19,21 @@ from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.results.statistics import Name, Statistics
 
 SMALL_SHARE = 0.001
-"""Near duplicates across sides up to this share of the images move no result by a tenth of a point."""
+"""Near duplicates across sides up to this share of the images move no result by a tenth of a
+point.
+"""
 GAP = 0.05
-"""How much the probe may lose without siblings; and what a file's format may tell about the class."""
+"""How much the probe may lose without siblings; and what a file's format may tell about the
+class.
+"""
 MOVED_SHARE = 0.005
-"""Moved copies up to this share of validation and test images are what images that are alike by nature may give."""
+"""Moved copies up to this share of validation and test images are what images that are alike by
+nature may give.
+"""
 FEWEST = 3
-"""Near duplicates and gaps of fewer test images than this are not called a problem: near is a judgement."""
+"""Near duplicates and gaps of fewer test images than this are not called a problem: near is a
+judgement.
+"""
 MANY_IGNORED = 0.1
 """Of the pictures read: so many files that are no pictures are worth a word."""
 IMBALANCE = 10
@@ -33,17 +43,28 @@ SURE = 2.0
 SIDE_GAP = 0.1
 """A coin tells the side of half the recordings; a little more is no other kind of recordings."""
 MOST_STATISTICS = 3
-REMEDIES: dict[Name, Remedy] = {"length": "fix_length", "events": "bin_by_events", "event rate": "bin_by_events"}
+REMEDIES: dict[Name, Remedy] = {
+    "length": "fix_length",
+    "events": "bin_by_events",
+    "event rate": "bin_by_events",
+}
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
     """What may be concluded from an audit's numbers, the problems first."""
-    return tuple(sorted((*_leaks(audit), *_peculiarities(audit)), key=lambda finding: not finding.is_problem))
+    return tuple(
+        sorted((*_leaks(audit), *_peculiarities(audit)), key=lambda finding: not finding.is_problem)
+    )
 
 
 def _leaks(audit: Audit) -> Iterator[Finding]:
     """Where the test set is in training, in part or almost, or cannot be trusted itself."""
-    exact, probe, cut, num_test = audit.exact_duplicates, audit.probe, audit.groups_cut_test_images, audit.counts.test
+    exact, probe, cut, num_test = (
+        audit.exact_duplicates,
+        audit.probe,
+        audit.groups_cut_test_images,
+        audit.counts.test,
+    )
     keep_groups: Remedy = "divide_the_data_anew" if audit.split == "official" else "give_groups"
     if audit.split == "published":
         keep_groups = "use_default_split"
@@ -58,7 +79,8 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
     if exact.conflicting_images:
         yield Finding(
             kind="conflicting_labels",
-            is_problem=exact.conflicting_images > PROBLEM_ABOVE["conflicting_labels"] * audit.counts.total,
+            is_problem=exact.conflicting_images
+            > PROBLEM_ABOVE["conflicting_labels"] * audit.counts.total,
             count=exact.conflicting,
             names=exact.conflicting_files or (),
         )
@@ -72,25 +94,53 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         )
     if cut:
         share = cut / num_test
-        yield Finding(kind="cut_groups", is_problem=True, count=audit.groups_cut, share=share, remedy=keep_groups)
+        yield Finding(
+            kind="cut_groups",
+            is_problem=True,
+            count=audit.groups_cut,
+            share=share,
+            remedy=keep_groups,
+        )
     elif audit.groups_cut:
         yield _note("groups_cut_at_validation", audit.groups_cut)
-    if probe.accuracy is not None and probe.accuracy_if_grouped is not None and probe.siblings_in_train is not None:
+    if (
+        probe.accuracy is not None
+        and probe.accuracy_if_grouped is not None
+        and probe.siblings_in_train is not None
+    ):
         gap, siblings = probe.accuracy - probe.accuracy_if_grouped, probe.siblings_in_train
         if has_gap := gap > GAP and gap * probe.n >= FEWEST:
             yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
         # Equal images, and shared stretches, are findings of their own.
-        known = exact.test_in_training + (audit.stretches.test_in_training if audit.stretches else 0)
+        known = exact.test_in_training + (
+            audit.stretches.test_in_training if audit.stretches else 0
+        )
         near = siblings - known / num_test
-        if near > PROBLEM_ABOVE["near_test_in_training"] and near * probe.n >= FEWEST and not cut and not has_gap:
-            yield Finding(kind="near_test_in_training", is_problem=True, share=near, remedy=keep_groups)
+        if (
+            near > PROBLEM_ABOVE["near_test_in_training"]
+            and near * probe.n >= FEWEST
+            and not cut
+            and not has_gap
+        ):
+            yield Finding(
+                kind="near_test_in_training", is_problem=True, share=near, remedy=keep_groups
+            )
     moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
     if moved > PROBLEM_ABOVE["moved_test_in_training"] * num_test and moved >= FEWEST and not cut:
         yield Finding(
-            kind="moved_test_in_training", is_problem=True, count=moved, share=moved / num_test, remedy=keep_groups
+            kind="moved_test_in_training",
+            is_problem=True,
+            count=moved,
+            share=moved / num_test,
+            remedy=keep_groups,
         )
     if audit.unreadable:
-        yield Finding(kind="unreadable_files", is_problem=True, count=len(audit.unreadable), names=audit.unreadable)
+        yield Finding(
+            kind="unreadable_files",
+            is_problem=True,
+            count=len(audit.unreadable),
+            names=audit.unreadable,
+        )
     if audit.files:
         yield from _of_files(audit.files)
 
@@ -109,11 +159,17 @@ def _of_files(files: FileCounts) -> Iterator[Finding]:
             )
     others = [each for each in files.ignored if each.rule not in PICTURES_LEFT_OUT]
     if (count := sum(each.count for each in others)) > MANY_IGNORED * files.num_read:
-        yield _note("many_files_ignored", count, tuple(dict.fromkeys(end for each in others for end in each.endings)))
+        yield _note(
+            "many_files_ignored",
+            count,
+            tuple(dict.fromkeys(end for each in others for end in each.endings)),
+        )
 
 
 def _peculiarities(audit: Audit) -> Iterator[Finding]:
-    """What is worth knowing of copies, of the classes' sizes, of the files' formats, and of the search."""
+    """What is worth knowing of copies, of the classes' sizes, of the files' formats, and of the
+    search.
+    """
     exact, counts, sides = audit.exact_duplicates, audit.counts, audit.class_sides
     if exact.across_groups:
         yield _note("groups_joined", exact.across_groups)
@@ -149,16 +205,22 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
             yield _note("format_tells_side", names=(found.property,))
     if audit.statistics:
         yield from _of_recordings(audit, audit.statistics)
-    if any(getattr(audit.searched, side) < getattr(counts, side) for side in ("train", "val", "test")):
+    if any(
+        getattr(audit.searched, side) < getattr(counts, side) for side in ("train", "val", "test")
+    ):
         yield _note("searched_a_sample", audit.searched.total)
 
 
 def _of_recordings(audit: Audit, found: Statistics) -> Iterator[Finding]:
-    """What recordings differ in beside what they show; and stretches that no test recording shares with training."""
+    """What recordings differ in beside what they show; and stretches that no test recording shares
+    with training.
+    """
     if audit.stretches and (elsewhere := audit.stretches.across - audit.stretches.test_in_training):
         yield _note("stretches_elsewhere", elsewhere)
     if found.hot_pixels:
-        yield _note("hot_pixels", len(found.hot_pixels), tuple(f"({x}, {y})" for x, y in found.hot_pixels))
+        yield _note(
+            "hot_pixels", len(found.hot_pixels), tuple(f"({x}, {y})" for x, y in found.hot_pixels)
+        )
     chance = max(found.class_chance or 0, 1 / len(audit.class_sides))
     if _is_above(found.class_accuracy, chance, found.num_tested):
         yield _told(
@@ -204,6 +266,9 @@ def _is_above(accuracy: float | None, chance: float, num: int, gap: float = GAP)
 
 
 def _note(
-    kind: FindingKind, count: int | None = None, names: tuple[str, ...] = (), share: float | None = None
+    kind: FindingKind,
+    count: int | None = None,
+    names: tuple[str, ...] = (),
+    share: float | None = None,
 ) -> Finding:
     return Finding(kind=kind, is_problem=False, count=count, share=share, names=names)

@@ -1,9 +1,10 @@
 """Descriptors that hardly change when an image is shifted, turned, mirrored, cropped or scaled.
 
-Two things hold by construction: the amplitude spectrum does not change with a shift; and of samples on circles the
-angular harmonics' amplitudes, and what their phases have in common, do not change with a turn or a mirroring. What is
-left, such as borders that come and go, is learned: images are moved at random, and the measurements weighted so that
-copies of one image come together (linear discriminant analysis with every image as a class).
+Two things hold by construction: the amplitude spectrum does not change with a shift; and of samples
+on circles the angular harmonics' amplitudes, and what their phases have in common, do not change
+with a turn or a mirroring. What is left, such as borders that come and go, is learned: images are
+moved at random, and the measurements weighted so that copies of one image come together (linear
+discriminant analysis with every image as a class).
 """
 
 from collections.abc import Callable
@@ -22,10 +23,14 @@ COPIES = 4
 """The metric is learned on so many images, and so many moved copies of each."""
 AT_ONCE = 1024
 HIGHEST, CENTRE = 9, 16
-"""Frequencies of the spectrum, and pixels across what is around the middle, that describe upright images."""
+"""Frequencies of the spectrum, and pixels across what is around the middle, that describe upright
+images.
+"""
 BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
-"""Pairs of angular frequencies whose phases together are compared with that of their sum (the bispectrum)."""
+"""Pairs of angular frequencies whose phases together are compared with that of their sum (the
+bispectrum).
+"""
 
 
 Measured = Callable[["Tensor"], "Tensor"]
@@ -35,9 +40,10 @@ Measured = Callable[["Tensor"], "Tensor"]
 def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
     """A moved copy of each of `images`, float32 `[N, S, S]`.
 
-    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
-    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a
-    reflection, in turn. Where `is_upright`, nothing is turned or mirrored.
+    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned
+    by up to 10°, shifted by up to a tenth of the side, scaled by up to 10 %. What comes in at the
+    borders is black, the nearest pixel or a reflection, in turn. Where `is_upright`, nothing is
+    turned or mirrored.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
@@ -53,17 +59,23 @@ def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
     if is_upright:
         turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
-    rows = [torch.stack([cos * mirror, -sin, drawn(0.2)], 1), torch.stack([sin * mirror, cos, drawn(0.2)], 1)]
+    rows = [
+        torch.stack([cos * mirror, -sin, drawn(0.2)], 1),
+        torch.stack([sin * mirror, cos, drawn(0.2)], 1),
+    ]
     grid = affine_grid(torch.stack(rows, 1), [count, 1, *images.shape[1:]], align_corners=False)
     copies = torch.empty_like(images)
     for number, border in enumerate(BORDERS):
         part = slice(number, None, len(BORDERS))
-        copies[part] = grid_sample(images[part, None], grid[part], padding_mode=border, align_corners=False)[:, 0]
+        copies[part] = grid_sample(
+            images[part, None], grid[part], padding_mode=border, align_corners=False
+        )[:, 0]
     return copies
 
 
 def descriptor(images: "Tensor", measured: Measured) -> Measured:
-    """Learns, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32 `[M, LENGTH]` or fewer.
+    """Learns, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
+    `[M, LENGTH]` or fewer.
 
     Descriptors of copies are near one another by Euclidean distance.
     """
@@ -73,7 +85,9 @@ def descriptor(images: "Tensor", measured: Measured) -> Measured:
     chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
     learned = images[torch.from_numpy(np.sort(chosen))]
     versions = [learned, *(moved(learned, seed, measured is upright) for seed in range(COPIES))]
-    copies = torch.stack([torch.cat([measured(block) for block in each.split(AT_ONCE)]) for each in versions], 1)
+    copies = torch.stack(
+        [torch.cat([measured(block) for block in each.split(AT_ONCE)]) for each in versions], 1
+    )
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
     copies = (copies - mean) / spread
     within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
@@ -91,7 +105,9 @@ def invariant(images: "Tensor") -> "Tensor":
     """Measurements for all moves."""
     import torch
 
-    return torch.cat([_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1)
+    return torch.cat(
+        [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1
+    )
 
 
 def upright(images: "Tensor") -> "Tensor":
@@ -117,7 +133,9 @@ def _spectrum(images: "Tensor", power: float) -> "Tensor":
 
     size = max(32, images.shape[-1])
     amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
-    return torch.cat([amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]], 1).flatten(1)
+    return torch.cat(
+        [amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]], 1
+    ).flatten(1)
 
 
 def _recentred(images: "Tensor") -> "Tensor":
@@ -139,13 +157,17 @@ def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
     from torch.nn.functional import grid_sample
 
     size = max(32, images.shape[-1])
-    amplitude = torch.fft.fftshift(torch.fft.fft2(_windowed(images, power), s=(size, size)), dim=(1, 2)).abs()
+    amplitude = torch.fft.fftshift(
+        torch.fft.fft2(_windowed(images, power), s=(size, size)), dim=(1, 2)
+    ).abs()
     highest = min(0.45 * size, 15.0)
     radius = torch.linspace(1, highest, 12)[:, None]
     angle = torch.arange(NUM_ANGLES) * torch.pi / NUM_ANGLES
     places = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
     grid = 2 * (places + size // 2) / (size - 1) - 1
-    polar = grid_sample(amplitude[:, None], grid.expand(len(images), -1, -1, -1), align_corners=True)[:, 0]
+    polar = grid_sample(
+        amplitude[:, None], grid.expand(len(images), -1, -1, -1), align_corners=True
+    )[:, 0]
     return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
 
 
@@ -165,10 +187,16 @@ def _around(images: "Tensor") -> "Tensor":
 
 
 def _object(images: "Tensor") -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
-    """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]` each."""
+    """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]`
+    each.
+    """
     import torch
 
-    border = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
+    border = (
+        torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
+        .median(1)
+        .values
+    )
     seen = images - border[:, None, None]
     weight = seen.abs()
     weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
@@ -183,7 +211,9 @@ def _unit(images: "Tensor") -> "Tensor":
 
 
 def _invariants(harmonics: "Tensor") -> "Tensor":
-    """What does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are turned or mirrored."""
+    """What does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are turned or
+    mirrored.
+    """
     import torch
 
     found = [harmonics.abs()]

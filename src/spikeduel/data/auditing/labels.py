@@ -1,11 +1,14 @@
-"""Labels that look wrong: by the nearest neighbours' labels before training, by networks' probabilities after it.
+"""Labels that look wrong: by the nearest neighbours' labels before training, by networks'
+probabilities after it.
 
-The threshold of a class is the mean probability that its own images give to it, as in confident learning (Northcutt,
-Jiang, Chuang 2021, Confident Learning, JAIR 70). There, an image is suspect where another class reaches its threshold;
-here, where another class fits better and the label's own probability stays far below the threshold of its class. So an
-image between two classes that look alike is left alone.
+The threshold of a class is the mean probability that its own images give to it, as in confident
+learning (Northcutt, Jiang, Chuang 2021, Confident Learning, JAIR 70). There, an image is suspect
+where another class reaches its threshold; here, where another class fits better and the label's own
+probability stays far below the threshold of its class. So an image between two classes that look
+alike is left alone.
 
-Limits were chosen with one draw of flipped labels (seed 0) on digits and MNIST: `benchmarks/labels.py` reports others.
+Limits were chosen with one draw of flipped labels (seed 0) on digits and MNIST:
+`benchmarks/labels.py` reports others.
 """
 
 import csv
@@ -25,25 +28,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEIGHBOURS = 40
-"""Or a quarter as many as the class of the label has images, where that is fewer, down to `FEWEST_NEIGHBOURS`."""
+"""Or a quarter as many as the class of the label has images, where that is fewer, down to
+`FEWEST_NEIGHBOURS`.
+"""
 FEWEST_NEIGHBOURS = 5
 TRUSTED = 0.5
 """A neighbour votes if its own label has at least this share of its best class's votes."""
 MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
-"""A label with less than this part of its class's threshold looks wrong; of forty neighbours, one may have it."""
+"""A label with less than this part of its class's threshold looks wrong; of forty neighbours, one
+may have it.
+"""
 LEAST_AGREEMENT = 0.6
-"""Where fewer labels are those that their images' neighbours vote for, the neighbours cannot judge labels."""
+"""Where fewer labels are those that their images' neighbours vote for, the neighbours cannot judge
+labels.
+"""
 MOST_PRODUCTS = 1e12
-"""Multiplications that the search may take; beyond, the neighbours are those in a sample of the images."""
+"""Multiplications that the search may take; beyond, the neighbours are those in a sample of the
+images.
+"""
 QUERIES_AT_ONCE = 1024
 
 
-def suspects(labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float) -> np.ndarray:
+def suspects(
+    labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
+) -> np.ndarray:
     """int64 `[M]`: which of N labels look wrong, the surest first.
 
-    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on the image, `best`
-    int `[N]` the class that fits better, and `highest` `[N]` its probability, which orders those alike. A label with
-    less than `most` of its class's threshold is suspect.
+    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on
+    the image, `best` int `[N]` the class that fits better, and `highest` `[N]` its probability,
+    which orders those alike. A label with less than `most` of its class's threshold is suspect.
     """
     count = np.bincount(labels)
     threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
@@ -54,11 +67,13 @@ def suspects(labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: n
 def votes(
     vectors: "Tensor", labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the nearest neighbours of the images `used` `[M]` (their indices, ascending) say, by `vectors` `[N, D]`.
+    """What the nearest neighbours of the images `used` `[M]` (their indices, ascending) say, by
+    `vectors` `[N, D]`.
 
-    Shares of the votes: that of the label, `given`, the class with most, `best`, and its share, `highest`, all `[M]`.
-    All vote first; then only those whose own label the first vote supports, so that wrong labels are not counted. Of
-    equal images (equal numbers in `same` `[N]`) one votes, and not on its copies: these share a wrong label.
+    Shares of the votes: that of the label, `given`, the class with most, `best`, and its share,
+    `highest`, all `[M]`. All vote first; then only those whose own label the first vote supports,
+    so that wrong labels are not counted. Of equal images (equal numbers in `same` `[N]`) one votes,
+    and not on its copies: these share a wrong label.
     """
     import torch
 
@@ -74,8 +89,13 @@ def votes(
     num_classes = int(own.max()) + 1
     half_square = others.square().sum(1) / 2
     nearest = min(NEIGHBOURS, len(voters) - 1)
-    places, counts = torch.zeros(len(used), nearest, dtype=torch.int64), torch.zeros(len(used), nearest)
-    asked = (own[voters].bincount(minlength=num_classes) // 4).clamp(FEWEST_NEIGHBOURS, NEIGHBOURS)[own]
+    places, counts = (
+        torch.zeros(len(used), nearest, dtype=torch.int64),
+        torch.zeros(len(used), nearest),
+    )
+    asked = (own[voters].bincount(minlength=num_classes) // 4).clamp(FEWEST_NEIGHBOURS, NEIGHBOURS)[
+        own
+    ]
     starts = range(0, len(used), QUERIES_AT_ONCE)
     for start in progress.track(starts, "asking neighbours", len(starts)):
         rows = slice(start, start + QUERIES_AT_ONCE)
@@ -83,7 +103,9 @@ def votes(
         distance[torch.from_numpy(same[used[rows]])[:, None] == their_same] = float("inf")
         found = lowest(distance, nearest)
         places[rows] = torch.from_numpy(voters)[found]
-        counts[rows] = (torch.isfinite(distance.gather(1, found)) & (torch.arange(nearest) < asked[rows, None])).float()
+        counts[rows] = (
+            torch.isfinite(distance.gather(1, found)) & (torch.arange(nearest) < asked[rows, None])
+        ).float()
 
     def shares(rows: slice, counted: "Tensor") -> "Tensor":
         total = torch.zeros(len(counted), num_classes).scatter_add_(1, own[places[rows]], counted)
@@ -94,22 +116,42 @@ def votes(
     for rows in blocks:
         first = shares(rows, counts[rows])
         trusted[rows] = first.gather(1, own[rows, None])[:, 0] >= TRUSTED * first.amax(1)
-    given, highest, best = torch.zeros(len(used)), torch.zeros(len(used)), torch.zeros(len(used), dtype=torch.int64)
+    given, highest, best = (
+        torch.zeros(len(used)),
+        torch.zeros(len(used)),
+        torch.zeros(len(used), dtype=torch.int64),
+    )
     for rows in blocks:
         second = shares(rows, counts[rows] * trusted[places[rows]])
         # Where no neighbour is trusted, the first vote stands.
         last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, counts[rows]))
-        given[rows], (highest[rows], best[rows]) = last.gather(1, own[rows, None])[:, 0], last.max(1)
+        given[rows], (highest[rows], best[rows]) = (
+            last.gather(1, own[rows, None])[:, 0],
+            last.max(1),
+        )
     return given.numpy(), best.numpy(), highest.numpy()
 
 
-def write_csv(path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()) -> Path:
-    """Writes the labels to check, a row each, with what doubts it ("neighbours" or "networks"); returns `path`."""
+def write_csv(
+    path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()
+) -> Path:
+    """Writes the labels to check, a row each, with what doubts it ("neighbours" or "networks");
+    returns `path`.
+    """
     sources = {"neighbours": by_neighbours, "networks": by_networks}
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["index", "file", "side", "given", "suggested", "given_probability", "suggested_probability", "source"]
+        [
+            "index",
+            "file",
+            "side",
+            "given",
+            "suggested",
+            "given_probability",
+            "suggested_probability",
+            "source",
+        ]
     )
     for source, each in ((source, each) for source, listed in sources.items() for each in listed):
         image = each.image

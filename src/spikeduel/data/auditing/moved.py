@@ -1,8 +1,10 @@
-"""Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or scaled.
+"""Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or
+scaled.
 
-For each image the few others with the nearest descriptors are candidates (`invariants`). They are laid over it
-(`overlays`). The image is a moved copy of the best one where what remains is below a share of what usually remains for
-the other candidates, so that images that are alike by nature raise no alarm.
+For each image the few others with the nearest descriptors are candidates (`invariants`). They are
+laid over it (`overlays`). The image is a moved copy of the best one where what remains is below a
+share of what usually remains for the other candidates, so that images that are alike by nature
+raise no alarm.
 """
 
 from collections.abc import Sequence
@@ -31,11 +33,13 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class Moved:
-    """Of each of N images the best candidate on an earlier side: of training, then validation, then test.
+    """Of each of N images the best candidate on an earlier side: of training, then validation, then
+    test.
 
-    `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is none: that of what
-    remains to what usually remains; `placement` float32 `[N, 6]`, that of `registration`, in pixels of the image.
-    `searched` counts the images whose candidates were looked at.
+    `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is
+    none: that of what remains to what usually remains; `placement` float32 `[N, 6]`, that of
+    `registration`, in pixels of the image. `searched` counts the images whose candidates were
+    looked at.
     """
 
     index: np.ndarray
@@ -52,10 +56,12 @@ def search(
     progress: Progress,
     shapes: np.ndarray | None = None,
 ) -> Moved:
-    """The moved copies among `images`, as `_search` finds them; also among the middles of pictures that were padded.
+    """The moved copies among `images`, as `_search` finds them; also among the middles of pictures
+    that were padded.
 
-    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares. The black bars do not
-    move with what was moved before: laid over one another, they would hide the copy.
+    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares. The
+    black bars do not move with what was moved before: laid over one another, they would hide the
+    copy.
     """
     found = _search(images, same, split, near, progress)
     shares = None if shapes is None else shapes.min(1) / shapes.max(1)
@@ -73,7 +79,9 @@ def search(
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Of each picture the largest square between its black bars, as large as `images`, uint8 `[N, C, S, S]`."""
+    """Of each picture the largest square between its black bars, as large as `images`, uint8 `[N,
+    C, S, S]`.
+    """
     import torch
     from torch.nn.functional import interpolate
 
@@ -84,18 +92,25 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
         middles[block] = images[block]
         for margin in np.unique(margins[block][margins[block] > 0]):
             rows = start + np.flatnonzero(margins[block] == margin)
-            part = torch.from_numpy(images[rows, :, margin:-margin, margin:-margin].astype(np.float32))
-            middles[rows] = interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
+            part = torch.from_numpy(
+                images[rows, :, margin:-margin, margin:-margin].astype(np.float32)
+            )
+            middles[rows] = (
+                interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
+            )
     return middles
 
 
-def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
-    """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
+def _search(
+    images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress
+) -> Moved:
+    """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same`
+    `[N]`) are left out.
 
-    Each image is laid over those of all earlier sides together: on a small side alone nothing might be like it, and
-    what remains would look little beside that. Images of one side are not compared with one another: copies there
-    inflate no score, and to look for them would take several times as long. Ratios of `overlays.PLAUSIBLE`·`near` and
-    more say only that nothing was found.
+    Each image is laid over those of all earlier sides together: on a small side alone nothing might
+    be like it, and what remains would look little beside that. Images of one side are not compared
+    with one another: copies there inflate no score, and to look for them would take several times
+    as long. Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
     import torch
 
@@ -106,7 +121,10 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, pro
     index, ratio = np.full(count, -1), np.full(count, np.inf, np.float32)
     placement = np.zeros((count, 6), np.float32)
     searched = {"train": 0, "val": 0, "test": 0}
-    views, learned = None, split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]]
+    views, learned = (
+        None,
+        split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]],
+    )
     for name, earlier in (("val", split.train), ("test", np.concatenate([split.train, split.val]))):
         asked = getattr(split, name)
         if not len(asked) or len(earlier) < FEWEST_OTHERS:
@@ -117,9 +135,14 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, pro
             views = overlays.views(images)
             described = []
             for measured in (invariant, upright):
-                describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float(), measured)
+                describe = descriptor(
+                    views.whole[torch.from_numpy(np.sort(learned))].float(), measured
+                )
                 described.append(
-                    in_parts(views.whole.numpy(), lambda part, of=describe: of(torch.from_numpy(part).float()))
+                    in_parts(
+                        views.whole.numpy(),
+                        lambda part, of=describe: of(torch.from_numpy(part).float()),
+                    )
                 )
             maps = overlays.orientation_maps(views.small.shape[-1])
         references = [rows_of(each, earlier) for each in described]
@@ -129,7 +152,9 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, pro
             few = earlier[_few([each[torch.from_numpy(block)] for each in described], references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block], placement[block] = overlays.best(views, maps, block, few, near)
+            index[block], ratio[block], placement[block] = overlays.best(
+                views, maps, block, few, near
+            )
     return Moved(index, ratio, placement, Counts(**searched))
 
 
@@ -150,7 +175,8 @@ def move_of(placement: np.ndarray) -> Move:
 
 
 def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndarray:
-    """int64 `[M, K]`: the nearest of N references to M queries by both descriptors in turn, nearest first.
+    """int64 `[M, K]`: the nearest of N references to M queries by both descriptors in turn, nearest
+    first.
 
     `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
     """
@@ -159,6 +185,10 @@ def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndar
     found, place = [], []
     for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
         k = min(most, len(reference))
-        found.append(lowest(torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1), k).numpy())
+        found.append(
+            lowest(
+                torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1), k
+            ).numpy()
+        )
         place.append((np.arange(k) + 0.5) / most)
     return np.concatenate(found, 1)[:, np.argsort(np.concatenate(place), kind="stable")]

@@ -1,5 +1,5 @@
-"""Whether the names of files look as if they say which ones show one person, object or scan, though no groups are
-given. A guess, made to be silent where files are only numbered.
+"""Whether the names of files look as if they say which ones show one person, object or scan, though
+no groups are given. A guess, made to be silent where files are only numbered.
 """
 
 import re
@@ -15,19 +15,60 @@ from spikeduel.results.groups import SuggestedGroups
 
 SEPARATORS = r"[_\-. ]+"
 FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9
-"""So many groups there are at least, none has a larger share of the files, and so many files have company in theirs."""
+"""So many groups there are at least, none has a larger share of the files, and so many files have
+company in theirs.
+"""
 MOST_TOKENS = 4
 NO_ONE = frozenset(
     (
-        *("aug", "augmented", "batch", "chunk", "copy", "crop", "dsc", "dscn", "file", "fold", "frame", "image"),
-        *("images", "img", "page", "part", "patch", "photo", "pic", "picture", "resized", "sample", "set", "split"),
+        *(
+            "aug",
+            "augmented",
+            "batch",
+            "chunk",
+            "copy",
+            "crop",
+            "dsc",
+            "dscn",
+            "file",
+            "fold",
+            "frame",
+            "image",
+        ),
+        *(
+            "images",
+            "img",
+            "page",
+            "part",
+            "patch",
+            "photo",
+            "pic",
+            "picture",
+            "resized",
+            "sample",
+            "set",
+            "split",
+        ),
         *("test", "tile", "train", "val", "valid", "validation", "version", "v", "x", "y"),
     )
 )
 """What is numbered and is no person or thing."""
 SOMEBODY = frozenset(
     (
-        *("actor", "animal", "case", "id", "obj", "object", "p", "participant", "pat", "patient", "person", "s"),
+        *(
+            "actor",
+            "animal",
+            "case",
+            "id",
+            "obj",
+            "object",
+            "p",
+            "participant",
+            "pat",
+            "patient",
+            "person",
+            "s",
+        ),
         *("session", "sub", "subj", "subject", "user"),
     )
 )
@@ -35,15 +76,18 @@ _DATE = re.compile(r"(?<!\d)((19|20)\d{2}([-_.]?[01]\d){1,2}|[0-2]?\d[-.:][0-5]\
 
 
 def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | None:
-    """The coarsest grouping by how the names `[N]` of files begin (or by their folders) that looks like one of people
-    or objects; None where none does. `labels` `[N]` are their classes. Names are paths with forward slashes.
+    """The coarsest grouping by how the names `[N]` of files begin (or by their folders) that looks
+    like one of people or objects; None where none does. `labels` `[N]` are their classes. Names are
+    paths with forward slashes.
     """
     paths = [name.rpartition("/") for name in names]
     parents = [parent for parent, _, _ in paths]
     in_each_class = defaultdict(set)
     for parent, label in zip(parents, labels.tolist(), strict=True):
         in_each_class[label].add(parent)
-    if all(len(found) > 1 for found in in_each_class.values()) and all("/" in parent for parent in parents):
+    if all(len(found) > 1 for found in in_each_class.values()) and all(
+        "/" in parent for parent in parents
+    ):
         folders = [parent.rpartition("/")[2] for parent in parents]
         # The same file names in every folder are the views of each, not numbers that begin anew.
         if _look_like(folders, ["view"] * len(names), labels, are_views=True):
@@ -62,8 +106,12 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
     return None
 
 
-def _look_like(groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False) -> bool:
-    """Whether groups look like those of people or objects. `rests` are what else is in the names."""
+def _look_like(
+    groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False
+) -> bool:
+    """Whether groups look like those of people or objects. `rests` are what else is in the
+    names.
+    """
     sizes = Counter(groups)
     last = {group.rpartition("\0")[2] for group in sizes}
     words = {word for each in last for word in re.findall(r"[a-z]+", each.lower())}
@@ -82,7 +130,8 @@ def _look_like(groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, 
     # What has one value in each class is the class.
     if any(len(found) < 2 for found in of_class.values()):
         return False
-    # Numbers that begin anew in each class, and then its name: 001_cat, 001_dog. Of somebody that is a file a class.
+    # Numbers that begin anew in each class, and then its name: 001_cat, 001_dog. Of somebody that
+    # is a file a class.
     is_numbered = all(len(found) == 1 for found in rests_of_class.values())
     return are_views or not is_numbered or (words <= SOMEBODY and bool(words))
 
@@ -90,8 +139,12 @@ def _look_like(groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, 
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
     """The suggestion, if the pattern gives these groups as `--group-by` reads it."""
     found = list(map(group_rule(pattern), names))
-    if None in found or not len(set(zip(found, groups, strict=True))) == len(set(groups)) == len(set(found)):
+    if None in found or not len(set(zip(found, groups, strict=True))) == len(set(groups)) == len(
+        set(found)
+    ):
         return None
     order = sorted(range(len(names)), key=lambda row: groups[row])
     one, other = next(rows for rows in pairwise(order) if groups[rows[0]] == groups[rows[1]])
-    return SuggestedGroups(pattern=pattern, groups=len(set(groups)), alike=(names[one], names[other]))
+    return SuggestedGroups(
+        pattern=pattern, groups=len(set(groups)), alike=(names[one], names[other])
+    )

@@ -1,4 +1,6 @@
-"""Nearest neighbours, exact, by blocked matrix products; of small versions of images, and what they score."""
+"""Nearest neighbours, exact, by blocked matrix products; of small versions of images, and what they
+score.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,21 +18,32 @@ if TYPE_CHECKING:
 
 QUERIES_AT_ONCE = 4096
 PORTION = 1024
-"""Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far slower on a busy one,
-where each product waits for the slowest thread."""
+"""Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far
+slower on a busy one, where each product waits for the slowest thread.
+"""
 MOST_SCORES = 1 << 25
-"""Distances that are in memory at once: where references are very many, fewer queries are asked together."""
+"""Distances that are in memory at once: where references are very many, fewer queries are asked
+together.
+"""
 TOGETHER = 64
 """Scores of which the lowest is found first, where the few lowest of very many are wanted."""
 SMALL_SIDE = 25
-"""Longest side of the small versions: keeps a garment's print and a finger's ridges, drops single pixels."""
+"""Longest side of the small versions: keeps a garment's print and a finger's ridges, drops single
+pixels.
+"""
 BLUR = 0.75
-"""Standard deviation of the blur, in pixels of the small version. Of 800 recordings of N-MNIST, drawn anew from their
-own smoothed counts, 64 % are near the first one with it, and 0.4 % without (`benchmarks/recordings.py`)."""
+"""Standard deviation of the blur, in pixels of the small version. Of 800 recordings of N-MNIST,
+drawn anew from their own smoothed counts, 64 % are near the first one with it, and 0.4 % without
+(`benchmarks/recordings.py`).
+"""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
-"""Longest side of images whose gradients are taken; how many cells of them lie side by side; directions in each."""
+"""Longest side of images whose gradients are taken; how many cells of them lie side by side;
+directions in each.
+"""
 MOST_PRODUCTS = 4e12
-"""Multiplications that one search may take, some 30 seconds on two cores; beyond, its queries are sampled."""
+"""Multiplications that one search may take, some 30 seconds on two cores; beyond, its queries are
+sampled.
+"""
 MOST_PORTIONS = 72
 IMAGES_A_PORTION = 70
 
@@ -43,8 +56,8 @@ Vectors: TypeAlias = "Tensor | Rows"
 class Closest:
     """Of each of M queries the nearest reference: its index int64 `[M]` and distance float32 `[M]`.
 
-    `usual` float32 `[M]` is the median, over equal random portions of the references, of the distance to the nearest
-    in the portion.
+    `usual` float32 `[M]` is the median, over equal random portions of the references, of the
+    distance to the nearest in the portion.
     """
 
     index: np.ndarray
@@ -54,12 +67,14 @@ class Closest:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The nearest neighbours of each of N images, among others of three kinds, and its usual distance.
+    """The nearest neighbours of each of N images, among others of three kinds, and its usual
+    distance.
 
-    `same_side`: on its own side of the split; `earlier`: training for validation images, training or validation for
-    test images; `training`: in training, itself excepted. Each is (index int64 `[N]`, distance float32 `[N]`), −1 and
-    infinity where there is none or it was not searched. `usual` is float32 `[N]`: `Closest.usual` among the training
-    images; NaN where not searched. `searched` counts the images of which the neighbours in training are known.
+    `same_side`: on its own side of the split; `earlier`: training for validation images, training
+    or validation for test images; `training`: in training, itself excepted. Each is (index int64
+    `[N]`, distance float32 `[N]`), −1 and infinity where there is none or it was not searched.
+    `usual` is float32 `[N]`: `Closest.usual` among the training images; NaN where not searched.
+    `searched` counts the images of which the neighbours in training are known.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
@@ -70,17 +85,21 @@ class Neighbourhood:
 
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
-    """For each of `queries` the index of the nearest of `references` by Euclidean distance of pixels: int64 `[M]`.
+    """For each of `queries` the index of the nearest of `references` by Euclidean distance of
+    pixels: int64 `[M]`.
 
-    Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that are equally near it is
-    any one. Sums of squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that are
-    equally far to seven digits may be taken for one another. Raises `ValueError` where shapes do not match or there is
-    no reference.
+    Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that
+    are equally near it is any one. Sums of squares up to 2^24 are exact (28×28 grey: always where
+    it matters); beyond, neighbours that are equally far to seven digits may be taken for one
+    another. Raises `ValueError` where shapes do not match or there is no reference.
     """
     import torch
 
     if queries.shape[1:] != references.shape[1:]:
-        raise ValueError(f"queries {queries.shape} and references {references.shape} differ in the shape of an image")
+        raise ValueError(
+            f"queries {queries.shape} and references {references.shape} differ in the shape of an "
+            f"image"
+        )
 
     def flat(pixels: np.ndarray) -> "Tensor":
         # Around zero, products of bytes are small enough to be exact in float32.
@@ -99,8 +118,9 @@ def closest(
 ) -> Closest:
     """For each of `queries` (float32 `[M, D]`) the nearest of `references` (float32 `[N, D]`).
 
-    With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The references are shuffled, always
-    alike, and cut into `num_portions`. Raises `ValueError` where there is no reference to be the neighbour.
+    With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The references are
+    shuffled, always alike, and cut into `num_portions`. Raises `ValueError` where there is no
+    reference to be the neighbour.
     """
     import torch
 
@@ -115,8 +135,12 @@ def closest(
     if self_at is not None:
         self_place = torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
 
-    def scores(number: int, blocks: "Iterable[slice | Tensor]") -> "Iterator[tuple[slice | Tensor, Tensor]]":
-        """Blocks of queries, and half their squared distances to a portion, less half the query's square."""
+    def scores(
+        number: int, blocks: "Iterable[slice | Tensor]"
+    ) -> "Iterator[tuple[slice | Tensor, Tensor]]":
+        """Blocks of queries, and half their squared distances to a portion, less half the query's
+        square.
+        """
         part = references[portions[number]]
         half_square = part.square().sum(1) / 2
         for rows in blocks:
@@ -130,7 +154,9 @@ def closest(
     at_once = max(1, min(QUERIES_AT_ONCE, MOST_SCORES // len(portions[0])))
     blocks = [slice(start, start + at_once) for start in range(0, len(queries), at_once)]
     lowest = torch.empty(len(queries), num_portions)
-    for number in (progress or Progress()).track(range(num_portions), "comparing images", num_portions):
+    for number in (progress or Progress()).track(
+        range(num_portions), "comparing images", num_portions
+    ):
         for rows, block in scores(number, blocks):
             lowest[rows, number] = block.amin(1)
     best = lowest.argmin(1)
@@ -140,7 +166,8 @@ def closest(
             index[rows] = portion[block.argmin(1)]
     squares = torch.cat([queries[rows].square().sum(1) for rows in blocks])
     distance, usual = (
-        (squares + 2 * score).clamp_min(0).sqrt().numpy() for score in (lowest.amin(1), lowest.median(1).values)
+        (squares + 2 * score).clamp_min(0).sqrt().numpy()
+        for score in (lowest.amin(1), lowest.median(1).values)
     )
     return Closest(index.numpy(), distance, usual)
 
@@ -151,10 +178,11 @@ def num_portions(num_train: int) -> int:
 
 
 def small_grey(images: np.ndarray) -> "Tensor":
-    """float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed, scaled to length 1.
+    """float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed, scaled
+    to length 1.
 
-    Blocks are the smallest squares that bring the longer side to `SMALL_SIDE` or less. Brightness and contrast drop
-    out; a uniform image becomes zero.
+    Blocks are the smallest squares that bring the longer side to `SMALL_SIDE` or less. Brightness
+    and contrast drop out; a uniform image becomes zero.
     """
     import torch
     from torch.nn.functional import avg_pool2d
@@ -165,7 +193,8 @@ def small_grey(images: np.ndarray) -> "Tensor":
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
-        # A grey level apart is no contrast: without the bound, rounding would be blown up to a picture.
+        # A grey level apart is no contrast: without the bound, rounding would be blown up to a
+        # picture.
         length = small.norm(dim=1, keepdim=True)
         return torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(()))
 
@@ -173,20 +202,25 @@ def small_grey(images: np.ndarray) -> "Tensor":
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """Pictures of recordings, uint8 `[N, C, H, W]`, blurred: their noise hides who was recorded twice."""
+    """Pictures of recordings, uint8 `[N, C, H, W]`, blurred: their noise hides who was recorded
+    twice.
+    """
     import torch
     from scipy.ndimage import gaussian_filter
 
     width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
-    made = in_parts(pictures, lambda part: torch.from_numpy(gaussian_filter(part, (0, 0, width, width))))
+    made = in_parts(
+        pictures, lambda part: torch.from_numpy(gaussian_filter(part, (0, 0, width, width)))
+    )
     return made.numpy()
 
 
 def gradients(images: np.ndarray) -> "Tensor":
-    """float32 `[N, D]` from uint8 `[N, C, H, W]`: how much of each direction the grey levels' gradient has, by cells.
+    """float32 `[N, D]` from uint8 `[N, C, H, W]`: how much of each direction the grey levels'
+    gradient has, by cells.
 
-    Histograms of oriented gradients (Dalal and Triggs 2005), their square roots scaled to length 1: of the class they
-    tell more than grey levels do. A uniform image becomes zero.
+    Histograms of oriented gradients (Dalal and Triggs 2005), their square roots scaled to length 1:
+    of the class they tell more than grey levels do. A uniform image becomes zero.
     """
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
@@ -195,10 +229,19 @@ def gradients(images: np.ndarray) -> "Tensor":
 
     def made(part: np.ndarray) -> "Tensor":
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
-        small = pad(avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False), (1, 1, 1, 1), mode="replicate")
-        down, right = small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1], small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2]
+        small = pad(
+            avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False),
+            (1, 1, 1, 1),
+            mode="replicate",
+        )
+        down, right = (
+            small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
+            small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
+        )
         place = torch.atan2(down, right) / (2 * torch.pi) * ORIENTATIONS
-        from_direction = (place - torch.arange(ORIENTATIONS)[:, None, None] + ORIENTATIONS / 2) % ORIENTATIONS
+        from_direction = (
+            place - torch.arange(ORIENTATIONS)[:, None, None] + ORIENTATIONS / 2
+        ) % ORIENTATIONS
         nearness = (1 - (from_direction - ORIENTATIONS / 2).abs()).clamp_min(0)
         histograms = adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
         roots = histograms.flatten(1).sqrt()
@@ -209,7 +252,9 @@ def gradients(images: np.ndarray) -> "Tensor":
 
 @dataclass(frozen=True)
 class Comparison:
-    """Images of one side of a split, of which the nearest among `others` are sought; both are indices."""
+    """Images of one side of a split, of which the nearest among `others` are sought; both are
+    indices.
+    """
 
     name: str
     others_name: str
@@ -220,7 +265,9 @@ class Comparison:
 
 
 def lowest(scores: "Tensor", k: int) -> "Tensor":
-    """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest first."""
+    """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest
+    first.
+    """
     import torch
 
     rows, columns = scores.shape
@@ -237,9 +284,18 @@ def lowest(scores: "Tensor", k: int) -> "Tensor":
 def comparisons(split: Split, length: int) -> Iterator[Comparison]:
     """Who is compared with whom, by vectors of `length` numbers."""
     for name, others_name in (
-        ("train", "train"), ("val", "train"), ("test", "train"), ("val", "val"), ("test", "test"), ("test", "val"),
-    ):  # fmt: skip
-        side, others, is_same = getattr(split, name), getattr(split, others_name), name == others_name
+        ("train", "train"),
+        ("val", "train"),
+        ("test", "train"),
+        ("val", "val"),
+        ("test", "test"),
+        ("test", "val"),
+    ):
+        side, others, is_same = (
+            getattr(split, name),
+            getattr(split, others_name),
+            name == others_name,
+        )
         if not len(side) or len(others) <= is_same:
             continue
         rows = compared(len(side), len(others), length)
@@ -247,7 +303,9 @@ def comparisons(split: Split, length: int) -> Iterator[Comparison]:
 
 
 def compared(count: int, num_others: int, length: int) -> np.ndarray:
-    """int64: which of `count` images are compared with so many others: all, or where that is long, the same sample."""
+    """int64: which of `count` images are compared with so many others: all, or where that is long,
+    the same sample.
+    """
     most = max(1, int(MOST_PRODUCTS // (num_others * length)))
     if count <= most:
         return np.arange(count)
@@ -255,21 +313,34 @@ def compared(count: int, num_others: int, length: int) -> np.ndarray:
 
 
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
-    """The neighbours of each image, from `small_grey` of all of them; of a side that takes too long, of a sample."""
+    """The neighbours of each image, from `small_grey` of all of them; of a side that takes too
+    long, of a sample.
+    """
     count = len(small)
-    same_side, earlier, training = ((np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3))
+    same_side, earlier, training = (
+        (np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3)
+    )
     usual = np.full(count, np.nan, dtype=np.float32)
     searched = {"train": 0, "val": 0, "test": 0}
     for asked in comparisons(split, small.shape[1]):
         images, others = asked.images, asked.others
-        found = closest(Rows(small, images), Rows(small, others), num_portions(len(others)), asked.self_at, progress)
+        found = closest(
+            Rows(small, images),
+            Rows(small, others),
+            num_portions(len(others)),
+            asked.self_at,
+            progress,
+        )
         kept = [earlier if asked.self_at is None else same_side]
         if asked.others_name == "train":
             searched[asked.name], usual[images] = len(images), found.usual
             kept.append(training)
         for index, distance in kept:
             nearer = found.distance < distance[images]
-            index[images[nearer]], distance[images[nearer]] = others[found.index[nearer]], found.distance[nearer]
+            index[images[nearer]], distance[images[nearer]] = (
+                others[found.index[nearer]],
+                found.distance[nearer],
+            )
     return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))
 
 
@@ -285,8 +356,8 @@ def probe(
 ) -> Probe:
     """What the nearest neighbour on the small grey versions scores, with and without siblings.
 
-    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and near duplicates.
-    `over_files` is a split that cuts groups, where there is one.
+    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and
+    near duplicates. `over_files` is a split that cuts groups, where there is one.
     """
     import torch
 
@@ -303,9 +374,13 @@ def probe(
     at_once = max(1, min(256, MOST_SCORES // len(split.train)))
     references = rows_of(small, split.train)
     squares = torch.cat([part.square().sum(1) for part in references.split(QUERIES_AT_ONCE)])
-    for rows in np.split(np.flatnonzero(has_sibling), range(at_once, int(has_sibling.sum()), at_once)):
+    for rows in np.split(
+        np.flatnonzero(has_sibling), range(at_once, int(has_sibling.sum()), at_once)
+    ):
         images = test[rows]
-        distances = squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
+        distances = (
+            squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
+        )
         sibling = distances < torch.from_numpy(near * neighbours.usual[images])[:, None].square()
         for numbers in (same, groups):
             sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
@@ -315,7 +390,9 @@ def probe(
     ungrouped = None
     if over_files is not None:
         nearest = closest(
-            Rows(small, over_files.test), Rows(small, over_files.train), 1 + len(over_files.train) // PORTION
+            Rows(small, over_files.test),
+            Rows(small, over_files.train),
+            1 + len(over_files.train) // PORTION,
         ).index
         ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
     most_frequent = np.bincount(labels[split.train]).argmax()

@@ -1,4 +1,6 @@
-"""Which of a few candidates an image is a moved copy of: laid over it small, from all orientations, then whole."""
+"""Which of a few candidates an image is a moved copy of: laid over it small, from all orientations,
+then whole.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,22 +16,41 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
 SMALL_SIDE = 15
-"""Images are laid over one another at most `LONGEST_SIDE` wide; about `SMALL_SIDE` to begin with."""
+"""Images are laid over one another at most `LONGEST_SIDE` wide; about `SMALL_SIDE` to begin
+with.
+"""
 LONGEST_LAST = 100
-"""The best candidate is laid over the image at most so wide: small ridges do not survive in fewer pixels."""
+"""The best candidate is laid over the image at most so wide: small ridges do not survive in fewer
+pixels.
+"""
 TURNS = np.deg2rad([-7.0, 0.0, 7.0])
 ORIENTATIONS = np.array(
-    [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]],
-     [[1, 0], [0, -1]], [[0, 1], [1, 0]], [[-1, 0], [0, 1]], [[0, -1], [-1, 0]]], dtype=np.float32,
-)  # fmt: skip
+    [
+        [[1, 0], [0, 1]],
+        [[0, -1], [1, 0]],
+        [[-1, 0], [0, -1]],
+        [[0, 1], [-1, 0]],
+        [[1, 0], [0, -1]],
+        [[0, 1], [1, 0]],
+        [[-1, 0], [0, 1]],
+        [[0, -1], [-1, 0]],
+    ],
+    dtype=np.float32,
+)
 """By right angles, and mirrored: what brings (y, x) of the query to the reference."""
 MOST_STARTS, MOST_WHOLE = 24, 8
-"""Of all candidates and orientations (starts), those that are tried small for every image, and whole."""
+"""Of all candidates and orientations (starts), those that are tried small for every image, and
+whole.
+"""
 ALWAYS_WHOLE = 4
-"""Of these, two of each of the first candidates: what is nearly symmetric is told from its mirror image only whole."""
+"""Of these, two of each of the first candidates: what is nearly symmetric is told from its mirror
+image only whole.
+"""
 OTHERS = 4
 PLAUSIBLE = 1.7
-"""Where the best is below so many times the allowed share of the best `OTHERS`, all candidates are tried."""
+"""Where the best is below so many times the allowed share of the best `OTHERS`, all candidates are
+tried.
+"""
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
 AT_ONCE = 1024
 
@@ -48,7 +69,9 @@ class Views:
 
 
 def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
-    """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by repeating their borders."""
+    """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by repeating
+    their borders.
+    """
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
@@ -59,9 +82,19 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
     missing = [side - length for length in shape]
     made: list[Tensor] = []
     for start in range(0, len(images), AT_ONCE):
-        grey = torch.from_numpy(images[start : start + AT_ONCE].astype(np.float32)).mean(1, keepdim=True) / 255
+        grey = (
+            torch.from_numpy(images[start : start + AT_ONCE].astype(np.float32)).mean(
+                1, keepdim=True
+            )
+            / 255
+        )
         grey = adaptive_avg_pool2d(grey, shape)
-        around = [missing[1] // 2, missing[1] - missing[1] // 2, missing[0] // 2, missing[0] - missing[0] // 2]
+        around = [
+            missing[1] // 2,
+            missing[1] - missing[1] // 2,
+            missing[0] // 2,
+            missing[0] - missing[0] // 2,
+        ]
         grey = pad(grey, around, mode="replicate")
         if side < SHORTEST_SIDE:
             grey = interpolate(grey, size=SHORTEST_SIDE, mode="bilinear")
@@ -78,7 +111,9 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
 
 
 def _blurred(images: "Tensor", sigma: float) -> "Tensor":
-    """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what sampling does to single pixels drops out."""
+    """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what sampling does to single
+    pixels drops out.
+    """
     import torch
     from torch.nn.functional import conv2d, pad
 
@@ -90,7 +125,9 @@ def _blurred(images: "Tensor", sigma: float) -> "Tensor":
 
 
 def orientation_maps(side: int) -> "Tensor":
-    """float32 `[8·3·side², side²]`: maps small images to what they look like from all orientations, bilinear."""
+    """float32 `[8·3·side², side²]`: maps small images to what they look like from all orientations,
+    bilinear.
+    """
     import torch
 
     middle = (side - 1) / 2
@@ -101,7 +138,9 @@ def orientation_maps(side: int) -> "Tensor":
         top, left = (np.minimum(values.astype(int), side - 2) for values in (y, x))
         for down, right in np.ndindex(2, 2):
             weight = np.abs(1 - down - (y - top)) * np.abs(1 - right - (x - left))
-            maps[orientation, turn, np.arange(side**2), (top + down) * side + left + right] += weight
+            maps[orientation, turn, np.arange(side**2), (top + down) * side + left + right] += (
+                weight
+            )
     return torch.from_numpy(maps).flatten(0, 2)
 
 
@@ -110,11 +149,15 @@ def _turn(orientation: int, turn: int) -> np.ndarray:
     return np.array([[cos, -sin], [sin, cos]]) @ ORIENTATIONS[orientation]
 
 
-def _starts(small: "Tensor", candidates: "Tensor", turned: "Tensor") -> tuple[np.ndarray, np.ndarray]:
-    """How alike B queries and their K candidates look at best from each orientation, turned and shifted in steps.
+def _starts(
+    small: "Tensor", candidates: "Tensor", turned: "Tensor"
+) -> tuple[np.ndarray, np.ndarray]:
+    """How alike B queries and their K candidates look at best from each orientation, turned and
+    shifted in steps.
 
-    `small` is float32 `[B, s, s]`, `candidates` `[B, K, s, s]`. Returns the correlations of the candidates' middles
-    float32 `[B, K, 8]`, and the placements that gave them, float32 `[B, K, 8, 6]`.
+    `small` is float32 `[B, s, s]`, `candidates` `[B, K, s, s]`. Returns the correlations of the
+    candidates' middles float32 `[B, K, 8]`, and the placements that gave them, float32 `[B, K, 8,
+    6]`.
     """
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
@@ -125,14 +168,20 @@ def _starts(small: "Tensor", candidates: "Tensor", turned: "Tensor") -> tuple[np
     middles = middles - middles.mean(2, keepdim=True)
     middles = middles / middles.norm(dim=2, keepdim=True).clamp_min(1e-3)
     spread = (windows.square().sum(2) - windows.sum(2).square() / width**2).clamp_min(1e-6).sqrt()
-    alike = (windows @ middles.transpose(1, 2) / spread[:, :, None]).view(count, len(ORIENTATIONS), -1, num)
+    alike = (windows @ middles.transpose(1, 2) / spread[:, :, None]).view(
+        count, len(ORIENTATIONS), -1, num
+    )
     best = alike.max(2)
     turn, shift = np.divmod(best.indices.transpose(1, 2).numpy(), (2 * most + 1) ** 2)
-    matrices = np.array([[_turn(o, t).ravel() for t in range(len(TURNS))] for o in range(len(ORIENTATIONS))])
+    matrices = np.array(
+        [[_turn(o, t).ravel() for t in range(len(TURNS))] for o in range(len(ORIENTATIONS))]
+    )
     down, right = np.divmod(shift, 2 * most + 1)
     straight = matrices[np.arange(len(ORIENTATIONS)), turn]
     moved = most - np.stack([down, right], -1)
-    return best.values.transpose(1, 2).numpy(), np.concatenate([straight, moved], -1).astype(np.float32)
+    return best.values.transpose(1, 2).numpy(), np.concatenate([straight, moved], -1).astype(
+        np.float32
+    )
 
 
 def best(
@@ -140,15 +189,19 @@ def best(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`.
 
-    Returns its index int64 `[B]`; what remains, as a share of what remains for the median of the others, float32 `[B]`;
-    and its placement in pixels, float32 `[B, 6]`. The share is infinite where it is above some `PLAUSIBLE`·`near`.
-    `maps` are the `orientation_maps`.
+    Returns its index int64 `[B]`; what remains, as a share of what remains for the median of the
+    others, float32 `[B]`; and its placement in pixels, float32 `[B, 6]`. The share is infinite
+    where it is above some `PLAUSIBLE`·`near`. `maps` are the `orientation_maps`.
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
     lowest = np.sort(np.minimum(attempt.remains, 1), 1)[:, :OTHERS]
     rows = np.flatnonzero(lowest[:, 0] < PLAUSIBLE * near * lowest[:, -1])
-    index, share, placement = (np.full(len(images), -1), np.full(len(images), np.inf), np.zeros((len(images), 6)))
+    index, share, placement = (
+        np.full(len(images), -1),
+        np.full(len(images), np.inf),
+        np.zeros((len(images), 6)),
+    )
     if len(rows):
         attempt.lay(rows, attempt.two_of_each(rows), 2 * few.shape[1])
         chosen = attempt.remains[rows].argmin(1)
@@ -162,7 +215,8 @@ def best(
 
 
 class _Attempt:
-    """B images and their K candidates, and what remains, float32 `[B, K]`, of those that were laid over one another.
+    """B images and their K candidates, and what remains, float32 `[B, K]`, of those that were laid
+    over one another.
 
     `order` `[B, K·8]`: candidates and orientations (numbered together) as they are worth trying.
     """
@@ -171,7 +225,10 @@ class _Attempt:
         import torch
 
         self.views, self.images, self.few = views, images, few
-        small, whole = views.small[torch.from_numpy(images)], views.whole[torch.from_numpy(images)].float()
+        small, whole = (
+            views.small[torch.from_numpy(images)],
+            views.whole[torch.from_numpy(images)].float(),
+        )
         self.of_small, self.of_whole = queries(small), queries(whole)
         alike, self.starts = _starts(small, views.small[torch.from_numpy(few)], maps)
         # The nearer by descriptors, the sooner it is tried.
@@ -184,12 +241,15 @@ class _Attempt:
         self.placed = np.zeros((*few.shape, 6), np.float32)
 
     def two_of_each(self, rows: np.ndarray) -> np.ndarray:
-        """For `rows` `[R]` the two best orientations of every candidate, `[R, 2·K]`, numbered as in `order`."""
+        """For `rows` `[R]` the two best orientations of every candidate, `[R, 2·K]`, numbered as in
+        `order`.
+        """
         two = self.doubt[rows].argsort(2, kind="stable")[:, :, :2]
         return (two + len(ORIENTATIONS) * np.arange(two.shape[1])[:, None]).reshape(len(rows), -1)
 
     def lay(self, rows: np.ndarray, tried: np.ndarray, whole: int) -> None:
-        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then some `whole` of each whole.
+        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then some
+        `whole` of each whole.
 
         Those are the first `ALWAYS_WHOLE`, and the best of the others.
         """
@@ -198,7 +258,9 @@ class _Attempt:
         usable = self.few[row, candidate] >= 0
         row, candidate, orientation = row[usable], candidate[usable], orientation[usable]
         start, others = self.starts[row, candidate, orientation], self.few[row, candidate]
-        found, at = register(self.of_small, row, self.views.small.numpy(), others, start, SMALL_STEPS)
+        found, at = register(
+            self.of_small, row, self.views.small.numpy(), others, start, SMALL_STEPS
+        )
         doubt = np.full(tried.shape, np.inf)
         doubt.ravel()[usable] = np.where(found < UNRELATED, found, np.inf)
         doubt[:, :ALWAYS_WHOLE] -= UNRELATED
@@ -212,10 +274,15 @@ class _Attempt:
         worst_first = np.argsort(-found, kind="stable")
         worst_first = worst_first[found[worst_first] < self.remains[row, candidate][worst_first]]
         row, candidate = row[worst_first], candidate[worst_first]
-        self.remains[row, candidate], self.placed[row, candidate] = found[worst_first], at[worst_first]
+        self.remains[row, candidate], self.placed[row, candidate] = (
+            found[worst_first],
+            at[worst_first],
+        )
 
     def finished(self, rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What remains, and the placement in pixels, of the `chosen` candidate of each of `rows`, after more steps."""
+        """What remains, and the placement in pixels, of the `chosen` candidate of each of `rows`,
+        after more steps.
+        """
         remains, placed = self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)
         placed[:, 4:] *= self.views.factor
         if self.views.factor == 1:
@@ -224,7 +291,9 @@ class _Attempt:
         wide = views(self.views.images[pairs], LONGEST_LAST)
         start, number = placed / np.append(np.ones(4), [wide.factor] * 2), np.arange(len(rows))
         asked, references = wide.whole.float().split(len(rows))
-        found, at = register(queries(asked), number, references.numpy(), number, start.astype(np.float32), LAST_STEPS)
+        found, at = register(
+            queries(asked), number, references.numpy(), number, start.astype(np.float32), LAST_STEPS
+        )
         at[:, 4:] *= wide.factor
         better = found < remains
         remains[better], placed[better] = found[better], at[better]

@@ -26,10 +26,11 @@ UNRELATED = np.float32(2.0)
 
 @dataclass(frozen=True)
 class Queries:
-    """Images to be laid over others: float32 `[Q, S, S]`, how they change with a small move, and its normal equations.
+    """Images to be laid over others: float32 `[Q, S, S]`, how they change with a small move, and
+    its normal equations.
 
-    `changes` is float32 `[Q, 4, S·S]`: the derivative by scale, turn, shift down and shift right, less what gain and
-    offset explain; `inverse` `[Q, 4, 4]` the inverse of its products.
+    `changes` is float32 `[Q, 4, S·S]`: the derivative by scale, turn, shift down and shift right,
+    less what gain and offset explain; `inverse` `[Q, 4, 4]` the inverse of its products.
     """
 
     images: np.ndarray
@@ -54,30 +55,53 @@ def queries(images: "Tensor") -> Queries:
     diagonal = products.diagonal(dim1=1, dim2=2)
     products = products + torch.diag_embed(1e-3 * diagonal + 1e-6)
     inverse = torch.linalg.inv(products.double()).float()
-    return Queries(images.contiguous().numpy(), changes.contiguous().numpy(), inverse.contiguous().numpy())
+    return Queries(
+        images.contiguous().numpy(), changes.contiguous().numpy(), inverse.contiguous().numpy()
+    )
 
 
 def register(
-    of: Queries, rows: np.ndarray, references: np.ndarray, others: np.ndarray, start: np.ndarray, steps: int
+    of: Queries,
+    rows: np.ndarray,
+    references: np.ndarray,
+    others: np.ndarray,
+    start: np.ndarray,
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lays query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most `steps` steps.
+    """Lays query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most
+    `steps` steps.
 
-    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`. Returns float32
-    `[P]`, the residuals √(1 − r²) of the correlation r where both overlap, and float32 `[P, 6]`, the placements. A
-    residual is `UNRELATED` where they overlap by less than `LEAST_OVERLAP`, or where one of them is uniform there.
+    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`.
+    Returns float32 `[P]`, the residuals √(1 − r²) of the correlation r where both overlap, and
+    float32 `[P, 6]`, the placements. A residual is `UNRELATED` where they overlap by less than
+    `LEAST_OVERLAP`, or where one of them is uniform there.
     """
     residual = np.full(len(rows), UNRELATED, dtype=np.float32)
     placement = np.ascontiguousarray(start, dtype=np.float32).copy()
 
     def part(first: int, last: int) -> None:
-        _register(of.images, of.changes, of.inverse, rows, references, others, placement, residual, steps, first, last)
+        _register(
+            of.images,
+            of.changes,
+            of.inverse,
+            rows,
+            references,
+            others,
+            placement,
+            residual,
+            steps,
+            first,
+            last,
+        )
 
     run_chunks(part, len(rows), work=len(rows) * of.images.shape[1] ** 2 * steps)
     return residual, placement
 
 
 @njit(**COMPILED, fastmath=True)
-def _register(images, changes, inverse, rows, references, others, placement, residual, steps, first, last):
+def _register(
+    images, changes, inverse, rows, references, others, placement, residual, steps, first, last
+):
     side = images.shape[1]
     values, inside = np.empty(side * side, np.float32), np.empty(side * side, np.float32)
     best = np.empty(6, np.float32)
@@ -103,7 +127,9 @@ def _register(images, changes, inverse, rows, references, others, placement, res
 
 @njit(**COMPILED, fastmath=True)
 def _sample(reference, side, p, values, inside):
-    """Bilinear values of the reference under each pixel of the query; `inside` is 1 where it is, else 0."""
+    """Bilinear values of the reference under each pixel of the query; `inside` is 1 where it is,
+    else 0.
+    """
     middle, last = np.float32((side - 1) / 2), np.float32(side - 1)
     for row in range(side):
         for column in range(side):
@@ -111,11 +137,16 @@ def _sample(reference, side, p, values, inside):
             y = p[0] * down + p[1] * right + p[4] + middle
             x = p[2] * down + p[3] * right + p[5] + middle
             near_y, near_x = min(max(y, np.float32(0)), last), min(max(x, np.float32(0)), last)
-            top, left = min(np.int32(near_y), np.int32(side - 2)), min(np.int32(near_x), np.int32(side - 2))
+            top, left = (
+                min(np.int32(near_y), np.int32(side - 2)),
+                min(np.int32(near_x), np.int32(side - 2)),
+            )
             low, beside = near_y - np.float32(top), near_x - np.float32(left)
             at, here = top * np.int32(side) + left, row * side + column
             above = reference[at] + beside * (reference[at + 1] - reference[at])
-            below = reference[at + side] + beside * (reference[at + side + 1] - reference[at + side])
+            below = reference[at + side] + beside * (
+                reference[at + side + 1] - reference[at + side]
+            )
             values[here] = above + low * (below - above)
             # Rounding must not lose the border of an image that lies where it was.
             apart = abs(near_y - y) + abs(near_x - x)
@@ -124,7 +155,9 @@ def _sample(reference, side, p, values, inside):
 
 @njit(**COMPILED, fastmath=True)
 def _compared(query, values, inside):
-    """The residual; what the query and `values`, with gain and offset, differ by is left in `values`."""
+    """The residual; what the query and `values`, with gain and offset, differ by is left in
+    `values`.
+    """
     count, of_values, of_query = np.float32(0), np.float32(0), np.float32(0)
     for k in range(len(values)):
         count += inside[k]

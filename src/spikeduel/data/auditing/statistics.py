@@ -1,7 +1,8 @@
-"""What recordings of each side and class differ in beside what they show: length, rate, hot pixels, sensor.
+"""What recordings of each side and class differ in beside what they show: length, rate, hot pixels,
+sensor.
 
-A network may learn these instead. So a small classifier is given nothing else, and asked for the class, and for the
-side of the split.
+A network may learn these instead. So a small classifier is given nothing else, and asked for the
+class, and for the side of the split.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from spikeduel.system.progress import Progress
 HOT = 8
 """A hot pixel has so many times as many events as the mean of those in use."""
 FEWEST = 10
-"""A side or class with fewer recordings does not say which pixels are hot, or which numbers are usual."""
+"""A side or class with fewer recordings does not say which pixels are hot, or which numbers are
+usual.
+"""
 NUM_FOLDS = 5
 NUM_TREES = 100
 FEWEST_IN_LEAF = 3
@@ -34,7 +37,9 @@ def examine(
     split: Split,
     progress: Progress,
 ) -> Statistics:
-    """The statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a classifier tells by them."""
+    """The statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a classifier
+    tells by them.
+    """
     sides = {"train": split.train, "val": split.val, "test": split.test}
     parts = [*sides.values(), *(np.flatnonzero(labels == k) for k in range(len(classes)))]
     numbers, hot = _measured(recordings, parts, progress)
@@ -43,7 +48,9 @@ def examine(
     compared, is_test, fold = _compared(groups, split)
     of_side = _by_side(numbers, compared, is_test, fold)
     told = []
-    for column, name in enumerate(progress.track(get_args(Name), "asking what statistics tell", len(get_args(Name)))):
+    for column, name in enumerate(
+        progress.track(get_args(Name), "asking what statistics tell", len(get_args(Name)))
+    ):
         alone = numbers[:, column : column + 1]
         varies = bool((alone != alone[0]).any())
         told.append(
@@ -79,16 +86,22 @@ def _counts(recordings: Recordings, row: int) -> np.ndarray:
     return np.bincount((events.y * width + events.x)[inside], minlength=height * width)
 
 
-def _measured(recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `[N, S]`: the statistics of each recording, in the order of `Name`; and int64 `[K]`: the pixels, row
-    after row, that are hot in most recordings of one of `parts` (indices).
+def _measured(
+    recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 `[N, S]`: the statistics of each recording, in the order of `Name`; and int64 `[K]`:
+    the pixels, row after row, that are hot in most recordings of one of `parts` (indices).
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
     numbers = np.zeros((len(recordings), len(get_args(Name))))
     hottest: list[np.ndarray] = []
     for row in progress.track(range(len(recordings)), "measuring recordings", len(recordings)):
         events, counts = unpacked(recordings.events_of(row)), _counts(recordings, row)
-        count, seconds, in_use = len(events.t), (int(events.t[-1]) + 1) / 1e6, max(1, int(np.count_nonzero(counts)))
+        count, seconds, in_use = (
+            len(events.t),
+            (int(events.t[-1]) + 1) / 1e6,
+            max(1, int(np.count_nonzero(counts))),
+        )
         numbers[row, :-1] = (
             *(1000 * seconds, count, count / seconds, events.p.mean(), in_use / num_pixels),
             *(int(events.x.max()) + 1, int(events.y.max()) + 1),
@@ -97,25 +110,34 @@ def _measured(recordings: Recordings, parts: Sequence[np.ndarray], progress: Pro
     is_hot = np.zeros(num_pixels, bool)
     for part in parts:
         if len(part) >= FEWEST:
-            times = np.bincount(np.concatenate([hottest[row] for row in part.tolist()]), minlength=num_pixels)
+            times = np.bincount(
+                np.concatenate([hottest[row] for row in part.tolist()]), minlength=num_pixels
+            )
             is_hot |= times > len(part) / 2
     if (hot := np.flatnonzero(is_hot)).size:
-        for row in progress.track(range(len(recordings)), "counting events of hot pixels", len(recordings)):
+        for row in progress.track(
+            range(len(recordings)), "counting events of hot pixels", len(recordings)
+        ):
             numbers[row, -1] = _counts(recordings, row)[hot].sum() / numbers[row, 1]
     return numbers, hot
 
 
 def _by_class(numbers: np.ndarray, labels: np.ndarray, split: Split) -> float | None:
-    """The share of the test recordings whose class is told by `numbers` `[N, S]`; None for too few."""
+    """The share of the test recordings whose class is told by `numbers` `[N, S]`; None for too
+    few.
+    """
     if min(len(split.train), len(split.test)) < FEWEST:
         return None
     learned = np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED]
-    return float((_told(numbers[learned], labels[learned], numbers[split.test]) == labels[split.test]).mean())
+    return float(
+        (_told(numbers[learned], labels[learned], numbers[split.test]) == labels[split.test]).mean()
+    )
 
 
 def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recordings of training and test, as many of each, int64 `[M]`; which are of test; and the fold in which each is
-    asked and not learned from, all of its group together. None of them where there are too few.
+    """Recordings of training and test, as many of each, int64 `[M]`; which are of test; and the
+    fold in which each is asked and not learned from, all of its group together. None of them where
+    there are too few.
     """
     random = np.random.default_rng(0)
     most = min(len(split.train), len(split.test), MOST_LEARNED // 2)
@@ -123,13 +145,20 @@ def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray,
     rows, is_test = np.concatenate(drawn), np.repeat([False, True], most)
     names, group = np.unique(groups[rows], return_inverse=True)
     fold = random.permutation(len(names))[group] % NUM_FOLDS
-    if most < FEWEST or min(len(np.unique(group[is_test == side])) for side in (False, True)) < NUM_FOLDS:
+    if (
+        most < FEWEST
+        or min(len(np.unique(group[is_test == side])) for side in (False, True)) < NUM_FOLDS
+    ):
         return rows[:0], is_test[:0], fold[:0]
     return rows, is_test, fold
 
 
-def _by_side(numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: np.ndarray) -> float | None:
-    """The share of the recordings `rows` `[M]` whose side is told by `numbers` `[N, S]`; None where there are none."""
+def _by_side(
+    numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: np.ndarray
+) -> float | None:
+    """The share of the recordings `rows` `[M]` whose side is told by `numbers` `[N, S]`; None where
+    there are none.
+    """
     if not len(rows):
         return None
     right = np.zeros(len(rows), bool)
@@ -141,7 +170,9 @@ def _by_side(numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: n
 
 
 def _told(learned: np.ndarray, answers: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """What a forest of decision trees, trained on `learned` `[M, S]` and their `answers` `[M]`, says of `asked`."""
+    """What a forest of decision trees, trained on `learned` `[M, S]` and their `answers` `[M]`,
+    says of `asked`.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)

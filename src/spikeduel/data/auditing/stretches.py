@@ -1,9 +1,11 @@
-"""Recordings that share a stretch of events: one is a part of the other, or both were cut from a third.
+"""Recordings that share a stretch of events: one is a part of the other, or both were cut from a
+third.
 
-Kept events are numbers in order of time. The difference of two of them does not change when both are shifted in time
-or place, so that `LINKS` differences in a row are the same wherever a recording was cut. Of these rows, those that a
-hash of them chooses are compared, so that two recordings choose the same ones (as in Schleimer, Wilkerson, Aiken 2003,
-Winnowing). Recordings with a row in common are laid over one another, and the events that agree are counted.
+Kept events are numbers in order of time. The difference of two of them does not change when both
+are shifted in time or place, so that `LINKS` differences in a row are the same wherever a recording
+was cut. Of these rows, those that a hash of them chooses are compared, so that two recordings
+choose the same ones (as in Schleimer, Wilkerson, Aiken 2003, Winnowing). Recordings with a row in
+common are laid over one another, and the events that agree are counted.
 """
 
 from dataclasses import dataclass
@@ -25,18 +27,21 @@ AT_ONCE = 1 << 20
 MOST_LAID = 1 << 17
 """Pairs that are laid over one another; those with the most rows in common where there are more."""
 LEAST_COMMON, LEAST_PIXELS = 48, 8
-"""Events that must agree, and pixels on which they must lie: a single flickering pixel repeats itself."""
+"""Events that must agree, and pixels on which they must lie: a single flickering pixel repeats
+itself.
+"""
 LEAST_SHARE = 0.05
 """Of the events of the shorter recording, those that must agree."""
 
 
 @dataclass(frozen=True)
 class Stretches:
-    """Of each of N recordings the one with which it has the largest share of events in common, on its own side of the
-    split and on an earlier one.
+    """Of each of N recordings the one with which it has the largest share of events in common, on
+    its own side of the split and on an earlier one.
 
-    Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the shorter of the two).
-    `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join all that belong together.
+    Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the
+    shorter of the two). `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join
+    all that belong together.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
@@ -59,22 +64,31 @@ class Stretches:
         from scipy.sparse.csgraph import connected_components
 
         ends, count = self.pairs, len(groups)
-        edges = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+        edges = coo_matrix(
+            (np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count)
+        )
         return join_groups(groups, connected_components(edges, directed=False)[1])
 
 
-def search(recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress) -> Stretches:
-    """The shared stretches among recordings of the sides `side` `[N]` (−1: left out); equal ones (equal numbers in
-    `same` `[N]`) are left out.
+def search(
+    recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
+) -> Stretches:
+    """The shared stretches among recordings of the sides `side` `[N]` (−1: left out); equal ones
+    (equal numbers in `same` `[N]`) are left out.
 
-    A shared stretch of 100 events is missed once in 200 times, one of 200 events once in 100,000 times.
+    A shared stretch of 100 events is missed once in 200 times, one of 200 events once in 100,000
+    times.
     """
-    same_side, earlier = ((np.full(len(recordings), -1), np.zeros(len(recordings))) for _ in range(2))
+    same_side, earlier = (
+        (np.full(len(recordings), -1), np.zeros(len(recordings))) for _ in range(2)
+    )
     pairs, shifts = _candidates(recordings, same, side, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
     for number, ((one, other), shift) in progress.track(laid, "comparing recordings", len(pairs)):
-        share = _share(_signed(recordings.events_of(one)), _signed(recordings.events_of(other)), shift)
+        share = _share(
+            _signed(recordings.events_of(one)), _signed(recordings.events_of(other)), shift
+        )
         sharing[number] = share > 0
         # Of two sides, the later one has the copy; on one side, both are copies of one another.
         is_one_side = side[one] == side[other]
@@ -91,20 +105,26 @@ def _signed(packed: np.ndarray) -> np.ndarray:
 
 
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
-    """The share of the shorter recording's events that agree where `other` is shifted; 0 where that is too little."""
+    """The share of the shorter recording's events that agree where `other` is shifted; 0 where that
+    is too little.
+    """
     moved = other + shift
     place = np.searchsorted(moved, one)
     common = one[moved[np.minimum(place, len(moved) - 1)] == one]
     share = len(common) / min(len(one), len(other))
     pixels = np.unique(common & ((1 << TIME_SHIFT) - 2))
-    return share if len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS and share >= LEAST_SHARE else 0.0
+    return (
+        share
+        if len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS and share >= LEAST_SHARE
+        else 0.0
+    )
 
 
 def _candidates(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs int64 `[P, 2]`, of a later side before an earlier one, that have rows in common, and by what number the
-    second must be shifted, int64 `[P]`.
+    """Pairs int64 `[P, 2]`, of a later side before an earlier one, that have rows in common, and by
+    what number the second must be shifted, int64 `[P]`.
     """
     rows, place = _chosen(recordings.packed, progress)
     image = np.searchsorted(recordings.offsets, place, side="right") - 1
@@ -115,7 +135,9 @@ def _candidates(
     order = order[np.union1d(twice, twice + 1)]
     # Of equal recordings of one side one is compared, and that once for each row.
     order = order[np.lexsort((same[image[order]], side[image[order]], rows[order]))]
-    keys = np.stack([rows[order], side[image[order]].astype(np.uint64), same[image[order]].astype(np.uint64)])
+    keys = np.stack(
+        [rows[order], side[image[order]].astype(np.uint64), same[image[order]].astype(np.uint64)]
+    )
     order = order[np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(0)]] if len(order) else order
     rows, place, image = rows[order], place[order], image[order]
     # Each is paired with the one before it, and with the first, which is of the earliest side.
@@ -125,7 +147,9 @@ def _candidates(
     differ = same[image[later]] != same[image[earlier]]
     later, earlier = later[differ], earlier[differ]
     packed = _signed(recordings.packed)
-    listed = np.stack([image[later], image[earlier], packed[place[later]] - packed[place[earlier]]], 1)
+    listed = np.stack(
+        [image[later], image[earlier], packed[place[later]] - packed[place[earlier]]], 1
+    )
     ways, votes = np.unique(listed, axis=0, return_counts=True)
     # Of the ways to lay a pair, the one that most rows agree on.
     ways = ways[np.argsort(-votes, kind="stable")]
@@ -135,7 +159,9 @@ def _candidates(
 
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes uint64 `[R]` of the rows of differences that are compared, and at which event each begins, int64 `[R]`."""
+    """Hashes uint64 `[R]` of the rows of differences that are compared, and at which event each
+    begins, int64 `[R]`.
+    """
     step = CHOSEN
     while len(packed) > step * MOST_ROWS:
         step *= 2
@@ -155,7 +181,9 @@ def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndar
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """uint64 of which each bit depends on all of those of `numbers` (the finaliser of MurmurHash3)."""
+    """uint64 of which each bit depends on all of those of `numbers` (the finaliser of
+    MurmurHash3).
+    """
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         numbers = (numbers ^ (numbers >> np.uint64(33))) * np.uint64(factor)
     return numbers ^ (numbers >> np.uint64(33))

@@ -12,12 +12,25 @@ import numpy as np
 from spikeduel.data.events.events import Events
 from spikeduel.system.errors import InputError
 
-_CHIPS = {"dvs128": (128, 128), "davis240": (180, 240), "davis346": (260, 346), "davis640": (480, 640)}
+_CHIPS = {
+    "dvs128": (128, 128),
+    "davis240": (180, 240),
+    "davis346": (260, 346),
+    "davis640": (480, 640),
+}
 """(height, width), by what the header calls the chip."""
-_PACKET = np.dtype([
-    ("kind", "<i2"), ("source", "<i2"), ("size", "<i4"), ("offset", "<i4"), ("overflow", "<i4"), ("capacity", "<i4"),
-    ("number", "<i4"), ("valid", "<i4"),
-])  # fmt: skip
+_PACKET = np.dtype(
+    [
+        ("kind", "<i2"),
+        ("source", "<i2"),
+        ("size", "<i4"),
+        ("offset", "<i4"),
+        ("overflow", "<i4"),
+        ("capacity", "<i4"),
+        ("number", "<i4"),
+        ("valid", "<i4"),
+    ]
+)
 _POLARITY = 1
 
 
@@ -32,7 +45,9 @@ def read(content: bytes) -> Events:
         return _version_3(content)
     if version[1] == b"2":
         return _version_2(content)
-    raise InputError(f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known")
+    raise InputError(
+        f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known"
+    )
 
 
 def _version_2(content: bytes) -> Events:
@@ -57,7 +72,9 @@ def _version_2(content: bytes) -> Events:
 
 
 def _end_of_text(content: bytes) -> int:
-    """The byte after the lines that begin with #. An event can begin with that byte, too, and is no text."""
+    """The byte after the lines that begin with #. An event can begin with that byte, too, and is no
+    text.
+    """
     start = 0
     while content[start : start + 1] == b"#":
         end = content.find(b"\n", start) + 1
@@ -74,7 +91,9 @@ def _version_3(content: bytes) -> Events:
     mark = b"#!END-HEADER\r\n"
     place = content.find(mark)
     if place < 0:
-        raise InputError(f"ends at byte {len(content):,} without the line #!END-HEADER, after which events begin")
+        raise InputError(
+            f"ends at byte {len(content):,} without the line #!END-HEADER, after which events begin"
+        )
     header = content[:place].decode("latin-1").lower()
     sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
     place += len(mark)
@@ -86,11 +105,18 @@ def _version_3(content: bytes) -> Events:
         size, number = int(packet["size"]), int(packet["number"])
         place += _PACKET.itemsize
         if size < 0 or number < 0 or len(content) < place + size * number:
-            raise InputError(f"at byte {place:,}: {number:,} events of {size} bytes are announced, and not all there")
+            raise InputError(
+                f"at byte {place:,}: {number:,} events of {size} bytes are announced, and not all "
+                f"there"
+            )
         if packet["kind"] == _POLARITY:
             if size != 8:
-                raise InputError(f"at byte {place:,}: polarity events of {size} bytes; 8 are expected")
-            data, time = np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64).reshape(-1, 2).T
+                raise InputError(
+                    f"at byte {place:,}: polarity events of {size} bytes; 8 are expected"
+                )
+            data, time = (
+                np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64).reshape(-1, 2).T
+            )
             parts.append(np.stack([data, time + (int(packet["overflow"]) << 31)])[:, data & 1 == 1])
         # Events of other kinds stand after their packet's capacity in no file; `number` of them do.
         place += size * number
@@ -114,25 +140,39 @@ def _version_4(content: bytes) -> Events:
         chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
         if chosen is None:
             raise InputError("has no stream of events")
-        parts = [packet["events"] for packet in decoder if packet["stream_id"] == chosen and "events" in packet]
+        parts = [
+            packet["events"]
+            for packet in decoder
+            if packet["stream_id"] == chosen and "events" in packet
+        ]
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # whatever the library stumbles on: its panics are no Exception
         raise InputError(f"{_cut_packet(content)}cannot be read as AEDAT 4 ({error})") from None
     finally:
         path.unlink()
-    events = np.concatenate(parts) if parts else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    events = (
+        np.concatenate(parts)
+        if parts
+        else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    )
     stream = streams[chosen]
     sensor = int(stream["height"]), int(stream["width"])
     return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
 
 
 def _cut_packet(content: bytes) -> str:
-    """Where a file of version 4 was cut off, in words that come before the library's, which does not say it."""
+    """Where a file of version 4 was cut off, in words that come before the library's, which does
+    not say it.
+    """
     place = 14
     after = place + 4 + int.from_bytes(content[place : place + 4], "little")
     while after < len(content):
         # A packet has its stream and its size before it.
         place = after
         after += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
-    return f"cut off at byte {len(content):,}, in what begins at byte {place:,}: " if after > len(content) else ""
+    return (
+        f"cut off at byte {len(content):,}, in what begins at byte {place:,}: "
+        if after > len(content)
+        else ""
+    )

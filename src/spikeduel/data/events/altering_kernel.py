@@ -10,11 +10,27 @@ from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 
 @njit(**UNCOUNTED)
-def alter(packed, begins, ends, lasts, keys, hidden, place, left_out, moved, kept, starts, stops, first, last):
-    """Writes what is left of the recordings `first` to `last` to `kept`, from `starts` to `stops`, which it fills.
+def alter(
+    packed,
+    begins,
+    ends,
+    lasts,
+    keys,
+    hidden,
+    place,
+    left_out,
+    moved,
+    kept,
+    starts,
+    stops,
+    first,
+    last,
+):
+    """Writes what is left of the recordings `first` to `last` to `kept`, from `starts` to `stops`,
+    which it fills.
 
-    `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of 2¹⁶; see `Alteration`. An event
-    that is moved beyond an end of its recording comes back as far from it.
+    `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of 2¹⁶; see
+    `Alteration`. An event that is moved beyond an end of its recording comes back as far from it.
     """
     for row in range(first, last):
         to = starts[row]

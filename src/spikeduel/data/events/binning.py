@@ -18,16 +18,18 @@ _SHUFFLED = 0x5F0E
 
 @dataclass(frozen=True)
 class Binning:
-    """How a recording becomes `num_frames` T frames of `sensor` (height, width), 2 polarities each: kept with a model.
+    """How a recording becomes `num_frames` T frames of `sensor` (height, width), 2 polarities each:
+    kept with a model.
 
-    `by` "time": each frame is `frame_us` microseconds long, or, where that is None, a T-th of what is taken of the
-    recording; "events": each has a T-th of the events. What is taken begins at `start_us` and ends before `stop_us`
-    (None: at the end), both from the recording's first event. `factor`: so many pixels a side become one. `binary`: a
-    pixel is 1 where there is an event, else the number of events (255 at most).
+    `by` "time": each frame is `frame_us` microseconds long, or, where that is None, a T-th of what
+    is taken of the recording; "events": each has a T-th of the events. What is taken begins at
+    `start_us` and ends before `stop_us` (None: at the end), both from the recording's first event.
+    `factor`: so many pixels a side become one. `binary`: a pixel is 1 where there is an event, else
+    the number of events (255 at most).
 
-    `change` takes something away: "collapsed": every frame has all events; "reversed": the last frame comes first;
-    "shuffled": frames are in random order, another for each recording; "redrawn": each event is in a random frame;
-    "merged": all polarities are one.
+    `change` takes something away: "collapsed": every frame has all events; "reversed": the last
+    frame comes first; "shuffled": frames are in random order, another for each recording;
+    "redrawn": each event is in a random frame; "merged": all polarities are one.
     """
 
     num_frames: Annotated[int, Meta(ge=1, le=4096)]
@@ -47,12 +49,17 @@ class Binning:
         return 2 * self.num_frames, height, width
 
     def frames(
-        self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray, alteration: Alteration | None = None
+        self,
+        packed: np.ndarray,
+        offsets: np.ndarray,
+        rows: np.ndarray,
+        alteration: Alteration | None = None,
     ) -> np.ndarray:
-        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, after an `alteration` of their events.
+        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, after an `alteration` of their
+        events.
 
-        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events outside the sensor are
-        left out. A recording is as long as before its alteration.
+        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events
+        outside the sensor are left out. A recording is as long as before its alteration.
         """
         from spikeduel.data.events.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -64,29 +71,55 @@ class Binning:
             packed, begins, ends = alteration.altered(packed, begins, ends, lasts, self.sensor)
         out = np.zeros((len(rows), *self.shape), np.uint8)
         kernel = partial(
-            bin_recordings, packed, begins, ends, lasts, rows, out, np.array(self.sensor, np.int64),
-            self.by == "events", self.frame_us or 0, self.start_us, -1 if self.stop_us is None else self.stop_us,
-            self.factor, self.binary, get_args(Change).index(self.change), self._orders(rows),
-        )  # fmt: skip
+            bin_recordings,
+            packed,
+            begins,
+            ends,
+            lasts,
+            rows,
+            out,
+            np.array(self.sensor, np.int64),
+            self.by == "events",
+            self.frame_us or 0,
+            self.start_us,
+            -1 if self.stop_us is None else self.stop_us,
+            self.factor,
+            self.binary,
+            get_args(Change).index(self.change),
+            self._orders(rows),
+        )
         run_chunks(kernel, len(rows), work=int((ends - begins).sum()))
         return out
 
-    def received(self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """When each frame is over, and how many events had come by then, of the recordings `rows` `[B]`: microseconds
-        from where it is taken from, and counts, both int64 `[B, T]`. A `change` is left out of it.
+    def received(
+        self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """When each frame is over, and how many events had come by then, of the recordings `rows`
+        `[B]`: microseconds from where it is taken from, and counts, both int64 `[B, T]`. A `change`
+        is left out of it.
         """
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
         parts = np.arange(1, self.num_frames + 1)
         for place, row in enumerate(rows):
-            times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(np.int64)
-            stop = self.stop_us if self.stop_us is not None else (times[-1] + 1 if len(times) else self.start_us)
+            times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(
+                np.int64
+            )
+            stop = (
+                self.stop_us
+                if self.stop_us is not None
+                else (times[-1] + 1 if len(times) else self.start_us)
+            )
             begin, end = np.searchsorted(times, (self.start_us, stop))
             taken = times[begin:end] - self.start_us
             if self.by == "events":
                 counts[place] = -(-parts * len(taken) // self.num_frames)
                 ends[place] = taken[np.maximum(counts[place] - 1, 0)] + 1 if len(taken) else 0
             else:
-                length = self.frame_us * self.num_frames if self.frame_us else max(stop - self.start_us, 1)
+                length = (
+                    self.frame_us * self.num_frames
+                    if self.frame_us
+                    else max(stop - self.start_us, 1)
+                )
                 ends[place] = -(-parts * length // self.num_frames)
                 counts[place] = np.searchsorted(taken, ends[place])
         return ends, counts
@@ -97,6 +130,8 @@ class Binning:
         if self.change == "reversed":
             return np.tile(in_turn[::-1], (len(rows), 1))
         if self.change == "shuffled":
-            drawn = [np.random.Generator(np.random.Philox(key=[row, _SHUFFLED])) for row in rows.tolist()]
+            drawn = [
+                np.random.Generator(np.random.Philox(key=[row, _SHUFFLED])) for row in rows.tolist()
+            ]
             return np.array([each.permutation(in_turn) for each in drawn]).reshape(len(rows), -1)
         return np.tile(in_turn, (len(rows), 1))

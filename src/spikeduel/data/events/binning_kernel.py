@@ -14,7 +14,9 @@ COLLAPSED, REDRAWN, MERGED = 1, 4, 5
 @njit(**UNCOUNTED)
 def drawn(key, event):
     """A random 64-bit number for an event of what has this `key`: the finaliser of SplitMix64."""
-    z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(0xD1342543DE82EF95)
+    z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(
+        0xD1342543DE82EF95
+    )
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
@@ -22,7 +24,9 @@ def drawn(key, event):
 
 @njit(**UNCOUNTED)
 def _first_from(packed, begin, end, microseconds):
-    """The place of the first of the events `begin` to `end`, in order of time, that is not before `microseconds`."""
+    """The place of the first of the events `begin` to `end`, in order of time, that is not before
+    `microseconds`.
+    """
     while begin < end:
         middle = (begin + end) // 2
         if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:
@@ -49,11 +53,27 @@ def _add(packed, begin, end, frame, sensor, factor, binary, merged):
 
 @njit(**UNCOUNTED)
 def bin_recordings(
-    packed, begins, ends, lasts, rows, out, sensor, by_events, frame_us, start_us, stop_us, factor, binary, change,
-    orders, first, last,
-):  # fmt: skip
-    """Fills `out[first:last]`; see `Binning`. Recording `rows[i]` has the events `begins[i]` to `ends[i]` and lasts
-    until `lasts[i]`. `frame_us` 0 and `stop_us` −1 stand for None, `change` is a number.
+    packed,
+    begins,
+    ends,
+    lasts,
+    rows,
+    out,
+    sensor,
+    by_events,
+    frame_us,
+    start_us,
+    stop_us,
+    factor,
+    binary,
+    change,
+    orders,
+    first,
+    last,
+):
+    """Fills `out[first:last]`; see `Binning`. Recording `rows[i]` has the events `begins[i]` to
+    `ends[i]` and lasts until `lasts[i]`. `frame_us` 0 and `stop_us` −1 stand for None, `change` is
+    a number.
     """
     num_frames = out.shape[1] // 2
     for row in range(first, last):
@@ -66,7 +86,9 @@ def bin_recordings(
             end = end if by_events else _first_from(packed, begin, end, start_us + length)
         if change == REDRAWN:
             for place in range(begin, end):
-                chosen = np.int64(drawn(rows[row], place - begins[row]) >> np.uint64(33)) % num_frames
+                chosen = (
+                    np.int64(drawn(rows[row], place - begins[row]) >> np.uint64(33)) % num_frames
+                )
                 frame = out[row, 2 * chosen : 2 * chosen + 2]
                 _add(packed, place, place + 1, frame, sensor, factor, binary, False)
             continue
@@ -75,9 +97,20 @@ def bin_recordings(
             if by_events:
                 stop = begin - (number + 1) * (begin - end) // num_frames
             else:
-                stop = _first_from(packed, place, end, start_us - (number + 1) * -length // num_frames)
+                stop = _first_from(
+                    packed, place, end, start_us - (number + 1) * -length // num_frames
+                )
             into = 2 * orders[row, number]
             if change == COLLAPSED:
                 place, stop = begin, end
-            _add(packed, place, stop, out[row, into : into + 2], sensor, factor, binary, change == MERGED)
+            _add(
+                packed,
+                place,
+                stop,
+                out[row, into : into + 2],
+                sensor,
+                factor,
+                binary,
+                change == MERGED,
+            )
             place = stop

@@ -1,4 +1,6 @@
-"""Events of one recording: four columns, checked; or one sorted number an event, as they are kept."""
+"""Events of one recording: four columns, checked; or one sorted number an event, as they are
+kept.
+"""
 
 from dataclasses import dataclass
 
@@ -7,19 +9,24 @@ import numpy as np
 from spikeduel.system.errors import InputError
 
 TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
-"""Bits of a kept event, from the right: 1 of polarity, 13 of x, 13 of y, 36 of microseconds (19 hours)."""
+"""Bits of a kept event, from the right: 1 of polarity, 13 of x, 13 of y, 36 of microseconds (19
+hours).
+"""
 LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
 """Pixels a side and microseconds a recording that these bits can hold."""
 
 
 BACKWARDS, BACKWARDS_US = 0.01, 1000
-"""Time may fall back by so much of a recording's length, and so many microseconds: some cameras mix up neighbours."""
+"""Time may fall back by so much of a recording's length, and so many microseconds: some cameras mix
+up neighbours.
+"""
 
 
 @dataclass(frozen=True)
 class Events:
-    """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t` in microseconds,
-    `p` 1 for brighter and 0 for darker. `sensor` is (height, width) where the file says it.
+    """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t`
+    in microseconds, `p` 1 for brighter and 0 for darker. `sensor` is (height, width) where the file
+    says it.
     """
 
     x: np.ndarray
@@ -31,9 +38,10 @@ class Events:
     def packed(self) -> np.ndarray:
         """The events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
 
-        Events at the same time are in order of their pixels, so that equal recordings are equal. Raises `InputError`
-        for a recording without events, for a pixel outside the sensor, for a polarity other than 0, 1 and −1, for time
-        that runs backwards and for a recording that is too long.
+        Events at the same time are in order of their pixels, so that equal recordings are equal.
+        Raises `InputError` for a recording without events, for a pixel outside the sensor, for a
+        polarity other than 0, 1 and −1, for time that runs backwards and for a recording that is
+        too long.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -43,7 +51,9 @@ class Events:
         if outside.any():
             row = int(outside.argmax())
             of = (
-                f"the sensor's {width}×{height} pixels" if self.sensor else f"the {LARGEST_SIDE:,} that a side may have"
+                f"the sensor's {width}×{height} pixels"
+                if self.sensor
+                else f"the {LARGEST_SIDE:,} that a side may have"
             )
             raise InputError(f"event {row:,} is at ({x[row]}, {y[row]}), outside {of}")
         p = np.asarray(self.p)
@@ -53,14 +63,19 @@ class Events:
             raise InputError(f"event {row:,} has polarity {p[row]}; 1 and 0 (or −1) are known")
         t = np.asarray(self.t).astype(np.int64)
         t -= t.min()
-        if len(t) > 1 and (fall := int(-np.diff(t).min())) > max(BACKWARDS_US, BACKWARDS * int(t.max())):
+        if len(t) > 1 and (fall := int(-np.diff(t).min())) > max(
+            BACKWARDS_US, BACKWARDS * int(t.max())
+        ):
             row = int(np.diff(t).argmin())
             raise InputError(
-                f"time runs backwards at event {row + 1:,}, by {fall:,} of {int(t.max()):,} microseconds. Sort its "
+                f"time runs backwards at event {row + 1:,}, by {fall:,} of {int(t.max()):,} "
+                f"microseconds. Sort its "
                 "events by time, if their times are right"
             )
         if (last := int(t.max())) >= LONGEST:
-            raise InputError(f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken")
+            raise InputError(
+                f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken"
+            )
         packed = (t << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | (p > 0)
         return np.sort(packed.astype(np.uint64))
 
@@ -69,4 +84,6 @@ def unpacked(packed: np.ndarray) -> Events:
     """The columns of events as `Events.packed` gives them."""
     words = packed.astype(np.int64)
     most = LARGEST_SIDE - 1
-    return Events((words >> X_SHIFT) & most, (words >> Y_SHIFT) & most, words >> TIME_SHIFT, words & 1)
+    return Events(
+        (words >> X_SHIFT) & most, (words >> Y_SHIFT) & most, words >> TIME_SHIFT, words & 1
+    )

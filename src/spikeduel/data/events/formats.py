@@ -14,18 +14,24 @@ from spikeduel.system.errors import InputError
 MOST_BYTES = 1 << 30
 """Larger files are refused: they are read whole."""
 _NAMES = {
-    "x": ("x",), "y": ("y",), "t": ("t", "ts", "time", "timestamp", "timestamps"),
+    "x": ("x",),
+    "y": ("y",),
+    "t": ("t", "ts", "time", "timestamp", "timestamps"),
     "p": ("p", "pol", "polarity", "polarities", "on"),
-}  # fmt: skip
+}
 """What the columns of events are called in files that name them."""
 _AT_ONCE = 1000
 """Microseconds of events that come in one by one and are handed on together."""
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have passed."""
+"""N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have
+passed.
+"""
 
 
 def read(path: Path | zipfile.Path) -> Events:
-    """The events in the file `path`, by the format that its ending names. Raises `InputError` without its name."""
+    """The events in the file `path`, by the format that its ending names. Raises `InputError`
+    without its name.
+    """
     if size_of(path) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
     return READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
@@ -33,7 +39,11 @@ def read(path: Path | zipfile.Path) -> Events:
 
 def size_of(path: Path | zipfile.Path) -> int:
     """The bytes of a file, unpacked."""
-    return path.root.getinfo(path.at).file_size if isinstance(path, zipfile.Path) else path.stat().st_size
+    return (
+        path.root.getinfo(path.at).file_size
+        if isinstance(path, zipfile.Path)
+        else path.stat().st_size
+    )
 
 
 def _bs2(content: bytes) -> Events:
@@ -49,7 +59,9 @@ def _bin(content: bytes) -> Events:
 
 
 def _five_bytes(content: bytes) -> tuple[np.ndarray, ...]:
-    """x, y, p and t: a byte each of x and y, then 23 bits of time behind one of polarity, the highest first."""
+    """x, y, p and t: a byte each of x and y, then 23 bits of time behind one of polarity, the
+    highest first.
+    """
     if over := len(content) % 5:
         raise InputError(f"cut off at byte {len(content):,}: an event has 5 bytes, {over} are left")
     x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64).T
@@ -71,7 +83,9 @@ def _loaded(content: bytes) -> dict[str, np.ndarray]:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # a different one for each way in which it can be broken
-        raise InputError(f"its {len(content):,} bytes cannot be read as a NumPy file ({error})") from None
+        raise InputError(
+            f"its {len(content):,} bytes cannot be read as a NumPy file ({error})"
+        ) from None
 
 
 def _of_array(array: np.ndarray) -> Events:
@@ -79,13 +93,15 @@ def _of_array(array: np.ndarray) -> Events:
     if array.dtype.names:
         return _of_columns({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != 4:
-        raise InputError(f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] is expected")
+        raise InputError(
+            f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] is expected"
+        )
     return _of_four(array)
 
 
 def _of_four(table: np.ndarray) -> Events:
-    """Columns without names: x, y, t, p, or t, x, y, p, by which of them is time: it alone has fractions, where it has
-    any; it never falls, and goes furthest.
+    """Columns without names: x, y, t, p, or t, x, y, p, by which of them is time: it alone has
+    fractions, where it has any; it never falls, and goes furthest.
     """
     first, third = table[:, 0], table[:, 2]
     rises = [bool((np.diff(column) >= 0).all()) for column in (first, third)]
@@ -95,7 +111,9 @@ def _of_four(table: np.ndarray) -> Events:
         return _of_columns(dict(zip("txyp", table.T, strict=True)))
     if fractions[1] or rises[1] or spans[1] > spans[0]:
         return _of_columns(dict(zip("xytp", table.T, strict=True)))
-    raise InputError("its four columns are neither x, y, t, p nor t, x, y, p. Name them: x, y, t, p")
+    raise InputError(
+        "its four columns are neither x, y, t, p nor t, x, y, p. Name them: x, y, t, p"
+    )
 
 
 def _of_columns(columns: dict[str, np.ndarray]) -> Events:
@@ -107,7 +125,10 @@ def _of_columns(columns: dict[str, np.ndarray]) -> Events:
             raise InputError(f"has no column {column}; it has {', '.join(columns) or 'none'}")
         found[column] = np.asarray(given[named[0]]).reshape(-1)
     if len({len(values) for values in found.values()}) > 1:
-        raise InputError(f"its columns differ in length ({', '.join(f'{k} {len(v):,}' for k, v in found.items())})")
+        raise InputError(
+            f"its columns differ in length "
+            f"({', '.join(f'{k} {len(v):,}' for k, v in found.items())})"
+        )
     time = found["t"]
     if np.issubdtype(time.dtype, np.floating):
         if not np.isfinite(time).all():
@@ -123,7 +144,11 @@ def _text(content: bytes) -> Events:
         lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"at byte {error.start:,}: no text in UTF-8") from None
-    rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] not in "#%"]
+    rows = [
+        (number, line)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and line[0] not in "#%"
+    ]
     names = None
     if rows and not _is_number(rows[0][1].split()[0]):
         # Some write the size of the sensor behind the name: x@640.
@@ -138,13 +163,17 @@ def _text(content: bytes) -> Events:
     except ValueError:
         for number, line in rows:
             if len(row := line.split()) != width or not all(map(_is_number, row)):
-                raise InputError(f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'") from None
+                raise InputError(
+                    f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'"
+                ) from None
         raise
     return _of_columns(dict(zip(names, table.T, strict=True))) if names else _of_four(table)
 
 
 def of_lines(lines: Iterable[str]) -> Iterator[Events]:
-    """Events of lines "t x y p" that come in, those of a millisecond together. Raises `InputError` naming the line."""
+    """Events of lines "t x y p" that come in, those of a millisecond together. Raises `InputError`
+    naming the line.
+    """
     rows: list[tuple[int, ...]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -173,16 +202,24 @@ def _is_number(text: str) -> bool:
 
 
 def _hdf5(content: bytes) -> Events:
-    """Columns as datasets of one group, or one dataset with named fields; the first place that has them."""
+    """Columns as datasets of one group, or one dataset with named fields; the first place that has
+    them.
+    """
     try:
         import h5py
     except ImportError:
-        raise InputError("is HDF5, for which the package h5py is missing: pip install 'spikeduel[events]'") from None
+        raise InputError(
+            "is HDF5, for which the package h5py is missing: pip install 'spikeduel[events]'"
+        ) from None
     places: list[dict[str, np.ndarray]] = []
 
     def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
         if isinstance(place, h5py.Group):
-            columns = {name: each for name, each in place.items() if isinstance(each, h5py.Dataset) and each.ndim == 1}
+            columns = {
+                name: each
+                for name, each in place.items()
+                if isinstance(each, h5py.Dataset) and each.ndim == 1
+            }
             places.append({name: each[()] for name, each in columns.items()})
         elif place.dtype.names:
             places.append({name: place[name] for name in place.dtype.names})
@@ -193,16 +230,30 @@ def _hdf5(content: bytes) -> Events:
             file.visititems(look)
     except Exception as error:  # HDF5 stumbles in many ways
         raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
-    wanted = [place for place in places if all(any(n.lower() in names for n in place) for names in _NAMES.values())]
+    wanted = [
+        place
+        for place in places
+        if all(any(n.lower() in names for n in place) for names in _NAMES.values())
+    ]
     if not wanted:
         raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
     return _of_columns(wanted[0])
 
 
 READERS: dict[str, Callable[[bytes], Events]] = {
-    ".bin": _bin, ".bs2": _bs2, ".aedat": aedat.read, ".aedat4": aedat.read, ".dat": prophesee.read_dat,
-    ".raw": prophesee.read_raw, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".npz": _npz, ".txt": _text, ".csv": _text,
-}  # fmt: skip
+    ".bin": _bin,
+    ".bs2": _bs2,
+    ".aedat": aedat.read,
+    ".aedat4": aedat.read,
+    ".dat": prophesee.read_dat,
+    ".raw": prophesee.read_raw,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".txt": _text,
+    ".csv": _text,
+}
 """By the ending of a file, in small letters."""
 
 
@@ -210,7 +261,9 @@ _TEXTS = (".txt", ".csv")
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file is a recording, by its name; a text, by what is in it, since others lie about, too."""
+    """Whether a file is a recording, by its name; a text, by what is in it, since others lie about,
+    too.
+    """
     if path.suffix.lower() not in _TEXTS:
         return path.suffix.lower() in READERS
     try:

@@ -9,8 +9,12 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.settings import Experiment
 
 
-def binned(prepared: Prepared, experiment: Experiment, preprocessing: Preprocessing | None) -> Prepared:
-    """`prepared`, if it has recordings with their frames as `experiment` says, or as a trained model wants them."""
+def binned(
+    prepared: Prepared, experiment: Experiment, preprocessing: Preprocessing | None
+) -> Prepared:
+    """`prepared`, if it has recordings with their frames as `experiment` says, or as a trained
+    model wants them.
+    """
     images = prepared.images
     if not isinstance(images, Recordings):
         return prepared
@@ -18,7 +22,9 @@ def binned(prepared: Prepared, experiment: Experiment, preprocessing: Preprocess
         binning = _binning(experiment, images.binning.sensor)
     else:
         binning = preprocessing.binning
-    return replace(prepared, images=images.binned(binning), preprocessing=Preprocessing.of_recordings(binning))
+    return replace(
+        prepared, images=images.binned(binning), preprocessing=Preprocessing.of_recordings(binning)
+    )
 
 
 def _binning(experiment: Experiment, sensor: tuple[int, int]) -> Binning:

@@ -1,6 +1,7 @@
 """Prophesee's files: DAT, and RAW with EVT 2.0, 2.1 and 3.0.
 
-docs.prophesee.ai, "File formats" and "Data encoding formats". Times wrap around; `_unwrapped` adds what was lost.
+docs.prophesee.ai, "File formats" and "Data encoding formats". Times wrap around; `_unwrapped` adds
+what was lost.
 """
 
 import re
@@ -19,10 +20,16 @@ def read_dat(content: bytes) -> Events:
     """A DAT file, of version 2 or of version 1 (the ATIS sensor's)."""
     header, start = _header(content)
     if len(content) < start + 2:
-        raise InputError(f"cut off at byte {len(content):,}: two bytes for the kind and size of events are expected")
+        raise InputError(
+            f"cut off at byte {len(content):,}: two bytes for the kind and size of events are "
+            f"expected"
+        )
     kind, size = content[start], content[start + 1]
     if kind not in (0x00, 0x0C) or size != 8:
-        raise InputError(f"at byte {start:,}: events of kind {kind} and {size} bytes; kinds 0 and 12 of 8 are known")
+        raise InputError(
+            f"at byte {start:,}: events of kind {kind} and {size} bytes; kinds 0 and 12 of 8 are "
+            f"known"
+        )
     words = _words(content, start + 2, "<u4", 2).reshape(-1, 2).astype(np.int64)
     data = words[:, 1]
     version = re.search(r"version\s+(\d+)", header, re.IGNORECASE)
@@ -86,7 +93,9 @@ def _evt3(content: bytes, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     width = np.where(kind == 0x4, 12, np.where(kind == 0x5, 8, 0))
     before = np.cumsum(width) - width
     base, base_before = _last(is_base, value & 0x7FF), _last(is_base, before)
-    row, bit = _set_bits(np.where(is_vector, value & np.where(kind == 0x5, 0xFF, 0xFFF), kind == 0x2), 12)
+    row, bit = _set_bits(
+        np.where(is_vector, value & np.where(kind == 0x5, 0xFF, 0xFFF), kind == 0x2), 12
+    )
     single = kind[row] == 0x2
     x = np.where(single, value[row] & 0x7FF, base[row] + before[row] - base_before[row] + bit)
     p = np.where(single, value[row] >> 11, _last(is_base, value >> 11)[row])
@@ -121,7 +130,9 @@ def _sensor(header: str) -> tuple[int, int] | None:
 def _words(content: bytes, start: int, kind: str, per_event: int = 1) -> np.ndarray:
     size = np.dtype(kind).itemsize * per_event
     if over := (len(content) - start) % size:
-        raise InputError(f"cut off at byte {len(content):,}: words of {size} bytes are expected, {over} are left")
+        raise InputError(
+            f"cut off at byte {len(content):,}: words of {size} bytes are expected, {over} are left"
+        )
     return np.frombuffer(content, kind, offset=start)
 
 
@@ -129,7 +140,10 @@ def _require_kinds(kind: np.ndarray, known: tuple[int, ...], start: int, size: i
     unknown = ~np.isin(kind, known)
     if unknown.any():
         row = int(unknown.argmax())
-        raise InputError(f"at byte {start + row * size:,}: a word of kind {kind[row]}, which is none of this format's")
+        raise InputError(
+            f"at byte {start + row * size:,}: a word of kind {kind[row]}, which is none of this "
+            f"format's"
+        )
 
 
 def _latest(is_new: np.ndarray) -> np.ndarray:
@@ -144,7 +158,9 @@ def _last(is_new: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
-    """The upper bits of the time that hold at each row: those of the last TIME_HIGH; before the first, the first's."""
+    """The upper bits of the time that hold at each row: those of the last TIME_HIGH; before the
+    first, the first's.
+    """
     is_high = kind == 0x8
     if not is_high.any():
         return np.zeros_like(value)

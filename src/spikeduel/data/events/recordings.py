@@ -1,4 +1,6 @@
-"""The recordings of a data set, kept as events, that look like an array of images: frames are made when taken."""
+"""The recordings of a data set, kept as events, that look like an array of images: frames are made
+when taken.
+"""
 
 import hashlib
 import math
@@ -23,10 +25,12 @@ BRIGHT = 0.99
 
 @dataclass(frozen=True)
 class Recordings:
-    """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by `binning` when taken.
+    """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by
+    `binning` when taken.
 
-    `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`); recording i begins at
-    `offsets[i]`, int64 `[N + 1]`. `altering` says what is done to those of rows `[B]` before they are binned.
+    `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`);
+    recording i begins at `offsets[i]`, int64 `[N + 1]`. `altering` says what is done to those of
+    rows `[B]` before they are binned.
     """
 
     packed: np.ndarray
@@ -58,7 +62,9 @@ class Recordings:
         return self[:]
 
     def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """When each frame of the recordings `rows` is over, and how many events had come: see `Binning.received`."""
+        """When each frame of the recordings `rows` is over, and how many events had come: see
+        `Binning.received`.
+        """
         return self.binning.received(self.packed, self.offsets, rows)
 
     def events_of(self, row: int) -> np.ndarray:
@@ -67,15 +73,21 @@ class Recordings:
 
     def checksum(self, row: int) -> bytes:
         """16 bytes that only equal recordings share."""
-        return hashlib.blake2b(np.ascontiguousarray(self.events_of(row)).data, digest_size=16).digest()
+        return hashlib.blake2b(
+            np.ascontiguousarray(self.events_of(row)).data, digest_size=16
+        ).digest()
 
     def binned(self, binning: Binning) -> "Recordings":
         """The same events, binned otherwise."""
         return replace(self, binning=binning)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
-        """The same as they are in an epoch of training: changed by those of `EVENT_AUGMENTATIONS` called `names`."""
-        return replace(self, altering=partial(alteration_of, names, self.binning.num_frames, seed, epoch))
+        """The same as they are in an epoch of training: changed by those of `EVENT_AUGMENTATIONS`
+        called `names`.
+        """
+        return replace(
+            self, altering=partial(alteration_of, names, self.binning.num_frames, seed, epoch)
+        )
 
     def in_memory(self) -> "Recordings":
         """The same, its events copied into memory."""
@@ -88,7 +100,10 @@ class Recordings:
         seen = filled = 0
         for start in range(0, len(rows), AT_ONCE):
             frames = self[rows[start : start + AT_ONCE]]
-            seen, filled = seen + int(frames.sum(dtype=np.int64)), filled + int(np.count_nonzero(frames))
+            seen, filled = (
+                seen + int(frames.sum(dtype=np.int64)),
+                filled + int(np.count_nonzero(frames)),
+            )
         return EventRates(
             a_second=float((ends - begins).sum() / (microseconds.sum(dtype=np.float64) / 1e6)),
             each=float((ends - begins).mean()),
@@ -98,17 +113,27 @@ class Recordings:
 
     @cached_property
     def pictures(self) -> np.ndarray:
-        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events over one another, the brighter the more."""
+        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events over one another, the
+        brighter the more.
+        """
         return self._pictured(1)
 
     @cached_property
     def halves(self) -> np.ndarray:
-        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`: they show what moves where."""
+        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`: they show what
+        moves where.
+        """
         return self._pictured(2)
 
     def _pictured(self, parts: int) -> np.ndarray:
         whole = replace(
-            self.binning, num_frames=parts, by="time", frame_us=None, start_us=0, stop_us=None, binary=False
+            self.binning,
+            num_frames=parts,
+            by="time",
+            frame_us=None,
+            start_us=0,
+            stop_us=None,
+            binary=False,
         )
         pictures = room((len(self), parts, *whole.shape[1:]))
         for start in range(0, len(self), AT_ONCE):

@@ -1,4 +1,6 @@
-"""Sets of recordings by name, as their makers give them: in folders or archives that one has, or downloaded."""
+"""Sets of recordings by name, as their makers give them: in folders or archives that one has, or
+downloaded.
+"""
 
 import re
 from collections import Counter
@@ -23,9 +25,18 @@ from spikeduel.system.errors import InputError
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 GESTURES = (
-    "hand_clapping", "right_hand_wave", "left_hand_wave", "right_arm_clockwise", "right_arm_counter_clockwise",
-    "left_arm_clockwise", "left_arm_counter_clockwise", "arm_roll", "air_drums", "air_guitar", "other_gestures",
-)  # fmt: skip
+    "hand_clapping",
+    "right_hand_wave",
+    "left_hand_wave",
+    "right_arm_clockwise",
+    "right_arm_counter_clockwise",
+    "left_arm_clockwise",
+    "left_arm_counter_clockwise",
+    "arm_roll",
+    "air_drums",
+    "air_guitar",
+    "other_gestures",
+)
 """The classes 1 to 11 of gesture_mapping.csv."""
 _LABEL_COLUMNS = ("class", "starttime_usec", "endtime_usec")
 _SIDES = {"train": TRAIN, "test": TEST}
@@ -33,7 +44,9 @@ _ENDINGS = frozenset(formats.READERS)
 
 
 class _Row(NamedTuple):
-    """A recording of a set: its side, its place among others, its class, where it is, what it is called, of whom."""
+    """A recording of a set: its side, its place among others, its class, where it is, what it is
+    called, of whom.
+    """
 
     side: int
     order: tuple[int, str, int]
@@ -47,48 +60,74 @@ Rows = Callable[["_Set", Mapping[str, Found]], list[_Row]]
 
 
 def _by_path(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
-    """The files that `pattern` finds, with class and side by their paths: unpacked ones, else those in archives."""
+    """The files that `pattern` finds, with class and side by their paths: unpacked ones, else those
+    in archives.
+    """
     rows: dict[str, _Row] = {}
     for path, (file, name) in found.items():
         if match := re.search(f"(?:^|/)({its_set.pattern})$", path):
             said = match.groupdict()
             side = _SIDES[said.get("side", "train").lower()]
             order = (int(said.get("number") or 0), match[1], 0)
-            rows.setdefault(match[1], _Row(side, order, said["label"], Part(file, name=name), match[1]))
+            rows.setdefault(
+                match[1], _Row(side, order, said["label"], Part(file, name=name), match[1])
+            )
     return list(rows.values())
 
 
 def _by_labels(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
-    """The recordings that are cut out of the files of two lists by their files of labels; a group is a person."""
+    """The recordings that are cut out of the files of two lists by their files of labels; a group
+    is a person.
+    """
     by_name: dict[str, Found] = {}
     for path, each in found.items():
         by_name.setdefault(PurePosixPath(path).name, each)
     rows = []
     for side, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
-        listed = by_name[trials].file.read_text(encoding="utf-8").split() if trials in by_name else []
+        listed = (
+            by_name[trials].file.read_text(encoding="utf-8").split() if trials in by_name else []
+        )
         for trial in (each for each in listed if each in by_name):
             labels = f"{PurePosixPath(trial).stem}_labels.csv"
             if labels not in by_name:
-                raise InputError(f"{by_name[trial].name}: {labels} is not there. Unpack {its_set.name} again.")
-            for place, row in tables.rows(by_name[labels].file, _LABEL_COLUMNS, by_name[labels].name):
-                number, start, stop = (int(row[each]) if row[each].isdigit() else 0 for each in _LABEL_COLUMNS)
+                raise InputError(
+                    f"{by_name[trial].name}: {labels} is not there. Unpack {its_set.name} again."
+                )
+            for place, row in tables.rows(
+                by_name[labels].file, _LABEL_COLUMNS, by_name[labels].name
+            ):
+                number, start, stop = (
+                    int(row[each]) if row[each].isdigit() else 0 for each in _LABEL_COLUMNS
+                )
                 if not 1 <= number <= len(GESTURES) or start >= stop:
                     raise InputError(
-                        f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are expected."
+                        f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are "
+                        f"expected."
                     )
                 part = Part(by_name[trial].file, (start, stop), by_name[trial].name)
                 name = f"{trial}, {start} to {stop}"
-                rows.append(_Row(side, (0, trial, start), GESTURES[number - 1], part, name, trial.partition("_")[0]))
+                rows.append(
+                    _Row(
+                        side,
+                        (0, trial, start),
+                        GESTURES[number - 1],
+                        part,
+                        name,
+                        trial.partition("_")[0],
+                    )
+                )
     return rows
 
 
 @dataclass(frozen=True)
 class _Set:
-    """A set as distributed. `counts`: how many recordings it has by side, TRAIN alone where there is no official split.
+    """A set as distributed. `counts`: how many recordings it has by side, TRAIN alone where there
+    is no official split.
 
-    `pattern` matches the end of a recording's path, with the groups `label`, perhaps `side`, and perhaps `number`, by
-    which the recordings of a side are ordered. `archives` are opened where they lie in the given folder; `classes` are
-    the labels that occur, unless given; `remotes` are downloaded where no folder is given.
+    `pattern` matches the end of a recording's path, with the groups `label`, perhaps `side`, and
+    perhaps `number`, by which the recordings of a side are ordered. `archives` are opened where
+    they lie in the given folder; `classes` are the labels that occur, unless given; `remotes` are
+    downloaded where no folder is given.
     """
 
     name: str
@@ -103,13 +142,18 @@ class _Set:
 
     def load(self, options: DataOptions) -> RawDataset:
         """The set, from the files that there are or downloaded. Raises `InputError`."""
-        place = self._downloaded(options) if options.data_dir is None else Path(options.data_dir).expanduser()
+        place = (
+            self._downloaded(options)
+            if options.data_dir is None
+            else Path(options.data_dir).expanduser()
+        )
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
             rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
             if set(self.counts) - {row.side for row in rows}:
                 raise InputError(
-                    f"data_dir {place}: the recordings of {self.name} are not all there; looked for {self.looked_for}, "
+                    f"data_dir {place}: the recordings of {self.name} are not all there; looked "
+                    f"for {self.looked_for}, "
                     f"or {', '.join(self.archives)}. They are at {self.page}"
                 )
             rows = sorted(row for row in rows if row.part.name not in options.skip)
@@ -123,8 +167,11 @@ class _Set:
             classes=classes,
             preprocessing=Preprocessing.of_recordings(recordings.binning),
             groups=None if None in groups else numbered(groups),
-            official=np.array([row.side for row in rows], np.uint8) if TEST in self.counts else None,
-            notes=(f"{len(rows):,} of the {whole:,} recordings of {self.name} are there.",) * (there != self.counts),
+            official=np.array([row.side for row in rows], np.uint8)
+            if TEST in self.counts
+            else None,
+            notes=(f"{len(rows):,} of the {whole:,} recordings of {self.name} are there.",)
+            * (there != self.counts),
             sources=() if options.data_dir is None else (place,),
             names=tuple(row.name for row in rows),
             content=content,
@@ -134,22 +181,34 @@ class _Set:
         """The folder that holds `remotes`."""
         with_data_dir = f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with --data-dir."
         if not self.remotes:
-            raise InputError(f"{self.name}: it can only be had from its makers' page. Get {with_data_dir}")
+            raise InputError(
+                f"{self.name}: it can only be had from its makers' page. Get {with_data_dir}"
+            )
         folder = files.cache_dir() / "downloads" / self.name
         for name, remote in self.remotes.items():
-            download(remote, folder / name, options.track, f"Check the network and try again, or get {with_data_dir}")
+            download(
+                remote,
+                folder / name,
+                options.track,
+                f"Check the network and try again, or get {with_data_dir}",
+            )
         return folder
 
 
 def _mendeley(dataset: str, *listed: tuple[str, str, str]) -> dict[str, Remote]:
     """The files of a data set at Mendeley Data: name, identifier, md5."""
-    address = f"https://data.mendeley.com/public-files/datasets/{dataset}/files/{{}}/file_downloaded"
+    address = (
+        f"https://data.mendeley.com/public-files/datasets/{dataset}/files/{{}}/file_downloaded"
+    )
     return {name: Remote((address.format(file),), md5) for name, file, md5 in listed}
 
 
 def _figshare(*listed: tuple[str, int, str]) -> dict[str, Remote]:
     """Files at figshare: name, number, md5."""
-    return {name: Remote((f"https://ndownloader.figshare.com/files/{file}",), md5) for name, file, md5 in listed}
+    return {
+        name: Remote((f"https://ndownloader.figshare.com/files/{file}",), md5)
+        for name, file, md5 in listed
+    }
 
 
 N_MNIST = _Set(
@@ -204,7 +263,12 @@ N_CALTECH101 = _Set(
     looked_for="a folder of image_0001.bin and others for each class",
     pattern=r"(?P<label>[^/]+)/image_\d+\.bin",
     remotes=_mendeley(
-        "cy6cvx3ryv", ("Caltech101.zip", "36b5c52a-b49d-4853-addb-a836a8883e49", "66201824eabb0239c7ab992480b50ba3")
+        "cy6cvx3ryv",
+        (
+            "Caltech101.zip",
+            "36b5c52a-b49d-4853-addb-a836a8883e49",
+            "66201824eabb0239c7ab992480b50ba3",
+        ),
     ),
 )
 N_CARS = _Set(
@@ -219,7 +283,8 @@ N_CARS = _Set(
 
 
 def n_mnist(options: DataOptions) -> RawDataset:
-    """N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard et al. 2015).
+    """N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard et al.
+    2015).
 
     Recording k of a side was made from image k of MNIST's.
     """
@@ -227,22 +292,30 @@ def n_mnist(options: DataOptions) -> RawDataset:
 
 
 def dvs_gesture(options: DataOptions) -> RawDataset:
-    """DVS Gesture: 11 gestures of 29 people, 1,464 recordings, 128×128, split by person (Amir et al. 2017)."""
+    """DVS Gesture: 11 gestures of 29 people, 1,464 recordings, 128×128, split by person (Amir et
+    al. 2017).
+    """
     return DVS_GESTURE.load(options)
 
 
 def cifar10_dvs(options: DataOptions) -> RawDataset:
-    """CIFAR10-DVS: images of CIFAR-10 that move on a screen, 10,000 recordings, 128×128 (Li et al. 2017)."""
+    """CIFAR10-DVS: images of CIFAR-10 that move on a screen, 10,000 recordings, 128×128 (Li et al.
+    2017).
+    """
     return CIFAR10_DVS.load(options)
 
 
 def n_caltech101(options: DataOptions) -> RawDataset:
-    """N-Caltech101: Caltech-101 seen by an event camera that moves, 8,709 recordings (Orchard et al. 2015)."""
+    """N-Caltech101: Caltech-101 seen by an event camera that moves, 8,709 recordings (Orchard et
+    al. 2015).
+    """
     return N_CALTECH101.load(options)
 
 
 def n_cars(options: DataOptions) -> RawDataset:
-    """N-CARS: cars and background in traffic, 24,029 recordings of a tenth of a second (Sironi et al. 2018)."""
+    """N-CARS: cars and background in traffic, 24,029 recordings of a tenth of a second (Sironi et
+    al. 2018).
+    """
     return N_CARS.load(options)
 
 

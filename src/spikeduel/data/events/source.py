@@ -1,4 +1,6 @@
-"""Recordings from files: read one after the other into a file of events, so that memory stays bounded."""
+"""Recordings from files: read one after the other into a file of events, so that memory stays
+bounded.
+"""
 
 import hashlib
 import tempfile
@@ -23,16 +25,22 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 FEW, FAR = 0.05, 2
-"""At most this share of the recordings may be strays: so many times as large as the pixels of all others."""
+"""At most this share of the recordings may be strays: so many times as large as the pixels of all
+others.
+"""
 _LARGE = 32 << 20
 _ONE_LARGE_AT_A_TIME = threading.Lock()
-"""Files of more than `_LARGE` bytes wait for one another: read, they take ten times as much memory."""
+"""Files of more than `_LARGE` bytes wait for one another: read, they take ten times as much
+memory.
+"""
 
 
 class Part(NamedTuple):
-    """A recording: the file that it is in, and from when on until before when, in microseconds of the file's own clock.
+    """A recording: the file that it is in, and from when on until before when, in microseconds of
+    the file's own clock.
 
-    Without `interval` it is all of the file; `name` is what its user calls the file, where that is not its path.
+    Without `interval` it is all of the file; `name` is what its user calls the file, where that is
+    not its path.
     """
 
     file: Path | zipfile.Path
@@ -41,7 +49,9 @@ class Part(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A recording that was read: its events, the sensor that it needs at least, a hash of its events."""
+    """A recording that was read: its events, the sensor that it needs at least, a hash of its
+    events.
+    """
 
     packed: np.ndarray
     sensor: tuple[int, int]
@@ -50,16 +60,20 @@ class _Read(NamedTuple):
 
 
 def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, np.ndarray]:
-    """The N recordings `parts`, and a hash of the events of each, int64 `[N]` (`RawDataset.content`).
+    """The N recordings `parts`, and a hash of the events of each, int64 `[N]`
+    (`RawDataset.content`).
 
-    Of parts of one file that follow one another, the file is read once. Their sensor is as large as a file says, or as
-    the pixels that occur. Raises `UnreadableFiles`.
+    Of parts of one file that follow one another, the file is read once. Their sensor is as large as
+    a file says, or as the pixels that occur. Raises `UnreadableFiles`.
     """
-    of_file = [list(group) for _, group in groupby(parts, key=lambda part: part.name or str(part.file))]
+    of_file = [
+        list(group) for _, group in groupby(parts, key=lambda part: part.name or str(part.file))
+    ]
     lengths, content, sensors = [0], [], []
     declared = False
     names = [group[0].name or str(group[0].file) for group in of_file]
-    # On the disk to which the prepared set goes: the system's folder for such files may be in memory.
+    # On the disk to which the prepared set goes: the system's folder for such files may be in
+    # memory.
     place = files.cache_dir()
     with files.writing_to(place):
         place.mkdir(parents=True, exist_ok=True)
@@ -74,26 +88,38 @@ def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, n
                     sensors.append(each.sensor)
                     content.append(each.content)
 
-            over_files(lambda row: _read(of_file[row]), names, options.track, "reading recordings", "a recording", keep)
+            over_files(
+                lambda row: _read(of_file[row]),
+                names,
+                options.track,
+                "reading recordings",
+                "a recording",
+                keep,
+            )
             file.flush()
             packed = np.memmap(file, np.uint64, "r")
     sides = np.array(sensors)
     if not declared:
         _require_one_sensor(sides, [part.name or str(part.file) for part in parts])
     height, width = sides.max(0).tolist()
-    return Recordings(packed, np.cumsum(lengths), Binning(1, (height, width))), np.array(content, np.int64)
+    return Recordings(packed, np.cumsum(lengths), Binning(1, (height, width))), np.array(
+        content, np.int64
+    )
 
 
 def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
-    """Raises `UnreadableFiles` naming the few recordings that reach far beyond the pixels of all others.
+    """Raises `UnreadableFiles` naming the few recordings that reach far beyond the pixels of all
+    others.
 
-    `sides` `[N, 2]` are (height, width) of the pixels that each has events on. One stray event would blow up the
-    sensor, and with it every frame.
+    `sides` `[N, 2]` are (height, width) of the pixels that each has events on. One stray event
+    would blow up the sensor, and with it every frame.
     """
     few = int(FEW * len(sides))
     usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)
     strays = {
-        names[row]: f"has events at ({width - 1}, {height - 1}), where others end at ({usual[1] - 1}, {usual[0] - 1})"
+        names[
+            row
+        ]: f"has events at ({width - 1}, {height - 1}), where others end at ({usual[1] - 1}, {usual[0] - 1})"
         for row, (height, width) in enumerate(sides.tolist())
         if (sides[row] > FAR * usual).any()
     }
@@ -106,7 +132,10 @@ def _read(parts: Sequence[Part]) -> list[_Read]:
     file = parts[0].file
     with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
         events = formats.read(file)
-        return [_made(events if part.interval is None else _cut(events, *part.interval)) for part in parts]
+        return [
+            _made(events if part.interval is None else _cut(events, *part.interval))
+            for part in parts
+        ]
 
 
 def _cut(events: Events, start: int, stop: int) -> Events:

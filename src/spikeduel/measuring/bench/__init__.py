@@ -1,4 +1,6 @@
-"""How fast a training step is: spikeduel, its peers and plain PyTorch in one run, against what the machine can do."""
+"""How fast a training step is: spikeduel, its peers and plain PyTorch in one run, against what the
+machine can do.
+"""
 
 import os
 import time
@@ -98,8 +100,8 @@ def plan(
 def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -> Benchmark:
     """Measures what `plan` says, and returns the document that `spikeduel bench --json` prints.
 
-    `out` is written after every workload, so that an interruption keeps what is done (`finished` is then false).
-    Raises `InputError` where `out` cannot be written.
+    `out` is written after every workload, so that an interruption keeps what is done (`finished` is
+    then false). Raises `InputError` where `out` cannot be written.
     """
     if out is not None:
         files.require_writable(out.parent)
@@ -131,9 +133,15 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
             timings = yield from interleaved(starts, plan.rounds, plan.visit_ms)
             beside = {key: timings.pop(key) for key in (CNN, RATE, BINNED) if key in timings}
             by_key = ratios(WORKLOADS[name], timings, beside)
-            keep(rows=document.rows + rows(WORKLOADS[name], timings, limits), ratios={**document.ratios, name: by_key})
+            keep(
+                rows=document.rows + rows(WORKLOADS[name], timings, limits),
+                ratios={**document.ratios, name: by_key},
+            )
         for axis, value, workload, threads in points:
-            both = {name: partial(Worker, CONTENDERS[name], workload, threads) for name in CONTENDERS_OF_SCALING}
+            both = {
+                name: partial(Worker, CONTENDERS[name], workload, threads)
+                for name in CONTENDERS_OF_SCALING
+            }
             timings = yield from interleaved(both, plan.rounds, plan.visit_ms)
             entries = (
                 ScalingPoint(axis=axis, value=value, contender=name, **timing.entry())
@@ -142,7 +150,9 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
             keep(scaling=(*document.scaling, *entries))
 
     keep()
-    turns = (sum(map(len, contests.values())) + len(points) * len(CONTENDERS_OF_SCALING)) * (1 + plan.rounds)
+    turns = (sum(map(len, contests.values())) + len(points) * len(CONTENDERS_OF_SCALING)) * (
+        1 + plan.rounds
+    )
     with closing(measured()) as visits:
         for _ in (progress or Progress()).track(visits, "bench", turns):
             pass
@@ -168,7 +178,9 @@ def described(threads: int) -> Machine:
 
 
 def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]:
-    """A warning if more than `own_threads` and a few of the cores were in use, by `load_average`; else none."""
+    """A warning if more than `own_threads` and a few of the cores were in use, by `load_average`;
+    else none.
+    """
     cores = os.cpu_count() or 1
     if not is_busy(load, cores, own_threads):
         return ()
@@ -177,23 +189,29 @@ def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]
 
 
 def _starts(workload: Workload, plan: Plan, limits: Limits) -> Starts:
-    """What starts each contender of `workload`, and what is timed beside them, for the ratio of the two: spikeduel's
-    CNN, for recordings its step on images under rate encoding, and binning.
+    """What starts each contender of `workload`, and what is timed beside them, for the ratio of the
+    two: spikeduel's CNN, for recordings its step on images under rate encoding, and binning.
     """
     starts = {
         contender.name: partial(Worker, contender, workload, plan.threads)
         for contender in taking_part(workload, plan.quick, limits.faster)
     }
     if workload.encoding == EVENTS:
-        starts[RATE] = partial(Worker, CONTENDERS["spikeduel"], replace(workload, encoding=RATE), plan.threads)
+        starts[RATE] = partial(
+            Worker, CONTENDERS["spikeduel"], replace(workload, encoding=RATE), plan.threads
+        )
         starts[BINNED] = partial(Worker, BINNING, workload, plan.threads)
     elif workload.shape != "cnn":
-        starts[CNN] = partial(Worker, CONTENDERS["spikeduel"], WORKLOADS[f"cnn-{workload.side}"], plan.threads)
+        starts[CNN] = partial(
+            Worker, CONTENDERS["spikeduel"], WORKLOADS[f"cnn-{workload.side}"], plan.threads
+        )
     return starts
 
 
 def scaling_points(threads: int) -> list[tuple[Axis, int, Workload, int]]:
-    """`(axis, value, workload, threads)` for every axis through `BASE`, and 1, 2 and all `threads`: all else stays."""
+    """`(axis, value, workload, threads)` for every axis through `BASE`, and 1, 2 and all `threads`:
+    all else stays.
+    """
     along = [
         (axis, value, replace(BASE, **{axis: value}), threads)  # type: ignore[arg-type]
         for axis, values in AXES.items()
@@ -203,12 +221,15 @@ def scaling_points(threads: int) -> list[tuple[Axis, int, Workload, int]]:
     return along + [("threads", count, BASE, count) for count in counts]
 
 
-def interleaved(starts: Starts, rounds: int, visit_ms: float) -> Generator[None, None, dict[str, Timing]]:
-    """Starts and warms up every contender, then visits them in turns, `rounds` times, there and back.
+def interleaved(
+    starts: Starts, rounds: int, visit_ms: float
+) -> Generator[None, None, dict[str, Timing]]:
+    """Starts and warms up every contender, then visits them in turns, `rounds` times, there and
+    back.
 
-    So whatever slows the machine down for a while slows all of them; only one computes at a time. A visit lasts about
-    `visit_ms`: 1 to 10 counted steps, after one that is not counted. A contender that fails keeps its error and is left
-    out from then on. Yields after each start and each visit.
+    So whatever slows the machine down for a while slows all of them; only one computes at a time. A
+    visit lasts about `visit_ms`: 1 to 10 counted steps, after one that is not counted. A contender
+    that fails keeps its error and is left out from then on. Yields after each start and each visit.
     """
     timings = {name: Timing() for name in starts}
     workers: dict[str, Worker] = {}
@@ -226,12 +247,16 @@ def interleaved(starts: Starts, rounds: int, visit_ms: float) -> Generator[None,
     def visit(name: str) -> None:
         worker, length = workers[name], lengths[name]
         count = min(max(int(visit_ms / max(length, 1e-3)), 1), 10)
-        timings[name].rounds.append(worker.steps(count) if length >= LONG_STEP_MS else worker.steps(1 + count)[1:])
+        timings[name].rounds.append(
+            worker.steps(count) if length >= LONG_STEP_MS else worker.steps(1 + count)[1:]
+        )
         timings[name].peak_memory_bytes = worker.peak_memory_bytes()
 
     # There and back: a machine that gets slower (or faster) all the while favours nobody.
     orders = [list(starts) if number % 2 == 0 else list(starts)[::-1] for number in range(rounds)]
-    turns = [(begin, name) for name in starts] + [(visit, name) for order in orders for name in order]
+    turns = [(begin, name) for name in starts] + [
+        (visit, name) for order in orders for name in order
+    ]
     try:
         for turn, name in turns:
             if timings[name].error is None:

@@ -1,6 +1,8 @@
-"""Who is timed: spikeduel, and peers in the ways that their users write them, each in its fastest form too.
+"""Who is timed: spikeduel, and peers in the ways that their users write them, each in its fastest
+form too.
 
-Each works in a process of its own, driven through a pipe: memory, threads and crashes of one touch no other.
+Each works in a process of its own, driven through a pipe: memory, threads and crashes of one touch
+no other.
 """
 
 import multiprocessing
@@ -35,8 +37,9 @@ ALWAYS, NEVER = ("bf16", "float32"), ()
 class Contender:
     """`build` makes a `Built` of a workload, in a process of its own.
 
-    `shapes` says which workloads it takes part in. `--quick` includes it on machines whose faster precision is in
-    `quick`. `keeps_memory`: the process keeps freed memory, as in spikeduel's training.
+    `shapes` says which workloads it takes part in. `--quick` includes it on machines whose faster
+    precision is in `quick`. `keeps_memory`: the process keeps freed memory, as in spikeduel's
+    training.
     """
 
     name: str
@@ -53,35 +56,52 @@ def is_spikeduel(name: str) -> bool:
 
 
 def _fastest_forms(name: str, about: str, kind: type[Peer]) -> Iterator[Contender]:
-    """A peer in float32, in bf16, and compiled; the last two also with spikeduel's setting of the memory allocator."""
+    """A peer in float32, in bf16, and compiled; the last two also with spikeduel's setting of the
+    memory allocator.
+    """
     kept, tuned = "freed memory kept as in spikeduel", partial(peer, kind, tuned=True)
     bf16, compiled = partial(tuned, bf16=True), partial(tuned, bf16=True, compiled=True)
     yield Contender(name, f"{about}; float32", tuned, quick=("float32",))
     yield Contender(f"{name}-bf16", f"{about}; bf16 autocast", bf16, quick=("bf16",))
-    yield Contender(f"{name}-inductor", f"{about}; bf16, compiled by torch.compile", compiled, quick=NEVER)
+    yield Contender(
+        f"{name}-inductor", f"{about}; bf16, compiled by torch.compile", compiled, quick=NEVER
+    )
     yield Contender(f"{name}-bf16+memory", f"{about}; bf16, {kept}", bf16, SPIKING, NEVER, True)
-    yield Contender(f"{name}-inductor+memory", f"{about}; compiled, {kept}", compiled, SPIKING, NEVER, True)
+    yield Contender(
+        f"{name}-inductor+memory", f"{about}; compiled, {kept}", compiled, SPIKING, NEVER, True
+    )
 
 
 _FLOAT32 = partial(networks.spikeduel, precision="32")
 _STUDY, _TAUGHT = partial(peer, networks.Study), partial(peer, networks.TaughtSpikingJelly)
 _CNN, _CNN_TUNED = partial(peer, Peer), partial(peer, Peer, bf16=True, tuned=True)
 _WHOLE = "snnTorch as the study wrote it, the whole network at every step (a conv network likewise); float32"
-_ONCE = "snnTorch, stateless layers once over all steps, a constant input once, its neurons in a loop"
+_ONCE = (
+    "snnTorch, stateless layers once over all steps, a constant input once, its neurons in a loop"
+)
 _MULTI = "SpikingJelly in multi-step mode"
 _HOISTED = f"{_MULTI}, a constant input through the first layer once"
 
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
-        Contender("spikeduel", "as `spikeduel compare` trains", networks.spikeduel, ALL, keeps_memory=True),
+        Contender(
+            "spikeduel", "as `spikeduel compare` trains", networks.spikeduel, ALL, keeps_memory=True
+        ),
         Contender("spikeduel-float32", "the same with --precision 32", _FLOAT32, ALL, NEVER, True),
         Contender("snntorch-study", _WHOLE, _STUDY),
         *_fastest_forms("snntorch-fastest", _ONCE, networks.SnnTorch),
-        Contender("spikingjelly", f"{_MULTI} as its documentation teaches; float32", _TAUGHT, quick=NEVER),
+        Contender(
+            "spikingjelly", f"{_MULTI} as its documentation teaches; float32", _TAUGHT, quick=NEVER
+        ),
         *_fastest_forms("spikingjelly-hoisted", _HOISTED, networks.SpikingJelly),
         Contender("torch-cnn", "the study's CNN in plain PyTorch; float32", _CNN, ("cnn",)),
-        Contender("torch-cnn-tuned", "the same; channels last, bf16 autocast, fused Adam", _CNN_TUNED, ("cnn",)),
+        Contender(
+            "torch-cnn-tuned",
+            "the same; channels last, bf16 autocast, fused Adam",
+            _CNN_TUNED,
+            ("cnn",),
+        ),
     )
 }
 BINNING = Contender("binning", "what a step bins of recordings, alone", networks.binning)
@@ -89,7 +109,8 @@ PEER_OF_SCALING = "spikingjelly-hoisted-bf16"
 
 
 def taking_part(workload: Workload, quick: bool, faster: str) -> list[Contender]:
-    """The contenders of `workload`, spikeduel first; `faster` ("bf16" or "float32") is faster on this machine.
+    """The contenders of `workload`, spikeduel first; `faster` ("bf16" or "float32") is faster on
+    this machine.
 
     Peers bin no recordings.
     """
@@ -109,11 +130,13 @@ class Failed(SpikeduelError):
 
 
 class Apart:
-    """A process that runs `work(connection, *arguments)`, which sends `(answer, None)` or `(None, error)`."""
+    """A process that runs `work(connection, *arguments)`, which sends `(answer, None)` or `(None,
+    error)`.
+    """
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
-        # A fork of a process that has only imported is a fresh process without the seconds that the imports take.
-        # Elsewhere than on Linux, system libraries do not survive a fork.
+        # A fork of a process that has only imported is a fresh process without the seconds that the
+        # imports take. Elsewhere than on Linux, system libraries do not survive a fork.
         on_linux = sys.platform == "linux"
         context: Any = multiprocessing.get_context("forkserver" if on_linux else "spawn")
         if on_linux:
@@ -124,7 +147,9 @@ class Apart:
         there.close()
 
     def answer(self, request: Any = None) -> Any:
-        """The next answer, to `request` if there is one. Raises `Failed`, after which the process is ended."""
+        """The next answer, to `request` if there is one. Raises `Failed`, after which the process
+        is ended.
+        """
         try:
             if request is not None:
                 self._connection.send(request)
@@ -132,8 +157,15 @@ class Apart:
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
-            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            answer, error = None, f"its process {ended}" + (" (out of memory?)" if ended.endswith("SIGKILL") else "")
+            ended = (
+                f"was ended by {signal.Signals(-code).name}"
+                if code < 0
+                else f"ended with exit code {code}"
+            )
+            answer, error = (
+                None,
+                f"its process {ended}" + (" (out of memory?)" if ended.endswith("SIGKILL") else ""),
+            )
         except BaseException:
             self.close()
             raise
@@ -144,7 +176,8 @@ class Apart:
 
     def close(self) -> None:
         """Ends the process."""
-        # Its end of the pipe tells it to go, so that it can tidy up; in the midst of a step it does not listen.
+        # Its end of the pipe tells it to go, so that it can tidy up; in the midst of a step it does
+        # not listen.
         self._connection.close()
         self._process.join(2)
         self._process.kill()
@@ -152,7 +185,9 @@ class Apart:
 
 
 class Worker(Apart):
-    """A contender at work on a workload, in a process that computes only when it is asked to. Raises `Failed`."""
+    """A contender at work on a workload, in a process that computes only when it is asked to.
+    Raises `Failed`.
+    """
 
     def __init__(self, contender: Contender, workload: Workload, threads: int) -> None:
         super().__init__(_train, contender, workload, threads)
@@ -195,8 +230,8 @@ def _call(connection: Connection, function: Callable[..., Any], arguments: tuple
 
 
 def _train(connection: Connection, contender: Contender, workload: Workload, threads: int) -> None:
-    """Builds and takes the first steps; then each request is a number of steps, answered by their milliseconds, or 0,
-    answered by the peak of memory.
+    """Builds and takes the first steps; then each request is a number of steps, answered by their
+    milliseconds, or 0, answered by the peak of memory.
     """
     torch.set_num_threads(threads)
     if contender.keeps_memory:
@@ -218,8 +253,14 @@ def _train(connection: Connection, contender: Contender, workload: Workload, thr
 
 def in_one_line(error: BaseException) -> str:
     """What went wrong, for the notes: the first line, without the folders of this machine."""
-    if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in PEERS:
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and error.name is not None
+        and error.name.split(".")[0] in PEERS
+    ):
         return f"needs {error.name.split('.')[0]}: pip install 'spikeduel[bench]'"
     lines = str(error).strip().splitlines()
-    text = re.sub(r"(?<![\w.])(?:~|[A-Za-z]:)?(?:[/\\][\w.+@-]+)+[/\\]", "", lines[0] if lines else "")
+    text = re.sub(
+        r"(?<![\w.])(?:~|[A-Za-z]:)?(?:[/\\][\w.+@-]+)+[/\\]", "", lines[0] if lines else ""
+    )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

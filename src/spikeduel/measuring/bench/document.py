@@ -20,10 +20,11 @@ Axis = Literal["num_steps", "batch_size", "hidden", "threads"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: `workloads` by name, in `rounds` of visits of about `visit_ms`, with `threads`.
+    """What is measured: `workloads` by name, in `rounds` of visits of about `visit_ms`, with
+    `threads`.
 
-    `quick` skips what has to be compiled and slower variants of peers; each of the machine's limits is measured for
-    about `limits_seconds`.
+    `quick` skips what has to be compiled and slower variants of peers; each of the machine's limits
+    is measured for about `limits_seconds`.
     """
 
     workloads: tuple[str, ...]
@@ -36,7 +37,9 @@ class Plan:
 
 
 class Machine(Frozen):
-    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed), other work."""
+    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed),
+    other work.
+    """
 
     python: str
     torch: str
@@ -68,7 +71,8 @@ class Milliseconds(Frozen):
 
 @dataclass
 class Timing:
-    """The milliseconds of a contender's counted steps, a list a round; `error` says why there are no more.
+    """The milliseconds of a contender's counted steps, a list a round; `error` says why there are
+    no more.
 
     `start_seconds` passed until its first steps were done: imports, building, compiling.
     """
@@ -85,8 +89,12 @@ class Timing:
         steps = sorted(ms for part in self.rounds for ms in part)
         if self.error is not None or not steps:
             return None
-        low, middle, high = statistics.quantiles(steps, n=4, method="inclusive") if len(steps) > 1 else steps * 3
-        return Milliseconds(median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps))
+        low, middle, high = (
+            statistics.quantiles(steps, n=4, method="inclusive") if len(steps) > 1 else steps * 3
+        )
+        return Milliseconds(
+            median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps)
+        )
 
     def entry(self, *names: str) -> dict[str, Any]:
         """What a document keeps of it, with the further fields `names`."""
@@ -94,8 +102,8 @@ class Timing:
 
 
 class Row(Frozen):
-    """One contender on one workload. `flop`, `bytes` and `roofline_ms` are the least work of the workload (see
-    `workloads.RULE`); `roofline_fraction` is `roofline_ms` by the median.
+    """One contender on one workload. `flop`, `bytes` and `roofline_ms` are the least work of the
+    workload (see `workloads.RULE`); `roofline_fraction` is `roofline_ms` by the median.
     """
 
     workload: str
@@ -112,7 +120,9 @@ class Row(Frozen):
 
 
 class Ratio(Frozen):
-    """How many times as long as spikeduel `contender` takes: over the rounds, paired by round (see `ratios`)."""
+    """How many times as long as spikeduel `contender` takes: over the rounds, paired by round (see
+    `ratios`).
+    """
 
     median: float
     min: float
@@ -132,7 +142,9 @@ class ScalingPoint(Frozen):
 
 
 class Benchmark(Frozen):
-    """The whole document. `roofline` is the rule in words; `contenders` says what each name stands for."""
+    """The whole document. `roofline` is the rule in words; `contenders` says what each name stands
+    for.
+    """
 
     schema: Literal[1]
     spikeduel: str
@@ -157,7 +169,9 @@ class Benchmark(Frozen):
 
 def failed(document: Benchmark) -> bool:
     """Whether spikeduel itself could not be timed somewhere."""
-    return any(error is not None and is_spikeduel(contender) for contender, error in document.errors())
+    return any(
+        error is not None and is_spikeduel(contender) for contender, error in document.errors()
+    )
 
 
 def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> tuple[Row, ...]:
@@ -178,21 +192,28 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> t
     )
 
 
-def ratios(workload: Workload, timings: Mapping[str, Timing], beside: Mapping[str, Timing]) -> dict[str, Ratio]:
+def ratios(
+    workload: Workload, timings: Mapping[str, Timing], beside: Mapping[str, Timing]
+) -> dict[str, Ratio]:
     """The ratios of one workload, by what spikeduel is compared with.
 
-    Spiking workloads: `snntorch-study`; `fastest-peer`, the fastest of those in settings that their users have;
-    `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of the allocator. The CNN:
-    `torch-cnn` and `torch-cnn-tuned`.
+    Spiking workloads: `snntorch-study`; `fastest-peer`, the fastest of those in settings that their
+    users have; `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of
+    the allocator. The CNN: `torch-cnn` and `torch-cnn-tuned`.
 
-    What was timed `beside`, in the same rounds: `cnn` is the other way round, spikeduel's SNN step by its CNN step on
-    the same images; an epoch has the same number of steps for both. So is `rate`, its step on recordings by that on
-    images of the same size, rate encoded over as many steps. `binning` is its share of a step on recordings.
+    What was timed `beside`, in the same rounds: `cnn` is the other way round, spikeduel's SNN step
+    by its CNN step on the same images; an epoch has the same number of steps for both. So is
+    `rate`, its step on recordings by that on images of the same size, rate encoded over as many
+    steps. `binning` is its share of a step on recordings.
     """
     ours = timings["spikeduel"]
     if ours.ms is None:
         return {}
-    medians = {name: timing.ms.median for name, timing in timings.items() if timing.ms and not is_spikeduel(name)}
+    medians = {
+        name: timing.ms.median
+        for name, timing in timings.items()
+        if timing.ms and not is_spikeduel(name)
+    }
     if workload.shape == "cnn":
         compared = {name: name for name in medians}
     else:
@@ -214,23 +235,33 @@ def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
         statistics.median(above) / statistics.median(below)
         for above, below in zip(numerator.rounds, denominator.rounds, strict=True)
     ]
-    return Ratio(median=statistics.median(by_round), min=min(by_round), max=max(by_round), contender=contender)
+    return Ratio(
+        median=statistics.median(by_round),
+        min=min(by_round),
+        max=max(by_round),
+        contender=contender,
+    )
 
 
 def table(document: Benchmark) -> str:
     """The machine and its limits; rows, then ratios, then scaling, as far as they were measured."""
     machine, limits = document.machine, document.limits
     heading = (
-        f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch {machine.torch}: "
+        f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch "
+        f"{machine.torch}: "
         f"bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 {limits.float32_gflops:,.0f} GFLOP/s, "
         f"memory {limits.bandwidth_gbs:.0f} GB/s"
     )
     tables = ([_row(row) for row in document.rows], _ratio_rows(document), _scaling_rows(document))
-    return "\n\n".join([*([heading] if document.rows else []), *(render(rows) for rows in tables if rows)])
+    return "\n\n".join(
+        [*([heading] if document.rows else []), *(render(rows) for rows in tables if rows)]
+    )
 
 
 def notes(document: Benchmark) -> list[str]:
-    """How to read the tables: warnings and failures, the columns, the roofline's rule, what the names stand for."""
+    """How to read the tables: warnings and failures, the columns, the roofline's rule, what the
+    names stand for.
+    """
     failures: dict[str, dict[str, None]] = {}
     for contender, error in document.errors():
         if error:
@@ -239,8 +270,10 @@ def notes(document: Benchmark) -> list[str]:
     return [
         *document.warnings,
         *(f"{', '.join(names)}: {error}" for error, names in failures.items()),
-        "ms: median time of a step; quartiles: the 25th and 75th percentile. start: seconds until the first steps were "
-        "done, compilation included (less if the compiler finds its cache of an earlier run). MB: peak memory of the "
+        "ms: median time of a step; quartiles: the 25th and 75th percentile. start: seconds until "
+        "the first steps were "
+        "done, compilation included (less if the compiler finds its cache of an earlier run). MB: "
+        "peak memory of the "
         "process.",
         document.roofline,
         *(f"{name}: {document.contenders[name]}." for name in timed if name in document.contenders),
@@ -271,19 +304,34 @@ def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
     rows = []
     for workload, by_key in document.ratios.items():
         for key, ratio in by_key.items():
-            peer = f"fastest peer, {ratio.contender}" if key in (FASTEST_PEER, FASTEST_WITH_MEMORY) else key
+            peer = (
+                f"fastest peer, {ratio.contender}"
+                if key in (FASTEST_PEER, FASTEST_WITH_MEMORY)
+                else key
+            )
             row = {"workload": workload, "ratio": meanings.get(key, f"{peer} / spikeduel")}
             rows.append(
-                {**row, "median": f"{ratio.median:.2f}", "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}"}
+                {
+                    **row,
+                    "median": f"{ratio.median:.2f}",
+                    "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}",
+                }
             )
     return rows
 
 
 def _scaling_rows(document: Benchmark) -> list[dict[str, str]]:
-    titles = {"num_steps": "steps T", "batch_size": "batch", "hidden": "width", "threads": "threads"}
+    titles = {
+        "num_steps": "steps T",
+        "batch_size": "batch",
+        "hidden": "width",
+        "threads": "threads",
+    }
     rows: dict[tuple[str, int], dict[str, str]] = {}
     for entry in document.scaling:
-        row = rows.setdefault((entry.axis, entry.value), {"scaling": titles[entry.axis], "value": f"{entry.value:,}"})
+        row = rows.setdefault(
+            (entry.axis, entry.value), {"scaling": titles[entry.axis], "value": f"{entry.value:,}"}
+        )
         row[f"{entry.contender}, ms"] = _number(entry.ms)
         # A column for each contender, all of one name: keys have to differ.
         row["MB" + " " * len(row)] = _megabytes(entry)

@@ -1,9 +1,11 @@
-"""The networks that are timed, ready to be trained: spikeduel's, and the peers' as their users write them.
+"""The networks that are timed, ready to be trained: spikeduel's, and the peers' as their users
+write them.
 
-SpikingJelly's `LIFNode` with tau = 20, undecayed input and soft reset is V[t] = 0.95·V[t−1] + X[t], less the threshold
-where it fires. It fires at >= and resets at once, spikeduel (like snnTorch) fires at > and resets one step later: the
-same work, not the same numbers. Its neurons have no choice of backend since SpikingJelly 2: on a CPU PyTorch runs them,
-or inductor where the network is compiled.
+SpikingJelly's `LIFNode` with tau = 20, undecayed input and soft reset is V[t] = 0.95·V[t−1] + X[t],
+less the threshold where it fires. It fires at >= and resets at once, spikeduel (like snnTorch)
+fires at > and resets one step later: the same work, not the same numbers. Its neurons have no
+choice of backend since SpikingJelly 2: on a CPU PyTorch runs them, or inductor where the network is
+compiled.
 """
 
 from collections.abc import Callable
@@ -34,10 +36,11 @@ FIRST_STEPS_COMPILED = 5
 
 @dataclass(frozen=True)
 class Built:
-    """A network ready to be trained: `step` takes images uint8 `[B, 1, H, W]` and labels int64 `[B]`, returns the loss.
+    """A network ready to be trained: `step` takes images uint8 `[B, 1, H, W]` and labels int64
+    `[B]`, returns the loss.
 
-    `precision` of its matrix products: "float32" or "bf16". The `first_steps` are slower than the others: they compile,
-    or use memory for the first time.
+    `precision` of its matrix products: "float32" or "bf16". The `first_steps` are slower than the
+    others: they compile, or use memory for the first time.
     """
 
     step: Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +77,9 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     if workload.encoding == EVENTS:
         how = Preprocessing.of_recordings(recorded(workload).binning)
     if workload.shape != "cnn":
-        neuron = {name: getattr(settings, name) for name in ("neuron", *neuron_settings(settings.neuron))}
+        neuron = {
+            name: getattr(settings, name) for name in ("neuron", *neuron_settings(settings.neuron))
+        }
     return ModelCard(
         contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],
         family="cnn" if workload.shape == "cnn" else "snn",
@@ -89,7 +94,9 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
 
 
 class Peer(nn.Module):
-    """A network in plain PyTorch, and what is particular to its training; as it stands, the study's CNN."""
+    """A network in plain PyTorch, and what is particular to its training; as it stands, the study's
+    CNN.
+    """
 
     def __init__(self, workload: Workload, compiled: bool = False) -> None:
         super().__init__()
@@ -113,18 +120,26 @@ class Peer(nn.Module):
 
 
 def peer(
-    kind: type[Peer], workload: Workload, bf16: bool = False, compiled: bool = False, tuned: bool = False
+    kind: type[Peer],
+    workload: Workload,
+    bf16: bool = False,
+    compiled: bool = False,
+    tuned: bool = False,
 ) -> Built:
-    """A network of a `kind`, trained in plain PyTorch. `bf16`: under autocast; `compiled`: by torch.compile.
+    """A network of a `kind`, trained in plain PyTorch. `bf16`: under autocast; `compiled`: by
+    torch.compile.
 
-    `tuned`: weights and images channels last, Adam fused; else as PyTorch has it where nothing is asked for.
+    `tuned`: weights and images channels last, Adam fused; else as PyTorch has it where nothing is
+    asked for.
     """
     network = kind(workload, compiled)
     layout = torch.channels_last if tuned else torch.preserve_format
     if tuned:
         network.to(memory_format=layout)  # type: ignore[call-overload]
     forward = torch.compile(network) if compiled else network
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True if tuned else None)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=LEARNING_RATE, fused=True if tuned else None
+    )
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         # As torchvision's `ToTensor` makes them.
@@ -142,7 +157,9 @@ def peer(
 
 
 class Spiking(Peer):
-    """Stateless layers over all steps at once, a constant input through the first of them only once."""
+    """Stateless layers over all steps at once, a constant input through the first of them only
+    once.
+    """
 
     def __init__(self, workload: Workload, compiled: bool = False) -> None:
         super().__init__(workload, compiled)
@@ -156,30 +173,39 @@ class Spiking(Peer):
         raise NotImplementedError
 
     def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
-        """Spikes (of a last stage, membranes) `[T, B, …]`; `current` is `[B, …]` if `constant`, else `[T·B, …]`."""
+        """Spikes (of a last stage, membranes) `[T, B, …]`; `current` is `[B, …]` if `constant`,
+        else `[T·B, …]`.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Any:
-        """Images `[B, 1, H, W]`, or spikes `[T, …]` of them, to the last layer's membranes, or where it has no neurons
-        its output: `[T, B, K]`.
+        """Images `[B, 1, H, W]`, or spikes `[T, …]` of them, to the last layer's membranes, or
+        where it has no neurons its output: `[T, B, K]`.
         """
         constant = x.ndim == 4
         for number, stage in enumerate(self.stages):
             current = stage(x if constant else x.flatten(0, 1))
             if number == len(self.neurons):
                 return current.float().unflatten(0, (self.num_steps, -1))
-            x, constant = self.scan(self.neurons[number], current, constant, number == self.last), False
+            x, constant = (
+                self.scan(self.neurons[number], current, constant, number == self.last),
+                False,
+            )
         return x.float()
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
-        """Dense: the mean over steps of the membrane's cross-entropy. Convolutional: that of the output's mean."""
+        """Dense: the mean over steps of the membrane's cross-entropy. Convolutional: that of the
+        output's mean.
+        """
         if self.workload.shape == "dense":
             return F.cross_entropy(output.flatten(0, 1), labels.repeat(len(output)))
         return F.cross_entropy(output.mean(0), labels)
 
 
 class SnnTorch(Spiking):
-    """The fastest equivalent of the study's with snnTorch's public functions: only `Leaky` loops over time."""
+    """The fastest equivalent of the study's with snnTorch's public functions: only `Leaky` loops
+    over time.
+    """
 
     def neuron(self, is_last: bool) -> nn.Module:
         """See `Spiking.neuron`."""
@@ -204,10 +230,14 @@ class SnnTorch(Spiking):
 
 
 class Study(SnnTorch):
-    """As the study wrote it: the whole network inside the loop over time, as snnTorch's tutorials teach it."""
+    """As the study wrote it: the whole network inside the loop over time, as snnTorch's tutorials
+    teach it.
+    """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layer's spikes, and what `Spiking.forward` gives; without neurons its output is both."""
+        """The last layer's spikes, and what `Spiking.forward` gives; without neurons its output is
+        both.
+        """
         neurons: list[Any] = list(self.neurons)
         membranes = [neuron.reset_mem() for neuron in neurons]
         spk_rec, mem_rec = [], []
@@ -234,9 +264,11 @@ class Study(SnnTorch):
 
 
 class SpikingJelly(Spiking):
-    """SpikingJelly in multi-step mode, rates drawn within, with a constant image through the first layer once.
+    """SpikingJelly in multi-step mode, rates drawn within, with a constant image through the first
+    layer once.
 
-    Under autocast its membranes are bf16 where it is not compiled (spikeduel's always are float32), which is faster.
+    Under autocast its membranes are bf16 where it is not compiled (spikeduel's always are float32),
+    which is faster.
     """
 
     hoisted = True
@@ -253,8 +285,15 @@ class SpikingJelly(Spiking):
         """That nearest to spikeduel's (see above), for sequences `[T, …]`."""
         from spikingjelly.activation_based import neuron, surrogate
 
-        made_like = {"tau": 1 / (1 - BETA), "decay_input": False, "v_reset": None, "detach_reset": True}
-        return neuron.LIFNode(**made_like, surrogate_function=surrogate.ATan(), step_mode="m", store_v_seq=is_last)
+        made_like = {
+            "tau": 1 / (1 - BETA),
+            "decay_input": False,
+            "v_reset": None,
+            "detach_reset": True,
+        }
+        return neuron.LIFNode(
+            **made_like, surrogate_function=surrogate.ATan(), step_mode="m", store_v_seq=is_last
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Spiking.forward`; takes images alone."""
@@ -262,7 +301,9 @@ class SpikingJelly(Spiking):
 
     def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
         """See `Spiking.scan`."""
-        current = self._at_each_step(current) if constant else current.unflatten(0, (self.num_steps, -1))
+        current = (
+            self._at_each_step(current) if constant else current.unflatten(0, (self.num_steps, -1))
+        )
         spk = neuron(current.float() if self.compiled else current)
         return neuron.v_seq if is_last else spk
 

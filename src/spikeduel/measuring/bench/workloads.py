@@ -1,4 +1,6 @@
-"""What is timed: one training step of a workload. And the roofline: the least that it takes, by a machine's limits."""
+"""What is timed: one training step of a workload. And the roofline: the least that it takes, by a
+machine's limits.
+"""
 
 import time
 from collections.abc import Callable
@@ -25,10 +27,11 @@ _DARKENING = 2.5  # turns uniform levels into a mean of 0.29, that of Fashion-MN
 
 @dataclass(frozen=True)
 class Workload:
-    """One training step: `shape` is "dense" (two linear layers of LIF neurons), "conv" (two convolutions and one linear
-    layer of LIF neurons) or "cnn" (the study's). A CNN has no `encoding` and no `num_steps`. Images are squares of
-    `side` pixels with so many `channels`, `batch_size` a step; `hidden` is the width of the one hidden linear layer.
-    With the encoding "events" they are recordings (see `recorded`), which a step bins.
+    """One training step: `shape` is "dense" (two linear layers of LIF neurons), "conv" (two
+    convolutions and one linear layer of LIF neurons) or "cnn" (the study's). A CNN has no
+    `encoding` and no `num_steps`. Images are squares of `side` pixels with so many `channels`,
+    `batch_size` a step; `hidden` is the width of the one hidden linear layer. With the encoding
+    "events" they are recordings (see `recorded`), which a step bins.
     """
 
     name: str
@@ -57,63 +60,105 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def batch(workload: Workload) -> tuple[Tensor, Tensor]:
-    """Images uint8 `[B, C, side, side]` and labels int64 `[B]`, always the same; about as bright as Fashion-MNIST."""
+    """Images uint8 `[B, C, side, side]` and labels int64 `[B]`, always the same; about as bright as
+    Fashion-MNIST.
+    """
     generator = torch.Generator().manual_seed(0)
-    levels = torch.rand(workload.batch_size, workload.channels, workload.side, workload.side, generator=generator)
+    levels = torch.rand(
+        workload.batch_size, workload.channels, workload.side, workload.side, generator=generator
+    )
     images = (levels**_DARKENING * 255).to(torch.uint8)
     return images, torch.randint(NUM_CLASSES, (workload.batch_size,), generator=generator)
 
 
 def recorded(workload: Workload) -> Recordings:
-    """As many made recordings as a batch of `workload` has, each with the `EVENTS_A_PIXEL`, anywhere and at any time in
-    `RECORDED` microseconds; in T frames.
+    """As many made recordings as a batch of `workload` has, each with the `EVENTS_A_PIXEL`,
+    anywhere and at any time in `RECORDED` microseconds; in T frames.
     """
-    rng, side, count = np.random.default_rng(0), workload.side, round(EVENTS_A_PIXEL * workload.side**2)
-    columns = (rng.integers(0, stop, (workload.batch_size, count)) for stop in (side, side, RECORDED, 2))
+    rng, side, count = (
+        np.random.default_rng(0),
+        workload.side,
+        round(EVENTS_A_PIXEL * workload.side**2),
+    )
+    columns = (
+        rng.integers(0, stop, (workload.batch_size, count)) for stop in (side, side, RECORDED, 2)
+    )
     packed = [Events(x, y, np.sort(t), p).packed() for x, y, t, p in zip(*columns, strict=True)]
     offsets = np.arange(workload.batch_size + 1) * count
-    return Recordings(np.concatenate(packed), offsets, Binning(workload.num_steps or 1, (side, side)))
+    return Recordings(
+        np.concatenate(packed), offsets, Binning(workload.num_steps or 1, (side, side))
+    )
 
 
 def stages(workload: Workload) -> nn.ModuleList:
-    """The stateless layers in plain PyTorch, `[N, …]` to `[N, …]`, of a spiking network between its neurons.
+    """The stateless layers in plain PyTorch, `[N, …]` to `[N, …]`, of a spiking network between its
+    neurons.
 
-    A dense one has neurons after each of its stages, a convolutional one after all but the last; a CNN is one stage.
+    A dense one has neurons after each of its stages, a convolutional one after all but the last; a
+    CNN is one stage.
     """
     side, hidden, channels = workload.side, workload.hidden, workload.channels
     if workload.shape == "dense":
         return nn.ModuleList(
-            [nn.Sequential(nn.Flatten(), nn.Linear(channels * side**2, hidden)), nn.Linear(hidden, NUM_CLASSES)]
+            [
+                nn.Sequential(nn.Flatten(), nn.Linear(channels * side**2, hidden)),
+                nn.Linear(hidden, NUM_CLASSES),
+            ]
         )
     if workload.shape == "conv":
-        return nn.ModuleList([
-            nn.Sequential(nn.Conv2d(channels, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)),
-            nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)),
-            nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * (side // 4) ** 2, hidden)),
-            nn.Linear(hidden, NUM_CLASSES),
-        ])  # fmt: skip
+        return nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.Conv2d(channels, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)
+                ),
+                nn.Sequential(
+                    nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)
+                ),
+                nn.Sequential(
+                    nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * (side // 4) ** 2, hidden)
+                ),
+                nn.Linear(hidden, NUM_CLASSES),
+            ]
+        )
     features = 32 * (((side - 2) // 2 - 2) // 2) ** 2
-    return nn.ModuleList([nn.Sequential(
-        nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, NUM_CLASSES),
-    )])  # fmt: skip
+    return nn.ModuleList(
+        [
+            nn.Sequential(
+                nn.Conv2d(channels, 16, 3),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(16, 32, 3),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Flatten(),
+                nn.Linear(features, hidden),
+                nn.ReLU(),
+                nn.Linear(hidden, NUM_CLASSES),
+            )
+        ]
+    )
 
 
 # ---- the roofline
 
 RULE = (
-    "Roofline: max(FLOP / rate, bytes / bandwidth), the same for all contenders of a workload. FLOP: dense matrix "
-    "products of the forward pass, the weight gradients and the input gradients (none for the first layer); under "
-    "direct encoding the first layer counts once, not T times. Bytes: 36 per parameter (weight, gradient and Adam's "
-    "two moments in float32), and the input of each layer once (images 1 byte a pixel; spikes and activations 2 bytes "
-    "if bf16 is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that fits into the caches "
+    "Roofline: max(FLOP / rate, bytes / bandwidth), the same for all contenders of a workload. "
+    "FLOP: dense matrix "
+    "products of the forward pass, the weight gradients and the input gradients (none for the "
+    "first layer); under "
+    "direct encoding the first layer counts once, not T times. Bytes: 36 per parameter (weight, "
+    "gradient and Adam's "
+    "two moments in float32), and the input of each layer once (images 1 byte a pixel; spikes and "
+    "activations 2 bytes "
+    "if bf16 is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that "
+    "fits into the caches "
     "can be faster than that."
 )
 
 BYTES_PER_PARAMETER = 36
-"""float32: the forward pass reads a weight (4), the backward pass writes its gradient (4); Adam reads both and its two
-moments (16) and writes weight and moments (12)."""
+"""float32: the forward pass reads a weight (4), the backward pass writes its gradient (4); Adam
+reads both and its two moments (16) and writes weight and moments (12).
+"""
 
 SQUARE = (2048, 2048, 2048)
 TALL = (3200, 9409, 1024)
@@ -123,7 +168,8 @@ _SMALLEST_COPY = 256 << 20
 
 
 def needs(workload: Workload, operand_bytes: int) -> tuple[int, int]:
-    """The least work of one training step: floating-point operations, and bytes to or from memory; see `RULE`.
+    """The least work of one training step: floating-point operations, and bytes to or from memory;
+    see `RULE`.
 
     `operand_bytes` is the size of a number in a matrix product.
     """
@@ -147,12 +193,17 @@ def needs(workload: Workload, operand_bytes: int) -> tuple[int, int]:
     parameters = sum(p.numel() for p in network.parameters())
     images = workload.batch_size * workload.channels * workload.side**2
     activations = sum(inputs if workload.encoding in ("rate", EVENTS) else inputs[1:])
-    return counter.get_total_flops(), BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations
+    return (
+        counter.get_total_flops(),
+        BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations,
+    )
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The best rates measured: matrix products in bf16 and in float32, and bytes read and written."""
+    """The best rates measured: matrix products in bf16 and in float32, and bytes read and
+    written.
+    """
 
     bf16_gflops: float
     float32_gflops: float
@@ -164,16 +215,19 @@ class Limits:
         return "bf16" if self.bf16_gflops > self.float32_gflops else "float32"
 
     def roofline_ms(self, flop: int, moved: int) -> float:
-        """The longer of computing `flop` operations in the faster precision and moving `moved` bytes."""
+        """The longer of computing `flop` operations in the faster precision and moving `moved`
+        bytes.
+        """
         gflops = max(self.bf16_gflops, self.float32_gflops)
         return 1e3 * max(flop / (gflops * 1e9), moved / (self.bandwidth_gbs * 1e9))
 
 
 def measure_limits(threads: int, seconds: float) -> Limits:
-    """The limits with `threads` threads, each the best of about `seconds` of trying per kind of work.
+    """The limits with `threads` threads, each the best of about `seconds` of trying per kind of
+    work.
 
-    Products: a large square and `TALL`. Bandwidth: copying and adding arrays far larger than the caches, counted as
-    STREAM does (McCalpin 1995): each array that is read or written once.
+    Products: a large square and `TALL`. Bandwidth: copying and adding arrays far larger than the
+    caches, counted as STREAM does (McCalpin 1995): each array that is read or written once.
     """
     torch.set_num_threads(threads)
     bf16, float32 = (
@@ -196,7 +250,9 @@ def _product_rate(shape: tuple[int, int, int], dtype: torch.dtype, seconds: floa
 
 
 def _shortest(work: Callable[[], Any], seconds: float) -> float:
-    """The shortest time that `work` takes, of at least 3 and about `seconds`, after one that is not counted."""
+    """The shortest time that `work` takes, of at least 3 and about `seconds`, after one that is not
+    counted.
+    """
     work()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -209,4 +265,7 @@ def _shortest(work: Callable[[], Any], seconds: float) -> float:
 def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int | None:
     """The size of the largest cache of the first core; None where the system does not say."""
     sizes = (path.read_text(encoding="utf-8").strip() for path in folder.glob("index*/size"))
-    return max((int(size[:-1]) << 10 for size in sizes if size.endswith("K") and size[:-1].isdigit()), default=None)
+    return max(
+        (int(size[:-1]) << 10 for size in sizes if size.endswith("K") and size[:-1].isdigit()),
+        default=None,
+    )

@@ -17,25 +17,36 @@ WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
 
 
 AMOUNTS = ("additions", "multiplications", "functions", "bias_additions")
-PER_NEURON = ("leaks", "integrations", "resets", "threshold_comparisons", "membrane_reads", "membrane_writes")
+PER_NEURON = (
+    "leaks",
+    "integrations",
+    "resets",
+    "threshold_comparisons",
+    "membrane_reads",
+    "membrane_writes",
+)
 
 Kind = Literal["synapses", "neurons", "arithmetic", "declared"]
 
 
 class NotCounted(InputError):
-    """A network does something whose cost is not known; the text says what, and how to declare it."""
+    """A network does something whose cost is not known; the text says what, and how to declare
+    it.
+    """
 
 
 @dataclass(frozen=True)
 class Tag:
-    """`value` numbers what a tensor holds: the same operator on the same values gives the same number.
+    """`value` numbers what a tensor holds: the same operator on the same values gives the same
+    number.
 
-    An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts events. Along
-    `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that axis ([T·B, …] or [T, B, …]); all
-    of them are alike in groups of `same`. `copies`: for how many passes this one stands (`ConstantInput`). `producer`
-    is the row of the linear operation that this comes directly from, `pooled` that of which it has the highest, `label`
-    the name of the parameter that it is, `bits` how many bits an activation has where that was trained; `encoded` marks
-    what still is the network's input.
+    An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts
+    events. Along `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that
+    axis ([T·B, …] or [T, B, …]); all of them are alike in groups of `same`. `copies`: for how many
+    passes this one stands (`ConstantInput`). `producer` is the row of the linear operation that
+    this comes directly from, `pooled` that of which it has the highest, `label` the name of the
+    parameter that it is, `bits` how many bits an activation has where that was trained; `encoded`
+    marks what still is the network's input.
     """
 
     kind: str
@@ -80,16 +91,24 @@ class Tag:
         return self.without_time()
 
     def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
-        """After a view in row-major order: steps stay apart while whole leading rows belong to one of them."""
+        """After a view in row-major order: steps stay apart while whole leading rows belong to one
+        of them.
+        """
         if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
             return self
-        if self.time_dim and tuple(before[: self.time_dim + 1]) == tuple(after[: self.time_dim + 1]):
+        if self.time_dim and tuple(before[: self.time_dim + 1]) == tuple(
+            after[: self.time_dim + 1]
+        ):
             return self
         return self.without_time()
 
     def inserted(self, axis: int) -> "Tag":
         """After an axis of length 1 was put at `axis`."""
-        return replace(self, time_dim=self.time_dim + (axis <= self.time_dim)) if self.steps > 1 else self
+        return (
+            replace(self, time_dim=self.time_dim + (axis <= self.time_dim))
+            if self.steps > 1
+            else self
+        )
 
     def removed(self, axes: Sequence[int]) -> "Tag":
         """After `axes` were summed up or taken out."""
@@ -108,7 +127,11 @@ class Tag:
     def taken(self, axis: int, length: int, index: int) -> "Tag":
         """Of the place `index` of an `axis` of `length`, which is gone then."""
         one = self.cut(axis, length, index, index + 1)
-        return replace(one, time_dim=0, steps=1, same=1) if axis == self.time_dim else one.removed([axis])
+        return (
+            replace(one, time_dim=0, steps=1, same=1)
+            if axis == self.time_dim
+            else one.removed([axis])
+        )
 
     def spread(self, num_steps: int) -> "Tag":
         """Of something repeated along a new leading axis of `num_steps` time steps."""
@@ -116,7 +139,9 @@ class Tag:
 
 
 class Row:
-    """What was counted of one layer's synapses, neurons or other arithmetic: sums over all images."""
+    """What was counted of one layer's synapses, neurons or other arithmetic: sums over all
+    images.
+    """
 
     def __init__(self, name: str, type_name: str, kind: Kind) -> None:
         self.name, self.type_name, self.kind = name, type_name, kind
@@ -135,7 +160,9 @@ class Row:
         self.notes: dict[str, None] = {}
 
     def add(self, name: str, amount: float, tag: Tag, fresh: bool = True) -> None:
-        """`amount` was done once, to something of this `tag`; unless it is `fresh`, it is no new work."""
+        """`amount` was done once, to something of this `tag`; unless it is `fresh`, it is no new
+        work.
+        """
         self.ways[name][0] += amount * tag.copies
         self.ways[name][1] += amount * (fresh / tag.same)
 
@@ -182,10 +209,14 @@ class Row:
             macs_a_pass=a_pass("dense_executed"),
             acs=over_time("acs"),
             events=over_time("events"),
-            input_zeros=1 - self.sums["non_zero"] / seen if seen and self.kind == "synapses" else None,
+            input_zeros=1 - self.sums["non_zero"] / seen
+            if seen and self.kind == "synapses"
+            else None,
             neurons=self.neurons,
             spikes=spikes,
-            spikes_per_neuron_and_step=spikes.total / self.neurons / num_steps if spikes and self.neurons else None,
+            spikes_per_neuron_and_step=spikes.total / self.neurons / num_steps
+            if spikes and self.neurons
+            else None,
             state_variables=self.states,
             folded_into=self.folded_into,
             note=" ".join(self.notes) or None,
@@ -203,7 +234,9 @@ def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
         **{name: _sum([getattr(layer, name) for layer in layers]) for name in summed},
         neurons=sum(layer.neurons or 0 for layer in layers),
         spikes=spikes,
-        spikes_per_neuron_and_step=spikes.total / num_firing / num_steps if spikes and num_firing else None,
+        spikes_per_neuron_and_step=spikes.total / num_firing / num_steps
+        if spikes and num_firing
+        else None,
     )
 
 
@@ -212,14 +245,18 @@ def _sum(values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, Frozen):
         fields = first.__struct_fields__
-        return type(first)(**{name: _sum([getattr(value, name) for value in values]) for name in fields})
+        return type(first)(
+            **{name: _sum([getattr(value, name) for value in values]) for name in fields}
+        )
     if isinstance(first, list):
         return [sum(entries) for entries in zip(*values, strict=True)]
     return sum(values)
 
 
 class Books:
-    """What is known while `module` runs. `num_steps`: how many time steps there are, where that is known beforehand."""
+    """What is known while `module` runs. `num_steps`: how many time steps there are, where that is
+    known beforehand.
+    """
 
     def __init__(self, module: nn.Module, num_steps: int | None) -> None:
         self.module, self.num_steps = module, num_steps
@@ -239,14 +276,18 @@ class Books:
         return known
 
     def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
-        """From now on `tag` is known of `x`, which holds something new, or again what has this number."""
+        """From now on `tag` is known of `x`, which holds something new, or again what has this
+        number.
+        """
         self._values += 1
         self._tags[x] = tag = replace(tag, value=value or self._values)
         self.last_step = max(self.last_step, tag.last_step)
         return tag
 
     def row(self, kind: Kind, label: str | None = None) -> Row:
-        """The row of the module that is running, or of the one whose parameter is called `label`."""
+        """The row of the module that is running, or of the one whose parameter is called
+        `label`.
+        """
         module = self.running[-1] if self.running else self.module
         name = self.names.get(module, "")
         if label is not None:
@@ -267,8 +308,10 @@ class Books:
         name, kind = self.names.get(part, ""), type(part).__name__
         who = f"'{name}' ({kind})" if name else kind
         return NotCounted(
-            f"{who} {what}, which is not known here: its cost would be a guess. Declare it: sd.cost(…, declared="
-            f"{{{kind}: function}}), with function(module, inputs, output) -> a dict such as {{'macs': …, 'output': "
+            f"{who} {what}, which is not known here: its cost would be a guess. Declare it: "
+            f"sd.cost(…, declared="
+            f"{{{kind}: function}}), with function(module, inputs, output) -> a dict such as "
+            f"{{'macs': …, 'output': "
             "'real'}, of the whole batch."
         )
 
@@ -277,8 +320,8 @@ class Books:
 class Call:
     """One operator at work: what it was given and what it made.
 
-    `data` are the inputs that depend on the network's; `fresh`: it is the first time in this pass that the operator is
-    applied to these values.
+    `data` are the inputs that depend on the network's; `fresh`: it is the first time in this pass
+    that the operator is applied to these values.
     """
 
     books: Books
@@ -295,17 +338,23 @@ class Call:
 
     @property
     def merged(self) -> Tag:
-        """The tag of an output that comes elementwise from all data inputs, but for its kind: the first one's.
+        """The tag of an output that comes elementwise from all data inputs, but for its kind: the
+        first one's.
 
         Time steps stay apart where all that have some agree on them.
         """
         moved = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
         longest = max(moved, key=lambda tag: tag.steps)
-        if any(tag.steps > 1 and (tag.steps, tag.time_dim) != (longest.steps, longest.time_dim) for tag in moved):
+        if any(
+            tag.steps > 1 and (tag.steps, tag.time_dim) != (longest.steps, longest.time_dim)
+            for tag in moved
+        ):
             longest = longest.without_time()
         return replace(
             moved[0],
-            first_step=max(tag.first_step for tag in moved) if longest.steps == 1 else longest.first_step,
+            first_step=max(tag.first_step for tag in moved)
+            if longest.steps == 1
+            else longest.first_step,
             steps=longest.steps,
             time_dim=longest.time_dim,
             same=min((tag.same for tag in moved if tag.steps == longest.steps), default=1),

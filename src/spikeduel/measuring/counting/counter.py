@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.measuring.counting.books import IMAGE, REAL, WEIGHT, Books, Call, NotCounted, Tag, totals
+from spikeduel.measuring.counting.books import (
+    IMAGE,
+    REAL,
+    WEIGHT,
+    Books,
+    Call,
+    NotCounted,
+    Tag,
+    totals,
+)
 from spikeduel.measuring.counting.operators import RULES, SILENT, VIEWS
 from spikeduel.measuring.counting.units import Declared, Units, flat, tensors
 from spikeduel.results.costs import Operations
@@ -19,12 +28,16 @@ from spikeduel.spiking import ConstantInput
 
 
 class Counter(TorchDispatchMode):
-    """Counts what `module` does, over as many passes as `run` is called; `operations` gives the means.
+    """Counts what `module` does, over as many passes as `run` is called; `operations` gives the
+    means.
 
-    `num_steps`: how many time steps there are, where that is known beforehand. `declared`: see `units.Declared`.
+    `num_steps`: how many time steps there are, where that is known beforehand. `declared`: see
+    `units.Declared`.
     """
 
-    def __init__(self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None
+    ) -> None:
         super().__init__()
         self.books = Books(module, num_steps)
         self._images = 0
@@ -44,10 +57,10 @@ class Counter(TorchDispatchMode):
     ) -> Any:
         """What `call()` returns, which runs the module on `x`: `num_images` images.
 
-        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`, whose entries
-        have so many `bits` where they can be several spikes. Fused attention
-        is taken apart, which may change its last digits; not with `as_is`, and then it is not known. Raises
-        `NotCounted`.
+        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of
+        `x`, whose entries have so many `bits` where they can be several spikes. Fused attention is
+        taken apart, which may change its last digits; not with `as_is`, and then it is not known.
+        Raises `NotCounted`.
         """
         self.books.num_images = num_images
         self._seen.clear()
@@ -56,16 +69,25 @@ class Counter(TorchDispatchMode):
             self.books.last_step = max(self.books.last_step, x.num_steps - 1)
         else:
             self.books.give(x, Tag(kind, steps=num_steps, bits=bits, encoded=True))
-        with torch.no_grad(), self._units.watched(), nullcontext() if as_is else _attention_in_parts(), self:
+        with (
+            torch.no_grad(),
+            self._units.watched(),
+            nullcontext() if as_is else _attention_in_parts(),
+            self,
+        ):
             result = call()
         self._images += num_images
         return result
 
     def operations(self, encoding: str | None = None) -> Operations:
-        """Means per image. `encoding` is handed on. Raises `NotCounted` where there was nothing to count."""
+        """Means per image. `encoding` is handed on. Raises `NotCounted` where there was nothing to
+        count.
+        """
         module = self.books.module
         if not self.books.rows:
-            raise NotCounted(f"{type(module).__name__}: it did nothing with these images that costs anything.")
+            raise NotCounted(
+                f"{type(module).__name__}: it did nothing with these images that costs anything."
+            )
         num_steps = self.books.num_steps or self.books.last_step + 1
         layers = [row.layer(num_steps, self._images) for row in self.books.rows.values()]
         return Operations(
@@ -73,14 +95,17 @@ class Counter(TorchDispatchMode):
             num_steps=num_steps,
             images=self._images,
             parameters=sum(p.numel() for p in module.parameters()),
-            bytes=sum(x.numel() * x.element_size() for x in [*module.parameters(), *module.buffers()]),
+            bytes=sum(
+                x.numel() * x.element_size() for x in [*module.parameters(), *module.buffers()]
+            ),
             layers=layers,
             totals=totals(layers, num_steps),
         )
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Torch would import all of torch._dynamo, which takes seconds, to keep itself from compiling this.
+        # Torch would import all of torch._dynamo, which takes seconds, to keep itself from
+        # compiling this.
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -113,12 +138,16 @@ class Counter(TorchDispatchMode):
         if not data:
             # A weight that is only turned or cast is still that parameter.
             turned = given and (name in VIEWS or name in ("_to_copy", "clone"))
-            after = [Tag(WEIGHT, label=self.books.tag(given[0]).label if turned else None)] * len(outs)
+            after = [Tag(WEIGHT, label=self.books.tag(given[0]).label if turned else None)] * len(
+                outs
+            )
         elif rule is None:
             raise self.books.unknown(f"uses {namespace}.{name}")
         else:
             x, tag = data[0]
-            found = rule(Call(self.books, base_name, args, outs, data, fresh=values is None), x, tag)
+            found = rule(
+                Call(self.books, base_name, args, outs, data, fresh=values is None), x, tag
+            )
             after = found if isinstance(found, list) else [found, *[Tag(REAL)] * (len(outs) - 1)]
         if in_place and data:
             self._overwrite(outs[0], after[0])
@@ -141,7 +170,11 @@ class Counter(TorchDispatchMode):
         while base is not None:
             before = self.books.tag(base)
             alike = not before.is_data or (before.kind, before.unit) == (tag.kind, tag.unit)
-            merged = tag if alike and tag.is_data else replace(before, kind=REAL if tag.is_data else before.kind)
+            merged = (
+                tag
+                if alike and tag.is_data
+                else replace(before, kind=REAL if tag.is_data else before.kind)
+            )
             latest = max(before.last_step if before.is_data else 0, tag.last_step)
             self.books.give(base, replace(merged.without_time(), first_step=latest))
             base = self._bases.get(base)
@@ -149,7 +182,9 @@ class Counter(TorchDispatchMode):
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Attention as its products and its softmax, which are known, in place of one fused operator."""
+    """Attention as its products and its softmax, which are known, in place of one fused
+    operator.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fused = torch.backends.mha.get_fastpath_enabled()

@@ -1,6 +1,7 @@
 """Linear operations: additions where spikes come in, multiplications where numbers do.
 
-What one event costs, or one number that is not zero, is the fan-out of its input: how many synapses that has.
+What one event costs, or one number that is not zero, is the fan-out of its input: how many synapses
+that has.
 """
 
 from collections.abc import Sequence
@@ -25,12 +26,16 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
     # What a filter sees beyond the border is no input, for spikes and numbers alike.
     fan_out = fan_out_of(x, weight, call.out, arguments)
     # A network without time may see frame after frame: each takes a pass.
-    return _layer(call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0])
+    return _layer(
+        call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0]
+    )
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
     """A rule as in `operators.RULES`: `[…, N, K]` times `[…, K, M]`."""
-    bias, a, b = call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
+    bias, a, b = (
+        call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
+    )
     left, right = call.books.tag(a), call.books.tag(b)
     columns, rows = float(b.shape[-1] if b.dim() > 1 else 1), float(a.shape[-2])
     dense = call.out.numel() * a.shape[-1]
@@ -88,8 +93,8 @@ def _count(
     effective: float | None = None,
     passes: int | None = None,
 ) -> None:
-    """`effective`: how many multiplications have no zero in them, where the fan-out does not tell. `passes`: how often
-    the weights are used, unless that is once a time step and image.
+    """`effective`: how many multiplications have no zero in them, where the fan-out does not tell.
+    `passes`: how often the weights are used, unless that is once a time step and image.
     """
     found, reached = sums_by_step(x, tag, fan)
     row.sums["dense_executed"] += dense
@@ -113,26 +118,36 @@ def _count(
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
-    """float64 `[C, …]`: the synapses of each input place, exact at borders, for strides, groups and dilation.
+    """float64 `[C, …]`: the synapses of each input place, exact at borders, for strides, groups and
+    dilation.
 
-    `arguments` are those of `aten.convolution` from the stride on. It is the gradient of the sum of the outputs of a
-    convolution whose weights are ones.
+    `arguments` are those of `aten.convolution` from the stride on. It is the gradient of the sum of
+    the outputs of a convolution whose weights are ones.
     """
-    settings = tuple(tuple(given) if isinstance(given, list | tuple) else given for given in arguments)
+    settings = tuple(
+        tuple(given) if isinstance(given, list | tuple) else given for given in arguments
+    )
     return _fan_out(tuple(x.shape[1:]), tuple(weight.shape), tuple(out.shape[1:]), settings)
 
 
 @lru_cache(maxsize=128)
-def _fan_out(image: tuple[int, ...], weight: tuple[int, ...], out: tuple[int, ...], settings: Sequence[Any]) -> Tensor:
-    incoming, zeros, ones = (x.double() for x in (torch.ones(1, *out), torch.zeros(1, *image), torch.ones(weight)))
-    return torch.ops.aten.convolution_backward(incoming, zeros, ones, None, *settings, [True, False, False])[0][0]
+def _fan_out(
+    image: tuple[int, ...], weight: tuple[int, ...], out: tuple[int, ...], settings: Sequence[Any]
+) -> Tensor:
+    incoming, zeros, ones = (
+        x.double() for x in (torch.ones(1, *out), torch.zeros(1, *image), torch.ones(weight))
+    )
+    return torch.ops.aten.convolution_backward(
+        incoming, zeros, ones, None, *settings, [True, False, False]
+    )[0][0]
 
 
 def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """float64 `[steps]` each: how many events (or non-zero numbers) `x` holds, and their number times the fan-out.
+    """float64 `[steps]` each: how many events (or non-zero numbers) `x` holds, and their number
+    times the fan-out.
 
-    `x` is `[steps·B, …]` or `[steps, B, …]`, `fan_out` one number or that of each place `[…]` of `x[0]`. Sums that
-    could pass 2²⁴ are taken in float64, since float32 counts no further.
+    `x` is `[steps·B, …]` or `[steps, B, …]`, `fan_out` one number or that of each place `[…]` of
+    `x[0]`. Sums that could pass 2²⁴ are taken in float64, since float32 counts no further.
     """
     x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
     x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))

@@ -1,8 +1,9 @@
 """What each of PyTorch's operators does to what is known of its inputs, and what it costs.
 
-A rule is a function `(call, x, tag) -> Tag | list[Tag]`: `x` is the first input that depends on the network's, and
-`tag` what is known of it; it returns the tags of the operator's outputs. `RULES` has them by the operator's name
-without overload; an in-place operator (`add_`) has the rule of the other (`add`).
+A rule is a function `(call, x, tag) -> Tag | list[Tag]`: `x` is the first input that depends on the
+network's, and `tag` what is known of it; it returns the tags of the operator's outputs. `RULES` has
+them by the operator's name without overload; an in-place operator (`add_`) has the rule of the
+other (`add`).
 """
 
 import math
@@ -53,7 +54,11 @@ def _unsqueeze(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _squeeze(call: Call, x: Tensor, tag: Tag) -> Tag:
-    return tag.removed([axis for axis in _axes(call, x) if x.shape[axis] == 1]) if tag.steps > 1 else tag
+    return (
+        tag.removed([axis for axis in _axes(call, x) if x.shape[axis] == 1])
+        if tag.steps > 1
+        else tag
+    )
 
 
 def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -99,7 +104,8 @@ def _split(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
     axis = (call.args[2] if len(call.args) > 2 else 0) % x.dim()
     stops = accumulate(out.shape[axis] for out in call.outs)
     return [
-        tag.cut(axis, x.shape[axis], stop - out.shape[axis], stop) for out, stop in zip(call.outs, stops, strict=True)
+        tag.cut(axis, x.shape[axis], stop - out.shape[axis], stop)
+        for out, stop in zip(call.outs, stops, strict=True)
     ]
 
 
@@ -116,13 +122,25 @@ def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
     data = [each for each in known if each.is_data]
     alike = len({(each.kind, each.unit) for each in data}) == 1
     bits = {each.bits for each in data}
-    first = replace(data[0], producer=None, pooled=None, bits=bits.pop() if len(bits) == 1 else None)
+    first = replace(
+        data[0], producer=None, pooled=None, bits=bits.pop() if len(bits) == 1 else None
+    )
     first = first if alike else replace(first, kind=REAL, unit=1.0)
-    if len({(each.steps, each.time_dim, each.first_step) for each in data}) == 1 and first.steps > 1:
+    if (
+        len({(each.steps, each.time_dim, each.first_step) for each in data}) == 1
+        and first.steps > 1
+    ):
         moved = first.inserted(axis) if call.name == "stack" else first
         return moved if axis != moved.time_dim else moved.without_time()
-    in_order = [each.first_step for each in data] == list(range(first.first_step, first.first_step + len(data)))
-    if in_order and len(data) == len(parts) > 1 and axis == 0 and {each.steps for each in data} == {1}:
+    in_order = [each.first_step for each in data] == list(
+        range(first.first_step, first.first_step + len(data))
+    )
+    if (
+        in_order
+        and len(data) == len(parts) > 1
+        and axis == 0
+        and {each.steps for each in data} == {1}
+    ):
         return replace(first, steps=len(data), time_dim=0, same=1)
     return replace(first.without_time(), first_step=max(each.last_step for each in data))
 
@@ -130,8 +148,12 @@ def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
 # ---- What computes.
 
 
-def _makes(kind: str = REAL, costs: str | None = None, each: float = 1) -> Callable[[Call, Tensor, Tag], Tag]:
-    """A rule for what makes numbers, of spikes too, or zeros and ones (events), at a cost of `each` an element."""
+def _makes(
+    kind: str = REAL, costs: str | None = None, each: float = 1
+) -> Callable[[Call, Tensor, Tag], Tag]:
+    """A rule for what makes numbers, of spikes too, or zeros and ones (events), at a cost of `each`
+    an element.
+    """
 
     def rule(call: Call, x: Tensor, tag: Tag) -> Tag:
         if costs:
@@ -152,12 +174,18 @@ def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
         other = next((a for a in call.args if isinstance(a, Tensor) and a is not x), None)
         if other is None and _scalar(call.args) == 0:
             return merged
-        if other is not None and merged.producer is not None and other.numel() == call.out.shape[-1]:
+        if (
+            other is not None
+            and merged.producer is not None
+            and other.numel() == call.out.shape[-1]
+        ):
             # What torch does in place of addmm where an input is not contiguous.
             call.count("bias_additions", call.out.numel(), merged.producer)
             call.books.row_named(merged.producer).parameters["bias"] = other.numel()
             return merged.real()
-    elif {each.kind for _, each in call.data} == {SPIKES} and len({each.unit for _, each in call.data}) == 1:
+    elif {each.kind for _, each in call.data} == {SPIKES} and len(
+        {each.unit for _, each in call.data}
+    ) == 1:
         # Both layers' events go on as they are.
         return merged
     call.count("additions", call.out.numel())
@@ -168,23 +196,33 @@ def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
     merged, scale = call.merged, _scalar(call.args)
     if tag.kind == SPIKES and len(call.data) == 1 and scale is not None and scale > 0:
         # Larger or smaller spikes, which the next weights can make up for.
-        return replace(merged, unit=merged.unit / scale if call.name == "div" else merged.unit * scale)
+        return replace(
+            merged, unit=merged.unit / scale if call.name == "div" else merged.unit * scale
+        )
     call.count("multiplications", call.out.numel())
     return merged.real()
 
 
 def _scalar(args: Sequence[Any]) -> float | None:
     """The number by which a tensor is multiplied or to which it is added, where there is one."""
-    return next((float(a) for a in args[:2] if isinstance(a, int | float) and not isinstance(a, bool)), None)
+    return next(
+        (float(a) for a in args[:2] if isinstance(a, int | float) and not isinstance(a, bool)), None
+    )
 
 
 def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
     """`where`, `masked_fill`: one tensor's values or another's."""
-    chosen = [each for data, each in call.data if data is not call.args[0] or call.name == "masked_fill"]
+    chosen = [
+        each for data, each in call.data if data is not call.args[0] or call.name == "masked_fill"
+    ]
     if not chosen:
         return replace(call.merged.real(), kind=SPIKES)
     alike = len({(each.kind, each.unit) for each in chosen}) == 1
-    return replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit) if alike else call.merged.real()
+    return (
+        replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit)
+        if alike
+        else call.merged.real()
+    )
 
 
 def _axes(call: Call, x: Tensor) -> list[int]:
@@ -220,7 +258,8 @@ def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
-    """Of spikes: each is still one event, of a smaller size. Of numbers: a sum, and one multiplication.
+    """Of spikes: each is still one event, of a smaller size. Of numbers: a sum, and one
+    multiplication.
 
     `size` is how many are averaged; None where that is not the same everywhere.
     """
@@ -236,7 +275,10 @@ def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
 
 def _average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
     defaults: list[Any] = [[], [0], False, True, None]
-    _, padding, rounded_up, with_padding, divisor = [*call.args[2:], *defaults[len(call.args) - 2 :]]
+    _, padding, rounded_up, with_padding, divisor = [
+        *call.args[2:],
+        *defaults[len(call.args) - 2 :],
+    ]
     number = math.prod(call.args[1] if isinstance(call.args[1], list | tuple) else [call.args[1]])
     size = None if rounded_up or (any(padding) and not with_padding) else divisor or number
     return _averaged(call, tag, size, call.out.numel() * (number - 1))
@@ -246,7 +288,11 @@ def _adaptive_average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
     if x.shape == call.out.shape:
         return tag
     sides = list(zip(x.shape[-2:], call.out.shape[-2:], strict=True))
-    size = None if any(before % after for before, after in sides) else math.prod(a / b for a, b in sides)
+    size = (
+        None
+        if any(before % after for before, after in sides)
+        else math.prod(a / b for a, b in sides)
+    )
     return _averaged(call, tag, size, max(x.numel() - call.out.numel(), 0))
 
 
@@ -259,7 +305,8 @@ FOLDED_BIAS = "folded bias"
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an element.
+    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an
+    element.
 
     So it is behind max-pooling, if no scale is negative: the highest stays the highest.
     """
@@ -279,10 +326,31 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
-    **dict.fromkeys(("alias", "detach", "clone", "contiguous", "_to_copy", "lift_fresh", "flip", "roll", "to",
-                     "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad2d",
-                     "upsample_nearest2d", "upsample_nearest1d", "im2col", "pixel_shuffle", "pixel_unshuffle",
-                     "channel_shuffle", "resolve_conj"), _same),
+    **dict.fromkeys(
+        (
+            "alias",
+            "detach",
+            "clone",
+            "contiguous",
+            "_to_copy",
+            "lift_fresh",
+            "flip",
+            "roll",
+            "to",
+            "constant_pad_nd",
+            "reflection_pad1d",
+            "reflection_pad2d",
+            "replication_pad2d",
+            "upsample_nearest2d",
+            "upsample_nearest1d",
+            "im2col",
+            "pixel_shuffle",
+            "pixel_unshuffle",
+            "channel_shuffle",
+            "resolve_conj",
+        ),
+        _same,
+    ),
     **dict.fromkeys(("zero", "fill"), _constant),
     "copy": _copied_into,
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
@@ -296,8 +364,20 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
     "slice": _slice,
     "unbind": _unbind,
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split"), _split),
-    **dict.fromkeys(("index", "index_select", "gather", "unfold", "as_strided", "repeat_interleave", "diagonal",
-                     "index_put", "scatter"), _chosen),
+    **dict.fromkeys(
+        (
+            "index",
+            "index_select",
+            "gather",
+            "unfold",
+            "as_strided",
+            "repeat_interleave",
+            "diagonal",
+            "index_put",
+            "scatter",
+        ),
+        _chosen,
+    ),
     **dict.fromkeys(("cat", "stack"), _joined),
     **dict.fromkeys(("convolution", "_convolution"), convolution),
     **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv"), product),
@@ -310,30 +390,139 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
     **dict.fromkeys(("amax", "amin", "max", "min"), _largest),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pool),
     "_adaptive_avg_pool2d": _adaptive_average_pool,
-    **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d"), _max_pool),
-    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), _batch_norm),
+    **dict.fromkeys(
+        ("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d"), _max_pool
+    ),
+    **dict.fromkeys(
+        ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),
+        _batch_norm,
+    ),
     **dict.fromkeys(("relu", "abs"), _activation),
-    **dict.fromkeys(("threshold", "hardtanh", "clamp", "clamp_min", "clamp_max", "minimum", "maximum", "round", "floor",
-                     "ceil", "sort", "topk", "argmax", "argmin", "argsort", "neg", "sign"), _makes()),
+    **dict.fromkeys(
+        (
+            "threshold",
+            "hardtanh",
+            "clamp",
+            "clamp_min",
+            "clamp_max",
+            "minimum",
+            "maximum",
+            "round",
+            "floor",
+            "ceil",
+            "sort",
+            "topk",
+            "argmax",
+            "argmin",
+            "argsort",
+            "neg",
+            "sign",
+        ),
+        _makes(),
+    ),
     "upsample_bilinear2d": _makes(costs="multiplications", each=4),
-    **dict.fromkeys(("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", each=2)),
-    **dict.fromkeys(("leaky_relu", "_prelu_kernel", "hardswish", "hardsigmoid", "pow", "square",
-                     "linalg_vector_norm"), _makes(costs="multiplications")),
-    **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "mish", "elu", "softplus", "exp", "log", "_softmax",
-                     "_safe_softmax", "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal",
-                     "log_sigmoid_forward"), _makes(costs="functions")),
-    **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "bitwise_and",
-                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _makes(SPIKES)),
-}  # fmt: skip
+    **dict.fromkeys(
+        ("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", each=2)
+    ),
+    **dict.fromkeys(
+        (
+            "leaky_relu",
+            "_prelu_kernel",
+            "hardswish",
+            "hardsigmoid",
+            "pow",
+            "square",
+            "linalg_vector_norm",
+        ),
+        _makes(costs="multiplications"),
+    ),
+    **dict.fromkeys(
+        (
+            "sigmoid",
+            "tanh",
+            "gelu",
+            "silu",
+            "mish",
+            "elu",
+            "softplus",
+            "exp",
+            "log",
+            "_softmax",
+            "_safe_softmax",
+            "_log_softmax",
+            "sqrt",
+            "rsqrt",
+            "sin",
+            "cos",
+            "erf",
+            "reciprocal",
+            "log_sigmoid_forward",
+        ),
+        _makes(costs="functions"),
+    ),
+    **dict.fromkeys(
+        (
+            "gt",
+            "ge",
+            "lt",
+            "le",
+            "eq",
+            "ne",
+            "logical_and",
+            "logical_or",
+            "logical_not",
+            "bitwise_and",
+            "bitwise_or",
+            "bitwise_not",
+            "heaviside",
+            "isnan",
+            "bernoulli",
+        ),
+        _makes(SPIKES),
+    ),
+}
 
 SILENT = frozenset(
-    ("_local_scalar_dense", "is_same_size", "equal", "sym_size", "zeros_like", "ones_like", "empty_like", "full_like",
-     "new_zeros", "new_ones", "new_empty", "new_full", "rand_like", "randn_like", "new_empty_strided")
-)  # fmt: skip
+    (
+        "_local_scalar_dense",
+        "is_same_size",
+        "equal",
+        "sym_size",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "rand_like",
+        "randn_like",
+        "new_empty_strided",
+    )
+)
 """What gives no part of an answer: questions about a tensor, and new ones of its shape."""
 
 VIEWS = frozenset(
-    ("alias", "detach", "view", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand",
-     "select", "slice", "unbind", "split", "split_with_sizes", "unfold", "as_strided", "diagonal")
-)  # fmt: skip
+    (
+        "alias",
+        "detach",
+        "view",
+        "_reshape_alias",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "select",
+        "slice",
+        "unbind",
+        "split",
+        "split_with_sizes",
+        "unfold",
+        "as_strided",
+        "diagonal",
+    )
+)
 """What shares memory with what it came from: writing into the one changes the other."""

@@ -1,4 +1,6 @@
-"""Modules that count as one, whatever they compute inside: layers of neurons, quantisers, and what a user declares."""
+"""Modules that count as one, whatever they compute inside: layers of neurons, quantisers, and what
+a user declares.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,9 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen, converted
 
 Declared = Mapping[Any, Callable[[nn.Module, Any, Any], Mapping[str, Any]]]
-"""From the name or the class of a module to `(module, inputs, output) -> dict`: see `DeclaredCosts`."""
+"""From the name or the class of a module to `(module, inputs, output) -> dict`: see
+`DeclaredCosts`.
+"""
 Amount = Annotated[float, Meta(ge=0, le=1e30)]
 
 
@@ -54,7 +58,9 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 class Units:
-    """Follows which module runs, and counts those that are not looked into, `declared` ones before all others."""
+    """Follows which module runs, and counts those that are not looked into, `declared` ones before
+    all others.
+    """
 
     def __init__(self, books: Books, declared: Declared) -> None:
         self.books, self.declared = books, declared
@@ -66,8 +72,12 @@ class Units:
     def watched(self) -> Iterator[None]:
         """Within, modules that are called are followed, from time step 0 on."""
         self._steps.clear()
-        hooks: list[Any] = [part.register_forward_pre_hook(self._enter) for part in self.books.names]
-        hooks += [part.register_forward_hook(self._leave, always_call=True) for part in self.books.names]
+        hooks: list[Any] = [
+            part.register_forward_pre_hook(self._enter) for part in self.books.names
+        ]
+        hooks += [
+            part.register_forward_hook(self._leave, always_call=True) for part in self.books.names
+        ]
         try:
             yield
         finally:
@@ -122,7 +132,11 @@ class Units:
         updates = out.numel()
         row = self.books.row("neurons")
         row.inputs_are.add(given.kind)
-        row.neurons, row.states, row.fires = updates / (steps * self.books.num_images), cost.states, cost.spikes
+        row.neurons, row.states, row.fires = (
+            updates / (steps * self.books.num_images),
+            cost.states,
+            cost.spikes,
+        )
         row.sums["leaks"] += cost.leaks * updates
         row.sums["integrations"] += cost.adds * updates
         row.sums["membrane_reads"] += cost.states * updates
@@ -135,7 +149,9 @@ class Units:
         for other in others:
             # Membranes are numbers; those that were left out are empty.
             over_time = other.dim() > 0 and other.shape[0] == out.shape[0]
-            self.books.give(other, Tag(REAL, first_step=first_step, steps=steps if over_time else 1))
+            self.books.give(
+                other, Tag(REAL, first_step=first_step, steps=steps if over_time else 1)
+            )
 
     def _activation(self, part: nn.Module, inputs: Any, output: Any) -> None:
         """Spikeduel's `ReLU` and `QuantisedReLU`, which stand for neurons and are activations."""
@@ -145,10 +161,15 @@ class Units:
             bits = getattr(part, "activation_bits", None)
             self.books.give(out, replace(tag.real(), bits=bits, encoded=False))
 
-    def _declared(self, says: Callable[..., Any], part: nn.Module, inputs: Any, output: Any) -> None:
+    def _declared(
+        self, says: Callable[..., Any], part: nn.Module, inputs: Any, output: Any
+    ) -> None:
         given, counts = self._given(inputs), says(part, inputs, output)
         if isinstance(counts, Mapping):
-            counts = {key: value.item() if hasattr(value, "item") else value for key, value in counts.items()}
+            counts = {
+                key: value.item() if hasattr(value, "item") else value
+                for key, value in counts.items()
+            }
         name = self.books.names[part] or type(part).__name__
         try:
             costs = converted(counts, DeclaredCosts)
@@ -157,17 +178,23 @@ class Units:
         row = self.books.row("declared")
         row.inputs_are.add(given.kind)
         row.parameters = {each: parameter.numel() for each, parameter in part.named_parameters()}
-        row.add_steps("acs", given.first_step, torch.full((given.steps,), costs.acs / given.steps).double())
+        row.add_steps(
+            "acs", given.first_step, torch.full((given.steps,), costs.acs / given.steps).double()
+        )
         passes = given.steps * self.books.num_images
         row.add("passes", passes, given)
         row.add("dense", costs.macs, given)
-        row.add("effective", costs.macs if costs.effective_macs is None else costs.effective_macs, given)
+        row.add(
+            "effective", costs.macs if costs.effective_macs is None else costs.effective_macs, given
+        )
         for key in ("additions", "multiplications", "functions"):
             row.add(key, getattr(costs, key), given)
         row.sums["executed"] += passes
         row.sums["dense_executed"] += costs.macs
         row.sums["inputs"] += sum(x.numel() for x in tensors(inputs))
-        after = replace(given, kind=costs.output, unit=1.0, producer=None, pooled=None, encoded=False)
+        after = replace(
+            given, kind=costs.output, unit=1.0, producer=None, pooled=None, encoded=False
+        )
         for out in tensors(output):
             row.sums["outputs"] += out.numel()
             apart = out.dim() > 0 and given.time_dim == 0 and out.shape[0] % given.steps == 0

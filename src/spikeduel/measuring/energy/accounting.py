@@ -1,4 +1,6 @@
-"""Published ways of counting energy: short files with a formula, its numbers, and where each of them stands."""
+"""Published ways of counting energy: short files with a formula, its numbers, and where each of
+them stands.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -16,8 +18,26 @@ from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
 NAMES = (
-    *("syops", "first-layer-once", "fp16", "int8", "memory", "lemaire", "dampfhoffer", "yan", "yan-dram"),
-    *("bit-budget", "bit-budget-spikes", "operations", "analogue-chip", "digital-chips", "loihi-gpu", "spinnaker-gpu"),
+    *(
+        "syops",
+        "first-layer-once",
+        "fp16",
+        "int8",
+        "memory",
+        "lemaire",
+        "dampfhoffer",
+        "yan",
+        "yan-dram",
+    ),
+    *(
+        "bit-budget",
+        "bit-budget-spikes",
+        "operations",
+        "analogue-chip",
+        "digital-chips",
+        "loihi-gpu",
+        "spinnaker-gpu",
+    ),
 )
 """The accountings that come with spikeduel, each in a file of this name."""
 MOST_RANGES = 6
@@ -30,10 +50,11 @@ Label = Annotated[str, Meta(min_length=1, max_length=24)]
 
 
 class Constant(Frozen, forbid_unknown_fields=True):
-    """A number of a file: its `value`, or a range from `low` to `high`; its unit, and `where` in the source it stands.
+    """A number of a file: its `value`, or a range from `low` to `high`; its unit, and `where` in
+    the source it stands.
 
-    `axis` says that it is a number of bits, or a size or price of memory, that may be varied from `least` to `most` to
-    find where the answer changes.
+    `axis` says that it is a number of bits, or a size or price of memory, that may be varied from
+    `least` to `most` to find where the answer changes.
     """
 
     where: Text
@@ -49,7 +70,9 @@ class Constant(Frozen, forbid_unknown_fields=True):
     def stored(self) -> court.Constant:
         """The number as results.json has it."""
         low, high = (self.value, self.value) if self.value is not None else (self.low, self.high)
-        return court.Constant(low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where))
+        return court.Constant(
+            low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where)
+        )
 
     def __post_init__(self) -> None:
         one, two = self.value is not None, self.low is not None and self.high is not None
@@ -64,7 +87,9 @@ class Constant(Frozen, forbid_unknown_fields=True):
 
 
 class Formula(Frozen, forbid_unknown_fields=True):
-    """What a layer takes, of a spiking network and of any other; the same where only one is given."""
+    """What a layer takes, of a spiking network and of any other; the same where only one is
+    given.
+    """
 
     spiking: Text
     other: Text | None = None
@@ -83,7 +108,8 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 class Accounting(Frozen):
-    """An accounting as it is used: `entry` says what it is, the expressions compute it from a layer's amounts.
+    """An accounting as it is used: `entry` says what it is, the expressions compute it from a
+    layer's amounts.
 
     `own`: it is the user's, and does not come with spikeduel.
     """
@@ -107,15 +133,21 @@ class Accounting(Frozen):
     def corners(self) -> Iterator[dict[str, float]]:
         """The constants, at every combination of the ends of their ranges."""
         ends = [
-            (each.value,) if each.value is not None else (each.low, each.high) for each in self.constants.values()
-        ]  # fmt: skip
+            (each.value,) if each.value is not None else (each.low, each.high)
+            for each in self.constants.values()
+        ]
         for values in itertools.product(*ends):
-            yield {name: float(value or 0.0) for name, value in zip(self.constants, values, strict=True)}
+            yield {
+                name: float(value or 0.0)
+                for name, value in zip(self.constants, values, strict=True)
+            }
 
 
 def read(name: str | Path) -> Accounting:
     """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
-    found = named_or_file(name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting)
+    found = named_or_file(
+        name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting
+    )
     return replace(found, own=str(name) not in NAMES)
 
 
@@ -127,7 +159,9 @@ def _accounting(name: str, content: bytes) -> Accounting:
     for constant in file.constants:
         if not constant.isidentifier() or constant in taken:
             why = "is the name of an amount or a function" if constant in taken else "is not a name"
-            raise InputError(f"constants: {visible(constant)[:60]!r} {why}; call it something else.")
+            raise InputError(
+                f"constants: {visible(constant)[:60]!r} {why}; call it something else."
+            )
     if sum(each.value is None for each in file.constants.values()) > MOST_RANGES:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
     known = {*AMOUNTS, *file.constants}

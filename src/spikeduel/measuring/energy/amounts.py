@@ -1,4 +1,6 @@
-"""What formulas of energy may name: amounts of each layer, means per image, as arrays over the layers."""
+"""What formulas of energy may name: amounts of each layer, means per image, as arrays over the
+layers.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import get_type_hints
@@ -107,17 +109,24 @@ def arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     """`Amounts` of all layers, an array `[layers]` for each name."""
     amounts = [of(layer) for layer in layers]
     return {
-        name: np.array([getattr(each, name) for each in amounts], dtype=np.float64) for name in get_type_hints(Amounts)
+        name: np.array([getattr(each, name) for each in amounts], dtype=np.float64)
+        for name in get_type_hints(Amounts)
     }
 
 
 def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """The mean over trials of one network; those of the first where their layers are not the same."""
+    """The mean over trials of one network; those of the first where their layers are not the
+    same.
+    """
     first = of_trials[0]
-    same = [each for each in of_trials if all(each[name].shape == first[name].shape for name in first)]
+    same = [
+        each for each in of_trials if all(each[name].shape == first[name].shape for name in first)
+    ]
     return {name: np.mean([each[name] for each in same], axis=0) for name in first}
 
 
 def between(start: Arrays, end: Arrays, shares: np.ndarray) -> dict[str, np.ndarray]:
-    """What lies each of `shares` `[V, 1]` of the way from `start` to `end`, `[V, layers]`; above 1 beyond it."""
+    """What lies each of `shares` `[V, 1]` of the way from `start` to `end`, `[V, layers]`; above 1
+    beyond it.
+    """
     return {name: start[name] + shares * (end[name] - start[name]) for name in start}

@@ -1,4 +1,6 @@
-"""The court: every spiking contender against every other network, by every accounting, from stored counts alone."""
+"""The court: every spiking contender against every other network, by every accounting, from stored
+counts alone.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +27,18 @@ HIGHEST_RATE = 1.0
 """Spikes per neuron and step up to which it may."""
 LOWEST_RATE = 1e-5
 _TRIED, _ZOOMS = 200, 4
-"""Values of an axis that are tried, evenly by their logarithm; and how often anew between the two where it changes."""
+"""Values of an axis that are tried, evenly by their logarithm; and how often anew between the two
+where it changes.
+"""
 _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
 _UNITS: dict[Axis, str] = {"rate": "spikes per neuron and step", "steps": "time steps"}
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A network as formulas see it; a spiking one at any spike rate and number of steps. Amounts are linear in both."""
+    """A network as formulas see it; a spiking one at any spike rate and number of steps. Amounts
+    are linear in both.
+    """
 
     operations: Sequence[Operations]
 
@@ -47,23 +53,30 @@ class Counted:
         """Its time steps."""
         return self.operations[0].num_steps
 
-    def amounts(self, layers: Callable[[Operations], list[Layer]] = lambda each: each.layers) -> Arrays:
+    def amounts(
+        self, layers: Callable[[Operations], list[Layer]] = lambda each: each.layers
+    ) -> Arrays:
         """Its amounts: means over its trials."""
         return mean([arrays(layers(each)) for each in self.operations])
 
 
 class Pair:
-    """A spiking network against another: what formulas ask for, at any spike rate and number of steps."""
+    """A spiking network against another: what formulas ask for, at any spike rate and number of
+    steps.
+    """
 
     def __init__(self, spiking: Counted, other: Counted) -> None:
         self.rate, self.steps = spiking.rate, spiking.steps
         self.spiking, self.other = spiking.amounts(), other.amounts()
-        # Amounts are linear in the rate and in the number of steps, so that two points tell them all.
+        # Amounts are linear in the rate and in the number of steps, so that two points tell them
+        # all.
         self._silent = spiking.amounts(lambda each: scaled(each, 0.0, self.steps))
         self._longer = spiking.amounts(lambda each: scaled(each, 1.0, 2 * self.steps))
 
     def moved(self, axis: Axis, values: np.ndarray) -> dict[str, np.ndarray]:
-        """The spiking network's amounts where `axis` is at each of `values` `[V, 1]`, `[V, layers]`; and its steps."""
+        """The spiking network's amounts where `axis` is at each of `values` `[V, 1]`, `[V,
+        layers]`; and its steps.
+        """
         steps = values if axis == "steps" else np.full_like(values, self.steps)
         if axis == "rate":
             found = between(self._silent, self.spiking, values / self.rate)
@@ -99,12 +112,19 @@ def judge(pair: Pair, law: Accounting) -> Ruling:
     )
 
 
-def hear(pair: Pair, laws: Sequence[Accounting], spiking: str, other: str, control: str | None = None) -> Case:
+def hear(
+    pair: Pair, laws: Sequence[Accounting], spiking: str, other: str, control: str | None = None
+) -> Case:
     """A pair before all accountings, by the names of its networks."""
     rulings = [judge(pair, law) for law in laws]
     return Case(
-        spiking=spiking, other=other, control=control, num_steps=pair.steps, rate=pair.rate, rulings=rulings
-    )  # fmt: skip
+        spiking=spiking,
+        other=other,
+        control=control,
+        num_steps=pair.steps,
+        rate=pair.rate,
+        rulings=rulings,
+    )
 
 
 def laws(more: Sequence[Accounting] = ()) -> list[Accounting]:
@@ -116,13 +136,19 @@ def laws(more: Sequence[Accounting] = ()) -> list[Accounting]:
     for law in more:
         if given.setdefault(law.name, law).entry != law.entry:
             raise InputError(f"two accountings are called {law.name}: rename one of the files.")
-    return [*given.values(), *(accounting.read(name) for name in accounting.NAMES if name not in given)]
+    return [
+        *given.values(),
+        *(accounting.read(name) for name in accounting.NAMES if name not in given),
+    ]
 
 
 def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
     """The court over a run, by `laws`; None where no spiking network and another were counted."""
     applied, trials = laws(more), finished(results)
-    counted = {name: [trial.operations for trial in each if trial.operations] for name, each in trials.items()}
+    counted = {
+        name: [trial.operations for trial in each if trial.operations]
+        for name, each in trials.items()
+    }
     networks = {name: Counted(operations) for name, operations in counted.items() if operations}
     cases = []
     for name in networks:
@@ -135,20 +161,37 @@ def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
             found = control_results(trials[name], control)
             operations = [each.operations for each in found if each.operations and not each.spikes]
             if operations:
-                cases.append(hear(Pair(networks[name], Counted(operations)), applied, name, found[0].title, control))
+                cases.append(
+                    hear(
+                        Pair(networks[name], Counted(operations)),
+                        applied,
+                        name,
+                        found[0].title,
+                        control,
+                    )
+                )
     return Court(accountings=[law.entry for law in applied], cases=cases) if cases else None
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> Case:
-    """A spiking network against its ReLU twin, which is known from its shape: without zeros that could be skipped."""
+    """A spiking network against its ReLU twin, which is known from its shape: without zeros that
+    could be skipped.
+    """
     twin = replace(operations, layers=relu_twin(operations), num_steps=1)
-    return hear(Pair(Counted([operations]), Counted([twin])), laws(more), "this network", "its ReLU twin")
+    return hear(
+        Pair(Counted([operations]), Counted([twin])), laws(more), "this network", "its ReLU twin"
+    )
 
 
 def _weighed(
-    pair: Pair, law: Accounting, spiking: Mapping[str, np.ndarray], changed: Mapping[str, np.ndarray] | None = None
+    pair: Pair,
+    law: Accounting,
+    spiking: Mapping[str, np.ndarray],
+    changed: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What both networks take, `[V, corners]` each: at V points, and at all ends of the ranges of the constants."""
+    """What both networks take, `[V, corners]` each: at V points, and at all ends of the ranges of
+    the constants.
+    """
     other = {**pair.other, STEPS: spiking[STEPS]}
     corners = [{**constants, **(changed or {})} for constants in law.corners()]
     points = len(spiking[STEPS])
@@ -159,13 +202,15 @@ def _weighed(
     columns = [
         (total(law.spiking, {**spiking, **constants}), total(law.other, {**other, **constants}))
         for constants in corners
-    ]  # fmt: skip
+    ]
     one, two = (law.factor * np.stack(each, axis=1) for each in zip(*columns, strict=True))
     return one, two
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """At each point: −1 where the spiking network takes less at all corners, 1 where more, 0 where they differ."""
+    """At each point: −1 where the spiking network takes less at all corners, 1 where more, 0 where
+    they differ.
+    """
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
 
 
@@ -174,7 +219,9 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
-    """The nearest change along an axis, by the ratio of values; None where there is none within its limits."""
+    """The nearest change along an axis, by the ratio of values; None where there is none within its
+    limits.
+    """
     limits = _limits(pair, law, axis)
     if limits is None:
         return None
@@ -188,7 +235,9 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
     changes = []
     for end in (least, most):
         whole = axis in ("steps", "bits")
-        values = np.arange(now, end, np.sign(end - now)) if whole else np.geomspace(now, end, _TRIED)
+        values = (
+            np.arange(now, end, np.sign(end - now)) if whole else np.geomspace(now, end, _TRIED)
+        )
         values = np.append(values, end) if whole else values
         for _ in range(1 if whole else _ZOOMS):
             sides = found(values)
@@ -206,10 +255,14 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
 
 
 def _limits(pair: Pair, law: Accounting, axis: Axis) -> tuple[float, float, float, str] | None:
-    """Where an axis is now, from where to where it may go, and its unit; None where it has no effect."""
+    """Where an axis is now, from where to where it may go, and its unit; None where it has no
+    effect.
+    """
     if axis == "rate":
         now = pair.rate
-        return (now, min(LOWEST_RATE, now), max(HIGHEST_RATE, now), _UNITS[axis]) if now > 0 else None
+        return (
+            (now, min(LOWEST_RATE, now), max(HIGHEST_RATE, now), _UNITS[axis]) if now > 0 else None
+        )
     if axis == "steps":
         return (float(pair.steps), 1.0, float(max(MOST_STEPS, pair.steps)), _UNITS[axis])
     for each in law.constants.values():

@@ -19,14 +19,20 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
 """What may be called, and with how many arguments."""
 LONGEST = 2000
 """Characters of an expression."""
-_ALLOWED = "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
-_FAILURES = dict.fromkeys(("divide", "zero"), "divides by zero") | {"log2": "takes log2 of zero or less"}
+_ALLOWED = (
+    "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
+)
+_FAILURES = dict.fromkeys(("divide", "zero"), "divides by zero") | {
+    "log2": "takes log2 of zero or less"
+}
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UAdd, ast.USub)
 
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that was checked; `names` are those that it asks for. `value` computes it for arrays."""
+    """An expression that was checked; `names` are those that it asks for. `value` computes it for
+    arrays.
+    """
 
     text: str
     names: frozenset[str]
@@ -41,7 +47,9 @@ class Expression:
                 return np.nan
 
     def failure(self, given: Mapping[str, Any]) -> str | None:
-        """What it does where `value` gives no number: divide by zero, say; None where nothing is known."""
+        """What it does where `value` gives no number: divide by zero, say; None where nothing is
+        known.
+        """
         with np.errstate(all="raise", under="ignore"):
             try:
                 self._computed(given)
@@ -57,7 +65,9 @@ class Expression:
 
 
 def parse(text: str, known: Collection[str]) -> Expression:
-    """`text` as an expression over the names `known`. Raises `InputError` saying what is wrong and what is possible."""
+    """`text` as an expression over the names `known`. Raises `InputError` saying what is wrong and
+    what is possible.
+    """
     if len(text) > LONGEST:
         raise InputError(f"longer than {LONGEST} characters.")
     try:
@@ -73,20 +83,26 @@ def parse(text: str, known: Collection[str]) -> Expression:
 def _checked(node: ast.expr, known: Collection[str]) -> list[str]:
     """The names in `node`, whose numbers become floats. Raises `InputError`."""
     match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and abs(number) <= 1e300:
+        case ast.Constant(value=int() | float() as number) if (
+            not isinstance(number, bool) and abs(number) <= 1e300
+        ):
             node.value = float(number)
             return []
         case ast.Name(id=name) if name in known:
             return [name]
         case ast.Name(id=name):
-            raise unknown("name in a formula", name[:60], known, f"All names: {', '.join(sorted(known))}.")
+            raise unknown(
+                "name in a formula", name[:60], known, f"All names: {', '.join(sorted(known))}."
+            )
         case ast.UnaryOp(op=operator, operand=inner) if isinstance(operator, _OPERATORS):
             return _checked(inner, known)
         case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
             return _checked(left, known) + _checked(right, known)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
             if len(arguments) != FUNCTIONS[name][1]:
-                raise InputError(f"{name} takes {FUNCTIONS[name][1]} numbers, not {len(arguments)}: {_ALLOWED}.")
+                raise InputError(
+                    f"{name} takes {FUNCTIONS[name][1]} numbers, not {len(arguments)}: {_ALLOWED}."
+                )
             return [asked for each in arguments for asked in _checked(each, known)]
         case _:
             raise InputError(f"{ast.unparse(node)[:80]!r} cannot stand in a formula: {_ALLOWED}.")

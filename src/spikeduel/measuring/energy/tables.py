@@ -1,4 +1,6 @@
-"""What an operation and a byte cost: named tables with their sources, or a TOML file of the user's."""
+"""What an operation and a byte cost: named tables with their sources, or a TOML file of the
+user's.
+"""
 
 import math
 from bisect import bisect_left
@@ -49,8 +51,8 @@ class Arithmetic(Frozen, forbid_unknown_fields=True):
 class Memory(Frozen, forbid_unknown_fields=True):
     """On-chip memories of some sizes, each with its energy a byte, and memory off the chip.
 
-    A layer's numbers lie in one that just holds them. What is smaller than all takes the smallest, what is larger lies
-    in several of the largest.
+    A layer's numbers lie in one that just holds them. What is smaller than all takes the smallest,
+    what is larger lies in several of the largest.
     """
 
     kilobytes: tuple[Kilobytes, ...] = ()
@@ -58,7 +60,9 @@ class Memory(Frozen, forbid_unknown_fields=True):
     off_chip_picojoules_per_byte: Picojoules | None = None
 
     def byte_on_chip(self, num_bytes: float) -> float | None:
-        """Picojoules to move a byte to or from an on-chip memory that holds `num_bytes`; None where there is none."""
+        """Picojoules to move a byte to or from an on-chip memory that holds `num_bytes`; None where
+        there is none.
+        """
         sizes, energies = self.kilobytes, self.picojoules_per_byte
         if not sizes:
             return None
@@ -66,7 +70,8 @@ class Memory(Frozen, forbid_unknown_fields=True):
         above = bisect_left(sizes, held)
         if above in (0, len(sizes)) or min(energies) == 0:
             return energies[min(above, len(sizes) - 1)]
-        # A straight line between the logarithms: energy goes by a power of the size, about its root.
+        # A straight line between the logarithms: energy goes by a power of the size, about its
+        # root.
         share = math.log(held / sizes[above - 1]) / math.log(sizes[above] / sizes[above - 1])
         return energies[above - 1] * (energies[above] / energies[above - 1]) ** share
 
@@ -98,10 +103,15 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Whether it has what this kind of memory takes; a chip's energies stand where memory is on the chip."""
+        """Whether it has what this kind of memory takes; a chip's energies stand where memory is on
+        the chip.
+        """
         if self.chip:
             return memory == "on_chip"
-        on_chip, off_chip = bool(self.memory.kilobytes), self.memory.off_chip_picojoules_per_byte is not None
+        on_chip, off_chip = (
+            bool(self.memory.kilobytes),
+            self.memory.off_chip_picojoules_per_byte is not None,
+        )
         return {"compute": True, "on_chip": on_chip, "off_chip": on_chip and off_chip}[memory]
 
 
@@ -111,9 +121,15 @@ def read(name: str | Path) -> Table:
 
 
 def named_or_file(
-    name: str | Path, names: Sequence[str], folder: str, what: str, form: str, parsed: Callable[[str, bytes], Parsed]
+    name: str | Path,
+    names: Sequence[str],
+    folder: str,
+    what: str,
+    form: str,
+    parsed: Callable[[str, bytes], Parsed],
 ) -> Parsed:
-    """What comes with spikeduel as a TOML file of this name in `folder`, or what is in a TOML file of the user's.
+    """What comes with spikeduel as a TOML file of this name in `folder`, or what is in a TOML file
+    of the user's.
 
     `what` it is and where its `form` is told stand in errors. Raises `InputError`.
     """
@@ -135,11 +151,19 @@ def _table(name: str, content: bytes) -> Table:
     document = parse_toml(content, dict)
     table = converted(document, Table)
     parts = {"bits", "picojoules", "memory"}
-    if wrong := sorted(parts & document.keys() if table.chip else {"bits", "picojoules"} - document.keys()):
-        raise InputError(f"a table has either [chip], or [bits], [picojoules] and maybe [memory]; see [{wrong[0]}].")
+    if wrong := sorted(
+        parts & document.keys() if table.chip else {"bits", "picojoules"} - document.keys()
+    ):
+        raise InputError(
+            f"a table has either [chip], or [bits], [picojoules] and maybe [memory]; see "
+            f"[{wrong[0]}]."
+        )
     sizes, energies = table.memory.kilobytes, table.memory.picojoules_per_byte
     if len(sizes) != len(energies):
-        raise InputError(f"memory: {len(sizes)} kilobytes, {len(energies)} picojoules_per_byte; give one for each.")
+        raise InputError(
+            f"memory: {len(sizes)} kilobytes, {len(energies)} picojoules_per_byte; give one for "
+            f"each."
+        )
     if list(sizes) != sorted(set(sizes)):
         raise InputError("memory.kilobytes must go up from size to size.")
     return replace(table, name=name, title=visible(table.title), source=visible(table.source))

@@ -1,4 +1,6 @@
-"""How a network that was not made for spikeduel is called: found out by calling it; and how spikeduel holds it."""
+"""How a network that was not made for spikeduel is called: found out by calling it; and how
+spikeduel holds it.
+"""
 
 from typing import Any, Literal
 
@@ -14,14 +16,19 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 Output = Literal["scores", "over_time", "spikes"]
-READOUTS: dict[str, type[Readout]] = {"scores": LogitReadout, "over_time": MeanReadout, "spikes": SpikeCountReadout}
+READOUTS: dict[str, type[Readout]] = {
+    "scores": LogitReadout,
+    "over_time": MeanReadout,
+    "spikes": SpikeCountReadout,
+}
 """By `Calling.output`."""
 _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 """Lengths by which the axis of images and that of time are told apart in what a layer receives."""
 
 
 class Foreign(nn.Module):
-    """A foreign network in the form that spikeduel trains: fresh at every call, with a `family` and a `readout`.
+    """A foreign network in the form that spikeduel trains: fresh at every call, with a `family` and
+    a `readout`.
 
     Its weights have the names that they have in the network itself.
     """
@@ -36,8 +43,9 @@ class Foreign(nn.Module):
             layer.register_forward_pre_hook(_in_float32)
 
     def forward(self, x: Tensor | ConstantInput) -> Any:
-        """What the network gives (`Calling.output`) for images `[B, C, H, W]`, `[T, B, C, H, W]` or a
-        `ConstantInput`."""
+        """What the network gives (`Calling.output`) for images `[B, C, H, W]`, `[T, B, C, H, W]` or
+        a `ConstantInput`.
+        """
         return called(self.module, x, self.calling)
 
     def state_dict(self, *args: Any, **settings: Any) -> Any:
@@ -50,15 +58,23 @@ class Foreign(nn.Module):
 
 
 def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Membranes are float32 under any precision, in foreign neurons too, which take the type of their current."""
-    return tuple(part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part for part in inputs)
+    """Membranes are float32 under any precision, in foreign neurons too, which take the type of
+    their current.
+    """
+    return tuple(
+        part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part
+        for part in inputs
+    )
 
 
 def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
-    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh state."""
+    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh
+    state.
+    """
     reset(module)
     if calling.way == "step":
-        # Of a constant input the same tensor at every step, so that counting can tell that it is the same image.
+        # Of a constant input the same tensor at every step, so that counting can tell that it is
+        # the same image.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
         steps = [module(frame) for frame in frames]
@@ -73,12 +89,17 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
 
 
 def calling_of(
-    module: nn.Module, image_shape: tuple[int, ...], num_classes: int | None = None, family: str | None = None
+    module: nn.Module,
+    image_shape: tuple[int, ...],
+    num_classes: int | None = None,
+    family: str | None = None,
 ) -> Calling:
-    """Finds out how a foreign network wants to be called, by calling it with a few images of `image_shape`.
+    """Finds out how a foreign network wants to be called, by calling it with a few images of
+    `image_shape`.
 
-    What its spiking layers then receive tells whether it makes its time steps itself. `family` is what its owner says
-    it is. Raises `InputError` where it takes no such images, or returns something else than `Calling.output`.
+    What its spiking layers then receive tells whether it makes its time steps itself. `family` is
+    what its owner says it is. Raises `InputError` where it takes no such images, or returns
+    something else than `Calling.output`.
     """
     training = module.training
     module.eval()
@@ -86,12 +107,15 @@ def calling_of(
         with torch.no_grad(), torch.random.fork_rng():
             weights = next(module.parameters(), torch.empty(0))
             generator = torch.Generator().manual_seed(0)
-            images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(weights.device)
+            images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(
+                weights.device
+            )
             calling, output = _probed(module, images, family)
             num_outputs = _parts(output)[0].shape[-1]
             if num_classes is not None and num_outputs != num_classes:
                 raise InputError(
-                    f"it has {num_outputs} outputs, and the data has {num_classes} classes. Let what builds it take "
+                    f"it has {num_outputs} outputs, and the data has {num_classes} classes. Let "
+                    f"what builds it take "
                     "num_classes."
                 )
             _require_fresh(module, images, calling)
@@ -108,7 +132,9 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
         for x in (given, torch.stack([given] * _PROBED_STEPS)) if layers else (given,):
             try:
                 output, num_steps = _observed(module, x, layers)
-            except Exception as error:  # it is somebody else's code, and the next way may be the right one
+            except (
+                Exception
+            ) as error:  # it is somebody else's code, and the next way may be the right one
                 failure = failure or error
                 continue
             if not layers:
@@ -124,26 +150,32 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
-def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | None) -> tuple[Calling, Any]:
+def _without_neurons(
+    module: nn.Module, output: Any, flat: bool, family: str | None
+) -> tuple[Calling, Any]:
     kind, steps = _kind(output)
     if family != "snn":
         if kind != "scores":
             raise InputError(
-                "it returns something for each time step, and has no layer that is known to spike. If it is a spiking "
+                "it returns something for each time step, and has no layer that is known to spike. "
+                "If it is a spiking "
                 "network, say so: --family NAME=snn."
             )
         return Calling("once", flat, kind), output
     num_steps = steps or getattr(module, "num_steps", None)
     if not isinstance(num_steps, int):
         raise InputError(
-            "it is said to spike, has no layer that is known to, and returns scores [B, K], so that its number of time "
+            "it is said to spike, has no layer that is known to, and returns scores [B, K], so "
+            "that its number of time "
             "steps cannot be seen. Give it an attribute num_steps."
         )
     return Calling("loop", flat, kind, num_steps), output
 
 
 def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
-    """The output for `x`, and how many steps `layers` made; 0 where one took another axis for that of the images."""
+    """The output for `x`, and how many steps `layers` made; 0 where one took another axis for that
+    of the images.
+    """
     seen: dict[nn.Module, list[torch.Size]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -176,7 +208,9 @@ def _parts(output: Any) -> Any:
 
 
 def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
-    """What it returned, for all steps or for a single one, and over how many steps. Raises `InputError`."""
+    """What it returned, for all steps or for a single one, and over how many steps. Raises
+    `InputError`.
+    """
     parts = _parts(output)
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
     shape = shapes.pop() if len(shapes) == 1 else ()
@@ -188,11 +222,15 @@ def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
         if len(parts) == 2 and over_time != one_step:
             binary_spk, binary_mem = (bool(((part == 0) | (part == 1)).all()) for part in parts)
             if binary_mem and not binary_spk:
-                raise InputError("it returns a pair whose second part are the spikes. Return (spk, mem).")
+                raise InputError(
+                    "it returns a pair whose second part are the spikes. Return (spk, mem)."
+                )
             return "spikes", steps
     raise InputError(
-        f"it returns {_described(output)} for {_PROBED_IMAGES} images. It must return scores [B, K] (B images, K "
-        "classes), or over T time steps [T, B, K], or (spk, mem) of [T, B, K] each, as by torch.stack."
+        f"it returns {_described(output)} for {_PROBED_IMAGES} images. It must return scores [B, "
+        f"K] (B images, K "
+        "classes), or over T time steps [T, B, K], or (spk, mem) of [T, B, K] each, as by "
+        "torch.stack."
     )
 
 
@@ -217,13 +255,18 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
         )
     if not all(map(torch.equal, *answers)):
         raise InputError(
-            "its answers to the same images change from one call to the next: it keeps a state that spikeduel does not "
+            "its answers to the same images change from one call to the next: it keeps a state "
+            "that spikeduel does not "
             "know. Give the network a method reset() that puts it back to the start."
         )
 
 
 def _starts_linear(module: nn.Module) -> bool:
-    weighted = (layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None)
+    weighted = (
+        layer
+        for layer in module.modules()
+        if next(layer.parameters(recurse=False), None) is not None
+    )
     return isinstance(next(weighted, None), nn.Linear)
 
 
@@ -232,11 +275,13 @@ def _refusal(module: nn.Module, image_shape: tuple[int, ...], failure: Exception
     linear = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     if linear is not None and _starts_linear(module) and linear.in_features != number:
         return (
-            f"its first layer takes {linear.in_features} values, and an image has {size} = {number}. Let what builds "
+            f"its first layer takes {linear.in_features} values, and an image has {size} = "
+            f"{number}. Let what builds "
             "it take image_shape, or prepare the images in its size."
         )
     reason = f" ({type(failure).__name__}: {str(failure).partition(chr(10))[0]})" if failure else ""
     return (
-        f"it takes images of {size} neither as [B, C, H, W] nor flat, neither at once nor over time{reason}. Let what "
+        f"it takes images of {size} neither as [B, C, H, W] nor flat, neither at once nor over "
+        f"time{reason}. Let what "
         "builds it take image_shape."
     )

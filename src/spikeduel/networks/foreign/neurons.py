@@ -1,4 +1,5 @@
-"""Layers of neurons of whichever library: which spike, what a neuron does in a time step, how they are put at rest.
+"""Layers of neurons of whichever library: which spike, what a neuron does in a time step, how they
+are put at rest.
 
 They are recognised by the names of their classes, so that no library is imported.
 """
@@ -19,10 +20,12 @@ from spikeduel.system.registry import FAMILIES, Family
 
 @dataclass(frozen=True)
 class NeuronCost:
-    """A neuron's step: multiplications of its leaks, numbers it keeps, and additions a spike for the reset.
+    """A neuron's step: multiplications of its leaks, numbers it keeps, and additions a spike for
+    the reset.
 
-    `adds` is how many numbers are added to its state; `multi_step` whether one call takes the whole sequence
-    `[T, B, …]`; without `spikes`, it integrates and never fires; `unit` is the value of a spike.
+    `adds` is how many numbers are added to its state; `multi_step` whether one call takes the whole
+    sequence `[T, B, …]`; without `spikes`, it integrates and never fires; `unit` is the value of a
+    spike.
     """
 
     leaks: int
@@ -38,8 +41,8 @@ class NeuronCost:
 class Known:
     """A class that layers of neurons descend from.
 
-    Without `spikes` they only integrate. `cost` says what a neuron does in a step; None where that is not known, or
-    where the layer is counted `by_operators`, as any other.
+    Without `spikes` they only integrate. `cost` says what a neuron does in a step; None where that
+    is not known, or where the layer is counted `by_operators`, as any other.
     """
 
     cost: Callable[[Any], NeuronCost] | None = None
@@ -54,9 +57,11 @@ def known(module: nn.Module) -> Known | None:
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """The layers of neurons in `module` that spike, by name: spikeduel's, snnTorch's, SpikingJelly's, Norse's.
+    """The layers of neurons in `module` that spike, by name: spikeduel's, snnTorch's,
+    SpikingJelly's, Norse's.
 
-    Layers within such a layer are left out. ReLU in the place of neurons is none, nor is what only integrates.
+    Layers within such a layer are left out. ReLU in the place of neurons is none, nor is what only
+    integrates.
     """
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
@@ -68,7 +73,8 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def family_of(module: nn.Module) -> Family:
-    """What the network says of itself, else "snn" if it has layers that spike, "cnn" if it convolves, else "ann".
+    """What the network says of itself, else "snn" if it has layers that spike, "cnn" if it
+    convolves, else "ann".
 
     Raises `InputError` where it says something else.
     """
@@ -88,7 +94,8 @@ def is_own(module: nn.Module) -> bool:
 
 
 def reset(module: nn.Module) -> None:
-    """Puts the neurons of this network at rest, and of no other: snnTorch's and SpikingJelly's, and its own `reset()`.
+    """Puts the neurons of this network at rest, and of no other: snnTorch's and SpikingJelly's, and
+    its own `reset()`.
 
     (snnTorch's `utils.reset` does it to every network of the process.)
     """
@@ -108,7 +115,9 @@ def _is_of(module: nn.Module, library: str) -> bool:
 
 
 def _leaks(*decays: Any) -> int:
-    """The multiplications that these decays take: one of 1 (no leak) or 0 (no memory) takes none."""
+    """The multiplications that these decays take: one of 1 (no leak) or 0 (no memory) takes
+    none.
+    """
     values = [torch.as_tensor(decay) for decay in decays]
     return sum(not bool((value == 0).all() or (value == 1).all()) for value in values)
 
@@ -137,7 +146,9 @@ def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
     def cost(module: Any) -> NeuronCost:
         # A v_reset sets the membrane, which is a write that every step has; None subtracts.
         resets = int(spikes and getattr(module, "v_reset", None) is None)
-        return NeuronCost(leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes)
+        return NeuronCost(
+            leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes
+        )
 
     return Known(cost, spikes)
 
@@ -154,9 +165,12 @@ _UNKNOWN_STEP, _BY_OPERATORS = Known(), Known(by_operators=True)
 
 KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
-    # Each place of the pooled map keeps the counts of its neurons: four, where every second one has a place.
+    # Each place of the pooled map keeps the counts of its neurons: four, where every second one has
+    # a place.
     ("spikeduel", "PooledCounts"): Known(
-        lambda module: NeuronCost(0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True)
+        lambda module: NeuronCost(
+            0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True
+        )
     ),
     ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta)),
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
@@ -165,7 +179,10 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("snntorch", "SpikingNeuron"): _UNKNOWN_STEP,
     **{("snntorch", name): _BY_OPERATORS for name in ("LeakyParallel", "LeakyKernel")},
     **{("spikingjelly", name): _spikingjelly(0) for name in ("IFNode", "SimpleIFNode")},
-    **{("spikingjelly", name): _spikingjelly(1) for name in ("LIFNode", "SimpleLIFNode", "ParametricLIFNode")},
+    **{
+        ("spikingjelly", name): _spikingjelly(1)
+        for name in ("LIFNode", "SimpleLIFNode", "ParametricLIFNode")
+    },
     ("spikingjelly", "NonSpikingIFNode"): _spikingjelly(0, spikes=False),
     ("spikingjelly", "NonSpikingLIFNode"): _spikingjelly(1, spikes=False),
     ("spikingjelly", "NonSpikingBaseNode"): Known(spikes=False),
@@ -173,7 +190,13 @@ KNOWN: dict[tuple[str, str], Known] = {
     **{
         ("spikingjelly", name): _BY_OPERATORS
         for name in (
-            "ILCBaseNode", "ActivationAwareIFNode", "PSN", "MaskedPSN", "SlidingPSN", "DSRIFNode", "DSRLIFNode",
+            "ILCBaseNode",
+            "ActivationAwareIFNode",
+            "PSN",
+            "MaskedPSN",
+            "SlidingPSN",
+            "DSRIFNode",
+            "DSRLIFNode",
         )
     },
     ("norse", "LIFCell"): _norse(2, 2),
@@ -184,6 +207,9 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("norse", "LICell"): _norse(2, 2, spikes=False),
     ("norse", "LI"): _norse(2, 2, multi_step=True, spikes=False),
     ("norse", "LIBoxCell"): _norse(1, 1, spikes=False),
-    **{("norse", name): _UNKNOWN_STEP for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")},
-}  # fmt: skip
+    **{
+        ("norse", name): _UNKNOWN_STEP
+        for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")
+    },
+}
 """By library and class. A layer is what the nearest of its classes here says."""

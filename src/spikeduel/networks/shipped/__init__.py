@@ -1,4 +1,5 @@
-"""Trained networks that come with the package, by name: NAME.safetensors, and NAME.json with what is known of it.
+"""Trained networks that come with the package, by name: NAME.safetensors, and NAME.json with what
+is known of it.
 
 `benchmarks/ship.py` trains them and writes both.
 """
@@ -18,7 +19,9 @@ def names() -> list[str]:
 
 
 def origins() -> list[Origin]:
-    """What is known of each, in the order of `names`. Raises `InputError` where a file is damaged."""
+    """What is known of each, in the order of `names`. Raises `InputError` where a file is
+    damaged.
+    """
     return [typed.read_json(FOLDER / f"{name}.json", Origin) for name in names()]
 
 
@@ -28,7 +31,9 @@ def origin_of(file: Path) -> Origin | None:
 
 
 def located(path: Path) -> Path:
-    """`path`, or the file of the shipped network of that name, unless there is a file of that name."""
+    """`path`, or the file of the shipped network of that name, unless there is a file of that
+    name.
+    """
     inside = FOLDER / f"{path}.safetensors"
     return inside if path.name == str(path) and not path.exists() and inside.is_file() else path
 

@@ -13,11 +13,21 @@ from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Varian
 from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
 from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import counted, hundredths, listed, p_value, per_cent, points, signed
+from spikeduel.results.words.numbers import (
+    counted,
+    hundredths,
+    listed,
+    p_value,
+    per_cent,
+    points,
+    signed,
+)
 
 RULE = (
-    "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted for all pairs "
-    "(Holm), has a p-value of at most 5 %. They are equivalent where the same test, adjusted alike, shows that the "
+    "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted "
+    "for all pairs "
+    "(Holm), has a p-value of at most 5 %. They are equivalent where the same test, adjusted "
+    "alike, shows that the "
     "difference lies between minus and plus the margin. Else the question is open."
 )
 DEFINITIONS: dict[str, str] = {
@@ -32,7 +42,8 @@ DEFINITIONS: dict[str, str] = {
     "best on": "On how many of its data sets no variant has a higher mean accuracy.",
     "shown": "How many other variants it is shown to be better than, and how many to be worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: energy of an answer, "
-    "time of an answer on this machine. Energy is an estimate, with neurons and memory on the chip, "
+    "time of an answer on this machine. Energy is an estimate, with neurons and memory on the "
+    "chip, "
     "from the cheapest to the dearest way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and Lehmann). Its 95 % "
     "interval is what Wilcoxon's test does not reject; fewer than six data sets leave none.",
@@ -44,7 +55,8 @@ DEFINITIONS: dict[str, str] = {
     "ahead": "How often a training of the first is more accurate than one of the second, in per cent, averaged over "
     "data sets; in brackets where 95 % of resampled seeds lie.",
     "why": "By the rule of a single duel, which asks for accuracy first and then for the time of an answer: the one to "
-    "take is shown to be better, is ahead, or is level and answers faster. The others are out where they learned "
+    "take is shown to be better, is ahead, or is level and answers faster. The others are out "
+    "where they learned "
     "nothing.",
     "the rule": RULE,
 }
@@ -52,17 +64,25 @@ DEFINITIONS: dict[str, str] = {
 COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
 """What a study's page says of costs, and their names."""
 METHOD = (
-    "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. More seeds make that "
+    "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
+    "More seeds make that "
     "number less noisy; they do not make more data sets.",
-    "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data sets by Demšar (2006, "
-    "section 3.1.3). It is exact here, also where differences are equal or zero; zeros keep their ranks (Pratt 1959).",
-    "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). Friedman's p-value "
-    "is that of ranks that change places at random within data sets. No conclusion rests on them: whether two variants "
+    "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data "
+    "sets by Demšar (2006, "
+    "section 3.1.3). It is exact here, also where differences are equal or zero; zeros keep their "
+    "ranks (Pratt 1959).",
+    "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). "
+    "Friedman's p-value "
+    "is that of ranks that change places at random within data sets. No conclusion rests on them: "
+    "whether two variants "
     "differ by mean ranks depends on the other variants (Benavoli, Corani and Mangili 2016).",
-    "Bayesian signed-rank test with a region of practical equivalence, which is the margin: Benavoli, Corani, Mangili, "
+    "Bayesian signed-rank test with a region of practical equivalence, which is the margin: "
+    "Benavoli, Corani, Mangili, "
     "Zaffalon and Ruggeri (2014); Benavoli, Corani, Demšar and Zaffalon (2017).",
-    "Performance profiles, the probability that one training is ahead, and intervals from seeds resampled within each "
-    "data set: Agarwal, Schwarzer, Castro, Courville and Bellemare (2021). A score is the distance to the best variant "
+    "Performance profiles, the probability that one training is ahead, and intervals from seeds "
+    "resampled within each "
+    "data set: Agarwal, Schwarzer, Castro, Courville and Bellemare (2021). A score is the distance "
+    "to the best variant "
     "of the data set, in points.",
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
@@ -72,9 +92,12 @@ FEWEST_TELLING = 5
 LEVEL = 0.00005
 """Below it a difference is shown as 0.00 points."""
 _SURE = {
-    None: "not tested", Conclusion.A_BETTER: "shown", Conclusion.B_BETTER: "shown",
-    Conclusion.EQUIVALENT: "equivalent", Conclusion.INCONCLUSIVE: "not shown",
-}  # fmt: skip
+    None: "not tested",
+    Conclusion.A_BETTER: "shown",
+    Conclusion.B_BETTER: "shown",
+    Conclusion.EQUIVALENT: "equivalent",
+    Conclusion.INCONCLUSIVE: "not shown",
+}
 _WHY = {
     Why.LEAKAGE: "nobody: test images leak",
     Why.TOO_FEW: "nobody: too few test images",
@@ -86,9 +109,11 @@ _WHY = {
 def title(study: StudyResults) -> str:
     """What was asked, in numbers."""
     numbers = [
-        counted(len(study.datasets), "data set"), counted(len(study.variants), "variant"),
-        counted(len(study.duels), "duel"), counted(study.trainings, "training"),
-    ]  # fmt: skip
+        counted(len(study.datasets), "data set"),
+        counted(len(study.variants), "variant"),
+        counted(len(study.duels), "duel"),
+        counted(study.trainings, "training"),
+    ]
     return f"Study {study.name}: {', '.join(numbers)}"
 
 
@@ -102,12 +127,16 @@ def headline(study: StudyResults) -> str:
     if len(pair.differences) == 1:
         (dataset,) = pair.differences
         level = abs(pair.difference) < LEVEL
-        ahead = f"{a} and {b} are level" if level else f"{a} is {points(pair.difference)} ahead of {b}"
+        ahead = (
+            f"{a} and {b} are level" if level else f"{a} is {points(pair.difference)} ahead of {b}"
+        )
         found = sure(study.test(pair.a, pair.b, dataset))
         return f"One data set says nothing of others. On {dataset}, {ahead} ({found})."
     match pair.conclusion:
         case Conclusion.A_BETTER | Conclusion.B_BETTER:
-            small = f", though within what counts as none, {_margin(study)}" if pair.negligible else ""
+            small = (
+                f", though within what counts as none, {_margin(study)}" if pair.negligible else ""
+            )
             found = f"{a} is more accurate than {b}{small}"
         case Conclusion.EQUIVALENT:
             found = f"{a} and {b} are as accurate within {_margin(study)}"
@@ -120,12 +149,16 @@ def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
     """What the two are called where it has to be said which one spikes."""
     spiking = {each.name for each in study.variants if each.spiking}
     differ = len(spiking & {pair.a, pair.b}) == 1
-    a, b = (f"the spiking {name}" if differ and name in spiking else name for name in (pair.a, pair.b))
+    a, b = (
+        f"the spiking {name}" if differ and name in spiking else name for name in (pair.a, pair.b)
+    )
     return a, b
 
 
 def in_accuracy(study: StudyResults) -> str:
-    """By how much one of the two of the headline leads on a typical data set, and on how many; "" on a single one."""
+    """By how much one of the two of the headline leads on a typical data set, and on how many; ""
+    on a single one.
+    """
     pair = study.across.headline
     if pair is None or (number := len(pair.differences)) == 1:
         return ""
@@ -157,7 +190,9 @@ def _at_least(study: StudyResults) -> str:
 
 
 def in_cost(study: StudyResults) -> str:
-    """How the answers of the two of the headline compare in time and energy; "" where that is not known."""
+    """How the answers of the two of the headline compare in time and energy; "" where that is not
+    known.
+    """
     pair, costs = study.across.headline, {each.name: each.costs for each in study.variants}
     if pair is None:
         return ""
@@ -165,7 +200,9 @@ def in_cost(study: StudyResults) -> str:
     if "answer" in a and "answer" in b:
         ratio = b["answer"].low / a["answer"].low
         pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
-        parts.append(f"answers {'as fast as' if 1 / NOTICEABLE < ratio < NOTICEABLE else pace} {pair.b}")
+        parts.append(
+            f"answers {'as fast as' if 1 / NOTICEABLE < ratio < NOTICEABLE else pace} {pair.b}"
+        )
     if "energy" in a and "energy" in b:
         less, more = a["energy"].below(b["energy"]), b["energy"].below(a["energy"])
         parts += ["takes less energy"] * less + ["takes more energy"] * more
@@ -183,15 +220,25 @@ def decided(study: StudyResults) -> str:
     parts = [f"{what} in {number}" for what, number in found.items() if number]
     left = len(pairs) - better - equivalent
     parts.append(
-        "none is open" if not left else f"{left} {'is' if left == 1 else 'are'} open" if parts else "all are open"
+        "none is open"
+        if not left
+        else f"{left} {'is' if left == 1 else 'are'} open"
+        if parts
+        else "all are open"
     )
     return f"Of {counted(len(pairs), 'pair')} of variants, {listed(parts)}."
 
 
 def standing(variant: Variant, study: StudyResults) -> str:
     """How many others it is shown to be better than, and how many to be worse than: "3, 1"."""
-    found = [pair for pair in study.across.pairs if pair.conclusion.better and variant.name in (pair.a, pair.b)]
-    better = sum((pair.a == variant.name) == (pair.conclusion is Conclusion.A_BETTER) for pair in found)
+    found = [
+        pair
+        for pair in study.across.pairs
+        if pair.conclusion.better and variant.name in (pair.a, pair.b)
+    ]
+    better = sum(
+        (pair.a == variant.name) == (pair.conclusion is Conclusion.A_BETTER) for pair in found
+    )
     return f"{better}, {len(found) - better}"
 
 
@@ -206,14 +253,25 @@ def conclusion(pair: PairAcross) -> str:
 
 
 def sure(test: OnDataset | None) -> str:
-    """How sure the difference of two variants on a data set is, by the `test` of a duel that has both."""
+    """How sure the difference of two variants on a data set is, by the `test` of a duel that has
+    both.
+    """
     return _SURE[test.conclusion if test else None]
 
 
 def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
-    """For a table: the surest first, those that are equivalent after those of which one is better."""
-    order = [Conclusion.A_BETTER, Conclusion.B_BETTER, Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE]
-    return sorted(pairs, key=lambda pair: (order.index(pair.conclusion), pair.p_value, -pair.difference))
+    """For a table: the surest first, those that are equivalent after those of which one is
+    better.
+    """
+    order = [
+        Conclusion.A_BETTER,
+        Conclusion.B_BETTER,
+        Conclusion.EQUIVALENT,
+        Conclusion.INCONCLUSIVE,
+    ]
+    return sorted(
+        pairs, key=lambda pair: (order.index(pair.conclusion), pair.p_value, -pair.difference)
+    )
 
 
 def whole(name: str) -> str:
@@ -250,9 +308,15 @@ def times(cost: Range | None) -> str:
 def of_ranks(ranks: Ranks) -> list[str]:
     """What the tests of mean ranks say, a sentence each."""
     over = f"Over the {counted(len(ranks.datasets), 'data set')} that have all {len(ranks.means)} variants"
-    said = [f"{over}, mean ranks less than {ranks.critical_difference:.2f} apart show no difference (Nemenyi, 5 %)."]
+    said = [
+        f"{over}, mean ranks less than {ranks.critical_difference:.2f} apart show no difference "
+        f"(Nemenyi, 5 %)."
+    ]
     says = "some variants differ" if ranks.friedman <= ALPHA else "no variant is shown to differ"
-    said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}). No conclusion of this page rests on ranks.")
+    said.append(
+        f"Friedman's test: {says} ({p_value(ranks.friedman)}). No conclusion of this page rests on "
+        f"ranks."
+    )
     return said
 
 
@@ -266,20 +330,25 @@ def settling(study: StudyResults) -> list[str]:
         said.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
     elif pair.datasets_needed is None and pair.difference:
         said.append(
-            "More than 200 data sets would be needed to show a lead as small as this one: take it that the two do not "
+            "More than 200 data sets would be needed to show a lead as small as this one: take it "
+            "that the two do not "
             "differ by much, or ask on fewer, more alike data sets."
         )
     elif pair.datasets_needed and pair.datasets_needed > number:
         said.append(
-            f"About {pair.datasets_needed} data sets in all would show a lead like this one in 80 % of cases, if they "
+            f"About {pair.datasets_needed} data sets in all would show a lead like this one in 80 "
+            f"% of cases, if they "
             "differ as these do."
         )
     if pairs > 1:
         alone = (
-            f" Two variants alone need {fewest()} data sets at least." if number < study.across.fewest_datasets else ""
+            f" Two variants alone need {fewest()} data sets at least."
+            if number < study.across.fewest_datasets
+            else ""
         )
         said.append(
-            f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of each.{alone}"
+            f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
+            f"each.{alone}"
         )
     return said
 
@@ -290,8 +359,10 @@ def caveat(found: StudyCaveat) -> str:
         case o.FewDatasets(datasets=number, pairs=pairs, smallest_p=smallest, needed=needed):
             among = f", times {pairs} pairs," if pairs > 1 else ""
             return (
-                f"Few data sets: with {number} the smallest p-value that Wilcoxon's test can reach{among} is "
-                f"{smallest:.3g}, so that no variant can be called better, however large its lead. It takes {needed}."
+                f"Few data sets: with {number} the smallest p-value that Wilcoxon's test can "
+                f"reach{among} is "
+                f"{smallest:.3g}, so that no variant can be called better, however large its lead. "
+                f"It takes {needed}."
             )
         case o.Leaking(datasets=datasets, without=without):
             said = {
@@ -332,7 +403,9 @@ def why(duel: DuelSummary) -> str:
 
 
 def lead(duel: DuelSummary) -> str:
-    """How far the one to take is from its rival, with the 95 % interval: "+0.48 (−0.1 to 1.1) to vgg-relu"."""
+    """How far the one to take is from its rival, with the 95 % interval: "+0.48 (−0.1 to 1.1) to
+    vgg-relu".
+    """
     if duel.lead is None or duel.ci95 is None:
         return "–"
     return f"{signed(duel.lead)} ({_span(duel.ci95)}) to {duel.rival}"
@@ -344,7 +417,16 @@ def settings(duel: DuelSummary) -> str:
 
 
 def sentences(study: StudyResults) -> list[str]:
-    """The verdict for a terminal, but for `leaks`: the headline, what would settle it, and the objections."""
+    """The verdict for a terminal, but for `leaks`: the headline, what would settle it, and the
+    objections.
+    """
     objections = [caveat(each) for each in study.caveats if not isinstance(each, o.Leaking)]
-    parts = [headline(study), in_accuracy(study), in_cost(study), decided(study), *settling(study), *objections]
+    parts = [
+        headline(study),
+        in_accuracy(study),
+        in_cost(study),
+        decided(study),
+        *settling(study),
+        *objections,
+    ]
     return [said_of(part, study.noun) for part in parts if part]

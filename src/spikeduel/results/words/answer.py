@@ -1,4 +1,6 @@
-"""The answer in one line, in a small table, and what would settle it: for terminal and page alike."""
+"""The answer in one line, in a small table, and what would settle it: for terminal and page
+alike.
+"""
 
 from typing import NamedTuple
 
@@ -23,16 +25,24 @@ from spikeduel.results.words.power import duration
 from spikeduel.results.words.tables import score
 
 RULE = (
-    "The rule: contenders that another one is shown to be better than are out. Of the others, those are level with the "
-    "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % interval). Of these "
-    "the one that answers fastest on this machine is taken, or the most accurate one if the machine was busy when they "
-    "were timed. Nobody is taken where test images leak into training, nor where several are level and the test images "
+    "The rule: contenders that another one is shown to be better than are out. Of the others, "
+    "those are level with the "
+    "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % "
+    "interval). Of these "
+    "the one that answers fastest on this machine is taken, or the most accurate one if the "
+    "machine was busy when they "
+    "were timed. Nobody is taken where test images leak into training, nor where several are level "
+    "and the test images "
     "are too few to show a difference of five points."
 )
 TITLES: dict[Quantity, str] = {
-    "accuracy": "accuracy, %", "training": "training", "answer": "answer", "energy": "energy", "memory": "memory",
+    "accuracy": "accuracy, %",
+    "training": "training",
+    "answer": "answer",
+    "energy": "energy",
+    "memory": "memory",
     "size": "size",
-}  # fmt: skip
+}
 MEANINGS: dict[Quantity, str] = {
     "accuracy": "Share of the test images that are answered correctly, in per cent; ± standard deviation over seeds.",
     "training": "Time of one training on this machine, that of the network it starts from included.",
@@ -92,18 +102,27 @@ def _accuracy(found: Answer, results: Results) -> str:
         return f"{points(abs(ahead))} {more} accurate than {rival} (shown{scope}; {asked})"
     if pair.conclusion == "equivalent" or pair.negligible:
         return f"as accurate as {rival} within {100 * pair.margin:g} points (shown{scope}; {asked})"
-    lead = f"it is {points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}" if ahead else "they are level"
+    lead = (
+        f"it is {points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
+        if ahead
+        else "they are level"
+    )
     return f"no difference in accuracy from {rival} is shown ({lead}; {asked})"
 
 
 def _pace(lead: Lead, take: str, rival: str) -> tuple[bool, str]:
-    """Whether the one to take answers faster than its rival, or as fast; and how much, empty where it is not known."""
+    """Whether the one to take answers faster than its rival, or as fast; and how much, empty where
+    it is not known.
+    """
     if take not in lead.values or rival not in lead.values:
         return True, ""
     times = lead.values[rival].low / lead.values[take].low
     if 1 / NOTICEABLE < times < NOTICEABLE:
         return True, "answers as fast here"
-    return times > 1, f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here"
+    return (
+        times > 1,
+        f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here",
+    )
 
 
 def _too_few(results: Results) -> str:
@@ -128,30 +147,40 @@ def _energy(found: Answer, results: Results) -> str:
         return ""
     cheaper, dearer = len(case.found("spiking")), len(case.found("other"))
     of_all = f"{cheaper} of {case.judged} published accountings"
-    return f" {case.spiking} takes less energy in {of_all}{f', more in {dearer}' if dearer else ''}."
+    return (
+        f" {case.spiking} takes less energy in {of_all}{f', more in {dearer}' if dearer else ''}."
+    )
 
 
 def _untrained(found: Answer, results: Results) -> str:
     """That no training at all does better, where that is so."""
-    below = [each for each in results.comparison.caveats if isinstance(each, c.BelowNearestNeighbour)]
+    below = [
+        each for each in results.comparison.caveats if isinstance(each, c.BelowNearestNeighbour)
+    ]
     if not below or found.take not in below[0].contenders:
         return ""
     return f" But an untrained nearest neighbour is better: {per_cent(below[0].accuracy)}."
 
 
 class Cell(NamedTuple):
-    """What a contender has of one quantity: a mean as text, its spread over seeds, and whether it leads."""
+    """What a contender has of one quantity: a mean as text, its spread over seeds, and whether it
+    leads.
+    """
 
     mean: str
     spread: str
     leads: bool
 
     def __str__(self) -> str:
-        return f"{self.mean}{f' ± {self.spread}' if self.spread else ''}{' *' if self.leads else ''}"
+        return (
+            f"{self.mean}{f' ± {self.spread}' if self.spread else ''}{' *' if self.leads else ''}"
+        )
 
 
 class Row(NamedTuple):
-    """One quantity: the cells of all contenders, by how much the leader leads `over` whom, and how sure that is."""
+    """One quantity: the cells of all contenders, by how much the leader leads `over` whom, and how
+    sure that is.
+    """
 
     quantity: Quantity
     cells: dict[str, Cell]
@@ -175,7 +204,9 @@ def table(results: Results) -> list[Row]:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """The small table as text, a row a contender, a star at the one that leads; below it by how much, and how sure."""
+    """The small table as text, a row a contender, a star at the one that leads; below it by how
+    much, and how sure.
+    """
     found = table(results)
     shown = [
         {"": _short(name), **{TITLES[row.quantity]: str(row.cells[name]) for row in found}}
@@ -238,5 +269,9 @@ def minutes(step: Step) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Of each step its options, to be added to the run's own command; about how long it trains; what it shows."""
-    return [(" ".join(step.options), minutes(step), settles(step)) for step in answer(results).steps]
+    """Of each step its options, to be added to the run's own command; about how long it trains;
+    what it shows.
+    """
+    return [
+        (" ".join(step.options), minutes(step), settles(step)) for step in answer(results).steps
+    ]

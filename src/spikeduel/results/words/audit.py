@@ -28,125 +28,166 @@ STRETCHES = ("a stretch on two sides", "a stretch on one side")
 
 _SENTENCES: dict[FindingKind, str] = {
     "test_in_training": (
-        "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
+        "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can "
+        "answer {one:it|them} "
         "from memory."
     ),
     "conflicting_labels": (
-        "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) {one:has|have} "
-        "different labels{named}. At least one label is wrong. Correct the labels or remove the images."
+        "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) "
+        "{one:has|have} "
+        "different labels{named}. At least one label is wrong. Correct the labels or remove the "
+        "images."
     ),
     "cut_groups": (
-        "The split cuts {count:group}: {shared} of the test images have relatives in training, which show the same "
+        "The split cuts {count:group}: {shared} of the test images have relatives in training, "
+        "which show the same "
         "person or thing. Scores then measure memory, not recognition."
     ),
     "leakage": (
-        "Leakage: {shared} of the test images have a sibling in training (same group, or nearly the same picture). "
-        "An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
-        "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). A network can "
+        "Leakage: {shared} of the test images have a sibling in training (same group, or nearly "
+        "the same picture). "
+        "An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and "
+        "{audit.probe.accuracy_if_grouped:.1%} "
+        "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). "
+        "A network can "
         "answer from memory."
     ),
     "near_test_in_training": (
-        "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
+        "{shared} of the test images have a near duplicate in training. Scores on them measure "
+        "memory as much as "
         "recognition."
     ),
     "moved_test_in_training": (
         "{count:test image} ({shared}) "
-        "{one:is a moved copy of a training image|are moved copies of training images}: shifted, turned, mirrored, "
+        "{one:is a moved copy of a training image|are moved copies of training images}: shifted, "
+        "turned, mirrored, "
         "cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
     ),
-    "unreadable_files": ("{count:unreadable file}{named}. Remove or replace {one:it|them} before training."),
+    "unreadable_files": (
+        "{count:unreadable file}{named}. Remove or replace {one:it|them} before training."
+    ),
     "groups_joined": (
-        "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups "
+        "{count:set} of equal images {one:lies|lie} in several groups, such as under several "
+        "people. These groups "
         "are joined, so that no split cuts them."
     ),
     "validation_copies": (
-        "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass --group-by."
+        "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass "
+        "--group-by."
     ),
     "copies_on_one_side": (
-        "{count:duplicate} on the same side of the split: there are fewer different images than it seems."
+        "{count:duplicate} on the same side of the split: there are fewer different images than it "
+        "seems."
     ),
     "near_across_sides": (
         "{count:image} of validation or test {one:has|have} a near duplicate on another side "
-        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). "
+        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in "
+        "training). "
         "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "moved_across_sides": (
-        "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
-        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). "
+        "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, "
+        "cropped or scaled "
+        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test images of one in "
+        "training). "
         "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "groups_cut_at_validation": (
-        "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
+        "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation "
+        "scores may be too high."
     ),
     "unbalanced_classes": (
-        "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
+        "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} "
+        "of {names[1]}. Look "
         "at F1 and the scores by class, not at accuracy alone."
     ),
     "few_test_images": (
-        "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are uncertain there."
+        "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are "
+        "uncertain there."
     ),
     "few_test_groups": (
-        "The test images are of {count:group}. What is special to {one:it|them} weighs heavily, and with fewer than "
+        "The test images are of {count:group}. What is special to {one:it|them} weighs heavily, "
+        "and with fewer than "
         f"{FEWEST_GROUPS} nobody can be called better. --folds 5 tests all groups."
     ),
     "names_tell_groups": (
-        "The names of files form {count:group}, such as {names[1]} with {names[2]}. If these are people or objects, "
+        "The names of files form {count:group}, such as {names[1]} with {names[2]}. If these are "
+        "people or objects, "
         "keep each on one side: --group-by '{names[0]}'."
     ),
     "class_shares_differ": (
-        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training images and "
+        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the "
+        "training images and "
         "{shared} of the test images."
     ),
     "format_tells_class": (
-        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test images "
-        "(always training's most frequent class: {format.class_chance:.1%}). A network may learn what comes with it, "
+        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} "
+        "of the test images "
+        "(always training's most frequent class: {format.class_chance:.1%}). A network may learn "
+        "what comes with it, "
         "such as borders or traces of compression."
     ),
     "format_tells_side": (
-        "The {names[0]} of files differs between the sides of the split (Cramér's V {format.split_association:.2f}). "
+        "The {names[0]} of files differs between the sides of the split (Cramér's V "
+        "{format.split_association:.2f}). "
         "Test images are of another kind than training images."
     ),
     "searched_a_sample": (
-        "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
+        "Near duplicates and distances are those of a sample, always the same: {sampled} images. "
+        "Each was compared "
         "with all training images."
     ),
     "labels_to_check": (
-        "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another one. "
-        "Some only look like another class. labels.csv (of a run, or of audit --out) lists them. Nothing was changed."
+        "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest "
+        "neighbours have another one. "
+        "Some only look like another class. labels.csv (of a run, or of audit --out) lists them. "
+        "Nothing was changed."
     ),
     "pictures_not_opened": (
-        "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
+        "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and "
+        "{one:was|were} ignored: "
         "{ignored}. {opening}"
     ),
     "pictures_without_ending": (
-        "{count:file} ({shared} of the pictures in the folder) {one:begins|begin} like a picture and {one:has|have} "
+        "{count:file} ({shared} of the pictures in the folder) {one:begins|begin} like a picture "
+        "and {one:has|have} "
         "another ending: {ignored}. {one:It was|They were} ignored. Rename {one:it|them}."
     ),
     "pictures_outside_classes": (
-        "{count:file} ({shared} of those that could be read) {one:lies|lie} outside the class folders and "
-        "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out of the data folder."
+        "{count:file} ({shared} of those that could be read) {one:lies|lie} outside the class "
+        "folders and "
+        "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out "
+        "of the data folder."
     ),
     "many_files_ignored": "{count:file} in the folder {one:was|were} ignored: {ignored}.",
     "stretch_test_in_training": (
-        "{count:test recording} ({shared}) {one:shares|share} a stretch of events with a training recording: both were "
-        "cut from one recording, or one is a part of the other. A network can answer {one:it|them} from memory."
+        "{count:test recording} ({shared}) {one:shares|share} a stretch of events with a training "
+        "recording: both were "
+        "cut from one recording, or one is a part of the other. A network can answer {one:it|them} "
+        "from memory."
     ),
     "stretches_elsewhere": (
-        "Validation is slightly optimistic: {count:recording} {one:shares|share} a stretch of events with a recording "
+        "Validation is slightly optimistic: {count:recording} {one:shares|share} a stretch of "
+        "events with a recording "
         "of another side. {here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "statistics_tell_class": (
-        "A few numbers of a recording tell its class{named}. A classifier of these and the like, without any frame, "
+        "A few numbers of a recording tell its class{named}. A classifier of these and the like, "
+        "without any frame, "
         "predicts {shared} of the test recordings (always training's most frequent class: "
-        "{audit.statistics.class_chance:.1%}). What a network scores up to that need not come from what was seen."
+        "{audit.statistics.class_chance:.1%}). What a network scores up to that need not come from "
+        "what was seen."
     ),
     "statistics_tell_side": (
-        "Training and test recordings differ in a few numbers{named}. A classifier of these and the like, without any "
-        "frame, tells {shared} of them apart (a coin: 50 %). Test recordings are of another kind than training "
+        "Training and test recordings differ in a few numbers{named}. A classifier of these and "
+        "the like, without any "
+        "frame, tells {shared} of them apart (a coin: 50 %). Test recordings are of another kind "
+        "than training "
         "recordings. {here:The medians are below.|The medians are in the report.}"
     ),
     "hot_pixels": (
-        "{count:pixel} {one:has|have} many times the events of others in most recordings of a side or class, whatever "
+        "{count:pixel} {one:has|have} many times the events of others in most recordings of a side "
+        "or class, whatever "
         "is seen: {named}. Leave {one:its|their} events out of the files."
     ),
 }
@@ -164,8 +205,8 @@ _REMEDIES: dict[Remedy, str] = {
 class _Words(Formatter):
     """Templates of sentences, in which numbers and names stand as `words.numbers` writes them.
 
-    `{share:.1%}` gives "91.2 %", `{number:seed}` "6 seeds", `{names}` of a list "a, b and c", and of a bool
-    `{is_one:has|have}` the word before or behind the bar.
+    `{share:.1%}` gives "91.2 %", `{number:seed}` "6 seeds", `{names}` of a list "a, b and c", and
+    of a bool `{is_one:has|have}` the word before or behind the bar.
     """
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -183,11 +224,15 @@ filled = _Words().format
 
 
 def sentence(finding: Finding, audit: Audit, here: bool = False) -> str:
-    """What was found, how many, why it matters, what to do; `here`: on the page that shows the details below it."""
+    """What was found, how many, why it matters, what to do; `here`: on the page that shows the
+    details below it.
+    """
     classes = [audit.class_sides[name] for name in finding.names if name in audit.class_sides]
     named = listed(finding.names) if len(finding.names) > MOST_NAMED else ", ".join(finding.names)
     sides = {"train": "training", "val": "validation", "test": "test"}
-    searched = {side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in sides}
+    searched = {
+        side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in sides
+    }
     text = filled(
         _SENTENCES[finding.kind],
         audit=audit,
@@ -200,14 +245,18 @@ def sentence(finding: Finding, audit: Audit, here: bool = False) -> str:
         classes=classes,
         train_share=classes[0].train / max(1, audit.counts.train) if classes else 0.0,
         format=next((each for each in audit.formats if each.property in finding.names), None),
-        sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
+        sampled=", ".join(
+            f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of
+        ),
         few=FEW_TEST_IMAGES,
         moved=audit.moved_copies.test_in_training if audit.moved_copies else 0,
         ignored=_ignored_by(finding, audit.files),
         opening=opening(finding.names),
     )
     remedy = _REMEDIES[finding.remedy] if finding.remedy else ""
-    return said_of(" ".join(part for part in (text, remedy, _threshold(finding)) if part), audit.noun)
+    return said_of(
+        " ".join(part for part in (text, remedy, _threshold(finding)) if part), audit.noun
+    )
 
 
 def not_all(audit: Audit) -> str:
@@ -232,7 +281,11 @@ def _ignored_by(finding: Finding, files: FileCounts | None) -> str:
     found = [each for each in (files.ignored if files else ()) if each.rule in rules]
     if rules:
         return "; ".join(by_ending(each.endings) for each in found)
-    return "; ".join(described(each) for each in files.ignored if each.rule not in PICTURES_LEFT_OUT) if files else ""
+    return (
+        "; ".join(described(each) for each in files.ignored if each.rule not in PICTURES_LEFT_OUT)
+        if files
+        else ""
+    )
 
 
 def _ignored(files: FileCounts) -> str:
@@ -250,7 +303,9 @@ def notes(audit: Audit, here: bool = False) -> list[str]:
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """What `audit --json`, `audit.json` and results.json's `dataset.audit` hold: all but the details, and sentences."""
+    """What `audit --json`, `audit.json` and results.json's `dataset.audit` hold: all but the
+    details, and sentences.
+    """
     content = typed.plain(audit)
     del content["details"]
     said = {"ok": audit.ok, "problems": problems(audit), "notes": notes(audit)}
@@ -263,15 +318,21 @@ def near_definition(audit: Audit) -> str:
     if audit.stretches is not None:
         pictures = "small blurred pictures of all their events"
         shared = (
-            " Recordings share a stretch where one's events, shifted in time or place, are the other's for a while; "
+            " Recordings share a stretch where one's events, shifted in time or place, are the "
+            "other's for a while; "
             "these are no near duplicates as well."
         )
     text = (
-        f"Two images are near duplicates where the distance between their {pictures} (mean removed, scaled to length "
-        f"1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} equal random portions "
-        f"of the training images, of the distance to the nearest image in the portion. Exact duplicates are counted "
-        f"apart.{shared} One is a moved copy of another where, with one laid over the other (shifted, turned, "
-        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with others like it."
+        f"Two images are near duplicates where the distance between their {pictures} (mean "
+        f"removed, scaled to length "
+        f"1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} "
+        f"equal random portions "
+        f"of the training images, of the distance to the nearest image in the portion. Exact "
+        f"duplicates are counted "
+        f"apart.{shared} One is a moved copy of another where, with one laid over the other "
+        f"(shifted, turned, "
+        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with others "
+        f"like it."
     )
     return said_of(text, audit.noun)
 
@@ -299,7 +360,12 @@ def move_in_words(move: Move) -> str:
 
 def rows(audit: Audit) -> list[dict[str, str]]:
     """The numbers of an audit, as rows of a table."""
-    exact, near, probe, counts = audit.exact_duplicates, audit.near_duplicates, audit.probe, audit.counts
+    exact, near, probe, counts = (
+        audit.exact_duplicates,
+        audit.near_duplicates,
+        audit.probe,
+        audit.counts,
+    )
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.classes)}",
@@ -321,7 +387,9 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     if moved := audit.moved_copies:
         table["moved copies"] = f"{moved.across:,} across sides"
     if stretches := audit.stretches:
-        table["shared stretches"] = f"{stretches.within:,} images within a side, {stretches.across:,} across sides"
+        table["shared stretches"] = (
+            f"{stretches.within:,} images within a side, {stretches.across:,} across sides"
+        )
     if audit.statistics:
         table |= statistics.rows(audit.statistics)
     if probe.accuracy_if_ungrouped is None:
@@ -334,13 +402,20 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
         table[of_files.property] = ", ".join(values[:3]) + more
-    return [{"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)} for what, value in table.items()]
+    return [
+        {"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)}
+        for what, value in table.items()
+    ]
 
 
 def _groups(audit: Audit) -> str:
     if audit.groups is None:
         return "none known"
-    joined = " (those that share copies are joined into one)" if audit.exact_duplicates.across_groups else ""
+    joined = (
+        " (those that share copies are joined into one)"
+        if audit.exact_duplicates.across_groups
+        else ""
+    )
     return f"{audit.groups:,}{joined}, {audit.groups_cut:,} cut"
 
 

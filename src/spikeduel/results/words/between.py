@@ -19,8 +19,8 @@ LONGEST_VALUE = 24
 
 
 def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
-    """The runs, each contender in a line, with as many of the settings that set them apart as fit into `width`; and a
-    sentence on the others, "" where there are none.
+    """The runs, each contender in a line, with as many of the settings that set them apart as fit
+    into `width`; and a sentence on the others, "" where there are none.
     """
     apart = list(runs[0].settings)
     shown: list[str] = []
@@ -38,7 +38,10 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
     rows = []
     for run in runs:
         about = {title(name): value(run.settings[name]) for name in settings}
-        its = [(name, averaged(run.accuracy.get(name, []), weights=run.images.get(name))) for name in run.contenders]
+        its = [
+            (name, averaged(run.accuracy.get(name, []), weights=run.images.get(name)))
+            for name in run.contenders
+        ]
         cells = [(name, str(accuracy or "failed")) for name, accuracy in its]
         path = Path(run.run)
         place = f", in {path.parent.parent.name}/{DUELS}" if path.parent.name == DUELS else ""
@@ -73,7 +76,10 @@ def value(of: Any) -> str:
 
 def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
     """The settings in which two runs differ."""
-    return [{"setting": title(name), "A": value(a), "B": value(b)} for name, (a, b) in compared.settings.items()]
+    return [
+        {"setting": title(name), "A": value(a), "B": value(b)}
+        for name, (a, b) in compared.settings.items()
+    ]
 
 
 def contender_rows(compared: RunsCompared) -> list[dict[str, str]]:
@@ -91,7 +97,9 @@ def _cells(reached: Reached) -> dict[str, str]:
     answer = reached.answer
     return {
         "accuracy, %": percent(reached.accuracy),
-        "95 % interval": "" if low is None or high is None else f"{percent(low)} to {percent(high)}",
+        "95 % interval": ""
+        if low is None or high is None
+        else f"{percent(low)} to {percent(high)}",
         "seeds": str(reached.seeds),
         "training": duration(reached.training.low) if reached.training else "",
         "answer": f"{1000 * answer.low:.3g} ms" if answer else "",
@@ -100,8 +108,12 @@ def _cells(reached: Reached) -> dict[str, str]:
 
 
 def sentences(compared: RunsCompared) -> list[str]:
-    """What may be concluded of two runs, a sentence for each contender that both have; and of their times."""
-    differences = [(each.contender, each.difference) for each in compared.contenders if each.difference]
+    """What may be concluded of two runs, a sentence for each contender that both have; and of their
+    times.
+    """
+    differences = [
+        (each.contender, each.difference) for each in compared.contenders if each.difference
+    ]
     said = [
         f"{name}: both runs have the same trained networks."
         if found.paired and not found.difference
@@ -114,12 +126,21 @@ def sentences(compared: RunsCompared) -> list[str]:
         said.append(f"Accuracies are not tested against each other: {compared.why_not}")
     elif not any(each.a and each.b for each in compared.contenders):
         said.append(
-            f"They have the same test images and no contender in common: spikeduel test {compared.a} --a NAME "
+            f"They have the same test images and no contender in common: spikeduel test "
+            f"{compared.a} --a NAME "
             f"--against {compared.b} --b NAME compares two of your choice."
         )
-    said += [f"{each.contender}: {each.why_not}" for each in compared.contenders if each.why_not != compared.why_not]
-    if any(reached and reached.energy for each in compared.contenders for reached in (each.a, each.b)):
+    said += [
+        f"{each.contender}: {each.why_not}"
+        for each in compared.contenders
+        if each.why_not != compared.why_not
+    ]
+    if any(
+        reached and reached.energy for each in compared.contenders for reached in (each.a, each.b)
+    ):
         said.append("Energies are estimates, of one answer, with neurons and memory on the chip.")
     if not compared.times_compare:
-        said.append("Times do not compare: they were taken on different machines, or on a busy one.")
+        said.append(
+            "Times do not compare: they were taken on different machines, or on a busy one."
+        )
     return said

@@ -1,4 +1,6 @@
-"""What controls showed of a contender, in sentences: row by row, together, and what recordings lose without time."""
+"""What controls showed of a contender, in sentences: row by row, together, and what recordings lose
+without time.
+"""
 
 from collections.abc import Sequence
 
@@ -16,7 +18,8 @@ from spikeduel.results.words.verdict import conclusion, titled
 
 _CLAIMS = {
     Claim.FEW_SEEDS: (
-        "{seeds} cannot show what spiking, time steps or the order of spikes do: these numbers describe these models "
+        "{seeds} cannot show what spiking, time steps or the order of spikes do: these numbers "
+        "describe these models "
         f"only. Use --seeds {ADVISED_SEEDS}."
     ),
     Claim.SPIKING_GAINS: "Spiking over {steps} gains {name} accuracy over its {worse}, at these settings.",
@@ -43,9 +46,12 @@ _LOST = {
 }
 
 TIME_LEGEND = (
-    "The axis is in points of accuracy: 0 is the network itself. Without time and without polarity: trained anew on "
-    "recordings that lack them. Times redrawn, frames shuffled, time reversed: the trained network asked about "
-    "recordings that are changed in this way; what it loses says how it uses time, not whether time is needed."
+    "The axis is in points of accuracy: 0 is the network itself. Without time and without "
+    "polarity: trained anew on "
+    "recordings that lack them. Times redrawn, frames shuffled, time reversed: the trained network "
+    "asked about "
+    "recordings that are changed in this way; what it loses says how it uses time, not whether "
+    "time is needed."
 )
 
 
@@ -57,7 +63,9 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
         numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
         said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
         # Where all have too few seeds, that is said once, below.
-        texts.append(f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}.")
+        texts.append(
+            f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}."
+        )
     return texts + what_it_means(results, contender)
 
 
@@ -71,11 +79,15 @@ def asked(contender: ControlledContender) -> str:
 
 
 def what_it_means(results: Results, contender: ControlledContender) -> list[str]:
-    """What the controls of a contender show together, which were left out, and what a single step would take."""
+    """What the controls of a contender show together, which were left out, and what a single step
+    would take.
+    """
     shown, reasons = claims(contender), left_out([contender])
     texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *claimed(contender)]
     measured = _measured(contender)
-    failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
+    failed = [
+        row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE
+    ]
     if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
@@ -88,7 +100,9 @@ def _measured(contender: ControlledContender) -> list[tuple[ControlRow, Differen
 
 
 def claimed(contender: ControlledContender) -> list[str]:
-    """What all controls of a contender show together, a sentence each; empty where that is nothing."""
+    """What all controls of a contender show together, a sentence each; empty where that is
+    nothing.
+    """
     found = [row.found for row in contender.rows if row.found]
     words = {
         "name": contender.contender,
@@ -109,10 +123,14 @@ def _twins(contender: ControlledContender, conclusion: Conclusion) -> str:
 
 
 def _energy_of_one_step(results: Results, contender: ControlledContender) -> list[str]:
-    """What an answer takes with a single step beside what it takes with all, where that is less; else nothing."""
+    """What an answer takes with a single step beside what it takes with all, where that is less;
+    else nothing.
+    """
     trials = [trial for trial in results.of(contender.contender) if trial.controls]
     controls = control_results(trials, "one_step")
-    every, one = (mean_range([joules_of(entry) for entry in entries]) for entries in (trials, controls))
+    every, one = (
+        mean_range([joules_of(entry) for entry in entries]) for entries in (trials, controls)
+    )
     if contender.num_steps == 1 or every is None or one is None or not one.below(every):
         return []
     steps = counted(contender.num_steps or 1, "step")
@@ -130,10 +148,15 @@ def on_time(results: Results) -> str:
     text = _LOST[found.lost].format(name=name, difference=lost)
     if found.without == found.contender and not found.trained_without:
         return f"{text}: the best on validation, {found.contender} ({per_cent(found.accuracy)}), sees none."
-    how = "trained on frames that each hold all events" if found.trained_without else "which sees no time"
+    how = (
+        "trained on frames that each hold all events"
+        if found.trained_without
+        else "which sees no time"
+    )
     text += (
         f": {found.contender} gets {per_cent(found.accuracy)}, and {found.without}, {how}, "
-        f"{per_cent(found.accuracy_without)} ({signed(-found.found.difference)} points, 95 % interval "
+        f"{per_cent(found.accuracy_without)} ({signed(-found.found.difference)} points, 95 % "
+        f"interval "
         f"{taken(found.found)}). Both are the best on validation images."
     )
     few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
@@ -141,7 +164,9 @@ def on_time(results: Results) -> str:
 
 
 def time_rows(results: Results) -> list[dict[str, str]]:
-    """A row for each contender on recordings: its accuracy, and what each control took from it or gave."""
+    """A row for each contender on recordings: its accuracy, and what each control took from it or
+    gave.
+    """
     return [
         {
             "network": each.contender,
@@ -168,7 +193,11 @@ def brief(row: ControlRow, contender: str) -> str:
     """What may be concluded from a control, for a table."""
     if row.found is None:
         return ""
-    return brief_conclusion(row.found, contender, "the control") if row.conclusive else _seeds_taken(row.found)
+    return (
+        brief_conclusion(row.found, contender, "the control")
+        if row.conclusive
+        else _seeds_taken(row.found)
+    )
 
 
 def _seeds_taken(found: Difference) -> str:
@@ -177,7 +206,9 @@ def _seeds_taken(found: Difference) -> str:
 
 
 def how_controlled(contender: ControlledContender) -> str:
-    """By which test each control was compared, and what the words mean; empty where nothing is concluded."""
+    """By which test each control was compared, and what the words mean; empty where nothing is
+    concluded.
+    """
     found: Sequence = [row.found for row in contender.rows if row.found and row.conclusive]
     tests = "; ".join(dict.fromkeys(each.test for each in found))
     return f"Test: {tests}.{adjusted_for(len(found), 'control')} {terms(found)}" if found else ""

@@ -26,14 +26,18 @@ from spikeduel.results.words.tables import TWO_WAYS, percent
 from spikeduel.results.words.verdict import titled
 
 ZEROS = (
-    "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing skipped by anybody; "
-    "energy with memory from the cheapest to the dearest way to compute each layer: input by input, or whole at every "
+    "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing "
+    "skipped by anybody; "
+    "energy with memory from the cheapest to the dearest way to compute each layer: input by "
+    "input, or whole at every "
     "step, with weights read each time or once an image."
 )
 """What the ranges of energies are, wherever they are shown."""
 LEGEND = (
-    "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. ACs: additions that "
-    f"spikes cause. Spikes: per neuron and step. {TWO_WAYS} Energies are estimates, of arithmetic alone, and with "
+    "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. "
+    "ACs: additions that "
+    f"spikes cause. Spikes: per neuron and step. {TWO_WAYS} Energies are estimates, of arithmetic "
+    f"alone, and with "
     f"neurons and on-chip memory. {ZEROS} Times are measured on this machine."
 )
 """What the columns of `table_rows` are."""
@@ -65,11 +69,19 @@ def energy_in_words(value: float | None) -> str:
 
 
 def _three_digits(number: float) -> str:
-    return f"{number:.0f}" if number >= 100 or number == 0 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    return (
+        f"{number:.0f}"
+        if number >= 100 or number == 0
+        else f"{number:.1f}"
+        if number >= 10
+        else f"{number:.2f}"
+    )
 
 
 def range_in_words(joules: Range | None) -> str:
-    """Both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are not known."""
+    """Both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are
+    not known.
+    """
     if joules is None:
         return ""
     low, high = energy_in_words(joules.low), energy_in_words(joules.high)
@@ -119,7 +131,9 @@ def table_title(results: Results) -> str:
 
 
 def cost_rows(results: Results) -> list[dict[str, str]]:
-    """A row of text for each contender: what one answer takes, means over its trials; "" where it is not known."""
+    """A row of text for each contender: what one answer takes, means over its trials; "" where it
+    is not known.
+    """
     rows = []
     for name, trials in finished(results).items():
         latency = latency_of(trials)
@@ -127,7 +141,9 @@ def cost_rows(results: Results) -> list[dict[str, str]]:
         columns = ("MACs", "per step", "ACs", "spikes", "energy", "with memory")
         row = {"model": name} | {column: mean_text(trials, column) for column in columns}
         row["one image"] = f"{one_image.median_ms:.2f} ms" if one_image else ""
-        fastest = max((each.images_per_second for each in (throughput or {}).values()), default=None)
+        fastest = max(
+            (each.images_per_second for each in (throughput or {}).values()), default=None
+        )
         row["images/s"] = "" if fastest is None else f"{fastest:,.0f}"
         rows.append(row)
     return rows
@@ -139,7 +155,9 @@ def latency_of(trials: Sequence[Trial]) -> Latency | None:
 
 
 def table_rows(results: Results) -> list[dict[str, str]]:
-    """`cost_rows` for the terminal, without the columns that are empty; nothing where nothing was counted."""
+    """`cost_rows` for the terminal, without the columns that are empty; nothing where nothing was
+    counted.
+    """
     rows = cost_rows(results)
     titles = [title for title in rows[0] if any(row[title] for row in rows)]
     return [{title: row[title] for title in titles} for row in rows] if len(titles) > 1 else []
@@ -164,17 +182,26 @@ LEAST = "least"
 
 
 def page_rows(results: Results) -> dict[str, list[str]]:
-    """The same for the page: a cell for each contender by what it says; rows that say nothing are left out."""
+    """The same for the page: a cell for each contender by what it says; rows that say nothing are
+    left out.
+    """
     contenders = finished(results)
-    rows = {title: [mean_text(trials, name) for trials in contenders.values()] for name, title in _ON_THE_PAGE.items()}
+    rows = {
+        title: [mean_text(trials, name) for trials in contenders.values()]
+        for name, title in _ON_THE_PAGE.items()
+    }
     if rows["MACs, per step"] == rows["MACs, hoisted"]:
         del rows["MACs, per step"]
     for ranking in rankings(results):
         cells = {name: range_in_words(joules) for name, joules in ranking.joules.items()}
         if ranking.least:
             cells[ranking.least] += f" ({LEAST})"
-        rows[f"energy, {TITLES[ranking.counting]} (estimate)"] = [cells.get(name, "") for name in contenders]
-    times = [_times(latency) if (latency := latency_of(trials)) else {} for trials in contenders.values()]
+        rows[f"energy, {TITLES[ranking.counting]} (estimate)"] = [
+            cells.get(name, "") for name in contenders
+        ]
+    times = [
+        _times(latency) if (latency := latency_of(trials)) else {} for trials in contenders.values()
+    ]
     titles = next((list(each) for each in times if each), [])
     rows |= {title: [each.get(title, "") for each in times] for title in titles}
     return {title: cells for title, cells in rows.items() if any(cells)}
@@ -185,22 +212,31 @@ def _times(latency: Latency) -> dict[str, str]:
     peak = latency.peak_memory_bytes.first_answer if latency.peak_memory_bytes else None
     # Of few repetitions, none is the 95th of a hundred.
     slow = f" ({one.p95_ms:.2f})" if one and one.p95_ms is not None else ""
-    rows = {"time of one image, median (95 % within)": f"{one.median_ms:.2f} ms{slow}" if one else ""}
+    rows = {
+        "time of one image, median (95 % within)": f"{one.median_ms:.2f} ms{slow}" if one else ""
+    }
     for size in ("1", "32", "256"):
         times = (latency.throughput or {}).get(size)
-        rows[f"images a second, {size} at a time"] = f"{times.images_per_second:,.0f}" if times else ""
-    rows["start of a process until its first answer"] = f"{start.total_seconds:.1f} s" if start else ""
+        rows[f"images a second, {size} at a time"] = (
+            f"{times.images_per_second:,.0f}" if times else ""
+        )
+    rows["start of a process until its first answer"] = (
+        f"{start.total_seconds:.1f} s" if start else ""
+    )
     rows["peak memory of that process"] = "" if peak is None else f"{peak / 1e9:.2f} GB"
     measured = f"{energy_in_words(joules)} ({latency.joules_source})"
     return rows | {"energy of one image, measured": "" if joules is None else measured}
 
 
 def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """A row for each table and memory model that it covers: both titles, and for each contender the energy hoisted, per
-    step, and as most papers count. Per step is "" where it is the same as hoisted.
+    """A row for each table and memory model that it covers: both titles, and for each contender the
+    energy hoisted, per step, and as most papers count. Per step is "" where it is the same as
+    hoisted.
     """
     contenders = finished(results)
-    first = next((trial.energy for trials in contenders.values() for trial in trials if trial.energy), None)
+    first = next(
+        (trial.energy for trials in contenders.values() for trial in trials if trial.energy), None
+    )
     return [
         (
             entry.title,
@@ -220,7 +256,8 @@ def _memory_title(entry: TableEnergy, memory: Memory) -> str:
 def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[str, str, str]:
     scope: Scope = "synapses" if memory == "compute" else "with_neurons"
     hoisted, each = (
-        mean_range([joules_of(trial, table, memory, scope, way) for trial in trials]) for way in ("hoisted", "per_step")
+        mean_range([joules_of(trial, table, memory, scope, way) for trial in trials])
+        for way in ("hoisted", "per_step")
     )
     differs = hoisted and each and each.high > 1.005 * hoisted.high
     tables = [trial.energy.tables.get(table) for trial in trials if trial.energy]
@@ -232,7 +269,9 @@ def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
     """For each spiking contender whose trained controls were counted: itself and them, by title."""
     shown: dict[str, list[tuple[str, Entries]]] = {}
     for name, trials in finished(results).items():
-        controls = [control_results(trials, control) for control in trials[0].controls] if trials else []
+        controls = (
+            [control_results(trials, control) for control in trials[0].controls] if trials else []
+        )
         if known := [found for found in controls if any(control.energy for control in found)]:
             shown[name] = [("itself", trials), *((titled(found[0]), found) for found in known)]
     return shown
@@ -250,13 +289,18 @@ def words(results: Results) -> str | None:
 
 
 def events(results: Results) -> str:
-    """How many events recordings have, how sparse their frames are, and what that costs whom; "" of still images."""
+    """How many events recordings have, how sparse their frames are, and what that costs whom; "" of
+    still images.
+    """
     if (rates := results.dataset.events) is None:
         return ""
     return (
-        f"The test recordings have {rates.a_second:,.0f} events a second. Their frames count {rates.in_frames:,.0f} "
-        f"of {rates.each:,.0f} events a recording, and {per_cent(rates.non_zero)} of their entries are not zero. The "
-        "first layer of a spiking network adds once for each event and synapse, three times for a pixel with three; "
+        f"The test recordings have {rates.a_second:,.0f} events a second. Their frames count "
+        f"{rates.in_frames:,.0f} "
+        f"of {rates.each:,.0f} events a recording, and {per_cent(rates.non_zero)} of their entries "
+        f"are not zero. The "
+        "first layer of a spiking network adds once for each event and synapse, three times for a "
+        "pixel with three; "
         "other networks multiply the entries of frames, or their mean."
     )
 

@@ -20,7 +20,12 @@ READ = {
     "quotation": "read where others quote the source",
 }
 """Where the numbers of an accounting were read."""
-AXIS_NAMES: dict[Axis, str] = {"rate": "spike rate ", "steps": "T = ", "bits": "", "memory": "memory at "}
+AXIS_NAMES: dict[Axis, str] = {
+    "rate": "spike rate ",
+    "steps": "T = ",
+    "bits": "",
+    "memory": "memory at ",
+}
 
 
 def shown(court: Court | None) -> list[Case]:
@@ -32,7 +37,9 @@ def shown(court: Court | None) -> list[Case]:
 
 
 def tabled(court: Court, twins: Sequence[tuple[str, str]]) -> list[Case]:
-    """The cases to list row by row: no ReLU twin of the controls' where a contender that is shown is that twin."""
+    """The cases to list row by row: no ReLU twin of the controls' where a contender that is shown
+    is that twin.
+    """
     known = {(case.spiking, case.other) for case in court.cases} & set(twins)
     return [
         case
@@ -63,9 +70,14 @@ def summary(case: Case) -> str:
 def by_side(case: Case, court: Court) -> list[tuple[str, str]]:
     """For each answer that some accounting gives: what it says, and who gives it."""
     titles: dict[Side | None, str] = {
-        "spiking": f"{case.spiking} is cheaper", "other": f"{case.other} is cheaper", None: "open",
-    }  # fmt: skip
-    found = [(title, [_label(each, court) for each in case.found(side)]) for side, title in titles.items()]
+        "spiking": f"{case.spiking} is cheaper",
+        "other": f"{case.other} is cheaper",
+        None: "open",
+    }
+    found = [
+        (title, [_label(each, court) for each in case.found(side)])
+        for side, title in titles.items()
+    ]
     return [(title, listed(labels, len(labels))) for title, labels in found if labels]
 
 
@@ -76,12 +88,20 @@ def nearest(case: Case, court: Court) -> str | None:
         flips = [(flip, ruling) for ruling in case.rulings if (flip := ruling.flip(axis))]
         if flips:
             flip, ruling = min(flips, key=lambda each: abs(math.log(each[0].value / each[0].now)))
-            parts.append(f"{_axis(flip)} instead of {_value(flip, flip.now)} ({_label(ruling, court)})")
-    return f"The nearest changes of an answer, all else as it is: {'; '.join(parts)}." if parts else None
+            parts.append(
+                f"{_axis(flip)} instead of {_value(flip, flip.now)} ({_label(ruling, court)})"
+            )
+    return (
+        f"The nearest changes of an answer, all else as it is: {'; '.join(parts)}."
+        if parts
+        else None
+    )
 
 
 def in_order(case: Case) -> list[Ruling]:
-    """The rulings by who is cheaper, then by their ratio: the spiking network's best first, no number last."""
+    """The rulings by who is cheaper, then by their ratio: the spiking network's best first, no
+    number last.
+    """
     sides: list[Side | None] = ["spiking", None, "other"]
 
     def place(ruling: Ruling) -> tuple[bool, int, float]:
@@ -92,7 +112,9 @@ def in_order(case: Case) -> list[Ruling]:
 
 
 def rows(case: Case, court: Court) -> list[dict[str, str]]:
-    """A row for each accounting: what both take, the ratio, who is cheaper, and where that changes."""
+    """A row for each accounting: what both take, the ratio, who is cheaper, and where that
+    changes.
+    """
     return [
         {
             "accounting": _label(ruling, court),
@@ -125,7 +147,10 @@ def _label(ruling: Ruling, court: Court) -> str:
 
 def constants(law: Accounting) -> list[tuple[str, str]]:
     """Each number of an accounting with its unit, and where it stands."""
-    return [(f"{name} = {ratio(each)} {each.unit}".rstrip(), each.where) for name, each in law.constants.items()]
+    return [
+        (f"{name} = {ratio(each)} {each.unit}".rstrip(), each.where)
+        for name, each in law.constants.items()
+    ]
 
 
 _AMOUNTS = {
@@ -157,12 +182,16 @@ _AMOUNTS = {
     "membrane_writes": "states written",
     "T": "time steps of the spiking network",
 }
-"""What formulas name besides their own constants, which stand with each: amounts of a layer, for one image."""
+"""What formulas name besides their own constants, which stand with each: amounts of a layer, for
+one image.
+"""
 
 
 def amounts(laws: Sequence[Accounting]) -> list[tuple[str, str]]:
     """The amounts that the formulas of `laws` name, and what each is."""
-    used = {name for law in laws for name in re.findall(r"[A-Za-z_]+", f"{law.spiking} {law.other}")}
+    used = {
+        name for law in laws for name in re.findall(r"[A-Za-z_]+", f"{law.spiking} {law.other}")
+    }
     return [(name, meaning) for name, meaning in _AMOUNTS.items() if name in used]
 
 
@@ -177,7 +206,9 @@ def ratio(found: Range | None) -> str:
 def _amounts(found: Range | None, unit: str) -> str:
     if found is None:
         return ""
-    texts = [energy_in_words(each) if unit == "J" else amount(each) for each in (found.low, found.high)]
+    texts = [
+        energy_in_words(each) if unit == "J" else amount(each) for each in (found.low, found.high)
+    ]
     return texts[0] if texts[0] == texts[1] else " to ".join(texts)
 
 

@@ -1,4 +1,6 @@
-"""What the words of a report mean, each in a sentence or two: shown where a word is hovered over or tapped."""
+"""What the words of a report mean, each in a sentence or two: shown where a word is hovered over or
+tapped.
+"""
 
 from spikeduel.results.words.answer import MEANINGS, RULE
 from spikeduel.results.words.costs import LEAST, ZEROS
@@ -37,8 +39,9 @@ DEFINITIONS: dict[str, str] = {
     "as most count": "Every multiplication, and of spikes only those that come, so that spiking networks alone skip "
     "zeros; with memory, numbers are computed whole and spikes one by one.",
     "changes at": "The nearest value at which the answer becomes another, all else as it is: spike rates up to 100 %, "
-    "T up to 128, bits and memory within the limits of the accounting; – : none of them changes it.",
+    "T up to 128, bits and memory within the limits of the accounting; – : none of them changes "
+    "it.",
     "siblings": "Images of one group, equal ones and near duplicates; of recordings also those that share a stretch.",
     "expected best": "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
     "your work”).",
-}  # fmt: skip
+}

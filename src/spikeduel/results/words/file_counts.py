@@ -27,10 +27,17 @@ def opening(endings: Sequence[str]) -> str:
 
 
 def pictures_left_out(files: FileCounts) -> list[str]:
-    """A sentence for each kind of picture among ignored files that cannot be opened or is not called a picture."""
+    """A sentence for each kind of picture among ignored files that cannot be opened or is not
+    called a picture.
+    """
     found = []
     if unopened := files.by("format not opened here"):
-        found.append(f"{by_ending(unopened.endings)} cannot be opened here. {opening(tuple(unopened.endings))}")
+        found.append(
+            f"{by_ending(unopened.endings)} cannot be opened here. "
+            f"{opening(tuple(unopened.endings))}"
+        )
     if unnamed := files.by("picture without its ending"):
-        found.append(f"{by_ending(unnamed.endings)} begin like pictures, and are not called so. Rename them.")
+        found.append(
+            f"{by_ending(unnamed.endings)} begin like pictures, and are not called so. Rename them."
+        )
     return found

@@ -19,15 +19,23 @@ def answers(inside: Inside) -> str:
 def introduction(inside: Inside) -> str:
     """What a reader sees, before the pictures."""
     spiking = any(each.spiking for each in inside.models)
-    steps = " A spiking network works in time steps: move the slider, or press play." if spiking else ""
+    steps = (
+        " A spiking network works in time steps: move the slider, or press play." if spiking else ""
+    )
     return f"One {inside.noun}, and what goes on in each network that sees it. {answers(inside)}{steps}"
 
 
 def how_found(inside: Inside) -> str:
     """How the attribution and the energies come about."""
-    surrogate = " The gradient of a spike is that of its surrogate." if any(e.spiking for e in inside.models) else ""
+    surrogate = (
+        " The gradient of a spike is that of its surrogate."
+        if any(e.spiking for e in inside.models)
+        else ""
+    )
     return (
-        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this one, for the "
-        f"network's own answer.{surrogate} Energy: an estimate from counted operations ({inside.energy}), without "
+        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this "
+        "one, for the "
+        f"network's own answer.{surrogate} Energy: an estimate from counted operations "
+        f"({inside.energy}), without "
         "memory, the low end. Of a layer, at most 40 neurons and 6 channels are shown."
     )

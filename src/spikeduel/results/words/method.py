@@ -21,7 +21,11 @@ def rules(results: Results) -> list[tuple[str, str]]:
     """What was compared, and under which rules, as pairs of a term and its explanation."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
     counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.own_settings
-    tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
+    tests = (
+        f"{folds} folds, which test each of {counts.test:,} once"
+        if folds
+        else f"{counts.test:,} test"
+    )
     spiking = [trial for trial in trials if trial.spiking]
     inputs, other = _inputs(results, spiking)
     single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
@@ -41,7 +45,8 @@ def rules(results: Results) -> list[tuple[str, str]]:
         "spiking input": "; ".join(inputs),
         "other input": "" if len(spiking) == len(trials) else other,
         "training": (
-            f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, batches of "
+            f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, "
+            f"batches of "
             f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
             f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
@@ -58,16 +63,26 @@ def rules(results: Results) -> list[tuple[str, str]]:
     return [(term, text) for term, text in rows.items() if text]
 
 
-_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for the first and last layer"}
+_OPTIMIZERS = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "muon": "Muon, and AdamW for the first and last layer",
+}
 
 
 _AUGMENTATIONS = {
-    "shift": "moved a little", "translate": "moved a little", "affine": "turned, stretched and moved a little",
-    "flip": "mirrored by turns", "cutout": "covered in a small square", "mixup": "mixed in pairs",
-    "droptime": "left without a stretch of time", "dropplace": "left without a part of the field",
-    "droprandom": "left without events drawn at random", "eventdrop": "left without a time, a part or single events",
+    "shift": "moved a little",
+    "translate": "moved a little",
+    "affine": "turned, stretched and moved a little",
+    "flip": "mirrored by turns",
+    "cutout": "covered in a small square",
+    "mixup": "mixed in pairs",
+    "droptime": "left without a stretch of time",
+    "dropplace": "left without a part of the field",
+    "droprandom": "left without events drawn at random",
+    "eventdrop": "left without a time, a part or single events",
     "jitter": "moved event by event",
-}  # fmt: skip
+}
 
 
 def _augmentation(names: str) -> str:
@@ -79,7 +94,11 @@ def _augmentation(names: str) -> str:
 
 
 def _schedule(experiment: Experiment) -> str:
-    return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
+    return (
+        ""
+        if experiment.schedule == "constant"
+        else " at its highest, rising for a fifth and falling to 0"
+    )
 
 
 def _start(results: Results) -> str:
@@ -87,7 +106,9 @@ def _start(results: Results) -> str:
     parts, share = [], results.experiment.distillation
     started = any(trial.starts_from for trial in results.trials)
     if started:
-        parts.append("start at the trained weights of their twin among the contenders, and train on")
+        parts.append(
+            "start at the trained weights of their twin among the contenders, and train on"
+        )
     if share and (started or results.twins):
         parts.append(f"have {per_cent(share, 0)} of their targets from their twin's answers")
     return f"spiking contenders {' and '.join(parts)}" if parts else ""
@@ -97,7 +118,9 @@ def _time(budget: Budget | None, equal: str) -> str:
     if budget is None:
         return ""
     why = "" if budget.given else "by the size of the set, "
-    seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
+    seconds = ", ".join(
+        f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items()
+    )
     shared = "the same time for each" if equal == "time" else "the same epochs for each"
     minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}{shared}"
     return f"{minutes}; measured beforehand: {seconds}"
@@ -107,7 +130,8 @@ def _strengths(experiment: Experiment) -> str:
     """The settings that make networks strong, where they are on."""
     stages = [*map(str, experiment.first_steps), str(experiment.num_steps)]
     parts = {
-        f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam" and experiment.weight_decay > 0,
+        f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam"
+        and experiment.weight_decay > 0,
         f"label smoothing {experiment.label_smoothing:g}": experiment.label_smoothing > 0,
         f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
         f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
@@ -117,7 +141,8 @@ def _strengths(experiment: Experiment) -> str:
         ),
         "a whitening first layer": experiment.whitening,
         "a readout by membranes": experiment.readout == "membrane",
-        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
+        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss
+        > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
 
@@ -131,9 +156,11 @@ def _chosen(rules: SetRules | None) -> str:
     if rules.mirrored is None or rules.moved is None or rules.epochs is None:
         return text
     return (
-        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like another of "
+        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look "
+        f"most like another of "
         "their class in the mirror (they are flipped where that is surely above 10 %), "
-        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is surely above 10 %, in "
+        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is "
+        f"surely above 10 %, in "
         "long training, and always below 2,000 images)"
     )
 
@@ -141,8 +168,12 @@ def _chosen(rules: SetRules | None) -> str:
 def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]:
     """What spiking contenders get, each text once, and what others get."""
     if results.dataset.noun == "recording":
-        return ["one frame a step"] * bool(spiking), "all frames at once, or their mean, as the network wants"
-    steps = [f"{trial.encoding} encoding, {counted(trial.num_steps or 1, 'step')}" for trial in spiking]
+        return ["one frame a step"] * bool(
+            spiking
+        ), "all frames at once, or their mean, as the network wants"
+    steps = [
+        f"{trial.encoding} encoding, {counted(trial.num_steps or 1, 'step')}" for trial in spiking
+    ]
     return list(dict.fromkeys(steps)), "the analogue image, once; pixels from 0 to 1"
 
 

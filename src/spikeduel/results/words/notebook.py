@@ -1,4 +1,6 @@
-"""What notebooks show in place of a `repr`: sentences, tables and a chart as HTML, everything escaped."""
+"""What notebooks show in place of a `repr`: sentences, tables and a chart as HTML, everything
+escaped.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ from spikeduel.results.words.tables import percent
 from spikeduel.system.errors import visible
 
 WIDTH, ROW, NAME, PANEL, GAP = 640, 26, 150, 200, 45
-"""Of the chart, in pixels: in all, the height of a contender's row, its name, a panel, and between panels."""
+"""Of the chart, in pixels: in all, the height of a contender's row, its name, a panel, and between
+panels.
+"""
 
 COLOUR = "#2f86c5"  # seen on white and on black
 
@@ -31,7 +35,9 @@ Part = str | Chart | Sequence[Mapping[str, str]]
 
 def page(title: str, *parts: Part) -> str:
     """A title and what stands below it, as HTML; empty tables and sentences are left out."""
-    return f"<div><p><b>{_text(title)}</b></p>{''.join(_html(part) for part in parts if part)}</div>"
+    return (
+        f"<div><p><b>{_text(title)}</b></p>{''.join(_html(part) for part in parts if part)}</div>"
+    )
 
 
 def _html(part: Part) -> str:
@@ -58,7 +64,9 @@ def _text(text: str) -> str:
 def brief(audit: Audit) -> str:
     """What an audit found, in a line."""
     found = f"{counted(len(audit.problems), 'problem')}, {counted(len(audit.notes), 'note')}"
-    return visible(f"<Audit of {audit.dataset}, {counted(audit.counts.total, audit.noun)}: {found}>")
+    return visible(
+        f"<Audit of {audit.dataset}, {counted(audit.counts.total, audit.noun)}: {found}>"
+    )
 
 
 def of_audit(audit: Audit) -> str:
@@ -69,9 +77,15 @@ def of_audit(audit: Audit) -> str:
 
 
 def chart(results: Results) -> Chart:
-    """Of each contender the accuracy of every training, a dot each, and how long an answer takes, as a bar."""
-    times = {name: 1000 * value.low for name, value in answer(results).lead("answer").values.items()}
-    found = {name: [t.test.accuracy for t in results.of(name) if t.test] for name in results.contenders}
+    """Of each contender the accuracy of every training, a dot each, and how long an answer takes,
+    as a bar.
+    """
+    times = {
+        name: 1000 * value.low for name, value in answer(results).lead("answer").values.items()
+    }
+    found = {
+        name: [t.test.accuracy for t in results.of(name) if t.test] for name in results.contenders
+    }
     every = [accuracy for accuracies in found.values() for accuracy in accuracies]
     if not every:
         return Chart("")
@@ -86,10 +100,14 @@ def chart(results: Results) -> Chart:
         for accuracy in accuracies:
             x = NAME + 6 + (PANEL - 12) * ((accuracy - low) / (high - low) if high > low else 0.5)
             tip = f"<title>{_text(name)}: {percent(accuracy)} %</title>"
-            marks.append(f'<circle cx="{x:.1f}" cy="{middle}" r="5" fill="{COLOUR}" fill-opacity=".7">{tip}</circle>')
+            marks.append(
+                f'<circle cx="{x:.1f}" cy="{middle}" r="5" fill="{COLOUR}" fill-opacity=".7">{tip}</circle>'
+            )
         if name in times:
             width = PANEL * times[name] / longest if longest else 0.0
-            marks.append(f'<rect x="{start}" y="{middle - 7}" width="{width:.1f}" height="14" fill="{COLOUR}"/>')
+            marks.append(
+                f'<rect x="{start}" y="{middle - 7}" width="{width:.1f}" height="14" fill="{COLOUR}"/>'
+            )
             marks.append(_label(start + width + 6, middle + 4, f"{times[name]:.3g}"))
     height = 28 + ROW * len(found)
     size = f'viewBox="0 0 {WIDTH} {height}" style="max-width:{WIDTH}px;width:100%"'

@@ -11,8 +11,8 @@ MOST_NAMED = 6
 def hundredths(share: float, digits: int = 2) -> str:
     """`share` times 100, with so many digits: "91.23", "-0.48".
 
-    Halves go away from zero. Which side of a half the float of a mean lies on depends on how it was summed; twelve
-    digits of it do not, so that equal means look equal wherever they stand.
+    Halves go away from zero. Which side of a half the float of a mean lies on depends on how it was
+    summed; twelve digits of it do not, so that equal means look equal wherever they stand.
     """
     rounded = Decimal(f"{100 * share:.12g}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     # And no "-0.00".
@@ -49,7 +49,9 @@ def lead(found: Difference, level: int = 95) -> str:
 
 
 def p_number(p: float) -> str:
-    """A p-value in three digits. Three digits of 1 would look like certainty: it is no evidence, either way."""
+    """A p-value in three digits. Three digits of 1 would look like certainty: it is no evidence,
+    either way.
+    """
     if p < 0.001:
         return "< 0.001"
     return "1" if p >= 0.9995 else f"{p:.3f}"
@@ -70,7 +72,13 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
 
 def counted(number: int, thing: str) -> str:
     """A number and what it counts: "1 seed", "6 seeds"."""
-    plural = f"{thing}es" if thing.endswith("s") else f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    plural = (
+        f"{thing}es"
+        if thing.endswith("s")
+        else f"{thing[:-1]}ies"
+        if thing.endswith("y")
+        else f"{thing}s"
+    )
     return f"{number:,} {thing if number == 1 else plural}"
 
 

@@ -14,24 +14,34 @@ _SOURCES = {
     "run": "The spread over seeds, and how often answers differ, are those of the run.",
     "store": "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
     "assumed": (
-        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three seeds first (spikeduel "
+        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three seeds "
+        "first (spikeduel "
         "compare … --seeds 3) show your own: this command finds them in the store."
     ),
 }
 
 
 def of_pairs(results: Results) -> str:
-    """How likely a lead of one point would have been found, for all pairs of a run; empty where one seed cannot say."""
+    """How likely a lead of one point would have been found, for all pairs of a run; empty where one
+    seed cannot say.
+    """
     found = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not found:
         return ""
     lead = _points(found[0][1].lead)
-    told = [f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.luck])})" for pair, power in found]
+    told = [
+        f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.luck])})"
+        for pair, power in found
+    ]
     if len(found) > 1 and len(chances := {_chance(power) for _, power in found}) == 1:
-        told = [f"{chances.pop()} for each of {len(found)} pairs ({_spreads([power.luck for _, power in found])})"]
+        told = [
+            f"{chances.pop()} for each of {len(found)} pairs "
+            f"({_spreads([power.luck for _, power in found])})"
+        ]
     pair, hardest = min(found, key=lambda each: each[1].chance)
     return (
-        f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in {listed(told)}. "
+        f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
+        f"{listed(told)}. "
         f"{_needed(hardest.seeds_needed, lead, len(found) > 1)}"
     )
 
@@ -42,7 +52,11 @@ def _chance(power: Power) -> str:
 
 def _spreads(lucks: Sequence[Luck]) -> str:
     of_all = [f"{100 * spread:.2f}" for luck in lucks for spread in (luck.seeds_a, luck.seeds_b)]
-    said = " and ".join(of_all) if len(lucks) == 1 else f"{min(of_all, key=float)} to {max(of_all, key=float)}"
+    said = (
+        " and ".join(of_all)
+        if len(lucks) == 1
+        else f"{min(of_all, key=float)} to {max(of_all, key=float)}"
+    )
     return f"accuracy varies by {said} points over seeds"
 
 
@@ -57,13 +71,19 @@ _REMEDY = ": it takes more test images, or trainings that vary less."
 def _needed(seeds: int | None, lead: str, several: bool) -> str:
     of_all = " of every pair" if several else ""
     if seeds is None:
-        return f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}{_REMEDY}"
+        return (
+            f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}{_REMEDY}"
+        )
     return f"{seeds} seeds would find it in 80 %{of_all}."
 
 
 def rows(plan: Forecast) -> list[dict[str, str]]:
-    """Of each number of seeds: the chance to find the lead, in every case, and how long it will train."""
-    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[:MOST_COLUMNS]
+    """Of each number of seeds: the chance to find the lead, in every case, and how long it will
+    train.
+    """
+    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[
+        :MOST_COLUMNS
+    ]
     return [
         {
             "seeds": str(seeds),
@@ -83,8 +103,13 @@ def _title(case: Case) -> str:
 def sentences(plan: Forecast) -> list[str]:
     """What the plan says, on what it rests, and what it leaves out."""
     lead = _points(plan.lead)
-    found = [f"The chance that a true lead of {lead} is found, on {plan.test_images:,} test images, by seeds:"]
-    several = f" of {plan.comparisons} comparisons, after Holm at worst" if plan.comparisons > 1 else ""
+    found = [
+        f"The chance that a true lead of {lead} is found, on {plan.test_images:,} test images, by "
+        f"seeds:"
+    ]
+    several = (
+        f" of {plan.comparisons} comparisons, after Holm at worst" if plan.comparisons > 1 else ""
+    )
     needed = [case.seeds_needed for case in plan.cases]
     if None in needed:
         text = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}{_REMEDY}"
@@ -94,13 +119,20 @@ def sentences(plan: Forecast) -> list[str]:
         last = duration(plan.seconds(high))
         text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
     found += [text, _source(plan), *_assumed(plan)]
-    if any(case.luck.effective_groups is not None for case in plan.cases) and plan.source in ("given", "assumed"):
+    if any(case.luck.effective_groups is not None for case in plan.cases) and plan.source in (
+        "given",
+        "assumed",
+    ):
         found.append(
-            "The test images come in groups. How alike those of a group are is not known before a run, and makes these "
+            "The test images come in groups. How alike those of a group are is not known before a "
+            "run, and makes these "
             "chances smaller."
         )
     if any(case.luck.effective_groups is not None and not any(case.chances) for case in plan.cases):
-        found.append("The groups of test images are too few for anybody to be called better: --folds 5 tests them all.")
+        found.append(
+            "The groups of test images are too few for anybody to be called better: --folds 5 "
+            "tests them all."
+        )
     return [*found, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
 
 
@@ -117,8 +149,10 @@ def _assumed(plan: Forecast) -> Sequence[str]:
         return []
     seen = listed([f"{100 * case.luck.seeds_a:.2f}" for case in plan.cases])
     return [
-        f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the test images, two of "
-        f"one on {100 * WITHIN:.1f} %. With that, accuracy on so many images varies by {seen} points over seeds."
+        f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the "
+        f"test images, two of "
+        f"one on {100 * WITHIN:.1f} %. With that, accuracy on so many images varies by {seen} "
+        f"points over seeds."
     ]
 
 
@@ -126,7 +160,10 @@ def _of_times(plan: Forecast) -> str:
     told = []
     for each in plan.times:
         most, how = ("", "as in the store") if each.from_store else ("at most ", "some steps timed")
-        told.append(f"{each.contender} {each.epoch_seconds:.2g} s an epoch, {most}{each.epochs:.3g} epochs ({how})")
+        told.append(
+            f"{each.contender} {each.epoch_seconds:.2g} s an epoch, {most}{each.epochs:.3g} epochs "
+            f"({how})"
+        )
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
     return f"Time is of training alone: {'; '.join(told)}{folds}."
 

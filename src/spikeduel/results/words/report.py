@@ -21,7 +21,9 @@ NOT_MEASURED = "not measured"
 def title(results: Results) -> str:
     """The contenders and the data."""
     names = results.contenders
-    return f"{' against '.join(names) if len(names) < 3 else listed(names)} on {results.dataset.name}"
+    return (
+        f"{' against '.join(names) if len(names) < 3 else listed(names)} on {results.dataset.name}"
+    )
 
 
 def one_digit(share: float) -> str:
@@ -36,8 +38,12 @@ def accuracy(found: Score | None) -> str:
 
 def trained_on(tested: Sequence[Trial]) -> str:
     """Over what a mean is: "6 seeds and 5 folds"."""
-    seeds, folds = ({getattr(trial, name) for trial in tested} - {None} for name in ("seed", "fold"))
-    parts = [counted(len(seeds), "seed")] * (len(seeds) > 1 or not folds) + [counted(len(folds), "fold")] * bool(folds)
+    seeds, folds = (
+        {getattr(trial, name) for trial in tested} - {None} for name in ("seed", "fold")
+    )
+    parts = [counted(len(seeds), "seed")] * (len(seeds) > 1 or not folds) + [
+        counted(len(folds), "fold")
+    ] * bool(folds)
     return " and ".join(parts)
 
 
@@ -72,7 +78,9 @@ def epoch_seconds(tested: Sequence[Trial]) -> str:
 
 
 def of_encoding(name: str, tested: Sequence[Trial]) -> str:
-    """What random encoding and tie-breaks do to a contender's accuracy, in sentences; empty where there is nothing."""
+    """What random encoding and tie-breaks do to a contender's accuracy, in sentences; empty where
+    there is nothing.
+    """
     tests = [trial.test for trial in tested if trial.test]
     spreads = [each.encoding_spread.standard_deviation for each in tests if each.encoding_spread]
     ties = [trial.test.tie_share or 0.0 for trial in tested if trial.spiking and trial.test]
@@ -87,14 +95,25 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
 
 
 def errors(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """The errors of `confusion` `[K, K]` as (times, true class, answer), the most frequent first."""
-    cells = [(count, truth, answer) for truth, row in enumerate(confusion) for answer, count in enumerate(row)]
-    return sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+    """The errors of `confusion` `[K, K]` as (times, true class, answer), the most frequent
+    first.
+    """
+    cells = [
+        (count, truth, answer)
+        for truth, row in enumerate(confusion)
+        for answer, count in enumerate(row)
+    ]
+    return sorted(
+        (cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0]
+    )
 
 
 def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
     """The most frequent errors of `confusion` `[K, K]`, as a sentence."""
-    told = [f"{classes[truth]} as {classes[answer]} ({count:,})" for count, truth, answer in errors(confusion)[:most]]
+    told = [
+        f"{classes[truth]} as {classes[answer]} ({count:,})"
+        for count, truth, answer in errors(confusion)[:most]
+    ]
     return f"Most frequent errors: {', '.join(told)}." if told else "There are no errors."
 
 
@@ -126,10 +145,16 @@ def how_compared(results: Results) -> str:
     tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
     scope = "Interval and p-value allow for other seeds and other test images."
     if max(pair.seeds for pair in pairs) == 1:
-        models = "these trainings, one per fold," if results.dataset.folds else "these two trained models"
+        models = (
+            "these trainings, one per fold,"
+            if results.dataset.folds
+            else "these two trained models"
+        )
         scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
     certain = any(p_number(pair.p_value) == "1" for pair in pairs)
-    no_evidence = " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    no_evidence = (
+        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    )
     return f"Test: {tests}.{adjusted_for(len(pairs), 'comparison')} {scope} {terms(pairs)}{no_evidence}"
 
 
@@ -141,11 +166,15 @@ def adjusted_for(number: int, what: str) -> str:
 
 
 def terms(found: Sequence[Difference]) -> str:
-    """What the conclusions are called, and why some are inconclusive though their intervals exclude 0."""
+    """What the conclusions are called, and why some are inconclusive though their intervals exclude
+    0.
+    """
     reasons = dict.fromkeys(because(each) for each in found if each.reservation)
     return (
-        f"Better: p is at most 0.05. Equivalent: the 90 % interval lies inside {margin(found[0])}. Inconclusive: "
-        "neither; there may be a difference or none." + "".join(f" Inconclusive may also mean: {it}." for it in reasons)
+        f"Better: p is at most 0.05. Equivalent: the 90 % interval lies inside {margin(found[0])}. "
+        f"Inconclusive: "
+        "neither; there may be a difference or none."
+        + "".join(f" Inconclusive may also mean: {it}." for it in reasons)
     )
 
 
@@ -157,7 +186,11 @@ def first_fold(dataset: Dataset) -> str:
 
 def settings(values: Any) -> list[tuple[str, str]]:
     """A dictionary or dataclass as rows of text; what is unset is left out."""
-    return [(name, as_text(value)) for name, value in (typed.plain(values) or {}).items() if value is not None]
+    return [
+        (name, as_text(value))
+        for name, value in (typed.plain(values) or {}).items()
+        if value is not None
+    ]
 
 
 def as_text(value: Any) -> str:
@@ -177,16 +210,25 @@ def drawn_from(values: DrawnFrom) -> str:
 
 def robustness_by_contender(results: Results) -> dict[str, list[Robustness]]:
     """The robustness of each contender's tested trials, where it was measured."""
-    measured = {name: [t.robustness for t in results.of(name) if t.robustness] for name in results.contenders}
+    measured = {
+        name: [t.robustness for t in results.of(name) if t.robustness]
+        for name in results.contenders
+    }
     return {name: found for name, found in measured.items() if found}
 
 
 def corruption_rows(results: Results) -> list[tuple[str, list[Averaged | None]]]:
-    """A row for clean images, for each corruption and for their mean; a cell for each contender that was measured."""
+    """A row for clean images, for each corruption and for their mean; a cell for each contender
+    that was measured.
+    """
     contenders = robustness_by_contender(results).values()
 
-    def row(title: str, value: Callable[[Robustness], float | None]) -> tuple[str, list[Averaged | None]]:
-        known = [[share for each in found if (share := value(each)) is not None] for found in contenders]
+    def row(
+        title: str, value: Callable[[Robustness], float | None]
+    ) -> tuple[str, list[Averaged | None]]:
+        known = [
+            [share for each in found if (share := value(each)) is not None] for found in contenders
+        ]
         return title, [averaged(shares, one_digit) for shares in known]
 
     names = dict.fromkeys(name for found in contenders for each in found for name in each.area)
@@ -201,31 +243,50 @@ def corruption_rows(results: Results) -> list[tuple[str, list[Averaged | None]]]
 def altered(results: Results) -> list[str]:
     """The data set's own alterations, which come in one severity, with their numbers of images."""
     found = [each for measured in robustness_by_contender(results).values() for each in measured]
-    images = {name: n for each in found for name, n in each.images.items() if len(each.corruptions[name]) == 1}
+    images = {
+        name: n
+        for each in found
+        for name, n in each.images.items()
+        if len(each.corruptions[name]) == 1
+    }
     return [f"{name} ({number:,} images)" for name, number in images.items()]
 
 
 def robustness(results: Results) -> str:
     """What corruptions do to accuracy, in sentences; empty where that was not measured."""
     measured = robustness_by_contender(results)
-    measured = {name: found for name, found in measured.items() if all(each.mean is not None for each in found)}
+    measured = {
+        name: found
+        for name, found in measured.items()
+        if all(each.mean is not None for each in found)
+    }
     if not measured:
         return ""
     corruptions = next(iter(measured.values()))[0].corruptions
     areas = {
-        corruption: {name: [each.area[corruption] for each in found] for name, found in measured.items()}
+        corruption: {
+            name: [each.area[corruption] for each in found] for name, found in measured.items()
+        }
         for corruption, accuracies in corruptions.items()
         if len(accuracies) > 1
     }
-    mean = {name: statistics.fmean(each.mean or 0.0 for each in found) for name, found in measured.items()}
+    mean = {
+        name: statistics.fmean(each.mean or 0.0 for each in found)
+        for name, found in measured.items()
+    }
     scores, losses = [], []
     for name in sorted(measured, key=lambda name: -mean[name]):
         clean = statistics.fmean(each.clean for each in measured[name])
         scores.append(f"{name} {one_digit(mean[name])} % ({one_digit(clean)} % on clean images)")
-        shares = {corruption: statistics.fmean(of_all[name]) for corruption, of_all in areas.items()}
+        shares = {
+            corruption: statistics.fmean(of_all[name]) for corruption, of_all in areas.items()
+        }
         worst = min(shares, key=shares.__getitem__)
         losses.append(f"{worst} for {name} ({one_digit(shares[worst])} %)")
-    sentences = [f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.", f"Lowest: {listed(losses)}."]
+    sentences = [
+        f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.",
+        f"Lowest: {listed(losses)}.",
+    ]
     if len(measured) > 1:
         sentences += _leads(areas)
     if all(len(found) == 1 for found in measured.values()):
@@ -238,7 +299,9 @@ def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     leads: dict[str, list[str]] = {}
     close = []
     for corruption, by_contender in areas.items():
-        first, second = sorted(by_contender, key=lambda name: -statistics.fmean(by_contender[name]))[:2]
+        first, second = sorted(
+            by_contender, key=lambda name: -statistics.fmean(by_contender[name])
+        )[:2]
         ahead = statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second])
         several = [by_contender[name] for name in (first, second) if len(by_contender[name]) > 1]
         if ahead > max(map(statistics.stdev, several), default=0.0):

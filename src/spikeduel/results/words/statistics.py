@@ -16,7 +16,9 @@ def amount(name: Name, value: float) -> str:
 
 
 def told(share: float | None) -> str:
-    """What was told, as "31.6 %"; of too few recordings, or where all have the same number, nothing was asked."""
+    """What was told, as "31.6 %"; of too few recordings, or where all have the same number, nothing
+    was asked.
+    """
     return "–" if share is None else per_cent(share)
 
 
@@ -28,12 +30,16 @@ def rows(found: Statistics) -> dict[str, str]:
             f"{per_cent(found.class_accuracy)} accuracy (length, event rate and so on, no frame)"
         )
     if found.side_accuracy is not None:
-        table["sides told"] = f"{per_cent(found.side_accuracy)} of training and test recordings (a coin: 50 %)"
+        table["sides told"] = (
+            f"{per_cent(found.side_accuracy)} of training and test recordings (a coin: 50 %)"
+        )
     return table
 
 
 def medians(found: Statistics) -> list[dict[str, str]]:
-    """A row for each statistic: its median on each side, and how often it alone tells class and side."""
+    """A row for each statistic: its median on each side, and how often it alone tells class and
+    side.
+    """
     return [
         {
             "median": each.name,

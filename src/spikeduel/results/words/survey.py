@@ -39,20 +39,37 @@ def sentences(survey: Survey) -> list[str]:
     """How many trials, how long, how much of the disk, and what can be found; one thought each."""
     trials, missing = survey.trials, survey.missing
     text = f"{counted(len(trials), 'trial')} of {counted(len(survey.duels), 'duel')} on "
-    found = [f"{text}{counted(len(survey.datasets), 'data set')}; {len(missing):,} are to be trained."]
+    found = [
+        f"{text}{counted(len(survey.datasets), 'data set')}; {len(missing):,} are to be trained."
+    ]
     if sum(len(duel.trials) for duel in survey.duels) > len(trials):
-        found.append("Duels share trials: these are counted once here, and in the row of each duel.")
+        found.append(
+            "Duels share trials: these are counted once here, and in the row of each duel."
+        )
     if survey.tuning_trials:
-        found.append(f"Before them, {counted(survey.tuning_trials, 'trial')} of tuning; their time is not in these.")
+        found.append(
+            f"Before them, {counted(survey.tuning_trials, 'trial')} of tuning; their time is not "
+            f"in these."
+        )
     if more := sum(duel.controls for duel in survey.duels):
-        found.append(f"Controls may train {counted(more, 'network')} more; their time is not in these.")
+        found.append(
+            f"Controls may train {counted(more, 'network')} more; their time is not in these."
+        )
     if survey.seconds is None:
         found.append("How long that takes is not known: a training step of some contender failed.")
     elif missing:
-        found.append(f"One after another, they train for about {duration(survey.seconds)}.{_at_once(survey)}")
-        found.append("Every duel is then measured, one after another, and gets its report: some seconds each.")
+        found.append(
+            f"One after another, they train for about {duration(survey.seconds)}.{_at_once(survey)}"
+        )
+        found.append(
+            "Every duel is then measured, one after another, and gets its report: some seconds "
+            "each."
+        )
     if missing:
-        found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
+        found.append(
+            f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports "
+            f"come on top."
+        )
     if any(duel.seeds < FEWEST_SEEDS for duel in survey.duels):
         found.append(f"A single duel finds no lead with fewer than {FEWEST_SEEDS} seeds.")
     leads = survey.leads
@@ -68,10 +85,16 @@ def sentences(survey: Survey) -> list[str]:
             f"{100 * VARIES:g} points."
         )
     assumed = sum(duel.source == "assumed" for duel in survey.duels)
-    how = "assumed as measured on Fashion-MNIST" if assumed else "as in the trials that are in the store"
+    how = (
+        "assumed as measured on Fashion-MNIST"
+        if assumed
+        else "as in the trials that are in the store"
+    )
     if 0 < assumed < len(survey.duels):
         how += f" for {counted(assumed, 'duel')}, and taken from the store for the others"
-    found.append(f"Leads are true ones, found in 80 % of cases; how accuracy varies over seeds is {how}.")
+    found.append(
+        f"Leads are true ones, found in 80 % of cases; how accuracy varies over seeds is {how}."
+    )
     return found
 
 

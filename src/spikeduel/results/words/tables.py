@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.results.costs import WAYS, Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
+from spikeduel.results.costs import (
+    WAYS,
+    Layer,
+    Memory,
+    Operations,
+    Range,
+    TableEnergy,
+    Totals,
+    Ways,
+)
 from spikeduel.results.run import Results
 from spikeduel.results.shipped import Origin
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
@@ -16,7 +25,8 @@ from spikeduel.results.words.numbers import counted, hundredths, listed
 from spikeduel.system.errors import visible
 
 TWO_WAYS = (
-    "Hoisted: what is the same at every time step (the first layer under direct encoding) counts once. Per step: it "
+    "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
+    "once. Per step: it "
     "counts at every step, as in a plain loop."
 )
 """What the two ways of counting are, wherever both are shown."""
@@ -24,7 +34,9 @@ SCORES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", 
 
 
 def contender_rows(results: Results) -> list[dict[str, str]]:
-    """One row a contender, every cell as text; with a column for the twin of each where there are some."""
+    """One row a contender, every cell as text; with a column for the twin of each where there are
+    some.
+    """
     partners = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
     measures = added_measures(results.trials)
     rows = []
@@ -38,7 +50,9 @@ def contender_rows(results: Results) -> list[dict[str, str]]:
             **{title: str(score(tested, name) or "failed") for name, title in SCORES.items()},
         }
         seconds = [second for trial in tested for second in trial.epoch_seconds]
-        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "converted" if tested else "failed"
+        row["s/epoch"] = (
+            f"{statistics.median(seconds):.1f}" if seconds else "converted" if tested else "failed"
+        )
         row["epochs"] = ", ".join(str(trial.epochs) for trial in every)
         row["parameters"] = f"{every[0].parameters:,}"
         row |= {each.title: str(added(tested, name) or "") for name, each in measures.items()}
@@ -67,9 +81,13 @@ def percent(share: float) -> str:
 
 
 def averaged(
-    values: Sequence[float], form: Callable[[float], str] = percent, weights: Sequence[int] | None = None
+    values: Sequence[float],
+    form: Callable[[float], str] = percent,
+    weights: Sequence[int] | None = None,
 ) -> Averaged | None:
-    """The mean, weighted if asked for, and the standard deviation, written by `form`; None of no values."""
+    """The mean, weighted if asked for, and the standard deviation, written by `form`; None of no
+    values.
+    """
     if not values:
         return None
     spread = form(statistics.stdev(values)) if len(values) > 1 else ""
@@ -85,14 +103,23 @@ def score(tested: Sequence[Trial], name: str) -> Averaged | None:
 
 
 def added(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """What a measure from outside the package shows over trials, in its own form; None where it is not known."""
+    """What a measure from outside the package shows over trials, in its own form; None where it is
+    not known.
+    """
     found = [trial.measures[name] for trial in tested if name in trial.measures]
-    return averaged([each.value for each in found if each.value is not None], found[0].form.format) if found else None
+    return (
+        averaged([each.value for each in found if each.value is not None], found[0].form.format)
+        if found
+        else None
+    )
 
 
 def spread_note(trials: Sequence[Trial]) -> str:
     """Over what the ± of `contender_rows` is taken, as a line; empty where there is none."""
-    found = {name: {getattr(trial, name) for trial in trials if trial.test} - {None} for name in ("seed", "fold")}
+    found = {
+        name: {getattr(trial, name) for trial in trials if trial.test} - {None}
+        for name in ("seed", "fold")
+    }
     over = [f"{len(values)} {name}s" for name, values in found.items() if len(values) > 1]
     every = "all trainings: " if len(over) > 1 else ""
     return f"± is the standard deviation over {every}{' and '.join(over)}." if over else ""
@@ -127,7 +154,8 @@ def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(visible, row.values()))
-    # Jupyter would show the table at once, and again where the text is printed. A class may be called [red] or :smile:.
+    # Jupyter would show the table at once, and again where the text is printed. A class may be
+    # called [red] or :smile:.
     plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
     console = Console(width=220, markup=False, emoji=False, **plain)
     with console.capture() as capture:
@@ -140,7 +168,10 @@ def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
     num_seeds = len({trial.seed for trial in tested})
     classes = []
     for row in zip(*(trial.test.per_class for trial in tested if trial.test), strict=True):
-        means = {name: float(np.mean([getattr(each, name) for each in row])) for name in ("precision", "recall", "f1")}
+        means = {
+            name: float(np.mean([getattr(each, name) for each in row]))
+            for name in ("precision", "recall", "f1")
+        }
         support = round(sum(scores.support for scores in row) / num_seeds)
         classes.append(ClassScores(name=row[0].name, support=support, **means))
     return classes
@@ -157,11 +188,15 @@ def class_rows(test: Scores) -> list[dict[str, str]]:
     rows = [
         (name, percent(precision), percent(recall), percent(f1), f"{images:,}")
         for name, precision, recall, f1, images in [
-            *classes, ("macro average", test.precision, test.recall, test.f1, test.n)
+            *classes,
+            ("macro average", test.precision, test.recall, test.f1, test.n),
         ]
-    ]  # fmt: skip
+    ]
     titles = ("class", "precision", "recall", "f1", "images")
-    return [dict(zip(titles, row, strict=True)) for row in [*rows, ("accuracy", "", "", percent(test.accuracy), "")]]
+    return [
+        dict(zip(titles, row, strict=True))
+        for row in [*rows, ("accuracy", "", "", percent(test.accuracy), "")]
+    ]
 
 
 def robustness_rows(found: Robustness) -> list[dict[str, str]]:
@@ -169,7 +204,13 @@ def robustness_rows(found: Robustness) -> list[dict[str, str]]:
     return [
         {
             "corruption": name,
-            **dict(zip("12345", map(percent, accuracies) if len(accuracies) > 1 else [""] * 5, strict=True)),
+            **dict(
+                zip(
+                    "12345",
+                    map(percent, accuracies) if len(accuracies) > 1 else [""] * 5,
+                    strict=True,
+                )
+            ),
             "mean": percent(found.area[name]),
             "images": f"{found.images[name]:,}",
         }
@@ -195,23 +236,33 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
 
 
 def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
-    """The expected best validation accuracy of 1, 2, 4, … and of all trials, ± its standard deviation, in per cent."""
-    shown = sorted({2**power for power in range(record.num_trials.bit_length())} | {record.num_trials})
+    """The expected best validation accuracy of 1, 2, 4, … and of all trials, ± its standard
+    deviation, in per cent.
+    """
+    shown = sorted(
+        {2**power for power in range(record.num_trials.bit_length())} | {record.num_trials}
+    )
     rows = []
     for each in record.contenders:
-        points = {p.trials: f"{percent(p.mean)} ± {percent(p.standard_deviation)}" for p in each.expected_best}
+        points = {
+            p.trials: f"{percent(p.mean)} ± {percent(p.standard_deviation)}"
+            for p in each.expected_best
+        }
         cells = {f"of {n}": points[n] for n in shown}
         rows.append({"expected best of so many trials, %": each.contender, **cells})
     return rows
 
 
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
-    """One network's operations layer by layer, and its estimated energy by the table of this name."""
+    """One network's operations layer by layer, and its estimated energy by the table of this
+    name.
+    """
     images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     lines = [
         f"Operations of one image, means over {images}, {steps}",
         render(layer_rows(operations)),
-        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that spikes cause.",
+        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that "
+        "spikes cause.",
     ]
     if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
         lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
@@ -220,14 +271,18 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
 
 def layer_rows(operations: Operations) -> list[dict[str, str]]:
     """One network's operations, a row for each layer, and one for all."""
-    rows = [_layer_row(each.name or each.type, each.type if each.name else "", each) for each in operations.layers]
+    rows = [
+        _layer_row(each.name or each.type, each.type if each.name else "", each)
+        for each in operations.layers
+    ]
     return [*rows, _layer_row("total", "", operations.totals)]
 
 
 def energy_text(energy: TableEnergy, table: str | None = None) -> str:
     """A network's estimated energy by a `table`, whose title is taken where it is not given."""
     lines = [
-        f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the dearest way to compute "
+        f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the "
+        f"dearest way to compute "
         "each layer:"
     ]
     for memory, title in _NETWORK_MEMORIES.items():
@@ -249,7 +304,10 @@ _NETWORK_MEMORIES: dict[Memory, str] = {
 def _layer_row(name: str, kind: str, counts: Layer | Totals) -> dict[str, str]:
     layer = counts if isinstance(counts, Layer) else None
     rate = counts.spikes_per_neuron_and_step
-    other = {what: getattr(counts, what).hoisted for what in ("additions", "multiplications", "functions")}
+    other = {
+        what: getattr(counts, what).hoisted
+        for what in ("additions", "multiplications", "functions")
+    }
     told = ", ".join(f"{whole(number)} {what}" for what, number in other.items() if number)
     return {
         "layer": name,
@@ -280,5 +338,8 @@ def whole(number: float | None) -> str:
 def _microjoules(joules: Range | None) -> str:
     if joules is None:
         return "not known"
-    low, high = (f"{1e6 * end:,.0f}" if 1e6 * end >= 1000 else f"{1e6 * end:.3g}" for end in (joules.low, joules.high))
+    low, high = (
+        f"{1e6 * end:,.0f}" if 1e6 * end >= 1000 else f"{1e6 * end:.3g}"
+        for end in (joules.low, joules.high)
+    )
     return f"{low} µJ" if low == high else f"{low} to {high} µJ"

@@ -6,18 +6,34 @@ from collections.abc import Sequence
 from spikeduel.results.caveats import BusyMachine, InFloat32, is_leak
 from spikeduel.results.controlled import ControlRow
 from spikeduel.results.run import Pair, Results
-from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
+from spikeduel.results.significance import (
+    FEWEST_GROUPS,
+    Conclusion,
+    Difference,
+    Reservation,
+    smallest_p,
+)
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.caveats import reason
-from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
+from spikeduel.results.words.numbers import (
+    counted,
+    lead,
+    listed,
+    margin,
+    p_value,
+    per_cent,
+    points,
+    signed,
+)
 
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 FEWEST_TIMED = 3
 """Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
 LEAKAGE = (
-    "Leakage: training holds relatives or copies of test images (see the caveats). The following scores measure memory "
+    "Leakage: training holds relatives or copies of test images (see the caveats). The following "
+    "scores measure memory "
     "as much as recognition."
 )
 BRIEF = {
@@ -31,7 +47,9 @@ BRIEF = {
 
 
 def verdict(results: Results) -> str:
-    """What the trials showed: accuracies, who is better, by how much, how sure that is, what could overturn it."""
+    """What the trials showed: accuracies, who is better, by how much, how sure that is, what could
+    overturn it.
+    """
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     before = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
     if len(pairs) == 1:
@@ -45,7 +63,8 @@ def verdict(results: Results) -> str:
     else:
         tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
         sentences = [
-            f"Accuracy {per_cent(t.accuracy, 2)} on {counted(t.n, 'test image')}: {title}." for title, t in tested
+            f"Accuracy {per_cent(t.accuracy, 2)} on {counted(t.n, 'test image')}: {title}."
+            for title, t in tested
         ]
         sentences = sentences or ["No trial was finished: there is nothing to compare."]
     sentences += neither_of_the_twins(results) + epoch_times(results)
@@ -60,15 +79,22 @@ def neither_of_the_twins(results: Results) -> list[str]:
         return []
     trained = {trial.contender: trial.pretrained for trial in results.trials}
     what = ", fine-tuned from pretrained weights," if trained.get(found.contender) else ""
-    pairs, them = "; ".join(map(" and ".join, found.twins)), "both" if len(found.twins) == 1 else "all of them"
+    pairs, them = (
+        "; ".join(map(" and ".join, found.twins)),
+        "both" if len(found.twins) == 1 else "all of them",
+    )
     seeds = max(pair.seeds for pair in results.comparison.pairs)
     these = "" if seeds > 1 else "of these trained models, "
     better = f"{these}{found.contender}{what} is better than {them}"
     return [f"If accuracy decides, take neither of the twins ({pairs}): {better}."]
 
 
-def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
-    """One line on a difference, the contenders by name; `num_folds` where each was trained once for every fold."""
+def difference_line(
+    found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
+) -> str:
+    """One line on a difference, the contenders by name; `num_folds` where each was trained once for
+    every fold.
+    """
     trained = _trainings(found.seeds, num_folds or 0, "these two trained models")
     numbers = f"{signed(found.difference)} points, 95 % interval {signed(found.ci95[0])} to {signed(found.ci95[1])}"
     tested = f"p = {found.p_value:.3g} ({found.test}), {counted(found.n, 'test image')}, {trained}"
@@ -77,7 +103,9 @@ def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: in
 
 def conclusion(found: Difference, a: str, b: str) -> str:
     """The conclusion in a few words, with its reservation."""
-    return concluded(found, a, b) + (f": {because(found)}" if found.reservation else _negligible(found))
+    return concluded(found, a, b) + (
+        f": {because(found)}" if found.reservation else _negligible(found)
+    )
 
 
 def concluded(found: Difference, a: str, b: str) -> str:
@@ -127,7 +155,10 @@ def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
     interval = f"95 % interval {lead(pair)}"
     sentences = [f"Accuracy on {counted(pair.n, 'test image')}: {scores} ({trained})."]
     if pair.difference:
-        sentences.append(f"{leader} leads by {points(abs(pair.difference))} ({interval}; {p_value(pair.p_value)}).")
+        sentences.append(
+            f"{leader} leads by {points(abs(pair.difference))} ({interval}; "
+            f"{p_value(pair.p_value)})."
+        )
     else:
         sentences.append(f"They are level ({interval}).")
     if pair.seeds == 1:
@@ -149,7 +180,9 @@ def _meaning(pair: Pair) -> str:
 
 
 def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
-    """The contender with the highest accuracy against each other one, then the rest by conclusion."""
+    """The contender with the highest accuracy against each other one, then the rest by
+    conclusion.
+    """
     accuracy: dict[str, float] = {}
     for pair in pairs:
         accuracy.setdefault(pair.a, pair.accuracy_a)
@@ -163,7 +196,8 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
         f"Accuracy on {counted(pairs[0].n, 'test image')}: {scores} ({trained}).",
         *_by_conclusion([pair for pair in pairs if best in (pair.a, pair.b)], best),
         *_by_conclusion([pair for pair in pairs if best not in (pair.a, pair.b)], None),
-        f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs (Holm).{scope}",
+        f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs "
+        f"(Holm).{scope}",
     ]
 
 
@@ -173,7 +207,13 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
     for pair in pairs:
         kind = pair.reservation or ("better" if pair.conclusion.better else pair.conclusion)
         link = "and" if kind in (Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE) else "over"
-        name = pair.other if best == pair.leader else pair.leader if best else f"{pair.leader} {link} {pair.other}"
+        name = (
+            pair.other
+            if best == pair.leader
+            else pair.leader
+            if best
+            else f"{pair.leader} {link} {pair.other}"
+        )
         found.setdefault(kind, []).append(f"{name} ({signed(abs(pair.difference))}; {lead(pair)})")
     words: dict[str, str] = {
         "better": f"{best} is better than" if best else "Better:",
@@ -182,31 +222,42 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
             why: f"{best} leads ({text}) over" if best else f"Leads that are not shown ({text}):"
             for why, text in BRIEF.items()
         },
-        Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:" if best else "Inconclusive:",
+        Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:"
+        if best
+        else "Inconclusive:",
     }
     return [f"{text} {listed(found[kind])}." for kind, text in words.items() if kind in found]
 
 
 def epoch_times(results: Results) -> list[str]:
-    """How long an epoch of a spiking network takes against one of another, twin by twin where there are twins.
+    """How long an epoch of a spiking network takes against one of another, twin by twin where there
+    are twins.
 
-    Not where a caveat says that these times do not compare: the machine was busy, or one computed in another precision.
+    Not where a caveat says that these times do not compare: the machine was busy, or one computed
+    in another precision.
     """
     caveats = results.comparison.caveats
     if any(isinstance(caveat, BusyMachine) for caveat in caveats):
         return []
-    apart = {name for caveat in caveats if isinstance(caveat, InFloat32) for name in caveat.contenders}
+    apart = {
+        name for caveat in caveats if isinstance(caveat, InFloat32) for name in caveat.contenders
+    }
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]
     sentences = []
     for pair in results.twins if len(spiking) > 2 else two:
-        seconds = [[s for t in results.trials if t.contender == name for s in t.epoch_seconds] for name in pair]
+        seconds = [
+            [s for t in results.trials if t.contender == name for s in t.epoch_seconds]
+            for name in pair
+        ]
         if min(map(len, seconds)) < FEWEST_TIMED or (pair[0] in apart) != (pair[1] in apart):
             continue
         first, second = map(statistics.median, seconds)
         if min(first, second) >= SHORTEST_TIMED:
             names = f"{pair[0]} {first:.1f} s, {pair[1]} {second:.1f} s"
-            sentences.append(f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}.")
+            sentences.append(
+                f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}."
+            )
     return sentences
 
 

@@ -1,9 +1,11 @@
-"""Spiking dynamics and rate encoding: the readable reference, and faster kernels that agree with it.
+"""Spiking dynamics and rate encoding: the readable reference, and faster kernels that agree with
+it.
 
-`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator, `torch.ops.spikeduel.scan`: that is
-what autograd, `torch.compile` and export see. Its kernels are `cpu` (Numba) and `gpu` (Triton), imported when one of
-theirs is first called. In training, `normalised` has an operator that also takes the batch norm before and the pooling
-after, and `projected` takes a narrow linear layer after.
+`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator,
+`torch.ops.spikeduel.scan`: that is what autograd, `torch.compile` and export see. Its kernels are
+`cpu` (Numba) and `gpu` (Triton), imported when one of theirs is first called. In training,
+`normalised` has an operator that also takes the batch norm before and the pooling after, and
+`projected` takes a narrow linear layer after.
 """
 
 from collections.abc import Iterator
@@ -24,21 +26,36 @@ from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "may_fuse", "rate_spikes", "scan", "unfused"]
+__all__ = [
+    "RESET_MECHANISMS",
+    "Dynamics",
+    "is_fused",
+    "is_watched",
+    "may_fuse",
+    "rate_spikes",
+    "scan",
+    "unfused",
+]
 
 LANES = 16
-"""Channels or neurons in a vector of the CPU's kernels: as many as the widest registers of common CPUs hold. Others
-take several registers for it.
+"""Channels or neurons in a vector of the CPU's kernels: as many as the widest registers of common
+CPUs hold. Others take several registers for it.
 """
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
-_DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
+_DEVICES = (
+    ("cpu", "meta", "cuda")
+    if find_spec("triton") and torch.version.hip is None
+    else ("cpu", "meta")
+)
 _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Within, `scan` runs on the readable reference alone: step by step, in operations that any tool can trace."""
+    """Within, `scan` runs on the readable reference alone: step by step, in operations that any
+    tool can trace.
+    """
     token = _FUSED.set(False)
     try:
         yield
@@ -54,18 +71,21 @@ def scan(
     *,
     with_mem: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neurons over time: `(spk, mem, last)` for `current` `[T, …]`, from `state` `[S, …]` (None: at rest).
+    """Neurons over time: `(spk, mem, last)` for `current` `[T, …]`, from `state` `[S, …]` (None: at
+    rest).
 
-    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last` `[S, …]`, the
-    state after the last step, are float32 (float64 for a float64 current). S is 1, or 2 for adaptive neurons; the
-    equations are `reference`'s. All have the memory layout of `current`. Raises `InputError` for an unknown name, or no
-    steps.
+    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last`
+    `[S, …]`, the state after the last step, are float32 (float64 for a float64 current). S is 1, or
+    2 for adaptive neurons; the equations are `reference`'s. All have the memory layout of
+    `current`. Raises `InputError` for an unknown name, or no steps.
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
     num_steps = current.shape[0]
     if num_steps < 1:
-        raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
+        raise InputError(
+            f"a neuron needs at least one time step; its input has shape {list(current.shape)}."
+        )
     if may_fuse() and is_fused(current, beta, dynamics):
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
@@ -83,7 +103,9 @@ def may_fuse() -> bool:
 
 
 def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
-    """Whether `scan` has a fused kernel for this: one beta and threshold a layer, a surrogate that it knows."""
+    """Whether `scan` has a fused kernel for this: one beta and threshold a layer, a surrogate that
+    it knows.
+    """
     value = current.value if isinstance(current, ConstantInput) else current
     one_beta = not isinstance(beta, Tensor) or (beta.dim() == 0 and beta.dtype == torch.float32)
     return (
@@ -96,17 +118,25 @@ def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dy
 
 
 def rate_spikes(
-    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+    images: Tensor,
+    keys: np.ndarray,
+    num_steps: int,
+    dtype: torch.dtype = torch.float32,
+    first_step: int = 0,
 ) -> Tensor:
     """Bernoulli spikes `[T, B, …]` in `dtype` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
 
-    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says, at the steps from `first_step` on.
-    Raises `InputError` unless the images are uint8 and have a key each.
+    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says, at the steps from
+    `first_step` on. Raises `InputError` unless the images are uint8 and have a key each.
     """
     if images.dtype != torch.uint8:
-        raise InputError(f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255.")
+        raise InputError(
+            f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255."
+        )
     if np.shape(keys) != (len(images),):
-        raise InputError(f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}.")
+        raise InputError(
+            f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}."
+        )
     if images.device.type not in _DEVICES:
         return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
     kernels = _kernels(images)
@@ -115,7 +145,9 @@ def rate_spikes(
 
 
 def _kernels(x: Tensor) -> Any:
-    """The module for the device of `x`: both have `scan_forward`, `scan_backward` and `rate_spikes`."""
+    """The module for the device of `x`: both have `scan_forward`, `scan_backward` and
+    `rate_spikes`.
+    """
     if x.device.type == "cpu":
         from spikeduel.spiking.kernels import cpu
 
@@ -126,18 +158,36 @@ def _kernels(x: Tensor) -> Any:
 
 
 def _fused_scan(
-    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the operator."""
+    """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the
+    operator.
+    """
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
-    numbers = float(threshold), reset_mechanism, surrogate, float(alpha), list(adaptation or ()), num_steps, with_mem
+    numbers = (
+        float(threshold),
+        reset_mechanism,
+        surrogate,
+        float(alpha),
+        list(adaptation or ()),
+        num_steps,
+        with_mem,
+    )
     if current.is_contiguous():
         return run(current, state, beta, *numbers)
-    # Neurons are independent: whatever the order of their axes in memory (channels last), it can be kept.
+    # Neurons are independent: whatever the order of their axes in memory (channels last), it can be
+    # kept.
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
-    results = run(current.permute(order), None if state is None else state.permute(order), beta, *numbers)
+    results = run(
+        current.permute(order), None if state is None else state.permute(order), beta, *numbers
+    )
     spk, mem, last = (x.permute(back) for x in results)
     return spk, mem, last
 
@@ -152,23 +202,29 @@ def is_watched(x: Tensor) -> bool:
     )
 
 
-# The operator, and the one that is its gradient. They are registered by schema: `torch.library.custom_op` would import
-# torch._dynamo at the first call, which takes a second.
+# The operator, and the one that is its gradient. They are registered by schema:
+# `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
 _LIBRARY = torch.library.Library("spikeduel", "DEF")
 _INPUTS = (
-    "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str surrogate, float alpha, "
+    "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "
+    "surrogate, float alpha, "
     "float[] adaptation, SymInt num_steps"
 )
 _LIBRARY.define(f"scan({_INPUTS}, bool with_mem) -> (Tensor, Tensor, Tensor)")
 _LIBRARY.define(
-    f"scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, {_INPUTS}, bool needs_beta)"
+    f"scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, {_INPUTS}, bool "
+    f"needs_beta)"
     " -> (Tensor, Tensor, Tensor)"
 )
 
 
 def _given(*inputs: Any) -> tuple[Any, ...]:
-    """What the kernels take of the operators' `_INPUTS`: tensors as `[rows, N]`, and the dynamics as one."""
-    current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = inputs
+    """What the kernels take of the operators' `_INPUTS`: tensors as `[rows, N]`, and the dynamics
+    as one.
+    """
+    current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = (
+        inputs
+    )
     dynamics = Dynamics(threshold, reset_mechanism, surrogate, alpha, tuple(adaptation) or None)
     return _rows(current), _rows(state), beta, dynamics, num_steps
 
@@ -187,14 +243,24 @@ def _scan_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
     current, *_, adaptation, num_steps, with_mem = operands
     spk = current.new_empty((num_steps, *current.shape[1:]))
     mem = current.new_empty((num_steps if with_mem else 0, *current.shape[1:]), dtype=torch.float32)
-    return spk, mem, current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32)
+    return (
+        spk,
+        mem,
+        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
+    )
 
 
 def _scan_backward(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
     grads, current, inputs, needs_beta = operands[:3], operands[3], operands[3:-1], operands[-1]
-    results = _kernels(current).scan_backward(tuple(map(_rows, grads)), *_given(*inputs), needs_beta)
+    results = _kernels(current).scan_backward(
+        tuple(map(_rows, grads)), *_given(*inputs), needs_beta
+    )
     grad_current, grad_state, grad_beta = results
-    return grad_current.view(current.shape), grad_state.view(len(grad_state), *current.shape[1:]), grad_beta
+    return (
+        grad_current.view(current.shape),
+        grad_state.view(len(grad_state), *current.shape[1:]),
+        grad_beta,
+    )
 
 
 def _scan_backward_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,7 +272,10 @@ def _scan_backward_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-_OPERATORS = {"scan": (_scan, _scan_shapes), "scan_backward": (_scan_backward, _scan_backward_shapes)}
+_OPERATORS = {
+    "scan": (_scan, _scan_shapes),
+    "scan_backward": (_scan_backward, _scan_backward_shapes),
+}
 for _name, (_kernel, _shapes) in _OPERATORS.items():
     for _device in ("CPU", "CUDA"):
         _LIBRARY.impl(_name, _kernel, _device)
@@ -220,25 +289,41 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     ctx.settings = settings
 
 
-def _differentiate(scan_backward: Any, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+def _differentiate(
+    scan_backward: Any, ctx: Any, *grads: Tensor | None
+) -> tuple[Tensor | None, ...]:
     _, needs_state, needs_beta, *rest = ctx.needs_input_grad
     if all(grad is None for grad in grads):
         return (None,) * (3 + len(rest))
-    grad_current, grad_state, grad_beta = scan_backward(*grads, *ctx.saved_tensors, *ctx.settings, needs_beta)
-    return grad_current, grad_state if needs_state else None, grad_beta if needs_beta else None, *(None,) * len(rest)
+    grad_current, grad_state, grad_beta = scan_backward(
+        *grads, *ctx.saved_tensors, *ctx.settings, needs_beta
+    )
+    return (
+        grad_current,
+        grad_state if needs_state else None,
+        grad_beta if needs_beta else None,
+        *(None,) * len(rest),
+    )
 
 
 def _refuse(ctx: Any, *grads: Tensor | None) -> None:
-    raise RuntimeError("the fused scan has no gradient of its gradient; the reference, for a float64 current, has one")
+    raise RuntimeError(
+        "the fused scan has no gradient of its gradient; the reference, for a float64 current, has "
+        "one"
+    )
 
 
 torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)
 _derivative = partial(_differentiate, torch.ops.spikeduel.scan_backward)
-torch.library.register_autograd("spikeduel::scan", _derivative, setup_context=_setup_context, lib=_LIBRARY)
+torch.library.register_autograd(
+    "spikeduel::scan", _derivative, setup_context=_setup_context, lib=_LIBRARY
+)
 
 
 class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher in between, whose calls a short step would notice."""
+    """The operator without PyTorch's dispatcher in between, whose calls a short step would
+    notice.
+    """
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

@@ -1,8 +1,9 @@
-"""The kernels on the CPU, in Numba: scans fused over time, rate encoding, permutation over time; and their threads.
+"""The kernels on the CPU, in Numba: scans fused over time, rate encoding, permutation over time;
+and their threads.
 
-A scan works on neurons in blocks, with time outermost inside a block, whose state stays in the nearest caches. Forward
-keeps nothing but its input; backward computes a block's membranes again before it goes back over them, which is
-faster than to fetch them from memory.
+A scan works on neurons in blocks, with time outermost inside a block, whose state stays in the
+nearest caches. Forward keeps nothing but its input; backward computes a block's membranes again
+before it goes back over them, which is faster than to fetch them from memory.
 """
 
 import ctypes
@@ -36,7 +37,8 @@ _CACHE_LINE = 16
 _LARGEST_BLOCK = 1024
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
-# Numba knows no bfloat16: kernels see the bits of a type as whole numbers, and write a spike as the bits of 1.
+# Numba knows no bfloat16: kernels see the bits of a type as whole numbers, and write a spike as the
+# bits of 1.
 _WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.int32(0x3F800000),
@@ -46,12 +48,15 @@ WRITTEN_DTYPES: dict[torch.dtype, Any] = {
 """The types that spikes are written in."""
 
 
-def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1) -> None:
-    """Calls `kernel(start, stop)` on parts of `range(length)`, in at most as many threads as PyTorch uses.
+def run_chunks(
+    kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1
+) -> None:
+    """Calls `kernel(start, stop)` on parts of `range(length)`, in at most as many threads as
+    PyTorch uses.
 
-    The kernel has to release the GIL. Parts begin at multiples of `grain`. `work` is the number of elements
-    written; a part has at least `SMALLEST_PART` of them. Several threads may call at once, and so may a forked
-    process: parts never wait for one another.
+    The kernel has to release the GIL. Parts begin at multiples of `grain`. `work` is the number of
+    elements written; a part has at least `SMALLEST_PART` of them. Several threads may call at once,
+    and so may a forked process: parts never wait for one another.
     """
     num_threads = torch.get_num_threads()
     num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
@@ -63,7 +68,8 @@ def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, gr
     errors: list[BaseException] = []
 
     def run_parts() -> None:
-        # Whoever is free takes the next: a thread may be late, and the others should not wait for its share.
+        # Whoever is free takes the next: a thread may be late, and the others should not wait for
+        # its share.
         while not errors:
             try:
                 part = parts.popleft()
@@ -91,53 +97,78 @@ def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, gr
         raise errors[0]
 
 
-def with_scratch(kernel: Callable[..., None], *shapes: int | tuple[int, ...]) -> Callable[[int, int], None]:
-    """`kernel(start, stop)`, which gets float32 arrays of these shapes before them, its own at each call."""
-    return lambda start, stop: kernel(*(np.empty(shape, np.float32) for shape in shapes), start, stop)
+def with_scratch(
+    kernel: Callable[..., None], *shapes: int | tuple[int, ...]
+) -> Callable[[int, int], None]:
+    """`kernel(start, stop)`, which gets float32 arrays of these shapes before them, its own at each
+    call.
+    """
+    return lambda start, stop: kernel(
+        *(np.empty(shape, np.float32) for shape in shapes), start, stop
+    )
 
 
 @cache
 def _openmp() -> Any:
-    """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it), or None.
+    """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it),
+    or None.
 
-    After a matrix product these threads spin for a while, waiting for more: threads of our own would have to wait
-    until they are descheduled, which made a scan on two cores no faster than on one.
+    After a matrix product these threads spin for a while, waiting for more: threads of our own
+    would have to wait until they are descheduled, which made a scan on two cores no faster than on
+    one.
     """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
     except (OSError, AttributeError, TypeError):
         return None
-    parallel.argtypes, parallel.restype = [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    parallel.argtypes, parallel.restype = (
+        [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint],
+        None,
+    )
     return parallel
 
 
 @cache
 def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    # Keyed by process, because threads do not survive a fork: a child must not wait for its parent's.
+    # Keyed by process, because threads do not survive a fork: a child must not wait for its
+    # parent's.
     return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
     """`torch.empty` on the CPU, in memory that NumPy allocates.
 
-    NumPy asks Linux for huge pages, PyTorch does not: first touching 100 MB takes a quarter of the time.
+    NumPy asks Linux for huge pages, PyTorch does not: first touching 100 MB takes a quarter of the
+    time.
     """
     return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
 
 
 def scan_forward(
-    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it is constant.
+    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it
+    is constant.
 
-    `current` is float32 or bfloat16, and so is `spk`; `state` `[S, N]` (None: at rest) and the rest are float32.
+    `current` is float32 or bfloat16, and so is `spk`; `state` `[S, N]` (None: at rest) and the rest
+    are float32.
     """
     num_neurons, size = current.shape[1], dynamics.state_size
     spk = empty((num_steps, num_neurons), current.dtype)
     mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
     outputs = WRITTEN_DTYPES[spk.dtype], _bits(spk), mem.numpy(), last.numpy()
     kernel = partial(forward, *_inputs(current, state, beta, dynamics), *outputs)
-    run_chunks(with_scratch(kernel, (7, _block(2, dynamics))), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
+    run_chunks(
+        with_scratch(kernel, (7, _block(2, dynamics))),
+        num_neurons,
+        work=spk.numel(),
+        grain=_CACHE_LINE,
+    )
     return spk, mem, last
 
 
@@ -150,30 +181,55 @@ def scan_backward(
     num_steps: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state` `[S, N]`, of beta.
+    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state`
+    `[S, N]`, of beta.
 
-    `grads` are those of its results, shaped as they are, or None. That of beta is 0 unless `needs_beta`.
+    `grads` are those of its results, shaped as they are, or None. That of beta is 0 unless
+    `needs_beta`.
     """
     num_neurons = current.shape[1]
     none = np.empty((0, num_neurons), np.float32)
     incoming = [none if grad is None else numbers(grad) for grad in grads]
     grad_current = empty(tuple(current.shape), current.dtype)
-    grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
+    grad_state, grad_beta = (
+        empty((dynamics.state_size, num_neurons)),
+        empty((num_neurons if needs_beta else 0,)),
+    )
     outgoing = numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
-    kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
+    kernel = partial(
+        backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing
+    )
     num_rows, work = num_steps * (3 if dynamics.adaptation else 1) + 9, num_steps * num_neurons
     scratch = num_rows, _block(num_steps + 1, dynamics)
     run_chunks(with_scratch(kernel, scratch), num_neurons, work=work, grain=_CACHE_LINE)
-    return grad_current, grad_state, grad_beta.double().sum().float() if needs_beta else beta.new_zeros(())
+    return (
+        grad_current,
+        grad_state,
+        grad_beta.double().sum().float() if needs_beta else beta.new_zeros(()),
+    )
 
 
-def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics) -> tuple[object, ...]:
+def _inputs(
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics
+) -> tuple[object, ...]:
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     reset, gradient = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
     decay, gain = adaptation or (0.0, 0.0)
-    settings = np.float32(threshold), reset, gradient, float(alpha), np.float32(decay), np.float32(gain)
+    settings = (
+        np.float32(threshold),
+        reset,
+        gradient,
+        float(alpha),
+        np.float32(decay),
+        np.float32(gain),
+    )
     at_rest = np.empty((0, current.shape[1]), np.float32)
-    return numbers(current), at_rest if state is None else numbers(state), np.float32(beta.item()), settings
+    return (
+        numbers(current),
+        at_rest if state is None else numbers(state),
+        np.float32(beta.item()),
+        settings,
+    )
 
 
 def numbers(x: Tensor) -> np.ndarray:
@@ -193,20 +249,30 @@ def _bits(x: Tensor) -> np.ndarray:
 def _block(num_rows: int, dynamics: Dynamics) -> int:
     """How many neurons at a time have `num_rows` rows of scratch in the cache."""
     arrays = 3 if dynamics.adaptation else 1
-    return max(_CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))
+    return max(
+        _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
+    )
 
 
 @njit(**COMPILED)
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
-    """`reference.draw_levels` for `num_blocks` Philox blocks (4 pixels each) of one image at one step."""
+    """`reference.draw_levels` for `num_blocks` Philox blocks (4 pixels each) of one image at one
+    step.
+    """
     for j in range(num_blocks):
         k0, k1 = key & _LOW, key >> _HIGH
         c0, c1, c2, c3 = np.uint64(first_block + j), np.uint64(step), np.uint64(0), np.uint64(0)
         for _ in range(10):
-            # The masks tell the compiler that factors have 32 bits: one vector instruction instead of three.
+            # The masks tell the compiler that factors have 32 bits: one vector instruction instead
+            # of three.
             product0 = (c0 & _LOW) * np.uint64(0xD2511F53)
             product1 = (c2 & _LOW) * np.uint64(0xCD9E8D57)
-            c0, c1, c2, c3 = (product1 >> _HIGH) ^ c1 ^ k0, product1, (product0 >> _HIGH) ^ c3 ^ k1, product0
+            c0, c1, c2, c3 = (
+                (product1 >> _HIGH) ^ c1 ^ k0,
+                product1,
+                (product0 >> _HIGH) ^ c3 ^ k1,
+                product0,
+            )
             c1, c3 = c1 & _LOW, c3 & _LOW
             k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
         levels[4 * j] = (c0 * np.uint64(255)) >> _HIGH
@@ -231,9 +297,14 @@ def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ign
 
 
 def rate_spikes(
-    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+    images: Tensor,
+    keys: np.ndarray,
+    num_steps: int,
+    dtype: torch.dtype = torch.float32,
+    first_step: int = 0,
 ) -> Tensor:
-    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]` for `T` steps from `first_step` on.
+    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]` for `T` steps from
+    `first_step` on.
 
     `images` are uint8 `[B, …]`, `keys` uint64 `[B]`.
     """
@@ -242,7 +313,9 @@ def rate_spikes(
     kernel = partial(
         _rate_rows,
         images.contiguous().numpy().reshape(num_images, num_pixels),
-        np.array(keys, np.uint64),  # a copy, since Numba would compile a second time for a read-only array
+        np.array(
+            keys, np.uint64
+        ),  # a copy, since Numba would compile a second time for a read-only array
         first_step,
         WRITTEN_DTYPES[dtype],
         _bits(spikes).reshape(num_steps * num_images, num_pixels),
@@ -253,7 +326,8 @@ def rate_spikes(
 
 @njit(**COMPILED)
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permutes images `start` to `stop` of `steps` `[T, B, N]` over T, in place: Knuth's algorithm P.
+    """Permutes images `start` to `stop` of `steps` `[T, B, N]` over T, in place: Knuth's algorithm
+    P.
 
     The random numbers are SplitMix64's (Steele, Lea, Flood 2014), started from an image's key.
     """
@@ -273,14 +347,18 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """`spk` `[T, B, …]` with the steps of each neuron and image in a random order of its own, each equally likely.
+    """`spk` `[T, B, …]` with the steps of each neuron and image in a random order of its own, each
+    equally likely.
 
     `keys` uint64 `[B]`, one an image, decide which, whatever else is in the batch.
     """
-    # Neurons are independent: in the order in which they lie in memory (channels last), nothing is rearranged.
+    # Neurons are independent: in the order in which they lie in memory (channels last), nothing is
+    # rearranged.
     order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
     rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
     # The values are only moved: their bits will do, also where NumPy knows no such type.
     steps = _bits(rows.flatten(2))
-    run_chunks(partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel())
+    run_chunks(
+        partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel()
+    )
     return rows.permute([order.index(axis) for axis in range(spk.dim())]).to(spk.device)

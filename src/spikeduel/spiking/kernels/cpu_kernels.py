@@ -47,7 +47,9 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
 
 @njit(**UNCOUNTED)
 def membrane(current, before, reset_before, mem, beta, threshold, reset):
-    """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not overlap."""
+    """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows
+    must not overlap.
+    """
     n = len(mem)
     if reset == SUBTRACT:
         for i in range(n):
@@ -64,7 +66,9 @@ def membrane(current, before, reset_before, mem, beta, threshold, reset):
 
 @njit(**UNCOUNTED)
 def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
-    """An adaptive neuron's `adaptation` and `level` `[n]` after a step that spiked where `before > level_before`."""
+    """An adaptive neuron's `adaptation` and `level` `[n]` after a step that spiked where `before >
+    level_before`.
+    """
     for i in range(len(adaptation)):
         z = _1 if before[i] > level_before[i] else _0
         adaptation[i] = decay * adaptation_before[i] + z
@@ -87,7 +91,9 @@ def spikes(mem, level, one, spk):
 
 @njit(**UNCOUNTED)
 def _exp_of_negative(x):
-    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from vectorising."""
+    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from
+    vectorising.
+    """
     x = np.float32(-87) if x < np.float32(-87) else x
     k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
@@ -100,7 +106,9 @@ def _exp_of_negative(x):
 
 @njit(**UNCOUNTED)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
-    """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
+    """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in
+    `SURROGATE_KERNELS`.
+    """
     width = np.float32(alpha)
     if surrogate == ATAN:
         scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
@@ -148,13 +156,17 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
 
 @njit(**UNCOUNTED)
 def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
-    """`carry_back_and_add` with the slope of `atan`, the default; `incoming` may be the bits of bfloat16."""
+    """`carry_back_and_add` with the slope of `atan`, the default; `incoming` may be the bits of
+    bfloat16.
+    """
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
     if reset == ZERO:
         for i in range(len(adjoint)):
             x = scale * (mem[i] - level[i])
             slope = half / (_1 + x * x)
-            adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + from_bf16(incoming[i]) * slope
+            adjoint[i] = (
+                adjoint[i] * (_0 if mem[i] > level[i] else beta) + from_bf16(incoming[i]) * slope
+            )
     else:
         for i in range(len(adjoint)):
             x = scale * (mem[i] - level[i])
@@ -164,7 +176,9 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
 
 @njit(**UNCOUNTED)
 def carry_adaptation_back(adjoint, slope, decay, gain):
-    """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose spike raised it."""
+    """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose
+    spike raised it.
+    """
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
@@ -206,9 +220,11 @@ def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row
 
 @njit(**UNCOUNTED)
 def forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
-    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
+    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and
+    `last` `[S, N]`.
 
-    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest; `scratch` `[7, block]`.
+    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest; `scratch`
+    `[7, block]`.
     """
     threshold, reset, _, _, decay, gain = dynamics
     adaptive, constant = len(last) > 1, len(current) == 1
@@ -227,11 +243,15 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start,
                 now = as_float32(current[t, here], buffer[:n])
             if adaptive:
                 a = adaptations[k, :n]
-                adapt(before, level, adaptations[1 - k, :n], a, levels[k, :n], decay, threshold, gain)
+                adapt(
+                    before, level, adaptations[1 - k, :n], a, levels[k, :n], decay, threshold, gain
+                )
                 membrane(now, before, level, m, beta, threshold, reset)
                 spikes(m, levels[k, :n], one, spk[t, here])
             else:
-                membrane_and_spikes(now, before, m, level, beta, threshold, reset, one, spk[t, here])
+                membrane_and_spikes(
+                    now, before, m, level, beta, threshold, reset, one, spk[t, here]
+                )
             if len(mem):
                 write(m, mem[t, here])
         k = (len(spk) - 1) % 2
@@ -242,7 +262,9 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start,
 
 @njit(**UNCOUNTED)
 def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer):
-    """Fills a block's scratch of neurons `here`: row 0 with the state, row t + 1 with the step t."""
+    """Fills a block's scratch of neurons `here`: row 0 with the state, row t + 1 with the step
+    t.
+    """
     threshold, reset, _, _, decay, gain = dynamics
     adaptive, constant = len(levels) > 1, len(current) == 1
     _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
@@ -259,12 +281,24 @@ def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, b
 
 @njit(**UNCOUNTED)
 def backward(
-    grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
-    grad_current, grad_state, grad_beta, scratch, start, stop,
-):  # fmt: skip
-    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S, N]` and `grad_beta`
-    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none. `scratch` is `[T + 9, block]`, of
-    adaptive neurons `[3·T + 9, block]`.
+    grad_spk,
+    grad_mem,
+    grad_last,
+    current,
+    state,
+    beta,
+    dynamics,
+    num_steps,
+    grad_current,
+    grad_state,
+    grad_beta,
+    scratch,
+    start,
+    stop,
+):
+    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S,
+    N]` and `grad_beta` `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are
+    none. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9, block]`.
     """
     threshold, reset, surrogate, alpha, decay, gain = dynamics
     adaptive, constant = len(grad_state) > 1, len(current) == 1
@@ -292,7 +326,9 @@ def backward(
                 carry_back_by_atan(adjoint, mem, level, beta, reset, grad_spk[t, here], alpha)
             elif t >= 0 and len(grad_spk) and not adaptive:
                 surrogate_gradient(mem, level, surrogate, alpha, slope)
-                carry_back_and_add(adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope)
+                carry_back_and_add(
+                    adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope
+                )
             elif t < num_steps - 1:
                 carry_back(adjoint, mem, level, beta, reset)
             if adaptive and t < num_steps - 1:
@@ -312,7 +348,9 @@ def backward(
                 if adaptive:
                     add(adaptation_adjoint, grad_last[1, here])
             if len(grad_beta):
-                add_decay_gradient(about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset)
+                add_decay_gradient(
+                    about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset
+                )
             if constant:
                 add(total, adjoint)
             else:

@@ -1,7 +1,9 @@
-"""Batch norm, neurons and pooling in one, on the CPU: what calls the kernels, and what is computed once a channel.
+"""Batch norm, neurons and pooling in one, on the CPU: what calls the kernels, and what is computed
+once a channel.
 
-A part of the work is a row of windows of one image, over all time steps. Sums over a batch are taken along a row, then
-over the rows of an image, then over images: an order that no number of threads changes.
+A part of the work is a row of windows of one image, over all time steps. Sums over a batch are
+taken along a row, then over the rows of an image, then over images: an order that no number of
+threads changes.
 """
 
 import math
@@ -24,31 +26,61 @@ MOST_UNROLLED = 8
 # What is no number any more gives no warning, as in torch.
 @np.errstate(all="ignore")
 def forward(
-    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, eps: float, dynamics: Dynamics, num_steps: int,
-    side: int, share: Share | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`, `[1, …]` if constant.
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor,
+    eps: float,
+    dynamics: Dynamics,
+    num_steps: int,
+    side: int,
+    share: Share | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`,
+    `[1, …]` if constant.
 
-    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance. Of a `share`, mean
-    and variance are those of the whole batch.
+    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
+    Of a `share`, mean and variance are those of the whole batch.
     """
     _, batch, height, width, channels = current.shape
     mean, var = statistics(current, share)
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
-    inputs = flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:])
+    inputs = (
+        flat(current),
+        scale,
+        shift,
+        np.float32(beta.item()),
+        _numbered(dynamics),
+        tuple(current.shape[1:]),
+    )
     kernel = partial(compiled.forward, *inputs, (0,) * side, flat(spk), _steps(num_steps))
-    run_chunks(with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * side**2)
+    run_chunks(
+        with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * side**2
+    )
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
 
 @np.errstate(all="ignore")
 def backward(
-    grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
-    eps: float, dynamics: Dynamics, num_steps: int, side: int, needs_beta: bool, share: Share | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless `needs_beta`)."""
+    grad_spk: Tensor,
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    dynamics: Dynamics,
+    num_steps: int,
+    side: int,
+    needs_beta: bool,
+    share: Share | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless
+    `needs_beta`).
+    """
     shape, middle = tuple(current.shape[1:]), mean.numpy()
     batch, height, width, channels = shape
     scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
@@ -57,36 +89,58 @@ def backward(
     grad[:, :, height // side * side :] = 0
     grad[:, :, :, width // side * side :] = 0
     totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
-    inputs = flat(grad_spk), flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
+    inputs = (
+        flat(grad_spk),
+        flat(current),
+        scale,
+        shift,
+        middle,
+        np.float32(beta.item()),
+        _numbered(dynamics),
+    )
     outputs = flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
     size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
-    kernel = with_scratch(partial(compiled.backward, *inputs, shape, (0,) * side, *outputs), side**2 * size, 4 * size)
+    kernel = with_scratch(
+        partial(compiled.backward, *inputs, shape, (0,) * side, *outputs), side**2 * size, 4 * size
+    )
     run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = inverse_deviation(var.numpy(), eps)
     through_statistics(grad, current, grad, share, total, product, middle, inverse, scale)
     of_weight, of_bias, of_beta = (
-        torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
+        torch.from_numpy(np.asarray(each, np.float32))
+        for each in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
 
 
 def statistics(current: Tensor, share: Share | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float32; of a `share`, those of the whole batch."""
+    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float32; of a `share`, those of
+    the whole batch.
+    """
     found = moments(current)
     mean, var = (found if share is None else share.moments(found)).astype(np.float32)
     return mean, var
 
 
 def through_statistics(
-    grad: Tensor, current: Tensor, out: Tensor, share: Share | None, total: np.ndarray, product: np.ndarray,
-    mean: np.ndarray, inverse: np.ndarray, scale: np.ndarray,
-) -> None:  # fmt: skip
-    """Fills `out` with the gradient of `current` `[…, H, W, C]` by `grad`, that of the normalised current.
+    grad: Tensor,
+    current: Tensor,
+    out: Tensor,
+    share: Share | None,
+    total: np.ndarray,
+    product: np.ndarray,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    scale: np.ndarray,
+) -> None:
+    """Fills `out` with the gradient of `current` `[…, H, W, C]` by `grad`, that of the normalised
+    current.
 
-    Of `grad` `[…, H, W, C]`, `total` `[C]` is the sum, and `product` that times what `current` lies above `mean`; both
-    are of a `share`, if there is one. `inverse` is the inverse deviation, `scale` the weight times it.
+    Of `grad` `[…, H, W, C]`, `total` `[C]` is the sum, and `product` that times what `current` lies
+    above `mean`; both are of a `share`, if there is one. `inverse` is the inverse deviation,
+    `scale` the weight times it.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
@@ -95,7 +149,9 @@ def through_statistics(
         count = share.of_all(count)
         total, product = share.team.sum(np.array([total, product], np.float64))
     coefficients = np.empty((4, channels), np.float32)
-    for row, each in zip(coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True):
+    for row, each in zip(
+        coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True
+    ):
         row[:] = each
     # Rows of several pixels fill vectors that those of one would leave partly empty.
     pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
@@ -107,19 +163,26 @@ def through_statistics(
 
 
 def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
-    """As many elements as time steps: of a few a tuple, for which kernels are compiled of their own."""
+    """As many elements as time steps: of a few a tuple, for which kernels are compiled of their
+    own.
+    """
     return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
 
 
 def moments(current: Tensor) -> np.ndarray:
-    """Mean and biased variance, `[2, C]`, of `current` `[…, H, W, C]`, float64, as `reference.moments` has them."""
+    """Mean and biased variance, `[2, C]`, of `current` `[…, H, W, C]`, float64, as
+    `reference.moments` has them.
+    """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     values = flat(current)
-    # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near all others.
+    # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near
+    # all others.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
     above = np.zeros((num_images, 2, channels), np.float32)
-    kernel = partial(compiled.sums, values, pivot, (num_images, height, width, channels), above.reshape(-1))
+    kernel = partial(
+        compiled.sums, values, pivot, (num_images, height, width, channels), above.reshape(-1)
+    )
     run_chunks(kernel, num_images, work=len(values))
     found: np.ndarray = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
     offset, square = found

@@ -9,11 +9,15 @@ from numba.extending import overload
 
 
 def as_float32(row: Any, buffer: Any) -> Any:
-    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into `buffer`."""
+    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into
+    `buffer`.
+    """
 
 
 def write(values: Any, out: Any) -> None:
-    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
+    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to
+    nearest, ties to even).
+    """
 
 
 def from_bf16(x: Any) -> Any:
@@ -24,12 +28,12 @@ COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"
 try:
     njit(**COMPILED)(write)
 except RuntimeError:
-    # No folder for compiled code, neither beside the sources nor in the user's cache nor NUMBA_CACHE_DIR, as in a
-    # container without a home: each process compiles anew.
+    # No folder for compiled code, neither beside the sources nor in the user's cache nor
+    # NUMBA_CACHE_DIR, as in a container without a home: each process compiles anew.
     COMPILED["cache"] = False
 UNCOUNTED = {**COMPILED, "_nrt": False}
-"""For functions that allocate nothing: they do not count who holds an array. That takes an atomic operation at each row
-that is cut out of one, on a number that threads share.
+"""For functions that allocate nothing: they do not count who holds an array. That takes an atomic
+operation at each row that is cut out of one, on a number that threads share.
 """
 
 

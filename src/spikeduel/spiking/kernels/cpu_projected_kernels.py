@@ -22,12 +22,17 @@ _NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the neare
 
 @njit(**COMPILED)
 def forward(current, weights, numbers, reset, num_steps, num_neurons, out, start, stop):
-    """Fills images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights` `[K, N]`."""
+    """Fills images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights`
+    `[K, N]`.
+    """
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     num_outputs, even = len(weights) // num_neurons, num_steps + num_steps % 2
     # Steps come in twos; of an odd number the last has no spikes.
-    spikes, sums = np.zeros(even * _NEURONS, np.float32), np.empty(even * num_outputs * LANES, np.float32)
+    spikes, sums = (
+        np.zeros(even * _NEURONS, np.float32),
+        np.empty(even * num_outputs * LANES, np.float32),
+    )
     for image in range(start, stop):
         sums[:] = 0
         for first in range(0, num_neurons, _NEURONS):
@@ -40,7 +45,16 @@ def forward(current, weights, numbers, reset, num_steps, num_neurons, out, start
             for t in range(0, even, 2):
                 for k in range(0, num_outputs, OUTPUTS):
                     at = (t * num_outputs + k) * LANES
-                    _multiply(spikes, t * _NEURONS, weights, k * num_neurons + first, num_neurons, n, sums, at)
+                    _multiply(
+                        spikes,
+                        t * _NEURONS,
+                        weights,
+                        k * num_neurons + first,
+                        num_neurons,
+                        n,
+                        sums,
+                        at,
+                    )
         for j in range(num_steps * num_outputs):
             total = np.float32(0)
             for lane in range(LANES):
@@ -50,7 +64,9 @@ def forward(current, weights, numbers, reset, num_steps, num_neurons, out, start
 
 @njit(**COMPILED)
 def _multiply(spikes, row, weights, column, num_neurons, n, sums, at):
-    """Adds to `sums` `[T, K, LANES]`, from index `at` on, what spikes of two steps and weights of five outputs give."""
+    """Adds to `sums` `[T, K, LANES]`, from index `at` on, what spikes of two steps and weights of
+    five outputs give.
+    """
     next_row, next_sums = row + _NEURONS, at + len(sums) // (len(spikes) // _NEURONS)
     a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = filled(np.float32(0))
     for i in range(0, n, LANES):
@@ -72,16 +88,31 @@ def _multiply(spikes, row, weights, column, num_neurons, n, sums, at):
 
 @njit(**COMPILED)
 def backward(
-    grad, current, weights, numbers, reset, num_steps, num_neurons, grad_current, grad_weights, images, start, stop
+    grad,
+    current,
+    weights,
+    numbers,
+    reset,
+    num_steps,
+    num_neurons,
+    grad_current,
+    grad_weights,
+    images,
+    start,
+    stop,
 ):
-    """Fills groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and `grad_weights`
-    `[groups, K, N]`, from `grad` `[B, T, K]`; the surrogate is `atan`. Membranes are computed again.
+    """Fills groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and
+    `grad_weights` `[groups, K, N]`, from `grad` `[B, T, K]`; the surrogate is `atan`. Membranes are
+    computed again.
     """
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     scale, half = filled(numbers[2]), filled(numbers[3])
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     num_outputs = len(weights) // num_neurons
-    mems, grad_spikes = np.empty(num_steps * LANES, np.float32), np.empty(num_steps * LANES, np.float32)
+    mems, grad_spikes = (
+        np.empty(num_steps * LANES, np.float32),
+        np.empty(num_steps * LANES, np.float32),
+    )
     for group in range(start, stop):
         totals = group * len(weights)
         grad_weights[totals : totals + len(weights)] = 0
@@ -96,7 +127,16 @@ def backward(
                 for k in range(0, num_outputs, OUTPUTS):
                     given, column = image * num_steps * num_outputs + k, k * num_neurons + i
                     _transpose(
-                        grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
+                        grad,
+                        given,
+                        weights,
+                        column,
+                        mems,
+                        grad_spikes,
+                        threshold,
+                        grad_weights,
+                        totals,
+                        num_neurons,
                     )
                 adjoint = total = _0
                 for back in range(1, num_steps + 1):
@@ -110,8 +150,12 @@ def backward(
 
 
 @njit(**COMPILED)
-def _transpose(grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons):
-    """What five outputs' gradients say about the spikes of a vector of neurons, and about their weights."""
+def _transpose(
+    grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
+):
+    """What five outputs' gradients say about the spikes of a vector of neurons, and about their
+    weights.
+    """
     _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
     w0, w1 = load(weights, column), load(weights, column + num_neurons)
     w2, w3 = load(weights, column + 2 * num_neurons), load(weights, column + 3 * num_neurons)
@@ -123,7 +167,11 @@ def _transpose(grad, given, weights, column, mems, grad_spikes, threshold, grad_
         g3, g4 = filled(grad[at + 3]), filled(grad[at + 4])
         add_to(grad_spikes, t * LANES, (g0 * w0 + g1 * w1) + (g2 * w2 + g3 * w3) + g4 * w4, LANES)
         spiked = load(mems, t * LANES) > threshold
-        c0, c1, c2 = c0 + where(spiked, g0, _0), c1 + where(spiked, g1, _0), c2 + where(spiked, g2, _0)
+        c0, c1, c2 = (
+            c0 + where(spiked, g0, _0),
+            c1 + where(spiked, g1, _0),
+            c2 + where(spiked, g2, _0),
+        )
         c3, c4 = c3 + where(spiked, g3, _0), c4 + where(spiked, g4, _0)
     for k, c in enumerate((c0, c1, c2, c3, c4)):
         add_to(grad_weights, totals + column + k * num_neurons, c, LANES)

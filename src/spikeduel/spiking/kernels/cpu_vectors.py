@@ -41,7 +41,9 @@ _NUMBERS, _TRUTHS = _Lanes("float32", ir.FloatType()), _Lanes("boolean", ir.IntT
 _WORDS, _HALVES = _Lanes("int32", ir.IntType(32)), _Lanes("int16", ir.IntType(16))
 
 
-def _binary(symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IRBuilder, Any, Any], Any]) -> None:
+def _binary(
+    symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IRBuilder, Any, Any], Any]
+) -> None:
     """Gives two vectors of `operands` the operator `symbol`, whose instructions `emit` writes."""
 
     @intrinsic
@@ -66,7 +68,9 @@ def filled(typingctx, value):
     """A vector with the float32 `value` in each lane."""
 
     def emit(context, builder, signature, values):
-        first = builder.insert_element(ir.Constant(_NUMBERS.vector, ir.Undefined), values[0], ir.IntType(32)(0))
+        first = builder.insert_element(
+            ir.Constant(_NUMBERS.vector, ir.Undefined), values[0], ir.IntType(32)(0)
+        )
         return builder.shuffle_vector(first, first, _WORDS.filled(0))
 
     return _NUMBERS(types.float32), emit
@@ -75,11 +79,15 @@ def filled(typingctx, value):
 @intrinsic
 def where(typingctx, truths, a, b):
     """`a` in the lanes in which `truths` hold, else `b`."""
-    return _NUMBERS(truths, a, b), lambda context, builder, signature, values: builder.select(*values)
+    return _NUMBERS(truths, a, b), lambda context, builder, signature, values: builder.select(
+        *values
+    )
 
 
 def _place(context, builder, row, row_type, at):
-    """The lanes that lie in an array from index `at` on, where they begin, and how an element is aligned."""
+    """The lanes that lie in an array from index `at` on, where they begin, and how an element is
+    aligned.
+    """
     lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
     first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
     return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4
@@ -108,7 +116,9 @@ def _narrowed(builder, vector, lanes):
 def _first_lanes(builder, count):
     """Truth in the first `count` lanes."""
     word = builder.insert_element(
-        ir.Constant(_WORDS.vector, ir.Undefined), builder.trunc(count, ir.IntType(32)), ir.IntType(32)(0)
+        ir.Constant(_WORDS.vector, ir.Undefined),
+        builder.trunc(count, ir.IntType(32)),
+        ir.IntType(32)(0),
     )
     counts = builder.shuffle_vector(word, word, _WORDS.filled(0))
     return builder.icmp_signed("<", ir.Constant(_WORDS.vector, list(range(LANES))), counts)
@@ -150,7 +160,9 @@ def _load_first(typingctx, row, at, count):
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[0], row, values[1])
         mask, rest = _first_lanes(builder, values[2]), ir.Constant(lanes.vector, None)
-        vector = _masked(builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, rest)
+        vector = _masked(
+            builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, rest
+        )
         return _widened(builder, vector, lanes)
 
     return _NUMBERS(row, types.intp, types.intp), emit
@@ -160,7 +172,12 @@ def _load_first(typingctx, row, at, count):
 def _store_first(typingctx, vector, row, at, count):
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[1], row, values[2])
-        given = _narrowed(builder, values[0], lanes), pointer, ir.IntType(32)(align), _first_lanes(builder, values[3])
+        given = (
+            _narrowed(builder, values[0], lanes),
+            pointer,
+            ir.IntType(32)(align),
+            _first_lanes(builder, values[3]),
+        )
         _masked(builder, "store", lanes, ir.VoidType(), *given)
         return context.get_dummy_value()
 
@@ -169,7 +186,9 @@ def _store_first(typingctx, vector, row, at, count):
 
 @njit(**COMPILED)
 def read(row, at, left):
-    """The vector at index `at` of `row`, of which no more than `left` channels are there; 0 for the others."""
+    """The vector at index `at` of `row`, of which no more than `left` channels are there; 0 for the
+    others.
+    """
     return load(row, at) if left >= LANES else _load_first(row, at, left)
 
 

@@ -20,12 +20,13 @@ from spikeduel.spiking.kernels.reference import Dynamics
 WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
 """The types that `rate_spikes` writes."""
 
-# One neuron a thread: then what a thread reads back from memory is what it wrote itself, and nothing has to wait. For
-# encoding, one block of Philox a thread, which makes 4 pixels.
+# One neuron a thread: then what a thread reads back from memory is what it wrote itself, and
+# nothing has to wait. For encoding, one block of Philox a thread, which makes 4 pixels.
 _BLOCK = 128
 _COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
-# One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play no part.
+# One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play
+# no part.
 
 
 @triton.jit
@@ -59,7 +60,9 @@ def fires(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
 
 
 @triton.jit
-def step(now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr):
+def step(
+    now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr
+):
     """The membrane and the adaptation one step later."""
     fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
     if RESET == "subtract":
@@ -98,10 +101,26 @@ def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):
 
 @triton.jit
 def run(
-    current, beta, mem, adaptation, spk, mem_out, adaptation_out, columns, num_neurons, num_steps,
-    threshold, decay, gain, RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr,
-):  # fmt: skip
-    """All steps, from one membrane and adaptation to the last; writes `[T, N]` each what has somewhere to go."""
+    current,
+    beta,
+    mem,
+    adaptation,
+    spk,
+    mem_out,
+    adaptation_out,
+    columns,
+    num_neurons,
+    num_steps,
+    threshold,
+    decay,
+    gain,
+    RESET: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+):
+    """All steps, from one membrane and adaptation to the last; writes `[T, N]` each what has
+    somewhere to go.
+    """
     inside = columns < num_neurons
     if CONSTANT:
         now = tl.load(current + columns, mask=inside, other=0.0).to(tl.float32)
@@ -121,26 +140,63 @@ def run(
 
 @triton.jit(do_not_specialize=["num_steps"])
 def _forward(
-    current, state, beta, spk, mem_out, last, num_neurons, num_steps, threshold, decay, gain,
-    RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    current,
+    state,
+    beta,
+    spk,
+    mem_out,
+    last,
+    num_neurons,
+    num_steps,
+    threshold,
+    decay,
+    gain,
+    RESET: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < num_neurons
     mem, adaptation = read_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     mem, adaptation = run(
-        current, tl.load(beta), mem, adaptation, spk, mem_out, None, columns, num_neurons, num_steps,
-        threshold, decay, gain, RESET, CONSTANT, ADAPTIVE,
-    )  # fmt: skip
+        current,
+        tl.load(beta),
+        mem,
+        adaptation,
+        spk,
+        mem_out,
+        None,
+        columns,
+        num_neurons,
+        num_steps,
+        threshold,
+        decay,
+        gain,
+        RESET,
+        CONSTANT,
+        ADAPTIVE,
+    )
     write_state(last, mem, adaptation, columns, inside, num_neurons, ADAPTIVE)
 
 
 @triton.jit
 def back_through_spike(
-    d_spk, d_mem, d_adaptation, mem, adaptation, threshold, gain, alpha,
-    SURROGATE: tl.constexpr, ADAPTIVE: tl.constexpr,
-):  # fmt: skip
+    d_spk,
+    d_mem,
+    d_adaptation,
+    mem,
+    adaptation,
+    threshold,
+    gain,
+    alpha,
+    SURROGATE: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+):
     """Adds what a spike's gradient means for its membrane and adaptation to theirs."""
-    slope = surrogate_gradient(overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE)
+    slope = surrogate_gradient(
+        overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE
+    )
     d_mem += d_spk * slope
     if ADAPTIVE:
         d_adaptation -= gain * (d_spk * slope)
@@ -149,19 +205,52 @@ def back_through_spike(
 
 @triton.jit(do_not_specialize=["num_steps"])
 def _backward(
-    grad_spk, grad_mem, grad_last, current, state, beta, mem_trace, adaptation_trace,
-    grad_current, grad_state, grad_beta_parts, num_neurons, num_steps, threshold, decay, gain, alpha,
-    RESET: tl.constexpr, SURROGATE: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    grad_spk,
+    grad_mem,
+    grad_last,
+    current,
+    state,
+    beta,
+    mem_trace,
+    adaptation_trace,
+    grad_current,
+    grad_state,
+    grad_beta_parts,
+    num_neurons,
+    num_steps,
+    threshold,
+    decay,
+    gain,
+    alpha,
+    RESET: tl.constexpr,
+    SURROGATE: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    ADAPTIVE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < num_neurons
     b = tl.load(beta)
     mem_before, adaptation_before = read_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
 
     mem, adaptation = run(
-        current, b, mem_before, adaptation_before, None, mem_trace, adaptation_trace, columns, num_neurons, num_steps,
-        threshold, decay, gain, RESET, CONSTANT, ADAPTIVE,
-    )  # fmt: skip
+        current,
+        b,
+        mem_before,
+        adaptation_before,
+        None,
+        mem_trace,
+        adaptation_trace,
+        columns,
+        num_neurons,
+        num_steps,
+        threshold,
+        decay,
+        gain,
+        RESET,
+        CONSTANT,
+        ADAPTIVE,
+    )
     # What reaches the membrane, the adaptation and the spike of step t from the steps after it.
     d_mem, d_adaptation = read_state(grad_last, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     d_spk = tl.zeros((BLOCK,), tl.float32)
@@ -175,11 +264,22 @@ def _backward(
             d_mem += tl.load(grad_mem + at, mask=inside, other=0.0)
         if ADAPTIVE or grad_spk is not None:
             d_mem, d_adaptation = back_through_spike(
-                d_spk, d_mem, d_adaptation, mem, adaptation, threshold, gain, alpha, SURROGATE, ADAPTIVE
+                d_spk,
+                d_mem,
+                d_adaptation,
+                mem,
+                adaptation,
+                threshold,
+                gain,
+                alpha,
+                SURROGATE,
+                ADAPTIVE,
             )
         mem = tl.load(mem_trace + at - num_neurons, mask=inside & (t > 0), other=mem_before)
         if ADAPTIVE:
-            adaptation = tl.load(adaptation_trace + at - num_neurons, mask=inside & (t > 0), other=adaptation_before)
+            adaptation = tl.load(
+                adaptation_trace + at - num_neurons, mask=inside & (t > 0), other=adaptation_before
+            )
         if CONSTANT:
             d_current += d_mem
         else:
@@ -210,9 +310,16 @@ def _backward(
 
 
 def scan_forward(
-    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`cpu.scan_forward` for contiguous tensors on CUDA, `beta` among them; `current` may be float16, too."""
+    """`cpu.scan_forward` for contiguous tensors on CUDA, `beta` among them; `current` may be
+    float16, too.
+    """
     num_neurons, device = current.shape[1], current.device
     spk = empty((num_steps, num_neurons), current.dtype, device)
     mem = empty((num_steps if with_mem else 0, num_neurons), torch.float32, device)
@@ -241,15 +348,37 @@ def scan_backward(
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
     grid = (triton.cdiv(num_neurons, _BLOCK),)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
-    # Going back, row t of the membranes has been read before row t of the gradient is written: they can share memory.
+    # Going back, row t of the membranes has been read before row t of the gradient is written: they
+    # can share memory.
     shape = (num_steps, num_neurons)
     shared = grad_current.shape == shape and grad_current.dtype == torch.float32
     mem_trace = grad_current if shared else empty(shape, torch.float32, device)
     adaptation_trace = empty(shape, torch.float32, device) if dynamics.adaptation else None
-    tensors = current, state, beta, mem_trace, adaptation_trace, grad_current, grad_state, grad_beta_parts
-    numbers = num_neurons, num_steps, dynamics.threshold, *(dynamics.adaptation or (0.0, 0.0)), dynamics.alpha
+    tensors = (
+        current,
+        state,
+        beta,
+        mem_trace,
+        adaptation_trace,
+        grad_current,
+        grad_state,
+        grad_beta_parts,
+    )
+    numbers = (
+        num_neurons,
+        num_steps,
+        dynamics.threshold,
+        *(dynamics.adaptation or (0.0, 0.0)),
+        dynamics.alpha,
+    )
     with torch.cuda.device_of(current):
-        _backward[grid](*grads, *tensors, *numbers, SURROGATE=dynamics.surrogate, **launch_options(current, dynamics))
+        _backward[grid](
+            *grads,
+            *tensors,
+            *numbers,
+            SURROGATE=dynamics.surrogate,
+            **launch_options(current, dynamics),
+        )
     grad_beta = torch.zeros((), device=device) if grad_beta_parts is None else grad_beta_parts.sum()
     return grad_current, grad_state, grad_beta
 
@@ -276,7 +405,9 @@ def _level(word):
 
 
 @triton.jit
-def _rate_rows(images, keys, spikes, num_images, num_pixels, num_tiles, first_step, BLOCK: tl.constexpr):
+def _rate_rows(
+    images, keys, spikes, num_images, num_pixels, num_tiles, first_step, BLOCK: tl.constexpr
+):
     """One tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
     program = tl.program_id(0)
     row, tile = program // num_tiles, program % num_tiles
@@ -286,17 +417,25 @@ def _rate_rows(images, keys, spikes, num_images, num_pixels, num_tiles, first_st
     zero = tl.zeros((BLOCK,), tl.uint32)
     step_word = zero + (first_step + step).to(tl.uint32)
     w0, w1, w2, w3 = tl.philox(tl.load(keys + image), block, step_word, zero, zero)
-    levels = tl.interleave(tl.interleave(_level(w0), _level(w2)), tl.interleave(_level(w1), _level(w3)))
+    levels = tl.interleave(
+        tl.interleave(_level(w0), _level(w2)), tl.interleave(_level(w1), _level(w3))
+    )
 
     pixel = tile * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
     inside = pixel < num_pixels
-    value = tl.load(images + tl.cast(image, tl.int64) * num_pixels + pixel, mask=inside, other=0).to(tl.int32)
+    value = tl.load(
+        images + tl.cast(image, tl.int64) * num_pixels + pixel, mask=inside, other=0
+    ).to(tl.int32)
     fired = tl.where(levels < value, 1.0, 0.0).to(spikes.dtype.element_ty)
     tl.store(spikes + tl.cast(row, tl.int64) * num_pixels + pixel, fired, mask=inside)
 
 
 def rate_spikes(
-    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+    images: Tensor,
+    keys: np.ndarray,
+    num_steps: int,
+    dtype: torch.dtype = torch.float32,
+    first_step: int = 0,
 ) -> Tensor:
     """`cpu.rate_spikes` on CUDA."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])

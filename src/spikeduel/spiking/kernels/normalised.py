@@ -1,7 +1,9 @@
-"""Batch norm in training, neurons, and max-pooling of their spikes as one operator, `spikeduel::normalised_scan`.
+"""Batch norm in training, neurons, and max-pooling of their spikes as one operator,
+`spikeduel::normalised_scan`.
 
-A few passes over memory do what takes a dozen one after another, and neither what is normalised nor spikes that are not
-pooled are ever written. It has a kernel on the CPU; `reference.normalised_scan` is its readable truth.
+A few passes over memory do what takes a dozen one after another, and neither what is normalised nor
+spikes that are not pooled are ever written. It has a kernel on the CPU; `reference.normalised_scan`
+is its readable truth.
 """
 
 from functools import partial
@@ -17,10 +19,14 @@ from spikeduel.system.teams import SHARE, Share
 
 
 def is_fused(
-    current: Tensor | ConstantInput, norm: nn.Module, beta: Tensor | float, dynamics: Dynamics, side: int
+    current: Tensor | ConstantInput,
+    norm: nn.Module,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int,
 ) -> bool:
-    """Whether `normalised_scan` has a kernel for this: neurons as `kernels.is_fused` asks, that do not adapt, after a
-    batch norm with all its parts that takes the statistics of the batch.
+    """Whether `normalised_scan` has a kernel for this: neurons as `kernels.is_fused` asks, that do
+    not adapt, after a batch norm with all its parts that takes the statistics of the batch.
     """
     value = current.value if isinstance(current, ConstantInput) else current
     return (
@@ -42,19 +48,33 @@ def is_fused(
 
 
 def normalised_scan(
-    current: Tensor | ConstantInput, norm: nn.BatchNorm2d, beta: Tensor | float, dynamics: Dynamics, side: int = 1
+    current: Tensor | ConstantInput,
+    norm: nn.BatchNorm2d,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int = 1,
 ) -> Tensor:
-    """Spikes `[T, B, C, H / side, W / side]` of neurons that receive `norm(current)`, max-pooled by `side`.
+    """Spikes `[T, B, C, H / side, W / side]` of neurons that receive `norm(current)`, max-pooled by
+    `side`.
 
-    `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, T among them, and its running
-    statistics learn of them. Spikes have the type of `current`; what is normalised is never rounded to it. It has to be
-    `is_fused`. Where the current is of a `SHARE` of a batch, statistics are those of the whole one.
+    `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, T among
+    them, and its running statistics learn of them. Spikes have the type of `current`; what is
+    normalised is never rounded to it. It has to be `is_fused`. Where the current is of a `SHARE` of
+    a batch, statistics are those of the whole one.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     rows = value.permute(0, 1, 3, 4, 2)
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
-    settings = norm.eps, float(threshold), reset_mechanism, surrogate, float(alpha), current.shape[0], side
+    settings = (
+        norm.eps,
+        float(threshold),
+        reset_mechanism,
+        surrogate,
+        float(alpha),
+        current.shape[0],
+        side,
+    )
     # torch.compile cannot follow the question, and what it compiles sees whole batches.
     share = None if torch.compiler.is_compiling() else SHARE.get()
     count = value.numel() // norm.num_features
@@ -67,7 +87,9 @@ def normalised_scan(
 
 @torch.no_grad()
 def _keep_running(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
-    """Has the running statistics of `norm` learn of a batch's, as torch does: they keep the unbiased variance."""
+    """Has the running statistics of `norm` learn of a batch's, as torch does: they keep the
+    unbiased variance.
+    """
     if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
         return
     norm.num_batches_tracked.add_(1)
@@ -76,7 +98,8 @@ def _keep_running(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -
     norm.running_var.mul_(1 - new).add_(var * (count / (count - 1)) * new)
 
 
-# The operator, and the one that is its gradient. Its currents and spikes have their channels last: `[T, B, H, W, C]`.
+# The operator, and the one that is its gradient. Its currents and spikes have their channels last:
+# `[T, B, H, W, C]`.
 _LIBRARY = torch.library.Library("spikeduel", "FRAGMENT")
 _SETTINGS = "float eps, float threshold, str reset_mechanism, str surrogate, float alpha, SymInt num_steps, SymInt side"
 _LIBRARY.define(
@@ -84,7 +107,8 @@ _LIBRARY.define(
     " -> (Tensor spk, Tensor mean, Tensor var)"
 )
 _LIBRARY.define(
-    "normalised_scan_backward(Tensor grad_spk, Tensor current, Tensor weight, Tensor bias, Tensor beta, Tensor mean, "
+    "normalised_scan_backward(Tensor grad_spk, Tensor current, Tensor weight, Tensor bias, Tensor "
+    "beta, Tensor mean, "
     f"Tensor var, {_SETTINGS}, bool needs_beta) -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
@@ -95,21 +119,32 @@ def _told(*settings: Any) -> tuple[float, Dynamics, int, int]:
 
 
 def _forward(
-    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any, share: Share | None = None
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor,
+    *settings: Any,
+    share: Share | None = None,
 ) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
-    return cpu_normalised.forward(current.contiguous(), weight, bias, beta, *_told(*settings), share)
+    return cpu_normalised.forward(
+        current.contiguous(), weight, bias, beta, *_told(*settings), share
+    )
 
 
-def _forward_shapes(current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any) -> tuple[Tensor, ...]:
+def _forward_shapes(
+    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any
+) -> tuple[Tensor, ...]:
     *_, num_steps, side = settings
     _, batch, height, width, channels = current.shape
     spk = current.new_empty((num_steps, batch, height // side, width // side, channels))
     return spk, torch.empty_like(weight), torch.empty_like(weight)
 
 
-def _backward(grad_spk: Tensor, current: Tensor, *rest: Any, share: Share | None = None) -> tuple[Tensor, ...]:
+def _backward(
+    grad_spk: Tensor, current: Tensor, *rest: Any, share: Share | None = None
+) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
     *statistics, needs_beta = rest
@@ -118,7 +153,9 @@ def _backward(grad_spk: Tensor, current: Tensor, *rest: Any, share: Share | None
     return cpu_normalised.backward(grad_spk.contiguous(), current.contiguous(), *given)
 
 
-def _backward_shapes(grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *rest: Any) -> Any:
+def _backward_shapes(
+    grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *rest: Any
+) -> Any:
     like_current = torch.empty_like(current, memory_format=torch.contiguous_format)
     return like_current, torch.empty_like(weight), torch.empty_like(bias), torch.empty_like(beta)
 
@@ -140,7 +177,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     ctx.settings = settings
 
 
-def _differentiate(backward: Any, ctx: Any, grad_spk: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+def _differentiate(
+    backward: Any, ctx: Any, grad_spk: Tensor | None, *_: Any
+) -> tuple[Tensor | None, ...]:
     if grad_spk is None:
         return (None,) * len(ctx.needs_input_grad)
     needs_beta = ctx.needs_input_grad[3]
@@ -149,7 +188,9 @@ def _differentiate(backward: Any, ctx: Any, grad_spk: Tensor | None, *_: Any) ->
 
 
 def _refuse(ctx: Any, *grads: Tensor | None) -> None:
-    raise RuntimeError("the fused scan has no gradient of its gradient; unfused, the reference has one")
+    raise RuntimeError(
+        "the fused scan has no gradient of its gradient; unfused, the reference has one"
+    )
 
 
 torch.library.register_autograd("spikeduel::normalised_scan_backward", _refuse, lib=_LIBRARY)

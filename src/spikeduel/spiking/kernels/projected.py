@@ -1,6 +1,8 @@
-"""Neurons under a constant current whose spikes a narrow linear layer takes; spikes and their gradient stay unwritten.
+"""Neurons under a constant current whose spikes a narrow linear layer takes; spikes and their
+gradient stay unwritten.
 
-A few outputs make a small product of large matrices: to write and to read the spikes takes longer than to multiply.
+A few outputs make a small product of large matrices: to write and to read the spikes takes longer
+than to multiply.
 """
 
 import math
@@ -18,7 +20,9 @@ from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, Dynamics
 
 MOST_OUTPUTS = 20
 _GROUPS = 16
-"""Parts of a batch whose sums about the weights are kept apart, so that the number of threads changes none."""
+"""Parts of a batch whose sums about the weights are kept apart, so that the number of threads
+changes none.
+"""
 
 
 def is_projected(current: Any, beta: Any, dynamics: Dynamics, weight: Tensor) -> bool:
@@ -38,19 +42,26 @@ def is_projected(current: Any, beta: Any, dynamics: Dynamics, weight: Tensor) ->
     )
 
 
-def projected_scan(current: Any, beta: Any, dynamics: Dynamics, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear(scan(current, beta, dynamics)[0], weight, bias)`: `[T, B, K]`, of `current` `[B, N]`, in its type.
+def projected_scan(
+    current: Any, beta: Any, dynamics: Dynamics, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """`F.linear(scan(current, beta, dynamics)[0], weight, bias)`: `[T, B, K]`, of `current` `[B,
+    N]`, in its type.
 
-    Spikes are those of `reference`, to the last bit. Sums and gradients are float32's, in a fixed order, whatever the
-    number of threads.
+    Spikes are those of `reference`, to the last bit. Sums and gradients are float32's, in a fixed
+    order, whatever the number of threads.
     """
-    y: Tensor = _Projected.apply(current.value.contiguous(), weight, current.num_steps, beta, dynamics)
+    y: Tensor = _Projected.apply(
+        current.value.contiguous(), weight, current.num_steps, beta, dynamics
+    )
     return (y + bias.float()[:, None]).to(current.value.dtype).transpose(1, 2)
 
 
 class _Projected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics) -> Tensor:
+    def forward(
+        ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics
+    ) -> Tensor:
         """`[T, K, B]` in float32."""
         from spikeduel.spiking.kernels import cpu_projected_kernels as kernels
         from spikeduel.spiking.kernels.cpu import flat, run_chunks
@@ -84,5 +95,7 @@ class _Projected(torch.autograd.Function):
         grad_current = empty((num_images, num_neurons), current.dtype)
         grad_weights = torch.empty(groups, ctx.num_outputs, num_neurons)
         given = flat(grads), *ctx.given, flat(grad_current), flat(grad_weights), images
-        run_chunks(partial(kernels.backward, *given), groups, work=num_images * num_steps * num_neurons)
+        run_chunks(
+            partial(kernels.backward, *given), groups, work=num_images * num_steps * num_neurons
+        )
         return grad_current, grad_weights.sum(0)[: len(weight)].to(weight.dtype), None, None, None

@@ -1,8 +1,9 @@
 """The equations, readable: what every faster kernel has to agree with.
 
-`u` is the membrane minus the threshold. A spike is always the Heaviside step of it; only the gradient differs, by
-surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks"), whose width `alpha`
-is named and scaled as in snnTorch (its `slope` for `fast_sigmoid` and `sigmoid`).
+`u` is the membrane minus the threshold. A spike is always the Heaviside step of it; only the
+gradient differs, by surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking
+Neural Networks"), whose width `alpha` is named and scaled as in snnTorch (its `slope` for
+`fast_sigmoid` and `sigmoid`).
 """
 
 import math
@@ -34,13 +35,16 @@ def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
 
 def sigmoid(u: Tensor, alpha: float) -> Tensor:
     """alpha·s·(1 − s), with s = 1 / (1 + exp(−alpha·u))"""
-    # Written so that neither end of the range overflows or cancels: 1 − s has few digits left where s is near 1.
+    # Written so that neither end of the range overflows or cancels: 1 − s has few digits left where
+    # s is near 1.
     e = torch.exp(-(alpha * u).abs())
     return alpha * e / ((1 + e) * (1 + e))
 
 
 def triangular(u: Tensor, alpha: float) -> Tensor:
-    """alpha·max(0, 1 − alpha·|u|): a triangle of area 1 (snnTorch's function of that name is a sign function)"""
+    """alpha·max(0, 1 − alpha·|u|): a triangle of area 1 (snnTorch's function of that name is a sign
+    function)
+    """
     return alpha * (1 - alpha * u.abs()).clamp(min=0)
 
 
@@ -51,7 +55,9 @@ def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A gradient function `(u, alpha) -> gradient`, elementwise on `u`, and its customary `alpha`."""
+    """A gradient function `(u, alpha) -> gradient`, elementwise on `u`, and its customary
+    `alpha`.
+    """
 
     gradient: Callable[[Tensor, float], Tensor]
     alpha: float = 1.0
@@ -69,7 +75,8 @@ SURROGATES: dict[str, Surrogate] = {
 
 
 def surrogate_of(name: str) -> Surrogate:
-    """The surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u, alpha) -> gradient`.
+    """The surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u, alpha)
+    -> gradient`.
 
     Raises `InputError`.
     """
@@ -77,7 +84,10 @@ def surrogate_of(name: str) -> Surrogate:
     if isinstance(named, Surrogate):
         return named
     if not callable(named):
-        raise InputError(f"surrogate '{name}' must be a function (u, alpha) -> gradient, not {type(named).__name__}.")
+        raise InputError(
+            f"surrogate '{name}' must be a function (u, alpha) -> gradient, not "
+            f"{type(named).__name__}."
+        )
     return Surrogate(named)
 
 
@@ -103,7 +113,9 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Tensor:
-    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is that of the named surrogate. Raises `InputError`."""
+    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is that of the named surrogate. Raises
+    `InputError`.
+    """
     gradient, width = surrogate_of(surrogate).gradient, resolve_alpha(surrogate, alpha)
     return _Spike.apply(u, lambda at: gradient(at, width))
 
@@ -122,7 +134,9 @@ class Dynamics(NamedTuple):
 
     @property
     def state_size(self) -> int:
-        """How many numbers a neuron carries from step to step: its membrane, and its adaptation if it has one."""
+        """How many numbers a neuron carries from step to step: its membrane, and its adaptation if
+        it has one.
+        """
         return 1 if self.adaptation is None else 2
 
 
@@ -131,14 +145,15 @@ def step(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One step: `current` `[B, …]` and a state to spikes and the next state, all of that shape.
 
-    A leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it, has its membrane U for a state, and spikes,
-    S[t] = 1, where U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) − S[t−1]·threshold; `zero`:
-    U[t] = beta·(1−S[t−1])·U[t−1] + I[t]; `none`: no reset. The reset comes one step late and carries no gradient.
+    A leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it, has its membrane U for a
+    state, and spikes, S[t] = 1, where U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) −
+    S[t−1]·threshold; `zero`: U[t] = beta·(1−S[t−1])·U[t−1] + I[t]; `none`: no reset. The reset
+    comes one step late and carries no gradient.
 
-    An adaptive one (Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons")
-    has an adaptation A too, by which every spike raises the level that the next has to pass: A[t] = decay·A[t−1] +
-    S[t−1], and S[t] is 1 where U[t] > threshold + gain·A[t]. A reset subtracts `threshold`, not the level. The
-    adaptation carries a gradient.
+    An adaptive one (Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks
+    of spiking neurons") has an adaptation A too, by which every spike raises the level that the
+    next has to pass: A[t] = decay·A[t−1] + S[t−1], and S[t] is 1 where U[t] > threshold +
+    gain·A[t]. A reset subtracts `threshold`, not the level. The adaptation carries a gradient.
     """
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     mem = state[0]
@@ -164,7 +179,8 @@ def scan(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The step over the first axis of `current` `[T, …]`, from `state` `[S, …]` (at rest, zeros).
 
-    Returns `(spk, mem, last)`: `[T, …]` twice, and the state after the last step. S is `dynamics.state_size`.
+    Returns `(spk, mem, last)`: `[T, …]` twice, and the state after the last step. S is
+    `dynamics.state_size`.
     """
     if state is None:
         state = torch.zeros_like(current[:1]).expand(dynamics.state_size, *current.shape[1:])
@@ -184,13 +200,17 @@ def _sum(x: Tensor, axis: int) -> Tensor:
 
 
 def channel_sums(x: Tensor) -> Tensor:
-    """Sums `[C]`, float64, of `x` `[N, C, H, W]`: along each row, then over rows, then over images, one by one."""
+    """Sums `[C]`, float64, of `x` `[N, C, H, W]`: along each row, then over rows, then over images,
+    one by one.
+    """
     images = _sum(_sum(x, 3), 2)
     return _sum(images.double(), 0)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance `[C]` of `x` `[N, C, H, W]`, from how far all lies above its first pixel."""
+    """Mean and biased variance `[C]` of `x` `[N, C, H, W]`, from how far all lies above its first
+    pixel.
+    """
     pivot = x[0, :, 0, 0]
     above, count = x - pivot.view(-1, 1, 1), x[:, 0].numel()
     offset, square = channel_sums(above) / count, channel_sums(above * above) / count
@@ -201,7 +221,9 @@ class _Normalise(torch.autograd.Function):
     """`normalise`, whose sums have an order, forward and back."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int) -> Any:
+    def forward(
+        ctx: Any, current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int
+    ) -> Any:
         x = current.to(weight.dtype)
         mean, var = moments(x.flatten(0, 1))
         inverse = 1 / (var.double() + eps).sqrt()
@@ -209,7 +231,11 @@ class _Normalise(torch.autograd.Function):
         shift = bias - mean * scale
         ctx.save_for_backward(current, mean, inverse, scale)
         ctx.mark_non_differentiable(mean, var)
-        return (x * _of_channel(scale) + _of_channel(shift)).expand(num_steps, *x.shape[1:]), mean, var
+        return (
+            (x * _of_channel(scale) + _of_channel(shift)).expand(num_steps, *x.shape[1:]),
+            mean,
+            var,
+        )
 
     @staticmethod
     @once_differentiable
@@ -223,10 +249,16 @@ class _Normalise(torch.autograd.Function):
             grad, product = total[None], total * above[0]
         of_bias, of_deviation = channel_sums(total), channel_sums(product)
         count = current[:, :, 0].numel()
-        mean_grad, slope = (of_bias / count).to(mean.dtype), (of_deviation * inverse**2 / count).to(mean.dtype)
-        # The gradient of what is normalised waits in the type of the current until its sums are known.
+        mean_grad, slope = (
+            (of_bias / count).to(mean.dtype),
+            (of_deviation * inverse**2 / count).to(mean.dtype),
+        )
+        # The gradient of what is normalised waits in the type of the current until its sums are
+        # known.
         kept = grad.to(current.dtype).to(mean.dtype)
-        of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(scale)
+        of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(
+            scale
+        )
         of_weight = (of_deviation * inverse).to(mean.dtype)
         return of_current.to(current.dtype), of_weight, of_bias.to(mean.dtype), None, None
 
@@ -238,10 +270,12 @@ def _of_channel(values: Tensor) -> Tensor:
 def normalise(
     current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var` the biased variance.
+    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var` the
+    biased variance.
 
-    `current` is `[T, B, C, H, W]`, or `[1, B, C, H, W]` where it is the same at every step: then its statistics are
-    taken once. y has the type of `weight` (float32, or float64): it is not rounded to that of the current.
+    `current` is `[T, B, C, H, W]`, or `[1, B, C, H, W]` where it is the same at every step: then
+    its statistics are taken once. y has the type of `weight` (float32, or float64): it is not
+    rounded to that of the current.
     """
     return _Normalise.apply(current, weight, bias, eps, num_steps)
 
@@ -256,9 +290,11 @@ def normalised_scan(
     num_steps: int,
     side: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, the neurons' `scan`, max-pooling of their spikes.
+    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, the neurons' `scan`,
+    max-pooling of their spikes.
 
-    Of a window's gradient all goes to the first neuron that spikes or, where none does, to the first.
+    Of a window's gradient all goes to the first neuron that spikes or, where none does, to the
+    first.
     """
     y, mean, var = normalise(current, weight, bias, eps, num_steps)
     spk = scan(y, beta, dynamics)[0]
@@ -267,7 +303,8 @@ def normalised_scan(
 
 
 def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:
-    """Philox 4×32: random words from a counter (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    """Philox 4×32: random words from a counter (Salmon et al. 2011, "Parallel random numbers: as
+    easy as 1, 2, 3").
 
     `counter` is uint32 `[…, 4]`, `key` uint32 `[…, 2]`; returns uint32 `[…, 4]`.
     """
@@ -286,12 +323,15 @@ def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int, first_step: int = 0) -> np.ndarray:
-    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`, from `first_step` on.
+def draw_levels(
+    keys: np.ndarray, num_steps: int, num_pixels: int, first_step: int = 0
+) -> np.ndarray:
+    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`, from
+    `first_step` on.
 
-    A level depends on its key, step and pixel only, hence on neither batching nor threads: pixel p at step t is
-    word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half, high half), scaled to 0 … 254 by
-    (word · 255) >> 32.
+    A level depends on its key, step and pixel only, hence on neither batching nor threads: pixel p
+    at step t is word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half, high
+    half), scaled to 0 … 254 by (word · 255) >> 32.
     """
     blocks = -(-num_pixels // 4)
     counter = np.zeros((num_steps, len(keys), blocks, 4), np.uint32)
@@ -304,7 +344,8 @@ def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int, first_step: i
 
 
 def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int, first_step: int = 0) -> Tensor:
-    """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability exactly p/255.
+    """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability
+    exactly p/255.
 
     A pixel fires where its level, uniform on 0 … 254, is below its value: 255 always, 0 never.
     """
