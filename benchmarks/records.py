@@ -114,8 +114,8 @@ ROWS = {
         },
         cnn_elsewhere=(
             "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' "
-            "account of papers that "
-            "were not read here; whether people were kept apart is not known"
+            "account of papers that were not read here; whether people were kept apart is not "
+            "known"
         ),
         also={"real": "Real/", "altered": "Altered/"},
     ),

@@ -192,10 +192,10 @@ def energy() -> str:
                 else row["encoding"] or "–"
             )
             lines.append(
-                f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} "
-                f"| {_span(twin['45nm-fp32']['compute']['synapses']['hoisted']) if twin else '–'} "
-                f"| {_uj(arithmetic['dense'])} "
-                f"| {_span(row['microjoules']['45nm-fp32']['on_chip']['with_neurons'][way])} |"
+                f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} | "
+                f"{_span(twin['45nm-fp32']['compute']['synapses']['hoisted']) if twin else '–'} | "
+                f"{_uj(arithmetic['dense'])} | "
+                f"{_span(row['microjoules']['45nm-fp32']['on_chip']['with_neurons'][way])} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -431,14 +431,14 @@ def study() -> str:
         seconds = ", ".join(f"{statistics.median(timed[t['contender']]):.1f}" for t in (snn, cnn))
         lines.append(
             f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | "
-            f"{100 * cnn['test']['accuracy']:.2f} "
-            f"| {study} | {seconds} | {snn['epochs']}, {cnn['epochs']} | {snn['test']['n']:,} |"
+            f"{100 * cnn['test']['accuracy']:.2f} | {study} | {seconds} | {snn['epochs']}, "
+            f"{cnn['epochs']} | {snn['test']['n']:,} |"
         )
         environment = results["timing"]["environment"]
         machines.add(
             f"{environment['cpu']}, {environment['threads']} threads, PyTorch "
-            f"{environment['torch'].split('+')[0]}, "
-            f"precision {results['environment']['precision']} to train, 32 to judge"
+            f"{environment['torch'].split('+')[0]}, precision "
+            f"{results['environment']['precision']} to train, 32 to judge"
         )
     commands = "\n".join(
         f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}"

@@ -217,8 +217,7 @@ def tune(
     if experiment.folds is not None:
         raise InputError(
             "folds: each image is a test image of some fold, so that there are none to tune on. "
-            "Tune without --folds, "
-            "on other images than those that are to be tested."
+            "Tune without --folds, on other images than those that are to be tested."
         )
     planning.check(experiment)
     experiment = runs.located(experiment)

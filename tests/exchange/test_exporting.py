@@ -191,12 +191,10 @@ def test_lines_say_what_was_found(tmp_path, monkeypatch):
     check = replace(check, n=1000, weights="int8", programs={"p 1": program})
     check = replace(check, accuracy_float32=0.87, accuracy=0.861, accuracy_lost=0.009)
     assert exporting.lines(check) == [
-        "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 where "
-        "no spike flipped; "
-        "3 of 1,000 spikes flipped.",
+        "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 "
+        "where no spike flipped; 3 of 1,000 spikes flipped.",
         "Probabilities: output probabilities: the softmax of scores / 1.5, a temperature that was "
-        "fitted on validation "
-        "images.",
+        "fitted on validation images.",
         "Accuracy on these images: 87.00 %, with int8 weights 86.10 % (lost: 0.90 points).",
     ]
     alone = exporting.lines(replace(check, weights="float32", programs={"spikeduel": program}))

@@ -228,13 +228,11 @@ def test_more_images_have_no_command():
 def test_the_line_names_both_and_what_is_shown():
     assert headline(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))) == (
         "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 "
-        "seeds), but it answers "
-        "4.0 times slower here."
+        "seeds), but it answers 4.0 times slower here."
     )
     assert headline(duel()) == (
         "Take cnn (CNN): it answers 2.0 times faster here, and no difference in accuracy from snn "
-        "(SNN) is shown (it "
-        "is 1.00 points behind; 2,000 test images, 1 seed)."
+        "(SNN) is shown (it is 1.00 points behind; 2,000 test images, 1 seed)."
     )
 
 

@@ -153,8 +153,7 @@ def told(trials, num_held=0, times=TIMES, budget=BUDGET):
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(noon):
     assert told(planned()) == (
         "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It "
-        "is done at "
-        "12:05; measuring and the report come after it."
+        "is done at 12:05; measuring and the report come after it."
     )
     # Six times as long.
     assert "30 min" in told(planned(seeds=2, folds=3))
@@ -219,8 +218,7 @@ def test_tuning_is_announced_as_so_many_trainings(noon, tmp_path):
     # 300 and 100 seconds, four times: at most as many epochs as the experiment has.
     assert told == (
         "Tuning: 4 trials of each of 2 contenders, at most 27 min. It is done by 12:26; what the "
-        "store has takes no "
-        "time."
+        "store has takes no time."
     )
     few = [replace(each, experiment=replace(each.experiment, epochs=2)) for each in trials]
     assert "at most 2 epochs each" in of_tuning(

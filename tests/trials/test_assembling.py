@@ -170,8 +170,8 @@ SCHEMA = {
     "dataset counts": "train val test",
     "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
     "stopped epoch_seconds history validation test failed_measures operations energy not_counted "
-    "latency anytime "
-    "robustness precision foreign converted_from controls controls_left_out measures model key",
+    "latency anytime robustness precision foreign converted_from controls controls_left_out "
+    "measures model key",
     "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
     "trials 0 validation": "accuracy loss",
     "trials 0 test": "n accuracy precision recall f1 per_class confusion calibration tie_share encoding_spread "
@@ -180,8 +180,7 @@ SCHEMA = {
     "comparison": "pairs controls caveats overturned_by verdict",
     "comparison pairs 0": "a b measure difference ci95 ci90 p_value p_value_raw p_permutation test n seeds groups "
     "margin conclusion negligible detectable detectable_at_best seeds_needed reservation "
-    "accuracy_a accuracy_b "
-    "only_a_right only_b_right seeds_a_ahead seeds_b_ahead",
+    "accuracy_a accuracy_b only_a_right only_b_right seeds_a_ahead seeds_b_ahead",
     "comparison caveats 0": "type text",
 }
 

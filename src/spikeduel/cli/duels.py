@@ -342,9 +342,9 @@ def _fraction(option: str, points: float) -> float:
     """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
     if 0 < points < FEWEST_POINTS:
         raise InputError(
-            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, and "
-            f"at least "
-            f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
+            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, "
+            f"and at least {FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} "
+            f"points."
         )
     if not 0 <= points <= 100:
         raise InputError(

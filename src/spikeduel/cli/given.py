@@ -249,8 +249,7 @@ def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
     if shared["devices"] != 1 and (shared["jobs"] is not None or shared["ray"] is not None):
         raise InputError(
             "--devices, or torchrun, trains one network in several processes; --jobs and --ray "
-            "train several "
-            "networks at a time. Give one of them."
+            "train several networks at a time. Give one of them."
         )
     from spikeduel.trials.together import joined
 

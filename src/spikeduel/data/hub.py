@@ -25,8 +25,7 @@ SECONDS = 10
 """So long the hub is waited for before the set is looked for in the library's cache."""
 HOW = (
     "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say "
-    "which column is the "
-    "class"
+    "which column is the class"
 )
 
 
@@ -195,8 +194,8 @@ def _loaded(place: str, path: str, config: str | None) -> "dict[str, Dataset]":
         remedy = "Unset it" if before else "Try again with a network"
         raise InputError(
             f"{place}: {where}, and the set is not in the library's cache "
-            f"({datasets.config.HF_DATASETS_CACHE}). "
-            f"{remedy}, or say with HF_HOME where the set lies."
+            f"({datasets.config.HF_DATASETS_CACHE}). {remedy}, or say with HF_HOME where the set "
+            f"lies."
         ) from None
     # The library raises whatever network, hub and files make it stumble on.
     except Exception as error:

@@ -216,9 +216,8 @@ def _given(family: _Family, folder: Path) -> list[IdxFile]:
             return _in_archive(archive)
     missing = [f"{stem}[.gz]" for stem in family.stems if stem not in best]
     raise InputError(
-        f"data_dir {folder}: the files of {family.name} are not all there; "
-        f"looked for {', '.join(missing)}, there and in sub-folders such as {family.folders[0]}/ "
-        f"or raw/."
+        f"data_dir {folder}: the files of {family.name} are not all there; looked for "
+        f"{', '.join(missing)}, there and in sub-folders such as {family.folders[0]}/ or raw/."
     )
 
 

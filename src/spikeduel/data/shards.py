@@ -212,8 +212,8 @@ def _samples(home: Path, paths: Sequence[Path], track: Track) -> Iterator[_Sampl
             if label is None:
                 raise InputError(
                     f"{path}/{key}: has {listed(sorted(members))}, and nothing that says its "
-                    f"class: a file {key}.cls, "
-                    f"or {key}.json with one of the fields {', '.join(FIELDS)}."
+                    f"class: a file {key}.cls, or {key}.json with one of the fields "
+                    f"{', '.join(FIELDS)}."
                 )
             num_samples += 1
             yield _Sample(picture, _label(label), side)

@@ -34,8 +34,7 @@ nothing.
 
 _REMEDY = (
     "Add images of it in other groups, remove the class, make groups finer (group_by), choose "
-    "fewer folds if there are "
-    "folds, or give val/ and test/ folders of your own."
+    "fewer folds if there are folds, or give val/ and test/ folders of your own."
 )
 
 
@@ -250,9 +249,8 @@ def assign(
     if num_groups < num_sides:
         raise InputError(
             f"class '{name}' has too few groups for a split that cuts none: its {num_images} "
-            f"images lie in "
-            f"{num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides need one each. "
-            f"{_REMEDY}"
+            f"images lie in {num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides "
+            f"need one each. {_REMEDY}"
         )
     target = np.outer(share, content.sum(0))
     side_of = _placed(content, target, rng)
@@ -261,8 +259,7 @@ def assign(
     if (_filled(side_of, content, num_sides) == 0).any():
         raise InputError(
             f"no split into {num_sides} sides was found that has every class on each and cuts no "
-            f"group. The class in "
-            f"fewest groups is '{name}', in {num_groups}. {_REMEDY}"
+            f"group. The class in fewest groups is '{name}', in {num_groups}. {_REMEDY}"
         )
     return side_of[group]
 

@@ -35,8 +35,8 @@ def rows(
             if missing := [name for name in needed if name not in names]:
                 raise InputError(
                     f"{place}: has no column '{missing[0]}'; its first line names "
-                    f"{', '.join(names) or 'nothing'}. It "
-                    f"must name {' and '.join(needed)}, separated by commas."
+                    f"{', '.join(names) or 'nothing'}. It must name {' and '.join(needed)}, "
+                    f"separated by commas."
                 )
             for row in reader:
                 if any(row):

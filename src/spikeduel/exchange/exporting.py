@@ -67,8 +67,8 @@ class ExportedModel(Frozen):
 
 _REQUIRED = (
     f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within "
-    f"{REQUIRED.score_difference:g} where "
-    f"no spike flipped, at most {per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
+    f"{REQUIRED.score_difference:g} where no spike flipped, at most "
+    f"{per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
 )
 
 

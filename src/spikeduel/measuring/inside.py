@@ -60,8 +60,8 @@ def look_inside(
         if images[name].dtype != np.uint8 or images[name].shape != tuple(model.card.image_shape):
             raise InputError(
                 f"{name} takes a prepared image, uint8 {list(model.card.image_shape)}; got "
-                f"{images[name].dtype} "
-                f"{list(images[name].shape)}. Use model.card.preprocessing(picture)."
+                f"{images[name].dtype} {list(images[name].shape)}. Use "
+                f"model.card.preprocessing(picture)."
             )
     if truth is not None and truth not in first.card.classes:
         raise unknown("class", truth, first.card.classes)

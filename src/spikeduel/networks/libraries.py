@@ -274,9 +274,8 @@ def _torchvision_failed(name: str, error: Exception) -> InputError:
         )
     return InputError(
         f"torchvision:{name}: no pretrained weights at {path}, and none could be downloaded "
-        f"({reason}). Put the file "
-        f"of {url} there (TORCH_HOME says where torch looks), or start from nothing: --pretrained "
-        f"no."
+        f"({reason}). Put the file of {url} there (TORCH_HOME says where torch looks), or start "
+        f"from nothing: --pretrained no."
     )
 
 

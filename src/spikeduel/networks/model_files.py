@@ -75,9 +75,8 @@ def load_model(
         )
     if not files.is_file(path):
         raise InputError(
-            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its models "
-            f"in its folder "
-            f"models/; `spikeduel models` lists those that come with the "
+            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its "
+            f"models in its folder models/; `spikeduel models` lists those that come with the "
             f"package.{shipped.hint(path)}"
         )
     try:
@@ -133,8 +132,7 @@ def _require_fitting(
         if name is not None and registry.is_own_code(name) and name not in own_code:
             raise InputError(
                 f"this model needs the code {visible(name)}, which is not spikeduel's. If you "
-                f"trust it, add --own-code "
-                f"{visible(name)} (in Python: own_code=[…])."
+                f"trust it, add --own-code {visible(name)} (in Python: own_code=[…])."
             )
     module = outlined(card)
     # Networks that do not spike were all called "cnn" once.

@@ -54,9 +54,8 @@ FewGroups = _kind(
 AtChance = _kind(
     "AtChance",
     "Contenders not shown to be better than always naming the test images' most frequent class, "
-    "whose share is "
-    "`chance`; `stopped_early`: all their trainings did; `improving`: one got better until the "
-    "limit of epochs.",
+    "whose share is `chance`; `stopped_early`: all their trainings did; `improving`: one got "
+    "better until the limit of epochs.",
     contenders=list[str],
     chance=(Share | None, None),
     stopped_early=bool,
@@ -109,9 +108,9 @@ StillRising = _kind(
 )
 CloseSettings = _kind(
     "CloseSettings",
-    "Numbers of settings, beside the chosen ones, that lie within one standard `error` of the best "
-    "validation "
-    "accuracy, which is that of `num_val` images and larger than what counts as a difference.",
+    "Numbers of settings, beside the chosen ones, that lie within one standard `error` of the "
+    "best validation accuracy, which is that of `num_val` images and larger than what counts as a "
+    "difference.",
     close=dict[str, Count],
     num_trials=Count,
     num_val=Count,
@@ -219,8 +218,7 @@ EnoughSeeds = _kind("EnoughSeeds", "Too few seeds for any lead to be conclusive.
 MoreSeeds = _kind(
     "MoreSeeds",
     "About `needed` seeds would show a difference of `margin`, which is what counts as one, or "
-    "what was found; None: "
-    "more than are looked for (`most`).",
+    "what was found; None: more than are looked for (`most`).",
     needed=Count | None,
     most=Count,
     margin=Share,
@@ -228,8 +226,7 @@ MoreSeeds = _kind(
 MoreImages = _kind(
     "MoreImages",
     "These test images show differences from `detectable` up, with any number of seeds; `assumed` "
-    "where "
-    "one seed cannot say how often trainings disagree.",
+    "where one seed cannot say how often trainings disagree.",
     detectable=Share,
     assumed=(bool, False),
 )

@@ -60,11 +60,9 @@ class Experiment:
         duel(
             "The named experiment to start from.",
             "strong: a convolutional network as good as the time allows, with spiking neurons and "
-            "with ReLU, and the same "
-            "weights, and a residual one without spikes. events: for recordings of event cameras. "
-            "baseline: the "
-            "study's two networks. matched: a small dense and a small convolutional shape, each "
-            "with both.",
+            "with ReLU, and the same weights, and a residual one without spikes. events: for "
+            "recordings of event cameras. baseline: the study's two networks. matched: a small "
+            "dense and a small convolutional shape, each with both.",
             metavar="strong|events|baseline|matched",
             default="that of the contenders named, else strong",
         ),
@@ -73,12 +71,10 @@ class Experiment:
         tuple[Text, ...],
         duel(
             "The networks to train, by name; torchvision:NAME, timm:NAME, or module:function.",
-            "With spikes: vgg-lif, conv-lif, dense-lif, dense-snn. Without: vgg-relu, resnet-silu, "
-            "conv-relu, dense-relu, "
-            "small-cnn; of recordings also vgg-sum, vgg-gru. Repeatable. Those of torchvision and "
-            "timm get a new head and "
-            "are fine-tuned (--pretrained). Each brings the settings of its recipe, unless they "
-            "are given.",
+            "With spikes: vgg-lif, conv-lif, dense-lif, dense-snn. Without: vgg-relu, "
+            "resnet-silu, conv-relu, dense-relu, small-cnn; of recordings also vgg-sum, vgg-gru. "
+            "Repeatable. Those of torchvision and timm get a new head and are fine-tuned "
+            "(--pretrained). Each brings the settings of its recipe, unless they are given.",
             metavar="NAME",
             option="--contender",
             default="those of the recipe; of strong vgg-lif, vgg-relu, resnet-silu",
@@ -97,10 +93,9 @@ class Experiment:
         duel(
             "Whether torchvision's and timm's networks start from pretrained weights. auto: if "
             "they can be had.",
-            "They are fetched as the library does. Started from them, a network sees images of the "
-            "size that it was "
-            "pretrained with: --image-size 224 prepares them so large. Without, it sees them as "
-            "they are prepared.",
+            "They are fetched as the library does. Started from them, a network sees images of "
+            "the size that it was pretrained with: --image-size 224 prepares them so large. "
+            "Without, it sees them as they are prepared.",
         ),
     ] = "auto"
     seeds: Annotated[
@@ -112,9 +107,8 @@ class Experiment:
             "Compare contenders with controls: on images what spiking adds, on recordings what "
             "time adds.",
             "Of a spiking one: its ReLU twin, a quantised twin, one time step, spikes shuffled in "
-            "time; a nearest "
-            "neighbour; trains three. On recordings, of all: without time, shuffled, reversed; "
-            "trains two for each.",
+            "time; a nearest neighbour; trains three. On recordings, of all: without time, "
+            "shuffled, reversed; trains two for each.",
         ),
     ] = False
 
@@ -123,9 +117,8 @@ class Experiment:
         duel(
             "Convert each trained ReLU contender to a spiking network, as one more contender.",
             "Also your own and residual ones: torch.fx follows them. Integrate-and-fire neurons "
-            "replace ReLU; the weights "
-            "stay. Trains nothing. What cannot be converted is named. (Steps: --set "
-            "conversion_steps=32)",
+            "replace ReLU; the weights stay. Trains nothing. What cannot be converted is named. "
+            "(Steps: --set conversion_steps=32)",
         ),
     ] = False
     conversion_steps: Annotated[Steps, about("Time steps of a converted network.")] = 32
@@ -150,9 +143,8 @@ class Experiment:
         duel(
             "How a spiking contender sees an image: direct, rate or latency. Recordings are seen "
             "as they are.",
-            "direct: the same grey values at every step; rate: random spikes; latency: one spike a "
-            "pixel, the earlier "
-            "the brighter.",
+            "direct: the same grey values at every step; rate: random spikes; latency: one spike "
+            "a pixel, the earlier the brighter.",
             metavar="direct|rate|latency",
         ),
     ] = "direct"
@@ -254,8 +246,8 @@ class Experiment:
             "Minutes that all contenders train together, in each seed, fold or tuning trial. "
             "Unset: by size of the set.",
             "Some steps of each are timed first, and decide how many epochs each gets. It is said "
-            "beforehand when "
-            "it will be done. The numbers of epochs are kept: the same command trains once.",
+            "beforehand when it will be done. The numbers of epochs are kept: the same command "
+            "trains once.",
             metavar="M",
         ),
     ] = None
@@ -285,8 +277,8 @@ class Experiment:
             "none, or shift, translate, affine, flip, cutout, mixup, joined by hyphens; auto: "
             "what suits the set.",
             "Of recordings also droptime, dropplace, droprandom, eventdrop (one of these or none) "
-            "and jitter. For all "
-            "contenders, on training images only. The report says what was chosen, and why.",
+            "and jitter. For all contenders, on training images only. The report says what was "
+            "chosen, and why.",
         ),
     ] = "auto"
     optimizer: Annotated[
@@ -475,10 +467,8 @@ class Experiment:
         duel(
             "Test on corrupted images too: seven corruptions at five severities.",
             "They are noise, blur, contrast, occlusion, rotation, translation and JPEG; and "
-            "SOCOFing's Medium and Hard "
-            "alterations, if they are present. Takes as long as 40 plain evaluations of each "
-            "model, which are slowest "
-            "with rate encoding.",
+            "SOCOFing's Medium and Hard alterations, if they are present. Takes as long as 40 "
+            "plain evaluations of each model, which are slowest with rate encoding.",
             option="--robustness",
         ),
     ] = False
@@ -488,9 +478,9 @@ class Experiment:
         duel(
             "Also report what the best test accuracy over all epochs would have been, as many "
             "papers report it.",
-            "Evaluates the test images after every epoch, into files that nothing reads before all "
-            "choices are made. What "
-            "the store holds without these files is trained again, to the same numbers.",
+            "Evaluates the test images after every epoch, into files that nothing reads before "
+            "all choices are made. What the store holds without these files is trained again, to "
+            "the same numbers.",
             option="--optimism",
         ),
     ] = False

@@ -57,8 +57,7 @@ class Neuron(nn.Module):
         if name is None or name in after:
             raise InputError(
                 "a layer of neurons is used twice in one pass, or is no submodule of its network, "
-                "so that its state "
-                "cannot be carried: make a layer of its own for each place."
+                "so that its state cannot be carried: make a layer of its own for each place."
             )
         spk, mem, after[name] = self.over_time(current, before.get(name), with_mem)
         return spk, mem

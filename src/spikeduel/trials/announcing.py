@@ -36,8 +36,8 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
         noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and "
-        f"{len(split.test):,} test "
-        f"{noun}{folds}, {height}×{width} {look}, {len(prepared.classes)} classes."
+        f"{len(split.test):,} test {noun}{folds}, {height}×{width} {look}, "
+        f"{len(prepared.classes)} classes."
     )
 
 

@@ -138,9 +138,8 @@ def _referred_to(folder: Path) -> Iterator[str]:
                     yield from _of_results(load_run(run).results)
             except InputError as error:
                 raise InputError(
-                    f"{error} What a run that cannot be read needs is not known: nothing goes from "
-                    f"the store. Mend it, "
-                    f"or remove {run}."
+                    f"{error} What a run that cannot be read needs is not known: nothing goes "
+                    f"from the store. Mend it, or remove {run}."
                 ) from None
 
 

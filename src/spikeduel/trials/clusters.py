@@ -173,8 +173,7 @@ class Cluster(Pool):
             ]
             raise InputError(
                 f"--ray {self.address}: a trial needs {_told(needs)}, and no node of the cluster "
-                f"has all of that. The "
-                f"most that one has is {_told(most)}. "
+                f"has all of that. The most that one has is {_told(most)}. "
                 f"{' '.join(REMEDIES[name] for name in lacking)}"
             )
         # What does not fit, a loader leaves in its file.

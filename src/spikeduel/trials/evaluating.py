@@ -189,8 +189,7 @@ def trained_on(
 
 _NAME_IT = (
     "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
-    "Python: "
-    "experiment=Experiment(dataset=…))."
+    "Python: experiment=Experiment(dataset=…))."
 )
 
 
@@ -203,9 +202,8 @@ def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress
     if then and prepared.fingerprint not in then:
         raise InputError(
             f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint "
-            f"{then[-1][:12]}, and "
-            f"{experiment.dataset} has the fingerprint {prepared.fingerprint[:12]}: these are "
-            f"other data. {_NAME_IT}"
+            f"{then[-1][:12]}, and {experiment.dataset} has the fingerprint "
+            f"{prepared.fingerprint[:12]}: these are other data. {_NAME_IT}"
         )
 
 
@@ -219,8 +217,7 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
     if prepared.image_shape != card.image_shape:
         raise InputError(
             f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, "
-            f"width), and "
-            f"{prepared.name} has {list(prepared.image_shape)}."
+            f"width), and {prepared.name} has {list(prepared.image_shape)}."
         )
     if prepared.classes != card.classes:
         raise InputError(

@@ -58,8 +58,7 @@ class Processes(Pool):
         if not 1 <= jobs <= len(cores):
             raise InputError(
                 f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of "
-                f"its own. Give 1 to "
-                f"{len(cores)}."
+                f"its own. Give 1 to {len(cores)}."
             )
         self.at_once, share = jobs, len(cores) // jobs
         self.threads = share if threads is None else threads

@@ -136,10 +136,9 @@ class Loop:
                 self.progress.curve(self.model.card.title, training.curve)
                 self.progress.detail(
                     f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: "
-                    f"{training.epoch_seconds[-1]:.1f} s, "
-                    f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
-                    f"validation loss {last['val_loss']:.3f}, accuracy "
-                    f"{per_cent(last['val_accuracy'])}"
+                    f"{training.epoch_seconds[-1]:.1f} s, loss {last['train_loss']:.3f}, accuracy "
+                    f"{per_cent(last['train_accuracy'])}; validation loss {last['val_loss']:.3f}, "
+                    f"accuracy {per_cent(last['val_accuracy'])}"
                 )
         finally:
             if isinstance(ticks, Generator):

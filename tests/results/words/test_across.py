@@ -71,8 +71,7 @@ def test_the_title_counts():
         (
             [0.02],
             f"One data set says nothing of others. On set 0, {OTHER} is 2.00 points ahead of the "
-            f"spiking "
-            f"{SPIKING} (shown).",
+            f"spiking {SPIKING} (shown).",
             "",
         ),
         (

@@ -11,9 +11,9 @@ from spikeduel.results.words.caveats import assigned, reason, sentence
 EXAMPLES = [
     (
         c.Leakage(shared=0.87, official=False),
-        "Leakage: 87 % of the test images have relatives in training (same person, or duplicates). "
-        "The scores measure "
-        "memory as much as recognition. Use --split default, which keeps groups whole.",
+        "Leakage: 87 % of the test images have relatives in training (same person, or "
+        "duplicates). The scores measure memory as much as recognition. Use --split default, "
+        "which keeps groups whole.",
     ),
     (
         c.FewShared(shared=0.0012),
@@ -27,15 +27,15 @@ EXAMPLES = [
     ),
     (
         c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True),
-        "The test images come from 5 groups of 48: what is special to these groups weighs heavily, "
-        "and more seeds do "
-        "not help. With one seed, p cannot fall below 0.062. Use --folds 5 to test all groups.",
+        "The test images come from 5 groups of 48: what is special to these groups weighs "
+        "heavily, and more seeds do not help. With one seed, p cannot fall below 0.062. Use "
+        "--folds 5 to test all groups.",
     ),
     (
         c.AtChance(contenders=["snn"], chance=0.354, stopped_early=True),
-        "snn: not shown to be better than always naming the test images' most frequent class (35.4 "
-        "%). The stopping "
-        "rule ended training, so --epochs changes nothing. Try other settings (--tune 10).",
+        "snn: not shown to be better than always naming the test images' most frequent class "
+        "(35.4 %). The stopping rule ended training, so --epochs changes nothing. Try other "
+        "settings (--tune 10).",
     ),
     (
         c.SometimesAtChance(contender="snn", num=1, of=5),
@@ -45,14 +45,13 @@ EXAMPLES = [
     (
         c.ControlAtChance(contender="snn", control="one time step"),
         "The control one time step of snn learned nothing: it is not shown to be better than "
-        "always naming the "
-        "test images' most frequent class, and shows no cause. Train longer (--epochs).",
+        "always naming the test images' most frequent class, and shows no cause. Train longer "
+        "(--epochs).",
     ),
     (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
         "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above "
-        "snn and cnn. Add "
-        "images, tune (--tune 10), or look for leaks (the data audit).",
+        "snn and cnn. Add images, tune (--tune 10), or look for leaks (the data audit).",
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),
@@ -66,8 +65,7 @@ EXAMPLES = [
     (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to "
-        "spikes alone. "
-        "--recipe strong, or events on recordings, compares equal weights.",
+        "spikes alone. --recipe strong, or events on recordings, compares equal weights.",
     ),
     (
         c.InFolds(folds=5),
@@ -81,15 +79,13 @@ EXAMPLES = [
     ),
     (
         c.OwnSettings(settings={"a": {"beta": 0.5, "num_steps": 4}, "b": {"beta": 0.25}}),
-        "Contenders have settings of their own (a: beta 0.5, num_steps 4; b: beta 0.25). No tuning "
-        "shows that each "
-        "was tuned equally.",
+        "Contenders have settings of their own (a: beta 0.5, num_steps 4; b: beta 0.25). No "
+        "tuning shows that each was tuned equally.",
     ),
     (
         c.Tuned(num_trials=8, most_epochs=6),
-        "Each contender was tuned with 8 trials of at most 6 epochs, on validation images and with "
-        "one seed; all other "
-        "settings are common.",
+        "Each contender was tuned with 8 trials of at most 6 epochs, on validation images and "
+        "with one seed; all other settings are common.",
     ),
     (
         c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5),
@@ -99,8 +95,8 @@ EXAMPLES = [
     (
         c.CloseSettings(close={"a": 2}, num_trials=8, num_val=207, error=0.0209),
         "207 validation images: an accuracy on them is uncertain by 2.1 points (standard error). "
-        "Within that of the "
-        "best lie 2 others of a of 8 settings: choosing the best is partly luck.",
+        "Within that of the best lie 2 others of a of 8 settings: choosing the best is partly "
+        "luck.",
     ),
     (
         c.UnevenTuning(settings={"a": 2, "b": 1}),
@@ -122,8 +118,7 @@ EXAMPLES = [
     (
         c.BusyBudget(minutes=1.0),
         "The machine was busy when training steps were timed: the contenders may have got fewer "
-        "epochs than fit into "
-        "1 minute. Train again when it is idle, or give --epochs.",
+        "epochs than fit into 1 minute. Train again when it is idle, or give --epochs.",
     ),
     (
         c.BusyMachine(load=5.25, cores=2),
@@ -133,20 +128,18 @@ EXAMPLES = [
     (
         c.NotTrained(sources={"a-converted": "a"}, num_steps=32, percentile=99.9),
         "Converted, not trained: a-converted from a, over 32 steps, each layer scaled by "
-        "percentile 99.9 of its "
-        "activations. More steps (--set conversion_steps=N) come nearer to the source.",
+        "percentile 99.9 of its activations. More steps (--set conversion_steps=N) come nearer to "
+        "the source.",
     ),
     (
         c.Pretrained(weights={"torchvision:a": "A_Weights.V1", "timm:b": "b.c"}, alone=False),
         "Pretrained on other images: torchvision:a (A_Weights.V1) and timm:b (b.c). The others "
-        "learned from these "
-        "images alone. If test images were among those, the score is too high.",
+        "learned from these images alone. If test images were among those, the score is too high.",
     ),
     (
         c.FromNothing(contenders=["timm:b"]),
         "timm:b started from nothing: pretrained weights, which such networks mostly gain from, "
-        "could not be had. "
-        "--pretrained yes says why, and what to do.",
+        "could not be had. --pretrained yes says why, and what to do.",
     ),
     (
         c.NotConverted(contender="a", reason="1 (SiLU) has no counterpart."),
@@ -179,15 +172,13 @@ EXAMPLES = [
     ),
     (
         c.TestUses(uses=1205, here=4),
-        "1,205 models were tested on these images from this store, 4 of them in this run. Choosing "
-        "models by test "
-        "score inflates it: choose on validation.",
+        "1,205 models were tested on these images from this store, 4 of them in this run. "
+        "Choosing models by test score inflates it: choose on validation.",
     ),
     (
         c.TestedEveryEpoch(trainings=12),
         "The test images were also asked after every epoch of 12 trainings (--optimism), for the "
-        "report only: nothing "
-        "was chosen by the answers.",
+        "report only: nothing was chosen by the answers.",
     ),
     (
         c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)),
@@ -197,9 +188,8 @@ EXAMPLES = [
         c.LabelsToCheck(suspects=12, examined=900),
         (
             "12 labels of 900 may be wrong: networks that had not seen these images find another "
-            "class far "
-            "more probable. Look at them (labels.csv in the run's folder); none was changed or "
-            "left out."
+            "class far more probable. Look at them (labels.csv in the run's folder); none was "
+            "changed or left out."
         ),
     ),
     (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),

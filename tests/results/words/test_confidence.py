@@ -68,9 +68,9 @@ def judged(kind=Calibrated, ece=0.05, most=0.06, **more):
 def test_what_chance_explains_is_said_to_be_no_sign():
     explained = judged(Calibration, 0.4, temperature=2.0, scaled=judged())
     assert confidence.within_chance({"a": [explained, explained]}) == [
-        "a after the temperature: an ECE of 5.0 points on 200 images is no sign of miscalibration. "
-        "A perfectly "
-        "calibrated network has up to 6.0 there by chance (in 95 of 100 cases)."
+        "a after the temperature: an ECE of 5.0 points on 200 images is no sign of "
+        "miscalibration. A perfectly calibrated network has up to 6.0 there by chance (in 95 of "
+        "100 cases)."
     ]
     beyond = judged(Calibration, 0.4, temperature=2.0, scaled=judged(ece=0.07))
     assert confidence.within_chance({"a": [explained, beyond]}) == []
@@ -139,9 +139,8 @@ def test_what_is_the_same_of_several_contenders_is_said_once(results):
 def test_what_early_exit_promises(results):
     assert confidence.early_exits(results) == []
     assert confidence.early_exits(of(results, leaving(0.9), leaving(0.8))) == [
-        "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points of "
-        "accuracy, as 6,000 "
-        "validation images show with 95 % confidence."
+        "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points "
+        "of accuracy, as 6,000 validation images show with 95 % confidence."
     ]
     (some,) = confidence.early_exits(of(results, leaving(0.9), leaving(None)))
     assert "on average (1 of 2 trainings leave nobody). That" in some
@@ -151,7 +150,6 @@ def test_what_early_exit_promises(results):
     ]
     assert confidence.early_exits(of(results, leaving(None, n=200), leaving(None, n=200))) == [
         "dense-snn: nobody leaves early, since 200 validation images cannot show that this costs "
-        "at most 0.2 points of "
-        "accuracy; it takes at least 1,497."
+        "at most 0.2 points of accuracy; it takes at least 1,497."
     ]
     assert confidence.early_exits(of(results, *[leaving(0.9, confidence=None)] * 2)) == []

@@ -50,14 +50,12 @@ def test_the_sentences():
         (
             {"relu_twin": BETTER, "one_step": UNKNOWN},
             "conv-lif is more accurate than its ReLU twin, at these settings. Its 4 steps are not "
-            "shown to add "
-            "anything to a single one.",
+            "shown to add anything to a single one.",
         ),
         (
             {"relu_twin": WORSE, "one_step": WORSE},
             "Spiking over 4 steps costs conv-lif accuracy against its ReLU twin, at these "
-            "settings. Trained with a "
-            "single step, it is more accurate.",
+            "settings. Trained with a single step, it is more accurate.",
         ),
         (
             {"relu_twin": WORSE, "quantised_twin": EQUAL},
@@ -73,8 +71,8 @@ def test_the_sentences():
         ),
         (
             {"one_step": BETTER, "shuffled": WORSE},
-            "Its 4 steps gain accuracy over a single one. With its spikes in "
-            "random order, this trained network is more accurate.",
+            "Its 4 steps gain accuracy over a single one. With its spikes in random order, this "
+            "trained network is more accurate.",
         ),
         (
             {"shuffled": EQUAL},
@@ -102,8 +100,7 @@ def test_one_seed_describes_and_does_not_conclude():
         "one time step +2.00 (+1.00 to +3.00).",
         "shuffled in time +2.00 (+1.00 to +3.00).",
         "1 seed cannot show what spiking, time steps or the order of spikes do: these numbers "
-        "describe these models "
-        "only. Use --seeds 6.",
+        "describe these models only. Use --seeds 6.",
         "Accuracy does not show what energy it may save.",
     ]
     assert {brief(each, "conv-lif") for each in found.rows} == {"takes 4 seeds"}

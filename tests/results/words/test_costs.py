@@ -66,10 +66,9 @@ def test_a_contender_with_a_trial_that_is_not_known_is_not_known(results):
 def test_the_words_say_that_it_depends_and_on_what(results):
     assert (
         "who takes the least depends on how it is counted. Of 5 ways: dense-snn in 1 (arithmetic "
-        "alone, zeros skipped "
-        "by all), small-cnn in 3 (arithmetic alone, nothing skipped; per step, zeros skipped by "
-        "all; per step, nothing "
-        "skipped), nobody in 1, where ranges overlap (with neurons and on-chip memory)."
+        "alone, zeros skipped by all), small-cnn in 3 (arithmetic alone, nothing skipped; per "
+        "step, zeros skipped by all; per step, nothing skipped), nobody in 1, where ranges "
+        "overlap (with neurons and on-chip memory)."
     ) in costs.words(results)
 
 

@@ -91,8 +91,8 @@ def test_who_says_what(case, court):
 def test_the_nearest_change_along_each_axis(case, court):
     assert words.nearest(case, court) == (
         "The nearest changes of an answer, all else as it is: spike rate 30.0 % instead of 20.0 % "
-        "(16-bit floats); T = "
-        "3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 (Lemaire)."
+        "(16-bit floats); T = 3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 "
+        "(Lemaire)."
     )
     assert words.nearest(replace(case, rulings=case.rulings[1:2]), court) is None
 

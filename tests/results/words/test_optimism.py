@@ -25,10 +25,8 @@ SEEDS = made(
 def test_several_seeds_have_a_range_and_a_best_one():
     assert optimism.sentences(SEEDS) == [
         "Reporting the best test accuracy over all epochs, as many papers do, would have added "
-        "2.00 points to snn "
-        "(87.00 instead of 85.00 %; 0.00 to 4.00 by seed) and 4.00 points to cnn (85.00 instead of "
-        "81.00 %; 0.00 to "
-        "8.00 by seed).",
+        "2.00 points to snn (87.00 instead of 85.00 %; 0.00 to 4.00 by seed) and 4.00 points to "
+        "cnn (85.00 instead of 81.00 %; 0.00 to 8.00 by seed).",
         "snn leads cnn by 4.00 points; by the best epochs it would be +2.00, and +2.00 between "
         "the best seeds.",
     ]
@@ -38,8 +36,8 @@ def test_one_seed_has_neither_and_a_lead_may_turn():
     turned = made(("snn", 0, [800, 900], 0), ("cnn", 0, [850, 850], 0))
     assert optimism.sentences(turned) == [
         "Reporting the best test accuracy over all epochs, as many papers do, would have added "
-        "10.00 points to snn "
-        "(90.00 instead of 80.00 %) and 0.00 points to cnn (85.00 instead of 85.00 %).",
+        "10.00 points to snn (90.00 instead of 80.00 %) and 0.00 points to cnn (85.00 instead of "
+        "85.00 %).",
         "cnn leads snn by 5.00 points; by the best epochs it would be −5.00.",
     ]
 

@@ -21,16 +21,14 @@ def run(*found, **changes):
 def test_a_run_says_what_it_could_have_found():
     assert power.of_pairs(run(FOUND)) == (
         "Power: a true lead of one point would be found with 6 seeds in 66 % of cases for snn and "
-        "cnn (accuracy varies "
-        "by 0.45 and 0.57 points over seeds). 9 seeds would find it in 80 %."
+        "cnn (accuracy varies by 0.45 and 0.57 points over seeds). 9 seeds would find it in 80 %."
     )
     two = power.of_pairs(run(FOUND, structs.replace(FOUND, chance=0.1, seeds_needed=None)))
     assert "66 % of cases for snn and cnn (" in two
     assert "10 % of cases for snn and cnn1 (" in two
     assert two.endswith(
         "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes "
-        "more test images, or "
-        "trainings that vary less."
+        "more test images, or trainings that vary less."
     )
     assert power.of_pairs(run(None)) == ""
     alike = power.of_pairs(
@@ -84,8 +82,7 @@ def test_a_plan_from_seeds_in_the_store():
         "The spread over seeds, and how often answers differ, are those of this comparison's "
         "seeds in the store.",
         "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an "
-        "epoch, at most 20 "
-        "epochs (some steps timed).",
+        "epoch, at most 20 epochs (some steps timed).",
         "Fewer than 4 seeds make nobody better.",
     ]
 
@@ -124,9 +121,9 @@ def test_an_assumed_plan_says_what_is_assumed():
         "The spread over seeds is assumed, as it was measured on Fashion-MNIST."
     )
     assert told[3] == (
-        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two of "
-        "one on 4.6 %. With "
-        "that, accuracy on so many images varies by 0.57 and 0.34 points over seeds."
+        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two "
+        "of one on 4.6 %. With that, accuracy on so many images varies by 0.57 and 0.34 points "
+        "over seeds."
     )
     assert told[4].startswith("The test images come in groups.")
     assert told[5].endswith("in each of 5 folds.")

@@ -222,10 +222,8 @@ def test_the_rules_name_what_made_the_networks_strong():
     rules = strong_rules()
     assert rules["training"] == (
         "Muon, and AdamW for the first and last layer, learning rate 0.01 at its highest, rising "
-        "for a fifth and "
-        "falling to 0, batches of 32, at most 15 epochs; never stops early; keeps the weights of "
-        "the last epoch. All "
-        "contenders: same images, same batches, same rules."
+        "for a fifth and falling to 0, batches of 32, at most 15 epochs; never stops early; keeps "
+        "the weights of the last epoch. All contenders: same images, same batches, same rules."
     )
     assert rules["made strong by"] == "weight decay 0.05, label smoothing 0.1, dropout 0.2"
     assert rules["recipe"] == "strong"
@@ -275,13 +273,10 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
-        "batch size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 "
-        "epochs; 12 % of "
-        "them look most like another of their class in the mirror (they are flipped where that is "
-        "surely above 10 %), "
-        "4 % like another that is moved (they are moved where that is surely above 10 %, in long "
-        "training, and "
-        "always below 2,000 images)"
+        "batch size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and "
+        "15 epochs; 12 % of them look most like another of their class in the mirror (they are "
+        "flipped where that is surely above 10 %), 4 % like another that is moved (they are moved "
+        "where that is surely above 10 %, in long training, and always below 2,000 images)"
     )
     by_size = structs.replace(
         decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None

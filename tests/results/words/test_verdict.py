@@ -45,8 +45,7 @@ def said(*pairs, trials=DUEL, about=None):
 def test_a_better_contender():
     assert said(pair(0.02, seeds=6, p_value=0.0022, conclusion=Conclusion.A_BETTER)) == (
         "Accuracy on 2,000 test images: snn 90.00 % and cnn 88.00 % (6 seeds). snn leads by 2.00 "
-        "points (95 % interval "
-        "1.00 to 3.00; p = 0.002). At these settings, snn is better."
+        "points (95 % interval 1.00 to 3.00; p = 0.002). At these settings, snn is better."
     )
 
 
@@ -127,9 +126,8 @@ def test_the_number_of_parameters():
 def test_what_could_overturn_it_stands_at_the_end():
     found = results(DUEL, [pair(0.02)], overturned_by=[AnotherTraining(), OtherSettings()])
     assert verdict(found).endswith(
-        "What could overturn this: another training (one seed cannot show the variance over seeds; "
-        "use --seeds 6); "
-        "other settings, which were tuned for none of them."
+        "What could overturn this: another training (one seed cannot show the variance over "
+        "seeds; use --seeds 6); other settings, which were tuned for none of them."
     )
 
 
@@ -185,14 +183,10 @@ def many(seeds):
 def test_many_contenders_are_told_by_the_best():
     assert said(*many(6)) == (
         "Accuracy on 2,000 test images: a has the highest, 90.00 %, of 4 contenders (6 seeds). a "
-        "is better than b "
-        "(+10.00; 9.00 to 11.00) and c (+5.00; 4.00 to 6.00). a is equivalent to d (+0.10; −0.90 "
-        "to 1.10). Better: "
-        "c over b (+5.00; 4.00 to 6.00) and d over b (+9.90; 8.90 to 10.90). Inconclusive: d and c "
-        "(+4.90; "
-        "−1.10 to 10.90). Brackets: 95 % intervals, in points. p-values are adjusted for 6 pairs "
-        "(Holm). All of this "
-        "is at these settings."
+        "is better than b (+10.00; 9.00 to 11.00) and c (+5.00; 4.00 to 6.00). a is equivalent to "
+        "d (+0.10; −0.90 to 1.10). Better: c over b (+5.00; 4.00 to 6.00) and d over b (+9.90; "
+        "8.90 to 10.90). Inconclusive: d and c (+4.90; −1.10 to 10.90). Brackets: 95 % intervals, "
+        "in points. p-values are adjusted for 6 pairs (Holm). All of this is at these settings."
     )
     assert "(these 4 trained models only)" in said(*many(1))
 
@@ -243,8 +237,7 @@ def test_long_lists_are_cut():
                 "reservation": Reservation.FEW_GROUPS,
             },
             "the interval excludes 0, but the test images count as 3.9 groups of equal size, and "
-            "it takes 6 "
-            "to call one better",
+            "it takes 6 to call one better",
         ),
         (
             {"seeds": 6, "reservation": Reservation.COMPARISONS},
@@ -285,8 +278,7 @@ def test_a_difference_in_a_line():
     )
     assert difference_line(better, "snn", "cnn") == (
         "snn − cnn: +0.20 points, 95 % interval +0.10 to +0.30, p = 0.0123 (made up), 2,000 test "
-        "images, 6 seeds: snn "
-        "is better, by less than the ±0.5 points that count."
+        "images, 6 seeds: snn is better, by less than the ±0.5 points that count."
     )
     assert "one seed in each of 5 folds" in difference_line(pair(0.0), num_folds=5)
 

@@ -153,8 +153,8 @@ class _Set:
             if set(self.counts) - {row.side for row in rows}:
                 raise InputError(
                     f"data_dir {place}: the recordings of {self.name} are not all there; looked "
-                    f"for {self.looked_for}, "
-                    f"or {', '.join(self.archives)}. They are at {self.page}"
+                    f"for {self.looked_for}, or {', '.join(self.archives)}. They are at "
+                    f"{self.page}"
                 )
             rows = sorted(row for row in rows if row.part.name not in options.skip)
             recordings, content = recorded([row.part for row in rows], options)

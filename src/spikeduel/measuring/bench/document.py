@@ -248,9 +248,8 @@ def table(document: Benchmark) -> str:
     machine, limits = document.machine, document.limits
     heading = (
         f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch "
-        f"{machine.torch}: "
-        f"bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 {limits.float32_gflops:,.0f} GFLOP/s, "
-        f"memory {limits.bandwidth_gbs:.0f} GB/s"
+        f"{machine.torch}: bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 "
+        f"{limits.float32_gflops:,.0f} GFLOP/s, memory {limits.bandwidth_gbs:.0f} GB/s"
     )
     tables = ([_row(row) for row in document.rows], _ratio_rows(document), _scaling_rows(document))
     return "\n\n".join(
@@ -271,10 +270,8 @@ def notes(document: Benchmark) -> list[str]:
         *document.warnings,
         *(f"{', '.join(names)}: {error}" for error, names in failures.items()),
         "ms: median time of a step; quartiles: the 25th and 75th percentile. start: seconds until "
-        "the first steps were "
-        "done, compilation included (less if the compiler finds its cache of an earlier run). MB: "
-        "peak memory of the "
-        "process.",
+        "the first steps were done, compilation included (less if the compiler finds its cache of "
+        "an earlier run). MB: peak memory of the process.",
         document.roofline,
         *(f"{name}: {document.contenders[name]}." for name in timed if name in document.contenders),
     ]

@@ -143,16 +143,12 @@ def stages(workload: Workload) -> nn.ModuleList:
 
 RULE = (
     "Roofline: max(FLOP / rate, bytes / bandwidth), the same for all contenders of a workload. "
-    "FLOP: dense matrix "
-    "products of the forward pass, the weight gradients and the input gradients (none for the "
-    "first layer); under "
-    "direct encoding the first layer counts once, not T times. Bytes: 36 per parameter (weight, "
-    "gradient and Adam's "
-    "two moments in float32), and the input of each layer once (images 1 byte a pixel; spikes and "
-    "activations 2 bytes "
-    "if bf16 is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that "
-    "fits into the caches "
-    "can be faster than that."
+    "FLOP: dense matrix products of the forward pass, the weight gradients and the input "
+    "gradients (none for the first layer); under direct encoding the first layer counts once, not "
+    "T times. Bytes: 36 per parameter (weight, gradient and Adam's two moments in float32), and "
+    "the input of each layer once (images 1 byte a pixel; spikes and activations 2 bytes if bf16 "
+    "is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that fits into "
+    "the caches can be faster than that."
 )
 
 BYTES_PER_PARAMETER = 36

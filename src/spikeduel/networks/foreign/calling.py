@@ -157,17 +157,15 @@ def _without_neurons(
     if family != "snn":
         if kind != "scores":
             raise InputError(
-                "it returns something for each time step, and has no layer that is known to spike. "
-                "If it is a spiking "
-                "network, say so: --family NAME=snn."
+                "it returns something for each time step, and has no layer that is known to "
+                "spike. If it is a spiking network, say so: --family NAME=snn."
             )
         return Calling("once", flat, kind), output
     num_steps = steps or getattr(module, "num_steps", None)
     if not isinstance(num_steps, int):
         raise InputError(
             "it is said to spike, has no layer that is known to, and returns scores [B, K], so "
-            "that its number of time "
-            "steps cannot be seen. Give it an attribute num_steps."
+            "that its number of time steps cannot be seen. Give it an attribute num_steps."
         )
     return Calling("loop", flat, kind, num_steps), output
 
@@ -256,8 +254,8 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
     if not all(map(torch.equal, *answers)):
         raise InputError(
             "its answers to the same images change from one call to the next: it keeps a state "
-            "that spikeduel does not "
-            "know. Give the network a method reset() that puts it back to the start."
+            "that spikeduel does not know. Give the network a method reset() that puts it back to "
+            "the start."
         )
 
 

@@ -25,10 +25,9 @@ from spikeduel.results.words.numbers import (
 
 RULE = (
     "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted "
-    "for all pairs "
-    "(Holm), has a p-value of at most 5 %. They are equivalent where the same test, adjusted "
-    "alike, shows that the "
-    "difference lies between minus and plus the margin. Else the question is open."
+    "for all pairs (Holm), has a p-value of at most 5 %. They are equivalent where the same test, "
+    "adjusted alike, shows that the difference lies between minus and plus the margin. Else the "
+    "question is open."
 )
 DEFINITIONS: dict[str, str] = {
     "variant": "A contender under those of the varied settings that concern it. A network without spikes is one "
@@ -43,8 +42,7 @@ DEFINITIONS: dict[str, str] = {
     "shown": "How many other variants it is shown to be better than, and how many to be worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: energy of an answer, "
     "time of an answer on this machine. Energy is an estimate, with neurons and memory on the "
-    "chip, "
-    "from the cheapest to the dearest way to compute it.",
+    "chip, from the cheapest to the dearest way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and Lehmann). Its 95 % "
     "interval is what Wilcoxon's test does not reject; fewer than six data sets leave none.",
     "wins": "On how many data sets the first is ahead, and on how many the second.",
@@ -56,8 +54,7 @@ DEFINITIONS: dict[str, str] = {
     "data sets; in brackets where 95 % of resampled seeds lie.",
     "why": "By the rule of a single duel, which asks for accuracy first and then for the time of an answer: the one to "
     "take is shown to be better, is ahead, or is level and answers faster. The others are out "
-    "where they learned "
-    "nothing.",
+    "where they learned nothing.",
     "the rule": RULE,
 }
 """What the words of a study's page mean."""
@@ -65,25 +62,20 @@ COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
 """What a study's page says of costs, and their names."""
 METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
-    "More seeds make that "
-    "number less noisy; they do not make more data sets.",
+    "More seeds make that number less noisy; they do not make more data sets.",
     "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data "
-    "sets by Demšar (2006, "
-    "section 3.1.3). It is exact here, also where differences are equal or zero; zeros keep their "
-    "ranks (Pratt 1959).",
+    "sets by Demšar (2006, section 3.1.3). It is exact here, also where differences are equal or "
+    "zero; zeros keep their ranks (Pratt 1959).",
     "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). "
-    "Friedman's p-value "
-    "is that of ranks that change places at random within data sets. No conclusion rests on them: "
-    "whether two variants "
-    "differ by mean ranks depends on the other variants (Benavoli, Corani and Mangili 2016).",
+    "Friedman's p-value is that of ranks that change places at random within data sets. No "
+    "conclusion rests on them: whether two variants differ by mean ranks depends on the other "
+    "variants (Benavoli, Corani and Mangili 2016).",
     "Bayesian signed-rank test with a region of practical equivalence, which is the margin: "
-    "Benavoli, Corani, Mangili, "
-    "Zaffalon and Ruggeri (2014); Benavoli, Corani, Demšar and Zaffalon (2017).",
+    "Benavoli, Corani, Mangili, Zaffalon and Ruggeri (2014); Benavoli, Corani, Demšar and "
+    "Zaffalon (2017).",
     "Performance profiles, the probability that one training is ahead, and intervals from seeds "
-    "resampled within each "
-    "data set: Agarwal, Schwarzer, Castro, Courville and Bellemare (2021). A score is the distance "
-    "to the best variant "
-    "of the data set, in points.",
+    "resampled within each data set: Agarwal, Schwarzer, Castro, Courville and Bellemare (2021). "
+    "A score is the distance to the best variant of the data set, in points.",
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
 """How the numbers of a study are made, with their sources."""
@@ -331,8 +323,7 @@ def settling(study: StudyResults) -> list[str]:
     elif pair.datasets_needed is None and pair.difference:
         said.append(
             "More than 200 data sets would be needed to show a lead as small as this one: take it "
-            "that the two do not "
-            "differ by much, or ask on fewer, more alike data sets."
+            "that the two do not differ by much, or ask on fewer, more alike data sets."
         )
     elif pair.datasets_needed and pair.datasets_needed > number:
         said.append(
@@ -360,9 +351,8 @@ def caveat(found: StudyCaveat) -> str:
             among = f", times {pairs} pairs," if pairs > 1 else ""
             return (
                 f"Few data sets: with {number} the smallest p-value that Wilcoxon's test can "
-                f"reach{among} is "
-                f"{smallest:.3g}, so that no variant can be called better, however large its lead. "
-                f"It takes {needed}."
+                f"reach{among} is {smallest:.3g}, so that no variant can be called better, "
+                f"however large its lead. It takes {needed}."
             )
         case o.Leaking(datasets=datasets, without=without):
             said = {

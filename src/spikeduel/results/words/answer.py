@@ -26,14 +26,11 @@ from spikeduel.results.words.tables import score
 
 RULE = (
     "The rule: contenders that another one is shown to be better than are out. Of the others, "
-    "those are level with the "
-    "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % "
-    "interval). Of these "
-    "the one that answers fastest on this machine is taken, or the most accurate one if the "
-    "machine was busy when they "
-    "were timed. Nobody is taken where test images leak into training, nor where several are level "
-    "and the test images "
-    "are too few to show a difference of five points."
+    "those are level with the most accurate one that lie within one point of it, or whose "
+    "difference to it can be 0 (95 % interval). Of these the one that answers fastest on this "
+    "machine is taken, or the most accurate one if the machine was busy when they were timed. "
+    "Nobody is taken where test images leak into training, nor where several are level and the "
+    "test images are too few to show a difference of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %",

@@ -29,47 +29,39 @@ STRETCHES = ("a stretch on two sides", "a stretch on one side")
 _SENTENCES: dict[FindingKind, str] = {
     "test_in_training": (
         "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can "
-        "answer {one:it|them} "
-        "from memory."
+        "answer {one:it|them} from memory."
     ),
     "conflicting_labels": (
         "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) "
-        "{one:has|have} "
-        "different labels{named}. At least one label is wrong. Correct the labels or remove the "
-        "images."
+        "{one:has|have} different labels{named}. At least one label is wrong. Correct the labels "
+        "or remove the images."
     ),
     "cut_groups": (
         "The split cuts {count:group}: {shared} of the test images have relatives in training, "
-        "which show the same "
-        "person or thing. Scores then measure memory, not recognition."
+        "which show the same person or thing. Scores then measure memory, not recognition."
     ),
     "leakage": (
         "Leakage: {shared} of the test images have a sibling in training (same group, or nearly "
-        "the same picture). "
-        "An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and "
-        "{audit.probe.accuracy_if_grouped:.1%} "
-        "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). "
-        "A network can "
-        "answer from memory."
+        "the same picture). An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and "
+        "{audit.probe.accuracy_if_grouped:.1%} without these siblings (always training's most "
+        "frequent class: {audit.probe.chance:.1%}). A network can answer from memory."
     ),
     "near_test_in_training": (
         "{shared} of the test images have a near duplicate in training. Scores on them measure "
-        "memory as much as "
-        "recognition."
+        "memory as much as recognition."
     ),
     "moved_test_in_training": (
         "{count:test image} ({shared}) "
         "{one:is a moved copy of a training image|are moved copies of training images}: shifted, "
-        "turned, mirrored, "
-        "cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
+        "turned, mirrored, cropped or scaled. Scores on {one:it|them} measure memory as much as "
+        "recognition."
     ),
     "unreadable_files": (
         "{count:unreadable file}{named}. Remove or replace {one:it|them} before training."
     ),
     "groups_joined": (
         "{count:set} of equal images {one:lies|lie} in several groups, such as under several "
-        "people. These groups "
-        "are joined, so that no split cuts them."
+        "people. These groups are joined, so that no split cuts them."
     ),
     "validation_copies": (
         "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass "
@@ -82,14 +74,12 @@ _SENTENCES: dict[FindingKind, str] = {
     "near_across_sides": (
         "{count:image} of validation or test {one:has|have} a near duplicate on another side "
         "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in "
-        "training). "
-        "{here:The pairs are below.|Look at the pairs in the report.}"
+        "training). {here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "moved_across_sides": (
         "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, "
-        "cropped or scaled "
-        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test images of one in "
-        "training). "
+        "cropped or scaled copy of one on another side ({moved:,} of the {audit.counts.test:,} "
+        "test images of one in training). "
         "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "groups_cut_at_validation": (
@@ -98,8 +88,7 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "unbalanced_classes": (
         "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} "
-        "of {names[1]}. Look "
-        "at F1 and the scores by class, not at accuracy alone."
+        "of {names[1]}. Look at F1 and the scores by class, not at accuracy alone."
     ),
     "few_test_images": (
         "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are "
@@ -112,83 +101,70 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "names_tell_groups": (
         "The names of files form {count:group}, such as {names[1]} with {names[2]}. If these are "
-        "people or objects, "
-        "keep each on one side: --group-by '{names[0]}'."
+        "people or objects, keep each on one side: --group-by '{names[0]}'."
     ),
     "class_shares_differ": (
         "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the "
-        "training images and "
-        "{shared} of the test images."
+        "training images and {shared} of the test images."
     ),
     "format_tells_class": (
         "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} "
-        "of the test images "
-        "(always training's most frequent class: {format.class_chance:.1%}). A network may learn "
-        "what comes with it, "
-        "such as borders or traces of compression."
+        "of the test images (always training's most frequent class: {format.class_chance:.1%}). A "
+        "network may learn what comes with it, such as borders or traces of compression."
     ),
     "format_tells_side": (
         "The {names[0]} of files differs between the sides of the split (Cramér's V "
-        "{format.split_association:.2f}). "
-        "Test images are of another kind than training images."
+        "{format.split_association:.2f}). Test images are of another kind than training images."
     ),
     "searched_a_sample": (
         "Near duplicates and distances are those of a sample, always the same: {sampled} images. "
-        "Each was compared "
-        "with all training images."
+        "Each was compared with all training images."
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest "
-        "neighbours have another one. "
-        "Some only look like another class. labels.csv (of a run, or of audit --out) lists them. "
-        "Nothing was changed."
+        "neighbours have another one. Some only look like another class. labels.csv (of a run, or "
+        "of audit --out) lists them. Nothing was changed."
     ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and "
-        "{one:was|were} ignored: "
-        "{ignored}. {opening}"
+        "{one:was|were} ignored: {ignored}. {opening}"
     ),
     "pictures_without_ending": (
         "{count:file} ({shared} of the pictures in the folder) {one:begins|begin} like a picture "
-        "and {one:has|have} "
-        "another ending: {ignored}. {one:It was|They were} ignored. Rename {one:it|them}."
+        "and {one:has|have} another ending: {ignored}. {one:It was|They were} ignored. Rename "
+        "{one:it|them}."
     ),
     "pictures_outside_classes": (
         "{count:file} ({shared} of those that could be read) {one:lies|lie} outside the class "
-        "folders and "
-        "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out "
-        "of the data folder."
+        "folders and {one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a "
+        "class, or out of the data folder."
     ),
     "many_files_ignored": "{count:file} in the folder {one:was|were} ignored: {ignored}.",
     "stretch_test_in_training": (
         "{count:test recording} ({shared}) {one:shares|share} a stretch of events with a training "
-        "recording: both were "
-        "cut from one recording, or one is a part of the other. A network can answer {one:it|them} "
-        "from memory."
+        "recording: both were cut from one recording, or one is a part of the other. A network "
+        "can answer {one:it|them} from memory."
     ),
     "stretches_elsewhere": (
         "Validation is slightly optimistic: {count:recording} {one:shares|share} a stretch of "
-        "events with a recording "
-        "of another side. {here:The pairs are below.|Look at the pairs in the report.}"
+        "events with a recording of another side. "
+        "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "statistics_tell_class": (
         "A few numbers of a recording tell its class{named}. A classifier of these and the like, "
-        "without any frame, "
-        "predicts {shared} of the test recordings (always training's most frequent class: "
-        "{audit.statistics.class_chance:.1%}). What a network scores up to that need not come from "
-        "what was seen."
+        "without any frame, predicts {shared} of the test recordings (always training's most "
+        "frequent class: {audit.statistics.class_chance:.1%}). What a network scores up to that "
+        "need not come from what was seen."
     ),
     "statistics_tell_side": (
         "Training and test recordings differ in a few numbers{named}. A classifier of these and "
-        "the like, without any "
-        "frame, tells {shared} of them apart (a coin: 50 %). Test recordings are of another kind "
-        "than training "
-        "recordings. {here:The medians are below.|The medians are in the report.}"
+        "the like, without any frame, tells {shared} of them apart (a coin: 50 %). Test "
+        "recordings are of another kind than training recordings. "
+        "{here:The medians are below.|The medians are in the report.}"
     ),
     "hot_pixels": (
-        "{count:pixel} {one:has|have} many times the events of others in most recordings of a side "
-        "or class, whatever "
-        "is seen: {named}. Leave {one:its|their} events out of the files."
+        "{count:pixel} {one:has|have} many times the events of others in most recordings of a "
+        "side or class, whatever is seen: {named}. Leave {one:its|their} events out of the files."
     ),
 }
 _REMEDIES: dict[Remedy, str] = {
@@ -319,20 +295,16 @@ def near_definition(audit: Audit) -> str:
         pictures = "small blurred pictures of all their events"
         shared = (
             " Recordings share a stretch where one's events, shifted in time or place, are the "
-            "other's for a while; "
-            "these are no near duplicates as well."
+            "other's for a while; these are no near duplicates as well."
         )
     text = (
         f"Two images are near duplicates where the distance between their {pictures} (mean "
-        f"removed, scaled to length "
-        f"1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} "
-        f"equal random portions "
-        f"of the training images, of the distance to the nearest image in the portion. Exact "
-        f"duplicates are counted "
+        f"removed, scaled to length 1) is below {audit.near:g} times the usual one: the median, "
+        f"over {audit.near_portions} equal random portions of the training images, of the "
+        f"distance to the nearest image in the portion. Exact duplicates are counted "
         f"apart.{shared} One is a moved copy of another where, with one laid over the other "
-        f"(shifted, turned, "
-        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with others "
-        f"like it."
+        f"(shifted, turned, mirrored, scaled), what remains is below {audit.near:g} times what "
+        f"remains with others like it."
     )
     return said_of(text, audit.noun)
 

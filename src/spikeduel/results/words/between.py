@@ -127,8 +127,7 @@ def sentences(compared: RunsCompared) -> list[str]:
     elif not any(each.a and each.b for each in compared.contenders):
         said.append(
             f"They have the same test images and no contender in common: spikeduel test "
-            f"{compared.a} --a NAME "
-            f"--against {compared.b} --b NAME compares two of your choice."
+            f"{compared.a} --a NAME --against {compared.b} --b NAME compares two of your choice."
         )
     said += [
         f"{each.contender}: {each.why_not}"

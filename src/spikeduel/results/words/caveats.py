@@ -26,8 +26,7 @@ from spikeduel.results.words.numbers import (
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (
         "Leakage: {shared:.0%} of the test images have relatives in training (same person, or "
-        "duplicates). The scores "
-        "measure memory as much as recognition. "
+        "duplicates). The scores measure memory as much as recognition. "
         "{official:Divide the data anew.|Use --split default, which keeps groups whole.}"
     ),
     c.FewShared: "{shared:.2%} of the test images have copies in training: at most that share of a score is memory.",
@@ -50,19 +49,18 @@ _SENTENCES: dict[Any, str] = {
         "{improving:Train longer (--epochs).|Try other settings (--tune 10).}"
     ),
     c.SometimesAtChance: (
-        "{contender}: in {num} of {of:training} not shown to be better than always naming the test "
-        "images' most "
-        "frequent class."
+        "{contender}: in {num} of {of:training} not shown to be better than always naming the "
+        "test images' most frequent class."
     ),
     c.ControlAtChance: (
         "The control {control} of {contender} learned nothing: it is not shown to be better than "
-        "always naming "
-        "the test images' most frequent class, and shows no cause. Train longer (--epochs)."
+        "always naming the test images' most frequent class, and shows no cause. Train longer "
+        "(--epochs)."
     ),
     c.BelowNearestNeighbour: (
         "A nearest-neighbour baseline on small grey images scores "
-        "{accuracy:.1%}{first_fold: of the first fold|}, "
-        "above {contenders}. Add images, tune (--tune 10), or look for leaks (the data audit)."
+        "{accuracy:.1%}{first_fold: of the first fold|}, above {contenders}. Add images, tune "
+        "(--tune 10), or look for leaks (the data audit)."
     ),
     c.SameWeights: (
         "Same weights, shape for shape: {twins}. "
@@ -70,41 +68,36 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.StartsFromTwin: (
         "{started}, and trained on: part of a lead can come from the longer training. --set "
-        "start=fresh trains each "
-        "from nothing."
+        "start=fresh trains each from nothing."
     ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to "
-        "spikes alone. --recipe "
-        "strong, or events on recordings, compares equal weights."
+        "spikes alone. --recipe strong, or events on recordings, compares equal weights."
     ),
     c.InFolds: "Scores are means over {folds:fold}. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",
     c.OwnSettings: "Contenders have settings of their own ({own}). No tuning shows that each was tuned equally.",
     c.Tuned: (
         "Each contender was tuned with {num_trials:trial} of at most {most_epochs:epoch}, on "
-        "validation images and "
-        "with one seed; all other settings are common."
+        "validation images and with one seed; all other settings are common."
     ),
     c.StillRising: "From {half} to {num_trials} trials the expected best still rose: {rises}. Try more trials.",
     c.CloseSettings: (
-        "{num_val:validation image}: an accuracy on them is uncertain by {error_points:.1f} points "
-        "(standard error). "
-        "Within that of the best lie {close_ones} of {num_trials:setting}: choosing the best is "
-        "partly luck."
+        "{num_val:validation image}: an accuracy on them is uncertain by {error_points:.1f} "
+        "points (standard error). Within that of the best lie {close_ones} of "
+        "{num_trials:setting}: choosing the best is partly luck."
     ),
     c.UnevenTuning: "The same number of trials covers more settings more thinly. Settings tuned: {numbers}.",
     c.FailedTuning: "{failed} of {num_trials:tuning trial} of {contender} failed.",
     c.KeepsSettings: "{contender} keeps the settings it had: none of its tuning trials was finished.",
     c.Pretrained: (
         "Pretrained on other images: "
-        "{origins}.{alone:| The others learned from these images alone.} If test images "
-        "were among those, the score is too high."
+        "{origins}.{alone:| The others learned from these images alone.} If test images were "
+        "among those, the score is too high."
     ),
     c.FromNothing: (
         "{contenders} started from nothing: pretrained weights, which such networks mostly gain "
-        "from, could not be "
-        "had. --pretrained yes says why, and what to do."
+        "from, could not be had. --pretrained yes says why, and what to do."
     ),
     c.OwnSteps: (
         "{contender} makes its own {num_steps:time step} (direct encoding): encoding {encoding} "
@@ -117,19 +110,17 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.BusyBudget: (
         "The machine was busy when training steps were timed: the contenders may have got fewer "
-        "epochs than fit into "
-        "{time}. Train again when it is idle, or give --epochs."
+        "epochs than fit into {time}. Train again when it is idle, or give --epochs."
     ),
     c.NotTrained: (
-        "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile "
-        "{percentile:g} of "
-        "its activations. More steps (--set conversion_steps=N) come nearer to the source."
+        "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by "
+        "percentile {percentile:g} of its activations. More steps (--set conversion_steps=N) come "
+        "nearer to the source."
     ),
     c.NotConverted: "{contender} could not be converted to a spiking network: {reason}",
     c.DifferentEpochs: (
         "The contenders trained for different numbers of epochs, "
-        "{equal_time:in the same time|by the same stopping "
-        "rule}."
+        "{equal_time:in the same time|by the same stopping rule}."
     ),
     c.EpochLimit: "{contenders} improved until the limit of {epochs:epoch}: more (--epochs) might help.",
     c.Limited: "Training and validation were limited to {limit:image} (--limit).",
@@ -138,19 +129,16 @@ _SENTENCES: dict[Any, str] = {
     c.NotCounted: "Operations and energy of {contender} are not known: {reason}",
     c.TestUses: (
         "{uses:,} models were tested on these images from this store, {here:,} of them in this "
-        "run. Choosing models by "
-        "test score inflates it: choose on validation."
+        "run. Choosing models by test score inflates it: choose on validation."
     ),
     c.TestedEveryEpoch: (
         "The test images were also asked after every epoch of {trainings:training} (--optimism), "
-        "for the report "
-        "only: nothing was chosen by the answers."
+        "for the report only: nothing was chosen by the answers."
     ),
     c.LabelsToCheck: (
         "{suspects:label} of {examined:,} may be wrong: networks that had not seen these images "
-        "find another "
-        "class far more probable. Look at them (labels.csv in the run's folder); none was changed "
-        "or left out."
+        "find another class far more probable. Look at them (labels.csv in the run's folder); "
+        "none was changed or left out."
     ),
     c.DataNote: "{text}",
 }

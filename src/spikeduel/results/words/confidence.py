@@ -76,8 +76,8 @@ def within_chance(measured: Mapping[str, Sequence[Calibration]]) -> list[str]:
                 f"{name} {after}: an ECE of "
                 f"{one_digit(statistics.fmean(each.ece for each in judged))} points on "
                 f"{counted(images, 'image')} is no sign of miscalibration. A perfectly calibrated "
-                f"network has up to "
-                f"{one_digit(statistics.fmean(most))} there by chance (in 95 of 100 cases)."
+                f"network has up to {one_digit(statistics.fmean(most))} there by chance (in 95 of "
+                f"100 cases)."
             )
     return told
 
@@ -109,9 +109,8 @@ def early_exits(results: Results) -> list[str]:
             part = some if any(each.threshold is None for each in known) else ""
             text = (
                 f"images leave after {steps:.1f} of {len(last.exit_steps)} "
-                f"steps{_recorded(results, name)} on "
-                f"average{part}. That costs "
-                f"{cost}, as {shown_by} show with {100 * (last.confidence or 0):g} % confidence."
+                f"steps{_recorded(results, name)} on average{part}. That costs {cost}, as "
+                f"{shown_by} show with {100 * (last.confidence or 0):g} % confidence."
             )
         told.setdefault(text, []).append(name)
     return [f"{listed(names, len(names))}: {text}" for text, names in told.items()]
@@ -154,10 +153,8 @@ def while_it_happens(results: Results) -> list[str]:
             continue
         told.append(
             f"{name} is right on {per_cent(accuracies[step])} of the recordings after "
-            f"{milliseconds[step]:.0f} of "
-            f"{milliseconds[-1]:.0f} ms and {events[step]:,.0f} of {events[-1]:,.0f} events, and "
-            f"on "
-            f"{per_cent(accuracies[-1])} at the end."
+            f"{milliseconds[step]:.0f} of {milliseconds[-1]:.0f} ms and {events[step]:,.0f} of "
+            f"{events[-1]:,.0f} events, and on {per_cent(accuracies[-1])} at the end."
         )
     return told
 

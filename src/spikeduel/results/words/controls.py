@@ -47,11 +47,9 @@ _LOST = {
 
 TIME_LEGEND = (
     "The axis is in points of accuracy: 0 is the network itself. Without time and without "
-    "polarity: trained anew on "
-    "recordings that lack them. Times redrawn, frames shuffled, time reversed: the trained network "
-    "asked about "
-    "recordings that are changed in this way; what it loses says how it uses time, not whether "
-    "time is needed."
+    "polarity: trained anew on recordings that lack them. Times redrawn, frames shuffled, time "
+    "reversed: the trained network asked about recordings that are changed in this way; what it "
+    "loses says how it uses time, not whether time is needed."
 )
 
 
@@ -156,8 +154,7 @@ def on_time(results: Results) -> str:
     text += (
         f": {found.contender} gets {per_cent(found.accuracy)}, and {found.without}, {how}, "
         f"{per_cent(found.accuracy_without)} ({signed(-found.found.difference)} points, 95 % "
-        f"interval "
-        f"{taken(found.found)}). Both are the best on validation images."
+        f"interval {taken(found.found)}). Both are the best on validation images."
     )
     few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
     return text + few * (not found.conclusive)

@@ -27,10 +27,8 @@ from spikeduel.results.words.verdict import titled
 
 ZEROS = (
     "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing "
-    "skipped by anybody; "
-    "energy with memory from the cheapest to the dearest way to compute each layer: input by "
-    "input, or whole at every "
-    "step, with weights read each time or once an image."
+    "skipped by anybody; energy with memory from the cheapest to the dearest way to compute each "
+    "layer: input by input, or whole at every step, with weights read each time or once an image."
 )
 """What the ranges of energies are, wherever they are shown."""
 LEGEND = (

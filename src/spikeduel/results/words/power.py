@@ -14,9 +14,9 @@ _SOURCES = {
     "run": "The spread over seeds, and how often answers differ, are those of the run.",
     "store": "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
     "assumed": (
-        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three seeds "
-        "first (spikeduel "
-        "compare … --seeds 3) show your own: this command finds them in the store."
+        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three "
+        "seeds first (spikeduel compare … --seeds 3) show your own: this command finds them in "
+        "the store."
     ),
 }
 
@@ -41,8 +41,7 @@ def of_pairs(results: Results) -> str:
     pair, hardest = min(found, key=lambda each: each[1].chance)
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
-        f"{listed(told)}. "
-        f"{_needed(hardest.seeds_needed, lead, len(found) > 1)}"
+        f"{listed(told)}. {_needed(hardest.seeds_needed, lead, len(found) > 1)}"
     )
 
 
@@ -125,8 +124,7 @@ def sentences(plan: Forecast) -> list[str]:
     ):
         found.append(
             "The test images come in groups. How alike those of a group are is not known before a "
-            "run, and makes these "
-            "chances smaller."
+            "run, and makes these chances smaller."
         )
     if any(case.luck.effective_groups is not None and not any(case.chances) for case in plan.cases):
         found.append(
@@ -150,9 +148,8 @@ def _assumed(plan: Forecast) -> Sequence[str]:
     seen = listed([f"{100 * case.luck.seeds_a:.2f}" for case in plan.cases])
     return [
         f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the "
-        f"test images, two of "
-        f"one on {100 * WITHIN:.1f} %. With that, accuracy on so many images varies by {seen} "
-        f"points over seeds."
+        f"test images, two of one on {100 * WITHIN:.1f} %. With that, accuracy on so many images "
+        f"varies by {seen} points over seeds."
     ]
 
 

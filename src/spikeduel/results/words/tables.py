@@ -26,8 +26,7 @@ from spikeduel.system.errors import visible
 
 TWO_WAYS = (
     "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
-    "once. Per step: it "
-    "counts at every step, as in a plain loop."
+    "once. Per step: it counts at every step, as in a plain loop."
 )
 """What the two ways of counting are, wherever both are shown."""
 SCORES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1"}

@@ -33,8 +33,7 @@ FEWEST_TIMED = 3
 """Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
 LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
-    "scores measure memory "
-    "as much as recognition."
+    "scores measure memory as much as recognition."
 )
 BRIEF = {
     Reservation.FEW_SEEDS: "too few seeds",

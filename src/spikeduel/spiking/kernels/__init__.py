@@ -207,8 +207,7 @@ def is_watched(x: Tensor) -> bool:
 _LIBRARY = torch.library.Library("spikeduel", "DEF")
 _INPUTS = (
     "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "
-    "surrogate, float alpha, "
-    "float[] adaptation, SymInt num_steps"
+    "surrogate, float alpha, float[] adaptation, SymInt num_steps"
 )
 _LIBRARY.define(f"scan({_INPUTS}, bool with_mem) -> (Tensor, Tensor, Tensor)")
 _LIBRARY.define(
