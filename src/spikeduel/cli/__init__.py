@@ -1,6 +1,4 @@
-"""The program: its commands in the order of its help; here those on data sets, on the machine and
-on the program.
-"""
+"""The program: its commands in the order of its help; here those on data sets, on the machine and on the program."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,9 +36,7 @@ def _print_version(wanted: bool) -> None:
 def _program(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
@@ -56,15 +52,14 @@ def _program(
 def audit(given: Given, out: Path | None = None) -> None:
     """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
 
-    Looks for exact and near-duplicates within and across the sides of the split, equal images with
-    different labels, groups that the split cuts, unreadable files, and formats that reveal the
-    class; and measures the accuracy of an untrained nearest neighbour, with and without relatives
-    in training. Of recordings also: parts cut from one another, and whether length, event rate or
-    hot pixels tell class or side. Exits with 1 if it finds what would invalidate a result.
+    Looks for exact and near-duplicates within and across the sides of the split, equal images with different labels,
+    groups that the split cuts, unreadable files, and formats that reveal the class; and measures the accuracy of an
+    untrained nearest neighbour, with and without relatives in training. Of recordings also: parts cut from one
+    another, and whether length, event rate or hot pixels tell class or side. Exits with 1 if it finds what would
+    invalidate a result.
 
     Args:
-        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side,
-        audit.json, and
+        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, audit.json, and
             groups.csv where recordings were cut from one another, to this folder.
     """
     from spikeduel.data import auditing
@@ -87,10 +82,7 @@ def audit(given: Given, out: Path | None = None) -> None:
         parts = [render(words.rows(audited))]
         if audited.statistics:
             parts.append(render(words.statistics.medians(audited.statistics)))
-        found = {
-            "Problems, which invalidate a result": words.problems(audited),
-            "Worth knowing": words.notes(audited),
-        }
+        found = {"Problems, which invalidate a result": words.problems(audited), "Worth knowing": words.notes(audited)}
         for title, texts in found.items():
             if texts:
                 parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
@@ -115,10 +107,7 @@ def data_list(given: Given) -> None:
         print_json(rows)
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-        typer.echo(
-            "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or "
-            "WebDataset's shards."
-        )
+        typer.echo("\nYour own: a folder with one sub-folder a class, a CSV of file and label, or WebDataset's shards.")
         typer.echo("The Hugging Face hub's: hf:owner/name.")
 
 
@@ -138,9 +127,7 @@ def data_prepare(given: Given) -> None:
     what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
     if prepared.preprocessing.binning:
         what = f"recordings of {height}×{width}"
-    typer.echo(
-        f"{prepared.name}: {len(prepared):,} {what}, {len(prepared.classes)} classes, ready."
-    )
+    typer.echo(f"{prepared.name}: {len(prepared):,} {what}, {len(prepared.classes)} classes, ready.")
 
 
 @command(
@@ -156,33 +143,24 @@ def bench(
     scaling: bool | None = None,
     out: Path | None = None,
 ) -> None:
-    """Measure how fast a training step is on this machine: spikeduel, snnTorch, SpikingJelly and
-    plain PyTorch.
+    """Measure how fast a training step is on this machine: spikeduel, snnTorch, SpikingJelly and plain PyTorch.
 
-    Each runs in a process of its own, and they take turns. The last column compares the time with
-    the machine's limit. Without --quick it takes half an hour, most of it compiling peers. The
-    peers come with: pip install 'spikeduel[bench]'
+    Each runs in a process of its own, and they take turns. The last column compares the time with the machine's
+    limit. Without --quick it takes half an hour, most of it compiling peers. The peers come with:
+    pip install 'spikeduel[bench]'
 
     Args:
-        quick (--quick): Under a minute on two cores: few rounds, no scaling, nothing that must be
-        compiled first; skips
+        quick (--quick): Under a minute on two cores: few rounds, no scaling, nothing that must be compiled first; skips
             slower variants of peers.
-        only (--only WORKLOAD): Only this training step (network, image side, encoding):
-        snn-28-direct, snn-28-rate,
+        only (--only WORKLOAD): Only this training step (network, image side, encoding): snn-28-direct, snn-28-rate,
             snn-97-direct, snn-97-rate, conv-snn-28, cnn-28, cnn-97 or events-34; repeatable.
         rounds (--rounds N): Rounds, in each of which all take turns. (Default: 10; --quick: 2)
-        threads (--threads N): Threads to compute with. (Default: PyTorch's) scaling
-        (--scaling/--no-scaling): Time and memory against steps, batch, width and threads. (Default:
-        unless
+        threads (--threads N): Threads to compute with. (Default: PyTorch's)
+        scaling (--scaling/--no-scaling): Time and memory against steps, batch, width and threads. (Default: unless
             --quick)
-        out (--out FILE.json, Output): Write the measurements to this file, again after each
-        workload.
+        out (--out FILE.json, Output): Write the measurements to this file, again after each workload.
     """
-    kept = (
-        f"What was measured so far is in {out}."
-        if out
-        else "Nothing is kept: --out FILE.json keeps what is done."
-    )
+    kept = f"What was measured so far is in {out}." if out else "Nothing is kept: --out FILE.json keeps what is done."
     with for_people(when_stopped=kept):
         from spikeduel.measuring import bench as benchmark
 
@@ -213,14 +191,7 @@ def settings(given: Given) -> None:
     for each in fields(Experiment):
         values = described(each.type).partition(" of at most")[0]
         meaning = setting_of(each.type).meaning
-        rows.append(
-            {
-                "setting": each.name,
-                "default": shown(each.default),
-                "meaning": meaning,
-                "values": values,
-            }
-        )
+        rows.append({"setting": each.name, "default": shown(each.default), "meaning": meaning, "values": values})
     typer.echo(render(rows))
 
 
@@ -234,15 +205,7 @@ def schema(given: Given) -> None:
 
 app.registered_commands += [
     *(duels.compare, duels.study, duels.plan, duels.tune, duels.train),
-    *(
-        models.models,
-        models.evaluate,
-        models.predict,
-        models.inspect,
-        models.play,
-        models.export,
-        models.import_,
-    ),
+    *(models.models, models.evaluate, models.predict, models.inspect, models.play, models.export, models.import_),
     *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
 ]
 data_app.registered_commands += [data_list, data_prepare]

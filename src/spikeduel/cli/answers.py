@@ -1,6 +1,4 @@
-"""What `compare` and `study` print: the answer, at a glance; with `--verbose` also everything that
-the report says.
-"""
+"""What `compare` and `study` print: the answer, at a glance; with `--verbose` also everything that the report says."""
 
 import shutil
 from pathlib import Path
@@ -11,37 +9,20 @@ from spikeduel.cli.given import wrapped
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
-from spikeduel.results.words import (
-    across,
-    answer,
-    confidence,
-    controls,
-    costs,
-    court,
-    optimism,
-    power,
-    report,
-    survey,
-)
+from spikeduel.results.words import across, answer, confidence, controls, costs, court, optimism, power, report, survey
 from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import render
 
 
 def told(found: Comparison, verbose: bool = False) -> None:
-    """Prints whom to take, a small table, what would settle it, and where the rest is; with
-    `verbose` the rest, too.
-    """
+    """Prints whom to take, a small table, what would settle it, and where the rest is; with `verbose` the rest, too."""
     for leak in found.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
     if verbose:
         _everything(found)
     typer.echo(f"\n{wrapped(found.headline())}")
     shown = [controls.on_time(found.results)]
-    shown += [
-        sentence
-        for each in found.results.comparison.controls
-        for sentence in controls.claimed(each)
-    ]
+    shown += [sentence for each in found.results.comparison.controls for sentence in controls.claimed(each)]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
         typer.echo(wrapped(found.said(text)))
     table = render(answer.rows(found.results), gap=2)
@@ -51,22 +32,15 @@ def told(found: Comparison, verbose: bool = False) -> None:
     if len(found.results.contenders) > 2:
         typer.echo(answer.LEGEND)
     if steps := answer.settling(found.results):
-        typer.echo(
-            f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}"
-        )
+        typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(
-                wrapped(
-                    found.said(shows),
-                    f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ",
-                )
+                wrapped(found.said(shows), f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ")
             )
     more = counted(len(found.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
-    typer.echo(
-        f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}"
-    )
+    typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}")
 
 
 def survey_told(found: Survey) -> None:
@@ -77,9 +51,7 @@ def survey_told(found: Survey) -> None:
 
 
 def study_told(found: StudyResults, page: Path) -> None:
-    """Prints the verdict over the data sets, what would settle what is open, and where the rest
-    is.
-    """
+    """Prints the verdict over the data sets, what would settle what is open, and where the rest is."""
     for leak in across.leaks(found):
         typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
     verdict, *rest = across.sentences(found)
@@ -93,9 +65,7 @@ def _everything(found: Comparison) -> None:
     """What the report says, as text."""
     typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
     if rows := costs.table_rows(found.results):
-        legend, said = (
-            wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or "")
-        )
+        legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
         titled = [{found.said(title): value for title, value in row.items()} for row in rows]
         typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
     words = (

@@ -27,37 +27,22 @@ LENGTH = ("epochs", "minutes", "equal")
 
 
 @command(
-    *(
-        "dataset",
-        "recipe",
-        "contenders",
-        "pretrained",
-        "family",
-        "encoding",
-        "num_steps",
-        "seeds",
-        *LENGTH,
-    ),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *(*DATA, "strict", *MACHINE, *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
-def compare(
-    given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False
-) -> None:
+def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
-    Prints a table and a conclusion, and writes a report with figures, the results as JSON and the
-    trained models. What was trained before is not trained again: the same command after an
-    interruption continues where it stopped.
+    Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
+    was trained before is not trained again: the same command after an interruption continues where it stopped.
 
     Args:
-        tune (--tune N, Duel): First tune every contender with N trials, judged on validation images
-        only, and compare
+        tune (--tune N, Duel): First tune every contender with N trials, judged on validation images only, and compare
             them at their best settings.
-        strict (--strict, Data): Train nothing and exit with 1 if the audit finds a problem that
-        would invalidate a
+        strict (--strict, Data): Train nothing and exit with 1 if the audit finds a problem that would invalidate a
             result.
     """
     start = given.experiment()
@@ -74,11 +59,7 @@ def compare(
         _compare(start, given, strict)
         return
     folder = file if file.is_dir() else file.parent
-    if (
-        given.out is None
-        and (folder / "results.json").is_file()
-        and start == read_experiment(folder)
-    ):
+    if given.out is None and (folder / "results.json").is_file() and start == read_experiment(folder):
         given = replace(given, out=folder)  # the same run again
     _compare(start, given, strict, read_tuning(folder / "tuning.json", start))
 
@@ -89,19 +70,16 @@ def compare(
     *(*TUNED_DATA, *MACHINE, *WORKERS, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
-def tune(
-    given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None
-) -> None:
-    """Find each contender's best learning rate and spiking settings, with equally many trials for
-    each.
+def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
+    """Find each contender's best learning rate and spiking settings, with equally many trials for each.
 
-    Trials are judged on validation images; the test set is not touched. Prints every trial and the
-    expected best of fewer trials, and writes an experiment.toml for `spikeduel compare
-    --experiment`. What was trained before is not trained again.
+    Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
+    fewer trials, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
+    not trained again.
 
     Args:
-        trials (--trials N): Trials of each contender, the first at the given settings. out (--out
-        DIR, Output): The run's folder: experiment.toml, tuning.json, tuning.html. (Default:
+        trials (--trials N): Trials of each contender, the first at the given settings.
+        out (--out DIR, Output): The run's folder: experiment.toml, tuning.json, tuning.html. (Default:
             runs/DATASET-RECIPE-…-tuning)
     """
     from spikeduel.comparing import write_tuning
@@ -118,24 +96,11 @@ def tune(
         for caveat in tuning_limits(tuned.record):
             typer.echo(wrapped(sentence(caveat), "  · "))
         typer.echo(f"\nreport: {folder / 'tuning.html'}")
-        typer.echo(
-            f"compare them at their best: spikeduel compare --experiment "
-            f"{folder / 'experiment.toml'}"
-        )
+        typer.echo(f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}")
 
 
 @command(
-    *(
-        "dataset",
-        "contenders",
-        "pretrained",
-        "family",
-        "recipe",
-        "encoding",
-        "num_steps",
-        "seeds",
-        *LENGTH,
-    ),
+    *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
     *(*DATA, *MACHINE, *WORKERS, "loggers", *OUTPUT),
     required=("dataset", "contenders"),
@@ -150,14 +115,10 @@ def train(given: Given) -> None:
     *("strict", *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel study study.toml --dry-run · spikeduel study study.toml --jobs 8",
 )
-def study(
-    given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False
-) -> None:
-    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all
-    data sets.
+def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False) -> None:
+    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
 
-    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to
-    [[exclude]]. For example:
+    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]. For example:
 
     ```toml
     name = "encodings"
@@ -168,19 +129,17 @@ def study(
     contenders = ["vgg-lif", "vgg-relu"]
     ```
 
-    Every name is checked and all data are looked at before anything is trained. What the store has
-    is not trained again: the same command continues where it stopped. Writes a report above the
-    duels, and one for each.
+    Every name is checked and all data are looked at before anything is trained. What the
+    store has is not trained again: the same command continues where it stopped. Writes a report above the duels, and
+    one for each.
 
     Args:
-        file (FILE.toml): The study. dry_run (--dry-run): Train nothing: say how many trials there
-        are, how long they take, how much of the disk, and
+        file (FILE.toml): The study.
+        dry_run (--dry-run): Train nothing: say how many trials there are, how long they take, how much of the disk, and
             how large a difference they can show.
-        out (--out DIR, Output): The study's folder: study.html, study.json, and the duels' runs.
-        (Default:
+        out (--out DIR, Output): The study's folder: study.html, study.json, and the duels' runs. (Default:
             runs/study-NAME)
-        strict (--strict, Data): Train nothing and exit with 1 if the audit of a data set finds a
-        problem that would
+        strict (--strict, Data): Train nothing and exit with 1 if the audit of a data set finds a problem that would
             invalidate a result.
     """
     from spikeduel import studying
@@ -190,9 +149,7 @@ def study(
     given.require_trusted(planned.own_code, file)
     with _workers(given) as workers:
         if dry_run:
-            found = studying.plan(
-                planned, given.store, given.progress(on_stderr=True), workers, strict
-            )
+            found = studying.plan(planned, given.store, given.progress(on_stderr=True), workers, strict)
         else:
             results, page = studying.study(
                 planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
@@ -213,35 +170,23 @@ def study(
     epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
     when_stopped="Nothing was trained.",
 )
-def plan(
-    given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None
-) -> None:
-    """Say before training how many seeds a difference takes to be found, and how long they will
-    train.
+def plan(given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None) -> None:
+    """Say before training how many seeds a difference takes to be found, and how long they will train.
 
-    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of
-    --from, else from seeds of the same comparison in the store, else a range is assumed that was
-    measured on Fashion-MNIST.
+    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of --from, else from
+    seeds of the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
 
     Args:
         difference (--difference POINTS, Duel): The true lead in accuracy that is to be found.
-        spread (--spread POINTS, Duel): The standard deviation of accuracy over seeds, on an
-        unlimited test set. run (--from RUN, Duel): An earlier run with two seeds or more, whose
-        predictions show the spread.
+        spread (--spread POINTS, Duel): The standard deviation of accuracy over seeds, on an unlimited test set.
+        run (--from RUN, Duel): An earlier run with two seeds or more, whose predictions show the spread.
     """
     from spikeduel.results.words import power
     from spikeduel.results.words.tables import render
     from spikeduel.trials.forecast import forecast
 
     share = None if spread is None else spread / 100
-    found = forecast(
-        given.experiment(),
-        difference / 100,
-        share,
-        run,
-        given.store,
-        given.progress(on_stderr=True),
-    )
+    found = forecast(given.experiment(), difference / 100, share, run, given.store, given.progress(on_stderr=True))
     if given.as_json:
         print_json(found)
         return
@@ -251,10 +196,7 @@ def plan(
         typer.echo(wrapped(text))
 
 
-@command(
-    *("quiet", "model_code"),
-    when_stopped="The figures drawn so far are kept; the page is the old one.",
-)
+@command(*("quiet", "model_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
 def report(
     given: Given,
     run: Path,
@@ -265,14 +207,11 @@ def report(
     """Write a run's report and figures again, without training anything.
 
     Args:
-        out (--out FILE.html): The page, which has its figures in itself; figures/ in the run is
-        written anew only with
+        out (--out FILE.html): The page, which has its figures in itself; figures/ in the run is written anew only with
             the run's own page. (Default: report.html in the run)
-        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16,
-        45nm-int8,
+        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
             45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
-        accounting (--accounting FILE.toml): A way of counting energy of your own, beside the
-        published ones (see
+        accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
             docs/accountings.md); repeatable.
     """
     from spikeduel.measuring import energy
@@ -284,10 +223,7 @@ def report(
     typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables, laws))
 
 
-@command(
-    "as_json",
-    epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B",
-)
+@command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
 def test(
     given: Given,
     run: Path,
@@ -295,31 +231,26 @@ def test(
     b: str | None = None,
     against: Path | None = None,
     margin: float | None = None,
-    second: Annotated[
-        str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)
-    ] = None,
+    second: Annotated[str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)] = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 
-    Two contenders of one run, or of two runs on the same test images. Prints the difference in
-    accuracy with its interval, the p-value, and what may be concluded. It is one comparison:
-    choosing it among many after seeing the results makes its p-value too small.
+    Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
+    interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
+    results makes its p-value too small.
 
     Args:
-        a (--a NAME): A contender of the run; may be omitted if the run has two contenders. b (--b
-        NAME): The contender to compare it with; may be omitted likewise. against (--against
-        OTHER_RUN): Take the second contender from this run, on the same test images. margin
-        (--margin POINTS): Differences in accuracy within ± so many percentage points count as
-        equivalent.
+        a (--a NAME): A contender of the run; may be omitted if the run has two contenders.
+        b (--b NAME): The contender to compare it with; may be omitted likewise.
+        against (--against OTHER_RUN): Take the second contender from this run, on the same test images.
+        margin (--margin POINTS): Differences in accuracy within ± so many percentage points count as equivalent.
             (Default: the run's equivalence_margin; 0.5 points, unless it set another)
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
 
     if second is not None:
-        raise InputError(
-            f"name two contenders by --a and --b, and another run by --against, not as {second}."
-        )
+        raise InputError(f"name two contenders by --a and --b, and another run by --against, not as {second}.")
     share = None if margin is None else _fraction("--margin", margin)
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
@@ -327,29 +258,22 @@ def test(
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        typer.echo(
-            wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run)))
-        )
+        typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
 
 
 FEWEST_POINTS = 0.05
-"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a
-point.
-"""
+"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a point."""
 
 
 def _fraction(option: str, points: float) -> float:
     """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
     if 0 < points < FEWEST_POINTS:
         raise InputError(
-            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, "
-            f"and at least {FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} "
-            f"points."
+            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, and at least "
+            f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
         )
     if not 0 <= points <= 100:
-        raise InputError(
-            f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}."
-        )
+        raise InputError(f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}.")
     return points / 100
 
 
@@ -364,8 +288,7 @@ def _asked(given: Given) -> "Workers":
     """This process, several, or a cluster."""
     if given.ray is not None and given.jobs is not None:
         raise InputError(
-            "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
-            "at once."
+            "--jobs is for this machine, and --ray for a cluster, which says itself how many train at once."
         )
     if given.ray is not None:
         from spikeduel.trials.clusters import Cluster
@@ -380,9 +303,7 @@ def _asked(given: Given) -> "Workers":
     return Workers() if given.threads is None else ThisProcess(given.threads)
 
 
-def _tune(
-    start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None
-) -> "Tuning":
+def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import runs
     from spikeduel.trials.tuning import read_ranges
@@ -390,32 +311,16 @@ def _tune(
     # Before the trials, which may take hours.
     runs.require_writable(out)
     with _workers(given) as workers:
-        return tune(
-            start,
-            num_trials,
-            read_ranges(ranges) if ranges else None,
-            given.store,
-            given.progress(),
-            workers,
-        )
+        return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress(), workers)
 
 
-def _compare(
-    experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None
-) -> None:
+def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.cli import answers
     from spikeduel.comparing import compare
 
     with _workers(given) as workers:
         found = compare(
-            experiment,
-            given.out,
-            given.store,
-            given.progress(),
-            strict,
-            tuned,
-            workers,
-            given.loggers or (),
+            experiment, given.out, given.store, given.progress(), strict, tuned, workers, given.loggers or ()
         )
     if given.as_json:
         print_json(found.document())

@@ -32,18 +32,7 @@ def models(given: Given) -> None:
 
 
 @command(
-    *(
-        "model",
-        "dataset",
-        "part",
-        "split",
-        "data_dir",
-        "robustness",
-        "assignments",
-        "store",
-        "as_json",
-        "quiet",
-    ),
+    *("model", "dataset", "part", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
     *("answers_in", "model_code"),
     required=("model",),
     epilog="Examples: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors · spikeduel evaluate "
@@ -83,9 +72,7 @@ def evaluate(
     else:
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if model.card.preprocessing.binning else "images"
-        typer.echo(
-            f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
-        )
+        typer.echo(f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
@@ -98,27 +85,21 @@ def evaluate(
     "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
     when_stopped="Nothing was changed.",
 )
-def predict(
-    given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None
-) -> None:
+def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None) -> None:
     """Label image files, or recordings of an event camera, with a trained model.
 
-    The files are cropped, scaled and turned to grey or colour as in training. They may have any
-    size up to
+    The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
     80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or PSD, and HEIC where pillow-heif
-    is installed; of several frames the first counts. Recordings are cut into frames as in training,
-    and may be .bin, .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy, .npz, .txt or .csv. Probabilities
-    are calibrated on validation images, where the model was trained here.
+    is installed; of several frames the first counts. Recordings are cut into frames as in training, and may be .bin,
+    .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy, .npz, .txt or .csv.
+    Probabilities are calibrated on validation images, where the model was trained here.
 
     Args:
-        images (IMAGE…): Image files or recordings, or folders of them. With --follow also "-":
-        events on standard
+        images (IMAGE…): Image files or recordings, or folders of them. With --follow also "-": events on standard
             input, a line "t x y p" each, t in microseconds.
-        follow (--follow): Of a recording, or of events that come in: what a spiking network says
-        after every frame.
+        follow (--follow): Of a recording, or of events that come in: what a spiking network says after every frame.
             With --json a document a line.
-        frame_ms (--frame-ms MS): How long a frame of events on standard input is. (Default: as the
-        model's own, where
+        frame_ms (--frame-ms MS): How long a frame of events on standard input is. (Default: as the model's own, where
             it was trained with --bin-ms)
     """
     from spikeduel.trials import evaluating
@@ -128,9 +109,7 @@ def predict(
         return
     if frame_ms is not None:
         raise InputError("--frame-ms is for events on standard input: predict MODEL - --follow.")
-    rows, unreadable = evaluating.predict_files(
-        given.opened(), images, given.progress(), not given.raw
-    )
+    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress(), not given.raw)
     if given.as_json:
         print_json(rows)
     else:
@@ -145,9 +124,7 @@ def predict(
 
 
 def _fitting(names: list[str], beside: int) -> list[str]:
-    """Names in a column of one width; on a terminal their ends, where there is no room `beside`
-    what follows them.
-    """
+    """Names in a column of one width; on a terminal their ends, where there is no room `beside` what follows them."""
     # Without a terminal, such as into a file, nothing is cut.
     columns = shutil.get_terminal_size((0, 24)).columns
     width = max(map(len, names), default=0)
@@ -165,10 +142,7 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
             if given.as_json:
                 typer.echo(json.dumps(row))
             else:
-                label, seen = (
-                    visible(row["label"]),
-                    f"{row['milliseconds']:8.1f} ms {row['events']:9,} events",
-                )
+                label, seen = visible(row["label"]), f"{row['milliseconds']:8.1f} ms {row['events']:9,} events"
                 typer.echo(f"{visible(row['file'])} {seen}  {label}  {row['probability']:.1%}")
 
 
@@ -177,23 +151,19 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
     epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
     when_stopped="The files written so far are kept.",
 )
-def inspect(
-    given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png"
-) -> None:
-    """Show what happens inside one model, or several side by side, for one image: inside.html, and
-    figures.
+def inspect(given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png") -> None:
+    """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
-    The page has a time slider: what the network sees, the spikes of its layers, membranes,
-    evidence, spikes and energy so far; of a model that does not spike its activations; and for each
-    which pixels spoke for its answer. A recording is shown frame by frame.
+    The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
+    so far; of a model that does not spike its activations; and for each which pixels spoke for its answer. A recording
+    is shown frame by frame.
 
     Args:
-        given_files (MODEL… IMAGE): One or several .safetensors files from a run's models/ folder,
-        or names of networks
-            that come with the package (`spikeduel models`). All must know the same classes. Last,
-            one image file, or a recording.
-        out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE) formats (--formats
-        png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
+        given_files (MODEL… IMAGE): One or several .safetensors files from a run's models/ folder, or names of networks
+            that come with the package (`spikeduel models`). All must know the same classes. Last, one image file, or a
+            recording.
+        out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
+        formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
             last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
     """
     from spikeduel.networks.models import by_name
@@ -202,10 +172,7 @@ def inspect(
 
     *models, image = given_files
     if not models:
-        raise InputError(
-            f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was "
-            f"given."
-        )
+        raise InputError(f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was given.")
     named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
@@ -219,19 +186,15 @@ def inspect(
     epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
     when_stopped="Nothing was changed.",
 )
-def play(
-    given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False
-) -> None:
-    """Open a page where a sample, an image of yours or a drawing is answered by several models side
-    by side.
+def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False) -> None:
+    """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
 
-    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds
-    or corrupted images change. Images stay on this machine: the page can be reached from it alone,
-    and nothing is kept. Ctrl-C ends it. Needs: pip install 'spikeduel[play]'
+    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
+    change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
+    Needs: pip install 'spikeduel[play]'
 
     Args:
-        models (MODEL…): One to four model files or names of networks that come with the package, of
-        the same classes.
+        models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
             (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
         port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free.
         no_browser (--no-browser): Print the page's address only.
@@ -251,19 +214,7 @@ def play(
 
 
 @command(
-    *(
-        "model",
-        "out",
-        "to",
-        "weights",
-        "images",
-        "dataset",
-        "data_dir",
-        "assignments",
-        "store",
-        "as_json",
-        "quiet",
-    ),
+    *("model", "out", "to", "weights", "images", "dataset", "data_dir", "assignments", "store", "as_json", "quiet"),
     *("model_code",),
     required=("model",),
     epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
@@ -276,32 +227,23 @@ def export(
     weights: str = "float32",
     images: Annotated[
         int,
-        typer.Option(
-            "--images",
-            metavar="N",
-            min=1,
-            help="Test images to check the file on; all if there are fewer.",
-        ),
+        typer.Option("--images", metavar="N", min=1, help="Test images to check the file on; all if there are fewer."),
     ] = 1000,
     dataset: str | None = None,
 ) -> None:
     """Write a model for another program, checked on test images before it is called done.
 
-    The file is run, and must give the model's label on 99.9 % of the images and its scores within
-    0.0001 wherever no spike differs; else it is not written, and the exit code is 1. Both sides
-    compute in float32. The outcome goes to FILE.check.json. Needs: pip install 'spikeduel[export]'
+    The file is run, and must give the model's label on 99.9 % of the images and its scores within 0.0001 wherever no
+    spike differs; else it is not written, and the exit code is 1. Both sides compute in float32. The outcome goes to
+    FILE.check.json. Needs: pip install 'spikeduel[export]'
 
     Args:
-        out (--out FILE): The file to write; FILE.check.json goes beside it. to (--to
-        onnx|onnx-step|nir): onnx: all time steps in one graph; onnx-step: one step, with its state
-        as input
-            and output, for streams and small devices; nir: for neuromorphic tools, if NIR can
-            express the network.
-        weights (--weights float32|int8): int8: a quarter of the size, for the ONNX formats; the
-        loss of accuracy is
+        out (--out FILE): The file to write; FILE.check.json goes beside it.
+        to (--to onnx|onnx-step|nir): onnx: all time steps in one graph; onnx-step: one step, with its state as input
+            and output, for streams and small devices; nir: for neuromorphic tools, if NIR can express the network.
+        weights (--weights float32|int8): int8: a quarter of the size, for the ONNX formats; the loss of accuracy is
             measured.
-        dataset (--dataset DATASET): The data set whose test images the file is checked on.
-        (Default: what the model was
+        dataset (--dataset DATASET): The data set whose test images the file is checked on. (Default: what the model was
             trained on, as its run's experiment.toml says where the model lies in a run)
     """
     from spikeduel.exchange import exporting
@@ -313,14 +255,7 @@ def export(
         experiment = evaluating.trained_on(loaded, given.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
     check = exporting.export(
-        loaded,
-        out,
-        to,
-        weights=weights,
-        experiment=experiment,
-        num_images=images,
-        progress=progress,
-        store=given.store,
+        loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=given.store
     )
     if given.as_json:
         print_json(check)
@@ -350,13 +285,12 @@ def import_(
     torch.save(net.state_dict()). Neither opening nor using it runs code of the file.
 
     Args:
-        file (FILE): A NIR graph, or the study's network as a state_dict of snnTorch. out (--out
-        MODEL.safetensors): The model file to write. dataset (--dataset DATASET): What the network
-        was trained on: gives the classes' names and how images are
-            prepared. (Default: what spikeduel wrote into the file; else classes are numbered, and
-            images are grey and of the size of its input)
-        encoding (--encoding direct|rate|latency): How the network sees an image. (Default: what the
-        file says, else
+        file (FILE): A NIR graph, or the study's network as a state_dict of snnTorch.
+        out (--out MODEL.safetensors): The model file to write.
+        dataset (--dataset DATASET): What the network was trained on: gives the classes' names and how images are
+            prepared. (Default: what spikeduel wrote into the file; else classes are numbered, and images are grey and
+            of the size of its input)
+        encoding (--encoding direct|rate|latency): How the network sees an image. (Default: what the file says, else
             direct)
         num_steps (--num-steps T): Its time steps. (Default: what the file says, else 25)
         dt (--dt SECONDS): NIR: duration of a step. (Default: what the file says, else 0.0001)
@@ -371,7 +305,6 @@ def import_(
     save_model(out, model)
     card = model.card
     typer.echo(
-        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images "
-        f"{list(card.image_shape)}"
+        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images {list(card.image_shape)}"
         f", {card.encoding} encoding, {card.num_steps} steps"
     )
