@@ -36,7 +36,9 @@ def _print_version(wanted: bool) -> None:
 def _program(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -82,7 +84,10 @@ def audit(given: Given, out: Path | None = None) -> None:
         parts = [render(words.rows(audited))]
         if audited.statistics:
             parts.append(render(words.statistics.medians(audited.statistics)))
-        found = {"Problems, which invalidate a result": words.problems(audited), "Worth knowing": words.notes(audited)}
+        found = {
+            "Problems, which invalidate a result": words.problems(audited),
+            "Worth knowing": words.notes(audited),
+        }
         for title, texts in found.items():
             if texts:
                 parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
@@ -107,7 +112,9 @@ def data_list(given: Given) -> None:
         print_json(rows)
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-        typer.echo("\nYour own: a folder with one sub-folder a class, a CSV of file and label, or WebDataset's shards.")
+        typer.echo(
+            "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or WebDataset's shards."
+        )
         typer.echo("The Hugging Face hub's: hf:owner/name.")
 
 
@@ -127,7 +134,9 @@ def data_prepare(given: Given) -> None:
     what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
     if prepared.preprocessing.binning:
         what = f"recordings of {height}×{width}"
-    typer.echo(f"{prepared.name}: {len(prepared):,} {what}, {len(prepared.classes)} classes, ready.")
+    typer.echo(
+        f"{prepared.name}: {len(prepared):,} {what}, {len(prepared.classes)} classes, ready."
+    )
 
 
 @command(
@@ -160,7 +169,11 @@ def bench(
             --quick)
         out (--out FILE.json, Output): Write the measurements to this file, again after each workload.
     """
-    kept = f"What was measured so far is in {out}." if out else "Nothing is kept: --out FILE.json keeps what is done."
+    kept = (
+        f"What was measured so far is in {out}."
+        if out
+        else "Nothing is kept: --out FILE.json keeps what is done."
+    )
     with for_people(when_stopped=kept):
         from spikeduel.measuring import bench as benchmark
 
@@ -191,7 +204,14 @@ def settings(given: Given) -> None:
     for each in fields(Experiment):
         values = described(each.type).partition(" of at most")[0]
         meaning = setting_of(each.type).meaning
-        rows.append({"setting": each.name, "default": shown(each.default), "meaning": meaning, "values": values})
+        rows.append(
+            {
+                "setting": each.name,
+                "default": shown(each.default),
+                "meaning": meaning,
+                "values": values,
+            }
+        )
     typer.echo(render(rows))
 
 
@@ -205,7 +225,15 @@ def schema(given: Given) -> None:
 
 app.registered_commands += [
     *(duels.compare, duels.study, duels.plan, duels.tune, duels.train),
-    *(models.models, models.evaluate, models.predict, models.inspect, models.play, models.export, models.import_),
+    *(
+        models.models,
+        models.evaluate,
+        models.predict,
+        models.inspect,
+        models.play,
+        models.export,
+        models.import_,
+    ),
     *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
 ]
 data_app.registered_commands += [data_list, data_prepare]

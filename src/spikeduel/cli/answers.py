@@ -9,7 +9,18 @@ from spikeduel.cli.given import wrapped
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
-from spikeduel.results.words import across, answer, confidence, controls, costs, court, optimism, power, report, survey
+from spikeduel.results.words import (
+    across,
+    answer,
+    confidence,
+    controls,
+    costs,
+    court,
+    optimism,
+    power,
+    report,
+    survey,
+)
 from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import render
 
@@ -22,7 +33,11 @@ def told(found: Comparison, verbose: bool = False) -> None:
         _everything(found)
     typer.echo(f"\n{wrapped(found.headline())}")
     shown = [controls.on_time(found.results)]
-    shown += [sentence for each in found.results.comparison.controls for sentence in controls.claimed(each)]
+    shown += [
+        sentence
+        for each in found.results.comparison.controls
+        for sentence in controls.claimed(each)
+    ]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
         typer.echo(wrapped(found.said(text)))
     table = render(answer.rows(found.results), gap=2)
@@ -32,15 +47,22 @@ def told(found: Comparison, verbose: bool = False) -> None:
     if len(found.results.contenders) > 2:
         typer.echo(answer.LEGEND)
     if steps := answer.settling(found.results):
-        typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")
+        typer.echo(
+            f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}"
+        )
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(
-                wrapped(found.said(shows), f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ")
+                wrapped(
+                    found.said(shows),
+                    f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ",
+                )
             )
     more = counted(len(found.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
-    typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}")
+    typer.echo(
+        f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}"
+    )
 
 
 def survey_told(found: Survey) -> None:
@@ -65,7 +87,9 @@ def _everything(found: Comparison) -> None:
     """What the report says, as text."""
     typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
     if rows := costs.table_rows(found.results):
-        legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
+        legend, said = (
+            wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or "")
+        )
         titled = [{found.said(title): value for title, value in row.items()} for row in rows]
         typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
     words = (

@@ -27,13 +27,25 @@ LENGTH = ("epochs", "minutes", "equal")
 
 
 @command(
-    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
+    *(
+        "dataset",
+        "recipe",
+        "contenders",
+        "pretrained",
+        "family",
+        "encoding",
+        "num_steps",
+        "seeds",
+        *LENGTH,
+    ),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *(*DATA, "strict", *MACHINE, *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
-def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
+def compare(
+    given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False
+) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
     Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
@@ -59,7 +71,11 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
         _compare(start, given, strict)
         return
     folder = file if file.is_dir() else file.parent
-    if given.out is None and (folder / "results.json").is_file() and start == read_experiment(folder):
+    if (
+        given.out is None
+        and (folder / "results.json").is_file()
+        and start == read_experiment(folder)
+    ):
         given = replace(given, out=folder)  # the same run again
     _compare(start, given, strict, read_tuning(folder / "tuning.json", start))
 
@@ -70,7 +86,9 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
     *(*TUNED_DATA, *MACHINE, *WORKERS, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
-def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
+def tune(
+    given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None
+) -> None:
     """Find each contender's best learning rate and spiking settings, with equally many trials for each.
 
     Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
@@ -96,11 +114,23 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
         for caveat in tuning_limits(tuned.record):
             typer.echo(wrapped(sentence(caveat), "  · "))
         typer.echo(f"\nreport: {folder / 'tuning.html'}")
-        typer.echo(f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}")
+        typer.echo(
+            f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}"
+        )
 
 
 @command(
-    *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
+    *(
+        "dataset",
+        "contenders",
+        "pretrained",
+        "family",
+        "recipe",
+        "encoding",
+        "num_steps",
+        "seeds",
+        *LENGTH,
+    ),
     *("experiment_file", "assignments"),
     *(*DATA, *MACHINE, *WORKERS, "loggers", *OUTPUT),
     required=("dataset", "contenders"),
@@ -115,7 +145,9 @@ def train(given: Given) -> None:
     *("strict", *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel study study.toml --dry-run · spikeduel study study.toml --jobs 8",
 )
-def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False) -> None:
+def study(
+    given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False
+) -> None:
     """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
 
     FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]. For example:
@@ -149,7 +181,9 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
     given.require_trusted(planned.own_code, file)
     with _workers(given) as workers:
         if dry_run:
-            found = studying.plan(planned, given.store, given.progress(on_stderr=True), workers, strict)
+            found = studying.plan(
+                planned, given.store, given.progress(on_stderr=True), workers, strict
+            )
         else:
             results, page = studying.study(
                 planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
@@ -170,7 +204,9 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
     epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
     when_stopped="Nothing was trained.",
 )
-def plan(given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None) -> None:
+def plan(
+    given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None
+) -> None:
     """Say before training how many seeds a difference takes to be found, and how long they will train.
 
     Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of --from, else from
@@ -186,7 +222,14 @@ def plan(given: Given, difference: float = 1.0, spread: float | None = None, run
     from spikeduel.trials.forecast import forecast
 
     share = None if spread is None else spread / 100
-    found = forecast(given.experiment(), difference / 100, share, run, given.store, given.progress(on_stderr=True))
+    found = forecast(
+        given.experiment(),
+        difference / 100,
+        share,
+        run,
+        given.store,
+        given.progress(on_stderr=True),
+    )
     if given.as_json:
         print_json(found)
         return
@@ -196,7 +239,10 @@ def plan(given: Given, difference: float = 1.0, spread: float | None = None, run
         typer.echo(wrapped(text))
 
 
-@command(*("quiet", "model_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
+@command(
+    *("quiet", "model_code"),
+    when_stopped="The figures drawn so far are kept; the page is the old one.",
+)
 def report(
     given: Given,
     run: Path,
@@ -223,7 +269,10 @@ def report(
     typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables, laws))
 
 
-@command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
+@command(
+    "as_json",
+    epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B",
+)
 def test(
     given: Given,
     run: Path,
@@ -231,7 +280,9 @@ def test(
     b: str | None = None,
     against: Path | None = None,
     margin: float | None = None,
-    second: Annotated[str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)] = None,
+    second: Annotated[
+        str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)
+    ] = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 
@@ -250,7 +301,9 @@ def test(
     from spikeduel.results.words.verdict import difference_line
 
     if second is not None:
-        raise InputError(f"name two contenders by --a and --b, and another run by --against, not as {second}.")
+        raise InputError(
+            f"name two contenders by --a and --b, and another run by --against, not as {second}."
+        )
     share = None if margin is None else _fraction("--margin", margin)
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
@@ -258,7 +311,9 @@ def test(
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
+        typer.echo(
+            wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run)))
+        )
 
 
 FEWEST_POINTS = 0.05
@@ -273,7 +328,9 @@ def _fraction(option: str, points: float) -> float:
             f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
         )
     if not 0 <= points <= 100:
-        raise InputError(f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}.")
+        raise InputError(
+            f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}."
+        )
     return points / 100
 
 
@@ -303,7 +360,9 @@ def _asked(given: Given) -> "Workers":
     return Workers() if given.threads is None else ThisProcess(given.threads)
 
 
-def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
+def _tune(
+    start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None
+) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import runs
     from spikeduel.trials.tuning import read_ranges
@@ -311,16 +370,32 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
     # Before the trials, which may take hours.
     runs.require_writable(out)
     with _workers(given) as workers:
-        return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress(), workers)
+        return tune(
+            start,
+            num_trials,
+            read_ranges(ranges) if ranges else None,
+            given.store,
+            given.progress(),
+            workers,
+        )
 
 
-def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
+def _compare(
+    experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None
+) -> None:
     from spikeduel.cli import answers
     from spikeduel.comparing import compare
 
     with _workers(given) as workers:
         found = compare(
-            experiment, given.out, given.store, given.progress(), strict, tuned, workers, given.loggers or ()
+            experiment,
+            given.out,
+            given.store,
+            given.progress(),
+            strict,
+            tuned,
+            workers,
+            given.loggers or (),
         )
     if given.as_json:
         print_json(found.document())

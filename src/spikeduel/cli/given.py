@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from spikeduel.networks.models import Model
     from spikeduel.system.progress import Progress
 
-EPOCHS_ARE_SAVED = "Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
+EPOCHS_ARE_SAVED = (
+    "Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
+)
 
 _SHARED = """Args:
     experiment_file (--experiment RUN|FILE.toml, Duel): Start from the settings of an earlier run (its folder, or the
@@ -122,7 +124,9 @@ class Given:
         changed = with_settings(experiment, assigned)
         named = {*(self.own_code or ()), dataset, *assigned.values()}
         named |= {*changes.get("contenders", ()), changes.get("encoding")}
-        self.require_trusted([name for name in in_file if name in changed.own_code and name not in named])
+        self.require_trusted(
+            [name for name in in_file if name in changed.own_code and name not in named]
+        )
         return changed
 
     def require_trusted(self, named: Sequence[str], file: Path | None = None) -> None:
@@ -130,7 +134,9 @@ class Given:
         if unnamed := [name for name in named if name not in (self.own_code or ())]:
             added = " ".join(f"--own-code {name}" for name in unnamed)
             file = file or self.experiment_file
-            raise InputError(f"{file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}")
+            raise InputError(
+                f"{file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}"
+            )
 
     def changing(self, experiment: Experiment) -> Experiment:
         """`experiment` with what the options and `--set` change. Raises `InputError`."""
@@ -156,13 +162,17 @@ class Given:
         """The model in the file, or in the one at `path`, to answer as asked for. Raises `InputError`."""
         from spikeduel.networks.model_files import load_model
 
-        return load_model(path or self.model, own_code=self.model_code or (), precision=self.answers_in)
+        return load_model(
+            path or self.model, own_code=self.model_code or (), precision=self.answers_in
+        )
 
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""
         from spikeduel.system.progress import Progress, TerminalProgress
 
-        return Progress() if self.quiet else TerminalProgress(on_stderr or self.as_json, self.verbose)
+        return (
+            Progress() if self.quiet else TerminalProgress(on_stderr or self.as_json, self.verbose)
+        )
 
 
 def command(
@@ -186,20 +196,30 @@ def command(
             kind = parameter.annotation
             if not hasattr(kind, "__metadata__"):
                 kind = Annotated[kind, (_SHARED_OPTIONS | described)[parameter.name]]
-            own[parameter.name] = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-        derived = {option: _parameter(option, option in required) for option in names if option not in own}
+            own[parameter.name] = parameter.replace(
+                kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind
+            )
+        derived = {
+            option: _parameter(option, option in required) for option in names if option not in own
+        }
         first = [option for option in own if option not in names]
         signature = inspect.Signature([{**own, **derived}[option] for option in (*first, *names)])
 
         def run(**values: Any) -> None:
-            settings = {name: values[name] for name in derived if name in _SETTINGS and values[name] is not None}
+            settings = {
+                name: values[name]
+                for name in derived
+                if name in _SETTINGS and values[name] is not None
+            }
             shared = {name: values[name] for name in derived if name in _GIVEN}
             with for_people(when_stopped), _joined(shared):
                 function(Given(settings=settings, **shared), **{name: values[name] for name in own})
 
         # What typer reads.
         run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {option: parameter.annotation for option, parameter in signature.parameters.items()}
+        run.__annotations__ = {
+            option: parameter.annotation for option, parameter in signature.parameters.items()
+        }
         return CommandInfo(name or function.__name__, callback=run, help=text, epilog=epilog)
 
     return make
@@ -208,7 +228,9 @@ def command(
 @contextmanager
 def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
     """See `trials.together`, which takes torch to start."""
-    if "devices" not in shared or (shared["devices"] is None and "TORCHELASTIC_RUN_ID" not in os.environ):
+    if "devices" not in shared or (
+        shared["devices"] is None and "TORCHELASTIC_RUN_ID" not in os.environ
+    ):
         yield
         return
     if shared["devices"] != 1 and (shared["jobs"] is not None or shared["ray"] is not None):
@@ -225,8 +247,13 @@ def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
 def _described(text: str) -> tuple[str, dict[str, ParameterInfo]]:
     """A docstring without its `Args`, and the options or arguments that these describe, by parameter."""
     text, _, args = text.partition("Args:\n")
-    found = re.findall(r"^    (\w+) \((.+?)(?:, (\w+))?\): (.+(?:\n {8}.+)*)", args, flags=re.MULTILINE)
-    return text, {name: _option(written, " ".join(help.split()), panel) for name, written, panel, help in found}
+    found = re.findall(
+        r"^    (\w+) \((.+?)(?:, (\w+))?\): (.+(?:\n {8}.+)*)", args, flags=re.MULTILINE
+    )
+    return text, {
+        name: _option(written, " ".join(help.split()), panel)
+        for name, written, panel, help in found
+    }
 
 
 def _option(written: str, help: str, panel: str) -> ParameterInfo:
@@ -243,7 +270,12 @@ _, _SHARED_OPTIONS = _described(_SHARED)
 _SETTINGS = {f.name: f for f in fields(Experiment)}
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 _GIVEN = {f.name: f for f in fields(Given) if f.name != "settings"}
-_OPTION_TYPES = {kinds.IntType: int, kinds.FloatType: float, kinds.BoolType: bool, kinds.VarTupleType: list[str]}
+_OPTION_TYPES = {
+    kinds.IntType: int,
+    kinds.FloatType: float,
+    kinds.BoolType: bool,
+    kinds.VarTupleType: list[str],
+}
 
 
 def _parameter(name: str, required: bool) -> inspect.Parameter:
@@ -268,7 +300,9 @@ def _setting_option(name: str, required: bool) -> Any:
     if value_type is bool and not setting.option:
         option = f"{option}/--no{option[1:]}"
     written = f"{option} {setting.metavar or '|'.join(choices(kind))}"
-    text = " ".join(filter(None, (setting.meaning, setting.details, "" if required else _default(name))))
+    text = " ".join(
+        filter(None, (setting.meaning, setting.details, "" if required else _default(name)))
+    )
     shown_as = _option(written, text, "" if required else setting.panel)
     return Annotated[value_type if required else value_type | None, shown_as]
 
@@ -278,7 +312,9 @@ def _default(name: str) -> str:
     if in_words := setting_of(_SETTINGS[name].type).default:
         return f"(Default: {in_words})"
     default = _SETTINGS[name].default
-    parts = [] if default in (None, ()) or isinstance(default, bool) else [f"Default: {shown(default)}"]
+    parts = (
+        [] if default in (None, ()) or isinstance(default, bool) else [f"Default: {shown(default)}"]
+    )
     for recipe, experiment in _BY_RECIPE.items():
         value = getattr(experiment, name)
         if value != default and name != "dataset":
@@ -315,7 +351,9 @@ def wrapped(text: str, bullet: str = "") -> str:
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     indent = " " * len(bullet)
     text = visible(" ".join(text.split()))
-    return textwrap.fill(text, width, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(
+        text, width, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def print_json(value: Any) -> None:

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-@command("as_json", epilog="Examples: spikeduel runs · spikeduel runs my-images-strong-85 my-images-strong-3f")
+@command(
+    "as_json",
+    epilog="Examples: spikeduel runs · spikeduel runs my-images-strong-85 my-images-strong-3f",
+)
 def runs(
     given: Given,
     chosen: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs."),
     ] = None,
     folder: Path = RUNS,
 ) -> None:
@@ -77,7 +81,13 @@ def clean(
     given: Given,
     folders: list[Path] | None = None,
     days: Annotated[
-        float, typer.Option("--days", metavar="N", min=0, help="Keep prepared data that was used in the last N days.")
+        float,
+        typer.Option(
+            "--days",
+            metavar="N",
+            min=0,
+            help="Keep prepared data that was used in the last N days.",
+        ),
     ] = 30,
     dry_run: bool = False,
     yes: bool = False,
@@ -110,10 +120,19 @@ def clean(
             typer.confirm(f"Free {_size(found.bytes)}?", abort=True)
     freed = found if dry_run else cleaning.remove(found, places, store, days)
     if given.as_json:
-        print_json({"dry_run": dry_run, "bytes": freed.bytes, "removed": freed.unneeded, "kept": found.kept})
+        print_json(
+            {
+                "dry_run": dry_run,
+                "bytes": freed.bytes,
+                "removed": freed.unneeded,
+                "kept": found.kept,
+            }
+        )
         return
     left = len(found.unneeded) - len(freed.unneeded)
-    typer.echo(f"Freed {_size(freed.bytes)}." + (f" {left:,} stayed: in use by now." if left else ""))
+    typer.echo(
+        f"Freed {_size(freed.bytes)}." + (f" {left:,} stayed: in use by now." if left else "")
+    )
 
 
 def _show(found: "Found", days: float) -> None:
@@ -126,17 +145,24 @@ def _show(found: "Found", days: float) -> None:
         "prepared": f"prepared data not used for {days:g} days",
         "left_behind": "leftovers of interrupted writes",
     }
-    by_kind = {title: [each for each in found.unneeded if each.kind == kind] for kind, title in titles.items()}
+    by_kind = {
+        title: [each for each in found.unneeded if each.kind == kind]
+        for kind, title in titles.items()
+    }
     rows = [
         {"what": title, "number": f"{len(some):,}", "size": _size(sum(each.bytes for each in some))}
         for title, some in by_kind.items()
         if some
     ]
-    nothing = "Nothing to remove." if found.kept else "Nothing to remove: all that is here is needed."
+    nothing = (
+        "Nothing to remove." if found.kept else "Nothing to remove: all that is here is needed."
+    )
     typer.echo(render(rows) if rows else nothing)
     if rows:
         told = "Runs keep their models and results. The same command as before would train, or prepare, these anew"
-        goes_on = "; an interrupted training would begin again" if by_kind[titles["unfinished"]] else ""
+        goes_on = (
+            "; an interrupted training would begin again" if by_kind[titles["unfinished"]] else ""
+        )
         typer.echo(f"\n{wrapped(f'{told}{goes_on}.')}\n")
     for text in found.kept:
         typer.echo(wrapped(f"Left alone: {text}"))

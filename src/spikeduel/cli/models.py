@@ -32,7 +32,18 @@ def models(given: Given) -> None:
 
 
 @command(
-    *("model", "dataset", "part", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
+    *(
+        "model",
+        "dataset",
+        "part",
+        "split",
+        "data_dir",
+        "robustness",
+        "assignments",
+        "store",
+        "as_json",
+        "quiet",
+    ),
     *("answers_in", "model_code"),
     required=("model",),
     epilog="Examples: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors · spikeduel evaluate "
@@ -72,7 +83,9 @@ def evaluate(
     else:
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if model.card.preprocessing.binning else "images"
-        typer.echo(f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
+        typer.echo(
+            f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
+        )
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
@@ -85,7 +98,9 @@ def evaluate(
     "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
     when_stopped="Nothing was changed.",
 )
-def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None) -> None:
+def predict(
+    given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None
+) -> None:
     """Label image files, or recordings of an event camera, with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
@@ -109,7 +124,9 @@ def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: fl
         return
     if frame_ms is not None:
         raise InputError("--frame-ms is for events on standard input: predict MODEL - --follow.")
-    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress(), not given.raw)
+    rows, unreadable = evaluating.predict_files(
+        given.opened(), images, given.progress(), not given.raw
+    )
     if given.as_json:
         print_json(rows)
     else:
@@ -142,7 +159,10 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
             if given.as_json:
                 typer.echo(json.dumps(row))
             else:
-                label, seen = visible(row["label"]), f"{row['milliseconds']:8.1f} ms {row['events']:9,} events"
+                label, seen = (
+                    visible(row["label"]),
+                    f"{row['milliseconds']:8.1f} ms {row['events']:9,} events",
+                )
                 typer.echo(f"{visible(row['file'])} {seen}  {label}  {row['probability']:.1%}")
 
 
@@ -151,7 +171,9 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
     epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
     when_stopped="The files written so far are kept.",
 )
-def inspect(given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png") -> None:
+def inspect(
+    given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png"
+) -> None:
     """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
     The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
@@ -172,7 +194,9 @@ def inspect(given: Given, given_files: list[Path], out: Path | None = None, form
 
     *models, image = given_files
     if not models:
-        raise InputError(f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was given.")
+        raise InputError(
+            f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was given."
+        )
     named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
@@ -186,7 +210,9 @@ def inspect(given: Given, given_files: list[Path], out: Path | None = None, form
     epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
     when_stopped="Nothing was changed.",
 )
-def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False) -> None:
+def play(
+    given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False
+) -> None:
     """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
 
     It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
@@ -214,7 +240,19 @@ def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_br
 
 
 @command(
-    *("model", "out", "to", "weights", "images", "dataset", "data_dir", "assignments", "store", "as_json", "quiet"),
+    *(
+        "model",
+        "out",
+        "to",
+        "weights",
+        "images",
+        "dataset",
+        "data_dir",
+        "assignments",
+        "store",
+        "as_json",
+        "quiet",
+    ),
     *("model_code",),
     required=("model",),
     epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
@@ -227,7 +265,12 @@ def export(
     weights: str = "float32",
     images: Annotated[
         int,
-        typer.Option("--images", metavar="N", min=1, help="Test images to check the file on; all if there are fewer."),
+        typer.Option(
+            "--images",
+            metavar="N",
+            min=1,
+            help="Test images to check the file on; all if there are fewer.",
+        ),
     ] = 1000,
     dataset: str | None = None,
 ) -> None:
@@ -255,7 +298,14 @@ def export(
         experiment = evaluating.trained_on(loaded, given.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
     check = exporting.export(
-        loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=given.store
+        loaded,
+        out,
+        to,
+        weights=weights,
+        experiment=experiment,
+        num_images=images,
+        progress=progress,
+        store=given.store,
     )
     if given.as_json:
         print_json(check)

@@ -302,7 +302,8 @@ def listing() -> list[dict[str, str]]:
     description.
     """
     about = {
-        name: (source.__doc__ or "").strip().partition("\n")[0] for name, source in DATASETS.items()
+        name: " ".join((source.__doc__ or "").partition("\n\n")[0].split())
+        for name, source in DATASETS.items()
     }
     state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
     for path, manifest in cache.cached():
