@@ -1,13 +1,12 @@
-"""How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the
-search beside a rival.
+"""How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the search beside a rival.
 
 The search for moved copies is timed once more alone.
 
     python benchmarks/audit.py [--threads 2]
 
-Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the
-same small versions, in turn with ours. Wall and processor seconds are both kept: on a busy machine
-only the latter mean something. The result goes to benchmarks/results/audit.json.
+Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the same small versions, in
+turn with ours. Wall and processor seconds are both kept: on a busy machine only the latter mean something. The result
+goes to benchmarks/results/audit.json.
 """
 
 import argparse
@@ -51,16 +50,9 @@ def waves(count: int) -> Prepared:
         np.array([0, 1, 2], dtype=np.uint8), [count - 2 * (count // 10), count // 10, count // 10]
     )
     return Prepared(
-        name="waves",
-        images=pixels,
-        labels=np.arange(count) % 10,
-        classes=tuple("0123456789"),
-        preprocessing=Preprocessing(1, 28, 28),
-        groups=None,
-        official=official,
-        samples=[],
-        fingerprint="waves",
-    )
+        name="waves", images=pixels, labels=np.arange(count) % 10, classes=tuple("0123456789"),
+        preprocessing=Preprocessing(1, 28, 28), groups=None, official=official, samples=[], fingerprint="waves",
+    )  # fmt: skip
 
 
 def timed(work: Callable[[], Any]) -> dict[str, float]:
@@ -83,8 +75,8 @@ def against_scikit_learn(prepared: Prepared) -> dict[str, Any]:
     ours, theirs, same = [], [], 0.0
     for _ in range(ROUNDS):
         found: list[Any] = []
-        ours.append(timed(lambda: found.append(closest(queries, references, 72))))
-        theirs.append(timed(lambda: found.append(brute.kneighbors(queries.numpy()))))
+        ours.append(timed(lambda: found.append(closest(queries, references, 72))))  # noqa: B023
+        theirs.append(timed(lambda: found.append(brute.kneighbors(queries.numpy()))))  # noqa: B023
         same = float((found[0].index == found[1][1][:, 0]).mean())
     return {
         "queries": NUM_QUERIES,
@@ -106,9 +98,9 @@ def main() -> None:
         ("fashion-mnist-mini", data.load(Experiment())),
     ):
         split = data.split(prepared, Experiment())
-        seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))
+        seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))  # noqa: B023
         same, near = np.arange(len(prepared)), Experiment().near_duplicate_ratio
-        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))
+        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))  # noqa: B023
         rows.append(
             {
                 "images": name,
@@ -122,13 +114,10 @@ def main() -> None:
         "rows": rows,
         "search": against_scikit_learn(waves(100_000)),
         "machine": {
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
-            "load_average": os.getloadavg()[0],
+            "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
+            "processor": platform.processor() or platform.machine(), "load_average": os.getloadavg()[0],
         },
-    }
+    }  # fmt: skip
     RESULT.write_text(json.dumps(measured, indent=1) + "\n")
     print(json.dumps(measured["search"]))
 

@@ -254,9 +254,10 @@ def test_at_break_even_both_take_the_same(num_steps, name, memory, multiplicatio
         break_even_rate(spiking(), rival, table, num_steps, memory),
         energy.joules(rival, table, memory),
     )
-    at = lambda rate: (
-        energy.joules(scaled(spiking(), rate / 0.5, num_steps), table, memory).range.low
-    )  # noqa: E731
+
+    def at(rate):
+        return energy.joules(scaled(spiking(), rate / 0.5, num_steps), table, memory).range.low
+
     if rate > 0 and np.isfinite(rate):
         assert at(rate) == pytest.approx(target.range.low)
     else:
