@@ -38,7 +38,7 @@ from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Range, Tuning
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Begun:
     """A comparison before anything of it is trained: the experiment as `asked` and as the set and
     the minutes `fitted` it, the data, audited, and the trials; `refused` says which contenders

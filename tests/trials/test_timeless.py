@@ -50,3 +50,16 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
     )
     assert (found.contender, found.without, found.lost) == ("vgg-sum", "vgg-sum", Lost.NOTHING)
     assert not found.trained_without
+
+
+def test_contenders_may_be_equally_good_on_validation():
+    # "vgg-lif" in equal standing with its copy trained without time, and with one that sees no time.
+    best, without = (
+        candidate("vgg-lif", accuracy, trained_without=trained_without)
+        for accuracy, trained_without in ((0.9, False), (0.8, True))
+    )
+    same_name = candidate("vgg-lif", 0.8)
+    found = judged([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
+    assert (found.contender, found.without, found.lost) == ("vgg-lif", "vgg-lif", Lost.NOTHING)
+    found = judged([best], [same_name, without], None, 0.005)
+    assert (found.accuracy_without, found.lost) == (0.8, Lost.SOME)

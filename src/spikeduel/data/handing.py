@@ -40,7 +40,7 @@ class Mapped(NamedTuple):
             ) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Apart:
     """A value taken apart: its large `arrays`, or where these lie, and the `rest`, which says where
     they belong.

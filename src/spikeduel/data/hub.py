@@ -52,7 +52,7 @@ class _Split(NamedTuple):
     labels: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Pictures(Sequence[Source]):
     """The pictures in a `column` of several tables, each read when it is taken: picture i is in row
     `rows[i]` of the table `of[i]`.

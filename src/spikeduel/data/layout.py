@@ -35,7 +35,7 @@ SIDES = {
 _RECORDINGS = frozenset(formats.READERS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """The N files of a data set, `is_recorded` if they are an event camera's recordings, by side,
     class and path.

@@ -133,7 +133,7 @@ def evaluation_batches(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EvaluationBatches:
     """The images of `indices` in order, as often as one iterates."""
 

@@ -29,7 +29,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RawDataset:
     """What a data set's function returns, before it is written to the cache.
 
@@ -57,7 +57,7 @@ class RawDataset:
     content: np.ndarray | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Prepared(RawDataset):
     """A data set ready to use: checked, its arrays memory-mapped, with its name and the checksum of
     its content.

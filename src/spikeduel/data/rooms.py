@@ -78,7 +78,7 @@ def in_parts(images: Any, made: "Callable[..., Tensor]", *more: Any) -> "Tensor"
     return filled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Some `rows` `[M]` of vectors, or of what `made` makes vectors of (float32 `[…, D]`), taken
     when asked for.

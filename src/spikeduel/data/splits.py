@@ -38,7 +38,7 @@ _REMEDY = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Indices (sorted int64) into a prepared set's images.
 

@@ -24,7 +24,7 @@ COUNT_BITS = 8
 """Of the number of events of a pixel, which frames of recordings hold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Running:
     """What a model says of N images after each of T steps.
 
@@ -63,7 +63,7 @@ class Running:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """A model's answers to N images of K classes.
 

@@ -89,7 +89,7 @@ class ModelCard:
         return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """What happened inside a spiking network, step by step.
 
@@ -108,7 +108,7 @@ class Trace:
         return list(self.spk)[-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StreamState:
     """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps
     taken so far.

@@ -12,7 +12,7 @@ from spikeduel.networks.models import Model, StreamState
 from spikeduel.system.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What a network says after a frame: the `milliseconds` and the number of `events` that it has
     seen, from where it began; `probabilities` of the classes, float32 `[K]`.

@@ -38,7 +38,7 @@ SAMPLE_SIDE = 64
 _OF_NEURONS = ("threshold", "beta")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Models by name, with the same classes and preprocessing; `samples` uint8 `[N, C, H, W]` and
     `labels` `[N]`.

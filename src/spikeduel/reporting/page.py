@@ -57,7 +57,7 @@ MOST_INSIDE = 4
 """Models that are looked into."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Held:
     """The data of a run: prepared images, their split (or that of each fold), and the audit of the
     first one.

@@ -33,7 +33,7 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Given:
     """What a control is told: a finished trial, its data, where results are kept, whom to tell."""
 

@@ -17,7 +17,7 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """A trial to be finished, see `trial.run`: on which data, who is told of it, and what is said
     when it begins.

@@ -23,7 +23,7 @@ no time.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A contender, as it is or trained without time: its mean accuracy on validation, which of its
     answers are right, bool `[S, N]`, and whether it is not shown to be better than a constant

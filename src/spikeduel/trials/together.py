@@ -30,7 +30,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.training import Loop, Training
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A training as one process tells it to another: what is trained on what, in which way, on
     which kind of device with how many threads; and the network that it learns from, with its

@@ -60,7 +60,7 @@ class Training:
         return accuracies.index(max(accuracies))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loop:
     """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held`
     gives them, their split, the rules, where to keep the state, whom to tell.

@@ -31,7 +31,7 @@ AT_ONCE = 256
 BLOCK = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moved:
     """Of each of N images the best candidate on an earlier side: of training, then validation, then
     test.

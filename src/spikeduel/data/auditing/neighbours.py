@@ -52,7 +52,7 @@ Vectors: TypeAlias = "Tensor | Rows"
 """float32 `[N, D]`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Closest:
     """Of each of M queries the nearest reference: its index int64 `[M]` and distance float32 `[M]`.
 
@@ -65,7 +65,7 @@ class Closest:
     usual: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Neighbourhood:
     """The nearest neighbours of each of N images, among others of three kinds, and its usual
     distance.
@@ -250,7 +250,7 @@ def gradients(images: np.ndarray) -> "Tensor":
     return in_parts(images, made)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Images of one side of a split, of which the nearest among `others` are sought; both are
     indices.

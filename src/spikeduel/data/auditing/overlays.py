@@ -55,7 +55,7 @@ SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
 AT_ONCE = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Views:
     """Grey versions of N `images`: `whole` float16 `[N, S, S]`, `small` float32 `[N, s, s]`.
 

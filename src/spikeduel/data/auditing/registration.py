@@ -24,7 +24,7 @@ UNRELATED = np.float32(2.0)
 """Stands for the residual of what could not be laid over one another."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Queries:
     """Images to be laid over others: float32 `[Q, S, S]`, how they change with a small move, and
     its normal equations.

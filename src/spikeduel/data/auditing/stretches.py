@@ -34,7 +34,7 @@ LEAST_SHARE = 0.05
 """Of the events of the shorter recording, those that must agree."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stretches:
     """Of each of N recordings the one with which it has the largest share of events in common, on
     its own side of the split and on an earlier one.

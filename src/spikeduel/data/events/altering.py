@@ -25,7 +25,7 @@ JITTER = 0.5
 """An event is moved in time by up to so much of a T-th of its recording."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Alteration:
     """What is done to the events of B recordings; shares are numbers of parts of a `WHOLE`.
 

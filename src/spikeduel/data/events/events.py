@@ -22,7 +22,7 @@ up neighbours.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Events:
     """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t`
     in microseconds, `p` 1 for brighter and 0 for darker. `sensor` is (height, width) where the file

@@ -23,7 +23,7 @@ BRIGHT = 0.99
 """In a picture of a recording, the share of pixels with events that are not the brightest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recordings:
     """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by
     `binning` when taken.

@@ -119,7 +119,7 @@ def _by_labels(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
     return rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Set:
     """A set as distributed. `counts`: how many recordings it has by side, TRAIN alone where there
     is no official split.

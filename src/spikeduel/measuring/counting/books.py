@@ -316,7 +316,7 @@ class Books:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """One operator at work: what it was given and what it made.
 
