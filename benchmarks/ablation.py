@@ -1,14 +1,14 @@
 """What makes the contenders strong: each setting changed alone, with what that does to accuracy and
 to training time.
 
-    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N] [--seeds
-    N] [--only NAME …] python benchmarks/ablation.py fashion-mnist --write
+    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N]
+        [--seeds N] [--only NAME …]
 
 Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation
 images only: no test image is asked. The result goes to benchmarks/results/ablation-DATASET.json
 after each variant, beside those that are there, and what the store holds is not trained again. One
 thread, so that seconds are those of a CPU; an epoch's are their median, so that other work costs
-little. `--write` makes docs/ablation.md of the results.
+little. `records.py --write` puts the table at the end of docs/records.md.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ from spikeduel.trials.store import Store, TrialRecord
 
 RESULTS = Path(__file__).parent / "results"
 MOST_VALIDATION = 10_000
-PAGE = RESULTS.parents[1] / "docs" / "ablation.md"
 BOTH: dict[str, dict[str, Any]] = {
     "as it is": {},
     "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
@@ -104,13 +102,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="these variants alone")
     parser.add_argument("--store", help="where trainings are kept")
-    parser.add_argument("--write", action="store_true", help="make docs/ablation.md")
     options = parser.parse_args()
-    if options.write:
-        PAGE.write_text(
-            page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text()))
-        )
-        return
     torch.set_num_threads(1)
     given = {name: getattr(options, name) for name in ("data_dir", "epochs", "seeds")}
     base = strong(options.dataset, **given, contenders=("vgg-lif", "vgg-relu"))
@@ -186,54 +178,6 @@ def measured(
 def minutes(record: TrialRecord) -> float:
     """What the training took, by its median epoch."""
     return len(record.epoch_seconds) * statistics.median(record.epoch_seconds) / 60
-
-
-def page(document: dict[str, Any]) -> str:
-    """docs/ablation.md: what each setting changes, in points and in minutes."""
-    rows = document["rows"]
-    base = next(row["contenders"] for row in rows if row["variant"] == "as it is")
-    environment = document["environment"]
-    text = (
-        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training "
-        f"images, "
-        f"{document['epochs']} epochs of each, one setting changed at a time. Accuracy is on "
-        f"{document['validation_images']:,} validation images; no test image was asked. A change "
-        f"is its mean over "
-        "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
-        "those of the spiking network include its twin's where it starts from it or learns from "
-        "it. With so few seeds, "
-        "a change below about 0.2 points can be chance. Made by `python benchmarks/ablation.py "
-        "--write` from "
-        f"`{document['command']}` ({environment['cpu']})."
-    )
-    lines = [
-        "# What makes the contenders strong",
-        "",
-        fill(text, 120, break_on_hyphens=False),
-        "",
-        "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [row["variant"]]
-        for name in ("vgg-lif", "vgg-relu"):
-            found = row["contenders"].get(name)
-            # Where it spikes alone, its twin is as it is.
-            if found is None or (row["spiking_only"] and name == "vgg-relu"):
-                cells += ["", ""]
-                continue
-            num_seeds = min(len(found["accuracies"]), len(base[name]["accuracies"]))
-            now, before = (
-                100 * statistics.fmean(each["accuracies"][:num_seeds])
-                for each in (found, base[name])
-            )
-            cells += [
-                f"{now:.2f} %" if row["variant"] == "as it is" else f"{now - before:+.2f}",
-                f"{found['minutes']:.1f}",
-            ]
-        seeds = {str(len(each["accuracies"])) for each in row["contenders"].values()}
-        lines.append(f"| {' | '.join([*cells, ' and '.join(sorted(seeds))])} |")
-    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

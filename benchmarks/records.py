@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -296,7 +297,7 @@ def page() -> str:
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
         lines += [elsewhere, "", f"`{document['command']}` ({where}).", ""]
-    return "\n".join([*lines, *_time_to_90(), *_rival()])
+    return "\n".join([*lines, *_time_to_90(), *_rival(), *_ablation()])
 
 
 def _time_to_90() -> list[str]:
@@ -359,6 +360,56 @@ def _rival() -> list[str]:
         f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).",
         "",
     ]
+
+
+def _ablation() -> list[str]:
+    path = HERE / "results" / "ablation-fashion-mnist.json"
+    if not path.is_file():
+        return []
+    document = json.loads(path.read_text())
+    rows = document["rows"]
+    base = next(row["contenders"] for row in rows if row["variant"] == "as it is")
+    environment = document["environment"]
+    text = (
+        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training "
+        f"images, "
+        f"{document['epochs']} epochs of each, one setting changed at a time. Accuracy is on "
+        f"{document['validation_images']:,} validation images; no test image was asked. A change "
+        f"is its mean over "
+        "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
+        "those of the spiking network include its twin's where it starts from it or learns from "
+        "it. With so few seeds, "
+        f"a change below about 0.2 points can be chance. `{document['command']}` "
+        f"({environment['cpu']})."
+    )
+    lines = [
+        "## What makes the contenders strong",
+        "",
+        fill(text, 120, break_on_hyphens=False),
+        "",
+        "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [row["variant"]]
+        for name in ("vgg-lif", "vgg-relu"):
+            found = row["contenders"].get(name)
+            # Where it spikes alone, its twin is as it is.
+            if found is None or (row["spiking_only"] and name == "vgg-relu"):
+                cells += ["", ""]
+                continue
+            num_seeds = min(len(found["accuracies"]), len(base[name]["accuracies"]))
+            now, before = (
+                100 * statistics.fmean(each["accuracies"][:num_seeds])
+                for each in (found, base[name])
+            )
+            cells += [
+                f"{now:.2f} %" if row["variant"] == "as it is" else f"{now - before:+.2f}",
+                f"{found['minutes']:.1f}",
+            ]
+        seeds = {str(len(each["accuracies"])) for each in row["contenders"].values()}
+        lines.append(f"| {' | '.join([*cells, ' and '.join(sorted(seeds))])} |")
+    return [*lines, ""]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 SECTIONS = {
     "records": "README.md",
     "events": "docs/events.md",
-    "study": "docs/study.md",
+    "study": "docs/claims.md",
     "found": "docs/claims.md",
     "energy": "docs/energy.md",
     "speed": "docs/speed.md",

@@ -200,7 +200,7 @@ def test_the_page_on_installing_has_every_extra():
         "optional-dependencies"
     ]
     for extra in set(extras) - {"dev", "tune"}:
-        assert f"| `{extra}` |" in PAGES["installing"], extra
+        assert f"| `{extra}` |" in PAGES["start"], extra
 
 
 def test_the_readme_is_two_screens():

@@ -258,7 +258,7 @@ def report(
         energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
             45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
         accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
-            docs/accountings.md); repeatable.
+            docs/energy-tables.md#accountings-of-your-own); repeatable.
     """
     from spikeduel.measuring import energy
     from spikeduel.measuring.energy import accounting as accountings

@@ -85,7 +85,7 @@ Device = Annotated[
     machine(
         "Where to compute. auto: a CUDA GPU where there is one, else the CPU.",
         "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet "
-        "(docs/devices.md).",
+        "(docs/scale.md#devices-and-logs).",
         metavar="auto|cpu|cuda|cuda:N|mps|xpu",
     ),
 ]

@@ -55,7 +55,7 @@ def test_one_of_the_users_own(file):
 
 
 def test_the_accounting_of_the_docs_can_be_read(file):
-    page = (Path(__file__).parents[3] / "docs/accountings.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/energy-tables.md").read_text()
     law = read(file(page.split("```toml\n")[1].split("```")[0]))
     assert len(list(law.corners())) == 2
 
@@ -92,7 +92,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(file, change, to, said):
     with pytest.raises(InputError, match=said) as error:
         read(file(MINE.replace(change, to, 1)))
     assert "mine.toml" in str(error.value)
-    assert "docs/accountings.md" in str(error.value)
+    assert "docs/energy-tables.md#accountings-of-your-own" in str(error.value)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

@@ -54,7 +54,7 @@ def test_the_amounts_of_a_spiking_network_by_hand():
 
 
 def test_every_name_is_explained_for_those_who_write_a_formula():
-    page = (Path(__file__).parents[3] / "docs/accountings.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/energy-tables.md").read_text()
     assert [name for name in NAMES if f"`{name}`" not in page] == []
 
 

@@ -146,7 +146,12 @@ class Accounting(Frozen):
 def read(name: str | Path) -> Accounting:
     """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
     found = named_or_file(
-        name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting
+        name,
+        NAMES,
+        "accountings",
+        "accounting",
+        "docs/energy-tables.md#accountings-of-your-own",
+        _accounting,
     )
     return replace(found, own=str(name) not in NAMES)
 
