@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import DataOptions, Preprocessing, RawDataset
-from spikeduel.data.rooms import allocated
+from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.system import hardware, memory
 from spikeduel.system.progress import Item, Progress
 
@@ -40,7 +40,7 @@ def noise(options: DataOptions) -> RawDataset:
         np.random.default_rng(0),
     )
     images, labels = (
-        allocated(path, (count, 3, SIDE, SIDE), np.dtype(np.uint8)),
+        empty_npy(path, (count, 3, SIDE, SIDE), np.dtype(np.uint8)),
         np.arange(count) % 4,
     )
     for start in range(0, count, AT_ONCE):
@@ -128,11 +128,11 @@ def _one(limit: int) -> None:
     memory.available_memory = lambda: 0
     # Only now: what asks for it takes it by name.
     import spikeduel
-    from spikeduel.data import loader, rooms
+    from spikeduel.data import disk_arrays, loader
     from spikeduel.settings.recipes import baseline
     from spikeduel.system import files
 
-    loader.available_memory = rooms.available_memory = memory.available_memory
+    loader.available_memory = disk_arrays.available_memory = memory.available_memory
     files.cache_dir = lambda: Path("cache").absolute()
     experiment = baseline(
         f"{Path(__file__).stem}:noise",

@@ -29,12 +29,12 @@ from tables import mean
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.results.trials import Classification
-from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.sentences import counted
 from spikeduel.trials import fitting, planning, trial
 from spikeduel.trials.assembling import trial_entry
 from spikeduel.trials.jobs import Job, Workers

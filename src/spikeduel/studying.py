@@ -18,12 +18,12 @@ from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
 from spikeduel.results.variants import Duel
 from spikeduel.results.words import survey as words
-from spikeduel.results.words.numbers import counted
 from spikeduel.settings import studies
 from spikeduel.settings.studies import PlannedDuel, Study, shown
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
+from spikeduel.system.sentences import counted
 from spikeduel.trials import announcing, forecast, planning, runs
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.planning import Trial

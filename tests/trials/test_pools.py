@@ -22,8 +22,8 @@ import torch
 import made_recordings as moving
 from spikeduel import data
 from spikeduel.data.events.framing import binned
-from spikeduel.data.handing import Apart, Mapped
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.data.transfer import MappedArray, SharedPayload
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
@@ -183,7 +183,9 @@ class Misplacing(Processes):
 
     def hand(self, taken):
         return super().hand(
-            Apart(taken.rest, [Mapped("gone.npy", "|u1", (1,), 0)] * len(taken.arrays))
+            SharedPayload(
+                taken.pickled, [MappedArray("gone.npy", "|u1", (1,), 0)] * len(taken.arrays)
+            )
         )
 
 

@@ -21,8 +21,8 @@ from spikeduel.results.words import (
     report,
     survey,
 )
-from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import render
+from spikeduel.system.sentences import counted
 
 
 def told(found: Comparison, verbose: bool = False) -> None:

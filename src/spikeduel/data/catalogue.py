@@ -23,11 +23,11 @@ from spikeduel.data.prepared import (
     regrouped,
 )
 from spikeduel.data.workers import Track
-from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles, unknown
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
 
 Source = Callable[[DataOptions], RawDataset]
 

@@ -16,9 +16,9 @@ from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.results.groups import numbered
 from spikeduel.results.words.file_counts import pictures_left_out
-from spikeduel.results.words.numbers import counted, listed
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import counted, listed
 
 DEEPEST = 32
 """Folders nested deeper than this are refused."""

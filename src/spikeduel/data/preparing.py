@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.data.pictures import (
     DEFAULT_SIZE,
     LARGE,
@@ -30,7 +31,6 @@ from spikeduel.data.pictures import (
     plain,
 )
 from spikeduel.data.prepared import DataOptions
-from spikeduel.data.rooms import allocated
 from spikeduel.data.workers import in_chunks, reason, warnings_ignored
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
@@ -257,8 +257,8 @@ def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.
                 before = found
     if before is not None and np.array_equal(before["key"], keys):
         return before
-    new_images = allocated(place / "images.new.npy", shape, np.dtype(np.uint8))
-    new = allocated(place / "journal.new.npy", (len(keys),), _ENTRY)
+    new_images = empty_npy(place / "images.new.npy", shape, np.dtype(np.uint8))
+    new = empty_npy(place / "journal.new.npy", (len(keys),), _ENTRY)
     new["key"] = keys
     if before is not None:
         _taken_over(before, np.load(images, mmap_mode="r"), new, new_images)
@@ -334,7 +334,7 @@ def _make(
 def _one_channel(place: Path) -> Path:
     """images.npy with its first channel alone, beside it."""
     images, path = np.load(place / "images.npy", mmap_mode="r"), place / "grey.npy"
-    grey = allocated(path, (len(images), 1, *images.shape[2:]), np.dtype(np.uint8))
+    grey = empty_npy(path, (len(images), 1, *images.shape[2:]), np.dtype(np.uint8))
     for start in range(0, len(images), COPIED_AT_ONCE):
         grey[start : start + COPIED_AT_ONCE] = images[start : start + COPIED_AT_ONCE, :1]
     grey.flush()

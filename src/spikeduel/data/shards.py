@@ -24,9 +24,9 @@ from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.data.preparing import key_of, made, sample
 from spikeduel.data.workers import Track
-from spikeduel.results.words.numbers import listed
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import listed
 
 LABELS = ("cls", "cls.txt", "label", "json")
 """Endings of what says a sample's class, the first that is there."""

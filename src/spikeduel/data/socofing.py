@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.pictures import Preprocessing, content_of, over_pictures
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
-from spikeduel.data.rooms import room
 from spikeduel.data.splits import Split
 from spikeduel.data.workers import Track
 from spikeduel.results.groups import join_groups, numbered
@@ -58,7 +58,7 @@ def socofing(options: DataOptions) -> RawDataset:
     preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
     with source_at(options.data_dir) as source:
         prints = _listed(source, _parts(options.alterations), options.skip)
-        images = room((len(prints), *preprocessing.shape))
+        images = empty_array((len(prints), *preprocessing.shape))
         firsts = {
             print_.label: row
             for row, print_ in reversed(list(enumerate(prints)))
@@ -154,7 +154,7 @@ def _prepared(
     ]
     if not prints:
         raise InputError("It has no print of a person who is in the test part alone.")
-    images = room((len(prints), *preprocessing.shape))
+    images = empty_array((len(prints), *preprocessing.shape))
 
     def prepare(row: int, picture: Image.Image) -> None:
         images[row] = preprocessing(_grey(picture))

@@ -28,12 +28,12 @@ from spikeduel.results.trials import Trial
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import notebook
 from spikeduel.results.words.costs import amount
-from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import energy_text, layer_rows, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import counted
 
 
 class PrintedEnergy(TableEnergy):

@@ -17,7 +17,6 @@ from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.plain import as_sequence
 from spikeduel.results.trials import Calling, Temperature
 from spikeduel.results.words import notebook
-from spikeduel.results.words.numbers import counted
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import Neuron, State, carried_state
@@ -26,6 +25,7 @@ from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
 from spikeduel.system.errors import InputError, visible
 from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.registry import Family
+from spikeduel.system.sentences import counted
 
 MOST_IMAGES, MOST_VALUES = 256, 2**28
 """Images answered at once, and numbers in the largest of their layers over all time steps (1

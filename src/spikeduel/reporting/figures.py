@@ -14,8 +14,8 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.reporting import style
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.verdict import BRIEF
+from spikeduel.system.sentences import counted
 
 MOST_SAMPLES = 10
 MOST_COUNTED_CLASSES = 20

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from spikeduel.reporting import style
-from spikeduel.results.words.numbers import counted
 from spikeduel.system import files
+from spikeduel.system.sentences import counted
 
 LARGEST_BYTES = 300_000
 PANEL, NARROWEST = 224, 140

@@ -21,13 +21,13 @@ from spikeduel.results.words import audit, caveats, notebook
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import listed
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import RENAMED, of_earlier, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
+from spikeduel.system.sentences import listed
 
 if TYPE_CHECKING:
     import pandas

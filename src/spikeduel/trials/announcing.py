@@ -11,12 +11,12 @@ from spikeduel.networks import libraries
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.forecast import ContenderTime
 from spikeduel.results.run import Budget
-from spikeduel.results.words.numbers import counted, listed
 from spikeduel.results.words.power import duration
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import registry
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted, listed
 from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import loader
-from spikeduel.data.handing import Apart
-from spikeduel.results.words.numbers import counted
+from spikeduel.data.transfer import SharedPayload
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
+from spikeduel.system.sentences import counted
 from spikeduel.trials.jobs import Job
 from spikeduel.trials.packing import Packed
 from spikeduel.trials.pools import News, Outcome, Pool, Task
@@ -207,13 +207,15 @@ class Cluster(Pool):
         }
         return [each for each in told if each.key in known]
 
-    def hand(self, taken: Apart) -> Any:
+    def hand(self, taken: SharedPayload) -> Any:
         """See `Pool.hand`: a reference to what Ray holds."""
         room = [node.get("object_store_memory", 0) for node in self._living()]
         if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
             return self.ray.put(taken.in_files(self._shared_folder()))
         # As arrays, Ray has them in memory that all processes of a node share.
-        return self.ray.put(Apart(taken.rest, [np.asarray(array) for array in taken.arrays]))
+        return self.ray.put(
+            SharedPayload(taken.pickled, [np.asarray(array) for array in taken.arrays])
+        )
 
     def _shared_folder(self) -> Path:
         """A new folder where the cache is, for what does not lie there as a file."""
@@ -252,7 +254,12 @@ def _told(amounts: Mapping[str, float]) -> str:
 
 
 def _work(
-    key: str, task: Task, data: Apart, given: list[Packed], limits: tuple[int, int], mailbox: Any
+    key: str,
+    task: Task,
+    data: SharedPayload,
+    given: list[Packed],
+    limits: tuple[int, int],
+    mailbox: Any,
 ) -> tuple[Outcome, Packed | None]:
     """What a worker does: the task, in a store that is removed afterwards. `limits`: its threads,
     and how many share the memory that it sees.

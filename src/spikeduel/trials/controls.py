@@ -11,10 +11,10 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
+from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.data.rooms import Rows
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import building

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import spikeduel.system
 from spikeduel.data import Prepared
-from spikeduel.data.handing import Apart, apart
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.data.transfer import SharedPayload
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Relayed
@@ -102,7 +102,7 @@ class Pool(Workers):
         self._handed: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     @abstractmethod
-    def hand(self, taken: Apart) -> Any:
+    def hand(self, taken: SharedPayload) -> Any:
         """Puts data where all workers find them, and returns where that is."""
 
     def data_of(self, job: Job) -> Any:
@@ -112,7 +112,10 @@ class Pool(Workers):
         named = job.prepared.fingerprint, how, id(job.altered) if job.altered else 0
         if named not in self._handed:
             # Held, so that nothing else can come to have its number.
-            self._handed[named] = job.altered, self.hand(apart((job.prepared, dict(job.altered))))
+            self._handed[named] = (
+                job.altered,
+                self.hand(SharedPayload.of((job.prepared, dict(job.altered)))),
+            )
         return self._handed[named][1]
 
     @abstractmethod

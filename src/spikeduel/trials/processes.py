@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spikeduel.data import loader
-from spikeduel.data.handing import Apart
+from spikeduel.data.transfer import SharedPayload
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, naming
 from spikeduel.trials.jobs import Job, require_threads
@@ -135,7 +135,7 @@ class Processes(Pool):
         theirs.close()
         return _Worker(process, ours)
 
-    def hand(self, taken: Apart) -> Path:
+    def hand(self, taken: SharedPayload) -> Path:
         """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it
         cannot be written.
         """
@@ -197,7 +197,7 @@ def _data_at(file: Path, known: dict[Path, Data]) -> Data:
     """What `Processes.hand` left; `known` is the last set only, for each may take much memory."""
     if file not in known:
         known.clear()
-        known[file] = pickle.loads(files.read_bytes(file)).together()
+        known[file] = pickle.loads(files.read_bytes(file)).load()
     return known[file]
 
 

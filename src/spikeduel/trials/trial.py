@@ -16,13 +16,14 @@ from spikeduel.networks import building, model_files
 from spikeduel.networks.models import Model
 from spikeduel.networks.whitening import MOST_IMAGES, whiten
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
-from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.results.words.power import duration
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
 from spikeduel.trials import together
 from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing

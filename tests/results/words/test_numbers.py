@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from made_trials import pair
 from spikeduel.results.words.numbers import (
-    counted,
     hundredths,
     lead,
-    listed,
     margin,
     p_number,
     p_value,
@@ -19,6 +17,7 @@ from spikeduel.results.words.numbers import (
     signed,
 )
 from spikeduel.results.words.tables import percent
+from spikeduel.system.sentences import counted, listed
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 from spikeduel.data import Split
 from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
 from spikeduel.data.auditing.neighbours import MOST_SCORES, compared, lowest
-from spikeduel.data.rooms import in_parts, room, rows_of
+from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
@@ -85,7 +85,7 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     import torch
     from torch.nn.functional import interpolate
 
-    middles, side = room(images.shape), images.shape[-1]
+    middles, side = empty_array(images.shape), images.shape[-1]
     margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)

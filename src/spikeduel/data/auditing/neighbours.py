@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.rooms import Rows, in_parts, rows_of
+from spikeduel.data.disk_arrays import Rows, in_parts, rows_of
 from spikeduel.results.audit import Counts, Probe
 from spikeduel.system.progress import Progress
 

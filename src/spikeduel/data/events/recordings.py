@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.events import TIME_SHIFT
-from spikeduel.data.rooms import room
 from spikeduel.results.costs import EventRates
 
 AT_ONCE = 256
@@ -135,7 +135,7 @@ class Recordings:
             stop_us=None,
             binary=False,
         )
-        pictures = room((len(self), parts, *whole.shape[1:]))
+        pictures = empty_array((len(self), parts, *whole.shape[1:]))
         for start in range(0, len(self), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(self)))
             frames = whole.frames(self.packed, self.offsets, rows)

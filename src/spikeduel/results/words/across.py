@@ -13,15 +13,8 @@ from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Varian
 from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
 from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import (
-    counted,
-    hundredths,
-    listed,
-    p_value,
-    per_cent,
-    points,
-    signed,
-)
+from spikeduel.results.words.numbers import hundredths, p_value, per_cent, points, signed
+from spikeduel.system.sentences import counted, listed
 
 RULE = (
     "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted "

@@ -20,9 +20,10 @@ from spikeduel.results.answer import (
 from spikeduel.results.costs import Range
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import amount, range_in_words
-from spikeduel.results.words.numbers import counted, hundredths, per_cent, points
+from spikeduel.results.words.numbers import hundredths, per_cent, points
 from spikeduel.results.words.power import duration
 from spikeduel.results.words.tables import score
+from spikeduel.system.sentences import counted
 
 RULE = (
     "The rule: contenders that another one is shown to be better than are out. Of the others, "

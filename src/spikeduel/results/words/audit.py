@@ -19,8 +19,9 @@ from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.results.words import statistics
 from spikeduel.results.words.file_counts import by_ending, described, opening
 from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.system import typed
+from spikeduel.system.sentences import MOST_NAMED, counted, listed
 
 SMALL_SHARE = 0.001
 STRETCHES = ("a stretch on two sides", "a stretch on one side")

@@ -9,10 +9,10 @@ from spikeduel.results.between import Reached, RunsCompared, RunSummary
 from spikeduel.results.comparison import DUELS
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.costs import range_in_words
-from spikeduel.results.words.numbers import listed
 from spikeduel.results.words.power import duration
 from spikeduel.results.words.tables import averaged, percent, render
 from spikeduel.results.words.verdict import difference_line
+from spikeduel.system.sentences import listed
 
 LONGEST_VALUE = 24
 """Of a setting in a column; what is longer is for `--json`, or for two runs side by side."""

@@ -14,14 +14,8 @@ from spikeduel.results.significance import smallest_p
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words import audit
 from spikeduel.results.words.audit import filled
-from spikeduel.results.words.numbers import (
-    counted,
-    hundredths,
-    in_minutes,
-    listed,
-    per_cent,
-    points,
-)
+from spikeduel.results.words.numbers import hundredths, in_minutes, per_cent, points
+from spikeduel.system.sentences import counted, listed
 
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration
-from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.results.words.report import one_digit
 from spikeduel.results.words.tables import Averaged, averaged
+from spikeduel.system.sentences import counted, listed
 
 SOON = 0.01
 """Of accuracy, how much may be missing from that at the end."""

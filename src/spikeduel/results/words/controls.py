@@ -11,10 +11,11 @@ from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.costs import range_in_words
-from spikeduel.results.words.numbers import counted, listed, margin, per_cent, points, signed
+from spikeduel.results.words.numbers import margin, per_cent, points, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
 from spikeduel.results.words.tables import percent
 from spikeduel.results.words.verdict import conclusion, titled
+from spikeduel.system.sentences import counted, listed
 
 _CLAIMS = {
     Claim.FEW_SEEDS: (

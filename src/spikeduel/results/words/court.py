@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
-from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.results.words.tables import render
+from spikeduel.system.sentences import counted, listed
 
 RELU_TWIN = "relu_twin"
 """The control that has a contender's weights and no spikes."""

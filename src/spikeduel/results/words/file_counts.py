@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
-from spikeduel.results.words.numbers import listed
+from spikeduel.system.sentences import listed
 
 HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 

@@ -1,7 +1,7 @@
 """What is said of what happens inside networks."""
 
 from spikeduel.results.inside import Inside
-from spikeduel.results.words.numbers import listed
+from spikeduel.system.sentences import listed
 
 
 def title(inside: Inside) -> str:

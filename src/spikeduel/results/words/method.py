@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from spikeduel.results.run import Budget, Dataset, Results, SetRules
 from spikeduel.results.trials import Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, in_minutes, listed, per_cent
+from spikeduel.results.words.numbers import in_minutes, per_cent
 from spikeduel.results.words.report import as_text
 from spikeduel.settings import Experiment
+from spikeduel.system.sentences import counted, listed
 
 _SPLITS = {
     "official": "official: the data set's own test images; validation images come out of the rest",

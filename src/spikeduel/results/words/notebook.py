@@ -10,9 +10,9 @@ from spikeduel.results.answer import answer
 from spikeduel.results.audit import Audit
 from spikeduel.results.run import Results
 from spikeduel.results.words.audit import not_all, notes, problems, rows
-from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import percent
 from spikeduel.system.errors import visible
+from spikeduel.system.sentences import counted
 
 WIDTH, ROW, NAME, PANEL, GAP = 640, 26, 150, 200, 45
 """Of the chart, in pixels: in all, the height of a contender's row, its name, a panel, and between

@@ -1,11 +1,8 @@
 """How numbers and names stand in sentences and tables."""
 
-from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from spikeduel.results.significance import Difference
-
-MOST_NAMED = 6
 
 
 def hundredths(share: float, digits: int = 2) -> str:
@@ -61,25 +58,6 @@ def p_value(p: float) -> str:
     """A p-value: "p = 0.031", "p < 0.001", "p = 1"."""
     number = p_number(p)
     return f"p {number}" if number.startswith("<") else f"p = {number}"
-
-
-def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
-    """Names as a list in a sentence; many are cut short."""
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
-
-
-def counted(number: int, thing: str) -> str:
-    """A number and what it counts: "1 seed", "6 seeds"."""
-    plural = (
-        f"{thing}es"
-        if thing.endswith("s")
-        else f"{thing[:-1]}ies"
-        if thing.endswith("y")
-        else f"{thing}s"
-    )
-    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def in_minutes(number: float) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from spikeduel.results.optimism import LeadOptimism, OptimismMeter
 from spikeduel.results.run import Results
-from spikeduel.results.words.numbers import counted, listed, points, signed
+from spikeduel.results.words.numbers import points, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
+from spikeduel.system.sentences import counted, listed
 
 HABIT = "the best test accuracy over all epochs, as many papers do"
 

@@ -6,7 +6,7 @@ from spikeduel.results.forecast import Case, Forecast
 from spikeduel.results.power import BETWEEN, WITHIN, Luck, Power
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
-from spikeduel.results.words.numbers import counted, listed
+from spikeduel.system.sentences import counted, listed
 
 MOST_COLUMNS = 4
 _SOURCES = {

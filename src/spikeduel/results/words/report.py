@@ -10,10 +10,11 @@ from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.tuned import DrawnFrom
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
+from spikeduel.results.words.numbers import hundredths, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
 from spikeduel.system import typed
+from spikeduel.system.sentences import counted, listed
 
 NOT_MEASURED = "not measured"
 

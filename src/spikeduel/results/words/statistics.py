@@ -1,7 +1,8 @@
 """Statistics of recordings in words."""
 
 from spikeduel.results.statistics import Name, Statistics
-from spikeduel.results.words.numbers import listed, per_cent
+from spikeduel.results.words.numbers import per_cent
+from spikeduel.system.sentences import listed
 
 UNITS: dict[Name, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[Name, ...] = ("brighter events", "pixels in use", "at hot pixels")

@@ -3,8 +3,8 @@
 from spikeduel.results import signed_rank
 from spikeduel.results.survey import VARIES, DuelSurvey, Survey
 from spikeduel.results.uncertainty import FEWEST_SEEDS
-from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.power import duration
+from spikeduel.system.sentences import counted
 
 
 def rows(survey: Survey) -> list[dict[str, str]]:

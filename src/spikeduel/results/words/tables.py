@@ -21,8 +21,9 @@ from spikeduel.results.shipped import Origin
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths, listed
+from spikeduel.results.words.numbers import hundredths
 from spikeduel.system.errors import visible
+from spikeduel.system.sentences import counted, listed
 
 TWO_WAYS = (
     "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "

@@ -16,16 +16,8 @@ from spikeduel.results.significance import (
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.caveats import reason
-from spikeduel.results.words.numbers import (
-    counted,
-    lead,
-    listed,
-    margin,
-    p_value,
-    per_cent,
-    points,
-    signed,
-)
+from spikeduel.results.words.numbers import lead, margin, p_value, per_cent, points, signed
+from spikeduel.system.sentences import counted, listed
 
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""

@@ -8,7 +8,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.handing import SMALL, Mapped, apart
+from spikeduel.data.transfer import SMALL, MappedArray, SharedPayload
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 
@@ -23,10 +23,10 @@ def test_large_arrays_are_apart_once_and_the_rest_is_small():
         "few": np.arange(3),
         "text": "x",
     }
-    taken = apart(value)
+    taken = SharedPayload.of(value)
     assert len(taken.arrays) == 2
-    assert len(taken.rest) < 1000
-    together = taken.together()
+    assert len(taken.pickled) < 1000
+    together = taken.load()
     assert together["a"] is together["same"] is LARGE
     assert isinstance(together["tensor"], torch.Tensor)
     np.testing.assert_array_equal(together["tensor"], LARGE)
@@ -39,13 +39,15 @@ def test_maps_of_files_stay_such_and_parts_of_them_are_written(tmp_path):
     whole = np.load(path, mmap_mode="r")
     folder = tmp_path / "new"
     folder.mkdir()
-    handed = pickle.loads(pickle.dumps(apart((whole, whole[7:], LARGE)).in_files(folder)))
+    handed = pickle.loads(
+        pickle.dumps(SharedPayload.of((whole, whole[7:], LARGE)).in_files(folder))
+    )
     assert [each.file for each in handed.arrays] == [
         str(path),
         str(folder / "1.bin"),
         str(folder / "2.bin"),
     ]
-    for found, asked in zip(handed.together(), (whole, whole[7:], LARGE), strict=True):
+    for found, asked in zip(handed.load(), (whole, whole[7:], LARGE), strict=True):
         assert isinstance(found, np.memmap)
         np.testing.assert_array_equal(found, asked)
 
@@ -53,7 +55,7 @@ def test_maps_of_files_stay_such_and_parts_of_them_are_written(tmp_path):
 def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_path):
     prepared = data.load(Experiment(dataset="digits"))
     assert prepared.held is prepared.held
-    found = apart(prepared).in_files(tmp_path).together()
+    found = SharedPayload.of(prepared).in_files(tmp_path).load()
     assert "held" not in vars(found)
     np.testing.assert_array_equal(found.images, prepared.images)
     assert (found.fingerprint, found.classes) == (prepared.fingerprint, prepared.classes)
@@ -66,5 +68,5 @@ def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_p
 
 def test_a_file_that_is_not_there_is_named_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match="SPIKEDUEL_CACHE") as error:
-        Mapped(str(tmp_path / "gone"), "<i8", (3,), 0).opened()
+        MappedArray(str(tmp_path / "gone"), "<i8", (3,), 0).open()
     assert "gone" in str(error.value)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data import auditing, rooms
-from spikeduel.data.rooms import Rows, allocated, in_parts, room, rows_of
+from spikeduel.data import auditing, disk_arrays
+from spikeduel.data.disk_arrays import Rows, empty_array, empty_npy, in_parts, rows_of
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 
@@ -13,12 +13,12 @@ from spikeduel.system.errors import InputError
 @pytest.fixture(params=["memory", "disk"])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "disk":
-        monkeypatch.setattr(rooms, "available_memory", lambda: 0)
+        monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
     return str(request.param)
 
 
 def test_a_room_holds_what_is_written(where: str, cache: Path) -> None:
-    held = room((3, 2), np.float32)
+    held = empty_array((3, 2), np.float32)
     assert isinstance(held, np.memmap) == (where == "disk")
     held[:] = [[1, 2], [3, 4], [5, 6]]
     assert held.tolist() == [[1, 2], [3, 4], [5, 6]]
@@ -26,23 +26,23 @@ def test_a_room_holds_what_is_written(where: str, cache: Path) -> None:
 
 
 def test_an_eighth_of_the_memory_is_taken_by_one_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "available_memory", lambda: 800)
-    assert not isinstance(room((100,)), np.memmap)
-    assert isinstance(room((101,)), np.memmap)
+    monkeypatch.setattr(disk_arrays, "available_memory", lambda: 800)
+    assert not isinstance(empty_array((100,)), np.memmap)
+    assert isinstance(empty_array((101,)), np.memmap)
 
 
 def test_a_full_disk_is_told_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int, _at: int, _size: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rooms, "available_memory", lambda: 0)
+    monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(InputError, match="make room"):
-        room((1000,))
+        empty_array((1000,))
 
 
 def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(disk_arrays, "IMAGES_AT_ONCE", 3)
     images = np.arange(20, dtype=np.uint8).reshape(10, 2)
     doubled = in_parts(images, lambda part, by: torch.from_numpy(part.astype(np.float32)) * by, 2)
     assert torch.equal(doubled, torch.from_numpy(images) * 2.0)
@@ -55,7 +55,7 @@ def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.M
 
 
 def test_an_allocated_file_is_a_npy_file(tmp_path: Path) -> None:
-    allocated(tmp_path / "a.npy", (2, 3), np.dtype(np.int64))[1] = 7
+    empty_npy(tmp_path / "a.npy", (2, 3), np.dtype(np.int64))[1] = 7
     assert np.load(tmp_path / "a.npy").tolist() == [[0, 0, 0], [7, 7, 7]]
 
 
@@ -64,6 +64,6 @@ def test_an_audit_without_memory_finds_the_same(
 ) -> None:
     experiment = Experiment(dataset="digits", limit=300)
     in_memory = auditing.audit(experiment)
-    monkeypatch.setattr(rooms, "available_memory", lambda: 0)
+    monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
     monkeypatch.setattr("spikeduel.data.auditing.examining.kept_in", lambda: tmp_path / "elsewhere")
     assert auditing.audit(experiment) == in_memory

@@ -1,0 +1,23 @@
+"""Counts and lists of names in sentences."""
+
+from collections.abc import Sequence
+
+MOST_NAMED = 6
+"""Names that a sentence lists before it says how many more there are."""
+
+
+def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Return `names` as a list in a sentence, cut short after `most`: "a, b and c"."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with the noun that it counts: "1 seed", "6 seeds"."""
+    plural = f"{thing}s"
+    if thing.endswith("s"):
+        plural = f"{thing}es"
+    elif thing.endswith("y"):
+        plural = f"{thing[:-1]}ies"
+    return f"{number:,} {thing if number == 1 else plural}"
