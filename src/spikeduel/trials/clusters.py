@@ -276,7 +276,7 @@ def _work(
         def tell(method: str, arguments: tuple[Any, ...]) -> None:
             mailbox.put.remote(News(key, method=method, arguments=arguments))
 
-        outcome = task.finish(data.together, store, tell)
+        outcome = task.finish(data.load, store, tell)
         return outcome, Packed.of(store, key) if outcome.record else None
     finally:
         shutil.rmtree(root, ignore_errors=True)
