@@ -4,6 +4,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from spikeduel.results.significance import Difference
 
+# Templates take them from here, too.
+from spikeduel.system.sentences import counted as counted
+from spikeduel.system.sentences import listed as listed
+
 
 def hundredths(share: float, digits: int = 2) -> str:
     """`share` times 100, with so many digits: "91.23", "-0.48".
