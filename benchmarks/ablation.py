@@ -1,8 +1,8 @@
 """What makes the contenders strong: each setting changed alone, with what that does to accuracy and
 to training time.
 
-    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N]
-        [--seeds N] [--only NAME …]
+    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N] [--seeds
+        N] [--only NAME …]
 
 Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation
 images only: no test image is asked. The result goes to benchmarks/results/ablation-DATASET.json

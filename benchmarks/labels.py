@@ -2,8 +2,7 @@
 the images.
 
     python benchmarks/labels.py [--dataset digits] [--data-dir PATH] [--limit 6000] [--folds 3]
-    [--epochs 10]
-                                [--seeds 0 1 2]
+        [--epochs 10] [--seeds 0 1 2]
 
 A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"),
 with every seed; and none ("clean"). `--limit` takes so many images at random, and no test set of

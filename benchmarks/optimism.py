@@ -2,8 +2,7 @@
 data sets.
 
     python benchmarks/optimism.py [--folder DIR] [--socofing PATH] [--limit 3000] [--seeds 5]
-    [--epochs 20] [--runs DIR]
-        [--only NAME …]
+        [--epochs 20] [--runs DIR] [--only NAME …]
 
 Compares conv-lif with conv-relu, and the study's two networks, on Fashion-MNIST with its whole test
 set and few training images; with `--folder` also on a folder of images, with `--socofing` on

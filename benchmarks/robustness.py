@@ -1,9 +1,8 @@
 """Both contenders on worse images, and what asking costs: spoiling the images against evaluating
 them.
 
-    python benchmarks/robustness.py [--dataset NAME] [--data-dir PATH] [--encoding direct] [--limit
-    6000] [--epochs 3]
-                                    [--seeds 2] [--timed 1000] [--store DIR]
+    python benchmarks/robustness.py [--dataset NAME] [--data-dir PATH] [--encoding direct]
+        [--limit 6000] [--epochs 3] [--seeds 2] [--timed 1000] [--store DIR]
 
 Trains what the store lacks and measures all seven corruptions on the whole test set. Then each
 corruption at severity 3 and a plain evaluation take turns over `--timed` test images, three rounds;

@@ -1,9 +1,8 @@
 """How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core
 each; and where the time of a trial goes.
 
-    python benchmarks/scale.py [--rounds 3]    # about 23 minutes a round; the machine must do
-    nothing else python benchmarks/scale.py --trials 4 --out /tmp/scale.json      # quickly, to see
-    that it works
+    python benchmarks/scale.py [--rounds 3]  # about 23 minutes a round, on an idle machine
+    python benchmarks/scale.py --trials 4 --out /tmp/scale.json  # quickly, to see that it works
 
 24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
 each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of

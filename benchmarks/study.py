@@ -1,9 +1,8 @@
 """Redoes the 2023 study: every data set at hand, direct and rate encoding, SOCOFing with both
 splits.
 
-    python benchmarks/study.py --socofing PATH/TO/SOCOFING [--only NAME …] [--runs DIR] python
-    benchmarks/study.py --socofing PATH/TO/SOCOFING --time       # when nothing else runs on the
-    machine
+    python benchmarks/study.py --socofing PATH/TO/SOCOFING [--only NAME …] [--runs DIR]
+    python benchmarks/study.py --socofing PATH/TO/SOCOFING --time  # on an idle machine
 
 Each comparison is the one that `spikeduel compare` makes; what its store holds is not trained
 again. The results go to benchmarks/results/study-<name>.json; `python benchmarks/tables.py` makes

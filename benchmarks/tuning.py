@@ -2,8 +2,7 @@
 part of a data set.
 
     python benchmarks/tuning.py [--dataset NAME] [--limit N] [--encoding direct] [--trials N]
-    [--epochs N] [--runs DIR]
-        [--seeds N]
+        [--epochs N] [--runs DIR] [--seeds N]
 
 The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with N seeds
 (tuning saw the first), at the settings given and at the chosen ones, and measured on the whole test

@@ -1,8 +1,8 @@
 """Draws the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a
 ReLU, surrogates.
 
-python tools/draw_docs.py              # all of these python tools/draw_docs.py report.html  # the
-answer that a report begins with, as the README shows it, by a browser
+    python tools/draw_docs.py              # all of these
+    python tools/draw_docs.py report.html  # the README's picture: a report's answer, by a browser
 """
 
 import shutil
