@@ -21,7 +21,7 @@ from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import Asked, ask
 from spikeduel.networks import model_files
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system import files, hardware
+from spikeduel.system import files, hardware, load
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import write_json
 from spikeduel.trials.evaluating import trained_on
@@ -91,7 +91,7 @@ def main() -> None:
         found = compared(path, given.data_dir, given.rounds)
         document["environment"] = {
             **hardware.environment(Compute("cpu", "32")),
-            "load": hardware.load_average(),
+            "load": load.load_average(),
         }
         document["models"][name] = found
         write_json(RESULT, document)

@@ -39,9 +39,9 @@ def main() -> None:
         train(options)
         return
     os.environ["OMP_NUM_THREADS"] = "1"
-    from spikeduel.system import hardware, teams
+    from spikeduel.system import hardware, load, teams
 
-    busy = hardware.load_average()
+    busy = load.load_average()
     rounds = []
     for _ in range(options.rounds):
         for number in options.processes:

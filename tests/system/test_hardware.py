@@ -1,14 +1,12 @@
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import Compute, load_average
+from spikeduel.system.hardware import Compute
 from spikeduel.system.registry import GPUS
 
 
@@ -164,25 +162,6 @@ assert after + 1000 < again < before, (after, again)
 
 
 @pytest.mark.skipif(not hardware.keep_freed_memory(), reason="another C library than glibc")
-@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="the system does not tell")
-def test_load_that_has_ended_is_no_load(monkeypatch):
-    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
-    if Path("/proc/loadavg").exists():
-        assert 0 <= load_average() < 1000
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-    assert load_average() == 0
-
-
-@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="the system does not tell")
-def test_load_of_others_is_not_taken_for_own_threads_that_have_ended(monkeypatch):
-    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-        try:
-            assert load_average(own_threads=8) >= 9
-        finally:
-            other.kill()
-
-
 def test_freed_memory_is_kept_and_given_back():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr

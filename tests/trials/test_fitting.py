@@ -48,7 +48,7 @@ def timed(monkeypatch):
         return SECONDS[trial.card.contender]
 
     monkeypatch.setattr(fitting, "seconds_of_an_epoch", seconds_of_an_epoch)
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 0.1)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.1)
     return asked
 
 
@@ -276,7 +276,7 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
 
 
 def test_a_busy_machine_is_noted(quick, timed, monkeypatch):
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 1000.0)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 1000.0)
     assert fitted(replace(quick, minutes=1.0)).budget.busy
 
 
@@ -284,11 +284,11 @@ def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_t
     quick, timed, monkeypatch
 ):
     quick = replace(quick, minutes=0.1, limit=140)
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 1000.0)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 1000.0)
     busy = fitted(quick)
     assert fitted(quick) == busy  # still busy
     assert len(timed) == 2
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 0.0)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.0)
     record = Store.record
     monkeypatch.setattr(Store, "record", lambda store, key: True)
     assert fitted(quick) == busy  # trained

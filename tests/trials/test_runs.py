@@ -118,7 +118,7 @@ def on(taken, **machine):
 
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, monkeypatch):
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads: 0.1)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
     store, told = Store(tmp_path / "store"), Told()
     one, other = planned("one", "net one"), planned("other", "net other")
     first = take([one], images, store, told)
@@ -137,11 +137,11 @@ def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted,
     # Being busier does not make it another one.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, load_average=77.0))
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads: 77.0)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
     take([one, other], images, store, told)
     assert len(counted) == 5
     # What was timed while it was busy is timed again once it is not.
-    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda own_threads: 0.1)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
     take([one, other], images, store, told)
     assert len(counted) == 7
     assert told.lines == []

@@ -56,8 +56,8 @@ _SHARED = """Args:
         number of --threads gives the same numbers, to the last bit. (Default: one after another, in this process)
     ray (--ray auto|ADDRESS|local, Machine): Train on a Ray cluster: auto finds the one that runs here, local starts one
         on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
-    threads (--threads N, Machine): Threads that a trial computes with. (Default: all cores; with --jobs its share; with
-        --ray 1)
+    threads (--threads N, Machine): Threads that a trial computes with. (Default: as many as there are free cores
+        when it begins, with --jobs of its share; with --ray 1)
     loggers (--logger tensorboard|mlflow|csv, Output): Log the curves as it trains, then settings, results and figures:
         tensorboard and csv in the run's folder logs/, mlflow where MLFLOW_TRACKING_URI says; repeatable.
     quiet (--quiet -q, Output): No progress.

@@ -15,7 +15,7 @@ import torch
 
 from spikeduel.measuring.answering import BATCH_SIZES
 from spikeduel.results.times import Latency, Machine
-from spikeduel.system import hardware, typed
+from spikeduel.system import hardware, load, typed
 from spikeduel.system.hardware import Compute
 
 NUM_IMAGES = max(BATCH_SIZES)
@@ -85,5 +85,5 @@ def latency(
 def machine(device: str) -> Machine:
     """Where it is measured, and how busy that is."""
     surroundings = hardware.environment(Compute(device))
-    surroundings["load_average"] = hardware.load_average(surroundings["threads"])
+    surroundings["load_average"] = load.load_average(surroundings["threads"])
     return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})

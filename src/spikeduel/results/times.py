@@ -1,6 +1,7 @@
 """What an answer takes on this machine: times and memory, measured."""
 
 from spikeduel.results.costs import Amount, Count, Positive
+from spikeduel.system.load import is_busy
 from spikeduel.system.typed import Frozen
 
 
@@ -39,17 +40,6 @@ class PeakMemory(Frozen):
     gpu: Count | None = None
 
 
-BUSY = 0.25
-"""Of the cores, how many others may use while something is timed."""
-
-
-def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
-    """Whether the `load` average says that more than `own_threads` and a few of the cores were in
-    use.
-    """
-    return load is not None and load - own_threads > BUSY * cores
-
-
 class Machine(Frozen):
     """Where times were taken, and how busy that was: `load_average` over the last minute, or of the
     own threads and the others that ran just then, if that was less.
@@ -67,7 +57,7 @@ class Machine(Frozen):
 
     @property
     def busy(self) -> bool:
-        """Whether more than its own threads and a few of the cores were in use."""
+        """Return True if other work used more than a quarter of the cores, see `is_busy`."""
         return is_busy(self.load_average, self.cores or 1, self.threads)
 
 

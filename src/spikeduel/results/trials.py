@@ -242,7 +242,8 @@ class Calling(Frozen, kw_only=False):
 class Trial(Frozen):
     """One contender trained with one seed, on one fold. What was not measured is None.
 
-    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's
+    `epoch_seconds` are of training only; epochs count from 0. `threads` is the number that training
+    began with: sums are rounded differently with another number. `model` is a path within the run's
     folder. `starts_from` is the contender at whose trained weights, of the same seed, its training
     began; `pretrained` names the weights that a network of torchvision or timm started from.
     """
@@ -266,6 +267,7 @@ class Trial(Frozen):
     key: str | None = None
     fold: Count | None = None
     precision: str | None = None
+    threads: Positive | None = None
     foreign: Calling | None = None
     converted_from: str | None = None
     starts_from: str | None = None

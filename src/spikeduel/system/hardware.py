@@ -2,14 +2,11 @@
 
 import ctypes
 import importlib.metadata
-import math
 import os
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from spikeduel.system import load
 from spikeduel.system.errors import InputError
 from spikeduel.system.registry import GPUS
 
@@ -236,13 +234,50 @@ def gpus() -> list[str]:
     )
 
 
-def compute_on(threads: int, cores: Collection[int] = ()) -> None:
-    """From now on this process computes with so many threads, on these `cores` alone where the
-    system can do that.
+_chosen_threads: list[int] = []
+"""The number of threads that the user chose for this process; empty where none was."""
+
+
+def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -> None:
+    """Compute with so many threads in this process, on these `cores` alone where the system can
+    do that.
+
+    A number that the user has `chosen` is kept whatever else the machine does, see
+    `threads_on_free_cores`.
     """
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     torch.set_num_threads(threads)
+    _chosen_threads[:] = [threads] if chosen else []
+
+
+@contextmanager
+def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Within, compute with no more threads than there are free cores, and `say` so where that is
+    fewer than all.
+
+    Threads of one computation wait for one another, so that one more than there are free cores
+    makes all of them slow. Nothing changes where the user chose the number of threads, or where
+    several processes train together.
+    """
+    before = torch.get_num_threads()
+    threads = before
+    if before > 1 and not _chosen_threads and num_processes() == 1:
+        usable = cores()
+        used = load.used_by_others(usable)
+        threads = max(1, min(before, len(usable) - round(used)))
+    if threads == before:
+        yield
+        return
+    say(
+        f"{threads} of {before} threads, for other processes use {used:.1f} of {len(usable)} cores "
+        f"(--threads sets the number)"
+    )
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def package_version(package: str) -> str | None:
@@ -251,25 +286,3 @@ def package_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def load_average(own_threads: int = 0) -> float | None:
-    """Threads that were running or waiting to run in the last minute, on average, `own_threads` of
-    them this process's; None if the system has no such.
-
-    Or these and the others that run now, where that is less and the system says so: what has ended
-    disturbs nobody. It looks for 0.2 seconds.
-    """
-    if not hasattr(os, "getloadavg"):
-        return None
-    return min(os.getloadavg()[0], own_threads + _others_now())
-
-
-def _others_now() -> float:
-    found = []
-    with suppress(OSError, ValueError, IndexError):
-        for _ in range(10):
-            # Who looks is running, too.
-            found.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1)
-            time.sleep(0.02)
-    return statistics.median(found) if found else math.inf

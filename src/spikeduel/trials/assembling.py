@@ -128,6 +128,7 @@ def trial_entry(finished: Finished) -> Trial:
             for name in ("key", "fold", "parameters", "status", "error", "stopped")
         },
         precision=settings.get("precision"),
+        threads=record.environment.get("threads"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
         pretrained=settings.get("network", {}).get("weights"),

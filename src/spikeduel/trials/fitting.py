@@ -20,7 +20,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
-from spikeduel.system import files, hardware, typed
+from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
@@ -252,7 +252,7 @@ def _kept(
     ):
         with suppress(InputError):
             known = typed.read_json(path, Budget)
-            if not known.busy or _is_busy():
+            if not known.busy or is_busy_now():
                 return known
             if all(
                 store.record(each.key)
@@ -264,9 +264,9 @@ def _kept(
     return budget
 
 
-def _is_busy() -> bool:
-    """Whether other work disturbs what is timed now."""
-    return (hardware.load_average() or 0.0) > (os.cpu_count() or 1)
+def is_busy_now() -> bool:
+    """Return True if other work disturbs what is timed now, see `load.is_busy`."""
+    return load.is_busy(load.load_average(), os.cpu_count() or 1)
 
 
 def _measured(
@@ -277,7 +277,7 @@ def _measured(
     progress: Progress,
 ) -> Budget:
     minutes = experiment.minutes or usual_minutes(prepared, split)
-    busy, seconds = _is_busy(), {}
+    busy, seconds = is_busy_now(), {}
     for each in progress.track(planned, "  timing some training steps", len(planned)):
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE

@@ -61,6 +61,7 @@ class Processes(Pool):
                 f"its own. Give 1 to {len(cores)}."
             )
         self.at_once, share = jobs, len(cores) // jobs
+        self._are_threads_chosen = threads is not None
         self.threads = share if threads is None else threads
         require_threads(self.threads, share)
         self._cores = [
@@ -122,7 +123,8 @@ class Processes(Pool):
     def _started(self, number: int, device: str) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.threads, self._cores[number], self.at_once)
+        threads = self.threads, self._cores[number], self._are_threads_chosen
+        arguments = theirs, threads, self.at_once
         process = context.Process(
             target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True
         )
@@ -167,14 +169,14 @@ def _end_of(process: BaseProcess) -> str:
     return f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> None:
+def _work(pipe: Connection, threads: tuple[int, list[int], bool], at_once: int) -> None:
     """What a process does: orders, one after another, until there are none or its parent is
     gone.
     """
     # Ctrl-C is for the parent, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    hardware.compute_on(threads, cores)
+    hardware.compute_on(*threads)
     loader.share_memory(at_once)
     known: dict[Path, Data] = {}
     stores: dict[Path, Store] = {}

@@ -107,7 +107,7 @@ def seconds_of_a_step(
     images, labels = prepared.held
     card = trial.card if num_steps is None else replace(trial.card, num_steps=num_steps)
     experiment = replace(trial.experiment, first_steps=())
-    with seeded(card.seed):
+    with hardware.threads_on_free_cores(), seeded(card.seed):
         model = Model(building.build(card).to(trial.device), card, card.precision)
         step = TrainingStep(model, experiment, WARM_UP + MOST_TIMED)
         model.module.train()

@@ -84,6 +84,14 @@ def run(
 def _train(
     trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool
 ) -> TrialRecord:
+    """Train and store the trial, with as many threads as there are free cores."""
+    with hardware.threads_on_free_cores(lambda text: progress.say(f"  {trial.card.title}: {text}")):
+        return _train_now(trial, prepared, store, progress, sealed)
+
+
+def _train_now(
+    trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool
+) -> TrialRecord:
     checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:

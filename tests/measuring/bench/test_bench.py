@@ -22,7 +22,7 @@ from spikeduel.measuring.bench.contenders import CONTENDERS, Failed, is_spikedue
 from spikeduel.measuring.bench.workloads import WORKLOADS, Limits, Workload
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import load_average
+from spikeduel.system.load import load_average
 from spikeduel.system.progress import Progress
 
 LIMITS = Limits(bf16_gflops=200.0, float32_gflops=100.0, bandwidth_gbs=10.0)

@@ -49,11 +49,11 @@ from spikeduel.measuring.bench.workloads import (
     last_level_cache_bytes,
     measure_limits,
 )
-from spikeduel.results.times import is_busy
 from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
-from spikeduel.system.hardware import environment, load_average, package_version, resolve
+from spikeduel.system.hardware import environment, package_version, resolve
+from spikeduel.system.load import is_busy, load_average
 from spikeduel.system.progress import Progress
 
 __all__ = ["WORKLOADS", "Benchmark", "Plan", "failed", "notes", "plan", "run", "table"]

@@ -1,0 +1,71 @@
+"""Load of the machine: what other processes use of its cores, and when it counts as busy."""
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+BUSY_SHARE = 0.25
+"""Share of the cores that others may use while something is timed."""
+LOOK_SECONDS = 0.2
+"""Time for which the use of the cores is measured."""
+
+
+def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
+    """Return True if other work uses more than `BUSY_SHARE` of the machine's `cores`.
+
+    `load` is the number of threads that run or wait to run, as `load_average` gives it,
+    `own_threads` of them this process's. A system that does not tell (None) is not busy.
+    """
+    return load is not None and load - own_threads > BUSY_SHARE * cores
+
+
+def load_average(own_threads: int = 0) -> float | None:
+    """Return the mean number of threads that ran or waited to run in the last minute,
+    `own_threads` of them this process's; None if the system does not tell.
+
+    Where fewer run right now, the smaller number counts: what has ended disturbs nobody.
+    """
+    if not hasattr(os, "getloadavg"):
+        return None
+    return min(os.getloadavg()[0], own_threads + _other_threads_now())
+
+
+def _other_threads_now() -> float:
+    running = []
+    with suppress(OSError, ValueError, IndexError):
+        for _ in range(10):
+            # The thread that reads the file is running, too.
+            counted = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+            running.append(int(counted) - 1)
+            time.sleep(0.02)
+    return statistics.median(running) if running else math.inf
+
+
+def used_by_others(cores: Collection[int]) -> float:
+    """Return how many of these processor cores other processes use now, as a mean over
+    `LOOK_SECONDS`; 0 where the system does not tell (Linux does, in /proc/stat).
+    """
+    try:
+        all_before, own_before, begun = _busy_seconds(cores), time.process_time(), time.monotonic()
+        time.sleep(LOOK_SECONDS)
+        seconds = time.monotonic() - begun
+        used = _busy_seconds(cores) - all_before - (time.process_time() - own_before)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return min(max(used / seconds, 0.0), float(len(cores)))
+
+
+def _busy_seconds(cores: Collection[int]) -> float:
+    """Return the seconds since the start of the machine that `cores` were not idle, in sum."""
+    names = {f"cpu{core}" for core in cores}
+    ticks = 0
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+        name, *counters = line.split()
+        if name in names:
+            user, nice, kernel, _idle, _waiting, *interrupts = map(int, counters[:8])
+            ticks += user + nice + kernel + sum(interrupts)
+    return ticks / os.sysconf("SC_CLK_TCK")
