@@ -1386,15 +1386,6 @@ def test_a_second_ctrl_c_ends_at_once():
     assert stderr == ""
 
 
-@pytest.mark.parametrize("other", [("--jobs", 2), ("--ray", "local")])
-def test_one_network_in_several_processes_or_several_networks(other, desk):
-    done = spikeduel(
-        "train", "digits", *QUICKEST, "--contender", "dense-snn", "--devices", 2, *other
-    )
-    assert done.exit_code == 2
-    assert "--devices" in one_line(done)
-
-
 def test_loggers_are_told_of_a_run(desk):
     out = desk / "logged"
     result = spikeduel(

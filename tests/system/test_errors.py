@@ -10,7 +10,6 @@ from spikeduel.system.errors import (
     unknown,
     visible,
 )
-from spikeduel.system.teams import ProcessLost
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,6 @@ from spikeduel.system.teams import ProcessLost
         AuditFailed("2 copies."),
         MissingExtra("Ray", "cluster"),
         UnreadableFiles({"a.png": "cut off", "b.png": "empty"}, "cats"),
-        ProcessLost("process 2 was killed."),
     ],
 )
 def test_another_process_is_told_the_same(error):

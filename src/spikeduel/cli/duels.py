@@ -22,7 +22,7 @@ OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
 DATA = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by")
 TUNED_DATA = tuple(name for name in DATA if name != "folds")
-WORKERS = ("jobs", "ray", "threads", "devices")
+WORKERS = ("jobs", "ray", "threads")
 LENGTH = ("epochs", "minutes", "equal")
 
 

@@ -66,8 +66,6 @@ _SHARED = """Args:
         package (`spikeduel models`).
     answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
         where the hardware has it, and gives a few images in a thousand another label.
-    devices (--devices N, Machine): Train each network in N processes, each with its part of every batch: on as many
-        GPUs, or on the CPU's cores. The numbers are those of one process, but for rounding. (Default: 1)
     raw (--raw): Probabilities as the network gives them, without the temperature that was fitted on validation images.
         Labels are the same.
     model_code (--own-code module:attribute): Your own architecture, neuron or encoder that the model needs and that may
@@ -100,7 +98,6 @@ class Given:
     model_code: list[str] | None = None
     answers_in: str = "32"
     raw: bool = False
-    devices: int | None = None
 
     def experiment(self, dataset: str | None = None) -> Experiment:
         """The experiment in the file, or of the recipe, on `dataset` or the one given; changed by options and `--set`.
@@ -212,7 +209,7 @@ def command(
                 if name in _SETTINGS and values[name] is not None
             }
             shared = {name: values[name] for name in derived if name in _GIVEN}
-            with for_people(when_stopped), _joined(shared):
+            with for_people(when_stopped), _under_torchrun(shared):
                 function(Given(settings=settings, **shared), **{name: values[name] for name in own})
 
         # What typer reads.
@@ -226,21 +223,21 @@ def command(
 
 
 @contextmanager
-def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
-    """See `trials.together`, which takes torch to start."""
-    if "devices" not in shared or (
-        shared["devices"] is None and "TORCHELASTIC_RUN_ID" not in os.environ
-    ):
+def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
+    """Join the processes of torchrun, if it started this one and the command trains."""
+    if "jobs" not in shared or int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
-    if shared["devices"] != 1 and (shared["jobs"] is not None or shared["ray"] is not None):
+    if shared["jobs"] is not None or shared["ray"] is not None:
         raise InputError(
-            "--devices, or torchrun, trains one network in several processes; --jobs and --ray train several "
-            "networks at a time. Give one of them."
+            "torchrun trains one network in several processes; --jobs and --ray train several "
+            "networks at a time. Leave one of them out."
         )
-    from spikeduel.trials.together import joined
+    # Read when torch is first imported. It warns of every network that uses all its weights.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from spikeduel.trials.torchrun import process_group  # it takes torch to start
 
-    with joined(shared["devices"]):
+    with process_group():
         yield
 
 

@@ -9,16 +9,15 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from spikeduel.networks.data_parallel import ALONE, Ranks, data_parallel
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer
-from spikeduel.networks.sharing import distributed, shared
 from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import keep_freed_memory
-from spikeduel.system.teams import Share, Team
 
 COUNTED_AT_ONCE = 16
 """Steps whose right answers are counted together: one by one, the many small calls add up beside a
@@ -36,8 +35,8 @@ class TrainingStep:
     forward, backward, optimizer. Its model is trained in place.
 
     With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of
-    those before only the neurons' states: backward computes them again. A `team` of several
-    processes takes each step together.
+    those before only the neurons' states: backward computes them again. With several `ranks`, each
+    rank calls the step with its part of a batch.
     """
 
     def __init__(
@@ -46,13 +45,16 @@ class TrainingStep:
         experiment: Experiment,
         num_steps: int,
         twin: Model | None = None,
-        team: Team | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
 
         keep_freed_memory()
         self.model = model
         self.module = model.module
+        # First: copies and averages of weights begin with the weights of rank 0.
+        is_alone = ranks.size == 1
+        self._run = self._forward if is_alone else data_parallel(self.module, self._forward)
         self.experiment = experiment
         self.twin = twin if experiment.distillation else None
         self._given: list[tuple[Any, Tensor]] = []
@@ -68,14 +70,6 @@ class TrainingStep:
             if norm.num_batches_tracked is not None and norm.momentum
         ]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
-        is_alone = team is None or team.size == 1
-        self._share: Share | None = None
-        # First, since copies and averages begin with the weights that all have in common.
-        self._run = (
-            self._forward
-            if team is None or is_alone
-            else distributed(self.module, self._forward, team)
-        )
         # The gradients of chunks would be summed up in bf16, and those of processes are added up as
         # those of weights.
         has_copies = experiment.optimizer == "adam" and self.chunk_steps is None and is_alone
@@ -100,16 +94,15 @@ class TrainingStep:
         labels: Tensor,
         keys: RandomKeys,
         targets: Tensor | None = None,
-        share: Share | None = None,
+        weight: float = 1.0,
     ) -> Tensor:
-        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`: those of a
-        batch that are this process's `share`, or all.
+        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`. The gradient
+        is multiplied by `weight`.
 
         `targets` float `[B, K]` are probabilities of classes to learn in place of the labels.
         Returns the loss as it was before it learned: a tensor, since reading a number would make a
         device wait.
         """
-        self._share = share
         self._set_surrogates()
         self._average_statistics()
         output = self._output(images, keys)
@@ -118,11 +111,9 @@ class TrainingStep:
             output, self._targets(images, labels if targets is None else targets, keys)
         )
         self.optimizer.zero_grad()
-        (loss if share is None else loss * share.weight).backward()
+        (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
-        if share is not None and not share.counted:
-            pass  # another process counts them
-        elif isinstance(readout, SpikingReadout | LogitReadout):
+        if isinstance(readout, SpikingReadout | LogitReadout):
             detached = (
                 tuple(part.detach() for part in output)
                 if isinstance(output, tuple)
@@ -216,10 +207,9 @@ class TrainingStep:
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            with shared(self._share):
-                return self.model.run(
-                    self.model.encode(images, keys, self._window_now()), self.optimizer.copies
-                )
+            return self.model.run(
+                self.model.encode(images, keys, self._window_now()), self.optimizer.copies
+            )
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):
@@ -244,7 +234,7 @@ class TrainingStep:
     def _window(
         self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]
     ) -> tuple[Any, Any]:
-        with carried_state(self.module, state) as after, shared(self._share):
+        with carried_state(self.module, state) as after:
             output = self.model.run(self.model.encode(images, keys, window))
         return output, after
 

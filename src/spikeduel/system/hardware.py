@@ -83,9 +83,8 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
         )
     if number and num_processes() > 1:
         raise InputError(
-            f"--device {device}: with --devices each process has a GPU of its own. Give --device "
-            f"{kind}, and name the "
-            "GPUs to use in CUDA_VISIBLE_DEVICES."
+            f"--device {device}: under torchrun each process has its own GPU. Give --device "
+            f"{kind}, and name the GPUs to use in CUDA_VISIBLE_DEVICES."
         )
     wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
     return Compute(device, "bf16" if wants_bf16 else "32")
@@ -215,7 +214,7 @@ def cores() -> list[int]:
 
 
 def num_processes() -> int:
-    """How many processes train together with this one (`teams`); 1 where it is alone."""
+    """Return the number of processes of torchrun's that train with this one; 1 without."""
     distributed = torch.distributed
     return (
         distributed.get_world_size()

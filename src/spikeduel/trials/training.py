@@ -18,6 +18,7 @@ from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import ask
+from spikeduel.networks.data_parallel import ALONE, Ranks
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.words.numbers import per_cent
@@ -26,7 +27,6 @@ from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
 from spikeduel.system.hardware import widest
 from spikeduel.system.progress import Progress
-from spikeduel.system.teams import ALONE, Team
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
@@ -77,10 +77,8 @@ class Loop:
     """Tests the model after every epoch, for the optimism meter."""
     twin: Model | None = None
     """Whose answers it learns from, by the experiment's `distillation`."""
-    team: Team = ALONE
-    """The processes that train it together. The first one judges every epoch, and alone keeps a
-    state.
-    """
+    ranks: Ranks = ALONE
+    """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
 
     def run(self) -> Training:
         """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
@@ -92,11 +90,11 @@ class Loop:
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
         step = TrainingStep(
-            self.model, self.experiment, num_epochs * num_batches, self.twin, self.team
+            self.model, self.experiment, num_epochs * num_batches, self.twin, self.ranks
         )
         best_weights: dict[str, Tensor] = {}
         training = Training(keeps_last=self.experiment.schedule != "constant")
-        if (saved := self.team.decided(self._saved)) is not None:
+        if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = (
@@ -119,7 +117,7 @@ class Loop:
                 if self.sealing is not None:
                     # Before the checkpoint, so that no epoch that is gone on from lacks its own.
                     self.sealing.take(len(training.history) - 1)
-                if self.team.rank == 0:
+                if self.ranks.rank == 0:
                     state = {
                         "weights": module.state_dict(),
                         "optimizer": step.optimizer.state_dict(),
@@ -157,10 +155,9 @@ class Loop:
         self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]
     ) -> Training:
         started = time.perf_counter()
-        with self.team.threads():
-            loss, accuracy = self._epoch(len(training.history), step, ticks)
+        loss, accuracy = self._epoch(len(training.history), step, ticks)
         seconds = time.perf_counter() - started
-        return self.team.decided(
+        return self.ranks.from_rank_zero(
             lambda: self._judged(training, num_epochs, loss, accuracy, seconds)
         )
 
@@ -221,17 +218,16 @@ class Loop:
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         is_mixed = MIXUP in name.split("-")
         taken = altered(name, self.images, seed, epoch)
-        shares = (
-            self.team.share(min(batch_size, len(train) - at))
-            for at in range(0, len(train), batch_size)
+        num_images = 0
+        sizes = (min(batch_size, len(train) - start) for start in range(0, len(train), batch_size))
+        batches = training_batches(
+            taken, self.labels, train, batch_size, seed, epoch, self.ranks.part
         )
-        # Each image is mixed with the one before it.
-        part = lambda batch: self.team.share(len(batch)).of(batch, lead=is_mixed)  # noqa: E731
-        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch, part)
         step.module.train()
-        with closing(batches), seeded(seed * 1_000_003 + epoch):
-            for (images, labels, indices), share, _ in zip(
-                on_device(batches, device), shares, ticks, strict=False
+        # Ranks draw different dropout masks.
+        with closing(batches), seeded(seed * 1_000_003 + epoch + (self.ranks.rank << 32)):
+            for (images, labels, indices), size, _ in zip(
+                on_device(batches, device), sizes, ticks, strict=False
             ):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
                 images, targets = augment(name, images, keys, is_recorded), None
@@ -240,22 +236,14 @@ class Loop:
                     images, targets = mixed(
                         images, certain, RandomKeys.for_mixing(seed, epoch, indices)
                     )
-                    rest = slice(len(labels) - (share.stop - share.start), None)
-                    images, targets, labels, indices = (
-                        images[rest],
-                        targets[rest],
-                        labels[rest],
-                        indices[rest],
-                    )
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
-                loss = step(
-                    images, labels, training_keys, targets, share if self.team.size > 1 else None
-                )
-                total_loss += loss * share.counted
-        sums = [float(total_loss), float(step.num_right())]
-        if self.team.size > 1:
-            sums = self.team.sum(torch.tensor(sums, dtype=torch.float64, device=device)).tolist()
-        return sums[0] / len(train), sums[1] / len(train)
+                # The mean over ranks of weighted gradients is the gradient of the whole batch.
+                weight = 1.0 if len(labels) == size else len(labels) * self.ranks.size / size
+                loss = step(images, labels, training_keys, targets, weight)
+                total_loss += loss * len(labels)
+                num_images += len(labels)
+        sums = self.ranks.sums([float(total_loss), float(step.num_right()), num_images])
+        return sums[0] / sums[2], sums[1] / sums[2]
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:

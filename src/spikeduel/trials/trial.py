@@ -24,7 +24,7 @@ from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import together
+from spikeduel.trials import torchrun
 from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
@@ -132,7 +132,7 @@ def _train_now(
             sealing,
             twin,
         )
-        training = together.train(loop)
+        training = torchrun.train(loop)
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:

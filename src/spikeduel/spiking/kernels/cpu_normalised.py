@@ -17,7 +17,6 @@ from torch import Tensor
 from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
 from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-from spikeduel.system.teams import Share
 
 MOST_UNROLLED = 8
 """Time steps up to which there are kernels for just so many."""
@@ -34,16 +33,14 @@ def forward(
     dynamics: Dynamics,
     num_steps: int,
     side: int,
-    share: Share | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`,
     `[1, …]` if constant.
 
     `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
-    Of a `share`, mean and variance are those of the whole batch.
     """
     _, batch, height, width, channels = current.shape
-    mean, var = statistics(current, share)
+    mean, var = moments(current).astype(np.float32)
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
@@ -76,7 +73,6 @@ def backward(
     num_steps: int,
     side: int,
     needs_beta: bool,
-    share: Share | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless
     `needs_beta`).
@@ -107,7 +103,7 @@ def backward(
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = inverse_deviation(var.numpy(), eps)
-    through_statistics(grad, current, grad, share, total, product, middle, inverse, scale)
+    _through_statistics(grad, current, total, product, middle, inverse, scale)
     of_weight, of_bias, of_beta = (
         torch.from_numpy(np.asarray(each, np.float32))
         for each in (product * inverse, total, np.sum(about_beta))
@@ -115,39 +111,24 @@ def backward(
     return grad, of_weight, of_bias, of_beta
 
 
-def statistics(current: Tensor, share: Share | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float32; of a `share`, those of
-    the whole batch.
-    """
-    found = moments(current)
-    mean, var = (found if share is None else share.moments(found)).astype(np.float32)
-    return mean, var
-
-
-def through_statistics(
+def _through_statistics(
     grad: Tensor,
     current: Tensor,
-    out: Tensor,
-    share: Share | None,
     total: np.ndarray,
     product: np.ndarray,
     mean: np.ndarray,
     inverse: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    """Fills `out` with the gradient of `current` `[…, H, W, C]` by `grad`, that of the normalised
-    current.
+    """Turn `grad` `[…, H, W, C]`, the gradient of the normalised current, into the gradient of
+    `current` `[…, H, W, C]`.
 
-    Of `grad` `[…, H, W, C]`, `total` `[C]` is the sum, and `product` that times what `current` lies
-    above `mean`; both are of a `share`, if there is one. `inverse` is the inverse deviation,
-    `scale` the weight times it.
+    `total` `[C]` is the sum of `grad`, and `product` the sum of `grad` times `current - mean`.
+    `inverse` is the inverse deviation, `scale` the weight times `inverse`.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     count = num_images * height * width
-    if share is not None:
-        count = share.of_all(count)
-        total, product = share.team.sum(np.array([total, product], np.float64))
     coefficients = np.empty((4, channels), np.float32)
     for row, each in zip(
         coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True
@@ -158,7 +139,7 @@ def through_statistics(
     if height * width % pixels:
         pixels = 1
     shape = num_images, height * width // pixels, pixels * channels
-    given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(out)
+    given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(grad)
     run_chunks(partial(compiled.normalise_gradient, *given), num_images, work=grad.numel())
 
 

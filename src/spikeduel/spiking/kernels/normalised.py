@@ -15,7 +15,6 @@ from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels.reference import Dynamics
-from spikeduel.system.teams import SHARE, Share
 
 
 def is_fused(
@@ -59,8 +58,7 @@ def normalised_scan(
 
     `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, T among
     them, and its running statistics learn of them. Spikes have the type of `current`; what is
-    normalised is never rounded to it. It has to be `is_fused`. Where the current is of a `SHARE` of
-    a batch, statistics are those of the whole one.
+    normalised is never rounded to it. It has to be `is_fused`.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     rows = value.permute(0, 1, 3, 4, 2)
@@ -75,13 +73,11 @@ def normalised_scan(
         current.shape[0],
         side,
     )
-    # torch.compile cannot follow the question, and what it compiles sees whole batches.
-    share = None if torch.compiler.is_compiling() else SHARE.get()
     count = value.numel() // norm.num_features
-    is_watched = share is None and kernels.is_watched(rows)
+    is_watched = kernels.is_watched(rows)
     run = torch.ops.spikeduel.normalised_scan if is_watched else _NormalisedScan.apply
     spk, mean, var = run(rows, norm.weight, norm.bias, decay, *settings)
-    _keep_running(norm, mean, var, count if share is None else share.of_all(count))
+    _keep_running(norm, mean, var, count)
     return spk.permute(0, 1, 4, 2, 3)
 
 
@@ -119,18 +115,11 @@ def _told(*settings: Any) -> tuple[float, Dynamics, int, int]:
 
 
 def _forward(
-    current: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    beta: Tensor,
-    *settings: Any,
-    share: Share | None = None,
+    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any
 ) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
-    return cpu_normalised.forward(
-        current.contiguous(), weight, bias, beta, *_told(*settings), share
-    )
+    return cpu_normalised.forward(current.contiguous(), weight, bias, beta, *_told(*settings))
 
 
 def _forward_shapes(
@@ -142,14 +131,12 @@ def _forward_shapes(
     return spk, torch.empty_like(weight), torch.empty_like(weight)
 
 
-def _backward(
-    grad_spk: Tensor, current: Tensor, *rest: Any, share: Share | None = None
-) -> tuple[Tensor, ...]:
+def _backward(grad_spk: Tensor, current: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
     *statistics, needs_beta = rest
     weight, bias, beta, mean, var, *settings = statistics
-    given = weight, bias, beta, mean, var, *_told(*settings), needs_beta, share
+    given = weight, bias, beta, mean, var, *_told(*settings), needs_beta
     return cpu_normalised.backward(grad_spk.contiguous(), current.contiguous(), *given)
 
 
@@ -207,12 +194,11 @@ class _NormalisedScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        ctx.share = SHARE.get()
-        output = _forward(*inputs, share=ctx.share)
+        output = _forward(*inputs)
         _setup_context(ctx, inputs, output)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return _differentiate(partial(_backward, share=ctx.share), ctx, *grads)
+        return _differentiate(_backward, ctx, *grads)
