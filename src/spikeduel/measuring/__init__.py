@@ -1,6 +1,6 @@
-"""What is measured of a trained model: functions `(model, batches)` that return a frozen struct.
+"""Measures of a trained model: functions `(model, batches)` that return a frozen struct.
 
-`batches` can be iterated again and again; it gives `(images uint8 [B, C, H, W], labels int64 [B],
+`batches` can be iterated again and again; it yields `(images uint8 [B, C, H, W], labels int64 [B],
 indices [B])`.
 """
 
@@ -30,13 +30,12 @@ from spikeduel.results.trials import (
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: `take(model, batches)`, or with `on_validation` `take(model, batches,
-    validation)`.
+    """A measure: `take(model, batches)`, or `take(model, batches, validation)` with
+    `on_validation`.
 
-    `result` is the type of what it returns, as the store and results.json keep it. Of a measure
-    that nobody else knows, `title` heads its column in the tables, `meaning` explains it, `value`
-    gives the number that is shown, as `form` writes it: entered in `MEASURES`, it is taken, stored,
-    and shown.
+    `result` is the type that `take` returns, as the store and results.json keep it. A measure of a
+    user's own sets `title` (the head of its column), `meaning`, `value` (the number that is shown)
+    and `form` (how it is written): entered in `MEASURES`, it is taken, stored and shown.
     """
 
     take: Callable[..., Any]

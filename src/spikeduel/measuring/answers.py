@@ -1,6 +1,4 @@
-"""One pass of a model over images: what it answers, after every time step, for all measures that
-want to know.
-"""
+"""Ask a model about images in one pass, and keep its answers for all measures."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,12 +19,12 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 
 COUNT_BITS = 8
-"""Of the number of events of a pixel, which frames of recordings hold."""
+"""Bits of the number of events of a pixel, which frames of recordings hold."""
 
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """What a model says of N images after each of T steps.
+    """A model's answers to N images after each of T steps.
 
     `right` bool `[T, N]`; `confidence` float64 `[T, N]`, the highest probability that the answer
     has had so far.
@@ -41,10 +39,11 @@ class Running:
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """After how many steps each image leaves, and whether its answer then is right: int64 and
-        bool `[N]`.
+        """Return the number of steps after which each image leaves, int64 `[N]`, and whether its
+        answer is right then, bool `[N]`.
 
-        It leaves once its confidence reaches `threshold`, else after all T steps (None: all do).
+        An image leaves once its confidence reaches `threshold`, else after all T steps (None: all
+        do).
         """
         earlier = self.confidence[:-1]
         exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(
@@ -53,7 +52,7 @@ class Running:
         return exits, self.right[exits - 1, np.arange(len(exits))]
 
     def leaving(self, threshold: float | None) -> Leaving:
-        """What comes of leaving by `exits`."""
+        """Return the mean steps and the accuracy when images leave by `exits`."""
         exits, right = self.exits(threshold)
         return Leaving(
             threshold=threshold,
@@ -69,7 +68,7 @@ class Answers:
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the
     mean; `scores` float64 `[N, K]`, whose softmax are the probabilities; `over_time`, None unless
-    that was asked of a network with time steps whose readout can say so.
+    asked for and the network has steps and a readout that can follow them.
     """
 
     truth: np.ndarray
@@ -81,15 +80,15 @@ class Answers:
 
     @property
     def accuracy(self) -> float:
-        """The share that is right."""
+        """The share of right answers."""
         return float((self.truth == self.predicted).mean())
 
 
 class Counting:
-    """Counts what a model does while it answers.
+    """Count a model's operations while it answers.
 
-    With `as_is`, others take their answers from this pass: it computes as it would without (see
-    `Counter.run`), and goes on uncounted whatever fails in the counting.
+    With `as_is`, other measures use the answers of this pass: the model computes as it would
+    uncounted (see `Counter.run`), and goes on uncounted after any failure in the counting.
     """
 
     def __init__(self, model: Model, as_is: bool = False) -> None:
@@ -100,7 +99,7 @@ class Counting:
         self._counter = Counter(counted, model.card.num_steps)
 
     def run(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
-        """`model.run(x)`, counted unless something in it is not known (`reason`)."""
+        """Return `model.run(x)`, counted unless an operation is not known (`reason`)."""
         if self.reason:
             return self.model.run(x)
         card, encoder = self.model.card, self.model.encoder
@@ -111,11 +110,11 @@ class Counting:
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
         # A network of another library makes its steps itself, or is called for each: the counter
         # sees them.
-        given = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
+        counter_input = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
         drawn = torch.get_rng_state()
         try:
             return self._counter.run(
-                partial(self.model.run, x), given, num_images, kind, steps, self.as_is, bits
+                partial(self.model.run, x), counter_input, num_images, kind, steps, self.as_is, bits
             )
         except self._failures as error:
             self.reason = str(error) or type(error).__name__
@@ -123,7 +122,7 @@ class Counting:
         return self.model.run(x)
 
     def found(self) -> Counted:
-        """Means per image, or why there are none."""
+        """Return means per image, or the reason why there are none."""
         if not self.reason:
             try:
                 return Counted(operations=self._counter.operations(self.model.card.encoding))
@@ -133,10 +132,9 @@ class Counting:
 
 
 class Asked:
-    """Batches that remember what a model answered to them, so that several measures take one pass.
+    """Batches that remember a model's answers, so that several measures take one pass.
 
-    Can be iterated as often as `batches` can: `(images uint8 [B, C, H, W], labels int64 [B],
-    indices [B])`. With `count`, that pass counts operations, too.
+    Can be iterated as often as `batches`. With `count`, the pass counts operations, too.
     """
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
@@ -148,7 +146,7 @@ class Asked:
         return iter(self.batches)
 
     def answers(self, model: Model) -> Answers:
-        """What `model` answers, over time too; from one pass, however often it is asked."""
+        """Return the answers of `model`, over time too, from one pass however often it is called."""
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
@@ -158,7 +156,7 @@ class Asked:
 
 
 def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
-    """`model`'s answers, over time too: those that are known already, or from a pass."""
+    """Return the answers of `model`, over time too: remembered ones, or from a pass."""
     return (
         batches.answers(model)
         if isinstance(batches, Asked)
@@ -167,7 +165,7 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
 
 
 def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
-    """The same images, labels and indices, at most `size` at a time."""
+    """Yield the same images, labels and indices, at most `size` at a time."""
     for batch in batches:
         for start in range(0, len(batch[0]), size):
             yield tuple(part[start : start + size] for part in batch)
@@ -180,8 +178,10 @@ def ask(
     over_time: bool = False,
     counting: Counting | None = None,
 ) -> Answers:
-    """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers
-    step by step.
+    """Ask `model` about all images in one pass.
+
+    Random encodings draw by image index and `repeat`. `over_time` keeps the answers after each
+    step.
     """
     model.module.eval()
     readout = model.readout

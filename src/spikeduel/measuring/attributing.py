@@ -1,4 +1,4 @@
-"""Which pixels spoke for an answer: integrated gradients, through the autograd that trained the
+"""Attribute an answer to pixels: integrated gradients, through the autograd that trained the
 network.
 """
 
@@ -21,14 +21,14 @@ def attribution(
     keys: RandomKeys | None = None,
     points: int = POINTS,
 ) -> np.ndarray:
-    """How much each pixel of a prepared image uint8 `[C, H, W]` adds to the score of the class
-    `label`: float32 `[H, W]`, over channels and time steps together; the model's own answer without
-    a `label`.
+    """Return the amount that each pixel of a prepared image uint8 `[C, H, W]` adds to the score of
+    class `label`.
 
-    Integrated gradients from a black image, or from no event: Sundararajan et al. 2017, "Axiomatic
-    Attribution for Deep Networks", equation 1, by the midpoint rule. The values add up to what the
-    image adds to the score; of a spiking network they do so roughly, since its gradients are those
-    of the surrogate.
+    float32 `[H, W]`, over channels and time steps together; without `label`, of the model's own
+    answer. Integrated gradients from no input to the image (Sundararajan et al. 2017, "Axiomatic
+    Attribution for Deep Networks", equation 1), by the midpoint rule with `points` steps. The
+    values add up to what the image adds to the score; in a spiking network only roughly, since its
+    gradients are those of the surrogate.
     """
     prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
     keys = keys or RandomKeys.for_content(prepared)

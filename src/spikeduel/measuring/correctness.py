@@ -1,4 +1,4 @@
-"""How right a model is: by class, other draws, or shuffled in time; and whether it is as sure."""
+"""Measure correctness: scores by class, random encodings, shuffled spikes, calibration."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,42 +32,40 @@ from spikeduel.spiking.random_keys import RandomKeys
 NUM_DRAWS = 5
 NUM_BINS = 15
 NUM_PERFECT = 1000
-"""How often the answers of a perfectly calibrated model are drawn."""
+"""Number of draws of the answers of a perfectly calibrated model."""
 
 
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Accuracy, precision, recall, F1 (macro averages), the same by class, the confusion matrix,
+    """Return accuracy, macro precision, recall and F1, scores by class, the confusion matrix and
     the share of ties.
 
     A class that was never predicted has precision 0.
     """
     answers = answers_of(model, batches)
-    found = classified(
+    scores = classified(
         model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss
     )
-    return structs.replace(found, computed_in=model.precision)
+    return structs.replace(scores, computed_in=model.precision)
 
 
 def label_confidences(
     model: Model, batches: Iterable[Any], validation: Iterable[Any]
 ) -> LabelConfidences:
-    """How probable the model finds each image's label, and what it finds most probable: by
-    calibrated probabilities.
-    """
-    found = []
+    """Return the calibrated probability of each image's label, and of the most probable class."""
+    confidences = []
     for part in (validation, batches):
         answers = answers_of(model, part)
         probabilities = model.probabilities(answers.scores.double(), calibrated=True).numpy()
         rows = np.arange(len(answers.truth))
         best = probabilities.argmax(1)
-        given, highest = (
+        of_label, highest = (
             probabilities[rows, answers.truth].round(4),
             probabilities[rows, best].round(4),
         )
-        found.append(
-            Confidences(given=given.tolist(), best=best.tolist(), highest=highest.tolist())
+        confidences.append(
+            Confidences(given=of_label.tolist(), best=best.tolist(), highest=highest.tolist())
         )
-    return LabelConfidences(validation=found[0], test=found[1])
+    return LabelConfidences(validation=confidences[0], test=confidences[1])
 
 
 def classified(
@@ -77,7 +75,7 @@ def classified(
     tied: np.ndarray | None = None,
     loss: float | None = None,
 ) -> Classification:
-    """The same from true and predicted classes int64 `[N]`."""
+    """Return the classification of true and predicted classes, int64 `[N]`."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = np.arange(len(classes))
@@ -104,8 +102,7 @@ def classified(
 
 
 def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
-    """How much accuracy depends on a random encoding: that of the same images, encoded `NUM_DRAWS`
-    more times.
+    """Return the accuracies of the same images encoded `NUM_DRAWS` more times, and their spread.
 
     All None for a model whose encoding is not random.
     """
@@ -118,11 +115,10 @@ def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
 
 
 def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
-    """The shapes of all that the network keeps, statistics of batch norm included: twins have the
+    """Return the shapes of the network's state, statistics of batch norm included: twins have the
     same.
 
-    Single numbers are left out, such as a learned decay of the neurons: they belong to the
-    activation.
+    Single numbers are left out, such as a learned decay: they belong to the activation.
     """
     state = model.module.state_dict()
     return WeightShapes(
@@ -131,12 +127,12 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """`classification` while each layer's spikes are permuted over time, separately for each neuron
+    """Return the `classification` while each layer's spikes are permuted over time, for each neuron
     and image.
 
-    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that
-    the readout counts (`SpikeCountReadout`) are permuted too, which it does not see. The
-    permutation depends on image index and layer.
+    Counts stay, so that the loss of accuracy is what the timing carried. Layers that the readout
+    counts (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on
+    image index and layer.
     """
     from spikeduel.spiking.kernels.cpu import permuted_over_time
 
@@ -167,20 +163,17 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
 
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
-    """`model` in float32, with the temperature that fits the `validation` batches best
-    (`best_temperature`).
-    """
+    """Return `model` in float32 with the temperature that fits the `validation` batches best."""
     answering = model if model.precision == "32" else Model(model.module, model.card)
     temperature = best_temperature(*scored(answering, validation))
     return Model(model.module, replace(model.card, temperature=temperature))
 
 
 def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
-    """How far the probabilities of `Model.predict` are from the truth, raw, and `scaled` by the
-    model's temperature.
+    """Measure how far the probabilities of `Model.predict` are from the truth, raw and `scaled`.
 
-    Both as in `judged`; `scaled` is None for a model without a temperature. A temperature changes
-    no answer. Random encodings draw by image index.
+    `scaled` divides the scores by the model's temperature, and is None without one. A temperature
+    changes no answer. Random encodings draw by image index.
     """
     scores, truth = scored(model, batches)
     temperature = model.card.temperature
@@ -189,28 +182,24 @@ def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
 
 
 def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Scores float64 `[N, K]`, whose softmax are the raw probabilities of `Model.predict`, and true
-    classes `[N]`.
+    """Return the scores float64 `[N, K]`, whose softmax are raw probabilities, and the true classes
+    `[N]`.
     """
     answers = answers_of(model, batches)
     return answers.scores, torch.from_numpy(answers.truth)
 
 
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
-    """Of probabilities p = softmax(`scores`) `[N, K]` for images of the classes `truth` `[N]`:
+    """Judge the probabilities softmax(`scores`) `[N, K]` of images of the classes `truth` `[N]`.
 
-    `bins`   `NUM_BINS` of equal width over the probability of the answer, its confidence: from
-    `low` (excluded) to
-             `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty
-             bin)
-    `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence|
-    (Naeini et al.
-             2015; Guo et al. 2017, equation 3)
-    `ece_of_perfect`, `ece_of_perfect_95`  what that would be of a perfectly calibrated model
-    (`eces_of_perfect`): the
-             mean and the 95th percentile. On 200 images the mean can be 0.08
-    `nll`    negative log-likelihood: the mean of −log p of the true class `brier`  the mean of Σₖ
-    (pₖ − yₖ)², y being 1 for the true class and 0 for others: 0 … 2 (Brier 1950)
+    - `bins`: `NUM_BINS` of equal width over the confidence (the answer's probability), `low` excluded,
+      `high` included, with `count`, mean `confidence` and `accuracy` (None in an empty bin)
+    - `ece`: expected calibration error, the mean over images of |accuracy − confidence| of their bin
+      (Naeini et al. 2015; Guo et al. 2017, equation 3)
+    - `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
+      calibrated model (`eces_of_perfect`). On 200 images the mean can be 0.08
+    - `nll`: negative log-likelihood, the mean of −log p of the true class
+    - `brier`: the mean of Σₖ (pₖ − yₖ)², y being 1 for the true class, else 0; 0 … 2 (Brier 1950)
     """
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
@@ -242,33 +231,32 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """`[NUM_PERFECT]`: expected calibration errors of answers that are right as often as
-    `confidence` `[N]` says.
+    """Return `[NUM_PERFECT]` calibration errors of answers that are right as often as `confidence`
+    `[N]` says.
 
-    `number` `[N]` is each image's bin. Whether an answer is right is drawn anew each time, always
-    in the same way. With few images a bin's accuracy is away from its confidence by chance, so that
-    the error is above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in Calibration Error
-    Estimation", figure 1).
+    `number` `[N]` is each image's bin. The draws are the same in every call. With few images a
+    bin's accuracy differs from its confidence by chance, so that the error is above 0 for everybody
+    (Roelofs et al. 2022, "Mitigating Bias in Calibration Error Estimation", figure 1).
     """
     order = np.argsort(number, kind="stable")
     sure = confidence[order]
     starts = np.unique(number[order], return_index=True)[1]
-    random, found = np.random.default_rng(0), []
+    random, errors = np.random.default_rng(0), []
     at_once = max(1, 4_000_000 // len(sure))
     for done in range(0, NUM_PERFECT, at_once):
         right = random.random((min(at_once, NUM_PERFECT - done), len(sure))) < sure
-        found.append(np.abs(np.add.reduceat(right - sure, starts, axis=1)).sum(1) / len(sure))
-    return np.concatenate(found)
+        errors.append(np.abs(np.add.reduceat(right - sure, starts, axis=1)).sum(1) / len(sure))
+    return np.concatenate(errors)
 
 
 def best_temperature(scores: Tensor, truth: Tensor) -> float:
-    """The t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative
+    """Return the t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative
     log-likelihood.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2; with one image more,
-    whose label is of every class in equal parts. Without it, a few images that are all right would
-    make the network sure of everything. It is convex in 1/t, so that a search over log t ends in
-    the one minimum, or at a limit where there is none between.
+    whose label is of every class in equal parts. Without that image, a few right answers would make
+    the network sure of everything. The likelihood is convex in 1/t, so that the search over log t
+    finds the minimum, or a limit.
     """
     from scipy.optimize import minimize_scalar
 

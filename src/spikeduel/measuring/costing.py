@@ -1,6 +1,4 @@
-"""What a network costs: of trials, and of a network one already has, whichever library it is of,
-without training.
-"""
+"""Count the operations of a network, of any library, and estimate its energy, without training."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,25 +35,24 @@ from spikeduel.system.sentences import counted
 
 
 class PrintedEnergy(TableEnergy):
-    """A table's energy that `print` shows."""
+    """An energy that `print` shows."""
 
     def __str__(self) -> str:
         return energy_text(self)
 
 
 class PrintedCase(Case):
-    """A case of the court that `print` shows."""
+    """The accountings of one network that `print` shows."""
 
     def __str__(self) -> str:
         return court_words.text(self)
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
-    """What was counted over `batches` of (images uint8 `[B, C, H, W]`, labels `[B]`, indices
-    `[B]`).
+    """Return the operations counted over `batches`, means per image.
 
-    Random encodings draw by image index. `reason` says what in the network is not known to the
-    counter. Takes no pass of its own where `batches` were counted as they were answered.
+    Random encodings draw by image index. `reason` names an operation that the counter does not
+    know. Batches that were counted as they were answered (`Asked`) take no further pass.
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
@@ -73,7 +70,7 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
 
 
 def cost_entry(counted: Counted | None) -> dict[str, Any]:
-    """`operations`, `energy` and `not_counted` of a trial, or of a control of one."""
+    """Return `operations`, `energy` and `not_counted` of a trial or a control."""
     operations = counted.operations if counted else None
     return {
         "operations": operations,
@@ -83,8 +80,8 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
 
 
 def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
-    """`results` with all energies estimated again from their counts: by `tables` first, then by
-    those with a name.
+    """Return `results` with all energies estimated again from their counts, by `tables` first, then
+    by the named ones.
     """
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
@@ -92,8 +89,8 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     def of(trial: Trial) -> Trial:
         estimated = partial(energy.energies, chosen=chosen)
         controls = {
-            name: replace(each, energy=estimated(each.operations))
-            for name, each in trial.controls.items()
+            name: replace(control, energy=estimated(control.operations))
+            for name, control in trial.controls.items()
         }
         return replace(trial, energy=estimated(trial.operations), controls=controls)
 
@@ -101,46 +98,46 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
 
 
 def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """`results` with every spiking contender judged by all accountings, from their counts: by
-    `more` ones first.
+    """Return `results` with every spiking contender judged by all accountings, by `more` ones
+    first.
     """
     return replace(results, court=court.hold(results, more))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What `cost` found, means per image; `print` shows it as a table."""
+    """The operations of a network, means per image; `print` shows them as a table."""
 
     operations: Operations
 
     @property
     def layers(self) -> list[Layer]:
-        """What was counted layer by layer: means per image."""
+        """The counts layer by layer, means per image."""
         return self.operations.layers
 
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
-        """Joules of one image, an estimate; `print` shows it.
+        """Return the estimated joules of one image; `print` shows them.
 
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
-        found = energy.estimate(
+        estimate = energy.estimate(
             self.layers, table if isinstance(table, Table) else energy.read(table)
         )
-        return PrintedEnergy(**asdict(found))
+        return PrintedEnergy(**asdict(estimate))
 
     def court(self, *more: str | Path) -> Case:
-        """This spiking network against its ReLU twin, by all published accountings, and `more`,
-        each a TOML file.
+        """Set this spiking network against its ReLU twin by all published accountings, and `more`
+        (TOML files).
 
-        The twin is known from the shape alone: the same synapses, each once, none of them skipped.
-        `print` shows the case. Raises `InputError`, also for a network without spikes.
+        The twin follows from the shape: the same synapses, each used once, none skipped. `print`
+        shows the case. Raises `InputError`, also for a network without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
                 "no layer of this network takes spikes, and the court judges a spiking network."
             )
-        found = court.against_twin(self.operations, [accounting.read(each) for each in more])
-        return PrintedCase(**asdict(found))
+        case = court.against_twin(self.operations, [accounting.read(path) for path in more])
+        return PrintedCase(**asdict(case))
 
     def __str__(self) -> str:
         return network_text(self.operations, self.energy(), energy.HEADLINE)
@@ -152,7 +149,7 @@ class Cost:
         return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image, over {steps}>"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the layers, and the energy by the table that leads."""
+        """Return the layers and the energy of the leading table, for notebooks."""
         told = energy_text(self.energy()).splitlines()
         return notebook.page("What one image takes", layer_rows(self.operations), *told)
 
@@ -164,14 +161,14 @@ def cost(
     declared: Declared | None = None,
     batch_size: int = 256,
 ) -> Cost:
-    """What `module` computes for an image: any network of snnTorch, SpikingJelly, Norse, plain
+    """Count what `module` computes for an image: a network of snnTorch, SpikingJelly, Norse, plain
     PyTorch or spikeduel.
 
     `images` are float, as the network wants them, or uint8, which become [0, 1]: `[N, C, H, W]`,
-    `[N, H, W]` or `[N, F]`; each is shown at every time step. `num_steps` counts where the network
-    does not make its steps itself. `declared` says what a module costs that is not known: it maps
-    its name or class to a function `(module, inputs, output) -> dict` of `macs`, `effective_macs`,
-    `acs`, `additions`, `multiplications`, `functions` (of the whole batch) and `output` ("real" or
+    `[N, H, W]` or `[N, F]`; an image is shown at every time step. `num_steps` counts where the
+    network does not make its steps itself. `declared` maps the name or class of an unknown module
+    to a function `(module, inputs, output) -> dict` of `macs`, `effective_macs`, `acs`,
+    `additions`, `multiplications`, `functions` (of the whole batch) and `output` ("real" or
     "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
     """
     if not isinstance(module, nn.Module | Model):
@@ -183,28 +180,28 @@ def cost(
         raise InputError(f"give a network, an instance of torch.nn.Module, not {kind}.")
     if num_steps is not None and num_steps < 1:
         raise InputError(f"num_steps must be at least 1, not {num_steps}.")
-    given = _with_channels(images)
+    inputs = _with_channels(images)
     if isinstance(module, Model):
-        return _of_model(module, given, batch_size)
-    given = analogue(given) if given.dtype == torch.uint8 else given.float()
-    given = given.to(next((p.device for p in module.parameters()), "cpu"))
+        return _of_model(module, inputs, batch_size)
+    inputs = analogue(inputs) if inputs.dtype == torch.uint8 else inputs.float()
+    inputs = inputs.to(next((p.device for p in module.parameters()), "cpu"))
     training = module.training
     module.eval()
     try:
         calling = (
-            None if foreign.is_own(module) else foreign.calling_of(module, tuple(given.shape[1:]))
+            None if foreign.is_own(module) else foreign.calling_of(module, tuple(inputs.shape[1:]))
         )
-        each_step = (
+        stepwise = (
             calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
         )
-        if each_step and num_steps is None:
+        if stepwise and num_steps is None:
             raise InputError("num_steps: this network is called for each time step; say how many.")
-        steps = num_steps if each_step else calling.num_steps if calling else None
+        steps = num_steps if stepwise else calling.num_steps if calling else None
         if steps is not None and num_steps not in (None, steps):
             raise InputError(f"num_steps: this network makes {steps} steps itself; leave it out.")
         counter = Counter(module, steps, declared)
-        for part in given.split(batch_size):
-            x = ConstantInput(part, steps) if each_step and steps else part
+        for part in inputs.split(batch_size):
+            x = ConstantInput(part, steps) if stepwise and steps else part
             # A network of another library makes its steps itself, or is called for each: the
             # counter sees them.
             call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
@@ -229,17 +226,17 @@ def _of_model(model: Model, images: Tensor, batch_size: int) -> Cost:
 
 
 def _with_channels(images: Tensor | np.ndarray) -> Tensor:
-    """uint8 or float `[N, C, H, W]` or `[N, F]`."""
+    """Return `images` as uint8 or float `[N, C, H, W]` or `[N, F]`."""
     try:
-        given = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
     except (TypeError, ValueError):
         raise InputError("images: give a tensor or an array.") from None
-    given = given.unsqueeze(1) if given.dim() == 3 else given
-    usable = given.dtype == torch.uint8 or given.is_floating_point()
-    if given.dim() not in (2, 4) or not len(given) or not usable:
-        kind = str(given.dtype).removeprefix("torch.")
+    tensor = tensor.unsqueeze(1) if tensor.dim() == 3 else tensor
+    usable = tensor.dtype == torch.uint8 or tensor.is_floating_point()
+    if tensor.dim() not in (2, 4) or not len(tensor) or not usable:
+        kind = str(tensor.dtype).removeprefix("torch.")
         raise InputError(
             f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} "
-            f"{list(given.shape)}."
+            f"{list(tensor.shape)}."
         )
-    return given
+    return tensor

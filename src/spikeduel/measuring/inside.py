@@ -1,6 +1,5 @@
-"""What happens inside networks while they answer one image: what they see, their spikes, membranes
-and answers by time step, the activations of those that do not spike, what it costs so far, and
-which pixels spoke for the answer.
+"""Look inside networks while they answer one image: inputs, spikes, membranes, activations, answers
+by time step, energy so far, and the pixels that spoke for the answer.
 """
 
 import math
@@ -27,9 +26,9 @@ from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system.errors import InputError, SpikeduelError, unknown
 
 MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
-"""How many are kept: layers of a model; of a layer, neurons, membranes and channels; classes."""
+"""Numbers that are kept: layers of a model; neurons, membranes and channels of a layer; classes."""
 INPUT_BYTES, MAP_BYTES = 100_000, 9_216
-"""Pictures that take more are made smaller: a whole input, and the maps of a layer, or an
+"""Limits in bytes above which pictures are made smaller: a whole input; the maps of a layer or an
 attribution.
 """
 
@@ -42,19 +41,18 @@ def look_inside(
     calibrated: bool = True,
     points: int = POINTS,
 ) -> Inside:
-    """What happens inside `models`, by the names that they are shown by, while they answer one
-    prepared image.
+    """Watch `models`, by the names that they are shown by, answer one prepared image.
 
     `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known.
-    Random encodings draw from `keys`, or from the image's content. `points` are those of the
-    attribution, which takes most of the time. The models are left as they are. Raises `InputError`
-    for an image of another shape, an unknown class, and models of different classes.
+    Random encodings draw from `keys`, or from the image's content. `points` are the integration
+    steps of the attribution, which takes most of the time. The models are left as they are. Raises
+    `InputError` for an image of another shape, an unknown class, and models of different classes.
     """
     images = {
         name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
     }
     first, *others = models.values()
-    if any(each.card.classes != first.card.classes for each in others):
+    if any(answer.card.classes != first.card.classes for answer in others):
         raise InputError("these models know different classes: look into one after the other.")
     for name, model in models.items():
         if images[name].dtype != np.uint8 or images[name].shape != tuple(model.card.image_shape):
@@ -69,7 +67,7 @@ def look_inside(
         name: _answer(model, images[name], keys, calibrated) for name, model in models.items()
     }
     true = None if truth is None else first.card.classes.index(truth)
-    shown = _classes([each.probabilities for each in answers.values()], true)
+    shown = _classes([answer.probabilities for answer in answers.values()], true)
     table, picture = energy.read(energy.HEADLINE), next(iter(images.values()))
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
@@ -79,32 +77,36 @@ def look_inside(
         truth=None if true is None else shown.index(true),
         energy=table.title,
         models=[
-            each.seen(name, images[name], shown, table, points) for name, each in answers.items()
+            answer.seen(name, images[name], shown, table, points)
+            for name, answer in answers.items()
         ],
     )
 
 
 def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = False) -> Pictures:
-    """`values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`. The lowest value
-    is at most 0, the highest above it; with `symmetric`, 0 is the byte 128.
+    """Pack `values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`.
+
+    The lowest value is at most 0, the highest above it; with `symmetric`, 0 is the byte 128.
     """
-    given = torch.as_tensor(values, dtype=torch.float32).cpu()
-    high, low = max(float(given.max()), 1e-12), min(float(given.min()), 0.0)
+    tensor = torch.as_tensor(values, dtype=torch.float32).cpu()
+    high, low = max(float(tensor.max()), 1e-12), min(float(tensor.min()), 0.0)
     if symmetric:
         high = max(high, -low)
         low = -high * 128 / 127
-    binary, shrunk = bool(((given == 0) | (given == high)).all()), 1
-    if binary and given.numel() <= 8 * most_bytes:
-        data = np.packbits(given.numpy() > 0).tobytes()
+    binary, shrunk = bool(((tensor == 0) | (tensor == high)).all()), 1
+    if binary and tensor.numel() <= 8 * most_bytes:
+        data = np.packbits(tensor.numpy() > 0).tobytes()
     else:
-        while given[..., ::shrunk, ::shrunk].numel() > most_bytes and shrunk < max(given.shape[2:]):
+        while tensor[..., ::shrunk, ::shrunk].numel() > most_bytes and shrunk < max(
+            tensor.shape[2:]
+        ):
             shrunk += 1
-        given = nn.functional.avg_pool2d(given, shrunk, ceil_mode=True, count_include_pad=False)
+        tensor = nn.functional.avg_pool2d(tensor, shrunk, ceil_mode=True, count_include_pad=False)
         data, binary = (
-            np.rint((given.numpy() - low) / (high - low) * 255).astype(np.uint8).tobytes(),
+            np.rint((tensor.numpy() - low) / (high - low) * 255).astype(np.uint8).tobytes(),
             False,
         )
-    count, channels, height, width = given.shape
+    count, channels, height, width = tensor.shape
     return Pictures(
         shape=(count, channels, height, width),
         low=low,
@@ -116,8 +118,8 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
 
 
 def chosen(spk: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the neurons of `spk` bool `[T, N]` that spike, from the busiest to the
-    stillest in even steps; the first one where none does.
+    """Return at most `most` spiking neurons of `spk` bool `[T, N]`, from the busiest to the
+    stillest in even steps; the first neuron where none spikes.
     """
     counts = spk.sum(0)
     spiking = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
@@ -125,22 +127,22 @@ def chosen(spk: np.ndarray, most: int) -> np.ndarray:
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
-    """At most so many places of `count`, the first and the last among them."""
+    """Return at most `most` places of `count`, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def _classes(answers: Sequence[np.ndarray], truth: int | None) -> list[int]:
-    """The classes to show, in their order: those that some model finds most probable at some step,
-    and the truth.
+    """Return the classes to show, in order: the most probable ones of any model and step, and the
+    truth.
     """
-    highest = np.max([each.max(0) for each in answers], 0)
+    highest = np.max([probabilities.max(0) for probabilities in answers], 0)
     if truth is not None:
         highest[truth] = np.inf
     return sorted(np.argsort(-highest, kind="stable")[:MOST_CLASSES].tolist())
 
 
 class _Answer:
-    """One pass of a model over one image, watched."""
+    """A watched pass of a model over one image."""
 
     def __init__(
         self, model: Model, x: Tensor | ConstantInput, keys: RandomKeys, calibrated: bool
@@ -150,7 +152,7 @@ class _Answer:
         with (
             torch.no_grad(),
             neurons_watched(model.module.eval(), with_mem=True) as self.neurons,
-            _inputs_watched(model.module) as self.given,
+            _inputs_watched(model.module) as self.inputs,
         ):
             output = counting.run(x, 1)
         self.operations: Operations | None = counting.found().operations
@@ -166,7 +168,9 @@ class _Answer:
         card, answer, operations = self.model.card, int(self.answers[-1]), self.operations
         other = np.nonzero(self.answers != answer)[0]
         by_step = (
-            [each.spikes.by_step for each in operations.layers if each.spikes] if operations else []
+            [layer.spikes.by_step for layer in operations.layers if layer.spikes]
+            if operations
+            else []
         )
         return Seen(
             name=name,
@@ -185,7 +189,7 @@ class _Answer:
         )
 
     def _input(self) -> Tensor:
-        """`[N, C, H, W]`."""
+        """Return the input as `[N, C, H, W]`."""
         x = self.x.value.unsqueeze(0) if isinstance(self.x, ConstantInput) else self.x
         binning = self.model.card.preprocessing.binning
         if x.dim() == 4:  # a network without time steps
@@ -197,25 +201,25 @@ class _Answer:
         names = [
             name for name in self.neurons if not isinstance(modules[name], ReLU | PooledCounts)
         ]
-        found = []
+        layers = []
         for name in (names[k] for k in _evenly(len(names), MOST_LAYERS)):
             spk, mem = (
-                as_sequence(each)[:, 0].float().cpu().numpy() for each in self.neurons[name][1:]
+                as_sequence(tensor)[:, 0].float().cpu().numpy() for tensor in self.neurons[name][1:]
             )
             is_answer = name == list(self.neurons)[-1] and spk.shape[1:] == (
                 len(self.model.card.classes),
             )
             likely = sorted(classes, key=lambda k: -self.probabilities[-1, k])
-            found.append(
+            layers.append(
                 _layer(name, modules[name], spk, mem, classes if is_answer else None, likely)
             )
-        return found
+        return layers
 
     def _activations(self) -> list[Activations]:
-        """What the layers with weights take, but for the first, which takes the image."""
+        """Return the inputs of the layers with weights, without the first, which takes the image."""
         num_steps = self.model.card.num_steps or len(self._input())
         kept: list[Tensor] = []
-        for calls in self.given.values():
+        for calls in self.inputs.values():
             # A network of another library is called for each step.
             x = (
                 torch.cat(calls[-num_steps:])
@@ -251,8 +255,8 @@ def _answer(model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated
 
 @contextmanager
 def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Within, a dict that gets what each convolution, linear layer and average pooling takes, call
-    by call.
+    """Yield a dict that collects the inputs of each convolution, linear layer and average pooling,
+    call by call.
     """
     taken: dict[nn.Module, list[Tensor]] = {}
 
@@ -280,8 +284,8 @@ def _layer(
     classes: list[int] | None,
     likely: list[int],
 ) -> SpikingLayer:
-    """Of `spk` and `mem` `[T, …]`; `classes` are the neurons to show, `likely` first, where they
-    stand for classes.
+    """Describe a layer from `spk` and `mem` `[T, …]`; `classes` are the neurons to show, `likely`
+    first, where neurons stand for classes.
     """
     shape, fired, potential = (
         list(spk.shape[1:]),
@@ -315,14 +319,14 @@ def _layer(
 def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
-    """What the membrane of one neuron has to pass at each step; an adaptive one's rises with its
+    """Return the threshold of one neuron at each step; an adaptive one rises with the neuron's
     spikes.
     """
     dynamics = getattr(neuron, "dynamics", None)
-    given = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
-    if not isinstance(given, int | float | Tensor):
+    threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
+    if not isinstance(threshold, int | float | Tensor):
         return None
-    level = float(torch.as_tensor(given, dtype=torch.float32).expand(shape).flatten()[place])
+    level = float(torch.as_tensor(threshold, dtype=torch.float32).expand(shape).flatten()[place])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
     levels, adaptation = [], 0.0
     for spiked in fired:
@@ -332,7 +336,7 @@ def _threshold(
 
 
 def _strongest(x: Tensor) -> Activations:
-    """The channels of `x` `[N, C, H, W]` with the highest mean, in their order; of `[N, F]`, all in
+    """Return the channels of `x` `[N, C, H, W]` with the highest mean, in order; `[N, F]` becomes
     rows of one map.
     """
     count = x.shape[1]

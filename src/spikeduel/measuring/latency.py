@@ -1,6 +1,4 @@
-"""What answers take on this machine: a model in a fresh process, as somebody who uses it would
-start it.
-"""
+"""Measure latency on this machine: a model in a fresh process, as a user would start it."""
 
 import io
 import json
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spikeduel.measuring.answering import BATCH_SIZES
+from spikeduel.measuring.latency_process import BATCH_SIZES
 from spikeduel.results.times import Latency, Machine
 from spikeduel.system import hardware, load, typed
 from spikeduel.system.hardware import Compute
@@ -25,8 +23,8 @@ import time
 begun = time.perf_counter()
 from spikeduel.networks.model_files import load_model
 imported = time.perf_counter()
-from spikeduel.measuring import answering
-answering.main(begun, imported)
+from spikeduel.measuring import latency_process
+latency_process.main(begun, imported)
 """
 
 
@@ -37,14 +35,13 @@ def latency(
     own_code: Collection[str] = (),
     seconds: float = MOST_SECONDS,
 ) -> Latency:
-    """What the model file at `path` takes to start and to answer prepared images uint8 `[N, C, H,
-    W]`, in a process.
+    """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
+    W]`.
 
-    `machine` says where, with its load average before, and `precision` how it computes. `start_up`
-    has the seconds of importing spikeduel and torch, of loading the model and of its first answer
-    (kernels that are loaded or compiled for it included), and their total; `peak_memory_bytes` the
-    process's memory after that, after the largest batches, and the GPU's. The others are those of
-    `answering.timed`. All but `machine` are None where the process fails or takes longer than
+    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up` has the
+    seconds of importing spikeduel and torch, of loading, of the first answer (compiling kernels
+    included), and in all; `peak_memory_bytes` the process's memory after that, after the largest
+    batches, and the GPU's. All but `machine` are None where the process fails or takes longer than
     `seconds`; `reasons` then says why.
     """
     here = machine(device)
@@ -54,14 +51,14 @@ def latency(
         "threads": torch.get_num_threads(),
         "own_code": list(own_code),
     }
-    given = io.BytesIO()
+    document = io.BytesIO()
     # From the start again where there are fewer.
     many = images[np.resize(np.arange(len(images)), NUM_IMAGES)]
-    np.save(given, np.ascontiguousarray(many), allow_pickle=False)
+    np.save(document, np.ascontiguousarray(many), allow_pickle=False)
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _PROCESS, json.dumps(settings)],
-            input=given.getvalue(),
+            input=document.getvalue(),
             capture_output=True,
             timeout=seconds,
             # Code of the user's is found there where it is found here.
@@ -83,7 +80,7 @@ def latency(
 
 
 def machine(device: str) -> Machine:
-    """Where it is measured, and how busy that is."""
+    """Return the hardware and its present load."""
     surroundings = hardware.environment(Compute(device))
     surroundings["load_average"] = load.load_average(surroundings["threads"])
     return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})

@@ -1,4 +1,4 @@
-"""What a spiking network answers after each step, and what comes of leaving early."""
+"""Measure a spiking network's answers after each step, and leaving early."""
 
 import math
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from spikeduel.networks.models import Model
 from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Received
 
 TOLERANCE, CONFIDENCE = 0.002, 0.95
-"""How much accuracy leaving early may cost, two images in a thousand, and how sure that has to
-be.
+"""Loss of accuracy that leaving early may cost, two images in a thousand, and the confidence that
+it is not more.
 """
 NUM_THRESHOLDS = 64
 
@@ -23,10 +23,10 @@ NUM_THRESHOLDS = 64
 def anytime(
     model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
 ) -> Anytime:
-    """What a spiking network answers after t = 1 … T steps, from one pass over the images.
+    """Return the answers of a spiking network after t = 1 … T steps, from one pass over the images.
 
     `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network
-    that has no steps, or whose readout needs them all at once.
+    without steps, or whose readout needs all steps at once.
     """
     test = answers_of(model, batches).over_time
     if test is None:
@@ -43,7 +43,9 @@ def anytime(
 
 
 def received(batches: Iterable[Any]) -> Received | None:
-    """What had come of the recordings in `batches` at the end of each frame; None of images."""
+    """Return the events of the recordings in `batches` that had come at the end of each frame; None
+    of images.
+    """
     batches = batches.batches if isinstance(batches, Asked) else batches
     if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
         return None
@@ -52,13 +54,13 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leaving at the first step at which the highest probability so far reaches a threshold, else
+    """Leave at the first step at which the highest probability so far reaches a threshold, else
     after all T.
 
-    The threshold is `chosen_threshold` of `validation`. What it gives on `test`, and in `curve`
-    what every threshold gives. Probabilities are raw, the softmax of the scores so far (of the
-    study's readout: of counts of spikes). The idea is that of BranchyNet (Teerapittayanon et al.
-    2016), which leaves between layers; SEENN (Li et al. 2023) leaves between time steps.
+    The threshold is `chosen_threshold` of `validation`; `curve` has the result of every threshold.
+    Probabilities are raw, the softmax of the scores so far (of the study's readout: of spike
+    counts). BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023)
+    between time steps.
     """
     known = thresholds(validation)
     threshold, bound = chosen_threshold(validation)
@@ -75,40 +77,41 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
             most_lost=bound,
             fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
         ),
-        curve=[test.leaving(each) for each in known],
+        curve=[test.leaving(threshold_of_curve) for threshold_of_curve in known],
     )
 
 
 def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """At which confidence images may leave, and the accuracy that this costs at most (`most_lost`).
+    """Return the confidence at which images may leave, and the most accuracy that this costs
+    (`most_lost`).
 
-    Of `thresholds`, from the highest down, the last for which the images of `validation` show with
-    `CONFIDENCE` that leaving costs at most `TOLERANCE`, as all before it do; None where nobody may
-    leave early. Tests in a fixed order that end with the first failure keep their level without a
-    correction (Angelopoulos et al. 2021, "Learn then Test: Calibrating Predictive Algorithms to
-    Achieve Risk Control").
+    Thresholds are tested from the highest down. The last one is taken for which the images of
+    `validation` show with `CONFIDENCE` that leaving costs at most `TOLERANCE`, as all before it do;
+    None where nobody may leave early. Tests in a fixed order that end with the first failure keep
+    their level without a correction (Angelopoulos et al. 2021, "Learn then Test: Calibrating
+    Predictive Algorithms to Achieve Risk Control").
     """
     after_all = validation.right[-1]
     threshold, bound = None, 0.0
     for candidate in reversed(thresholds(validation)[:-1]):
         right = validation.exits(candidate)[1]
-        found = most_lost(
+        limit = most_lost(
             int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right)
         )
-        if found > TOLERANCE:
+        if limit > TOLERANCE:
             break
-        threshold, bound = candidate, found
+        threshold, bound = candidate, limit
     return threshold, bound
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:
-    """With `CONFIDENCE`, at most this share of images more is wrong, of `n` of which `lost` became
-    wrong and `gained` right: an upper limit of one side.
+    """Return the upper confidence limit of the share of images lost, of `n` of which `lost` became
+    wrong and `gained` right.
 
-    That of the score test of paired proportions (Tango 1998, "Equivalence test and confidence
-    interval for the difference in proportions for the paired-sample design"), but no less than the
-    exact limit of Clopper and Pearson for the net loss: where hardly any image changes, the score's
-    is too low.
+    The score test of paired proportions (Tango 1998, "Equivalence test and confidence interval for
+    the difference in proportions for the paired-sample design"), but at least the exact limit of
+    Clopper and Pearson for the net loss: where hardly any image changes, the score's limit is too
+    low.
     """
     from scipy.optimize import brentq
     from scipy.stats import beta, norm
@@ -132,14 +135,13 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 
 def thresholds(validation: Running) -> list[float | None]:
-    """At most `NUM_THRESHOLDS` + 1 thresholds, rising, and None for nobody leaves early.
+    """Return at most `NUM_THRESHOLDS` rising thresholds, and None for nobody leaves early.
 
-    Quantiles of the confidence over images and steps before the last: the mean number of steps on
-    these images is one and the sum over those steps of the share that is below the threshold, so
-    that it grows evenly from 1 to T.
+    They are quantiles of the confidence over images and steps before the last, so that the mean
+    number of steps on these images grows evenly from 1 to T.
     """
     if validation.num_steps == 1:
         return [None]
     levels = np.linspace(0, 1, NUM_THRESHOLDS)
-    found = np.quantile(validation.confidence[:-1], levels, method="closest_observation")
-    return [*np.unique(found).tolist(), None]
+    quantiles = np.quantile(validation.confidence[:-1], levels, method="closest_observation")
+    return [*np.unique(quantiles).tolist(), None]

@@ -1,12 +1,12 @@
-"""Accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder
+"""Measure accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder
 alterations.
 
-What is drawn for a corruption comes from `RandomKeys`, by image index, and is the same at every
-severity: the noise, direction or place stays, its strength grows. Sizes are shares of the image's
-side, so that images of any size are corrupted alike; the blocks of JPEG alone are always 8×8
-pixels. Nothing depends on how images are batched: sums are exact, and every image is worked on
-alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
-Corruptions and Perturbations" (2019); the severities are this module's own.
+Draws of a corruption come from `RandomKeys`, by image index, and are the same at every severity:
+the noise, direction or place stays, its strength grows. Sizes are shares of the image's side, so
+that images of any size are corrupted alike; only the blocks of JPEG are always 8×8 pixels. Nothing
+depends on batches: sums are exact, and every image is worked on alone. The kinds follow Hendrycks
+and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"
+(2019); the severities are this module's own.
 """
 
 import math
@@ -30,13 +30,13 @@ from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.progress import Progress
 
 OCCLUDER = 128
-"""Grey: seen on dark images and on bright ones."""
+"""Grey level that shows on dark images and on bright ones."""
 
 _UNIT = 1 << 16
 
 
 def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Gaussian noise on every pixel and channel; its standard deviation is this share of white."""
+    """Add Gaussian noise to every pixel and channel; its standard deviation is this share of white."""
     # 255 equally likely values of a normal distribution, scaled to a variance of 1.
     values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
     strengths = torch.from_numpy(values / values.std() * (255 * share))
@@ -44,7 +44,7 @@ def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Gaussian blur; its standard deviation is this share of the smaller side."""
+    """Blur with a Gaussian whose standard deviation is this share of the smaller side."""
     from scipy.ndimage import gaussian_filter
 
     sigma = share * min(images.shape[2:])
@@ -57,13 +57,13 @@ def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def contrast(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Every pixel drawn towards the image's mean: this share of its distance stays."""
+    """Draw every pixel towards the image's mean: this share of its distance stays."""
     mean = images.sum((1, 2, 3), keepdim=True, dtype=torch.int64).double() / images[0].numel()
     return _as_bytes(mean + (images - mean) * share)
 
 
 def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """A grey rectangle somewhere in the image, this share of each side."""
+    """Cover a grey rectangle somewhere in the image, this share of each side."""
     down, right = draw.integers(_UNIT, _UNIT).unbind(1)
     height, width = images.shape[2:]
     covered = (
@@ -74,8 +74,8 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def _covered(place: Tensor, length: int, share: float) -> Tensor:
-    """bool `[B, length]`: a run of `share` of it, from the start (`place` 0) to the end (`place`
-    near `_UNIT`).
+    """Return bool `[B, length]`: a run of `share` of the length, from the start (`place` 0) to the
+    end (`place` near `_UNIT`).
     """
     side = max(1, round(share * length))
     start = (place * (length - side + 1) // _UNIT)[:, None]
@@ -84,7 +84,7 @@ def _covered(place: Tensor, length: int, share: float) -> Tensor:
 
 
 def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
-    """Turned by so many degrees, left or right; the corners get the border's median."""
+    """Turn by so many degrees, left or right; the corners get the border's median."""
     angle = math.radians(degrees)
     turn = 2 * draw.integers(2).double()[:, :, None] - 1
     cosine, sine = math.cos(angle), turn * math.sin(angle)
@@ -93,8 +93,8 @@ def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
 
 
 def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Moved by this share of the side in some direction, by whole pixels and at least one; what
-    enters is the border's median.
+    """Move by this share of the side in some direction, by whole pixels and at least one; new
+    pixels are the border's median.
     """
     height, width = images.shape[2:]
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
@@ -110,22 +110,22 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
-    """Saved as JPEG of this quality and read again, by torchvision."""
+    """Save as JPEG of this quality and read again, by torchvision."""
     from torchvision.transforms.v2 import functional
 
     return functional.jpeg(images, quality)
 
 
 def _places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the pixels lie, in pixels from the centre: x `[1, 1, W]` and y `[1, H, 1]`."""
+    """Return the pixels' places from the centre, in pixels: x `[1, 1, W]` and y `[1, H, 1]`."""
     height, width = images.shape[2:]
     x, y = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in (width, height))
     return x[None, None, :], y[None, :, None]
 
 
 def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The images' values at `x` and `y` (see `_places`; they broadcast to `[B, H, W]`),
-    interpolated bilinearly.
+    """Return the images' values at `x` and `y` (they broadcast to `[B, H, W]`), interpolated
+    bilinearly.
     """
     height, width = images.shape[2:]
     border = torch.cat(
@@ -144,8 +144,8 @@ def _as_bytes(values: Tensor) -> Tensor:
 
 
 class Corruption(NamedTuple):
-    """`apply(images, strength, keys) -> images` on uint8 `[B, C, H, W]` on the CPU, and its
-    `strengths` by severity.
+    """A function `apply(images, strength, keys) -> images` on uint8 `[B, C, H, W]` on the CPU, and
+    its `strengths` by severity.
     """
 
     apply: Callable[[Tensor, Any, RandomKeys], Tensor]
@@ -163,20 +163,20 @@ CORRUPTIONS: dict[str, Corruption] = {
     "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
 }
 ALTERATIONS = tuple(HARDER)
-"""Other images of a data set's own that count as a corruption with one severity (see
+"""A data set's own altered images, each a corruption with one severity (see
 `spikeduel.data.altered`).
 """
 
 _STORED = {name: f"robustness-{name}" for name in (*CORRUPTIONS, *ALTERATIONS)}
 NAMES = tuple(_STORED.values())
-"""What the store knows these measures by: one each, so that what an interruption costs is one
+"""Names of these measures in the store, one a corruption, so that an interruption costs one
 corruption.
 """
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
-    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, corrupted: always in
-    the same way.
+    """Corrupt `images` uint8 `[B, C, H, W]`, which have the indices `[B]` in their data set, always
+    in the same way.
     """
     corruption, keys = CORRUPTIONS[name], RandomKeys.for_corruption(name, indices)
     return corruption.apply(images.cpu(), corruption.strengths[severity - 1], keys).to(
@@ -200,18 +200,17 @@ class Corrupted:
 def measures(
     altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Measures as in `MEASURES`, by the names in `NAMES`: one for each corruption and each of
-    `altered`.
+    """Return measures by the names in `NAMES`: one for each corruption and each of `altered`.
 
-    `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn
-    it is.
+    `altered` maps a name of `ALTERATIONS` to its batches. `label` names the model in the progress.
     """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
         at: Iterable[Iterable[Any]] = [altered[name]] if name in altered else spoilt(name, batches)
-        found = [ask(model, worse) for worse in at]
+        answers_by_severity = [ask(model, worse) for worse in at]
         return CorruptedAccuracies(
-            n=len(found[0].truth), accuracies=[answers.accuracy for answers in found]
+            n=len(answers_by_severity[0].truth),
+            accuracies=[answers.accuracy for answers in answers_by_severity],
         )
 
     def spoilt(name: str, batches: Iterable[Any]) -> Iterator[Corrupted]:
@@ -226,15 +225,15 @@ def measures(
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """What the measures of `NAMES` found, None where there is nothing; `clean` is the accuracy
-    without corruption.
+    """Return the accuracies that the measures of `NAMES` found, None where there are none; `clean`
+    is the accuracy without corruption.
     """
-    found: dict[str, CorruptedAccuracies] = {
+    entries: dict[str, CorruptedAccuracies] = {
         name: measured[key] for name, key in _STORED.items() if key in measured
     }
-    if not found:
+    if not entries:
         return None
-    area = {name: fmean(entry.accuracies) for name, entry in found.items()}
+    area = {name: fmean(entry.accuracies) for name, entry in entries.items()}
     mean = (
         fmean(area[name] for name in CORRUPTIONS)
         if all(name in area for name in CORRUPTIONS)
@@ -242,10 +241,10 @@ def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
     )
     return Robustness(
         clean=clean,
-        corruptions={name: list(entry.accuracies) for name, entry in found.items()},
+        corruptions={name: list(entry.accuracies) for name, entry in entries.items()},
         area=area,
         relative={name: value / clean if clean else None for name, value in area.items()},
         mean=mean,
         mean_relative=mean / clean if mean is not None and clean else None,
-        images={name: entry.n for name, entry in found.items()},
+        images={name: entry.n for name, entry in entries.items()},
     )

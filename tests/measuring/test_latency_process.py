@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from made_models import make
-from spikeduel.measuring import answering
-from spikeduel.measuring.answering import EnergyCounter, counters
+from spikeduel.measuring import latency_process
+from spikeduel.measuring.latency_process import EnergyCounter, counters
 from spikeduel.system.errors import InputError
 
 CLOCK = 1e-3
@@ -30,7 +30,7 @@ def clock(monkeypatch):
             return self.now
 
     made = Clock()
-    monkeypatch.setattr(answering, "time", made)
+    monkeypatch.setattr(latency_process, "time", made)
     return made
 
 
@@ -41,7 +41,7 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
         called.append(number)
         clock.now += 0.5 if number == 0 else 0.009
 
-    milliseconds, calls = answering.repeated(work, range(4))
+    milliseconds, calls = latency_process.repeated(work, range(4))
     # Ten milliseconds each, until the first and they make 0.35 s; but at least three.
     assert called == list(range(4))
     assert calls == 4
@@ -49,18 +49,22 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
 
     called.clear()
     clock.now = 0
-    milliseconds, _ = answering.repeated(called.append, range(9999))
-    assert len(milliseconds) == len(called) - 1 == pytest.approx(answering.SECONDS / CLOCK, abs=2)
+    milliseconds, _ = latency_process.repeated(called.append, range(9999))
+    assert (
+        len(milliseconds)
+        == len(called) - 1
+        == pytest.approx(latency_process.SECONDS / CLOCK, abs=2)
+    )
 
 
 def test_a_summary_by_hand():
-    assert answering.summary([3.0, 1.0, 2.0]) == {
+    assert latency_process.summary([3.0, 1.0, 2.0]) == {
         "median_ms": 2,
         "p95_ms": None,
         "min_ms": 1,
         "n": 3,
     }
-    many = answering.summary([float(ms) for ms in range(21)])
+    many = latency_process.summary([float(ms) for ms in range(21)])
     assert many == {"median_ms": 10, "p95_ms": 19, "min_ms": 0, "n": 21}
 
 
@@ -73,8 +77,8 @@ def test_what_is_timed_is_predict_in_batches_of_three_sizes(images, monkeypatch)
         return predict(given)
 
     monkeypatch.setattr(model, "predict", predicting)
-    monkeypatch.setattr(answering, "SECONDS", 0.02)
-    found = answering.timed(model, images)
+    monkeypatch.setattr(latency_process, "SECONDS", 0.02)
+    found = latency_process.timed(model, images)
     assert set(asked) == {1, 32, 256}
     for size, entry in ((size, found["throughput"][str(size)]) for size in asked):
         assert entry["n"] == len(asked[size]) - 1
@@ -93,18 +97,18 @@ def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeyp
         return 1000.0 if len(readings) == 1 else 1000.0 + 256 * 4 * 0.5
 
     # Three calls that count and one before them: half a joule an image.
-    monkeypatch.setattr(answering, "SECONDS", 0)
-    monkeypatch.setattr(answering, "counters", lambda device: [EnergyCounter("rapl", read)])
-    found = answering.timed(make(), images)
+    monkeypatch.setattr(latency_process, "SECONDS", 0)
+    monkeypatch.setattr(latency_process, "counters", lambda device: [EnergyCounter("rapl", read)])
+    found = latency_process.timed(make(), images)
     assert (found["joules_per_image"], found["joules_source"]) == (0.5, "rapl")
     assert "joules_per_image" not in found["reasons"]
     assert len(readings) == 2
 
 
 def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
-    monkeypatch.setattr(answering, "SECONDS", 0)
-    monkeypatch.setattr(answering, "counters", lambda device: [])
-    found = answering.timed(make("small-cnn"), images)
+    monkeypatch.setattr(latency_process, "SECONDS", 0)
+    monkeypatch.setattr(latency_process, "counters", lambda device: [])
+    found = latency_process.timed(make("small-cnn"), images)
     assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (
         None,
         None,
@@ -115,13 +119,13 @@ def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
 
 def test_a_stream_sees_every_step(images, clock):
     # The clock goes on when it is asked: once before the encoding and once after each step.
-    assert answering.streamed(make(), images) == pytest.approx([1, 2, 3, 4, 5, 6])
+    assert latency_process.streamed(make(), images) == pytest.approx([1, 2, 3, 4, 5, 6])
     with pytest.raises(InputError, match="does not spike"):
-        answering.streamed(make("small-cnn"), images)
+        latency_process.streamed(make("small-cnn"), images)
 
 
 def test_the_peak_is_of_this_process():
-    assert 50 << 20 < answering.peak_memory_bytes() < 64 << 30
+    assert 50 << 20 < latency_process.peak_memory_bytes() < 64 << 30
 
 
 @pytest.fixture

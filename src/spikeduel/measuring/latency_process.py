@@ -1,8 +1,7 @@
-"""How fast a model answers, warm: one image, batches, a stream; and what memory and energy that
-takes.
+"""Time the answers of a loaded model: one image, batches, a stream; with memory and energy.
 
-`torch.utils.benchmark` averages over many calls, and so has no percentiles of single answers: hence
-a loop of our own.
+`torch.utils.benchmark` averages over many calls and has no percentiles of single answers, hence the
+loop here. `latency` runs this module in a fresh process.
 """
 
 import io
@@ -29,24 +28,24 @@ POWERCAP = Path("/sys/class/powercap")
 
 @dataclass(frozen=True)
 class EnergyCounter:
-    """`read` gives joules since some time, which begin again from 0 after `wraps_at`."""
+    """A counter of joules since some moment, which starts again from 0 after `wraps_at`."""
 
     source: str
     read: Callable[[], float]
     wraps_at: float = 0.0
 
     def since(self, before: float) -> float:
-        """Joules since the counter said `before`."""
+        """Return the joules spent since the counter read `before`."""
         taken = self.read() - before
         return taken + self.wraps_at if taken < 0 else taken
 
 
 def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
-    """The counters that tell what work on `device` takes; empty where this machine does not tell.
+    """Return the energy counters for work on `device`; an empty list where the machine has none.
 
     "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one
     for each processor package, by Intel's RAPL as Linux shows it in `folder`, which many systems
-    let only root read. Both count all that happens there meanwhile, idling included.
+    let only root read. Both count all work done meanwhile, idling included.
     """
     if device.type == "cuda":
         return _of_gpu(device)
@@ -54,7 +53,7 @@ def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounte
 
 
 def _of_processors(folder: Path) -> list[EnergyCounter]:
-    found = []
+    counters_of_packages = []
     try:
         for domain in sorted(folder.glob("intel-rapl:*")):
             # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages
@@ -64,10 +63,12 @@ def _of_processors(folder: Path) -> list[EnergyCounter]:
             ).startswith("package"):
                 read = partial(_joules, domain / "energy_uj")
                 read()
-                found.append(EnergyCounter("rapl", read, _joules(domain / "max_energy_range_uj")))
+                counters_of_packages.append(
+                    EnergyCounter("rapl", read, _joules(domain / "max_energy_range_uj"))
+                )
     except (OSError, ValueError):
         return []
-    return found
+    return counters_of_packages
 
 
 def _joules(path: Path) -> float:
@@ -92,18 +93,18 @@ def _of_gpu(device: torch.device) -> list[EnergyCounter]:
 
 BATCH_SIZES = (1, 32, 256)
 SECONDS = 0.35
-"""How long each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
+"""Seconds for which each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
 FEWEST, MOST = 3, 1000
 FEWEST_FOR_P95 = 20
-"""Of fewer, the 95th percentile is only the slowest."""
+"""Fewest answers with a 95th percentile; with fewer it would be the slowest one."""
 
 
 def main(begun: float, imported: float) -> None:
-    """In a fresh process: loads and times the model that the first argument names (see
-    `latency.latency`).
+    """Load and time the model that the first argument names, in a fresh process; see
+    `latency.latency`.
 
-    Reads images from standard input and writes one JSON document to standard output. `begun` and
-    `imported` are times of `time.perf_counter`, before and after the import of what loads a model.
+    Read images from standard input and write one JSON document to standard output. `begun` and
+    `imported` are times of `time.perf_counter`, before and after the import of the loader.
     """
     # What a model prints must not end up in the document.
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -118,7 +119,7 @@ def main(begun: float, imported: float) -> None:
     first = time.perf_counter()
     parts = {"import": imported - begun, "load": loaded - loading, "first_answer": first - loaded}
     memory = {"first_answer": peak_memory_bytes()}
-    found = timed(model, images)
+    times = timed(model, images)
     memory[f"batch_{BATCH_SIZES[-1]}"] = peak_memory_bytes()
     memory["gpu"] = peak_gpu_memory_bytes(model.device)
     start_up = {
@@ -129,7 +130,7 @@ def main(begun: float, imported: float) -> None:
         json.dump(
             {
                 "precision": model.precision,
-                **found,
+                **times,
                 "start_up": start_up,
                 "peak_memory_bytes": memory,
             },
@@ -138,12 +139,11 @@ def main(begun: float, imported: float) -> None:
 
 
 def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
-    """Times of `Model.predict` on prepared images uint8 `[N, C, H, W]`: from there to labels,
-    encoding included.
+    """Time `Model.predict` on prepared images uint8 `[N, C, H, W]`, encoding included.
 
-    As in `costs.Latency`, for batches of 1, 32 and 256. `joules_per_image` is what the largest
-    batches took by the counters of `joules_source` (see `counters`); idling is not subtracted.
-    `stream_ms` are medians of several streams.
+    Batches have 1, 32 and 256 images. `joules_per_image` is measured over the largest batches by
+    the counters of `joules_source`; idling is not subtracted. `stream_ms` are medians of several
+    streams.
     """
     times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
@@ -168,10 +168,10 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
         "throughput": {
             str(size): {
                 "batch_size": size,
-                "images_per_second": 1e3 * size / found["median_ms"],
-                **found,
+                "images_per_second": 1e3 * size / times_of_size["median_ms"],
+                **times_of_size,
             }
-            for size, found in times.items()
+            for size, times_of_size in times.items()
         },
         "joules_per_image": spent / (size * calls) if meters else None,
         "joules_source": meters[0].source if meters else None,
@@ -181,24 +181,23 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
 
 
 def repeated(
-    work: Callable[[Any], Any], given: Sequence[Any] | np.ndarray
+    work: Callable[[Any], Any], inputs: Sequence[Any] | np.ndarray
 ) -> tuple[list[float], int]:
-    """Calls `work` with one of `given` after the other, for `SECONDS`, from the start again where
-    they run out.
+    """Call `work` with one input after the other, in a circle, for `SECONDS`.
 
-    Returns the milliseconds of each call but the first, and the number of calls.
+    Return the milliseconds of each call but the first, and the number of calls.
     """
     times: list[float] = []
     # The first one makes room, and loads or compiles what it needs.
     while len(times) <= FEWEST or (sum(times) < SECONDS and len(times) <= MOST):
         started = time.perf_counter()
-        work(given[len(times) % len(given)])
+        work(inputs[len(times) % len(inputs)])
         times.append(time.perf_counter() - started)
     return [1e3 * seconds for seconds in times[1:]], len(times)
 
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
-    """`median_ms`, `p95_ms` (null where there are too few), `min_ms`, `n`."""
+    """Return `median_ms`, `p95_ms` (null for fewer than `FEWEST_FOR_P95`), `min_ms` and `n`."""
     enough = len(milliseconds) >= FEWEST_FOR_P95
     return {
         "median_ms": float(np.median(milliseconds)),
@@ -209,8 +208,8 @@ def summary(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def streamed(model: Model, images: np.ndarray) -> list[float]:
-    """Milliseconds until the scores after each step are there, `[T]`: one image, encoded whole,
-    then step by step.
+    """Return the milliseconds until the scores after each step are there, `[T]`: one image, step by
+    step.
 
     Raises `InputError` for a network that cannot stream.
     """
