@@ -2,6 +2,8 @@
 
 from msgspec.structs import replace
 
+import made_results
+from spikeduel.results.answer import answered
 from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.costs import (
     MEMORIES,
@@ -12,7 +14,7 @@ from spikeduel.results.costs import (
     TableEnergy,
     WayJoules,
 )
-from spikeduel.results.run import Conclusions, Counts, Dataset, Results
+from spikeduel.results.run import SCHEMA, Conclusions, Counts, Dataset, Results
 from spikeduel.results.times import Latency, Machine, PeakMemory, StartUp, Throughput, Times
 from spikeduel.results.trials import ControlResult, Score, Trial
 from spikeduel.settings.recipes import baseline
@@ -133,8 +135,8 @@ def trial(contender, **changes):
 
 
 def results_of(*trials):
-    return Results(
-        schema=2,
+    made = Results(
+        schema=SCHEMA,
         spikeduel="0",
         created="2025",
         environment=None,
@@ -149,13 +151,14 @@ def results_of(*trials):
         ),
         comparison=Conclusions(),
     )
+    return answered(made)
 
 
 def with_trial(results, index, **changes):
     """`results` in which one trial has other values."""
     trials = list(results.trials)
     trials[index] = replace(trials[index], **changes)
-    return replace(results, trials=trials)
+    return made_results.replaced(results, trials=trials)
 
 
 def with_accuracy(results, index, accuracy):

@@ -4,9 +4,10 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.results import caveats
+from spikeduel.results.answer import answered
 from spikeduel.results.audit import Counts
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
-from spikeduel.results.run import Conclusions, Dataset, Pair, Results
+from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
 
@@ -23,8 +24,8 @@ def make_results(prepared, experiment, num_test=20):
         for contender in experiment.contenders
     ]
     first, last = experiment.contenders[0], experiment.contenders[-1]
-    return Results(
-        schema=2,
+    made = Results(
+        schema=SCHEMA,
         spikeduel="0.1.0",
         created="2025-01-01T00:00:00+00:00",
         environment={
@@ -48,6 +49,7 @@ def make_results(prepared, experiment, num_test=20):
             caveats=[caveats.OneSeed()] if experiment.seeds == 1 else [caveats.Confounded()],
         ),
     )
+    return answered(made)
 
 
 def make_predictions(prepared, results, test):
@@ -76,6 +78,13 @@ def make_predictions(prepared, results, test):
     )
 
 
+def replaced(results, **changes):
+    """Return results with other values, and the answer that follows from them."""
+    comparison = changes.pop("comparison", results.comparison)
+    comparison = structs.replace(comparison, answer=Conclusions().answer)
+    return answered(structs.replace(results, comparison=comparison, **changes))
+
+
 def with_trials(results, **changes):
     """Results whose trials have other values: each of `changes` is a value, or a function of the
     trial.
@@ -86,16 +95,14 @@ def with_trials(results, **changes):
         )
         for trial in results.trials
     ]
-    return structs.replace(results, trials=trials)
+    return replaced(results, trials=trials)
 
 
 def with_pair(results, **changes):
     """Results whose only pair has other values."""
     (pair,) = results.comparison.pairs
-    return structs.replace(
-        results,
-        comparison=structs.replace(results.comparison, pairs=[structs.replace(pair, **changes)]),
-    )
+    pairs = [structs.replace(pair, **changes)]
+    return replaced(results, comparison=structs.replace(results.comparison, pairs=pairs))
 
 
 def with_dataset(results, **changes):

@@ -49,7 +49,7 @@ def make_duel(dataset, accuracies, caveats=(), **settings):
             )
         ]
     found = structs.replace(results.comparison, pairs=pairs, caveats=list(caveats))
-    results = structs.replace(
+    results = made_results.replaced(
         results, trials=[trial for trial in trials if trial], comparison=found
     )
     folder = "-".join((dataset, *settings.values()))

@@ -2,6 +2,7 @@
 customary.
 """
 
+from spikeduel.results.answer import answered
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
@@ -115,7 +116,7 @@ def results(
     overturned_by=(),
 ):
     """A whole results.json of `trials`; `about` is its data set."""
-    return Results(
+    made = Results(
         schema=SCHEMA,
         spikeduel="0.0",
         created="2001-02-03T04:05:06+00:00",
@@ -131,6 +132,7 @@ def results(
         ),
         tuning=tuning,
     )
+    return answered(made)
 
 
 def tuning(num_trials=8, **gains):

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from spikeduel.results import predictions
 from spikeduel.results.caveats import FailedMeasure, FailedTrials, OwnSettings, Tuned
 from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
-from spikeduel.results.run import GroupSizes
+from spikeduel.results.run import GroupSizes, json_schema
 from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings.reading import read_experiment, write_experiment
@@ -91,6 +92,18 @@ def test_the_results_on_disk_are_those_returned(duel):
         == read_experiment(duel.out / "experiment.toml")
     )
     assert duel.results.experiment.learning_rate == 5e-3
+
+
+def test_every_key_on_disk_is_in_the_schema(duel):
+    schema = json_schema()
+    for name, described in schema["$defs"].items():
+        if described.get("properties") and name != "Audit":
+            described["additionalProperties"] = False
+    document = json.loads((duel.out / "results.json").read_text())
+    jsonschema.validate(document, schema)
+    document["comparison"]["answer"]["more"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema)
 
 
 def test_scores_are_fractions_and_agree_with_one_another(duel):

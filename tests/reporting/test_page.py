@@ -12,7 +12,15 @@ import torch
 from msgspec import structs
 
 from made_pages import unpainted
-from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
+from made_results import (
+    failed,
+    make_results,
+    replaced,
+    with_dataset,
+    with_pair,
+    with_tests,
+    with_trials,
+)
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
@@ -63,7 +71,7 @@ class Page(HTMLParser):
 def with_comparison(comparison, **changes):
     """`comparison` with other conclusions."""
     concluded = structs.replace(comparison.results.comparison, **changes)
-    return replace(comparison, results=structs.replace(comparison.results, comparison=concluded))
+    return replace(comparison, results=replaced(comparison.results, comparison=concluded))
 
 
 def scripts_of(shown):
@@ -202,7 +210,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     shown = Page(report(replace(comparison, results=held_back))).text
     assert grey in shown
     assert "inconclusive: too few seeds" in shown
-    alone = structs.replace(results, comparison=Conclusions())
+    alone = replaced(results, comparison=Conclusions())
     (comparison.out / "figures" / "differences.png").unlink()
     report(replace(comparison, results=alone))
     assert "differences.png" not in figures_of(comparison)
@@ -261,7 +269,7 @@ def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison, unpainted):
 
 def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
     trials = [failed(trial, error=None) for trial in comparison.results.trials]
-    results = structs.replace(comparison.results, trials=trials, comparison=Conclusions())
+    results = replaced(comparison.results, trials=trials, comparison=Conclusions())
 
     shown = Page(report(replace(comparison, results=results)))
 

@@ -4,10 +4,11 @@ from msgspec import structs
 from made_costs import energy_of, latency
 from made_trials import dataset, pair, results, trial
 from spikeduel.results import caveats as c
-from spikeduel.results.answer import Sure, Why, answer
+from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts, Finding
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case, Court, Ruling
+from spikeduel.results.run import Evidence, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.words.answer import headline, rows, settling
 
@@ -26,56 +27,56 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
 @pytest.mark.parametrize(
     ("snn", "cnn", "made", "take", "why"),
     [
-        (0.92, 0.88, {**SNN_BETTER}, "snn", Why.BETTER),
-        (0.90, 0.895, {}, "cnn", Why.FASTER),
-        (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", Why.FASTER),
-        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", Why.FASTER),
+        (0.92, 0.88, {**SNN_BETTER}, "snn", Reason.BETTER),
+        (0.90, 0.895, {}, "cnn", Reason.FASTER),
+        (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", Reason.FASTER),
+        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", Reason.FASTER),
         # Two points, and an interval without 0, of one training each: not shown of others, nor
         # level.
-        (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", Why.HIGHER),
+        (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", Reason.HIGHER),
         # Two points, and an interval with 0 in it.
-        (0.92, 0.9, {"half": 0.03}, "cnn", Why.FASTER),
+        (0.92, 0.9, {"half": 0.03}, "cnn", Reason.FASTER),
     ],
 )
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     snn, cnn, made, take, why
 ):
-    found = answer(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
-    assert (found.take, found.why) == (take, why)
+    found = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
+    assert (found.take, found.reason) == (take, why)
     assert found.rival == ("cnn" if take == "snn" else "snn")
 
 
 def test_who_answers_as_fast_does_not_win_by_that():
-    assert answer(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
+    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
 
 
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
-    assert answer(untimed).take == "snn"
-    assert answer(untimed).lead("answer").sure is Sure.NOT_MEASURED
+    assert decide(untimed).take == "snn"
+    assert decide(untimed).lead("answer").evidence is Evidence.NOT_MEASURED
 
 
 @pytest.mark.parametrize(
     ("objection", "why"),
     [
-        (c.Leakage(shared=0.5, official=False), Why.LEAKAGE),
-        (c.AuditProblem(finding=Finding(kind=c.LEAKS[0], is_problem=True)), Why.LEAKAGE),
-        (c.AtChance(contenders=["snn", "cnn"], stopped_early=False), Why.NOTHING_LEARNED),
+        (c.Leakage(shared=0.5, official=False), Reason.LEAKAGE),
+        (c.AuditProblem(finding=Finding(kind=c.LEAKS[0], is_problem=True)), Reason.LEAKAGE),
+        (c.AtChance(contenders=["snn", "cnn"], stopped_early=False), Reason.NOTHING_LEARNED),
     ],
 )
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
-    found = answer(duel(caveats=[objection]))
-    assert (found.take, found.why) == (None, why)
+    found = decide(duel(caveats=[objection]))
+    assert (found.take, found.reason) == (None, why)
     assert headline(duel(caveats=[objection])).startswith("Take neither")
 
 
 def test_who_learned_nothing_is_not_taken_though_it_is_faster():
     idle = c.AtChance(contenders=["cnn"], stopped_early=False)
-    assert answer(duel(0.9, 0.895, caveats=[idle])).take == "snn"
+    assert decide(duel(0.9, 0.895, caveats=[idle])).take == "snn"
 
 
 def test_no_trial_was_finished():
-    assert answer(results([trial("snn"), trial("cnn")])).why is Why.NOT_FINISHED
+    assert decide(results([trial("snn"), trial("cnn")])).reason is Reason.NOT_FINISHED
 
 
 def test_the_rival_is_the_best_of_the_other_kind():
@@ -85,7 +86,7 @@ def test_the_rival_is_the_best_of_the_other_kind():
         pair(-0.02, b="other-cnn"),
         pair(0.01, a="cnn", b="other-cnn"),
     ]
-    found = answer(results(three, better))
+    found = decide(results(three, better))
     assert (found.take, found.rival) == ("cnn", "snn")
     assert found.pair == better[0]
 
@@ -94,19 +95,23 @@ def test_the_rival_is_the_best_of_the_other_kind():
 
 
 def test_by_how_much_and_how_sure():
-    found = answer(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
+    found = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
     accuracy, pace = found.lead("accuracy"), found.lead("answer")
-    assert (accuracy.leader, accuracy.sure, round(accuracy.by, 4)) == ("snn", Sure.SHOWN, 0.04)
-    assert (pace.leader, pace.by, pace.sure) == ("cnn", 4.0, Sure.SHOWN)
-    assert found.lead("memory").sure is Sure.NOT_MEASURED
+    assert (accuracy.leader, accuracy.evidence, round(accuracy.by, 4)) == (
+        "snn",
+        Evidence.SHOWN,
+        0.04,
+    )
+    assert (pace.leader, pace.by, pace.evidence) == ("cnn", 4.0, Evidence.SHOWN)
+    assert found.lead("memory").evidence is Evidence.NOT_MEASURED
 
 
 def test_times_on_a_busy_machine_show_nothing():
     busy = c.BusyMachine(load=4.0, cores=2)
-    assert answer(duel(snn_ms=4.0, caveats=[busy])).lead("answer").sure is Sure.NOT_SHOWN
-    idle, disturbed = (answer(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
-    assert (idle.take, idle.why) == ("cnn", Why.FASTER)
-    assert (disturbed.take, disturbed.why) == ("snn", Why.HIGHER)
+    assert decide(duel(snn_ms=4.0, caveats=[busy])).lead("answer").evidence is Evidence.NOT_SHOWN
+    idle, disturbed = (decide(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
+    assert (idle.take, idle.reason) == ("cnn", Reason.FASTER)
+    assert (disturbed.take, disturbed.reason) == ("snn", Reason.HIGHER)
 
 
 def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agree():
@@ -119,17 +124,19 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
                 trial("cnn", 0.9, seed=seed, seconds=[seconds]),
             )
         ]
-        return answer(results(trials, [pair(0.0, seeds=2)])).lead("training")
+        return decide(results(trials, [pair(0.0, seeds=2)])).lead("training")
 
     assert trained(5.0, 7.0).values == {
         "snn": Range(low=16.0, high=16.0),
         "cnn": Range(low=6.0, high=6.0),
     }
-    assert trained(5.0, 7.0).sure is Sure.SHOWN
+    assert trained(5.0, 7.0).evidence is Evidence.SHOWN
     # The slower training of the one takes as long as the faster one of the other.
     slow = [trial("snn", 0.9, seconds=[10.0]), trial("cnn", 0.9, seconds=[2.0])]
     slow += [trial("snn", 0.9, seed=1, seconds=[10.0]), trial("cnn", 0.9, seed=1, seconds=[11.0])]
-    assert answer(results(slow, [pair(0.0, seeds=2)])).lead("training").sure is Sure.NOT_SHOWN
+    assert (
+        decide(results(slow, [pair(0.0, seeds=2)])).lead("training").evidence is Evidence.NOT_SHOWN
+    )
 
 
 MOST = ["spiking", "spiking", "other"]
@@ -142,9 +149,9 @@ def ruling(number, cheaper):
 @pytest.mark.parametrize(
     ("sides", "leader", "cheaper_in", "sure"),
     [
-        (["spiking"] * 3, "snn", 3, Sure.SHOWN),
-        (["spiking", "spiking", "other"], "snn", 2, Sure.NOT_SHOWN),
-        (["spiking", "other", None], None, 1, Sure.NOT_SHOWN),
+        (["spiking"] * 3, "snn", 3, Evidence.SHOWN),
+        (["spiking", "spiking", "other"], "snn", 2, Evidence.NOT_SHOWN),
+        (["spiking", "other", None], None, 1, Evidence.NOT_SHOWN),
     ],
 )
 def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
@@ -156,11 +163,11 @@ def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
         rulings=list(map(ruling, range(3), sides)),
     )
     trials = [trial("snn", 0.9, energy=energy_of(1e-6)), trial("cnn", 0.9, energy=energy_of(2e-6))]
-    found = answer(
+    found = decide(
         structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
     )
     energy = found.lead("energy")
-    assert (energy.leader, energy.cheaper_in, energy.judged, energy.sure) == (
+    assert (energy.leader, energy.cheaper_in, energy.judged, energy.evidence) == (
         leader,
         cheaper_in,
         3,
@@ -177,7 +184,7 @@ def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
         rulings=[ruling(n, s) for n, s in enumerate(MOST)],
     )
     trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
-    energy = answer(
+    energy = decide(
         structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
     ).leads[3]
     assert (energy.leader, energy.cheaper_in) == (None, 2)
@@ -185,12 +192,12 @@ def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
 
 def test_one_training_each_shows_nothing_of_others():
     one = pair(0.04, accuracy_a=0.92, conclusion=Conclusion.A_BETTER)
-    assert answer(duel(0.92, 0.88, made=one)).lead("accuracy").sure is Sure.THESE
+    assert decide(duel(0.92, 0.88, made=one)).lead("accuracy").evidence is Evidence.THESE
 
 
 def test_trainings_of_a_moment_show_no_lead_in_time():
     trials = [trial("snn", 0.9, seconds=[0.4]), trial("cnn", 0.9, seconds=[0.1])]
-    assert answer(results(trials, [pair(0.0)])).lead("training").sure is Sure.NOT_SHOWN
+    assert decide(results(trials, [pair(0.0)])).lead("training").evidence is Evidence.NOT_SHOWN
 
 
 # ---- what would settle it
@@ -199,7 +206,7 @@ def test_trainings_of_a_moment_show_no_lead_in_time():
 def test_the_steps_and_their_minutes():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
     overturned = [c.AnotherTraining(), c.OtherSettings()]
-    steps = answer(results(trials, [pair(0.0)], overturned_by=overturned)).steps
+    steps = decide(results(trials, [pair(0.0)], overturned_by=overturned)).steps
     assert [(step.options, step.minutes) for step in steps] == [
         (["--seeds", "6"], 10.0),
         (["--tune", "10"], 22.0),
@@ -208,7 +215,7 @@ def test_the_steps_and_their_minutes():
 
 def test_folds_for_a_small_test_set_come_once():
     few = c.FewTestImages(num_test=40, folds_help=True)
-    found = answer(
+    found = decide(
         duel(
             caveats=[few],
             overturned_by=[c.FewGroups(tested=3, known=9, one_seed=True, folds_help=True)],
@@ -218,7 +225,7 @@ def test_folds_for_a_small_test_set_come_once():
 
 
 def test_more_images_have_no_command():
-    (step,) = answer(duel(overturned_by=[c.MoreImages(detectable=0.02)])).steps
+    (step,) = decide(duel(overturned_by=[c.MoreImages(detectable=0.02)])).steps
     assert (step.options, step.minutes) == ([], None)
 
 
@@ -226,20 +233,21 @@ def test_more_images_have_no_command():
 
 
 def test_the_line_names_both_and_what_is_shown():
-    assert headline(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))) == (
-        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 "
-        "seeds), but it answers 4.0 times slower here."
+    made = duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))
+    assert headline(made) == (
+        "Take snn (SNN): it is 4.00 points more accurate than cnn (CNN), but it is 4.0 times "
+        "slower here (shown; 2,000 test images, 6 seeds)."
     )
     assert headline(duel()) == (
-        "Take cnn (CNN): it answers 2.0 times faster here, and no difference in accuracy from snn "
-        "(SNN) is shown (it is 1.00 points behind; 2,000 test images, 1 seed)."
+        "Take cnn (CNN): it is 2.0 times faster here and no difference in accuracy from snn (SNN) "
+        "is shown (it is 1.00 points behind; 2,000 test images, 1 seed)."
     )
 
 
 def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = c.MoreImages(detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
-    assert (answer(level).take, answer(level).why) == (None, Why.TOO_FEW)
+    assert (decide(level).take, decide(level).reason) == (None, Reason.TOO_FEW)
     assert (
         headline(level)
         == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
@@ -250,7 +258,7 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
         == "No answer yet: with 24 test images and 1 seed a lead of 12.00 points is not shown."
     )
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), overturned_by=[few])
-    assert answer(apart).take == "snn"
+    assert decide(apart).take == "snn"
 
 
 def test_the_line_says_that_no_training_does_better():

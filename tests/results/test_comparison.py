@@ -224,7 +224,7 @@ def run(tmp_path):
 def test_a_run_is_read_again(run):
     found = load_run(run)
     assert (found.experiment, found.out) == (EXPERIMENT, run)
-    assert found.results == ALL
+    assert found.results == comparison().worded()
     assert found.document() == json.loads((run / "results.json").read_text())
 
 
@@ -257,8 +257,8 @@ def test_what_is_no_run_is_named(damage, run):
         damaged = {
             "cut": whole[:200],
             "list": "[]",
-            "other schema": json.dumps({**json.loads(whole), "schema": 3}),
-            "foreign": '{"schema": 2, "name": "something else"}',
+            "other schema": json.dumps({**json.loads(whole), "schema": 2}),
+            "foreign": '{"schema": 3, "name": "something else"}',
         }
         content.write_text(damaged[damage])
     with pytest.raises(InputError, match=r"runs.made-up") as refused:

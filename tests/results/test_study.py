@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 import made_costs
+import made_results
 from made_audits import audit_with
 from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
@@ -122,7 +123,7 @@ def test_costs_are_times_the_cheapest_of_the_same_data_set():
             structs.replace(trial, latency=made_costs.latency(10 if trial.spiking else 10 / faster))
             for trial in duel.results.trials
         ]
-        duels.append(replace(duel, results=structs.replace(duel.results, trials=trials)))
+        duels.append(replace(duel, results=made_results.replaced(duel.results, trials=trials)))
     other, spiking = conclude("costs", duels, 0.005).variants
     assert other.costs["answer"] == Range(low=1, high=1)
     assert spiking.costs["answer"].low == pytest.approx(4)
@@ -136,7 +137,7 @@ def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without
         trials = [
             structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials
         ]
-        duels.append(replace(duel, results=structs.replace(duel.results, trials=trials)))
+        duels.append(replace(duel, results=made_results.replaced(duel.results, trials=trials)))
     idle, both = (conclude("costs", part, 0.005) for part in (duels[:1], duels))
     assert ["answer" in variant.costs for variant in idle.variants] == [True, True]
     assert ["answer" in variant.costs for variant in both.variants] == [False] * 3

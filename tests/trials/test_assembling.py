@@ -196,7 +196,7 @@ def test_results_have_the_keys_that_scripts_rely_on(path, tmp_path):
 def test_results_are_json_and_what_was_not_measured_is_null():
     results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
     document = json.loads(json.dumps(typed.plain(results), allow_nan=False))
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert typed.converted(document, Results) == results
     done, broken = results.trials
     nothing = (

@@ -2,7 +2,7 @@ import pytest
 
 import made_recordings as made
 import spikeduel as sd
-from spikeduel.results.chance import no_better_than_chance
+from spikeduel.results.accuracy import no_better_than_chance
 from spikeduel.results.controlled import Lost
 from spikeduel.settings.recipes import events
 

@@ -19,6 +19,7 @@ from spikeduel.measuring.energy import Table, accounting, court
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
+from spikeduel.results.answer import answered
 from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
 from spikeduel.results.court import Case
 from spikeduel.results.run import Results
@@ -98,10 +99,10 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
 
 
 def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """Return `results` with every spiking contender judged by all accountings, by `more` ones
-    first.
+    """Return `results` with every spiking contender judged by all accountings from their counts, by
+    `more` of them first; and with the answer that follows.
     """
-    return replace(results, court=court.hold(results, more))
+    return answered(replace(results, court=court.hold(results, more)))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from spikeduel.reporting import figures, style
 from spikeduel.reporting.figures import Interval
 from spikeduel.reporting.labels import label_points
 from spikeduel.reporting.pareto import front
-from spikeduel.results.answer import Quantity
+from spikeduel.results.run import Quantity
 from spikeduel.results.study import Score, StudyResults
 from spikeduel.results.words import across as words
 

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
 from spikeduel.reporting.labels import label_points
-from spikeduel.results.answer import answer
 from spikeduel.results.costs import MEMORIES, Operations, Range
 from spikeduel.results.rankings import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
@@ -190,7 +189,7 @@ def at_a_glance(results: Results) -> Figure | None:
     """Accuracy against cost by the numbers of the answer's table: energy with memory, or where that
     is not known the time of an answer. None where neither is.
     """
-    found, colours = answer(results), style.contender_colours(results.trials)
+    found, colours = results.answer, style.contender_colours(results.trials)
     costs, x, unit = (
         found.lead("energy").values,
         "energy of one answer, with memory (estimate)",

@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import style
+from spikeduel.results.accuracy import share_of_most_frequent
 from spikeduel.results.audit import Audit, Pair, SuspectLabel
-from spikeduel.results.chance import share_of_most_frequent
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
 from spikeduel.results.words.audit import move_in_words

@@ -11,7 +11,6 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.results import predictions, significance, uncertainty
-from spikeduel.results.answer import answer
 from spikeduel.results.caveats import BusyMachine
 from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.costs import Range
@@ -246,7 +245,7 @@ def _answers(runs: tuple[Path, Path]) -> tuple[str | None, list[PredictionsFile 
 
 
 def _reached(results: Results, file: PredictionsFile | None, contender: str) -> Reached | None:
-    leads = {lead.quantity: lead.values.get(contender) for lead in answer(results).leads}
+    leads = {lead.quantity: lead.values.get(contender) for lead in results.answer.leads}
     if (accuracy := leads["accuracy"]) is None:
         return None
     return Reached(

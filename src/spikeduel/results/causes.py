@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import structs
 
-from spikeduel.results.chance import unlearned_controls
+from spikeduel.results.accuracy import unlearned_controls
 from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import Trial

@@ -20,6 +20,7 @@ def _kind(name: str, meaning: str, **fields: Any) -> Any:
     listed = [
         (field, *(kind if isinstance(kind, tuple) else (kind,))) for field, kind in fields.items()
     ]
+    listed.append(("text", str, ""))
     return msgspec.defstruct(name, listed, namespace={"__doc__": meaning}, **options)
 
 

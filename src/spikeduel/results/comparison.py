@@ -1,22 +1,15 @@
-"""A finished comparison: read from a run's folder, also one of an earlier version, asked, and
-written down.
-"""
+"""A finished comparison: read from a run's folder, asked, and written down."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from spikeduel.results.answer import Answer, answer
-from spikeduel.results.causes import claims, without_unlearned
+from spikeduel.results.causes import claims
 from spikeduel.results.caveats import is_leak
-from spikeduel.results.concluding import find_caveats, overturned_by
-from spikeduel.results.controlled import ControlRow
 from spikeduel.results.predictions import remedied
-from spikeduel.results.run import SCHEMA, Conclusions, Results
-from spikeduel.results.significance import reservation
+from spikeduel.results.run import SCHEMA, Answer, Results
 from spikeduel.results.words import audit, caveats, notebook
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
@@ -24,7 +17,7 @@ from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
-from spikeduel.settings.reading import RENAMED, of_earlier, read_experiment
+from spikeduel.settings.reading import read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 from spikeduel.system.sentences import listed
@@ -71,8 +64,8 @@ class Comparison:
         return f"{table}\n{note}" if note else table
 
     def answer(self) -> Answer:
-        """Whom to take, who leads in what and how surely, and what would settle it."""
-        return answer(self.results)
+        """Return which contender to take, who leads in what, and what would settle it."""
+        return self.results.answer
 
     def headline(self) -> str:
         """The answer in one or two sentences."""
@@ -108,22 +101,35 @@ class Comparison:
         ]
 
     def document(self) -> dict[str, Any]:
-        """results.json: the data, and the sentences made of it."""
-        content = typed.plain(self.results)
-        content["comparison"]["verdict"] = self.verdict()
-        content["comparison"]["answer"] = {"text": self.headline(), **typed.plain(self.answer())}
+        """Return the content of results.json: the results, with the sentences made of them."""
+        content = typed.plain(self.worded())
         if self.results.dataset.audit:
             content["dataset"]["audit"] = audit.document(self.results.dataset.audit)
-        for name, texts in (("caveats", self.caveats()), ("controls", self.controls())):
-            for found, text in zip(content["comparison"][name], texts, strict=True):
-                found["text"] = text
-        if found := content["comparison"]["without_time"]:
-            found["text"] = on_time(self.results)
-        for found, each in zip(
-            content["comparison"]["controls"], self.results.comparison.controls, strict=True
-        ):
-            found["claims"] = claims(each)
         return content
+
+    def worded(self) -> Results:
+        """Return the results with every `text` filled in."""
+        found = self.results.comparison
+        controls = [
+            structs.replace(contender, claims=list(claims(contender)), text=text)
+            for contender, text in zip(found.controls, self.controls(), strict=True)
+        ]
+        told = [
+            structs.replace(caveat, text=text)
+            for caveat, text in zip(found.caveats, self.caveats(), strict=True)
+        ]
+        without_time = found.without_time and structs.replace(
+            found.without_time, text=on_time(self.results)
+        )
+        conclusions = structs.replace(
+            found,
+            controls=controls,
+            caveats=told,
+            without_time=without_time,
+            answer=structs.replace(found.answer, text=self.headline()),
+            verdict=self.verdict(),
+        )
+        return structs.replace(self.results, comparison=conclusions)
 
     def best(self, name: str) -> Path:
         """The model file of contender or family `name` with the best validation accuracy. Raises
@@ -216,9 +222,7 @@ def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
 
 
 def load_run(run: Path | str) -> Comparison:
-    """The comparison in a run's folder, also of earlier versions. Raises `InputError` where it is
-    not one.
-    """
+    """Read the comparison in a run's folder. Raises `InputError` where there is none."""
     run = Path(run)
     path = run / "results.json"
     if not path.is_file():
@@ -226,141 +230,15 @@ def load_run(run: Path | str) -> Comparison:
         raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
     with remedied(run):
         content = files.read_json(path)
-        if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
+        version = content.get("schema") if isinstance(content, dict) else None
+        if version != SCHEMA:
             raise InputError(
-                f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA})."
+                f"{path}: results of schema {version}, and this version reads {SCHEMA}."
+                if version
+                else f"{path}: not results of spikeduel."
             )
         try:
-            if isinstance(given := content.get("experiment"), dict):
-                content["experiment"] = of_earlier(given)
-            results = (
-                typed.converted(content, Results)
-                if content["schema"] == SCHEMA
-                else _of_schema_1(content)
-            )
+            results = typed.converted(content, Results)
         except InputError as error:
             raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
-
-
-# ---- results of schema 1, which had other names, and kept conclusions as sentences alone
-
-OLD_CONTROLS = {
-    name: {"title": title, "meaning": meaning, "spikes": spikes}
-    for name, title, meaning, spikes in (
-        ("relu_twin", "ReLU twin", "the same network with ReLU", False),
-        ("quantised_twin", "quantised twin", "the ReLU twin with few activation levels", False),
-        ("one_step", "one time step", "the same neurons with T = 1", True),
-        ("shuffled", "shuffled in time", "the trained network, its spikes in random order", True),
-        (
-            "nearest_neighbour",
-            "nearest neighbour",
-            "the label of the nearest training image",
-            False,
-        ),
-    )
-}
-
-
-def _of_schema_1(content: dict[str, Any]) -> Results:
-    """Results of schema 1, with their conclusions as data. Raises `InputError` where they are
-    damaged.
-    """
-    try:
-        content = _upgraded(content)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"schema 1 that cannot be read ({type(error).__name__}: {error})."
-        ) from None
-    results = typed.converted(content, Results)
-    pairs = [
-        structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs
-    ]
-    found = Conclusions(
-        pairs=pairs,
-        controls=[
-            without_unlearned(
-                structs.replace(each, rows=list(map(_reserved, each.rows))), results.trials
-            )
-            for each in results.comparison.controls
-        ],
-        caveats=find_caveats(results.experiment, results.dataset, results.trials, results.tuning),
-        overturned_by=overturned_by(results.dataset, pairs, tuned=results.tuning is not None),
-    )
-    return structs.replace(results, comparison=found)
-
-
-def _reserved(row: ControlRow) -> ControlRow:
-    return structs.replace(
-        row, found=row.found and structs.replace(row.found, reservation=reservation(row.found))
-    )
-
-
-def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a results.json of schema 1 as schema 2 has it, conclusions left out."""
-    content = _renamed(content)
-    dataset, comparison = content["dataset"], content.get("comparison") or {}
-    # What the audit found, and over how many portions, was kept in sentences alone.
-    audit = dict(dataset.get("audit") or {})
-    problems = [f"Data audit: {text}" for text in audit.get("problems") or []]
-    if portions := re.search(r"over (\d+) equal", audit.get("near_definition") or ""):
-        audit["near_portions"] = int(portions[1])
-    pairs, controls = comparison.get("pairs") or [], comparison.get("controls") or []
-    return {
-        **content,
-        "schema": 2,
-        "experiment": {
-            RENAMED.get(name, name): value for name, value in content["experiment"].items()
-        },
-        "dataset": {
-            **dataset,
-            "audit": audit or None,
-            "notes": [*problems, *(dataset.get("notes") or [])],
-        },
-        "trials": [_trial(trial) for trial in content["trials"]],
-        "comparison": {
-            "pairs": [
-                {**pair, "reservation": None}
-                for pair in pairs
-                if pair.get("seeds") and pair.get("ci95")
-            ],
-            "controls": [
-                {**found, "rows": [_row(row) for row in found["rows"]]} for found in controls
-            ],
-        },
-    }
-
-
-def _trial(trial: dict[str, Any]) -> dict[str, Any]:
-    controls = dict(trial.get("controls") or {})
-    reasons = controls.pop("reasons", {})
-    return {
-        **trial,
-        "test": trial["test"] and {**trial["test"], "encoding_spread": trial["test"].get("draws")},
-        "weight_shapes": trial.get("weights"),
-        "family": "ann" if trial["contender"] == "dense-relu" else trial["family"],
-        "failed_measures": trial.get("failed_measures") or {},
-        "controls": {
-            name: {**found, **OLD_CONTROLS[name]} for name, found in controls.items() if found
-        },
-        "controls_left_out": reasons,
-    }
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    found = {**row, "reservation": None} if row.get("conclusion") else None
-    kept = {name: row.get(name) for name in ("accuracy", "bits", "spread", "reason")}
-    return {"control": row["b"], **OLD_CONTROLS[row["b"]], **kept, "found": found}
-
-
-def _renamed(value: Any) -> Any:
-    """Counts and energies under their present names."""
-    if isinstance(value, list):
-        return [_renamed(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"as_written", "cached"}:
-        return {"per_step": _renamed(value["as_written"]), "hoisted": _renamed(value["cached"])}
-    if value.keys() == {"total", "per_step"}:
-        return {"total": value["total"], "by_step": value["per_step"]}
-    return {name: _renamed(each) for name, each in value.items()}

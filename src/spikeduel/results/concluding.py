@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results import power
-from spikeduel.results.caveats import Caveat, Overturn
-from spikeduel.results.chance import (
+from spikeduel.results.accuracy import (
     no_better_than_chance,
     share_of_most_frequent,
     unlearned_controls,
 )
+from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.run import Budget, Dataset, Neither, Pair, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial

@@ -43,6 +43,8 @@ class ControlledContender(Frozen):
     seeds: Count
     accuracy: Share
     rows: list[ControlRow]
+    claims: list[str] = []
+    text: str = ""
 
     @property
     def of_recordings(self) -> bool:
@@ -77,6 +79,7 @@ class WithoutTime(Frozen):
     trained_without: bool
     found: Difference
     lost: Lost
+    text: str = ""
 
     @property
     def conclusive(self) -> bool:

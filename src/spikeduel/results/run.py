@@ -1,7 +1,8 @@
-"""A whole run as types: results.json, and tuning.json, which is part of it."""
+"""Types of results.json, and what is derived from them alone."""
 
 import inspect
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import Meta, structs
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.controlled import ControlledContender, WithoutTime
-from spikeduel.results.costs import Amount, Count, EventRates
+from spikeduel.results.costs import Amount, Count, EventRates, Range
 from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
@@ -20,12 +21,16 @@ from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Frozen
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
+TOLERATED_SHARE = 0.01
+"""Share of a data set's own test images that may have relatives in training before scores are
+called memory.
+"""
 
 
 class GroupSizes(Frozen):
-    """Images a group."""
+    """Images in the largest group, and in the median one."""
 
     largest: Count
     median: float
@@ -34,15 +39,15 @@ class GroupSizes(Frozen):
 class Dataset(Frozen):
     """The data and its split.
 
-    With folds, `counts` holds the mean number of a fold's training and validation images, and that
-    of all images that are tested; `folds` the counts of each. `shared_groups` is the share of test
-    images whose group is also in training; `effective_groups_tested` is how many groups of one size
-    would weigh as much as those of the test images; `test_uses` how many models were asked about
-    these test images from this store, `test_uses_here` how many of them are this run's,
-    `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
-    `own_validation`: the data have a validation set of their own, and no test set. `labels`: judged
-    by the trained networks, on images that they were not trained on; `suspect_labels` are the
-    surest of those that look wrong (all stand in labels.csv).
+    With folds, `counts` holds the mean number of a fold's training and validation images, and the
+    number of all test images; `folds` the counts of each fold. `shared_groups` is the share of test
+    images whose group is also in training; `effective_groups_tested` the number of equally large
+    groups that would weigh as much as the groups of the test images. `test_uses` models of this
+    store have answered these test images, `test_uses_here` of them in this run; in
+    `tested_every_epoch` trainings they did so after every epoch (`optimism`). `own_validation`: the
+    data come with a validation set, and no test set. `labels` counts labels that trained networks
+    doubt on images they were not trained on; `suspect_labels` are the most doubtful (labels.csv has
+    all).
     """
 
     name: str
@@ -69,40 +74,32 @@ class Dataset(Frozen):
 
     @property
     def noun(self) -> str:
-        """What is learned from: an "image" or a "recording", by the audit."""
+        """Return "image" or "recording", by the audit."""
         return self.audit.noun if self.audit else "image"
 
     @property
     def can_fold(self) -> bool:
-        """Whether `--folds` would test all images: not where some are set apart already, or it has
-        folds.
-        """
+        """Return True if `--folds` would test more images than this split does."""
         return (
             not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
         )
 
     @property
     def leaks(self) -> bool:
-        """Whether relatives of test images in training can explain a score.
+        """Return True if relatives of test images in training can explain a score.
 
-        Any will do for a split made here; a few copies in a data set's own test set are no reason
+        One is enough for a split made here; a few copies in a data set's own test set are no reason
         to mistrust it.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
 
 
-TOLERATED_SHARE = 0.01
-"""Of a data set's own test images, how many may have relatives in training before scores are called
-memory.
-"""
-
-
 class Pair(Difference, kw_only=True):
     """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
 
     `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test
-    images, averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal
+    images, averaged over seeds; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal
     accuracies. `power` is the chance that a lead of one point would have been found, None with one
     seed.
     """
@@ -120,23 +117,36 @@ class Pair(Difference, kw_only=True):
 
     @property
     def leader(self) -> str:
-        """Who has the higher accuracy; `a` where they are level."""
+        """Return the contender with the higher accuracy, `a` where both are equal."""
         return self.a if self.difference >= 0 else self.b
 
     @property
     def other(self) -> str:
-        """The one that is not `leader`."""
+        """Return the contender that is not the `leader`."""
         return self.b if self.leader == self.a else self.a
+
+    def accuracy(self, contender: str) -> float:
+        """Return the mean accuracy of one of the two."""
+        return self.accuracy_a if contender == self.a else self.accuracy_b
+
+    @property
+    def shows_better(self) -> bool:
+        """Return True if one of the two is shown to be better: not negligibly, and over seeds."""
+        return self.conclusion.better and not self.negligible and self.seeds > 1
 
     @property
     def led(self) -> "Pair":
-        """The same with the leader first: as a pair is named everywhere that people read."""
-        return self if self.leader == self.a else self.turned
+        """Return the pair with the leader first, as every table and sentence names it."""
+        return self.ordered(self.leader)
 
-    @property
-    def turned(self) -> "Pair":
-        """The same with `b` first."""
-        other = {Conclusion.A_BETTER: Conclusion.B_BETTER, Conclusion.B_BETTER: Conclusion.A_BETTER}
+    def ordered(self, first: str) -> "Pair":
+        """Return the pair with contender `first` as `a`."""
+        if first == self.a:
+            return self
+        swapped = {
+            Conclusion.A_BETTER: Conclusion.B_BETTER,
+            Conclusion.B_BETTER: Conclusion.A_BETTER,
+        }
         return structs.replace(
             self,
             a=self.b,
@@ -144,7 +154,7 @@ class Pair(Difference, kw_only=True):
             difference=-self.difference,
             ci95=(-self.ci95[1], -self.ci95[0]),
             ci90=(-self.ci90[1], -self.ci90[0]),
-            conclusion=other.get(self.conclusion, self.conclusion),
+            conclusion=swapped.get(self.conclusion, self.conclusion),
             accuracy_a=self.accuracy_b,
             accuracy_b=self.accuracy_a,
             only_a_right=self.only_b_right,
@@ -153,24 +163,99 @@ class Pair(Difference, kw_only=True):
             seeds_b_ahead=self.seeds_a_ahead,
         )
 
-    def accuracy(self, contender: str) -> float:
-        """The mean accuracy of one of the two."""
-        return self.accuracy_a if contender == self.a else self.accuracy_b
-
 
 class Neither(Frozen):
-    """A contender that is better than both of all `twins`: whether they should spike is not the
-    question.
-    """
+    """A `contender` that is better than both networks of every pair of `twins`."""
 
     contender: str
     twins: list[tuple[str, str]]
 
 
+Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
+
+
+class Evidence(StrEnum):
+    """How sure it is that a leader leads.
+
+    `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two
+    measurements of one thing differ; of energy: by all accountings. `THESE`: of these trained
+    networks alone, one of each contender. `SAME` of bytes: less than a tenth apart.
+    """
+
+    SHOWN = "shown"
+    THESE = "these models"
+    NOT_SHOWN = "not shown"
+    EQUIVALENT = "equivalent"
+    SAME = "the same"
+    NOT_MEASURED = "not measured"
+
+
+class Reason(StrEnum):
+    """Why a contender is to be taken, or none is."""
+
+    BETTER = "better"
+    HIGHER = "higher"
+    FASTER = "faster"
+    TOO_FEW = "too_few_images"
+    LEAKAGE = "leakage"
+    NOTHING_LEARNED = "nothing_learned"
+    NOT_FINISHED = "not_finished"
+    ALONE = "alone"
+
+
+class Lead(Frozen):
+    """The best contender in one quantity, against the best of the other kind (`over`).
+
+    `values` by contender: a share, seconds of a training (with the training of the twin it starts
+    from), seconds an answer, joules an answer (with memory on the chip), bytes of a process that
+    answers, bytes of the weights. `by`: a difference in accuracy, else how many times as much
+    `over` takes. In energy the leader is cheaper in `cheaper_in` of `judged` accountings.
+    """
+
+    quantity: Quantity
+    values: dict[str, Range] = {}
+    leader: str | None = None
+    over: str | None = None
+    by: float | None = None
+    evidence: Evidence = Evidence.NOT_MEASURED
+    cheaper_in: int | None = None
+    judged: int | None = None
+
+
+class Step(Frozen):
+    """A next step: options to add to the run's own command, minutes of training, and the objection
+    that it answers. Without options, only other data would help.
+    """
+
+    options: list[str]
+    minutes: float | None
+    answers: Overturn | Caveat
+
+
+class Answer(Frozen):
+    """The contender to `take`, None where there is none, and the `reason`; the `rival` it is
+    compared with; a `Lead` for each quantity; the next `steps`. `text` says it in a line or two.
+    """
+
+    take: str | None
+    reason: Reason
+    rival: str | None = None
+    pair: Pair | None = None
+    leads: list[Lead] = []
+    steps: list[Step] = []
+    text: str = ""
+
+    def lead(self, quantity: Quantity) -> Lead:
+        """Return the lead in a quantity."""
+        return next(
+            (lead for lead in self.leads if lead.quantity == quantity), Lead(quantity=quantity)
+        )
+
+
 class Conclusions(Frozen):
-    """What may be concluded: every two contenders with a seed in common, controls, what a careful
-    reader objects; what the best epoch for the test would have shown in place of the chosen one;
-    who, if anybody, makes the answer `neither` of the twins; and what recordings lose without time.
+    """What may be concluded: every two contenders with a seed in common, controls, caveats, what
+    could overturn the verdict; what reporting the best epoch for the test would have shown; a
+    contender better than both twins; what recordings lose without time; and the answer.
     """
 
     pairs: list[Pair] = []
@@ -180,15 +265,20 @@ class Conclusions(Frozen):
     optimism: OptimismMeter | None = None
     neither: Neither | None = None
     without_time: WithoutTime | None = None
+    answer: Answer = Answer(take=None, reason=Reason.NOT_FINISHED)
+    verdict: str = ""
+
+    def pair(self, one: str, other: str) -> Pair | None:
+        """Return the pair of two contenders; None where they have no seed in common."""
+        return next((pair for pair in self.pairs if {pair.a, pair.b} == {one, other}), None)
 
 
 class SetRules(Frozen):
-    """What the training images decided where an experiment left it open: `chosen` settings, by the
-    number of images.
+    """Settings that the training images decided where the experiment left them open.
 
-    The augmentation is chosen by the shares of them that look most like the mirror image of another
-    of their class (`mirrored`), or like another that is `moved`, and by the fewest `epochs` of a
-    contender, too.
+    The augmentation is chosen by the shares of training images that look most like the mirror image
+    of another of their class (`mirrored`) or like another one that is `moved`, and by the fewest
+    `epochs` of a contender.
     """
 
     num_train: Count
@@ -199,10 +289,11 @@ class SetRules(Frozen):
 
 
 class Budget(Frozen):
-    """How long all contenders train together, a seed and fold; `given`, or by the size of the set.
+    """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
+    set.
 
-    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` says whether
-    other work disturbed that.
+    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` means that other
+    work disturbed the measurement.
     """
 
     minutes: Amount
@@ -215,7 +306,7 @@ class Budget(Frozen):
 class Results(Frozen):
     """The content of results.json."""
 
-    schema: Literal[2]
+    schema: Literal[3]
     spikeduel: str
     created: str
     environment: dict[str, Any] | None
@@ -229,46 +320,77 @@ class Results(Frozen):
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        sides = {len(self.dataset.classes)}
+        num_classes = len(self.dataset.classes)
         for trial in self.trials:
             if trial.test is not None:
-                found = {
-                    len(trial.test.per_class),
-                    len(trial.test.confusion),
-                    *map(len, trial.test.confusion),
-                }
-                if found != sides:
+                confusion = trial.test.confusion
+                lengths = {len(trial.test.per_class), len(confusion), *map(len, confusion)}
+                if lengths != {num_classes}:
                     raise ValueError(
                         f"trial {trial.title} was tested on other classes than those of the data "
                         f"set"
                     )
+        answer = self.answer
+        named = {answer.take, answer.rival} - {None}
+        named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
+        if not named - {None} <= set(self.contenders):
+            raise ValueError("the answer is about other contenders than those of the trials")
+
+    @property
+    def answer(self) -> Answer:
+        """Return which contender to take, computed when the results were put together."""
+        return self.comparison.answer
 
     @property
     def contenders(self) -> list[str]:
-        """Their names, in order."""
+        """Return the names of the contenders, in order."""
         return list(dict.fromkeys(trial.contender for trial in self.trials))
 
     def of(self, contender: str, tested: bool = True) -> list[Trial]:
-        """The trials of a contender: the tested ones, or all."""
+        """Return the trials that a contender's numbers are means of (`counted_seeds`), or all."""
+        seeds = self.counted_seeds(contender) if tested else ()
         return [
-            t
-            for t in self.trials
-            if t.contender == contender and (t.test is not None or not tested)
+            trial
+            for trial in self.trials
+            if trial.contender == contender
+            and (not tested or (trial.test is not None and trial.seed in seeds))
         ]
 
+    def counted_seeds(self, contender: str) -> set[int]:
+        """Return the seeds that every contender finished in all folds, so that all numbers of a
+        table are over the same seeds; where there are none, the seeds that `contender` finished.
+
+        A contender that finished no seed is left out of this.
+        """
+        num_folds = len({trial.fold for trial in self.trials})
+        tested: dict[str, list[int]] = {}
+        for trial in self.trials:
+            if trial.test is not None:
+                tested.setdefault(trial.contender, []).append(trial.seed)
+        whole = {
+            name: {seed for seed in seeds if seeds.count(seed) == num_folds}
+            for name, seeds in tested.items()
+        }
+        finished = [seeds for seeds in whole.values() if seeds]
+        common = set.intersection(*finished) if whole.get(contender) else set()
+        return common or whole.get(contender) or set(tested.get(contender, ()))
+
     def source_of(self, trial: Trial) -> Trial | None:
-        """The one at whose trained weights `trial` starts, None where there is none."""
+        """Return the trial at whose trained weights `trial` starts; None where there is none."""
         source = (trial.starts_from, trial.seed, trial.fold)
-        return next((t for t in self.trials if (t.contender, t.seed, t.fold) == source), None)
+        return next(
+            (other for other in self.trials if (other.contender, other.seed, other.fold) == source),
+            None,
+        )
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """See `twins`."""
+        """Return the pairs (spiking contender, other) of the same weights (see `twins`)."""
         return twins(self.trials)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of results.json."""
+    """Return the JSON Schema of results.json."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(Results),
@@ -280,10 +402,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for
-    shape.
-    """
-    weights = {t.contender: t for t in trials if t.weight_shapes and t.converted_from is None}
+    """Return the pairs (spiking contender, other) whose weights have the same names and shapes."""
+    weights = {
+        trial.contender: trial
+        for trial in trials
+        if trial.weight_shapes and trial.converted_from is None
+    }
     return [
         (a, b)
         for a, spiking in weights.items()

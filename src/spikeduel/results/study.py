@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from spikeduel.results import across, objections, variants
+from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.across import Across
-from spikeduel.results.answer import Quantity, Why, accuracy_of_seeds, answer, was_busy
+from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Count, Range, Share
 from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.variants import Duel, Entry
 from spikeduel.system.typed import Frozen
@@ -33,7 +35,7 @@ class DuelSummary(Frozen):
     failed: list[str]
     leaks: bool
     take: str | None
-    why: Why
+    why: Reason
     rival: str | None
     lead: float | None
     ci95: tuple[float, float] | None
@@ -168,9 +170,11 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
     places: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         places.setdefault((entry.variant, entry.duel.dataset), []).append(entry)
-    leads = {id(entry.duel): answer(entry.duel.results).leads for entry in entries}
+    leads = {id(entry.duel): entry.duel.results.answer.leads for entry in entries}
     for (variant, dataset), those in places.items():
-        accuracies = [accuracy_of_seeds(entry.duel.results, entry.contender) for entry in those]
+        accuracies = [
+            list(of_seeds(entry.duel.results.of(entry.contender)).values()) for entry in those
+        ]
         most = max(range(len(those)), key=lambda place: len(accuracies[place]))
         entry = those[most]
         tests = [trial.test for trial in entry.trials if trial.test]
@@ -250,9 +254,9 @@ def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Rang
 
 def _summary(duel: Duel) -> DuelSummary:
     results = duel.results
-    found = answer(results)
+    found = results.answer
     pair = found.pair
-    turned = pair if pair is None or pair.a == found.take else pair.turned
+    turned = pair if pair is None or pair.a == found.take else pair.ordered(found.take or pair.a)
     return DuelSummary(
         folder=duel.folder,
         dataset=duel.dataset,
@@ -263,7 +267,7 @@ def _summary(duel: Duel) -> DuelSummary:
         failed=objections.failed_trials(duel),
         leaks=objections.leaks(duel),
         take=found.take,
-        why=found.why,
+        why=found.reason,
         rival=found.rival,
         lead=turned.difference if turned else None,
         ci95=turned.ci95 if turned else None,

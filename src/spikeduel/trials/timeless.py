@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from spikeduel.results import significance
-from spikeduel.results.chance import no_better_than_chance
+from spikeduel.results.accuracy import no_better_than_chance
 from spikeduel.results.controlled import Lost, WithoutTime
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import Classification, Trial

@@ -92,7 +92,10 @@ def test_a_measure_from_outside_has_a_column():
         added = AddedMeasure(title="speed %", meaning="how fast", value=value, form="{:.1f}")
         return structs.replace(SNN, seed=seed, measures={"own:speed": added})
 
-    assert [row["speed %"] for row in rows(with_speed(1.0), with_speed(4.0, 1), CNN)] == [
+    assert [
+        row["speed %"]
+        for row in rows(with_speed(1.0), with_speed(4.0, 1), CNN, structs.replace(CNN, seed=1))
+    ] == [
         "2.5 ± 2.1",
         "",
     ]

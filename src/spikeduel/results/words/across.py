@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from spikeduel.results import objections as o
 from spikeduel.results.across import PairAcross, Ranks
-from spikeduel.results.answer import NOTICEABLE, Quantity, Why
+from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.signed_rank import fewest
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
@@ -84,10 +85,10 @@ _SURE = {
     Conclusion.INCONCLUSIVE: "not shown",
 }
 _WHY = {
-    Why.LEAKAGE: "nobody: test images leak",
-    Why.TOO_FEW: "nobody: too few test images",
-    Why.NOTHING_LEARNED: "nobody: nothing was learned",
-    Why.NOT_FINISHED: "no trial was finished",
+    Reason.LEAKAGE: "nobody: test images leak",
+    Reason.TOO_FEW: "nobody: too few test images",
+    Reason.NOTHING_LEARNED: "nobody: nothing was learned",
+    Reason.NOT_FINISHED: "no trial was finished",
 }
 
 
@@ -380,9 +381,11 @@ def taken(duel: DuelSummary) -> str:
 
 def why(duel: DuelSummary) -> str:
     """For what a duel advises it."""
-    if duel.why is Why.BETTER and not (duel.conclusion and duel.conclusion.better):
+    if duel.why is Reason.BETTER and not (duel.conclusion and duel.conclusion.better):
         return "the others are out"
-    return {Why.BETTER: "better", Why.HIGHER: "ahead", Why.FASTER: "faster"}.get(duel.why, "–")
+    return {Reason.BETTER: "better", Reason.HIGHER: "ahead", Reason.FASTER: "faster"}.get(
+        duel.why, "–"
+    )
 
 
 def lead(duel: DuelSummary) -> str:

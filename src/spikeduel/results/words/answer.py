@@ -1,24 +1,11 @@
-"""The answer in one line, in a small table, and what would settle it: for terminal and page
-alike.
-"""
+"""The answer in one line, as a small table, and with its next steps: for terminal and page."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spikeduel.results import caveats as c
-from spikeduel.results.answer import (
-    NOTICEABLE,
-    Answer,
-    Lead,
-    Quantity,
-    Step,
-    Why,
-    answer,
-    case_of,
-    too_few,
-    was_busy,
-)
+from spikeduel.results.answer import NOTICEABLE, case_of, too_few, was_busy
 from spikeduel.results.costs import Range
-from spikeduel.results.run import Results
+from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results, Step
 from spikeduel.results.words.costs import amount, range_in_words
 from spikeduel.results.words.numbers import hundredths, per_cent, points
 from spikeduel.results.words.power import duration
@@ -42,21 +29,29 @@ TITLES: dict[Quantity, str] = {
     "size": "size",
 }
 MEANINGS: dict[Quantity, str] = {
-    "accuracy": "Share of the test images that are answered correctly, in per cent; ± standard deviation over seeds.",
-    "training": "Time of one training on this machine, that of the network it starts from included.",
+    "accuracy": (
+        "Share of the test images that are answered correctly, in per cent, over the seeds that "
+        "every contender finished; ± standard deviation."
+    ),
+    "training": (
+        "Time of one training on this machine, with the training of the network it starts from."
+    ),
     "answer": "Time of one answer to one image on this machine, median.",
-    "energy": "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the cheapest to the "
-    "dearest way to compute it. Who leads is judged by all accountings.",
+    "energy": (
+        "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
+        "cheapest to the dearest way to compute it. Who leads is judged by all accountings."
+    ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
 }
-"""What the columns of the table are."""
 LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
-_NOBODY = {
-    Why.LEAKAGE: "Take neither yet: test images leak into training, so that these scores measure memory",
-    Why.NOTHING_LEARNED: "Take neither: no contender is shown to have learned anything",
-    Why.NOT_FINISHED: "No answer: no trial was finished",
+_NONE_TAKEN = {
+    Reason.LEAKAGE: (
+        "Take neither yet: test images leak into training, so that these scores measure memory."
+    ),
+    Reason.NOTHING_LEARNED: "Take neither: no contender is shown to have learned anything.",
+    Reason.NOT_FINISHED: "No answer: no trial was finished.",
 }
 _SETTLES = {
     "--group-by": "keeps pictures of one person, object or scan on one side of the split",
@@ -67,155 +62,161 @@ _SETTLES = {
 
 
 def headline(results: Results) -> str:
-    """Whom to take and why, in one or two sentences."""
-    found = answer(results)
-    if found.take is None:
-        return f"{_NOBODY[found.why]}." if found.why in _NOBODY else _too_few(results)
-    take = _kind(results, found.take)
-    if found.rival is None:
+    """Return the contender to take and why, in one or two sentences."""
+    answer = results.answer
+    if answer.take is None:
+        return _NONE_TAKEN.get(answer.reason) or _too_few(results)
+    take = _with_kind(results, answer.take)
+    if answer.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
-    accuracy, (faster, pace) = _accuracy(found, results), (True, "")
-    if not was_busy(results):
-        faster, pace = _pace(found.lead("answer"), found.take, found.rival)
-    why = f"{accuracy}, {'and' if faster else 'but'} it {pace}" if pace else accuracy
-    if found.why is Why.FASTER and pace and faster:
-        why = f"it {pace}, and {accuracy}"
-    return f"Take {take}: {why}.{_energy(found, results)}{_untrained(found, results)}"
+    accuracy, details = _accuracy(answer, results)
+    faster, pace = (True, "") if was_busy(results) else _pace(answer)
+    parts = [accuracy, pace] if pace else [accuracy]
+    if answer.reason is Reason.FASTER and faster:
+        parts.reverse()
+    why = f"{' and ' if faster else ', but '}".join(parts)
+    low_energy, untrained = _energy(answer, results), _untrained(answer, results)
+    return f"Take {take}: {why} ({details}).{low_energy}{untrained}"
 
 
-def _kind(results: Results, name: str) -> str:
+def _with_kind(results: Results, name: str) -> str:
     return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
 
 
-def _accuracy(found: Answer, results: Results) -> str:
-    """How the one to take stands to its rival in accuracy."""
-    rival, pair = _kind(results, found.rival or ""), found.pair
-    if pair is None:
-        return f"the highest accuracy; it has no seed in common with {rival}"
-    ahead = pair.difference if pair.a == found.take else -pair.difference
-    asked = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
-    scope = "" if pair.seeds > 1 else " for these two trained networks alone"
+def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
+    """Return how accurate the chosen contender is beside its rival, and what that rests on."""
+    rival = _with_kind(results, answer.rival or "")
+    if answer.pair is None:
+        return "it has the highest accuracy", f"it has no seed in common with {rival}"
+    pair = answer.pair.ordered(answer.take or "")
+    tested = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
+    shown = f"shown{'' if pair.seeds > 1 else ' for these two trained networks alone'}; {tested}"
+    ahead = pair.difference
     if pair.conclusion.better and not pair.negligible:
         more = "more" if ahead > 0 else "less"
-        return f"{points(abs(ahead))} {more} accurate than {rival} (shown{scope}; {asked})"
+        return f"it is {points(abs(ahead))} {more} accurate than {rival}", shown
     if pair.conclusion == "equivalent" or pair.negligible:
-        return f"as accurate as {rival} within {100 * pair.margin:g} points (shown{scope}; {asked})"
-    lead = (
-        f"it is {points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
-        if ahead
-        else "they are level"
-    )
-    return f"no difference in accuracy from {rival} is shown ({lead}; {asked})"
+        return f"it is as accurate as {rival} within {100 * pair.margin:g} points", shown
+    lead = f"{points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}" if ahead else "level"
+    return f"no difference in accuracy from {rival} is shown", f"it is {lead}; {tested}"
 
 
-def _pace(lead: Lead, take: str, rival: str) -> tuple[bool, str]:
-    """Whether the one to take answers faster than its rival, or as fast; and how much, empty where
-    it is not known.
+def _pace(answer: Answer) -> tuple[bool, str]:
+    """Return whether the chosen contender answers as fast as its rival or faster, and how fast;
+    empty where that is not known.
     """
-    if take not in lead.values or rival not in lead.values:
+    times = answer.lead("answer").values
+    if answer.take not in times or answer.rival not in times:
         return True, ""
-    times = lead.values[rival].low / lead.values[take].low
-    if 1 / NOTICEABLE < times < NOTICEABLE:
-        return True, "answers as fast here"
-    return (
-        times > 1,
-        f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here",
-    )
+    ratio = times[answer.rival].low / times[answer.take].low
+    if 1 / NOTICEABLE < ratio < NOTICEABLE:
+        return True, "it answers as fast here"
+    how = "faster" if ratio > 1 else "slower"
+    return ratio > 1, f"it is {_times(max(ratio, 1 / ratio))} {how} here"
 
 
 def _too_few(results: Results) -> str:
-    """That the test images are too few for an answer, and what they show."""
-    found, pair = too_few(results), results.comparison.pairs[0]
-    tested = pair.n
-    if found and abs(pair.difference) > found.detectable:
-        asked = f"{counted(tested, 'test image')} and {counted(pair.seeds, 'seed')}"
-        return f"No answer yet: with {asked} a lead of {points(abs(pair.difference))} is not shown."
-    least = f"{'about ' if found.assumed else ''}{points(found.detectable)}" if found else ""
-    return f"No answer yet: {counted(tested, 'test image')} cannot show a difference below {least}."
+    """Return that the test images are too few for an answer, and what they show."""
+    objection, pair = too_few(results), results.comparison.pairs[0]
+    if objection and abs(pair.difference) > objection.detectable:
+        tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
+        return (
+            f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
+        )
+    least = _detectable(objection) if objection else ""
+    return f"No answer yet: {counted(pair.n, 'test image')} cannot show a difference below {least}."
+
+
+def _detectable(objection: Any) -> str:
+    return f"{'about ' if objection.assumed else ''}{points(objection.detectable)}"
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-def _energy(found: Answer, results: Results) -> str:
-    """In how many accountings the spiking one of the two takes less energy."""
-    case = case_of(results, found.take or "", found.rival or "")
+def _energy(answer: Answer, results: Results) -> str:
+    """Return in how many accountings the spiking one of the two takes less energy."""
+    case = case_of(results, answer.take or "", answer.rival or "")
     if case is None or not case.judged:
         return ""
     cheaper, dearer = len(case.found("spiking")), len(case.found("other"))
-    of_all = f"{cheaper} of {case.judged} published accountings"
+    more = f", more in {dearer}" if dearer else ""
     return (
-        f" {case.spiking} takes less energy in {of_all}{f', more in {dearer}' if dearer else ''}."
+        f" {case.spiking} takes less energy in {cheaper} of {case.judged} published "
+        f"accountings{more}."
     )
 
 
-def _untrained(found: Answer, results: Results) -> str:
-    """That no training at all does better, where that is so."""
-    below = [
-        each for each in results.comparison.caveats if isinstance(each, c.BelowNearestNeighbour)
-    ]
-    if not below or found.take not in below[0].contenders:
-        return ""
-    return f" But an untrained nearest neighbour is better: {per_cent(below[0].accuracy)}."
+def _untrained(answer: Answer, results: Results) -> str:
+    """Return that an untrained nearest neighbour does better, where that is so."""
+    for caveat in results.comparison.caveats:
+        if isinstance(caveat, c.BelowNearestNeighbour) and answer.take in caveat.contenders:
+            better = per_cent(caveat.accuracy)
+            return f" But an untrained nearest neighbour is better: {better}."
+    return ""
 
 
 class Cell(NamedTuple):
-    """What a contender has of one quantity: a mean as text, its spread over seeds, and whether it
-    leads.
-    """
+    """A contender's mean in one quantity as text, the spread over seeds, and if it leads."""
 
     mean: str
-    spread: str
-    leads: bool
+    spread: str = ""
+    leads: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"{self.mean}{f' ± {self.spread}' if self.spread else ''}{' *' if self.leads else ''}"
-        )
+        spread = f" ± {self.spread}" if self.spread else ""
+        return f"{self.mean}{spread}{' *' if self.leads else ''}"
 
 
 class Row(NamedTuple):
-    """One quantity: the cells of all contenders, by how much the leader leads `over` whom, and how
-    sure that is.
+    """One quantity: a cell for each contender; by how much the leader leads, `over` which one, and
+    the evidence.
     """
 
     quantity: Quantity
     cells: dict[str, Cell]
     by: str
     over: str
-    sure: str
+    evidence: str
 
 
 def table(results: Results) -> list[Row]:
-    """The small table, a row a quantity."""
+    """Return the small table, a row for each quantity."""
     return [
         Row(
             lead.quantity,
             {name: _cell(results, name, lead) for name in results.contenders},
             by(lead),
             (lead.over or "") if by(lead) else "",
-            lead.sure.value,
+            lead.evidence.value,
         )
-        for lead in answer(results).leads
+        for lead in results.answer.leads
     ]
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """The small table as text, a row a contender, a star at the one that leads; below it by how
-    much, and how sure.
+    """Return the small table as text, a row for each contender; below it by how much the one with
+    the star leads, and how sure that is.
     """
-    found = table(results)
-    shown = [
-        {"": _short(name), **{TITLES[row.quantity]: str(row.cells[name]) for row in found}}
+    by_quantity = table(results)
+    several = len(results.contenders)
+
+    def line(title: str, cells: list[str]) -> dict[str, str]:
+        titles = [TITLES[row.quantity] for row in by_quantity]
+        return {"": title, **dict(zip(titles, cells, strict=True))}
+
+    lines = [
+        line(_short(name), [str(row.cells[name]) for row in by_quantity])
         for name in results.contenders
     ]
-    if (several := len(shown)) > 1:
-        shown.append({"": "lead", **{TITLES[row.quantity]: row.by for row in found}})
-        if several > 2:
-            shown.append({"": "over", **{TITLES[row.quantity]: _short(row.over) for row in found}})
-        shown.append({"": "how sure", **{TITLES[row.quantity]: row.sure for row in found}})
-    return shown
+    if several > 1:
+        lines.append(line("lead", [row.by for row in by_quantity]))
+    if several > 2:
+        lines.append(line("over", [_short(row.over) for row in by_quantity]))
+    if several > 1:
+        lines.append(line("how sure", [row.evidence for row in by_quantity]))
+    return lines
 
 
 def _short(name: str) -> str:
@@ -224,26 +225,24 @@ def _short(name: str) -> str:
 
 def _cell(results: Results, name: str, lead: Lead) -> Cell:
     if name not in lead.values:
-        return Cell("failed" if lead.quantity == "accuracy" else "–", "", False)
-    if lead.quantity == "accuracy" and (found := score(results.of(name), "accuracy")):
-        return Cell(found.mean, found.spread, name == lead.leader)
-    return Cell(_value(lead, lead.values[name]), "", name == lead.leader)
+        return Cell("failed" if lead.quantity == "accuracy" else "–")
+    if lead.quantity == "accuracy" and (averaged := score(results.of(name), "accuracy")):
+        return Cell(averaged.mean, averaged.spread, name == lead.leader)
+    return Cell(_value(lead.quantity, lead.values[name]), leads=name == lead.leader)
 
 
-def _value(lead: Lead, value: Range) -> str:
-    match lead.quantity:
-        case "training":
-            return duration(value.low)
-        case "answer":
-            return f"{1000 * value.low:.3g} ms"
-        case "energy":
-            return range_in_words(value).replace(" to ", "–")
-        case _:
-            return f"{amount(value.low)}B"
+def _value(quantity: Quantity, value: Range) -> str:
+    if quantity == "training":
+        return duration(value.low)
+    if quantity == "answer":
+        return f"{1000 * value.low:.3g} ms"
+    if quantity == "energy":
+        return range_in_words(value).replace(" to ", "–")
+    return f"{amount(value.low)}B"
 
 
 def by(lead: Lead) -> str:
-    """By how much the leader leads; "" where nobody does."""
+    """Return by how much the leader leads; "" where there is none."""
     if lead.cheaper_in is not None:
         return f"{lead.cheaper_in} of {lead.judged}"
     if lead.leader is None:
@@ -253,23 +252,22 @@ def by(lead: Lead) -> str:
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
 
 
-def settles(step: Step) -> str:
-    """What a step would show."""
-    if isinstance(step.answers, c.MoreImages):
-        least = f"{'about ' if step.answers.assumed else ''}{points(step.answers.detectable)}"
-        return f"more test images: these cannot show a difference below {least}"
-    return _SETTLES[step.options[0]]
-
-
-def minutes(step: Step) -> str:
-    """How long its training takes."""
-    return "" if step.minutes is None else f"trains {duration(60 * step.minutes)}"
-
-
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Of each step its options, to be added to the run's own command; about how long it trains;
-    what it shows.
+    """Return the next steps: options to add to the run's own command, about how long they train,
+    and what they show.
     """
     return [
-        (" ".join(step.options), minutes(step), settles(step)) for step in answer(results).steps
+        (
+            " ".join(step.options),
+            "" if step.minutes is None else f"trains {duration(60 * step.minutes)}",
+            _settles(step),
+        )
+        for step in results.answer.steps
     ]
+
+
+def _settles(step: Step) -> str:
+    if isinstance(step.answers, c.MoreImages):
+        least = _detectable(step.answers)
+        return f"more test images: these cannot show a difference below {least}"
+    return _SETTLES[step.options[0]]

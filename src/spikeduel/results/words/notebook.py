@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from spikeduel.results.answer import answer
 from spikeduel.results.audit import Audit
 from spikeduel.results.run import Results
 from spikeduel.results.words.audit import not_all, notes, problems, rows
@@ -80,9 +79,7 @@ def chart(results: Results) -> Chart:
     """Of each contender the accuracy of every training, a dot each, and how long an answer takes,
     as a bar.
     """
-    times = {
-        name: 1000 * value.low for name, value in answer(results).lead("answer").values.items()
-    }
+    times = {name: 1000 * value.low for name, value in results.answer.lead("answer").values.items()}
     found = {
         name: [t.test.accuracy for t in results.of(name) if t.test] for name in results.contenders
     }

@@ -1,6 +1,6 @@
 from made_costs import control
 from made_trials import scored, trial
-from spikeduel.results.chance import no_better_than_chance, unlearned_controls
+from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
 
 FIVE = (12,) * 5
 """Images of each class: chance is 20 %, and two standard errors of 60 guesses are 10.3 points."""
