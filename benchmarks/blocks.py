@@ -35,17 +35,18 @@ import torch
 from spikeduel import data
 from spikeduel.data import loader
 from spikeduel.data.loader import EvaluationBatches, Held
-from spikeduel.data.prepared import Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import RawDataset, from_raw
 from spikeduel.measuring.correctness import classification
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
-from spikeduel.trials.training import Loop
+from spikeduel.trials.training import Loop, rules_of
 
 RESULT = Path(__file__).parent / "results" / "blocks.json"
 SHAPES = {"28×28": (1, 28, 28), "3×64×64": (3, 64, 64)}
@@ -113,7 +114,7 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
     for planned in planning.plan(experiment, made, data.split(made, experiment)):
         step = TrainingStep(
             Model(building.build(planned.card), planned.card, planned.card.precision),
-            experiment,
+            rules_of(experiment),
             10**6,
         )
 

@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spikeduel import data
+from spikeduel.counting.operations import Layer, Operations
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
@@ -125,7 +126,7 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def by_layer(layer: costs.Layer) -> dict[str, Any]:
+def by_layer(layer: Layer) -> dict[str, Any]:
     """What energies follow from: the counts of a layer, without its time steps."""
     counts = plain(layer)
     return {
@@ -171,7 +172,7 @@ OFTEN = 0.3
 """A high rate, in spikes per neuron and step, at which fetching weights spike by spike is dear."""
 
 
-def firing_often(counted: costs.Operations) -> dict[str, Any]:
+def firing_often(counted: Operations) -> dict[str, Any]:
     """Microjoules with memory of the network if it fired so often, then and now, and of its twin in
     a pass a step.
     """
@@ -227,7 +228,7 @@ def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def in_microjoules(layers: Sequence[costs.Layer]) -> dict[str, Any]:
+def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:
     """By table, memory, scope and way: the range, with zeros skipped by all, and as most papers
     count (dense).
     """
@@ -244,7 +245,7 @@ def in_microjoules(layers: Sequence[costs.Layer]) -> dict[str, Any]:
     }
 
 
-def break_even(counted: costs.Operations) -> dict[str, Any]:
+def break_even(counted: Operations) -> dict[str, Any]:
     """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost
     the same.
 

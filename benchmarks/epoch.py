@@ -27,7 +27,7 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
-from spikeduel.trials.training import Loop
+from spikeduel.trials.training import Loop, rules_of
 
 RESULTS = Path(__file__).parent / "results"
 NUM_STEPS = 100
@@ -54,7 +54,7 @@ def main() -> None:
     for planned in planning.plan(experiment, prepared, split):
         for _ in range(options.epochs):
             model = Model(building.build(planned.card), planned.card, planned.card.precision)
-            step = TrainingStep(model, experiment, NUM_STEPS)
+            step = TrainingStep(model, rules_of(experiment), NUM_STEPS)
             draw = RandomKeys.for_training(0, 0, rows.numpy())
             milliseconds = []
             for _ in range(NUM_STEPS):

@@ -26,8 +26,8 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing import examining, statistics, stretches
 from spikeduel.data.auditing.neighbours import blurred, closest, num_portions, small_grey
-from spikeduel.data.events.events import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.data.events.recordings import Recordings, picture_of
+from spikeduel.networks.events import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 

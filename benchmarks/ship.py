@@ -23,8 +23,8 @@ from spikeduel.measuring.correctness import classified
 from spikeduel.networks import shipped
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
+from spikeduel.networks.shipped import Checked, Origin
 from spikeduel.results.comparison import load_run
-from spikeduel.results.shipped import Checked, Origin
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 

@@ -35,6 +35,7 @@ from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import hardware, typed
 from spikeduel.trials import planning, runs
+from spikeduel.trials.training import rules_of
 
 HERE = torch.device("cpu")
 COPIES = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
@@ -176,7 +177,7 @@ def trained(device, contender, **changes):
     card = planning.describe(contender, experiment, prepared)
     with seeded(0):
         model = Model(building.build(card).to(device), card)
-    step, images, labels = TrainingStep(model, experiment, 2), *prepared.held
+    step, images, labels = TrainingStep(model, rules_of(experiment), 2), *prepared.held
     losses, gradients = [], []
     for rows in np.arange(8).reshape(2, 4):
         batch = images[rows].to(device), labels[rows].to(device)

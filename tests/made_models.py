@@ -3,9 +3,10 @@
 import torch
 
 from spikeduel.data import Preprocessing
-from spikeduel.data.events.binning import Binning
+from spikeduel.networks.binning import Binning
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.spiking.encoders import EVENTS
 
 SENSOR = (12, 12)

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.measuring.counting.books import totals
-from spikeduel.results.costs import Layer, Macs, Operations, OverTime, Ways
+from spikeduel.counting.books import totals
+from spikeduel.counting.operations import Layer, Macs, Operations, OverTime, Ways
 
 
 def both(per_step, hoisted=None):

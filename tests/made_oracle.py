@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.cards import ModelCard
 
 
 class Oracle(nn.Module):

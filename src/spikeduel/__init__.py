@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from spikeduel.comparing import compare, tune
     from spikeduel.data import DATASETS
     from spikeduel.data.auditing import Audit, audit
-    from spikeduel.exchange.exporting import EXPORTERS, export
-    from spikeduel.exchange.importing import import_model
+    from spikeduel.exchange.exporting import EXPORTERS
     from spikeduel.measuring import MEASURES, Measure
     from spikeduel.measuring.costing import Cost, cost
     from spikeduel.networks.architectures import ARCHITECTURES
+    from spikeduel.networks.cards import ModelCard
     from spikeduel.networks.model_files import load_model, save_model
-    from spikeduel.networks.models import Model, ModelCard, StreamState, Trace
+    from spikeduel.networks.models import Model, StreamState, Trace
     from spikeduel.networks.streaming import answers_to_recording, answers_to_stream
     from spikeduel.reporting import inspect, report
     from spikeduel.results.comparison import Comparison, load_run
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from spikeduel.trials.augmenting import AUGMENTATIONS
     from spikeduel.trials.clusters import Cluster
     from spikeduel.trials.controls import CONTROLS, Control
+    from spikeduel.trials.exchanging import export, import_model
     from spikeduel.trials.forecast import forecast
     from spikeduel.trials.jobs import ThisProcess, Workers
     from spikeduel.trials.processes import Processes
@@ -65,13 +66,13 @@ _NAMES = {
     "comparing": "compare tune",
     "data": "DATASETS",
     "data.auditing": "Audit audit",
-    "exchange.exporting": "EXPORTERS export",
-    "exchange.importing": "import_model",
+    "exchange.exporting": "EXPORTERS",
     "measuring": "MEASURES Measure",
     "measuring.costing": "Cost cost",
     "networks.building": "ARCHITECTURES",
     "networks.model_files": "load_model save_model",
-    "networks.models": "Model ModelCard StreamState Trace",
+    "networks.cards": "ModelCard",
+    "networks.models": "Model StreamState Trace",
     "networks.streaming": "answers_to_recording answers_to_stream",
     "reporting": "inspect report",
     "results.comparison": "Comparison load_run",
@@ -93,6 +94,7 @@ _NAMES = {
     "trials.augmenting": "AUGMENTATIONS",
     "trials.controls": "CONTROLS Control",
     "trials.clusters": "Cluster",
+    "trials.exchanging": "export import_model",
     "trials.forecast": "forecast",
     "trials.jobs": "ThisProcess Workers",
     "trials.processes": "Processes",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spikeduel.data import mnist_like
-from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import Prepared, RawDataset, from_raw
+from spikeduel.networks.preprocessing import Preprocessing
 from synthetic_files import MakePrepared, write_pictures
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from spikeduel.data import cache
-from spikeduel.data.prepared import TEST, TRAIN, Prepared, Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import TEST, TRAIN, Prepared, RawDataset, from_raw
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 

@@ -22,7 +22,8 @@ from spikeduel.data import (
 from spikeduel.data.cache import cached
 from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
-from spikeduel.data.prepared import DataOptions, Prepared, Preprocessing
+from spikeduel.data.prepared import DataOptions, Prepared
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_pictures, write_socofing

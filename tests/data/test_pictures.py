@@ -13,7 +13,8 @@ from PIL import Image
 
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
-from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain, prepared_content
+from spikeduel.data.pictures import opened, over_pictures, prepared_content
+from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
 

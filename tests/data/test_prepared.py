@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from spikeduel.data import cache, loader
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import (
     TEST,
     TRAIN,
@@ -19,6 +18,7 @@ from spikeduel.data.prepared import (
     names_a_file,
     regrouped,
 )
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 

@@ -12,8 +12,8 @@ import pytest
 from spikeduel.data import cache, preparing, workers
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.folder import folder
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import DataOptions
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import UnreadableFiles
 from synthetic_files import write_pictures
 

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data.prepared import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Prepared,
-    Preprocessing,
-    RawDataset,
-    from_raw,
-)
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, RawDataset, from_raw
 from spikeduel.data.splits import Split, assign, split, splits, write_splits
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import MakePrepared

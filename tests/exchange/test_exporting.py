@@ -15,6 +15,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.trials import exchanging
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
@@ -31,7 +32,6 @@ KEYS = {
     "model",
     "dataset",
     "n",
-    "required",
     "accuracy_float32",
     "accuracy_lost",
     "accuracy",
@@ -61,7 +61,7 @@ def answering(changed):
 def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     model = make()
-    check = exporting.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
+    check = exchanging.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
     assert (tmp_path / "a.same").read_text() == "float32"
     assert set(json.loads((tmp_path / "a.same.check.json").read_text())) == KEYS
     assert typed.read_json(tmp_path / "a.same.check.json", exporting.ExportCheck) == check
@@ -96,7 +96,7 @@ def one_flip(run):
 
 def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "flip", answering(one_flip))
-    check = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
+    check = exchanging.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
     program = check.programs["program 1.0"]
     assert (program.spikes_flipped, program.images_with_flips) == (
         2,
@@ -124,7 +124,7 @@ def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     with pytest.raises(
         exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
     ) as caught:
-        exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
+        exchanging.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
     assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "what was there before"
@@ -135,7 +135,7 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     model = make(precision="bf16")
     model.precision = "bf16"
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    check = exporting.export(
+    check = exchanging.export(
         model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS
     )
     assert model.precision == "bf16"
@@ -157,9 +157,9 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
 )
 def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
     with pytest.raises(InputError, match=problem):
-        exporting.export(make(), tmp_path / "a", **settings)
+        exchanging.export(make(), tmp_path / "a", **settings)
     with pytest.raises(InputError, match="a folder"):
-        exporting.export(make(), tmp_path)
+        exchanging.export(make(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
     with pytest.raises(
         InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
     ):
-        exporting.export(
+        exchanging.export(
             make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress
         )
     assert told == []
@@ -180,7 +180,7 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
-    check = exporting.export(
+    check = exchanging.export(
         make(temperature=1.5), tmp_path / "a", "same", images=IMAGES, labels=LABELS
     )
     assert check.temperature == 1.5
@@ -206,7 +206,7 @@ def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monk
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
     with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
-        exporting.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
+        exchanging.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
     assert not (tmp_path / "a").exists()
 
 
@@ -220,10 +220,12 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
         preprocessing=Preprocessing(1, 8, 8),
         num_steps=4,
     )
-    check = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
+    check = exchanging.export(
+        model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store"
+    )
     assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()
     named = {"experiment": Experiment(dataset="digits"), "store": tmp_path / "store"}
     model.card = dataclasses.replace(model.card, dataset="made up")
-    check = exporting.export(model, tmp_path / "b", "same", **named)
+    check = exchanging.export(model, tmp_path / "b", "same", **named)
     assert (check.n, check.dataset) == (179, "digits")

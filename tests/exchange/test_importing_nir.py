@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikeduel.exchange import importing
-from spikeduel.exchange.importing import import_model
 from spikeduel.networks.model_files import load_model, save_model
 from spikeduel.system.errors import InputError
+from spikeduel.trials.exchanging import import_model
 
 RANDOM = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ import snntorch
 import torch
 from torch import nn
 
-from spikeduel.exchange.importing import import_model
 from spikeduel.system.errors import InputError
+from spikeduel.trials.exchanging import import_model
 
 
 class Study(nn.Module):

@@ -6,9 +6,10 @@ import torch
 
 from made_models import make_recorded
 from spikeduel.exchange import exporting
-from spikeduel.exchange.importing import import_model
 from spikeduel.networks.plain import as_sequence
 from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.trials import exchanging
+from spikeduel.trials.exchanging import import_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -30,7 +31,7 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
 )
 def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
     model, frames = make_recorded(contender, **network)
-    check = exporting.export(
+    check = exchanging.export(
         model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64)
     )
     assert all(program.ok for program in check.programs.values())
@@ -44,7 +45,7 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
 
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     model, frames = make_recorded(**FOR_NIR)
-    exporting.export(
+    exchanging.export(
         model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64)
     )
     back = import_model(tmp_path / "a.nir")

@@ -6,11 +6,11 @@ import torch
 
 from made_models import make
 from made_oracle import CARD, Oracle, batches
+from spikeduel.counting.counter import Counter
 from spikeduel.measuring.answers import Asked, answers_of, ask
 from spikeduel.measuring.answers import Counting as CountingOf
 from spikeduel.measuring.correctness import calibration, classification
 from spikeduel.measuring.costing import operations
-from spikeduel.measuring.counting import Counter
 from spikeduel.measuring.over_time import anytime
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys

@@ -18,7 +18,8 @@ from spikeduel.measuring.over_time import (
     most_lost,
     thresholds,
 )
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.anytime import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout

@@ -19,7 +19,8 @@ from spikeduel.measuring.correctness import (
     scored,
 )
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
 

@@ -11,7 +11,8 @@ from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.correctness import classification, encoding_spread, weight_shapes
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.trials import ClassScores, EncodingSpread, WeightShapes
 from spikeduel.spiking.encoders import ENCODERS, Encoder, rate
 from spikeduel.spiking.random_keys import RandomKeys

@@ -10,10 +10,11 @@ import spikeduel as sd
 from made_models import make
 from made_operations import plain, spiking
 from made_trials import results, trial
+from spikeduel.counting.operations import Ways
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_energy
 from spikeduel.networks.architectures import DenseSNN
-from spikeduel.results.costs import Counted, Ways
+from spikeduel.results.costs import Counted
 from spikeduel.results.trials import ControlResult
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.random_keys import RandomKeys

@@ -16,7 +16,8 @@ from spikeduel.measuring.robustness import (
     measures,
     summary,
 )
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress

@@ -5,7 +5,8 @@ from torch import nn
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.correctness import classification, shuffled_classification
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.spiking.neurons import IF, LIF
 from spikeduel.spiking.readouts import MeanReadout
 

@@ -7,11 +7,11 @@ from torch.nn import functional as F
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.networks import model_files
+from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.networks.converting import activation_scales, converted, require_convertible
 from spikeduel.networks.foreign import Foreign
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.networks.plain import Affine, AsPretrained, PooledCounts
-from spikeduel.results.trials import Calling
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, ReLU
 from spikeduel.spiking.random_keys import RandomKeys

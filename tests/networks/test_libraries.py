@@ -17,8 +17,9 @@ from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Counting
 from spikeduel.networks import libraries, model_files
 from spikeduel.networks.building import build, started
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.libraries import settings_of
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError

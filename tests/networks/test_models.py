@@ -79,7 +79,6 @@ def test_a_trace_is_what_the_network_did(images):
     trace = model.trace(images, draw)
     assert trace.encoded.shape == (6, 5, 1, 10, 10)
     assert list(trace.spk) == ["lif1", "lif2"]
-    assert trace.output_layer == "lif2"
     x = model.encode(torch.from_numpy(images), draw)
     spk, mem = model.module(x)
     assert torch.equal(trace.spk["lif2"], spk)

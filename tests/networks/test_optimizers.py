@@ -1,13 +1,10 @@
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from spikeduel.networks.optimizers import AVERAGED_EVERY, Muon, Optimizer
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline, strong
+from spikeduel.networks.optimizers import Muon, Optimizer, TrainingRules
 
 
 def filters(channels_last, seed=0, shape=(8, 6, 3, 3)):
@@ -149,7 +146,7 @@ def learners(optimizer):
 
 def test_muon_takes_hidden_filters_and_matrices_and_adamw_the_rest():
     module = small_network()
-    optimizer = Optimizer(module, strong("digits", weight_decay=0.3), 10)
+    optimizer = Optimizer(module, TrainingRules(weight_decay=0.3), 10)
     # AdamW: the first and last layer's weights and the depthwise filters decay; biases and norms do
     # not.
     assert learners(optimizer) == [("Muon", [(0.3, 2)]), ("AdamW", [(0.3, 3), (0.0, 6)])]
@@ -163,14 +160,14 @@ def test_muon_takes_hidden_filters_and_matrices_and_adamw_the_rest():
 
 def test_where_nothing_is_hidden_muon_has_nothing_to_do():
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-    assert learners(Optimizer(module, strong("digits"), 10)) == [("AdamW", [(0.05, 2), (0.0, 2)])]
+    assert learners(Optimizer(module, TrainingRules(), 10)) == [("AdamW", [(0.05, 2), (0.0, 2)])]
 
 
 def test_what_a_parametrisation_computes_is_left_to_adamw():
     module = small_network()
     for layer in (module.hidden, module.dense):
         nn.utils.parametrizations.weight_norm(layer)
-    optimizer = Optimizer(module, strong("digits"), 10)
+    optimizer = Optimizer(module, TrainingRules(), 10)
     assert learners(optimizer) == [("AdamW", [(0.05, 7), (0.0, 6)])]
     before = module.hidden.weight.detach().clone()
     take(module, optimizer, range(2))
@@ -180,7 +177,7 @@ def test_what_a_parametrisation_computes_is_left_to_adamw():
 def test_frozen_weights_are_left_out():
     module = small_network()
     module.hidden.weight.requires_grad_(False)
-    optimizer = Optimizer(module, strong("digits"), 10)
+    optimizer = Optimizer(module, TrainingRules(), 10)
     assert learners(optimizer)[0] == ("Muon", [(0.05, 1)])
     before = module.hidden.weight.detach().clone()
     take(module, optimizer, range(2))
@@ -189,7 +186,7 @@ def test_frozen_weights_are_left_out():
 
 def test_adam_is_torchs_adam_at_one_rate():
     module, twin = small_network(), small_network()
-    ours = Optimizer(module, baseline("digits", learning_rate=1e-2), 3)
+    ours = Optimizer(module, TrainingRules("adam", 1e-2, schedule="constant"), 3)
     theirs = torch.optim.Adam(twin.parameters(), lr=1e-2, fused=True)
     assert take(module, ours, range(3)) == take(twin, theirs, range(3))
 
@@ -201,7 +198,7 @@ def rates(num_steps, **changes):
     """The learning rate of each step."""
     module = nn.Linear(2, 2)
     optimizer = Optimizer(
-        module, strong("digits", optimizer="adamw", learning_rate=1.0, **changes), num_steps
+        module, TrainingRules(optimizer="adamw", learning_rate=1.0, **changes), num_steps
     )
     found = []
     for _ in range(num_steps):
@@ -230,45 +227,10 @@ def test_no_rate_is_above_the_highest_nor_zero(num_steps):
 
 def test_each_group_keeps_its_own_rate():
     module = small_network()
-    optimizer = Optimizer(module, strong("digits", learning_rate=0.4), 5)
+    optimizer = Optimizer(module, TrainingRules(learning_rate=0.4), 5)
     take(module, optimizer, range(5))
     groups = [group["lr"] for each in optimizer._optimizers for group in each.param_groups]
     assert groups == pytest.approx([0.4 / 4] * 3)
-    assert optimizer.progress == 1.0
-
-
-# ---- averaged weights
-
-
-def test_weights_go_back_to_where_they_came_from_less_and_less():
-    module = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        module.weight.fill_(0.0)
-    experiment = strong(
-        "digits",
-        optimizer="adamw",
-        schedule="constant",
-        learning_rate=1.0,
-        weight_decay=0.0,
-        averaging=0.5,
-    )
-    optimizer = Optimizer(module, experiment, 4 * AVERAGED_EVERY)
-    found = []
-    for _ in range(4 * AVERAGED_EVERY):
-        # AdamW makes a step of 1 along an unchanging gradient.
-        module.weight.grad = -torch.ones(1, 1)
-        optimizer.step()
-        found.append(module.weight.item())
-    assert found[:4] == pytest.approx([1, 2, 3, 4])
-    # Half the way back at first, by 1/2 · (1 − progress): 5 · (1 − 3/8); none at the end.
-    first = 5 - 5 * 0.5 * 0.75
-    second = first + 5 - 5 * 0.5 * 0.5
-    third = second + 5 - 5 * 0.5 * 0.25
-    assert found[4::5] == pytest.approx([first, second, third, third + 5])
-
-
-def test_without_averaging_nothing_is_kept_of_the_weights():
-    assert Optimizer(small_network(), strong("digits"), 5).state_dict()["slow"] == []
 
 
 # ---- going on
@@ -278,18 +240,16 @@ def test_without_averaging_nothing_is_kept_of_the_weights():
     "changes",
     [
         {},
-        {"averaging": 0.4},
         {"optimizer": "adamw"},
         {"optimizer": "adam", "schedule": "constant"},
-        {"schedule": "constant", "averaging": 0.4},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("stop", [1, 7])
 def test_kept_and_put_back_it_goes_on_to_the_same_numbers(changes, stop, tmp_path):
-    experiment = replace(Experiment(), **changes)
+    rules = TrainingRules(**changes)
     module = small_network()
-    optimizer = Optimizer(module, experiment, 12)
+    optimizer = Optimizer(module, rules, 12)
     take(module, optimizer, range(stop))
     # As a checkpoint keeps it.
     torch.save(
@@ -299,10 +259,9 @@ def test_kept_and_put_back_it_goes_on_to_the_same_numbers(changes, stop, tmp_pat
 
     saved = torch.load(tmp_path / "c.pt", weights_only=True)
     again = small_network()
-    resumed = Optimizer(again, experiment, 12)
+    resumed = Optimizer(again, rules, 12)
     again.load_state_dict(saved["weights"])
     resumed.load_state_dict(saved["optimizer"])
-    assert resumed.progress == stop / 12
     assert take(again, resumed, range(stop, 12)) == expected
     assert len(set(expected)) == len(expected)
     for name, value in module.state_dict().items():

@@ -13,8 +13,8 @@ from made_costs import control, energy_of, followed, latency, leaving, with_accu
 from made_operations import both, layer, macs, plain
 from made_pages import told
 from made_results import with_trials
+from spikeduel.counting.counter import Counter
 from spikeduel.measuring import energy
-from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import anytime, pareto, style
 from spikeduel.reporting.labels import label_points

@@ -7,6 +7,7 @@ from msgspec import structs
 from made_audits import audit_with
 from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
+from spikeduel.networks.cards import Calling
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
 from spikeduel.results.concluding import (
@@ -19,7 +20,7 @@ from spikeduel.results.concluding import (
 from spikeduel.results.power import Luck, power
 from spikeduel.results.run import Budget, Neither
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Calling, Epoch, Score
+from spikeduel.results.trials import Epoch, Score
 from spikeduel.settings.recipes import baseline
 
 EXPERIMENT = baseline(seeds=3)

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from made_operations import both, layer, macs, over_time, plain, spiking
+from spikeduel.counting.operations import Layer, Traffic
 from spikeduel.measuring import energy
-from spikeduel.results.costs import Energy, Layer, Range, Traffic
+from spikeduel.results.costs import Energy, Range
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted
 from spikeduel.system.typed import plain as as_json

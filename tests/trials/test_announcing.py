@@ -7,12 +7,11 @@ from msgspec import structs
 
 from spikeduel import data
 from spikeduel.data import Preprocessing, Split
-from spikeduel.data.events.binning import Binning
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.results.forecast import ContenderTime
 from spikeduel.results.run import Budget
-from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import announcing, planning

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from made_trials import results, trial, tuning
 from spikeduel.data import cache
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import RawDataset
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings import Experiment

@@ -9,11 +9,11 @@ from msgspec import structs
 from made_pages import unreported
 from spikeduel import comparing, data
 from spikeduel.comparing import compare
+from spikeduel.counting.operations import Ways
 from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import comparison, significance
 from spikeduel.results.comparison import load_run
-from spikeduel.results.costs import Ways
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline

@@ -12,8 +12,9 @@ from spikeduel import data
 from spikeduel.data import Preprocessing, cache, loader
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.networks.building import build
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from spikeduel.data import cache, loader
-from spikeduel.data.prepared import Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import RawDataset, from_raw
+from spikeduel.networks.preprocessing import Preprocessing
 
 NUM_IMAGES, SIDE, LEFT = 8_192, 64, 24 << 20
 SCRIPT = """

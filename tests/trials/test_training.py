@@ -12,12 +12,11 @@ from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import events, strong
-from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, training
-from spikeduel.trials.training import Loop, read_checkpoint, stopped
+from spikeduel.trials.training import Loop, read_checkpoint, rules_of, stopped
 from telling import Telling
 
 
@@ -280,50 +279,6 @@ def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding,
     assert module.linear1.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
-def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_path):
-    small = replace(small, encoding=encoding, neuron=neuron, num_steps=7)
-    results = []
-    for chunk_steps in (None, 3):
-        run = loop(small, tmp_path)
-        step = TrainingStep(run.model, replace(small, chunk_steps=chunk_steps), 1)
-        loss = step(run.images[:32], run.labels[:32], RandomKeys.for_training(0, 0, np.arange(32)))
-        results.append((loss, step.num_right(), [p.grad for p in run.model.module.parameters()]))
-    (loss, right, gradients), (other_loss, other_right, others) = results
-    torch.testing.assert_close(loss, other_loss)
-    assert right == other_right
-    for one, other in zip(gradients, others, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
-
-
-def test_chunks_keep_less_in_memory(small, tmp_path):
-    """What is kept for the backward pass, in bytes; a chunk keeps its neurons' state and no
-    spikes.
-    """
-    kept = []
-    for chunk_steps in (None, 10):
-        run = loop(replace(small, num_steps=100), tmp_path)
-        step = TrainingStep(run.model, replace(small, chunk_steps=chunk_steps), 1)
-        seen = []
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x
-        ):
-            step._forward(run.images[:32], RandomKeys.for_training(0, 0, np.arange(32)))
-        kept.append(sum(seen))
-    assert kept[1] < kept[0] / 5
-
-
-def test_batch_normalisation_cannot_be_cut_into_chunks(small, tmp_path):
-    chunked = replace(small, chunk_steps=2)
-    for contender in ("conv-lif", "vgg-lif"):
-        run = loop(small, tmp_path, contender)
-        with pytest.raises(InputError, match=f"chunk_steps: {contender} has batch normalisation"):
-            TrainingStep(run.model, chunked, 1)
-    # A network without time steps has none to cut.
-    TrainingStep(loop(small, tmp_path, "conv-relu").model, chunked, 1)
-
-
 # ---- augmentation, and data larger than memory
 
 
@@ -411,7 +366,7 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
 def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
     run = loop(small, tmp_path, contender)
-    step = TrainingStep(run.model, replace(small, learning_rate=1e-2), 20)
+    step = TrainingStep(run.model, rules_of(replace(small, learning_rate=1e-2)), 20)
     expected = 0
     for start in range(0, 20 * 30, 30):  # more steps than are counted at once
         images, labels = run.images[start : start + 30], run.labels[start : start + 30]

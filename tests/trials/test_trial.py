@@ -13,12 +13,12 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from spikeduel import data
-from spikeduel.exchange.exporting import export
+from spikeduel.counting.operations import Ways
 from spikeduel.measuring import Measure
 from spikeduel.measuring.correctness import best_temperature, scored
 from spikeduel.measuring.robustness import CORRUPTIONS
 from spikeduel.networks import building, model_files
-from spikeduel.results.costs import Counted, Ways
+from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Calibration,
     Classification,
@@ -30,6 +30,7 @@ from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import planning, trial
+from spikeduel.trials.exchanging import export
 from spikeduel.trials.store import AskedImages, Store
 from telling import Telling
 

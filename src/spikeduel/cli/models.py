@@ -290,14 +290,14 @@ def export(
             trained on, as its run's experiment.toml says where the model lies in a run)
     """
     from spikeduel.exchange import exporting
-    from spikeduel.trials import evaluating
+    from spikeduel.trials import evaluating, exchanging
 
     loaded, progress = given.opened(), given.progress()
     experiment = given.experiment(dataset) if dataset else None
     if not dataset and (given.settings or given.assignments):
         experiment = evaluating.trained_on(loaded, given.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
-    check = exporting.export(
+    check = exchanging.export(
         loaded,
         out,
         to,
@@ -345,11 +345,11 @@ def import_(
         num_steps (--num-steps T): Its time steps. (Default: what the file says, else 25)
         dt (--dt SECONDS): NIR: duration of a step. (Default: what the file says, else 0.0001)
     """
-    from spikeduel.exchange import importing
     from spikeduel.networks.model_files import save_model
+    from spikeduel.trials import exchanging
 
     experiment = given.experiment(dataset) if dataset else None
-    model = importing.import_model(
+    model = exchanging.import_model(
         file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=given.progress()
     )
     save_model(out, model)

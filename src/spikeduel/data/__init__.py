@@ -15,7 +15,7 @@ from spikeduel.data.catalogue import (
 )
 from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
-from spikeduel.data.pictures import Preprocessing, open_picture, prepared_picture
+from spikeduel.data.pictures import open_picture, prepared_picture
 from spikeduel.data.prepared import (
     TEST,
     TRAIN,
@@ -28,6 +28,7 @@ from spikeduel.data.prepared import (
 )
 from spikeduel.data.socofing import altered
 from spikeduel.data.splits import Split, split, splits, write_splits
+from spikeduel.networks.preprocessing import Preprocessing
 
 __all__ = [
     "DATASETS",

@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
 from spikeduel.data.workers import Track
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

@@ -13,7 +13,7 @@ from typing import Any
 from spikeduel.data import cache, folder, hub, layout, mnist_like, shards, socofing, tables
 from spikeduel.data.events import sets
 from spikeduel.data.events.framing import binned
-from spikeduel.data.pictures import Preprocessing, formats
+from spikeduel.data.pictures import formats
 from spikeduel.data.prepared import (
     DataOptions,
     Prepared,
@@ -23,6 +23,7 @@ from spikeduel.data.prepared import (
     regrouped,
 )
 from spikeduel.data.workers import Track
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles, unknown

@@ -13,9 +13,9 @@ from spikeduel.data.events import formats
 from spikeduel.data.events.source import Part, recorded
 from spikeduel.data.inventory import inventory
 from spikeduel.data.layout import laid_out, none_in, walk, wanted
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.preparing import keys_of_files, made, sample
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

@@ -13,9 +13,9 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from spikeduel.data.downloading import Remote, download
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.data.workers import Track
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 

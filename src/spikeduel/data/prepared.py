@@ -15,8 +15,8 @@ import numpy as np
 
 from spikeduel.data import loader, tables
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.workers import Track
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

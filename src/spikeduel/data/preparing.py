@@ -21,17 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikeduel.data.disk_arrays import empty_npy
-from spikeduel.data.pictures import (
-    DEFAULT_SIZE,
-    LARGE,
-    Packed,
-    Preprocessing,
-    content_of,
-    opened,
-    plain,
-)
+from spikeduel.data.pictures import DEFAULT_SIZE, LARGE, Packed, content_of, opened
 from spikeduel.data.prepared import DataOptions
 from spikeduel.data.workers import in_chunks, reason, warnings_ignored
+from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data.disk_arrays import empty_array
-from spikeduel.data.pictures import Preprocessing, content_of, over_pictures
+from spikeduel.data.pictures import content_of, over_pictures
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
 from spikeduel.data.splits import Split
 from spikeduel.data.workers import Track
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError

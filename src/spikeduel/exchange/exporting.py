@@ -1,12 +1,10 @@
-"""`export`: writes a model for another program, runs what was written, and keeps it only if the
-answers agree.
-"""
+"""`export`: a model written for another program, run there, and kept only if the answers agree."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,22 +12,17 @@ from spikeduel.exchange import nir, onnx
 from spikeduel.exchange.agreement import (
     REQUIRED,
     Agreement,
-    Required,
     Runner,
     as_written,
     compared,
     probabilities_of,
 )
 from spikeduel.networks.models import Model
-from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import per_cent
-from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError, unknown
 from spikeduel.system.hardware import package_version
 from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen, converted, plain, write_json
-from spikeduel.trials import evaluating
 
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
 """Writes a float32 model to a path, its weights as named by the third argument; returns by name who
@@ -45,7 +38,6 @@ _TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntim
 """The packages that an exporter takes."""
 WEIGHTS = ("float32", "int8")
 _WHERE = {"nir": "not in the file, as NIR has no softmax"}
-NUM_IMAGES = 1000
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
 
 
@@ -65,20 +57,21 @@ class ExportedModel(Frozen):
     trained_in: str
 
 
-_REQUIRED = (
-    f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within "
-    f"{REQUIRED.score_difference:g} where no spike flipped, at most "
-    f"{per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
-)
+class LabelledImages(NamedTuple):
+    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`, the data set's name."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    dataset: str
 
 
 class ExportCheck(Frozen):
-    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test
-    images of `dataset`.
+    """Content of FILE.check.json: the file, the model, and how far each program agreed.
 
-    `temperature` is the model's, and `probabilities` says how they come of the file's scores.
-    `accuracy` is the model's with the weights as written, `accuracy_lost` the difference to
-    `accuracy_float32`. `noun`: what the test images are.
+    `n` test images of `dataset` were answered. `probabilities` says how probabilities follow from
+    the file's scores and `temperature`. `accuracy` is that of the model with the weights as
+    written, `accuracy_lost` its difference to `accuracy_float32`. `noun` is "recording" for event
+    cameras.
     """
 
     spikeduel: str
@@ -91,7 +84,6 @@ class ExportCheck(Frozen):
     model: ExportedModel
     dataset: str
     n: int
-    required: Required
     accuracy_float32: float
     accuracy_lost: float
     accuracy: float
@@ -104,49 +96,38 @@ class ExportCheck(Frozen):
 
 def export(
     model: Model,
-    path: Path | str,
+    path: Path,
+    test_images: Callable[[], LabelledImages],
     to: str = "onnx",
-    *,
     weights: str = "float32",
-    images: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-    experiment: Experiment | None = None,
-    num_images: int = NUM_IMAGES,
     progress: Progress | None = None,
-    store: Path | str | None = None,
 ) -> ExportCheck:
-    """Writes `model` to `path` in the format `to`, checked on test images; the outcome is kept in
-    `path`.check.json.
+    """Write `model` to `path` in the format `to`; the check is kept in `path`.check.json.
 
-    Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of
-    the test part that `evaluate` would take, of `experiment`'s data set (the one that the model was
-    trained on: see `evaluating.trained_on`). Every program that read the file must give the same
-    label on at least 99.9 %, scores within 1e-4 wherever no spike flipped, and other spikes in at
-    most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with the
-    model whose weights were rounded so. Raises `InputError` where the format cannot express the
-    model, `ExportDisagrees` where the check fails: then nothing is written.
+    Every program that reads the file must agree with the model on `test_images` as `REQUIRED` says;
+    both sides compute in float32. With `weights` "int8" the model's weights are rounded likewise.
+    The images are asked for only once the format has accepted the model. Raises `InputError` where
+    the format cannot express the model, `ExportDisagrees` where a program does not agree: then
+    nothing is written.
     """
-    progress, path = progress or Progress(), Path(path)
+    progress = progress or Progress()
     _require_exportable(model, to, weights)
-    if (images is None) != (labels is None):
-        raise InputError("images and labels go together: give both, or neither.")
-    written, dataset = as_written(model, weights), model.card.dataset
+    written = as_written(model, weights)
     noun: Literal["image", "recording"] = (
         "recording" if model.card.preprocessing.binning else "image"
     )
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
-        # Before any data is loaded: a model that the format cannot express is refused at once.
         runners = EXPORTERS[to](written, temporary, weights)
-        if images is None or labels is None:
-            images, labels, dataset = evaluating.test_images(
-                model, experiment, num_images, progress, store
-            )
+        images, labels, dataset = test_images()
         accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
-            told = said_of(" ".join(_program_lines(programs, len(labels))), noun)
+            reasons = " ".join(_program_lines(programs, len(labels), noun))
             raise ExportDisagrees(
-                f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}"
+                f"{path}: not written: it does not give the model's answers. {reasons} Required: "
+                f"the same label on {100 * REQUIRED.same_label:.1f} %, scores within "
+                f"{REQUIRED.score_difference:g} where no spike flipped, at most "
+                f"{100 * REQUIRED.flipped_spikes:.1f} % of the spikes flipped."
             )
         before = (
             accuracy
@@ -166,7 +147,6 @@ def export(
             ),
             dataset=dataset,
             n=len(labels),
-            required=REQUIRED,
             accuracy_float32=before,
             accuracy_lost=before - accuracy,
             accuracy=accuracy,
@@ -205,22 +185,25 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
 
 
 def lines(check: ExportCheck) -> list[str]:
-    """`check` in words: a line for each program that ran the file, and what int8 cost."""
-    told = [*_program_lines(check.programs, check.n), f"Probabilities: {check.probabilities}."]
+    """Return sentences on `check`: one for each program, the probabilities, and the loss by int8."""
+    sentences = [
+        *_program_lines(check.programs, check.n, check.noun),
+        f"Probabilities: {check.probabilities}.",
+    ]
     if set(check.programs) == {"spikeduel"}:
-        told.append(
+        sentences.append(
             "No other program checked it. To have snnTorch check it, install snntorch and nirtorch."
         )
     if check.weights == "int8":
-        told.append(
-            f"Accuracy on these images: {per_cent(check.accuracy_float32, 2)}, with int8 weights "
-            f"{per_cent(check.accuracy, 2)} (lost: {check.accuracy_lost * 100:.2f} points)."
+        sentences.append(
+            f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 weights "
+            f"{100 * check.accuracy:.2f} % (lost: {check.accuracy_lost * 100:.2f} points)."
         )
-    return [said_of(line, check.noun) for line in told]
+    return sentences
 
 
-def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
-    told = []
+def _program_lines(programs: Mapping[str, Agreement], n: int, noun: str) -> list[str]:
+    sentences = []
     for name, program in programs.items():
         where = spikes = ""
         if program.spikes_flipped is not None:
@@ -228,14 +211,12 @@ def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
             spikes = f"; {program.spikes_flipped:,} of {program.spikes_compared:,} spikes flipped"
         if program.largest_score_difference is not None:
             scores = f"scores differ by at most {program.largest_score_difference:.2g}{where}"
+        elif program.images_with_flips == n:
+            scores = f"no {noun} without flips"
         else:
-            scores = (
-                "no image without flips"
-                if program.images_with_flips == n
-                else "scores are not numbers"
-            )
-        told.append(
-            f"{name}: the same label on {per_cent(program.same_label, 2)} of {n:,} test images; "
+            scores = "scores are not numbers"
+        sentences.append(
+            f"{name}: the same label on {100 * program.same_label:.2f} % of {n:,} test {noun}s; "
             f"{scores}{spikes}."
         )
-    return told
+    return sentences

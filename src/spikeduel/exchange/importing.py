@@ -14,25 +14,23 @@ import itertools
 import math
 import pickle
 import warnings
+from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor
 
-from spikeduel import data
-from spikeduel.data import Preprocessing
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, ModelCard, Steps
-from spikeduel.results.trials import Temperature
-from spikeduel.settings import Experiment
+from spikeduel.networks.cards import ModelCard, Steps, Temperature
+from spikeduel.networks.models import Model
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking.encoders import ENCODERS, EVENTS
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, MissingExtra, naming, visible
-from spikeduel.system.progress import Progress
 from spikeduel.system.typed import converted, parse_json
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
@@ -69,24 +67,28 @@ that it says.
 """
 
 
+class TrainedOn(NamedTuple):
+    """The data set that an imported network was trained on."""
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
 def import_model(
-    path: Path | str,
-    experiment: Experiment | None = None,
-    *,
+    path: Path,
+    data: Callable[[], TrainedOn] | None = None,
     encoding: str | None = None,
     num_steps: int | None = None,
     dt: float | None = None,
-    progress: Progress | None = None,
 ) -> Model:
-    """The network in a NIR file, or the study's as snnTorch saves its state_dict, as a model. No
-    code of it is run.
+    """Return the network in a NIR file, or the study's as snnTorch saves its state_dict.
 
-    `experiment` names the data set that it was trained on, for class names and preprocessing;
+    No code of the file is run. `data` tells of the data set that the network was trained on;
     without it, what spikeduel wrote into a NIR file counts, else classes are numbered and images
     grey and square. `encoding` (direct) and `num_steps` (25) are what the file says, if it does.
     `dt`: see `read_nir`. Raises `InputError`.
     """
-    path, progress = Path(path), progress or Progress()
     content = files.read_bytes(path, MOST_BYTES)
     with naming(path):
         if content.startswith(HDF5):
@@ -98,16 +100,14 @@ def import_model(
                 "neither a NIR graph (HDF5) nor a state_dict of torch.save; .safetensors need no "
                 "import."
             )
-    prepared = (
-        data.load(experiment, progress.track, say=progress.say) if experiment is not None else None
-    )
+    trained_on = None if data is None else data()
     with naming(path):
-        return _model(imported, prepared, path.stem, encoding, num_steps)
+        return _model(imported, trained_on, path.stem, encoding, num_steps)
 
 
 def _model(
     imported: Imported,
-    prepared: data.Prepared | None,
+    trained_on: TrainedOn | None,
     name: str,
     encoding: str | None,
     num_steps: int | None,
@@ -118,8 +118,8 @@ def _model(
     )
     if num_classes < 2:
         raise InputError("it must have a layer with at least two outputs, one for each class.")
-    if prepared is not None:
-        preprocessing, classes = prepared.preprocessing, prepared.classes
+    if trained_on is not None:
+        preprocessing, classes = trained_on.preprocessing, trained_on.classes
     else:
         stored = about.get("preprocessing")
         preprocessing = _assumed(shape) if stored is None else Preprocessing.from_dict(stored)
@@ -144,7 +144,7 @@ def _model(
         network={"layers": [layer for layer, _ in parts]},
         encoding=encoding or stored_encoding,
         num_steps=num_steps or about.get("num_steps", 25),
-        dataset=prepared.name if prepared is not None else about.get("dataset") or name,
+        dataset=trained_on.name if trained_on is not None else about.get("dataset") or name,
         temperature=about.get("temperature") if encoding is None and num_steps is None else None,
     )
     with torch.random.fork_rng():

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.counting.books import NotCounted
+from spikeduel.counting.counter import Counter
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.anytime import Leaving

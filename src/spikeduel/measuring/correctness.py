@@ -12,10 +12,9 @@ from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from spikeduel.measuring.answers import answers_of, ask
+from spikeduel.networks.cards import COLDEST, HOTTEST
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import (
-    COLDEST,
-    HOTTEST,
     Calibrated,
     Calibration,
     CalibrationBin,

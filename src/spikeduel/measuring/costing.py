@@ -11,26 +11,27 @@ import torch
 from msgspec.structs import asdict, replace
 from torch import Tensor, nn
 
+from spikeduel.counting.counter import Counter
+from spikeduel.counting.operations import Layer, Operations
+from spikeduel.counting.units import Declared
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting
-from spikeduel.measuring.counting import Counter
-from spikeduel.measuring.counting.units import Declared
 from spikeduel.measuring.energy import Table, accounting, court
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
-from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
+from spikeduel.results.costs import Counted, TableEnergy
 from spikeduel.results.court import Case
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import court as court_words
-from spikeduel.results.words import notebook
 from spikeduel.results.words.costs import amount
 from spikeduel.results.words.tables import energy_text, layer_rows, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import notebook
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted
 

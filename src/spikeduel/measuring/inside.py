@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikeduel.counting.operations import Operations
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
 from spikeduel.measuring.attributing import POINTS, attribution
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts, as_sequence
-from spikeduel.results.costs import Operations
 from spikeduel.results.inside import Activations, Inside, Membrane, Pictures, Seen, SpikingLayer
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import ReLU

@@ -11,8 +11,8 @@ from torch import nn
 
 from spikeduel.networks import libraries
 from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.foreign import Foreign
-from spikeduel.networks.models import ModelCard
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.system import registry
 from spikeduel.system.errors import unknown, visible

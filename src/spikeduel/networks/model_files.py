@@ -11,16 +11,17 @@ from msgspec import Meta
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks import shipped
 from spikeduel.networks.building import build, outlined
+from spikeduel.networks.cards import ModelCard, Steps
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.foreign.calling import Output
-from spikeduel.networks.models import Model, ModelCard, Steps
+from spikeduel.networks.models import Model
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking.encoders import encoder_of
 from spikeduel.system import files, registry, typed
 from spikeduel.system.errors import InputError, unknown, visible
-from spikeduel.system.hardware import Precision
+from spikeduel.system.registry import Precision
 from spikeduel.system.typed import Frozen
 
 FORMAT = 1

@@ -5,27 +5,24 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from spikeduel.data.prepared import Preprocessing
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.plain import as_sequence
-from spikeduel.results.trials import Calling, Temperature
-from spikeduel.results.words import notebook
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
+from spikeduel.system import notebook
 from spikeduel.system.errors import InputError, visible
-from spikeduel.system.hardware import Compute, Precision
-from spikeduel.system.registry import Family
-from spikeduel.system.sentences import counted
+from spikeduel.system.hardware import Compute
+from spikeduel.system.registry import Precision
 
 MOST_IMAGES, MOST_VALUES = 256, 2**28
 """Images answered at once, and numbers in the largest of their layers over all time steps (1
@@ -33,60 +30,6 @@ GiB).
 """
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 """Where networks keep the channels of a pixel side by side."""
-Size = Annotated[int, Meta(gt=0)]
-Steps = Annotated[int, Meta(ge=1, le=100_000)]
-"""A number of time steps."""
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model is and how it wants its images: the metadata of a model file.
-
-    `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and
-    for a spiking one `neuron` and its settings. `encoding` and `num_steps` (T) are None for a
-    network that takes the analogue image. `precision` is the one that it was trained in. Scores
-    after all time steps, divided by `temperature`, give calibrated probabilities; None where none
-    was fitted. `trained_on` identifies the data (`fingerprint`, and `ungrouped` without `group_by`)
-    and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never tested on
-    images that it has seen. `foreign` says how a network of another library is called; None for all
-    others.
-    """
-
-    contender: str
-    family: Family
-    image_shape: tuple[Size, Size, Size]
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    network: dict[str, Any]
-    encoding: str | None = None
-    num_steps: Steps | None = None
-    precision: Precision = "32"
-    seed: Annotated[int, Meta(ge=0)] = 0
-    dataset: str = ""
-    trained_on: dict[str, Any] = field(default_factory=dict)
-    foreign: Calling | None = None
-    temperature: Temperature | None = None
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what its network takes: an image, or all frames of a recording; one frame,
-        if it spikes.
-        """
-        channels, height, width = self.image_shape
-        binning = self.preprocessing.binning
-        return (
-            (channels // binning.num_frames if binning and self.num_steps else channels),
-            height,
-            width,
-        )
-
-    @property
-    def title(self) -> str:
-        """What a trial is called in text: its contender, its seed, and its fold where there are
-        several.
-        """
-        fold = self.trained_on.get("fold")
-        return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +44,6 @@ class Trace:
     current: dict[str, Tensor] = field(default_factory=dict)
     spk: dict[str, Tensor] = field(default_factory=dict)
     mem: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def output_layer(self) -> str:
-        """The name of the last layer of neurons."""
-        return list(self.spk)[-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,39 +83,32 @@ class Model:
         self.file = file
 
     def __repr__(self) -> str:
-        return f"<Model {visible(self.card.title)}: {visible(', '.join(self._facts().values()))}>"
+        facts = ", ".join(f"{name} {value}" for name, value in self._facts().items())
+        return f"<Model {visible(self.card.title)}: {visible(facts)}>"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: what it takes and gives, and its layers."""
+        """Return the facts and the layers as HTML, for notebooks."""
         layers = [
             {"layer": name, "type": type(layer).__name__, "parameters": _parameters(layer)}
             for name, layer in self.module.named_children()
         ]
-        facts = [{"what": what, "is": value} for what, value in self._facts().items()]
+        facts = [{"fact": name, "value": value} for name, value in self._facts().items()]
         return notebook.page(f"Model {self.card.title}", facts, layers)
 
     def _facts(self) -> dict[str, str]:
-        card, (channels, height, width) = self.card, self.card.image_shape
-        binning, steps = (
-            card.preprocessing.binning,
-            f"over {counted(card.num_steps or 0, 'time step')}",
-        )
-        seen = "events" if binning else f"{card.encoding} encoding"
+        card, binning = self.card, self.card.preprocessing.binning
         facts = {
-            "kind": "spiking network" if card.family == "snn" else "network without spikes",
-            "sees": f"{seen} {steps}"
-            if card.num_steps
-            else "frames of events"
-            if binning
-            else "images as they are",
-            "takes": f"{height}×{width} pixels, "
-            + (counted(binning.num_frames, "frame") if binning else counted(channels, "channel")),
-            "parameters": f"{_parameters(self.module)} parameters",
-            "classes": counted(len(card.classes), "class"),
+            "family": card.family,
+            "encoding": card.encoding,
+            "time steps": card.num_steps,
+            "frames": binning and binning.num_frames,
+            "image": "×".join(map(str, card.image_shape)),
+            "parameters": _parameters(self.module),
+            "classes": len(card.classes),
             "trained on": card.dataset,
-            "file": str(self.file or ""),
+            "file": self.file,
         }
-        return {what: value for what, value in facts.items() if value}
+        return {name: str(value) for name, value in facts.items() if value}
 
     @property
     def device(self) -> torch.device:
@@ -204,12 +135,9 @@ class Model:
             return None
         return OF_RECORDINGS if self.card.preprocessing.binning else encoder_of(self.card.encoding)
 
-    def encode(
-        self, images: Tensor, keys: RandomKeys, window: range | None = None
-    ) -> Tensor | ConstantInput:
+    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
         """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`,
-        for a spiking one `[T, B, C, H, W]` or a `ConstantInput`; of its T steps, only those of
-        `window`.
+        for a spiking one `[T, B, C, H, W]` or a `ConstantInput`.
         """
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
@@ -217,7 +145,7 @@ class Model:
                 return (
                     analogue(images) if self.card.preprocessing.binning is None else images.float()
                 )
-            return encoder(images, num_steps, keys, window)
+            return encoder(images, num_steps, keys)
 
     def run(self, x: Tensor | ConstantInput, weights: dict[str, Tensor] | None = None) -> Any:
         """The network's output for what `encode` gives, in the model's precision: what `readout`

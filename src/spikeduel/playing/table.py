@@ -17,7 +17,8 @@ from PIL import Image
 from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, ModelCard, by_name
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model, by_name
 from spikeduel.settings.fields import Fraction, parsed
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.spiking.neurons import Neuron

@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spikeduel.counting.operations import Operations
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
 from spikeduel.reporting.labels import label_points
-from spikeduel.results.costs import MEMORIES, Operations, Range
+from spikeduel.results.costs import MEMORIES, Range
 from spikeduel.results.rankings import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import MEMORY_TITLES

@@ -1,7 +1,6 @@
 """Answers after each time step, and leaving early, as types."""
 
-from spikeduel.results.costs import Amount, Count, Positive, Share
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
 class Leaving(Frozen):

@@ -6,11 +6,10 @@ from typing import Literal
 
 from msgspec import field
 
-from spikeduel.results.costs import Count, Share
 from spikeduel.results.file_counts import FileCounts, IgnoredBy
 from spikeduel.results.groups import SuggestedGroups
 from spikeduel.results.statistics import Statistics
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen, Share
 
 FEW_TEST_IMAGES = 10
 """A class with fewer test images than this is named: its scores are uncertain."""

@@ -17,10 +17,9 @@ from spikeduel.results.costs import Range
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Share
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Frozen, Share
 
 TELLING = (
     "image_size",

@@ -9,7 +9,7 @@ from typing import Any, Union
 import msgspec
 
 from spikeduel.results.audit import Finding
-from spikeduel.results.costs import Amount, Count, Share
+from spikeduel.system.typed import Amount, Count, Share
 
 
 def _kind(name: str, meaning: str, **fields: Any) -> Any:

@@ -20,6 +20,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
+from spikeduel.system.notebook import page
 from spikeduel.system.sentences import listed
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Comparison:
         """What notebooks show: the answer, its table, and a chart."""
         table = rows(self.results)
         parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
-        return notebook.page(
+        return page(
             self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}"
         )
 

@@ -2,10 +2,8 @@
 
 from enum import StrEnum
 
-from spikeduel.results.costs import Count
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Share
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen, Share
 
 
 class ControlRow(Frozen):

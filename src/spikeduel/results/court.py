@@ -4,8 +4,8 @@ answer changes.
 
 from typing import Literal
 
-from spikeduel.results.costs import Positive, Range
-from spikeduel.system.typed import Frozen
+from spikeduel.results.costs import Range
+from spikeduel.system.typed import Frozen, Positive
 
 Side = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]

@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from spikeduel.results.costs import Count
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen
 
 IgnoredBy = Literal[
     "format not opened here",

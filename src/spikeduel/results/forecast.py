@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.power import Luck
 from spikeduel.results.significance import Probability
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Numbers of seeds of which a plan gives the chances and the times."""

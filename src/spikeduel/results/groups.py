@@ -4,8 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from spikeduel.results.costs import Count
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen
 
 
 def numbered(keys: Sequence[Hashable]) -> np.ndarray:

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from spikeduel.results import across, caveats
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
-from spikeduel.results.costs import Amount, Count
 from spikeduel.results.significance import Conclusion, smallest_p
 from spikeduel.results.variants import Duel, Entry
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen
 
 
 class FewDatasets(Frozen, tag=True):

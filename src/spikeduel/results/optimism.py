@@ -7,8 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spikeduel.results.costs import Count, Share
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen, Share
 
 if TYPE_CHECKING:
     from spikeduel.results.trials import Trial

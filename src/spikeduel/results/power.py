@@ -11,10 +11,9 @@ import math
 import numpy as np
 
 from spikeduel.results import uncertainty
-from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.significance import FEWEST_GROUPS, Probability
 from spikeduel.results.uncertainty import ALPHA, FEWEST_SEEDS, MOST_SEEDS, POWER
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 LEAD = 0.01
 """The true lead whose chance a report gives: one point."""

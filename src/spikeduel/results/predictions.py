@@ -12,12 +12,12 @@ import numpy as np
 from msgspec import Meta, structs
 
 from spikeduel.results import significance
-from spikeduel.results.costs import Count
 from spikeduel.results.groups import join_groups
 from spikeduel.results.significance import Difference
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
 

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from spikeduel.results.costs import Memory, Operations, Range, Scope, Way
+from spikeduel.counting.operations import Operations, Way
+from spikeduel.results.costs import Memory, Range, Scope
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Trial
 from spikeduel.system.typed import Frozen

@@ -11,15 +11,15 @@ from msgspec import Meta, structs
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.controlled import ControlledContender, WithoutTime
-from spikeduel.results.costs import Amount, Count, EventRates, Range
+from spikeduel.results.costs import EventRates, Range
 from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
-from spikeduel.results.trials import Share, Trial
+from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 SCHEMA: Final = 3
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""

@@ -4,8 +4,7 @@ side.
 
 from typing import Literal
 
-from spikeduel.results.costs import Count, Share
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen, Share
 
 Name = Literal[
     "length",

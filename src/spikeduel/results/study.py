@@ -11,12 +11,12 @@ from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
-from spikeduel.results.costs import Count, Range, Share
+from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
 from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.variants import Duel, Entry
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen, Share
 
 COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from spikeduel.results import signed_rank
-from spikeduel.results.costs import Amount, Count, Positive, Share
 from spikeduel.results.forecast import Source
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 VARIES = 0.005
 """Assumed of the standard deviation of a lead over data sets, as in the simulations of

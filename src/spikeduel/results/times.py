@@ -1,8 +1,7 @@
 """What an answer takes on this machine: times and memory, measured."""
 
-from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.system.load import is_busy
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class Times(Frozen):

@@ -3,21 +3,19 @@
 import statistics
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, field
+from msgspec import field
 
+from spikeduel.counting.operations import Operations
+from spikeduel.networks.cards import Calling, Temperature
 from spikeduel.results.anytime import Anytime
 from spikeduel.results.audit import DistanceBin
-from spikeduel.results.costs import Amount, Count, Energy, Operations, Positive, Share
+from spikeduel.results.costs import Energy
 from spikeduel.results.optimism import Optimism
 from spikeduel.results.times import Latency
 from spikeduel.system.registry import Family
-from spikeduel.system.typed import Frozen
-
-COLDEST, HOTTEST = 0.01, 100.0
-Temperature = Annotated[float, Meta(ge=COLDEST, le=HOTTEST)]
-"""What scores are divided by before the softmax."""
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
 class Epoch(Frozen):
@@ -221,22 +219,6 @@ class ControlResult(Frozen):
     energy: Energy | None = None
     not_counted: str | None = None
     of_recordings: bool = False
-
-
-class Calling(Frozen, kw_only=False):
-    """How a network of another library is called, and what it gives.
-
-    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made
-    inside), "step" (called for each time step, keeps its state between), "sequence" (all time steps
-    at once, `[T, B, …]`). With `flat`, images come as `[B, C·H·W]`. `output`: "scores" `[B, K]`,
-    "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; of a single step where
-    it is called for each.
-    """
-
-    way: str
-    flat: bool = False
-    output: str = "scores"
-    num_steps: Positive | None = None
 
 
 class Trial(Frozen):

@@ -2,9 +2,8 @@
 
 from typing import Any, Literal
 
-from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.trials import Family, Score
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class DrawnFrom(Frozen):

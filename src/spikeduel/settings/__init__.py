@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from spikeduel.networks.binning import Change
 from spikeduel.settings.fields import (
-    Change,
     Count,
     DeclaredFamily,
     Device,

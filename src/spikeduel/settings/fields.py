@@ -44,8 +44,6 @@ Million = Annotated[int, Meta(ge=1, le=1_000_000)]
 # The limits refuse infinity too, and comparisons refuse NaN.
 Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 NotNegative = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)]
-Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
-"""What is done to the time, or the polarity, of recordings: see `data.events.binning.Binning`."""
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 

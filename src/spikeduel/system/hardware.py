@@ -10,16 +10,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from spikeduel.system import load
 from spikeduel.system.errors import InputError
-from spikeduel.system.registry import GPUS
+from spikeduel.system.registry import GPUS, Precision
 
-Precision = Literal["32", "bf16"]
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
 """The instruction sets on which speed depends, as PyTorch names them."""
 CPU_INFO = Path("/proc/cpuinfo")

@@ -14,6 +14,9 @@ Family = Literal["snn", "cnn", "ann"]
 """What a network is: "snn" spikes; "cnn" does not, and convolves; "ann" does neither."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
+Precision = Literal["32", "bf16"]
+"""Where "bf16" computes matrix products and convolutions in bfloat16."""
+
 GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 """What can compute beside "cpu", as torch calls it and as people do."""
 

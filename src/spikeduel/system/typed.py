@@ -7,14 +7,23 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import msgspec
+from msgspec import Meta
 
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown, visible
 
 T = TypeVar("T")
+Amount = Annotated[float, Meta(ge=0)]
+"""A number of at least 0."""
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A whole number of at least 0."""
+Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
+"""A whole number above 0."""
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""A number from 0 to 1."""
 MOST_TOML_BYTES = 1 << 20
 """Larger files of settings are refused."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import libraries
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.cards import ModelCard
 from spikeduel.results.forecast import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.results.words.power import duration

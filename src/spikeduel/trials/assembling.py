@@ -15,6 +15,7 @@ from spikeduel.data import TEST, Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
+from spikeduel.networks.cards import Calling
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.causes import without_unlearned
@@ -31,7 +32,7 @@ from spikeduel.results.run import (
     Results,
     SetRules,
 )
-from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
+from spikeduel.results.trials import AddedMeasure, Classification, Test, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment

@@ -18,11 +18,11 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import building
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.binning import Change
+from spikeduel.networks.cards import ModelCard
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment
-from spikeduel.settings.fields import Change
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress

@@ -18,7 +18,8 @@ from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
 from spikeduel.networks import shipped, streaming
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.settings import Experiment

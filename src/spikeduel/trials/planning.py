@@ -16,14 +16,14 @@ from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.cards import ModelCard
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
-from spikeduel.system.hardware import Precision
+from spikeduel.system.registry import Precision
 from spikeduel.trials import augmenting
 from spikeduel.trials.augmenting import AUGMENTATIONS
 

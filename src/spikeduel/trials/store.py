@@ -17,10 +17,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from spikeduel.data import Prepared
-from spikeduel.results.costs import Amount, Count
 from spikeduel.results.trials import Epoch
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
+from spikeduel.system.typed import Amount, Count
 
 T = TypeVar("T")
 

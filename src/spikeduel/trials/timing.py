@@ -18,6 +18,7 @@ from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import TrialRecord
+from spikeduel.trials.training import rules_of
 
 WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
 """Training steps that are not timed; then as many as fit into so many seconds, this many at
@@ -109,7 +110,7 @@ def seconds_of_a_step(
     experiment = replace(trial.experiment, first_steps=())
     with hardware.threads_on_free_cores(), seeded(card.seed):
         model = Model(building.build(card).to(trial.device), card, card.precision)
-        step = TrainingStep(model, experiment, WARM_UP + MOST_TIMED)
+        step = TrainingStep(model, rules_of(experiment), WARM_UP + MOST_TIMED)
         model.module.train()
         seconds: list[float] = []
         started = time.perf_counter()

@@ -20,8 +20,9 @@ from torch import distributed
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.data_parallel import Ranks
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError

@@ -20,6 +20,7 @@ from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.data_parallel import ALONE, Ranks
 from spikeduel.networks.models import Model
+from spikeduel.networks.optimizers import TrainingRules
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
@@ -90,7 +91,7 @@ class Loop:
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
         step = TrainingStep(
-            self.model, self.experiment, num_epochs * num_batches, self.twin, self.ranks
+            self.model, rules_of(self.experiment), num_epochs * num_batches, self.ranks
         )
         best_weights: dict[str, Tensor] = {}
         training = Training(keeps_last=self.experiment.schedule != "constant")
@@ -244,6 +245,17 @@ class Loop:
                 num_images += len(labels)
         sums = self.ranks.sums([float(total_loss), float(step.num_right()), num_images])
         return sums[0] / sums[2], sums[1] / sums[2]
+
+
+def rules_of(experiment: Experiment) -> TrainingRules:
+    """Return the settings of `experiment` that concern a single training step."""
+    return TrainingRules(
+        optimizer=experiment.optimizer,
+        learning_rate=experiment.learning_rate,
+        weight_decay=experiment.weight_decay,
+        schedule=experiment.schedule,
+        label_smoothing=experiment.label_smoothing,
+    )
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:

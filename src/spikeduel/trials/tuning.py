@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
-from spikeduel.networks.models import ModelCard
+from spikeduel.networks.cards import ModelCard
 from spikeduel.results.tuned import (
     DrawnFrom,
     ExpectedBest,

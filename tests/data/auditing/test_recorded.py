@@ -9,7 +9,7 @@ from made_recordings import five_bytes, part, seen
 from spikeduel.data import Split
 from spikeduel.data.auditing import audited, examine
 from spikeduel.data.auditing.duplicates import write_groups
-from spikeduel.data.events.events import Events
+from spikeduel.networks.events import Events
 from spikeduel.results.audit import NearDuplicates
 from spikeduel.results.words import audit as words
 from spikeduel.settings import Experiment

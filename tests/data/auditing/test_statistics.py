@@ -4,7 +4,7 @@ import pytest
 from made_recordings import kept, some_events
 from spikeduel.data import Split
 from spikeduel.data.auditing.statistics import examine
-from spikeduel.data.events.events import Events
+from spikeduel.networks.events import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (10, 20)

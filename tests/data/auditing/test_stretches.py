@@ -4,7 +4,7 @@ import pytest
 from made_recordings import kept, part, some_events
 from spikeduel.data.auditing import stretches
 from spikeduel.data.auditing.stretches import search
-from spikeduel.data.events.events import Events
+from spikeduel.networks.events import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (34, 34)

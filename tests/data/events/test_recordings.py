@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import Events
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.events import Events
 
 
 def recordings(*events, binning=None):

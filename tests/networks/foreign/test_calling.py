@@ -5,8 +5,8 @@ from snntorch import utils
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
+from spikeduel.networks.cards import Calling
 from spikeduel.networks.foreign import Foreign, called, calling_of, reset
-from spikeduel.results.trials import Calling
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError

@@ -11,8 +11,8 @@ from typing import get_args
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.events.events import unpacked
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.networks.events import unpacked
 from spikeduel.results.statistics import Name, Statistic, Statistics
 from spikeduel.system.progress import Progress
 

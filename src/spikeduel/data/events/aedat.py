@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.events.events import Events
+from spikeduel.networks.events import Events
 from spikeduel.system.errors import InputError
 
 _CHIPS = {

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.pictures import DEFAULT_SIZE, Preprocessing
+from spikeduel.data.pictures import DEFAULT_SIZE
 from spikeduel.data.prepared import Prepared
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events.altering import Alteration, alteration_of
-from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import TIME_SHIFT
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.events import TIME_SHIFT
 from spikeduel.results.costs import EventRates
 
 AT_ONCE = 256
@@ -54,8 +54,8 @@ class Recordings:
     def __getitem__(self, index: Any) -> np.ndarray:
         rows = np.arange(len(self))[index]
         taken = np.atleast_1d(rows)
-        alteration = None if self.altering is None else self.altering(taken)
-        frames = self.binning.frames(self.packed, self.offsets, taken, alteration)
+        alter = None if self.altering is None else self.altering(taken).altered
+        frames = self.binning.frames(self.packed, self.offsets, taken, alter)
         return frames[0] if np.ndim(rows) == 0 else frames
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

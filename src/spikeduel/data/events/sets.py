@@ -17,8 +17,8 @@ from spikeduel.data.archives import Found, tree
 from spikeduel.data.downloading import Remote, download
 from spikeduel.data.events import formats
 from spikeduel.data.events.source import Part, recorded
-from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

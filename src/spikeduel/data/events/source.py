@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.data.events import formats
-from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import Events, unpacked
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import DataOptions
 from spikeduel.data.workers import over_files
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.events import Events, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 

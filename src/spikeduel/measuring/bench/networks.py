@@ -21,7 +21,9 @@ from torch.nn import functional as F
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, recorded, stages
 from spikeduel.networks.building import build, neuron_settings
-from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
+from spikeduel.networks.optimizers import TrainingRules
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.encoders import EVENTS
@@ -29,6 +31,7 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 
 LEARNING_RATE = 8.5e-5
+RULES = TrainingRules("adam", LEARNING_RATE, weight_decay=0.0, schedule="constant")
 BETA = 0.95
 FIRST_STEPS_COMPILED = 5
 """torch.compile compiles again when it sees what changed since the first step."""
@@ -51,7 +54,7 @@ class Built:
 def spikeduel(workload: Workload, precision: str = "auto") -> Built:
     """The architecture of `workload` in its `TrainingStep`, every other setting at its default."""
     card = card_of(workload, precision)
-    train = TrainingStep(Model(build(card), card, card.precision), baseline(), num_steps=1)
+    train = TrainingStep(Model(build(card), card, card.precision), RULES, num_steps=1)
     indices, steps = np.arange(workload.batch_size), count()
     recordings = recorded(workload) if workload.encoding == EVENTS else None
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import Events
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.networks.binning import Binning
+from spikeduel.networks.events import Events
 from spikeduel.spiking.encoders import EVENTS
 
 NUM_CLASSES = 10

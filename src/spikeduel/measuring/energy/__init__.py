@@ -9,18 +9,20 @@ from typing import Any, cast
 import numpy as np
 from msgspec.structs import replace
 
-from spikeduel.measuring.energy.tables import NAMES, ChipEnergies, Table, read
-from spikeduel.results import costs
-from spikeduel.results.costs import (
-    Energy,
+from spikeduel.counting.operations import (
+    FLOWS,
+    WAYS,
+    Flow,
     Layer,
     Macs,
-    Memory,
     Operations,
     OverTime,
-    TableEnergy,
+    Way,
     Ways,
 )
+from spikeduel.measuring.energy.tables import NAMES, ChipEnergies, Table, read
+from spikeduel.results import costs
+from spikeduel.results.costs import Energy, Memory, TableEnergy
 
 HEADLINE = "45nm-fp32"
 """The table that leads where none is asked for."""
@@ -43,13 +45,11 @@ def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
     Every number that needs a layer the table has no energy for is None.
     """
 
-    def of(memory: Memory, scope: costs.Scope, way: costs.Way) -> costs.Joules:
+    def of(memory: Memory, scope: costs.Scope, way: Way) -> costs.Joules:
         return joules(layers, table, memory, scope, way)
 
     def by_scope(memory: Memory) -> costs.ScopeJoules:
-        ways = {
-            scope: {way: of(memory, scope, way) for way in costs.WAYS} for scope in costs.SCOPES
-        }
+        ways = {scope: {way: of(memory, scope, way) for way in WAYS} for scope in costs.SCOPES}
         return costs.ScopeJoules(
             **{scope: costs.WayJoules(**by_way) for scope, by_way in ways.items()}
         )
@@ -67,7 +67,7 @@ def joules(
     table: Table,
     memory: Memory = "compute",
     scope: costs.Scope = "synapses",
-    way: costs.Way = "hoisted",
+    way: Way = "hoisted",
 ) -> costs.Joules:
     """The same, of one memory model, scope and way."""
     by_flow = _by_flow(layers, table, memory, scope, way)
@@ -157,7 +157,7 @@ def _by_flow(
     table: Table,
     memory: Memory,
     scope: costs.Scope = "synapses",
-    way: costs.Way = "hoisted",
+    way: Way = "hoisted",
 ) -> np.ndarray | None:
     """Joules `[layers, flows]`: by the usual flow, and by each of `FLOWS`; None where the table
     does not tell.
@@ -169,7 +169,7 @@ def _by_flow(
     ]
     if not table.covers(memory) or (table.chip and any(map(_multiplies, counted))):
         return None
-    flows: list[costs.Flow] = ["usual", *costs.FLOWS]
+    flows: list[Flow] = ["usual", *FLOWS]
     picojoules = [
         [_picojoules(layer, table, memory, scope, way, flow) for flow in flows] for layer in counted
     ]
@@ -177,7 +177,7 @@ def _by_flow(
 
 
 def _picojoules(
-    layer: Layer, table: Table, memory: Memory, scope: costs.Scope, way: costs.Way, flow: costs.Flow
+    layer: Layer, table: Table, memory: Memory, scope: costs.Scope, way: Way, flow: Flow
 ) -> float:
     if table.chip:
         # The flows of a chip are its own: the low reading of its source, and the high one.
@@ -202,9 +202,7 @@ def _of_chip(layer: Layer, chip: ChipEnergies, scope: costs.Scope) -> float:
     return energy
 
 
-def _arithmetic(
-    layer: Layer, table: Table, scope: costs.Scope, way: costs.Way, flow: costs.Flow
-) -> float:
+def _arithmetic(layer: Layer, table: Table, scope: costs.Scope, way: Way, flow: Flow) -> float:
     one = table.picojoules
     macs, acs = layer.done(way, flow)
     energy = (one.multiply + one.add) * macs + one.add * acs
@@ -220,7 +218,7 @@ def _arithmetic(
     return energy
 
 
-def _moving(layer: Layer, table: Table, memory: Memory, way: costs.Way, flow: costs.Flow) -> float:
+def _moving(layer: Layer, table: Table, memory: Memory, way: Way, flow: Flow) -> float:
     words, bits = layer.moved(way, flow), table.bits
     takes_spikes = layer.input == "spikes"
     # What a quantised network was trained for is moved in no more bits than that.

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import numpy as np
 
-from spikeduel.results.costs import Layer
+from spikeduel.counting.operations import Layer
 from spikeduel.system.typed import Frozen
 
 Arrays = Mapping[str, np.ndarray]

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spikeduel.networks.cards import Calling
 from spikeduel.networks.foreign.neurons import reset, spiking_layers
-from spikeduel.results.trials import Calling
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout

@@ -1,16 +1,11 @@
-"""What notebooks show in place of a `repr`: sentences, tables and a chart as HTML, everything
-escaped.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+"""Audits and runs as notebooks show them, in place of a `repr`."""
 
 from spikeduel.results.audit import Audit
 from spikeduel.results.run import Results
 from spikeduel.results.words.audit import not_all, notes, problems, rows
 from spikeduel.results.words.tables import percent
 from spikeduel.system.errors import visible
+from spikeduel.system.notebook import Chart, html_text, page
 from spikeduel.system.sentences import counted
 
 WIDTH, ROW, NAME, PANEL, GAP = 640, 26, 150, 200, 45
@@ -19,45 +14,6 @@ panels.
 """
 
 COLOUR = "#2f86c5"  # seen on white and on black
-
-
-@dataclass(frozen=True)
-class Chart:
-    """An SVG that was made here, of escaped text."""
-
-    svg: str
-
-
-Part = str | Chart | Sequence[Mapping[str, str]]
-"""A sentence, a chart, or the rows of a table."""
-
-
-def page(title: str, *parts: Part) -> str:
-    """A title and what stands below it, as HTML; empty tables and sentences are left out."""
-    return (
-        f"<div><p><b>{_text(title)}</b></p>{''.join(_html(part) for part in parts if part)}</div>"
-    )
-
-
-def _html(part: Part) -> str:
-    match part:
-        case str():
-            return f"<p>{_text(part)}</p>"
-        case Chart():
-            return part.svg
-        case _:
-            head = "".join(map(_cell, part[0], ["th"] * len(part[0])))
-            body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in part)
-            table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            return f'<div style="overflow-x:auto">{table}</div>'
-
-
-def _cell(text: str, kind: str = "td") -> str:
-    return f'<{kind} style="text-align:left;white-space:nowrap">{_text(text)}</{kind}>'
-
-
-def _text(text: str) -> str:
-    return escape(visible(text))
 
 
 def brief(audit: Audit) -> str:
@@ -96,7 +52,7 @@ def chart(results: Results) -> Chart:
         marks.append(f'<path d="M{NAME} {middle}h{PANEL}" stroke="currentColor" opacity=".2"/>')
         for accuracy in accuracies:
             x = NAME + 6 + (PANEL - 12) * ((accuracy - low) / (high - low) if high > low else 0.5)
-            tip = f"<title>{_text(name)}: {percent(accuracy)} %</title>"
+            tip = f"<title>{html_text(name)}: {percent(accuracy)} %</title>"
             marks.append(
                 f'<circle cx="{x:.1f}" cy="{middle}" r="5" fill="{COLOUR}" fill-opacity=".7">{tip}</circle>'
             )
@@ -113,4 +69,4 @@ def chart(results: Results) -> Chart:
 
 
 def _label(x: float, y: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{y}" fill="currentColor">{_text(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y}" fill="currentColor">{html_text(text)}</text>'

@@ -6,18 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.results.costs import (
-    WAYS,
-    Layer,
-    Memory,
-    Operations,
-    Range,
-    TableEnergy,
-    Totals,
-    Ways,
-)
+from spikeduel.counting.operations import WAYS, Layer, Operations, Totals, Ways
+from spikeduel.networks.shipped import Origin
+from spikeduel.results.costs import Memory, Range, TableEnergy
 from spikeduel.results.run import Results
-from spikeduel.results.shipped import Origin
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words.caveats import assigned

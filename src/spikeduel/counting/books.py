@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.results.costs import Layer, Macs, OverTime, Totals, Ways
+from spikeduel.counting.operations import Layer, Macs, OverTime, Totals, Ways
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 

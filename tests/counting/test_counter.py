@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from made_operations import both, macs, macs_of_padding, over_time
-from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.counting.books import NotCounted
+from spikeduel.counting.counter import Counter
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout

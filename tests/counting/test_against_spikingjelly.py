@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from made_operations import macs_of_padding
-from spikeduel.measuring.counting import Counter
+from spikeduel.counting.counter import Counter
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF

@@ -12,8 +12,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from spikeduel.measuring.counting.books import REAL, SPIKES, Books, NotCounted, Tag
-from spikeduel.measuring.counting.linear import sums_by_step
+from spikeduel.counting.books import REAL, SPIKES, Books, NotCounted, Tag
+from spikeduel.counting.linear import sums_by_step
 from spikeduel.networks.foreign import neurons
 from spikeduel.networks.foreign.neurons import NeuronCost
 from spikeduel.spiking import ConstantInput

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from spikeduel.measuring.counting.books import SPIKES, Row, Tag, totals
-from spikeduel.results.costs import OverTime, Ways
+from spikeduel.counting.books import SPIKES, Row, Tag, totals
+from spikeduel.counting.operations import OverTime, Ways
 
 TIMED = Tag(SPIKES, first_step=2, steps=3)
 

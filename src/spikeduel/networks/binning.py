@@ -1,5 +1,6 @@
 """From events to frames: counts of events by time, polarity and place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, get_args
@@ -7,11 +8,16 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from msgspec import Meta
 
-from spikeduel.data.events.altering import Alteration
-from spikeduel.data.events.events import TIME_SHIFT
-from spikeduel.settings.fields import Change
+from spikeduel.networks.events import TIME_SHIFT
 
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
+Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
+"""What is taken away from the time, or the polarity, of recordings: see `Binning`."""
+Alter = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]],
+    tuple[np.ndarray, np.ndarray, np.ndarray],
+]
+"""Changes events: (packed, begins, ends, last times, sensor) -> (packed, begins, ends)."""
 _SHUFFLED = 0x5F0E
 """Sets these random numbers apart from others that are drawn for the same recording."""
 
@@ -53,22 +59,22 @@ class Binning:
         packed: np.ndarray,
         offsets: np.ndarray,
         rows: np.ndarray,
-        alteration: Alteration | None = None,
+        alter: Alter | None = None,
     ) -> np.ndarray:
-        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, after an `alteration` of their
-        events.
+        """Return uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, their events changed by
+        `alter`.
 
         Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events
         outside the sensor are left out. A recording is as long as before its alteration.
         """
-        from spikeduel.data.events.binning_kernel import bin_recordings
+        from spikeduel.networks.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
 
         rows = np.asarray(rows, np.int64)
         begins, ends = offsets[rows], offsets[rows + 1]
         lasts = (packed[ends - 1] >> np.uint64(TIME_SHIFT)).astype(np.int64)
-        if alteration is not None:
-            packed, begins, ends = alteration.altered(packed, begins, ends, lasts, self.sensor)
+        if alter is not None:
+            packed, begins, ends = alter(packed, begins, ends, lasts, self.sensor)
         out = np.zeros((len(rows), *self.shape), np.uint8)
         kernel = partial(
             bin_recordings,

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from spikeduel.measuring.counting.books import REAL, SPIKES, WEIGHT, Call, Tag
-from spikeduel.measuring.counting.linear import convolution, product
+from spikeduel.counting.books import REAL, SPIKES, WEIGHT, Call, Tag
+from spikeduel.counting.linear import convolution, product
 
 # ---- What moves, repeats, cuts or joins: what it gives is what it was given.
 

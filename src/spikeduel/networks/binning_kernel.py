@@ -4,11 +4,11 @@
 import numpy as np
 from numba import njit
 
-from spikeduel.data.events.events import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
+from spikeduel.networks.events import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
-"""Places in `settings.fields.Change`."""
+"""Places in `binning.Change`."""
 
 
 @njit(**UNCOUNTED)

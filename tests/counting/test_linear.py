@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.measuring.counting import Counter, NotCounted
-from spikeduel.measuring.counting.books import SPIKES, Tag
-from spikeduel.measuring.counting.linear import fan_out_of, sums_by_step
-from spikeduel.results.costs import Macs, Ways
+from spikeduel.counting.books import SPIKES, NotCounted, Tag
+from spikeduel.counting.counter import Counter
+from spikeduel.counting.linear import fan_out_of, sums_by_step
+from spikeduel.counting.operations import Macs, Ways
 
 
 class Functional(nn.Module):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import Events
-from spikeduel.settings.fields import Change
+from spikeduel.networks.binning import Binning, Change
+from spikeduel.networks.events import Events
 
 SENSOR = (6, 9)
 RECORDINGS = [

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.counting.books import NotCounted
+from spikeduel.counting.counter import Counter
 
 
 def after(function, x, kind="spikes", steps=1):

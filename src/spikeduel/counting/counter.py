@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.measuring.counting.books import (
+from spikeduel.counting.books import (
     IMAGE,
     REAL,
     WEIGHT,
@@ -21,9 +21,9 @@ from spikeduel.measuring.counting.books import (
     Tag,
     totals,
 )
-from spikeduel.measuring.counting.operators import RULES, SILENT, VIEWS
-from spikeduel.measuring.counting.units import Declared, Units, flat, tensors
-from spikeduel.results.costs import Operations
+from spikeduel.counting.operations import Operations
+from spikeduel.counting.operators import RULES, SILENT, VIEWS
+from spikeduel.counting.units import Declared, Units, flat, tensors
 from spikeduel.spiking import ConstantInput
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeduel.measuring.counting.books import REAL, SPIKES, Call, Row, Tag
+from spikeduel.counting.books import REAL, SPIKES, Call, Row, Tag
 from spikeduel.system.hardware import widest
 
 

@@ -1,0 +1,45 @@
+"""HTML that notebooks show in place of a `repr`: sentences, tables and charts, everything escaped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from spikeduel.system.errors import visible
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An SVG of escaped text."""
+
+    svg: str
+
+
+Part = str | Chart | Sequence[Mapping[str, str]]
+"""A sentence, a chart, or the rows of a table."""
+
+
+def page(title: str, *parts: Part) -> str:
+    """Return a title and `parts` below it as HTML; empty tables and sentences are left out."""
+    return f"<div><p><b>{html_text(title)}</b></p>{''.join(_html(part) for part in parts if part)}</div>"
+
+
+def _html(part: Part) -> str:
+    match part:
+        case str():
+            return f"<p>{html_text(part)}</p>"
+        case Chart():
+            return part.svg
+        case _:
+            head = "".join(map(_cell, part[0], ["th"] * len(part[0])))
+            body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in part)
+            table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            return f'<div style="overflow-x:auto">{table}</div>'
+
+
+def _cell(text: str, kind: str = "td") -> str:
+    return f'<{kind} style="text-align:left;white-space:nowrap">{html_text(text)}</{kind}>'
+
+
+def html_text(text: str) -> str:
+    """Return `text` escaped, its control characters visible."""
+    return escape(visible(text))
