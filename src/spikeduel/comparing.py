@@ -10,7 +10,7 @@ from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.reporting import Held, report, report_tuning
-from spikeduel.reporting.logged import Logged
+from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment

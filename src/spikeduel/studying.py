@@ -11,7 +11,7 @@ from spikeduel.comparing import Begun, begin, conclude, tune
 from spikeduel.data import Prepared, catalogue
 from spikeduel.data.workers import IDLE_SECONDS
 from spikeduel.reporting import report, report_study
-from spikeduel.reporting.logged import Logged
+from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS, Comparison, load_run
 from spikeduel.results.study import StudyResults

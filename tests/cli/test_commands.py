@@ -1393,7 +1393,6 @@ def test_loggers_are_told_of_a_run(desk):
     )
     assert result.exit_code == 0, result.output
     assert len((out / "logs" / "epochs.csv").read_text().splitlines()) == 2
-    assert "dense-snn, seed 0" in (out / "logs" / "trials.csv").read_text()
     refused = spikeduel("compare", "digits", *QUICKEST, "--logger", "csv", "--logger", "wandb")
     assert refused.exit_code == 2
     assert "unknown logger 'wandb'" in refused.stderr

@@ -58,7 +58,7 @@ _SHARED = """Args:
         on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
     threads (--threads N, Machine): Threads that a trial computes with. (Default: as many as there are free cores
         when it begins, with --jobs of its share; with --ray 1)
-    loggers (--logger tensorboard|mlflow|csv, Output): Log the curves as it trains, then settings, results and figures:
+    loggers (--logger tensorboard|mlflow|csv, Output): Log the curves as it trains, then settings and results:
         tensorboard and csv in the run's folder logs/, mlflow where MLFLOW_TRACKING_URI says; repeatable.
     quiet (--quiet -q, Output): No progress.
     verbose (--verbose -v, Output): A line for every epoch, and at the end all that the report says, as text.

@@ -1,255 +1,225 @@
-"""Where runs are logged: the programs in which people keep theirs, and tables."""
+"""Log a run as it trains, then settings and results: CSV, TensorBoard, MLflow.
+
+A logger is made for a run's folder. It has `epochs(trial, epochs)`, with new epochs by number,
+`result(trial, settings, results)` and `end()`.
+"""
 
 import csv
-import io
 import logging
 import os
+import re
+import textwrap
 import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spikeduel.reporting.style import file_name
-from spikeduel.system import __version__, files
-from spikeduel.system.errors import MissingExtra, unknown
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.rankings import with_memory
+from spikeduel.results.trials import Trial
+from spikeduel.system import files
+from spikeduel.system.errors import MissingExtra, unknown, visible
+from spikeduel.system.progress import Forwarding, Progress
 from spikeduel.trials.runs import LOGS
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from spikeduel.trials.store import Store
 
 SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds")
-"""What is logged of each epoch."""
 MOST_METRICS = 1000
-"""That MLflow takes at once."""
-Value = str | float | int | bool
-Scalars = Mapping[str, float]
+"""Metrics that MLflow takes in one request."""
+Values = Mapping[str, Any]
 
 
-class Logger:
-    """Somewhere a run is logged; what one leaves out is not logged there. It may raise anything.
+class CsvLogger:
+    """logs/epochs.csv: a row for each epoch of each trial. Results are in the run's tables."""
 
-    Raises `MissingExtra` where it is made without what it needs.
-    """
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LOGS / "epochs.csv"
+        files.write_text(self.path, ",".join(("trial", "epoch", *SCALARS)) + "\n")
 
-    def begins(self, folder: Path) -> None:
-        """A run begins that goes to `folder`; what was logged of an earlier one there is of no use
-        any more.
-        """
+    def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            for number, values in epochs.items():
+                row = (trial, number, *map(values.get, SCALARS))
+                csv.writer(file, lineterminator="\n").writerow(row)
 
-    def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
-        """What a trial had after further epochs, by their numbers from 1 on: those of `SCALARS`
-        that are known.
-        """
+    def result(self, trial: str, settings: Values, results: Values) -> None: ...
 
-    def trained(self, trial: str) -> None:
-        """No more epochs of a trial follow."""
-
-    def result(self, trial: str, settings: Mapping[str, Value], results: Scalars) -> None:
-        """What a trial, or a control, was and got; no results where it failed."""
-
-    def ends(self, folder: Path, figures: Sequence[Path]) -> None:
-        """The run has ended, all that belongs to it lies in `folder`, its figures (PNG) among
-        them.
-        """
+    def end(self) -> None: ...
 
 
-class Table(Logger):
-    """Two tables in the run's folder: logs/epochs.csv, a row as soon as an epoch is over, and
-    logs/trials.csv.
-    """
+class TensorBoardLogger:
+    """Event files in logs/tensorboard, a folder for each trial."""
 
-    def begins(self, folder: Path) -> None:
-        """See `Logger.begins`."""
-        self._folder, self._trials = folder / LOGS, list[dict[str, Value]]()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "trials.csv").unlink(missing_ok=True)
-        files.write_text(self._folder / "epochs.csv", _row("trial", "epoch", *SCALARS))
-
-    def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
-        """See `Logger.epochs`."""
-        with (self._folder / "epochs.csv").open("a", encoding="utf-8", newline="") as file:
-            for number, scalars in epochs.items():
-                file.write(_row(trial, number, *(scalars.get(name, "") for name in SCALARS)))
-
-    def result(self, trial: str, settings: Mapping[str, Value], results: Scalars) -> None:
-        """See `Logger.result`."""
-        self._trials.append({"trial": trial, **settings, **results})
-
-    def ends(self, folder: Path, figures: Sequence[Path]) -> None:
-        """See `Logger.ends`."""
-        names = list(dict.fromkeys(name for each in self._trials for name in each))
-        rows = [
-            _row(*names),
-            *(_row(*(each.get(name, "") for name in names)) for each in self._trials),
-        ]
-        files.write_text(self._folder / "trials.csv", "".join(rows))
-
-
-def _row(*values: Value) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(values)
-    return written.getvalue()
-
-
-class TensorBoard(Logger):
-    """Event files in the run's folder, below logs/tensorboard, a folder a trial. Tags are in
-    groups, as it shows them: epoch/, result/ and figures/.
-    """
-
-    def __init__(self) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-            from torch.utils.tensorboard.summary import hparams
-        except ImportError:
-            raise MissingExtra("tensorboard", "tensorboard") from None
-        self._make, self._summarise = SummaryWriter, hparams
-        self._writers: dict[str, SummaryWriter] = {}
-
-    def begins(self, folder: Path) -> None:
-        """See `Logger.begins`."""
-        self._folder = folder / LOGS / "tensorboard"
-        # Of two files with the same epochs it would draw both.
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.writers = folder / LOGS / "tensorboard", dict[str, Any]()
         with suppress(FileNotFoundError):
-            files.remove(self._folder)
+            files.remove(self.folder)  # TensorBoard would draw the epochs of both runs
 
-    def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
-        """See `Logger.epochs`."""
-        writer = self._writer(trial)
-        for number, scalars in epochs.items():
-            for name, value in scalars.items():
-                writer.add_scalar(f"epoch/{name}", value, number)
-        writer.flush()
+    def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
+        for number, values in epochs.items():
+            for name, value in values.items():
+                self._writer(trial).add_scalar(f"epoch/{name}", value, number)
+        self._writer(trial).flush()
 
-    def trained(self, trial: str) -> None:
-        """See `Logger.trained`."""
-        if trial in self._writers:
-            self._writers.pop(trial).close()
+    def result(self, trial: str, settings: Values, results: Values) -> None:
+        named = {f"result/{name}": value for name, value in results.items()}
+        self._writer(trial).add_hparams(settings, named, run_name=".")
 
-    def result(self, trial: str, settings: Mapping[str, Value], results: Scalars) -> None:
-        """See `Logger.result`."""
-        writer, found = (
-            self._writer(trial),
-            {f"result/{name}": value for name, value in results.items()},
-        )
-        # `add_hparams` would open a file more.
-        for each in self._summarise(dict(settings), found):
-            writer._get_file_writer().add_summary(each)
-        for name, value in found.items():
-            writer.add_scalar(name, value)
-        self.trained(trial)
+    def end(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
 
-    def ends(self, folder: Path, figures: Sequence[Path]) -> None:
-        """See `Logger.ends`."""
-        import numpy as np
-        from PIL import Image
+    def _writer(self, trial: str) -> Any:
+        from torch.utils.tensorboard import SummaryWriter
 
-        with self._make(str(self._folder / "figures")) as writer:
-            for path in figures:
-                with Image.open(path) as picture:
-                    writer.add_image(
-                        f"figures/{path.stem}",
-                        np.asarray(picture.convert("RGB")),
-                        dataformats="HWC",
-                    )
-
-    def _writer(self, trial: str) -> "SummaryWriter":
-        if trial not in self._writers:
-            self._writers[trial] = self._make(str(self._folder / file_name(trial)))
-        return self._writers[trial]
+        if trial not in self.writers:
+            folder = self.folder / re.sub(r"[^\w.]+", "-", trial)
+            self.writers[trial] = SummaryWriter(str(folder))
+        return self.writers[trial]
 
 
-class MLflow(Logger):
-    """A run of MLflow, and one below it for each trial, where its environment variables say:
-    MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (spikeduel) and those by which one is let in.
-    """
+class MLflowLogger:
+    """A run of MLflow and a child run for each trial; MLflow's environment variables say where."""
 
-    def __init__(self) -> None:
-        # A server that is away would be asked for four minutes. And MLflow tells its makers of each
-        # use.
-        for name, value in (("HTTP_REQUEST_MAX_RETRIES", "1"), ("DISABLE_TELEMETRY", "true")):
-            os.environ.setdefault(f"MLFLOW_{name}", value)
-        try:
-            from mlflow import MlflowClient
-            from mlflow.entities import Metric, Param
-        except ImportError:
-            raise MissingExtra("mlflow", "mlflow") from None
-        self._connect, self._metric, self._param = MlflowClient, Metric, Param
-        self._open: set[str] = set()
+    def __init__(self, folder: Path) -> None:
+        from mlflow import MlflowClient
 
-    def begins(self, folder: Path) -> None:
-        """See `Logger.begins`. Other runs stay: MLflow keeps them all."""
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._client = client = self._connect()
+        self.client, self.folder, self.runs = MlflowClient(), folder, dict[str, str]()
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "spikeduel")
-        found = client.get_experiment_by_name(name)
-        self._experiment = found.experiment_id if found else client.create_experiment(name)
-        self._runs: dict[str, str] = {}
-        self._run = self._begun(folder.name, {"spikeduel.folder": str(folder.absolute())})
-        # Whatever ends this process, or the training, leaves no run that seems to go on.
-        weakref.finalize(self, _all_ended, client, self._open)
+        known = self.client.get_experiment_by_name(name)
+        self.experiment = known.experiment_id if known else self.client.create_experiment(name)
+        self.tags = {"spikeduel.folder": str(folder.absolute())}
+        self.tags = {"mlflow.parentRunId": self._run(folder.name)}
 
-    def epochs(self, trial: str, epochs: Mapping[int, Scalars]) -> None:
-        """See `Logger.epochs`."""
+    def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
         metrics = [
-            each for number, scalars in epochs.items() for each in self._metrics(scalars, number)
+            Metric(name, value, now, number)
+            for number, values in epochs.items()
+            for name, value in values.items()
         ]
         for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(self._run_of(trial), metrics[start : start + MOST_METRICS])
+            self.client.log_batch(self._run(trial), metrics[start : start + MOST_METRICS])
 
-    def result(self, trial: str, settings: Mapping[str, Value], results: Scalars) -> None:
-        """See `Logger.result`."""
-        run = self._run_of(trial)
-        params = [self._param(name, str(value)) for name, value in settings.items()]
-        self._client.log_batch(run, self._metrics(results, 0), params)
-        self._end(run, "FINISHED" if results else "FAILED")
+    def result(self, trial: str, settings: Values, results: Values) -> None:
+        for name, value in settings.items():
+            self.client.log_param(self._run(trial), name, value)
+        self.epochs(trial, {0: results})
 
-    def ends(self, folder: Path, figures: Sequence[Path]) -> None:
-        """See `Logger.ends`."""
+    def end(self) -> None:
         for name in ("report.html", "results.json"):
-            self._client.log_artifact(self._run, str(folder / name))
-        for path in figures:
-            self._client.log_artifact(self._run, str(path), "figures")
-        self._end(self._run, "FINISHED")
+            self.client.log_artifact(self._run(self.folder.name), str(self.folder / name))
+        for run in self.runs.values():
+            self.client.set_terminated(run)
 
-    def _metrics(self, values: Scalars, step: int) -> list[Any]:
-        now = int(1000 * time.time())
-        return [self._metric(name, value, now, step) for name, value in values.items()]
-
-    def _run_of(self, trial: str) -> str:
-        if trial not in self._runs:
-            self._runs[trial] = self._begun(trial, {"mlflow.parentRunId": self._run})
-        return self._runs[trial]
-
-    def _begun(self, name: str, tags: Mapping[str, str]) -> str:
-        tags = {"mlflow.source.name": "spikeduel", "spikeduel": __version__, **tags}
-        run: str = self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id
-        self._open.add(run)
-        return run
-
-    def _end(self, run: str, status: str) -> None:
-        self._client.set_terminated(run, status)
-        self._open.discard(run)
+    def _run(self, name: str) -> str:
+        if name not in self.runs:
+            run = self.client.create_run(self.experiment, tags=self.tags, run_name=name)
+            self.runs[name] = run.info.run_id
+        return self.runs[name]
 
 
-def _all_ended(client: Any, runs: set[str]) -> None:
-    with suppress(Exception):
-        for run in runs:
-            client.set_terminated(run, "KILLED")
-
-
-LOGGERS: dict[str, Callable[[], Logger]] = {
-    "tensorboard": TensorBoard,
-    "mlflow": MLflow,
-    "csv": Table,
+LOGGERS = {
+    "csv": (CsvLogger, "csv"),
+    "tensorboard": (TensorBoardLogger, "torch.utils.tensorboard"),
+    "mlflow": (MLflowLogger, "mlflow"),
 }
+"""Loggers by name, with the module that they need."""
 
 
-def made(name: str) -> Logger:
-    """The logger of a name of `LOGGERS`. Raises `InputError`, and `MissingExtra` where its package
-    is missing.
+class Logged(Forwarding):
+    """Forward progress, and log it. A logger that fails is told nothing more, and costs nothing.
+
+    Raises `InputError` for an unknown name, `MissingExtra` if a logger's package is missing.
     """
-    if name not in LOGGERS:
-        raise unknown("logger", name, LOGGERS)
-    return LOGGERS[name]()
+
+    def __init__(self, inner: Progress, names: Iterable[str] = ()) -> None:
+        super().__init__(inner)
+        self._names, self._loggers, self._logged = list(names), dict[str, Any](), dict[str, int]()
+        # By default MLflow asks a server that is away for four minutes, and reports its use.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in self._names:
+            if name not in LOGGERS:
+                raise unknown("logger", name, LOGGERS)
+            try:
+                import_module(LOGGERS[name][1])
+            except ImportError:
+                raise MissingExtra(name, name) from None
+
+    def begins(self, folder: Path) -> None:
+        """Begin the logs of a run that goes to `folder`."""
+        self._loggers, self._logged = {}, {}
+        for name in self._names:
+            with self._costs_nothing_else(name):
+                self._loggers[name] = LOGGERS[name][0](folder)
+
+    def ends(self, comparison: Comparison, store: Store) -> None:
+        """Log settings and results of the run, whose trials are in `store`."""
+        for trial in comparison.results.trials:
+            record = store.record(trial.key) if trial.key else None
+            settings: dict[str, Any] = {"contender": trial.contender, "seed": trial.seed}
+            if record is not None:
+                self._log_curve(trial.title, record.curve)  # if another duel trained it
+                settings |= record.settings.get("network", {})
+                settings |= record.settings.get("training", {})
+            self._log("result", trial.title, _plain(settings), _results(trial))
+        self._log("end")
+
+    def curve(self, title: str, epochs: Sequence[Values]) -> None:
+        """See `Progress.curve`."""
+        self.inner.curve(title, epochs)
+        self._log_curve(title, epochs)
+
+    def _log_curve(self, title: str, epochs: Sequence[Values]) -> None:
+        known = self._logged.get(title, 0)
+        if len(epochs) > known:
+            self._logged[title] = len(epochs)
+            self._log("epochs", title, dict(enumerate(epochs[known:], known + 1)))
+
+    def _log(self, method: str, *arguments: Any) -> None:
+        for name, logger in list(self._loggers.items()):
+            with self._costs_nothing_else(name):
+                getattr(logger, method)(*arguments)
+
+    @contextmanager
+    def _costs_nothing_else(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a full disk, a server that is away
+            self._loggers.pop(name, None)
+            line = visible(str(error).partition("\n")[0])
+            reason = textwrap.shorten(line, 160, placeholder=" …")
+            self.say(
+                f"--logger {name} failed ({type(error).__name__}: {reason}) and logs no more of "
+                "this run; nothing else is lost. The same command logs all of it again, and "
+                "trains nothing again."
+            )
+
+
+def _plain(settings: Values) -> Values:
+    return {
+        name: value if isinstance(value, str | float | int) else str(value)
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def _results(trial: Trial) -> Values:
+    """Return what was measured of a trial. No name is one of `SCALARS`."""
+    test, one_image = trial.test, trial.latency.one_image if trial.latency else None
+    energy = with_memory(trial)
+    results = {
+        "test_accuracy": test.accuracy if test else None,
+        "test_loss": test.loss if test else None,
+        "best_val_accuracy": trial.validation.accuracy if trial.validation else None,
+        "latency_ms": one_image.median_ms if one_image else None,
+        "energy_joules_low": energy.low if energy else None,
+        "energy_joules_high": energy.high if energy else None,
+    }
+    return {name: value for name, value in results.items() if value is not None}

@@ -13,50 +13,90 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 BARS = "▁▂▃▄▅▆▇█"
 MOST_SHOWN = 16
-"""Trials that train at the same time and have a line each."""
+"""Number of trials shown with a line each while they train."""
 
 
 class Progress:
-    """Shows nothing; the base of what shows something."""
+    """Show nothing. Subclasses show, forward or record."""
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterable[Item]:
-        """`items`, unchanged, shown as a bar while they are taken."""
+        """Return `items`, shown as a bar while they are taken."""
         return items
 
     def say(self, text: str) -> None:
-        """One line of news."""
+        """Show a line of news."""
 
     def detail(self, text: str) -> None:
-        """One line for who wants every one (`--verbose`)."""
+        """Show a line with `--verbose` only."""
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """Within, trials are trained: those of these titles, for so many seconds each (None: not
-        known), so many of them at once.
+        """Show trials while they train, `at_once` of them at a time.
+
+        `seconds` holds their expected training time by title, None if unknown.
         """
         yield
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """A trial has trained another epoch: validation accuracy after each so far, of `num_epochs`
-        at most.
+        """Show that a trial finished an epoch, of at most `num_epochs`.
+
+        `accuracies` are its validation accuracies after every epoch so far.
         """
 
     def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """All that is known of each epoch so far of a trial that trains, or was found: numbers by
-        their names.
-        """
+        """Report all epochs so far of a trial that trains, or was found: numbers by name."""
 
     def finished(self, title: str, text: str) -> None:
-        """A trial is finished; `text` says how that went, empty where it was there before."""
+        """Show that a trial is finished and how it went; `text` is empty if it was found."""
 
 
-class Labelled(Progress):
-    """Somebody's progress, each line begun with a label."""
+class Forwarding(Progress):
+    """Forward everything to `inner`."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.inner = inner
+
+    def track(
+        self, items: Iterable[Item], description: str, total: int | None = None
+    ) -> Iterable[Item]:
+        """See `Progress.track`."""
+        return self.inner.track(items, description, total)
+
+    def say(self, text: str) -> None:
+        """See `Progress.say`."""
+        self.inner.say(text)
+
+    def detail(self, text: str) -> None:
+        """See `Progress.detail`."""
+        self.inner.detail(text)
+
+    @contextmanager
+    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
+        """See `Progress.trials`."""
+        with self.inner.trials(seconds, at_once):
+            yield
+
+    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+        """See `Progress.epoch`."""
+        self.inner.epoch(title, accuracies, num_epochs)
+
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """See `Progress.curve`."""
+        self.inner.curve(title, epochs)
+
+    def finished(self, title: str, text: str) -> None:
+        """See `Progress.finished`."""
+        self.inner.finished(title, text)
+
+
+class Labelled(Forwarding):
+    """Forward to `inner` with a label before every line and title."""
 
     def __init__(self, inner: Progress, label: str) -> None:
-        self.inner, self.label = inner, label
+        super().__init__(inner)
+        self.label = label
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
@@ -72,6 +112,11 @@ class Labelled(Progress):
         """See `Progress.detail`."""
         self.inner.detail(f"  {self.label}: {text.strip()}")
 
+    @contextmanager
+    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
+        """Show nothing: whoever labels shows the trials of all labels."""
+        yield
+
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         """See `Progress.epoch`."""
         self.inner.epoch(f"{self.label}: {title}", accuracies, num_epochs)
@@ -85,18 +130,12 @@ class Labelled(Progress):
         self.inner.finished(f"{self.label}: {title}", text)
 
 
-class Once(Progress):
-    """Somebody's progress, to whom nothing is said twice."""
+class Once(Forwarding):
+    """Forward to `inner`, but no line twice."""
 
     def __init__(self, inner: Progress) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._said: set[str] = set()
-
-    def track(
-        self, items: Iterable[Item], description: str, total: int | None = None
-    ) -> Iterable[Item]:
-        """See `Progress.track`."""
-        return self.inner.track(items, description, total)
 
     def say(self, text: str) -> None:
         """See `Progress.say`."""
@@ -104,15 +143,9 @@ class Once(Progress):
             self._said.add(text)
             self.inner.say(text)
 
-    def detail(self, text: str) -> None:
-        """See `Progress.detail`."""
-        self.inner.detail(text)
-
 
 class Relayed(Progress):
-    """What is told here is told elsewhere: `send` is given the name of a method of `Progress` and
-    its arguments.
-    """
+    """Send each event elsewhere: `send` gets the name of a method of `Progress` and arguments."""
 
     def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.send = send
@@ -140,9 +173,7 @@ class Relayed(Progress):
 
 @dataclass(frozen=True)
 class _Running:
-    """A trial that trains: since when, its validation accuracies so far, and at most how many
-    epochs.
-    """
+    """A trial that trains: its start in seconds, validation accuracies, and most epochs."""
 
     since: float
     accuracies: Sequence[float]
@@ -150,11 +181,9 @@ class _Running:
 
 
 class TerminalProgress(Progress):
-    """Lines that stay, on standard error or output through rich; below them what goes on, which
-    vanishes when done.
+    """Print lines to standard output or error, and below them bars that vanish when done.
 
-    Where the stream is no terminal, only the lines are written. With `verbose`, the details are,
-    too.
+    Without a terminal there are lines only. `verbose` prints details, too.
     """
 
     def __init__(self, stderr: bool = False, verbose: bool = False) -> None:
@@ -223,7 +252,7 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
-        """Within, the view is on the terminal; a view within another one is part of it."""
+        """Show the view on the terminal; a view within another view is part of that."""
         if self._depth or not self.console.is_terminal:
             yield
             return
@@ -252,9 +281,7 @@ class TerminalProgress(Progress):
         return Group(self._curves(), *lines, self._bars)
 
     def _curves(self) -> "Table":
-        """A line for each trial that trains now: its epochs, and its validation accuracy after
-        them.
-        """
+        """Return a line for each trial that trains: epochs and validation accuracies."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -267,12 +294,10 @@ class TerminalProgress(Progress):
         return table
 
     def _time_left(self) -> str:
-        """Of those that are left, the running ones counted from their first epochs on: no less than
-        the longest.
-        """
+        """Return the time left for all trials, no less than for the longest; empty if unknown."""
         if not self._left or None in self._left.values():
             return ""
-        left = {title: each or 0.0 for title, each in self._left.items()}
+        left = {title: seconds or 0.0 for title, seconds in self._left.items()}
         for title, ran in list(self._running.items()):
             left[title] = max(0.0, left.get(title, 0.0) - (time.monotonic() - ran.since))
         seconds = max(sum(left.values()) / self._at_once, *left.values())
@@ -284,9 +309,7 @@ class TerminalProgress(Progress):
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:
-    """`values` as a line of bars from the lowest to the highest, the last `most` of them:
-    "▁▅▇█".
-    """
+    """Return the last `most` of `values` as bars from the lowest to the highest: "▁▅▇█"."""
     shown = list(values)[-most:]
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     if low == high:
