@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from spikeduel import data
+from spikeduel.auditing import examining, moved
+from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
-from spikeduel.data.auditing import examining, moved
-from spikeduel.data.auditing.neighbours import closest, small_grey
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 

@@ -31,12 +31,11 @@ from PIL import Image
 from scipy.ndimage import affine_transform
 
 from spikeduel import data
+from spikeduel.auditing import moved
+from spikeduel.auditing.findings import FEWEST, NEAR_PROBLEM
+from spikeduel.auditing.neighbours import closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
-from spikeduel.data.auditing import moved
-from spikeduel.data.auditing.findings import FEWEST
-from spikeduel.data.auditing.neighbours import closest, num_portions, small_grey
 from spikeduel.data.prepared import ids_of_images
-from spikeduel.results.audit import PROBLEM_ABOVE
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import TerminalProgress
 
@@ -171,7 +170,7 @@ def measured(
         rows[kind]["after"] = round(float((named | was_near | equal).mean()), 4)
     part = slice(len(moves) * len(of), None)
     flagged = is_moved[part] & (before[part] < 0)
-    is_many = flagged.mean() > PROBLEM_ABOVE["moved_test_in_training"]
+    is_many = flagged.mean() > NEAR_PROBLEM
     return {
         "training_images": count,
         "copies_of_each_kind": len(of),

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 from spikeduel import data
+from spikeduel.auditing import examine
 from spikeduel.data import Prepared
-from spikeduel.data.auditing import examine
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress

@@ -23,9 +23,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from spikeduel import data
+from spikeduel.auditing import examining, statistics, stretches
+from spikeduel.auditing.neighbours import blurred, closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
-from spikeduel.data.auditing import examining, statistics, stretches
-from spikeduel.data.auditing.neighbours import blurred, closest, num_portions, small_grey
 from spikeduel.data.events.recordings import Recordings, picture_of
 from spikeduel.networks.events import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.settings import Experiment

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from spikeduel.data import auditing
+from spikeduel import auditing
 from spikeduel.reporting import style
 from spikeduel.results.words.audit import document
 from spikeduel.settings.recipes import baseline

@@ -3,9 +3,9 @@
 import numpy as np
 from msgspec import structs
 
-from spikeduel.results import caveats
 from spikeduel.results.answer import answered
 from spikeduel.results.audit import Counts
+from spikeduel.results.findings import finding
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
@@ -46,7 +46,7 @@ def make_results(prepared, experiment, num_test=20):
         trials=trials,
         comparison=Conclusions(
             pairs=[make_pair(first, last, num_test, experiment.seeds)] if first != last else [],
-            caveats=[caveats.OneSeed()] if experiment.seeds == 1 else [caveats.Confounded()],
+            caveats=[finding("one_seed")] if experiment.seeds == 1 else [finding("confounded")],
         ),
     )
     return answered(made)

@@ -17,9 +17,8 @@ from spikeduel.comparing import compare, tune, write_tuning
 from spikeduel.measuring import MEASURES, Measure
 from spikeduel.networks.model_files import load_model
 from spikeduel.results import predictions
-from spikeduel.results.caveats import FailedMeasure, FailedTrials, OwnSettings, Tuned
-from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
+from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema
 from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import TuningRecord
@@ -224,7 +223,10 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
     assert (failed.status, failed.error, failed.test) == ("failed", "RuntimeError: no more", None)
     assert done.test.n == 179
     assert found.results.comparison.pairs == []
-    assert FailedTrials(titles=["own_failing:build, seed 0"]) in found.results.comparison.caveats
+    assert (
+        finding("failed_trials", titles=["own_failing:build, seed 0"])
+        in found.results.comparison.caveats
+    )
     assert [path.name for path in (found.out / "models").iterdir()] == [
         "small-cnn-seed0.safetensors"
     ]
@@ -339,7 +341,7 @@ def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_pa
         assert entry.key == best.key
         assert entry.validation == best.validation
         assert entry.test.n == 179
-    assert Tuned(num_trials=3, most_epochs=1) in comparison.results.comparison.caveats
+    assert finding("tuned", num_trials=3, most_epochs=1) in comparison.results.comparison.caveats
     page = (tmp_path / "out" / "report.html").read_text()
     assert '<section id="tuning"' in page
 
@@ -363,7 +365,7 @@ def test_without_its_record_tuning_is_not_claimed(tuned, tmp_path, unreported):
     assert comparison.results.tuning is None
     assert not (tmp_path / "out" / "tuning.json").exists()
     assert (
-        OwnSettings(settings=found.experiment.per_contender)
+        finding("own_settings", settings=found.experiment.per_contender)
         in comparison.results.comparison.caveats
     )
 
@@ -483,11 +485,14 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted
         assert entry.failed_measures == {"classification": "RuntimeError: no luck"}
         assert (found.out / entry.model).is_file()
     failed = [
-        caveat for caveat in found.results.comparison.caveats if isinstance(caveat, FailedMeasure)
+        caveat for caveat in found.results.comparison.caveats if caveat.id == "failed_measure"
     ]
     assert failed == [
-        FailedMeasure(
-            measure="classification", trial=f"{name}, seed 0", reason="RuntimeError: no luck"
+        finding(
+            "failed_measure",
+            measure="classification",
+            trial=f"{name}, seed 0",
+            reason="RuntimeError: no luck",
         )
         for name in small.contenders
     ]
@@ -499,11 +504,11 @@ def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported
         found = compare(
             replace(small, contenders=("small-cnn",), epochs=1, **changes), store="s"
         ).results
-        warned = [caveat for caveat in found.comparison.caveats if isinstance(caveat, Uses)]
+        warned = [caveat for caveat in found.comparison.caveats if caveat.id == "test_uses"]
         return found.dataset.test_uses, found.dataset.test_uses_here, warned
 
     assert uses(limit=200) == uses(limit=200) == (1, 1, [])
-    assert uses(limit=300, learning_rate=1e-3) == (2, 1, [Uses(uses=2, here=1)])
+    assert uses(limit=300, learning_rate=1e-3) == (2, 1, [finding("test_uses", uses=2, here=1)])
 
 
 def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
@@ -559,7 +564,7 @@ def test_a_test_set_is_its_images_and_not_their_pixels_at_one_size(pictures, unr
     moved = compared("moved-run", pictures.parent / "moved", image_size=10)
     assert len({results.dataset.fingerprint for results in (first, larger, moved)}) == 3
     assert [uses(results) for results in (first, larger, moved)] == [(2, 2), (4, 2), (6, 2)]
-    assert Uses(uses=4, here=2) in larger.comparison.caveats
+    assert finding("test_uses", uses=4, here=2) in larger.comparison.caveats
     # And a model that is evaluated on them at the size that it takes.
     model = load_model("first/" + first.trials[0].model)
     evaluate(model, replace(first.experiment, dataset=str(pictures.parent / "moved")), store="s")

@@ -11,10 +11,9 @@ from spikeduel.system import __version__
 
 if TYPE_CHECKING:
     from spikeduel import data
+    from spikeduel.auditing import Audit, audit
     from spikeduel.comparing import compare, tune
     from spikeduel.data import DATASETS
-    from spikeduel.data.auditing import Audit, audit
-    from spikeduel.exchange.exporting import EXPORTERS
     from spikeduel.measuring import MEASURES, Measure
     from spikeduel.measuring.costing import Cost, cost
     from spikeduel.networks.architectures import ARCHITECTURES
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "comparing": "compare tune",
     "data": "DATASETS",
-    "data.auditing": "Audit audit",
+    "auditing": "Audit audit",
     "exchange.exporting": "EXPORTERS",
     "measuring": "MEASURES Measure",
     "measuring.costing": "Cost cost",

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikeduel import data
-from spikeduel.data import Prepared, Split, auditing
-from spikeduel.data.auditing import Audit
-from spikeduel.data.auditing.labels import write_csv
+from spikeduel import auditing, data
+from spikeduel.auditing import Audit
+from spikeduel.auditing.labels import write_csv
+from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.reporting.loggers import Logged

@@ -5,13 +5,13 @@ from msgspec import structs
 from made_audits import audit_with
 from made_trials import dataset, pair, results, trial
 from spikeduel.cli.answers import told
-from spikeduel.results.caveats import MoreImages
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.findings import finding
 
 
 def test_of_recordings_all_of_it_speaks_of_recordings(capsys):
     about = dataset(24, audit=structs.replace(audit_with(), noun="recording"))
-    few = MoreImages(detectable=0.11, assumed=True)
+    few = finding("more_images", detectable=0.11, assumed=True)
     duel = [trial("snn", 0.9), trial("cnn", 0.9)]
     found = results(duel, [pair(0.0, n=24)], about=about, overturned_by=[few])
     told(Comparison(found.experiment, found, Path("run")))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data import auditing, disk_arrays
+from spikeduel import auditing
+from spikeduel.data import disk_arrays
 from spikeduel.data.disk_arrays import Rows, empty_array, empty_npy, in_parts, rows_of
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -65,5 +66,5 @@ def test_an_audit_without_memory_finds_the_same(
     experiment = Experiment(dataset="digits", limit=300)
     in_memory = auditing.audit(experiment)
     monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
-    monkeypatch.setattr("spikeduel.data.auditing.examining.kept_in", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr("spikeduel.auditing.examining.kept_in", lambda: tmp_path / "elsewhere")
     assert auditing.audit(experiment) == in_memory

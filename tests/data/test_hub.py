@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data import auditing, hub
+from spikeduel import auditing
+from spikeduel.data import hub
 from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, prepare, resolve
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.settings import Experiment

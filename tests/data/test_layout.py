@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import made_recordings as made
+from spikeduel.auditing.examining import file_counts
 from spikeduel.data import catalogue, layout, load, split
-from spikeduel.data.auditing.examining import file_counts
 from spikeduel.data.layout import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment

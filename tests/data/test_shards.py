@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel.data import auditing, preparing
+from spikeduel import auditing
+from spikeduel.data import preparing
 from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load, prepare
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions

@@ -27,7 +27,7 @@ from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import Held, rendering, report, report_again
 from spikeduel.results import power
-from spikeduel.results.caveats import DataNote, Leakage, OneSeed
+from spikeduel.results.findings import finding
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
@@ -219,7 +219,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
 def test_names_are_text_never_markup(make_run, make_prepared):
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^2$ & {{ 7 * 7 }}")
     comparison = make_run(make_prepared(classes=names))
-    noted = with_comparison(comparison, caveats=[DataNote(text="<b>won</b>")])
+    noted = with_comparison(comparison, caveats=[finding("data_note", text="<b>won</b>")])
 
     shown = Page(report(noted))
 
@@ -328,7 +328,7 @@ def test_without_a_model_the_others_are_looked_into(comparison, unpainted):
 
 def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     assert "Do not trust these scores" not in Page(report(comparison)).text
-    leak, seed = Leakage(shared=0.25, official=True), OneSeed()
+    leak, seed = finding("leakage", shared=0.25, official=True), finding("one_seed")
 
     shown = Page(report(with_comparison(comparison, caveats=[leak, seed])))
 

@@ -10,8 +10,8 @@ from msgspec import structs
 
 from made_pages import told
 from made_results import make_results, with_dataset, with_trials
+from spikeduel.auditing import examine
 from spikeduel.data import Split
-from spikeduel.data.auditing import examine
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt, summary
 from spikeduel.reporting import audit_page, reliability, report, style

@@ -10,7 +10,7 @@ from browser import browser, opened
 from made_pages import undrawn, unpainted
 from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.reporting import report_study
-from spikeduel.results import caveats
+from spikeduel.results.findings import finding
 from spikeduel.results.study import conclude
 from spikeduel.results.words import across as words
 
@@ -56,7 +56,7 @@ def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_p
 
 
 def test_names_are_text_and_leaks_are_said_first(tmp_path, unpictured):
-    leak = [caveats.Leakage(shared=0.4, official=False)]
+    leak = [finding("leakage", shared=0.4, official=False)]
     duels = [make_duel("<b>x</b>", {SPIKING: [0.7, 0.7], OTHER: [0.8, 0.8]}, caveats=leak)]
     page = text_of(report_study(conclude("a <i>study", duels, 0.005), tmp_path))
     assert "<b>x</b>" not in page

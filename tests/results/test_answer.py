@@ -2,12 +2,13 @@ import pytest
 from msgspec import structs
 
 from made_costs import energy_of, latency
+from made_findings import example
 from made_trials import dataset, pair, results, trial
-from spikeduel.results import caveats as c
 from spikeduel.results.answer import decide
-from spikeduel.results.audit import Counts, Finding
+from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case, Court, Ruling
+from spikeduel.results.findings import finding
 from spikeduel.results.run import Evidence, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.words.answer import headline, rows, settling
@@ -59,9 +60,9 @@ def test_an_untimed_one_is_not_called_slower():
 @pytest.mark.parametrize(
     ("objection", "why"),
     [
-        (c.Leakage(shared=0.5, official=False), Reason.LEAKAGE),
-        (c.AuditProblem(finding=Finding(kind=c.LEAKS[0], is_problem=True)), Reason.LEAKAGE),
-        (c.AtChance(contenders=["snn", "cnn"], stopped_early=False), Reason.NOTHING_LEARNED),
+        (finding("leakage", shared=0.5, official=False), Reason.LEAKAGE),
+        (example("cut_groups"), Reason.LEAKAGE),
+        (example("at_chance", contenders=["snn", "cnn"]), Reason.NOTHING_LEARNED),
     ],
 )
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
@@ -71,7 +72,7 @@ def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
 
 
 def test_who_learned_nothing_is_not_taken_though_it_is_faster():
-    idle = c.AtChance(contenders=["cnn"], stopped_early=False)
+    idle = example("at_chance", contenders=["cnn"])
     assert decide(duel(0.9, 0.895, caveats=[idle])).take == "snn"
 
 
@@ -107,7 +108,7 @@ def test_by_how_much_and_how_sure():
 
 
 def test_times_on_a_busy_machine_show_nothing():
-    busy = c.BusyMachine(load=4.0, cores=2)
+    busy = finding("busy_machine", load=4.0, cores=2)
     assert decide(duel(snn_ms=4.0, caveats=[busy])).lead("answer").evidence is Evidence.NOT_SHOWN
     idle, disturbed = (decide(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
     assert (idle.take, idle.reason) == ("cnn", Reason.FASTER)
@@ -205,7 +206,7 @@ def test_trainings_of_a_moment_show_no_lead_in_time():
 
 def test_the_steps_and_their_minutes():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
-    overturned = [c.AnotherTraining(), c.OtherSettings()]
+    overturned = [finding("another_training"), finding("other_settings")]
     steps = decide(results(trials, [pair(0.0)], overturned_by=overturned)).steps
     assert [(step.options, step.minutes) for step in steps] == [
         (["--seeds", "6"], 10.0),
@@ -214,18 +215,18 @@ def test_the_steps_and_their_minutes():
 
 
 def test_folds_for_a_small_test_set_come_once():
-    few = c.FewTestImages(num_test=40, folds_help=True)
+    few = example("few_test_images")
     found = decide(
         duel(
             caveats=[few],
-            overturned_by=[c.FewGroups(tested=3, known=9, one_seed=True, folds_help=True)],
+            overturned_by=[example("more_groups")],
         )
     )
     assert [step.options for step in found.steps] == [["--folds", "5"]]
 
 
 def test_more_images_have_no_command():
-    (step,) = decide(duel(overturned_by=[c.MoreImages(detectable=0.02)])).steps
+    (step,) = decide(duel(overturned_by=[example("more_images", detectable=0.02)])).steps
     assert (step.options, step.minutes) == ([], None)
 
 
@@ -245,7 +246,7 @@ def test_the_line_names_both_and_what_is_shown():
 
 
 def test_too_few_images_give_no_answer_unless_something_is_shown():
-    few = c.MoreImages(detectable=0.11, assumed=True)
+    few = finding("more_images", detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
     assert (decide(level).take, decide(level).reason) == (None, Reason.TOO_FEW)
     assert (
@@ -262,7 +263,9 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
 
 
 def test_the_line_says_that_no_training_does_better():
-    untrained = c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.97, first_fold=False)
+    untrained = finding(
+        "below_nearest_neighbour", contenders=["snn", "cnn"], accuracy=0.97, first_fold=False
+    )
     assert headline(duel(caveats=[untrained])).endswith(
         " But an untrained nearest neighbour is better: 97.0 %."
     )
@@ -283,7 +286,9 @@ def test_the_table_has_a_star_at_who_leads():
 
 
 def test_each_step_has_its_options():
-    found = duel(overturned_by=[c.AnotherTraining(), c.MoreImages(detectable=0.02)])
+    found = duel(
+        overturned_by=[finding("another_training"), example("more_images", detectable=0.02)]
+    )
     (seeds, _, _), (none, time, _) = settling(found)
     assert (seeds, none, time) == ("--seeds 6", "", "")
 

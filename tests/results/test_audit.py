@@ -2,14 +2,14 @@ import subprocess
 import sys
 
 from made_audits import CLEAN, audit_with
-from spikeduel.results.audit import Audit, Finding
+from made_findings import example
+from spikeduel.results.audit import Audit
 from spikeduel.results.words.audit import document
 from spikeduel.system import typed
 
 
 def test_only_problems_make_it_not_ok() -> None:
-    note = Finding(kind="copies_on_one_side", is_problem=False, count=1)
-    problem = Finding(kind="cut_groups", is_problem=True, count=1, share=0.1, remedy="give_groups")
+    note, problem = example("copies_on_one_side"), example("cut_groups")
     assert CLEAN.ok
     assert audit_with(conclusions=(note,)).ok
     both = audit_with(conclusions=(problem, note))

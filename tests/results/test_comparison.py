@@ -8,14 +8,14 @@ from msgspec import structs
 
 from damage import FUZZED, changed, problem
 from made_audits import audit_with
+from made_findings import example
 from made_operations import plain, spiking
 from made_times import untimed
 from made_trials import dataset, pair, results, scored, trial, tuning
-from spikeduel.results import caveats as c
-from spikeduel.results.audit import Finding
 from spikeduel.results.between import list_runs
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calibration, ControlResult, Score
 from spikeduel.results.words import between, tables
@@ -38,7 +38,7 @@ SNN = trial(
 )
 CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
 ROW = ControlRow(control="shuffled", title="shuffled", meaning="", spikes=True, reason="it broke.")
-FINDING = Finding(kind="conflicting_labels", is_problem=True, count=2)
+FINDING = example("conflicting_labels")
 ALL = results(
     [SNN, CNN],
     [pair(0.1, conclusion=Conclusion.A_BETTER)],
@@ -46,8 +46,8 @@ ALL = results(
     about=dataset(audit=audit_with(conclusions=(FINDING,))),
     tuning=tuning(2, snn=0.0),
     controls=[ControlledContender(contender="snn", num_steps=4, seeds=1, accuracy=0.9, rows=[ROW])],
-    caveats=[c.OneSeed(), c.AuditProblem(finding=FINDING)],
-    overturned_by=[c.AnotherTraining()],
+    caveats=[finding("one_seed"), FINDING],
+    overturned_by=[finding("another_training")],
 )
 
 
@@ -67,7 +67,7 @@ def test_the_document_is_the_data_with_its_sentences():
     document = found.document()["comparison"]
     assert document["verdict"] == found.verdict()
     assert [caveat["text"] for caveat in document["caveats"]] == found.caveats()
-    assert [caveat["type"] for caveat in document["caveats"]] == ["OneSeed", "AuditProblem"]
+    assert [caveat["id"] for caveat in document["caveats"]] == ["one_seed", "conflicting_labels"]
     assert [controlled["text"] for controlled in document["controls"]] == found.controls()
     audited = found.document()["dataset"]["audit"]
     assert (audited["ok"], audited["problems"]) == (False, problems(ALL.dataset.audit))
@@ -76,12 +76,14 @@ def test_the_document_is_the_data_with_its_sentences():
 
 def test_leaks_are_told_apart_from_other_caveats():
     assert comparison().leaks() == []
-    near = Finding(kind="near_test_in_training", is_problem=True, count=2, share=0.5)
-    leaks = [c.Leakage(shared=0.5, official=False), c.AuditProblem(finding=near)]
+    near = example("near_test_in_training")
+    leaks = [finding("leakage", shared=0.5, official=False), near]
     about = dataset(audit=audit_with(conclusions=(FINDING, near)))
     found = comparison(
         results(
-            [SNN], about=about, caveats=[c.OneSeed(), leaks[0], *ALL.comparison.caveats, leaks[1]]
+            [SNN],
+            about=about,
+            caveats=[finding("one_seed"), leaks[0], *ALL.comparison.caveats, leaks[1]],
         )
     )
     told = found.caveats()
@@ -306,8 +308,8 @@ def test_a_folder_that_is_not_there(tmp_path):
             r"pairs\[0\]\.conclusion: .*'sure'",
         ),
         (
-            lambda r: r["comparison"]["caveats"][0].update(type="Doubt"),
-            r"caveats\[0\].*: .*'Doubt'",
+            lambda r: r["comparison"]["caveats"][0].update(id="doubt"),
+            r"caveats\[0\].*: .*'doubt'",
         ),
         (
             lambda r: r["tuning"]["contenders"][0].update(best=2),

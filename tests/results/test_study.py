@@ -10,10 +10,12 @@ from msgspec import structs
 import made_costs
 import made_results
 from made_audits import audit_with
+from made_findings import example
 from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.results import caveats, objections
+from spikeduel.results import objections
 from spikeduel.results.costs import Range
+from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import StudyResults, conclude
 from spikeduel.system import typed
@@ -132,7 +134,10 @@ def test_costs_are_times_the_cheapest_of_the_same_data_set():
 
 def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without_them():
     duels = []
-    for encoding, found in (("rate", []), ("latency", [caveats.BusyMachine(load=4.0, cores=2)])):
+    for encoding, found in (
+        ("rate", []),
+        ("latency", [finding("busy_machine", load=4.0, cores=2)]),
+    ):
         duel = make_duel("x", LEAD, caveats=found, encoding=encoding)
         trials = [
             structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials
@@ -154,7 +159,7 @@ def test_few_data_sets_are_said_to_be_few():
 
 def test_leaking_data_sets_are_named_with_what_is_left_without_them():
     leads = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
-    leak = [caveats.Leakage(shared=0.4, official=False)]
+    leak = [finding("leakage", shared=0.4, official=False)]
     duels = [
         make_duel(f"set {n}", {SPIKING: [0.8], OTHER: [0.8 + lead]}, caveats=leak if n < 1 else ())
         for n, lead in enumerate(leads)
@@ -170,7 +175,7 @@ def test_leaking_data_sets_are_named_with_what_is_left_without_them():
 def test_failed_single_and_idle_trainings_are_named():
     duels = [
         make_duel("x", {SPIKING: [0.8, None], OTHER: [0.9, 0.91]}),
-        make_duel("y", LEAD, caveats=[caveats.AtChance(contenders=[SPIKING], stopped_early=False)]),
+        make_duel("y", LEAD, caveats=[example("at_chance", contenders=[SPIKING])]),
     ]
     study = conclude("troubles", duels, 0.005)
     assert objection(study, objections.Failed).trials == [("x", f"{SPIKING}, seed 1")]

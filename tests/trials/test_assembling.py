@@ -13,12 +13,12 @@ from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
-from spikeduel.results import caveats as c
 from spikeduel.results import power
 from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
+from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
@@ -156,7 +156,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
     assert rows["one_step"].p_value < 0.05
     assert rows["one_step"].conclusion is Conclusion.INCONCLUSIVE
     assert rows["one_step"].reservation is Reservation.CONTROL_AT_CHANCE
-    assert c.ControlAtChance(contender="snn", control="one_step") in found.caveats
+    assert finding("control_at_chance", contender="snn", control="one_step") in found.caveats
 
 
 # ---- results.json
@@ -181,7 +181,7 @@ SCHEMA = {
     "comparison pairs 0": "a b measure difference ci95 ci90 p_value p_value_raw p_permutation test n seeds groups "
     "margin conclusion negligible detectable detectable_at_best seeds_needed reservation "
     "accuracy_a accuracy_b only_a_right only_b_right seeds_a_ahead seeds_b_ahead",
-    "comparison caveats 0": "type text",
+    "comparison caveats 0": "id severity values remedy text",
 }
 
 
@@ -331,7 +331,7 @@ def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():
     odd, plain = results.trials
     assert (odd.operations, odd.energy, odd.not_counted) == (None, None, reason)
     assert (plain.operations, plain.energy, plain.not_counted) == (None, None, None)
-    assert c.NotCounted(contender="snn", reason=reason) in results.comparison.caveats
+    assert finding("not_counted", contender="snn", reason=reason) in results.comparison.caveats
 
 
 def test_a_models_file_name_has_no_colon():
@@ -384,13 +384,14 @@ def test_what_is_handed_over_is_in_the_results():
         results.dataset.test_uses_here,
         results.dataset.tested_every_epoch,
     ) == (5, 2, 1)
-    assert c.TestUses(uses=5, here=2) in results.comparison.caveats
+    assert finding("test_uses", uses=5, here=2) in results.comparison.caveats
     assert results.tuning == tuning(a=0.0)
-    assert c.Tuned(num_trials=8, most_epochs=6) in results.comparison.caveats
-    assert results.comparison.overturned_by[-1] == c.MoreTuning()
+    assert finding("tuned", num_trials=8, most_epochs=6) in results.comparison.caveats
+    assert results.comparison.overturned_by[-1] == finding("more_tuning", remedy="--tune 16")
     # Ten test images are far too few.
     images, *others = assembled().comparison.overturned_by
-    assert (images.assumed, others) == (True, [c.AnotherTraining(), c.OtherSettings()])
+    assert images.id == "far_more_images"
+    assert others == [finding("another_training"), finding("other_settings")]
 
 
 # ---- folds

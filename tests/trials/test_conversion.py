@@ -9,7 +9,7 @@ from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.networks import model_files
 from spikeduel.networks.plain import PooledCounts
-from spikeduel.results.caveats import NotConverted, NotTrained
+from spikeduel.results.findings import finding
 from spikeduel.settings.recipes import matched
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -75,8 +75,8 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     assert (tmp_path / "out" / two.model).is_file()
     (pair,) = found.comparison.pairs
     assert (pair.a, pair.b, pair.paired) == ("dense-relu", "dense-relu-converted", True)
-    caveat = NotTrained(
-        sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9
+    caveat = finding(
+        "not_trained", sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9
     )
     assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.
@@ -117,9 +117,9 @@ def test_what_cannot_be_converted_is_told_with_its_reason(
     both = replace(experiment, contenders=("dense-relu", "smooth:Smooth"))
     found = compare(both, tmp_path / "out", tmp_path / "s").results
     assert found.contenders == ["dense-relu", "smooth:Smooth", "dense-relu-converted"]
-    (caveat,) = [each for each in found.comparison.caveats if isinstance(each, NotConverted)]
-    assert caveat.contender == "smooth:Smooth"
-    assert "2 (SiLU)" in caveat.reason
+    (caveat,) = [each for each in found.comparison.caveats if each.id == "not_converted"]
+    assert caveat.values["contender"] == "smooth:Smooth"
+    assert "2 (SiLU)" in caveat.values["reason"]
     with pytest.raises(
         InputError, match=r"none of the contenders can be converted\. smooth:Smooth: 2 \(SiLU\)"
     ):

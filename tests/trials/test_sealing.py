@@ -9,7 +9,7 @@ from msgspec import structs
 
 from spikeduel import data
 from spikeduel.comparing import compare, tune
-from spikeduel.results.caveats import TestedEveryEpoch as EveryEpoch
+from spikeduel.results.findings import finding
 from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
 from spikeduel.trials import announcing, forecast, planning, sealing, trial
@@ -200,14 +200,14 @@ def test_only_the_final_trials_are_tested_after_every_epoch(measured, unreported
 def test_every_training_that_was_tested_so_is_told(short, measured, unreported):
     def told(experiment):
         found = compare(experiment, store="s").results
-        caveats = [each for each in found.comparison.caveats if isinstance(each, EveryEpoch)]
+        caveats = [each for each in found.comparison.caveats if each.id == "tested_every_epoch"]
         return found.dataset.test_uses, found.dataset.test_uses_here, caveats
 
     assert told(short) == (1, 1, [])
-    assert told(measured) == (1, 1, [EveryEpoch(trainings=1)])
-    assert told(replace(measured, seeds=2)) == (2, 2, [EveryEpoch(trainings=2)])
+    assert told(measured) == (1, 1, [finding("tested_every_epoch", trainings=1)])
+    assert told(replace(measured, seeds=2)) == (2, 2, [finding("tested_every_epoch", trainings=2)])
     # The curve has been seen.
-    assert told(short) == (2, 1, [EveryEpoch(trainings=2)])
+    assert told(short) == (2, 1, [finding("tested_every_epoch", trainings=2)])
 
 
 def test_trainings_are_counted_in_all_folds(measured, unreported):

@@ -64,7 +64,7 @@ def audit(given: Given, out: Path | None = None) -> None:
         out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, audit.json, and
             groups.csv where recordings were cut from one another, to this folder.
     """
-    from spikeduel.data import auditing
+    from spikeduel import auditing
     from spikeduel.results.words import audit as words
     from spikeduel.results.words.tables import render
 

@@ -107,8 +107,8 @@ def tune(
     if given.as_json:
         print_json(tuned.record)
     else:
-        from spikeduel.results.concluding import tuning_limits
-        from spikeduel.results.words.caveats import sentence
+        from spikeduel.results.run_findings import tuning_limits
+        from spikeduel.results.words.findings import sentence
 
         typer.echo(f"\n{tuned.table()}\n")
         for caveat in tuning_limits(tuned.record):

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import data
-from spikeduel.data import Prepared, Split, auditing
-from spikeduel.data.auditing import Audit
-from spikeduel.data.auditing.duplicates import write_groups
-from spikeduel.data.auditing.labels import write_csv
+from spikeduel import auditing, data
+from spikeduel.auditing import Audit
+from spikeduel.auditing.duplicates import write_groups
+from spikeduel.auditing.labels import write_csv
+from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.inside import look_inside
@@ -37,14 +37,14 @@ from spikeduel.reporting import (
 )
 from spikeduel.reporting.rendering import Drawings, saved, write
 from spikeduel.results import predictions, rankings
-from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.findings import is_leak
 from spikeduel.results.inside import Inside
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence
+from spikeduel.results.words import confidence
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
@@ -120,9 +120,7 @@ def _page_of(
         drawn |= saved(_of_data(results, held), folder)
         page["inside"] = _look_inside(models, held.prepared, tests)
         page["encoded"] = _encoded(models, held.prepared, tests, folder)
-    by_caveat = [
-        (each, caveats.sentence(each, results.dataset.audit)) for each in results.comparison.caveats
-    ]
+    by_caveat = zip(results.comparison.caveats, comparison.caveats(), strict=True)
     page |= {
         "title": words.title(results),
         "results": results,

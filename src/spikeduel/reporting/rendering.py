@@ -15,14 +15,15 @@ from PIL import Image
 
 from spikeduel.reporting import figures, style, svg, thumbnails
 from spikeduel.results import rankings
-from spikeduel.results.concluding import tuning_limits
+from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import (
-    caveats,
     confidence,
     controls,
     costs,
+    file_counts,
+    findings,
     method,
     numbers,
     optimism,
@@ -73,7 +74,8 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "percent": tables.percent,
         "percent_1": words.one_digit,
         "file_name": style.file_name,
-        "sentence": caveats.sentence,
+        "sentence": findings.sentence,
+        "described": file_counts.described,
         "shortened": style.shortened,
         "embedded": embedded,
     }

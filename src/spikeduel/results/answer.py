@@ -12,24 +12,20 @@ kind, the most accurate other one.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import UnionType
-from typing import Any
 
 from msgspec import structs
 
 from spikeduel.results import accuracy
-from spikeduel.results import caveats as c
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case
+from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.power import LEAD
 from spikeduel.results.rankings import finished, mean_range, with_memory
 from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results, Step
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, minutes_a_seed
-from spikeduel.results.uncertainty import ADVISED_SEEDS
 
 MOST_STEPS = 3
-ADVISED_FOLDS, ADVISED_TRIALS = 5, 10
 NOTICEABLE = 1.1
 """Ratio of times or bytes below which there is no leader: two measurements of one thing differ as
 much.
@@ -71,13 +67,12 @@ def _taken(
 ) -> tuple[str | None, Reason]:
     if not accuracies:
         return None, Reason.NOT_FINISHED
-    if any(map(c.is_leak, results.comparison.caveats)):
+    if any(map(is_leak, results.comparison.caveats)):
         return None, Reason.LEAKAGE
     unlearned = {
         name
-        for caveat in results.comparison.caveats
-        if isinstance(caveat, c.AtChance)
-        for name in caveat.contenders
+        for finding in with_id(results.comparison.caveats, "at_chance")
+        for name in finding.values["contenders"]
     }
     learned = {name: share for name, share in accuracies.items() if name not in unlearned}
     if not learned:
@@ -100,18 +95,12 @@ def _taken(
     return fastest, Reason.FASTER
 
 
-def too_few(results: Results) -> c.Overturn | None:
+def too_few(results: Results) -> Finding | None:
     """Return the objection that the test images show large differences alone; None if they are
     enough.
     """
-    return next(
-        (
-            objection
-            for objection in results.comparison.overturned_by
-            if isinstance(objection, c.MoreImages) and objection.detectable > TOO_COARSE
-        ),
-        None,
-    )
+    images = with_id(results.comparison.overturned_by, "more_images", "far_more_images")
+    return next((finding for finding in images if finding.values["detectable"] > TOO_COARSE), None)
 
 
 def _open(results: Results, one: str, other: str) -> bool:
@@ -197,7 +186,7 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     if quantity in ("memory", "size") and ratio < NOTICEABLE:
         return structs.replace(lead, leader=None, evidence=Evidence.SAME)
     disturbed = (
-        quantity in ("training", "answer") and was_busy(results, c.BusyMachine | c.BusyBudget)
+        quantity in ("training", "answer") and was_busy(results, "busy_machine", "busy_budget")
     ) or (quantity == "training" and means[best].low < SHORTEST_TRAINING)
     apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
     shown = ratio >= NOTICEABLE and apart and not disturbed
@@ -207,11 +196,9 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     return structs.replace(lead, by=by, evidence=evidence)
 
 
-def was_busy(results: Results, kind: type | UnionType = c.BusyMachine) -> bool:
-    """Return True if other work disturbed the times of answers, or what another `kind` of caveat is
-    about.
-    """
-    return any(isinstance(caveat, kind) for caveat in results.comparison.caveats)
+def was_busy(results: Results, *ids: str) -> bool:
+    """Return True if other work disturbed the times of answers, or what other findings name."""
+    return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
 def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
@@ -276,27 +263,24 @@ def _steps(results: Results) -> list[Step]:
     return list(steps.values())[:MOST_STEPS]
 
 
-def _remedy(objection: Any, results: Results) -> tuple[list[str] | None, float | None]:
-    """Return the options that answer an objection, None without any, and their minutes of
-    training.
+def _remedy(finding: Finding, results: Results) -> tuple[list[str] | None, float | None]:
+    """Return the options that answer a finding, None without any, and their minutes of training.
+
+    The options are empty where only other data would do.
     """
     folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
     a_seed = minutes_a_seed(results.trials)
-    match objection:
-        case c.RelativesApart() | c.Leakage():
-            return ["--group-by", "PATTERN"], a_seed * seeds
-        case c.FewGroups(folds_help=True) | c.FewTestImages(folds_help=True):
-            return ["--folds", str(ADVISED_FOLDS)], a_seed * seeds * ADVISED_FOLDS / folds
-        case c.AnotherTraining() | c.EnoughSeeds():
-            return ["--seeds", str(ADVISED_SEEDS)], a_seed * (ADVISED_SEEDS - seeds)
-        case c.MoreSeeds(needed=int(needed)) if needed > seeds:
-            return ["--seeds", str(needed)], a_seed * (needed - seeds)
-        case c.MoreImages():
-            return [], None
-        case c.OtherSettings() if not folds > 1:
-            return ["--tune", str(ADVISED_TRIALS)], a_seed * (ADVISED_TRIALS + seeds)
-        case c.MoreTuning() if results.tuning and not folds > 1:
-            trials = 2 * results.tuning.num_trials
-            return ["--tune", str(trials)], a_seed * (trials / 2 + seeds)
-        case _:
-            return None, None
+    if finding.id in ("more_images", "far_more_images"):
+        return [], None
+    options = (finding.remedy or "").split()
+    match options:
+        case ["--group-by", _]:
+            return options, a_seed * seeds
+        case ["--folds", number]:
+            return options, a_seed * seeds * int(number) / folds
+        case ["--seeds", number]:
+            return options, a_seed * (int(number) - seeds)
+        case ["--tune", number]:
+            known = results.tuning.num_trials if results.tuning else 0
+            return options, a_seed * (int(number) - known + seeds)
+    return None, None

@@ -6,74 +6,14 @@ from typing import Literal
 
 from msgspec import field
 
-from spikeduel.results.file_counts import FileCounts, IgnoredBy
+from spikeduel.results.file_counts import FileCounts
+from spikeduel.results.findings import Finding
 from spikeduel.results.groups import SuggestedGroups
 from spikeduel.results.statistics import Statistics
 from spikeduel.system.typed import Count, Frozen, Share
 
-FEW_TEST_IMAGES = 10
-"""A class with fewer test images than this is named: its scores are uncertain."""
-
 Side = Literal["train", "val", "test"]
-
-FindingKind = Literal[
-    "test_in_training",
-    "conflicting_labels",
-    "cut_groups",
-    "leakage",
-    "near_test_in_training",
-    "unreadable_files",
-    "groups_joined",
-    "validation_copies",
-    "copies_on_one_side",
-    "near_across_sides",
-    "groups_cut_at_validation",
-    "unbalanced_classes",
-    "few_test_images",
-    "few_test_groups",
-    "class_shares_differ",
-    "format_tells_class",
-    "format_tells_side",
-    "names_tell_groups",
-    "searched_a_sample",
-    "moved_test_in_training",
-    "moved_across_sides",
-    "labels_to_check",
-    "pictures_not_opened",
-    "pictures_without_ending",
-    "pictures_outside_classes",
-    "many_files_ignored",
-    "stretch_test_in_training",
-    "stretches_elsewhere",
-    "statistics_tell_class",
-    "statistics_tell_side",
-    "hot_pixels",
-]
-Remedy = Literal[
-    "use_default_split",
-    "divide_the_data_anew",
-    "give_groups",
-    "give_found_groups",
-    "remove_copies",
-    "fix_length",
-    "bin_by_events",
-]
-
-
-class Finding(Frozen):
-    """One conclusion of an audit; `results.words.audit.sentence` says it in words.
-
-    `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images,
-    sets, groups, files, classes), `share` of the test images; `names` are the classes, files, the
-    property of files or the statistics concerned.
-    """
-
-    kind: FindingKind
-    is_problem: bool
-    count: Count | None = None
-    share: Share | None = None
-    names: tuple[str, ...] = ()
-    remedy: Remedy | None = None
+SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class Counts(Frozen):
@@ -296,36 +236,6 @@ class Details(Frozen):
     groups: tuple[Count, ...] = ()
 
 
-PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {
-    "format not opened here": "pictures_not_opened",
-    "picture without its ending": "pictures_without_ending",
-    "outside the class folders": "pictures_outside_classes",
-}
-"""The rules that leave out pictures, and what an audit calls that."""
-
-PROBLEM_ABOVE: dict[FindingKind, float] = {
-    "test_in_training": 0.005,
-    "conflicting_labels": 0.01,
-    "cut_groups": 0.0,
-    "stretch_test_in_training": 0.005,
-    "near_test_in_training": 0.05,
-    "moved_test_in_training": 0.05,
-    "unreadable_files": 0.0,
-    "pictures_not_opened": 0.001,
-    "pictures_without_ending": 0.001,
-    "pictures_outside_classes": 0.001,
-}
-"""The share above which a finding would invalidate a result; below, it is a note.
-
-Exact copies of test images in training, and recordings that share a stretch: of the test images,
-the default margin of
-0.5 points, which they alone could bring about. Conflicting labels: of all images; half of them are wrong at least where
-two are equal, so that 1 % can be worth that margin. Near duplicates and moved copies: of the test
-images; natural sets stay far below (Fashion-MNIST 0.6 %). Pictures left out: of the pictures in the
-folder, since whoever left them out did not choose to. Cut groups and unreadable files: any.
-"""
-
-
 class Audit(Frozen):
     """What an audit found: whether a result on this data and this split can be trusted, and why
     (not).
@@ -367,23 +277,6 @@ class Audit(Frozen):
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
-
-    def __post_init__(self) -> None:
-        formats = {each.property for each in self.formats}
-        for finding in self.conclusions:
-            known = [name for name in finding.names if name in self.class_sides]
-            lacks = {
-                "labels_to_check": self.labels is None,
-                "statistics_tell_class": self.statistics is None,
-                "statistics_tell_side": self.statistics is None,
-                "format_tells_class": not formats.intersection(finding.names),
-                "format_tells_side": not formats.intersection(finding.names),
-                "unbalanced_classes": len(known) < 2,
-                "names_tell_groups": len(finding.names) != 3,
-                "class_shares_differ": not known,
-            }
-            if lacks.get(finding.kind):
-                raise ValueError(f"the finding {finding.kind} has no numbers")
 
     def __repr__(self) -> str:
         from spikeduel.results.words.notebook import (

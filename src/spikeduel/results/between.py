@@ -11,9 +11,9 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.results import predictions, significance, uncertainty
-from spikeduel.results.caveats import BusyMachine
 from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.costs import Range
+from spikeduel.results.findings import with_id
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference
@@ -300,7 +300,5 @@ def _timed_alike(both: tuple[Results, Results]) -> bool:
     machines = [
         {name: (results.environment or {}).get(name) for name in _OF_MACHINE} for results in both
     ]
-    busy = any(
-        isinstance(caveat, BusyMachine) for results in both for caveat in results.comparison.caveats
-    )
+    busy = any(with_id(results.comparison.caveats, "busy_machine") for results in both)
     return machines[0] == machines[1] and any(machines[0].values()) and not busy

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from spikeduel.results.causes import claims
-from spikeduel.results.caveats import is_leak
+from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Answer, Results
-from spikeduel.results.words import audit, caveats, notebook
+from spikeduel.results.words import audit, notebook
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
+from spikeduel.results.words.findings import caveat
 from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
@@ -78,11 +79,8 @@ class Comparison:
 
     def caveats(self) -> list[str]:
         """What a careful reader objects, a sentence each."""
-        audited = self.results.dataset.audit
-        return [
-            self.said(caveats.sentence(caveat, audited))
-            for caveat in self.results.comparison.caveats
-        ]
+        noun = self.results.dataset.noun
+        return [caveat(finding, noun) for finding in self.results.comparison.caveats]
 
     def said(self, text: str) -> str:
         """`text` on images, said of what this comparison is about."""
@@ -93,7 +91,7 @@ class Comparison:
         training.
         """
         both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
-        return [text for caveat, text in both if is_leak(caveat)]
+        return [text for finding, text in both if is_leak(finding)]
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
@@ -116,8 +114,8 @@ class Comparison:
             for contender, text in zip(found.controls, self.controls(), strict=True)
         ]
         told = [
-            structs.replace(caveat, text=text)
-            for caveat, text in zip(found.caveats, self.caveats(), strict=True)
+            structs.replace(finding, text=text)
+            for finding, text in zip(found.caveats, self.caveats(), strict=True)
         ]
         without_time = found.without_time and structs.replace(
             found.without_time, text=on_time(self.results)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from spikeduel.results import across, caveats
+from spikeduel.results import across
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
+from spikeduel.results.findings import is_leak, with_id
 from spikeduel.results.significance import Conclusion, smallest_p
 from spikeduel.results.variants import Duel, Entry
 from spikeduel.system.typed import Amount, Count, Frozen
@@ -105,8 +106,8 @@ def find(
     idle = [
         (entry.variant, entry.duel.dataset)
         for entry in entries
-        for each in entry.duel.results.comparison.caveats
-        if isinstance(each, caveats.AtChance) and entry.contender in each.contenders
+        for finding in with_id(entry.duel.results.comparison.caveats, "at_chance")
+        if entry.contender in finding.values["contenders"]
     ]
     if idle:
         yield AtChance(contenders=list(dict.fromkeys(idle)))
@@ -130,7 +131,7 @@ def find(
 
 def leaks(duel: Duel) -> bool:
     """Whether test images leak into training."""
-    return any(map(caveats.is_leak, duel.results.comparison.caveats))
+    return any(map(is_leak, duel.results.comparison.caveats))
 
 
 def failed_trials(duel: Duel) -> list[str]:

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, structs
 
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
-from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.controlled import ControlledContender, WithoutTime
 from spikeduel.results.costs import EventRates, Range
 from spikeduel.results.court import Court
+from spikeduel.results.findings import Finding
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
@@ -229,7 +229,7 @@ class Step(Frozen):
 
     options: list[str]
     minutes: float | None
-    answers: Overturn | Caveat
+    answers: Finding
 
 
 class Answer(Frozen):
@@ -260,8 +260,8 @@ class Conclusions(Frozen):
 
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
-    caveats: list[Caveat] = []
-    overturned_by: list[Overturn] = []
+    caveats: list[Finding] = []
+    overturned_by: list[Finding] = []
     optimism: OptimismMeter | None = None
     neither: Neither | None = None
     without_time: WithoutTime | None = None

@@ -19,7 +19,6 @@ from spikeduel.networks.cards import Calling
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.causes import without_unlearned
-from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
@@ -31,6 +30,12 @@ from spikeduel.results.run import (
     Pair,
     Results,
     SetRules,
+)
+from spikeduel.results.run_findings import (
+    RunContext,
+    find_caveats,
+    neither_twin,
+    overturned_by,
 )
 from spikeduel.results.trials import AddedMeasure, Classification, Test, Trial
 from spikeduel.results.tuned import TuningRecord
@@ -81,6 +86,7 @@ def assemble(
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     pairs = compare_pairs(done, finished, groups, margin)
     compared = [compare_with_controls(name, finished, groups, margin) for name in done]
+    run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -95,8 +101,8 @@ def assemble(
         comparison=Conclusions(
             pairs=pairs,
             controls=[without_unlearned(found, trials) for found in compared if found],
-            caveats=find_caveats(experiment, dataset, trials, tuning, not_converted, budget),
-            overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
+            caveats=find_caveats(run),
+            overturned_by=overturned_by(run),
             optimism=optimism.meter(trials),
             neither=neither_twin(trials, pairs),
             without_time=without_time(finished, trials, groups, margin),

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from spikeduel.auditing.examining import kept_in
 from spikeduel.data import cache
-from spikeduel.data.auditing.examining import kept_in
 from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from spikeduel.auditing.neighbours import nearest
 from spikeduel.data import Prepared, Split
-from spikeduel.data.auditing.neighbours import nearest
 from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings

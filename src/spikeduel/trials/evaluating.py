@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from msgspec import structs
 
-from spikeduel import data
-from spikeduel.data import Prepared, Split, auditing, pictures
+from spikeduel import auditing, data
+from spikeduel.data import Prepared, Split, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.measuring import robustness

@@ -14,8 +14,8 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
+from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split
-from spikeduel.data.auditing.neighbours import gradients
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.duplicates import SIDES, sides_of
 from spikeduel.data import Prepared, Split
-from spikeduel.data.auditing import labels as judging
-from spikeduel.data.auditing.duplicates import SIDES, sides_of
 from spikeduel.results.audit import Audit, AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.timeless import sees_no_time

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from spikeduel import data
-from spikeduel.data import Prepared, Split, auditing
+from spikeduel import auditing, data
+from spikeduel.data import Prepared, Split
 from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
 from spikeduel.results.comparison import Comparison, load_run

@@ -27,7 +27,7 @@ from spikeduel.results.tuned import (
     TuningRecord,
     TuningTrial,
 )
-from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.findings import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.settings.fields import without_epochs

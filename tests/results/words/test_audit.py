@@ -1,23 +1,16 @@
 import json
-from typing import get_args
 
-import msgspec
-import pytest
-
-from made_audits import CLEAN, STATISTICS, audit_with
+from made_audits import STATISTICS, audit_with
+from made_findings import example
 from spikeduel.results.audit import (
     AuditedImage,
     FileProperty,
-    Finding,
-    FindingKind,
-    LabelCheck,
     Move,
     MovedCopies,
     Pair,
-    Remedy,
     SharedStretches,
 )
-from spikeduel.results.words.audit import document, move_in_words, nearness, rows, sentence
+from spikeduel.results.words.audit import document, move_in_words, nearness, rows
 from spikeduel.results.words.statistics import medians
 from spikeduel.system import typed
 
@@ -29,73 +22,10 @@ SIZES = FileProperty(
     class_chance=0.5,
     split_association=0.5,
 )
-NAMES = {
-    "unbalanced_classes": ("cat", "dog"),
-    "class_shares_differ": ("dog",),
-    "format_tells_class": ("size",),
-    "format_tells_side": ("size",),
-    "hot_pixels": ("(3, 4)",),
-    "names_tell_groups": ("([^/_]+)_[^/]*$", "cat/s1_1.png", "cat/s1_2.png"),
-}
-
-
-@pytest.mark.parametrize("kind", get_args(FindingKind))
-def test_every_finding_has_a_sentence(kind: FindingKind) -> None:
-    labels = LabelCheck(examined=1900, agreement=0.9, suspects=9)
-    audit = audit_with(
-        formats=(SIZES,), searched={"train": 100}, labels=labels, statistics=STATISTICS
-    )
-    for count in (1, 1234):
-        finding = Finding(
-            kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ())
-        )
-        text = sentence(finding, audit)
-        assert text.endswith(".")
-        assert "{" not in text
-        assert "None" not in text
-        assert "not measured" not in text
-
-
-@pytest.mark.parametrize("remedy", get_args(Remedy))
-def test_every_remedy_follows_the_sentence(remedy: Remedy) -> None:
-    finding = Finding(kind="cut_groups", is_problem=True, count=1, share=0.1)
-    without = sentence(finding, CLEAN)
-    with_remedy = sentence(msgspec.structs.replace(finding, remedy=remedy), CLEAN)
-    assert with_remedy.startswith(f"{without} ")
-
-
-def test_on_the_page_of_the_audit_the_pairs_are_not_elsewhere() -> None:
-    finding = Finding(kind="near_across_sides", is_problem=False, count=2)
-    assert "report" in sentence(finding, CLEAN)
-    assert "report" not in sentence(finding, CLEAN, here=True)
-
-
-def test_one_and_many() -> None:
-    def text(count: int) -> str:
-        return sentence(Finding(kind="validation_copies", is_problem=False, count=count), CLEAN)
-
-    assert (
-        text(1) == "Validation is slightly optimistic: 1 duplicate. Remove it or pass --group-by."
-    )
-    assert (
-        text(1200)
-        == "Validation is slightly optimistic: 1,200 duplicates. Remove them or pass --group-by."
-    )
-
-
-def test_names_are_listed_up_to_a_number_and_are_no_template() -> None:
-    names = ("{a}", *"bcdefgh")
-    text = sentence(Finding(kind="unreadable_files", is_problem=True, count=8, names=names), CLEAN)
-    assert ": {a}, b, c, d, e, f and 2 more." in text
-
-
-def test_small_shares_keep_a_digit() -> None:
-    finding = Finding(kind="near_test_in_training", is_problem=True, share=0.0004)
-    assert sentence(finding, CLEAN).startswith("0.04 % of the test images")
 
 
 def test_the_document_is_json_with_sentences_and_without_details() -> None:
-    finding = Finding(kind="copies_on_one_side", is_problem=False, count=3)
+    finding = example("copies_on_one_side")
     audit = audit_with(conclusions=(finding,))
     content = document(audit)
     assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {

@@ -6,10 +6,10 @@ import pytest
 
 import spikeduel as sd
 from made_audits import audit_with
+from made_findings import example
 from made_models import make_recorded
 from made_times import untimed
 from made_trials import dataset, results, trial
-from spikeduel.results.audit import Finding
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words import notebook
 from spikeduel.settings import Experiment
@@ -53,9 +53,7 @@ def comparison(*names, **of_trials):
 
 
 def audit():
-    return audit_with(
-        dataset=EVIL, conclusions=(Finding(kind="conflicting_labels", is_problem=True, count=2),)
-    )
+    return audit_with(dataset=EVIL, conclusions=(example("conflicting_labels"),))
 
 
 @pytest.fixture(scope="module")

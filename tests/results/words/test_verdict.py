@@ -3,18 +3,10 @@ import re
 import pytest
 from msgspec import structs
 
+from made_findings import example
 from made_trials import FOUR, dataset, pair, results, trial
-from spikeduel.results.audit import Counts, Finding
-from spikeduel.results.caveats import (
-    LEAKS,
-    AnotherTraining,
-    AuditProblem,
-    BusyMachine,
-    InFloat32,
-    Leakage,
-    OneSeed,
-    OtherSettings,
-)
+from spikeduel.results.audit import Counts
+from spikeduel.results.findings import finding
 from spikeduel.results.run import Neither
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words.verdict import (
@@ -124,7 +116,9 @@ def test_the_number_of_parameters():
 
 
 def test_what_could_overturn_it_stands_at_the_end():
-    found = results(DUEL, [pair(0.02)], overturned_by=[AnotherTraining(), OtherSettings()])
+    found = results(
+        DUEL, [pair(0.02)], overturned_by=[finding("another_training"), finding("other_settings")]
+    )
     assert verdict(found).endswith(
         "What could overturn this: another training (one seed cannot show the variance over "
         "seeds; use --seeds 6); other settings, which were tuned for none of them."
@@ -312,29 +306,37 @@ def test_times_that_say_nothing(trials):
 
 def test_a_ratio_that_a_caveat_takes_back_is_not_told():
     trials = [trial("snn", 0.9, seconds=[4.0] * 3), trial("cnn", 0.8, seconds=[2.0] * 3)]
-    for caveat in (BusyMachine(load=5.0, cores=2), InFloat32(contenders=["snn"])):
+    for caveat in (
+        finding("busy_machine", load=5.0, cores=2),
+        finding("in_float32", contenders=["snn"]),
+    ):
         assert epoch_times(results(trials, caveats=[caveat])) == []
     # Both of another precision than a third are comparable with one another.
-    assert len(epoch_times(results(trials, caveats=[InFloat32(contenders=["snn", "cnn"])]))) == 1
+    assert (
+        len(
+            epoch_times(results(trials, caveats=[finding("in_float32", contenders=["snn", "cnn"])]))
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
     "caveat",
     [
-        Leakage(shared=0.9, official=False),
-        *(AuditProblem(finding=Finding(kind=kind, is_problem=True)) for kind in LEAKS),
+        finding("leakage", shared=0.9, official=False),
+        example("near_test_in_training"),
     ],
     ids=str,
 )
 def test_leakage_is_named_before_any_score(caveat):
-    text = verdict(results(DUEL, [pair(0.02)], caveats=[OneSeed(), caveat]))
+    text = verdict(results(DUEL, [pair(0.02)], caveats=[finding("one_seed"), caveat]))
     assert text.startswith(LEAKAGE)
     assert not re.search(r"[0-9]", LEAKAGE)
 
 
 def test_other_problems_of_the_data_are_no_leakage():
-    wrong = AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True))
-    assert LEAKAGE not in verdict(results(DUEL, [pair(0.02)], caveats=[OneSeed(), wrong]))
+    wrong = example("conflicting_labels")
+    assert LEAKAGE not in verdict(results(DUEL, [pair(0.02)], caveats=[finding("one_seed"), wrong]))
 
 
 def test_the_times_of_twins_are_told_pair_by_pair():

@@ -1,10 +1,10 @@
 """The answer in one line, as a small table, and with its next steps: for terminal and page."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from spikeduel.results import caveats as c
 from spikeduel.results.answer import NOTICEABLE, case_of, too_few, was_busy
 from spikeduel.results.costs import Range
+from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results, Step
 from spikeduel.results.words.costs import amount, range_in_words
 from spikeduel.results.words.numbers import hundredths, per_cent, points
@@ -117,18 +117,20 @@ def _pace(answer: Answer) -> tuple[bool, str]:
 
 def _too_few(results: Results) -> str:
     """Return that the test images are too few for an answer, and what they show."""
-    objection, pair = too_few(results), results.comparison.pairs[0]
-    if objection and abs(pair.difference) > objection.detectable:
+    images, pair = too_few(results), results.comparison.pairs[0]
+    if images and abs(pair.difference) > images.values["detectable"]:
         tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
         return (
             f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
         )
-    least = _detectable(objection) if objection else ""
+    least = _detectable(images) if images else ""
     return f"No answer yet: {counted(pair.n, 'test image')} cannot show a difference below {least}."
 
 
-def _detectable(objection: Any) -> str:
-    return f"{'about ' if objection.assumed else ''}{points(objection.detectable)}"
+def _detectable(images: Finding) -> str:
+    """Return the difference that the test images can show: "2.00 points", "about 8.00 points"."""
+    about = "about " if images.values.get("assumed", True) else ""
+    return f"{about}{points(images.values['detectable'])}"
 
 
 def _times(ratio: float) -> str:
@@ -150,9 +152,9 @@ def _energy(answer: Answer, results: Results) -> str:
 
 def _untrained(answer: Answer, results: Results) -> str:
     """Return that an untrained nearest neighbour does better, where that is so."""
-    for caveat in results.comparison.caveats:
-        if isinstance(caveat, c.BelowNearestNeighbour) and answer.take in caveat.contenders:
-            better = per_cent(caveat.accuracy)
+    for finding in with_id(results.comparison.caveats, "below_nearest_neighbour"):
+        if answer.take in finding.values["contenders"]:
+            better = per_cent(finding.values["accuracy"])
             return f" But an untrained nearest neighbour is better: {better}."
     return ""
 
@@ -267,7 +269,7 @@ def settling(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _settles(step: Step) -> str:
-    if isinstance(step.answers, c.MoreImages):
+    if not step.options:
         least = _detectable(step.answers)
         return f"more test images: these cannot show a difference below {least}"
     return _SETTLES[step.options[0]]

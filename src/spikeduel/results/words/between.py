@@ -7,8 +7,8 @@ from typing import Any
 
 from spikeduel.results.between import Reached, RunsCompared, RunSummary
 from spikeduel.results.comparison import DUELS
-from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.costs import range_in_words
+from spikeduel.results.words.findings import assigned
 from spikeduel.results.words.power import duration
 from spikeduel.results.words.tables import averaged, percent, render
 from spikeduel.results.words.verdict import difference_line

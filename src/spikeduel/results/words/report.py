@@ -9,7 +9,7 @@ from spikeduel.results.run import Dataset, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.tuned import DrawnFrom
-from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.findings import assigned
 from spikeduel.results.words.numbers import hundredths, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded

@@ -12,7 +12,7 @@ from spikeduel.results.costs import Memory, Range, TableEnergy
 from spikeduel.results.run import Results
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.findings import assigned
 from spikeduel.results.words.numbers import hundredths
 from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted, listed

@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from spikeduel.results.caveats import BusyMachine, InFloat32, is_leak
 from spikeduel.results.controlled import ControlRow
+from spikeduel.results.findings import is_leak, with_id
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import (
     FEWEST_GROUPS,
@@ -15,7 +15,7 @@ from spikeduel.results.significance import (
 )
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.results.words.caveats import reason
+from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import lead, margin, p_value, per_cent, points, signed
 from spikeduel.system.sentences import counted, listed
 
@@ -60,7 +60,7 @@ def verdict(results: Results) -> str:
         sentences = sentences or ["No trial was finished: there is nothing to compare."]
     sentences += neither_of_the_twins(results) + epoch_times(results)
     if overturned_by := results.comparison.overturned_by:
-        sentences.append(f"What could overturn this: {'; '.join(map(reason, overturned_by))}.")
+        sentences.append(f"What could overturn this: {'; '.join(map(sentence, overturned_by))}.")
     return " ".join([*before, *sentences])
 
 
@@ -228,10 +228,10 @@ def epoch_times(results: Results) -> list[str]:
     in another precision.
     """
     caveats = results.comparison.caveats
-    if any(isinstance(caveat, BusyMachine) for caveat in caveats):
+    if with_id(caveats, "busy_machine"):
         return []
     apart = {
-        name for caveat in caveats if isinstance(caveat, InFloat32) for name in caveat.contenders
+        name for finding in with_id(caveats, "in_float32") for name in finding.values["contenders"]
     }
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]

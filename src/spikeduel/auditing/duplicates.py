@@ -8,10 +8,10 @@ from typing import get_args
 
 import numpy as np
 
+from spikeduel.auditing.moved import Moved, move_of
+from spikeduel.auditing.neighbours import Neighbourhood
+from spikeduel.auditing.stretches import Stretches
 from spikeduel.data import Split
-from spikeduel.data.auditing.moved import Moved, move_of
-from spikeduel.data.auditing.neighbours import Neighbourhood
-from spikeduel.data.auditing.stretches import Stretches
 from spikeduel.results.audit import AuditedImage, ExactDuplicates, Move, Pair, PairKind, Side
 from spikeduel.system import files
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from made_recordings import kept, part, some_events
-from spikeduel.data.auditing import stretches
-from spikeduel.data.auditing.stretches import search
+from spikeduel.auditing import stretches
+from spikeduel.auditing.stretches import search
 from spikeduel.networks.events import Events
 from spikeduel.system.progress import Progress
 

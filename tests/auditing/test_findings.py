@@ -2,17 +2,19 @@ import pytest
 from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
-from spikeduel.data.auditing.findings import findings
+from spikeduel.auditing.findings import findings
 from spikeduel.results.audit import (
     Counts,
     FileProperty,
-    Finding,
     LabelCheck,
     MovedCopies,
     SharedStretches,
 )
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
+from spikeduel.results.findings import finding
 from spikeduel.results.groups import SuggestedGroups
+
+ANEW = "divide the data anew"
 
 
 def test_a_high_score_alone_is_no_leak():
@@ -24,13 +26,7 @@ def test_a_high_score_alone_is_no_leak():
     [
         (
             {"exact_duplicates": {"test_in_training": 6, "across": 6}},
-            Finding(
-                kind="test_in_training",
-                is_problem=True,
-                count=6,
-                share=0.006,
-                remedy="remove_copies",
-            ),
+            finding("test_in_training", count=6, share=0.006, remedy="remove the copies"),
         ),
         (
             {
@@ -40,44 +36,36 @@ def test_a_high_score_alone_is_no_leak():
                     "conflicting_files": ("a", "b"),
                 }
             },
-            Finding(kind="conflicting_labels", is_problem=True, count=1, names=("a", "b")),
+            finding("conflicting_labels", count=1, images=20, share=20 / 1900, names=["a", "b"]),
         ),
         (
             {"groups_cut": 1, "groups_cut_test_images": 1},
-            Finding(
-                kind="cut_groups",
-                is_problem=True,
-                count=1,
-                share=0.001,
-                remedy="divide_the_data_anew",
-            ),
+            finding("cut_groups", count=1, share=0.001, remedy=ANEW),
         ),
         (
             {"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}},
-            Finding(kind="leakage", is_problem=True, share=0.1, remedy="divide_the_data_anew"),
+            finding(
+                "leaking_siblings",
+                share=0.1,
+                accuracy=0.97,
+                accuracy_if_grouped=0.9,
+                chance=0.5,
+                remedy=ANEW,
+            ),
         ),
         (
             {"probe": {"siblings_in_train": 0.06}},
-            Finding(
-                kind="near_test_in_training",
-                is_problem=True,
-                share=0.06,
-                remedy="divide_the_data_anew",
-            ),
+            finding("near_test_in_training", share=0.06, above=0.05, remedy=ANEW),
         ),
         (
             {"unreadable": ("x.png: broken", "y.png: empty")},
-            Finding(
-                kind="unreadable_files",
-                is_problem=True,
-                count=2,
-                names=("x.png: broken", "y.png: empty"),
-            ),
+            finding("unreadable_files", count=2, names=["x.png: broken", "y.png: empty"]),
         ),
     ],
 )
 def test_what_invalidates_a_result(changes, expected):
     assert findings(audit_with(**changes)) == (expected,)
+    assert expected.is_problem
 
 
 def test_equal_images_are_no_near_duplicates_as_well():
@@ -87,7 +75,7 @@ def test_equal_images_are_no_near_duplicates_as_well():
             probe={"siblings_in_train": 0.06},
         )
     )
-    assert [each.kind for each in found] == ["test_in_training"]
+    assert [each.id for each in found] == ["test_in_training"]
 
 
 @pytest.mark.parametrize(("test", "told"), [(20, False), (1000, True)])
@@ -106,13 +94,7 @@ def test_a_format_tells_the_class_if_more_than_chance_would(test, told):
         class_sides={"cat": of_class, "dog": of_class},
         counts=Counts(train=800, val=100, test=test),
     )
-    assert ("format_tells_class" in [each.kind for each in findings(audit)]) == told
-
-
-def note(kind, count=None, share=None, names=(), remedy=None):
-    return Finding(
-        kind=kind, is_problem=False, count=count, share=share, names=names, remedy=remedy
-    )
+    assert ("format_tells_class" in [each.id for each in findings(audit)]) == told
 
 
 FEW_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
@@ -124,37 +106,54 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
     [
         (
             {"exact_duplicates": {"test_in_training": 5, "across": 5}},
-            note("test_in_training", 5, share=0.005, remedy="remove_copies"),
+            finding("test_in_training", count=5, share=0.005, remedy="remove the copies"),
         ),
         (
             {"exact_duplicates": {"conflicting": 9, "conflicting_images": 19}},
-            note("conflicting_labels", 9),
+            finding("conflicting_labels", count=9, images=19, share=0.01, names=None),
         ),
         (
             {"labels": LabelCheck(examined=1900, agreement=0.9, suspects=190)},
-            note("labels_to_check", 190, share=0.1),
+            finding("labels_to_check", count=190, share=0.1, examined=1900),
         ),
         (
             {"near_duplicates": {"across": 40, "test_in_training": 30}},
-            note("near_across_sides", 40),
+            finding("near_across_sides", count=40, in_training=30, num_test=1000),
         ),
         (
             {"moved_copies": MovedCopies(across=40, test_in_training=30)},
-            note("moved_across_sides", 40),
+            finding("moved_across_sides", count=40, in_training=30, num_test=1000),
         ),
-        ({"exact_duplicates": {"within": 1}}, note("copies_on_one_side", 1)),
-        ({"exact_duplicates": {"across": 2}}, note("validation_copies", 2)),
-        ({"exact_duplicates": {"across_groups": 3}}, note("groups_joined", 3)),
-        ({"groups_cut": 2}, note("groups_cut_at_validation", 2)),
+        ({"exact_duplicates": {"within": 1}}, finding("copies_on_one_side", count=1)),
+        ({"exact_duplicates": {"across": 2}}, finding("validation_copies", count=2)),
+        ({"exact_duplicates": {"across_groups": 3}}, finding("groups_joined", count=3)),
+        ({"groups_cut": 2}, finding("groups_cut_at_validation", count=2)),
         (
             {"suggested_groups": SuggestedGroups(pattern="(.)_", groups=9, alike=("a_1", "a_2"))},
-            note("names_tell_groups", 9, names=("(.)_", "a_1", "a_2")),
+            finding("names_tell_groups", count=9, first="a_1", second="a_2", pattern="(.)_"),
         ),
-        ({"groups": 9, "groups_tested": 5}, note("few_test_groups", 5)),
-        ({"class_sides": FEW_DOGS}, note("unbalanced_classes", names=("cat", "dog"))),
-        ({"class_sides": FEW_DOGS}, note("few_test_images", 1, names=("dog",))),
-        ({"class_sides": FEW_CATS}, note("class_shares_differ", share=0.05, names=("cat",))),
-        ({"searched": {"train": 100}}, note("searched_a_sample", 1200)),
+        (
+            {"groups": 9, "groups_tested": 5},
+            finding("few_test_groups", count=5, fewest=6),
+        ),
+        (
+            {"class_sides": FEW_DOGS},
+            finding(
+                "unbalanced_classes", most="cat", most_images=950, least="dog", least_images=35
+            ),
+        ),
+        (
+            {"class_sides": FEW_DOGS},
+            finding("classes_with_few_test_images", count=1, few=10, names=["dog"]),
+        ),
+        (
+            {"class_sides": FEW_CATS},
+            finding("class_shares_differ", name="cat", train_share=0.5, test_share=0.05),
+        ),
+        (
+            {"searched": {"train": 100}},
+            finding("searched_a_sample", samples=["100 of 800 training"]),
+        ),
     ],
 )
 def test_what_is_worth_knowing(changes, expected):
@@ -176,8 +175,8 @@ def test_formats_that_tell():
         )
 
     assert findings(audit_with(formats=(of(0.7, 0.5),))) == (
-        note("format_tells_class", share=0.7, names=("size",)),
-        note("format_tells_side", names=("size",)),
+        finding("format_tells_class", property="size", accuracy=0.7, chance=0.5),
+        finding("format_tells_side", property="size", association=0.5),
     )
     assert findings(audit_with(formats=(of(0.51, 0.1),))) == ()
 
@@ -193,9 +192,9 @@ def test_of_a_few_test_images_near_is_no_problem():
 @pytest.mark.parametrize(
     ("split", "of_groups", "of_copies"),
     [
-        ("published", "use_default_split", "use_default_split"),
-        ("official", "divide_the_data_anew", "remove_copies"),
-        ("stratified", "give_groups", "remove_copies"),
+        ("published", "--split default", "--split default"),
+        ("official", "divide the data anew", "remove the copies"),
+        ("stratified", "--group-by", "remove the copies"),
     ],
 )
 def test_the_remedy_fits_the_split(split, of_groups, of_copies):
@@ -212,17 +211,14 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
 
 def test_many_moved_copies_are_a_problem():
     moved = MovedCopies(across=60, test_in_training=51)
-    expected = Finding(
-        kind="moved_test_in_training",
-        is_problem=True,
-        count=51,
-        share=0.051,
-        remedy="divide_the_data_anew",
+    expected = finding("moved_test_in_training", count=51, share=0.051, above=0.05, remedy=ANEW)
+    assert findings(audit_with(moved_copies=moved)) == (
+        expected,
+        finding("moved_across_sides", count=60, in_training=51, num_test=1000),
     )
-    assert findings(audit_with(moved_copies=moved)) == (expected, note("moved_across_sides", 60))
     # Where the split cuts groups, that is said instead.
     cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
-    assert [finding.kind for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
+    assert [finding.id for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
 
 
 def test_stretches_in_training_are_a_problem_as_exact_copies_are():
@@ -231,12 +227,12 @@ def test_stretches_in_training_are_a_problem_as_exact_copies_are():
         return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
 
     (few,), (many,) = found(5), found(6)
-    assert (few.kind, few.is_problem, few.remedy) == (
+    assert (few.id, few.is_problem, few.remedy) == (
         "stretch_test_in_training",
         False,
-        "divide_the_data_anew",
+        "divide the data anew",
     )
-    assert (many.count, many.share, many.is_problem) == (6, 0.006, True)
+    assert (many.values, many.is_problem) == ({"count": 6, "share": 0.006}, True)
 
 
 def test_statistics_that_tell_are_named_the_most_telling_first():
@@ -248,19 +244,23 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
         side_accuracy=0.72,
     )
     assert findings(audit_with(statistics=statistics)) == (
-        note(
-            "statistics_tell_class", share=0.95, names=("events", "length"), remedy="bin_by_events"
+        finding(
+            "statistics_tell_class",
+            share=0.95,
+            names=["events", "length"],
+            chance=STATISTICS.class_chance,
+            remedy="--bin-by events",
         ),
-        note("statistics_tell_side", share=0.72, names=("events",)),
+        finding("statistics_tell_side", share=0.72, names=["events"]),
     )
     few = replace(statistics, num_tested=3, num_groups=10)
-    assert [each.kind for each in findings(audit_with(statistics=few))] == []
+    assert [each.id for each in findings(audit_with(statistics=few))] == []
     assert findings(audit_with(statistics=STATISTICS)) == ()
 
 
 def test_hot_pixels_are_named():
     found = findings(audit_with(statistics=replace(STATISTICS, hot_pixels=((3, 4), (5, 6)))))
-    assert found == (note("hot_pixels", 2, names=("(3, 4)", "(5, 6)")),)
+    assert found == (finding("hot_pixels", count=2, pixels=["(3, 4)", "(5, 6)"]),)
 
 
 def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:
@@ -278,18 +278,13 @@ def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:
 )
 def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
     (few,) = findings(audit_with(files=files_with(rule, 1)))
-    assert (few.kind, few.count, few.names, few.is_problem) == (kind, 1, (".x",), False)
+    assert (few.id, few.values["files"], few.is_problem) == (kind, "1 .x", False)
     (many,) = findings(audit_with(files=files_with(rule, 2)))
-    assert (many.share, many.is_problem) == (2 / 1002, True)
+    assert (many.values["share"], many.is_problem) == (2 / 1002, True)
 
 
 def test_other_files_are_named_where_they_are_many():
     assert findings(audit_with(files=files_with("no picture", 100))) == ()
     assert findings(audit_with(files=files_with("hidden", 101))) == (
-        note("many_files_ignored", 101, names=(".x",)),
+        finding("many_files_ignored", count=101, files="101 .x (hidden)"),
     )
-
-
-def test_a_finding_without_its_numbers_is_refused():
-    with pytest.raises(ValueError, match="labels_to_check"):
-        audit_with(labels=None, conclusions=(note("labels_to_check", 3),))

@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from spikeduel.data import Split
-from spikeduel.data.auditing import neighbours
-from spikeduel.data.auditing.neighbours import (
+from spikeduel.auditing import neighbours
+from spikeduel.auditing.neighbours import (
     closest,
     gradients,
     lowest,
@@ -17,6 +16,7 @@ from spikeduel.data.auditing.neighbours import (
     search,
     small_grey,
 )
+from spikeduel.data import Split
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress

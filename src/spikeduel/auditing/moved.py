@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikeduel.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
+from spikeduel.auditing.neighbours import MOST_SCORES, compared, lowest
 from spikeduel.data import Split
-from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
-from spikeduel.data.auditing.neighbours import MOST_SCORES, compared, lowest
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
@@ -115,7 +115,7 @@ def _search(
     import torch
 
     # Numba, which it needs, takes long to import.
-    from spikeduel.data.auditing import overlays
+    from spikeduel.auditing import overlays
 
     count = len(images)
     index, ratio = np.full(count, -1), np.full(count, np.inf, np.float32)

@@ -1,10 +1,29 @@
 """Images with planted faults."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from made_recordings import kept, seen
-from spikeduel.data import Prepared, Preprocessing
+from spikeduel.data import Prepared, Preprocessing, mnist_like
+from synthetic_files import write_pictures
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Let nothing outside `tmp_path` be read or written."""
+    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "not-installed")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def image_folder(tmp_path) -> Path:
+    """Two classes, six grey pictures each."""
+    write_pictures(tmp_path / "pets" / "cat", 6, seed=1)
+    write_pictures(tmp_path / "pets" / "dog", 6, seed=2)
+    return tmp_path / "pets"
 
 
 @pytest.fixture

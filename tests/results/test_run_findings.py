@@ -8,17 +8,17 @@ from made_audits import audit_with
 from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.networks.cards import Calling
-from spikeduel.results import caveats as c
-from spikeduel.results.audit import Counts, Finding, LabelCheck
-from spikeduel.results.concluding import (
-    few_groups,
+from spikeduel.results.audit import Counts, LabelCheck
+from spikeduel.results.findings import finding, with_id
+from spikeduel.results.power import Luck, power
+from spikeduel.results.run import Budget, Neither
+from spikeduel.results.run_findings import (
+    RunContext,
     find_caveats,
     neither_twin,
     overturned_by,
     tuning_limits,
 )
-from spikeduel.results.power import Luck, power
-from spikeduel.results.run import Budget, Neither
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -26,11 +26,47 @@ from spikeduel.settings.recipes import baseline
 EXPERIMENT = baseline(seeds=3)
 
 
+def caveats_of(experiment, about, trials, tuning=None, budget=None):
+    return find_caveats(RunContext(experiment, about, trials, tuning=tuning, budget=budget))
+
+
+def overturns(about, pairs, tuning=None):
+    return overturned_by(RunContext(EXPERIMENT, about, [], pairs, tuning))
+
+
 def found(trials=(), experiment=EXPERIMENT, **about):
     """The caveats beside the one that settings were tuned for nobody, which always holds here."""
-    caveats = find_caveats(experiment, dataset(**about), [trial("snn", 0.9), *trials])
-    assert c.Untuned() in caveats
-    return [caveat for caveat in caveats if caveat != c.Untuned()]
+    caveats = caveats_of(experiment, dataset(**about), [trial("snn", 0.9), *trials])
+    assert finding("untuned") in caveats
+    return [caveat for caveat in caveats if caveat != finding("untuned")]
+
+
+def at_chance(contenders, stopped_early, chance=0.2, improving=False):
+    return finding(
+        "at_chance",
+        contenders=contenders,
+        chance=chance,
+        stopped_early=stopped_early,
+        improving=improving,
+    )
+
+
+def few_groups(tested, known, smallest_p=None, effective=None, remedy=None):
+    values = {"some_untested": tested < known, "effective": effective, "smallest_p": smallest_p}
+    return finding("few_groups", tested=tested, known=known, remedy=remedy, **values)
+
+
+def more_groups(tested, known, remedy):
+    untested = tested < known
+    return finding("more_groups", tested=tested, known=known, some_untested=untested, remedy=remedy)
+
+
+def more_seeds(needed, margin=0.005):
+    remedy = f"--seeds {needed}" if needed else None
+    known = needed is not None
+    return finding(
+        "more_seeds", is_known=known, needed=needed, most=100, margin=margin, remedy=remedy
+    )
 
 
 def folds(num, test=400):
@@ -41,8 +77,8 @@ def audit(accuracy):
     return audit_with(probe={"accuracy": accuracy})
 
 
-PROBLEM = Finding(kind="conflicting_labels", is_problem=True, count=2)
-NOTE = Finding(kind="copies_on_one_side", is_problem=False)
+PROBLEM = finding("conflicting_labels", count=2, images=9, share=0.02, names=None)
+NOTE = finding("copies_on_one_side", count=1)
 
 
 # ---- caveats
@@ -53,42 +89,51 @@ NOTE = Finding(kind="copies_on_one_side", is_problem=False)
     [
         ({}, []),
         ({"shared_groups": 0.0}, []),
-        ({"shared_groups": 0.87}, [c.Leakage(shared=0.87, official=False)]),
-        ({"shared_groups": 0.0012}, [c.Leakage(shared=0.0012, official=False)]),
-        ({"shared_groups": 0.01, "split": "official"}, [c.Leakage(shared=0.01, official=True)]),
-        ({"shared_groups": 0.0012, "split": "official"}, [c.FewShared(shared=0.0012)]),
-        ({"folds": folds(5)}, [c.InFolds(folds=5)]),
+        ({"shared_groups": 0.87}, [finding("leakage", shared=0.87, official=False)]),
+        ({"shared_groups": 0.0012}, [finding("leakage", shared=0.0012, official=False)]),
+        (
+            {"shared_groups": 0.01, "split": "official"},
+            [finding("leakage", shared=0.01, official=True)],
+        ),
+        ({"shared_groups": 0.0012, "split": "official"}, [finding("few_shared", shared=0.0012)]),
+        ({"folds": folds(5)}, [finding("in_folds", folds=5)]),
         (
             {"num_test": 499, "split": "stratified"},
-            [c.FewTestImages(num_test=499, folds_help=True)],
+            [finding("few_test_images", num_test=499, worth=1 / 499, remedy="--folds 5")],
         ),
         # Neither a data set's own test images nor those of all folds can become more.
-        ({"num_test": 499, "split": "official"}, [c.FewTestImages(num_test=499, folds_help=False)]),
+        (
+            {"num_test": 499, "split": "official"},
+            [finding("few_test_images", num_test=499, worth=1 / 499, remedy=None)],
+        ),
         (
             {"num_test": 499, "split": "stratified", "folds": folds(5)},
-            [c.FewTestImages(num_test=499, folds_help=False), c.InFolds(folds=5)],
+            [
+                finding("few_test_images", num_test=499, worth=1 / 499, remedy=None),
+                finding("in_folds", folds=5),
+            ],
         ),
         ({"num_test": 500}, []),
         (
             {"notes": ["The raw images are transposed."]},
-            [c.DataNote(text="The raw images are transposed.")],
+            [finding("data_note", text="The raw images are transposed.")],
         ),
         (
             {"audit": audit_with(probe={"accuracy": 0.5}, conclusions=(PROBLEM, NOTE))},
-            [c.AuditProblem(finding=PROBLEM)],
+            [PROBLEM],
         ),
         (
             {"labels": LabelCheck(examined=50, agreement=0.9, suspects=2)},
-            [c.LabelsToCheck(suspects=2, examined=50)],
+            [finding("doubted_labels", suspects=2, examined=50)],
         ),
         ({"labels": LabelCheck(examined=50, agreement=0.9, suspects=0)}, []),
         ({"test_uses": 1}, []),
         ({"test_uses": 0}, []),
-        ({"test_uses": 5}, [c.TestUses(uses=5, here=1)]),
+        ({"test_uses": 5}, [finding("test_uses", uses=5, here=1)]),
         # Controls are models too.
         ({"test_uses": 5, "test_uses_here": 5}, []),
-        ({"test_uses": 5, "test_uses_here": 4}, [c.TestUses(uses=5, here=4)]),
-        ({"tested_every_epoch": 3}, [c.TestedEveryEpoch(trainings=3)]),
+        ({"test_uses": 5, "test_uses_here": 4}, [finding("test_uses", uses=5, here=4)]),
+        ({"tested_every_epoch": 3}, [finding("tested_every_epoch", trainings=3)]),
     ],
     ids=str,
 )
@@ -100,28 +145,41 @@ def test_what_the_data_gives_to_object(about, expected):
     ("trials", "expected"),
     [
         ([trial("snn2", 0.9)], []),
-        ([trial("cnn", 0.5)], [c.Confounded()]),
-        ([trial("snn2", 0.5, epochs=3)], [c.DifferentEpochs()]),
-        ([trial("snn2", epochs=1)], [c.FailedTrials(titles=["snn2, seed 0"])]),
-        ([trial("snn2", 0.5, starts_from="snn")], [c.StartsFromTwin(sources={"snn2": "snn"})]),
+        ([trial("cnn", 0.5)], [finding("confounded")]),
+        ([trial("snn2", 0.5, epochs=3)], [finding("different_epochs", equal_time=False)]),
+        ([trial("snn2", epochs=1)], [finding("failed_trials", titles=["snn2, seed 0"])]),
+        (
+            [trial("snn2", 0.5, starts_from="snn")],
+            [finding("starts_from_twin", sources={"snn2": "snn"})],
+        ),
         (
             [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
-            [c.EpochLimit(contenders=["snn2"], epochs=2)],
+            [finding("epoch_limit", contenders=["snn2"], epochs=2)],
         ),
         ([trial("snn2", 0.5, stopped="limit", best_epoch=0)], []),
-        ([trial("snn2", seed=4)], [c.FailedTrials(titles=["snn2, seed 4"])]),
-        ([trial("snn2", seed=4, fold=1)], [c.FailedTrials(titles=["snn2, seed 4, fold 1"])]),
+        ([trial("snn2", seed=4)], [finding("failed_trials", titles=["snn2, seed 4"])]),
+        (
+            [trial("snn2", seed=4, fold=1)],
+            [finding("failed_trials", titles=["snn2, seed 4, fold 1"])],
+        ),
         (
             [trial("snn2", 0.9, failed_measures={"calibration": "it broke."})],
-            [c.FailedMeasure(measure="calibration", trial="snn2, seed 0", reason="it broke.")],
+            [
+                finding(
+                    "failed_measure",
+                    measure="calibration",
+                    trial="snn2, seed 0",
+                    reason="it broke",
+                )
+            ],
         ),
         (
             [trial("snn2", 0.9, not_counted="it is odd.", seed=seed) for seed in (0, 1)],
-            [c.NotCounted(contender="snn2", reason="it is odd.")],
+            [finding("not_counted", contender="snn2", reason="it is odd.")],
         ),
         (
             [trial("snn2", 0.9, converted_from="cnn", seed=seed) for seed in (0, 1)],
-            [c.NotTrained(sources={"snn2": "cnn"}, num_steps=32, percentile=99.9)],
+            [finding("not_trained", sources={"snn2": "cnn"}, num_steps=32, percentile=99.9)],
         ),
     ],
 )
@@ -131,7 +189,7 @@ def test_what_the_trials_give_to_object(trials, expected):
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [({"seeds": 1}, [c.OneSeed()]), ({"limit": 1234}, [c.Limited(limit=1234)])],
+    [({"seeds": 1}, [finding("one_seed")]), ({"limit": 1234}, [finding("limited", limit=1234)])],
 )
 def test_what_the_settings_give_to_object(changes, expected):
     assert found(experiment=replace(EXPERIMENT, **changes)) == expected
@@ -140,12 +198,12 @@ def test_what_the_settings_give_to_object(changes, expected):
 def test_equal_times_explain_different_epochs():
     trials = [trial("snn2", 0.5, epochs=3)]
     timed = replace(EXPERIMENT, per_contender={EXPERIMENT.contenders[0]: {"epochs": 3}})
-    assert found(trials, experiment=timed) == [c.DifferentEpochs(equal_time=True)]
+    assert found(trials, experiment=timed) == [finding("different_epochs", equal_time=True)]
 
 
 def test_a_training_is_meant_to_improve_to_the_end_where_its_rate_falls_to_zero():
     trials = [trial("snn2", 0.5, stopped="limit")]
-    assert found(trials) == [c.EpochLimit(contenders=["snn2"], epochs=2)]
+    assert found(trials) == [finding("epoch_limit", contenders=["snn2"], epochs=2)]
     assert found(trials, experiment=replace(EXPERIMENT, schedule="linear")) == []
 
 
@@ -155,33 +213,33 @@ def test_epochs_by_equal_times_are_no_settings_of_ones_own():
 
     def settings(per_contender):
         given = replace(EXPERIMENT, contenders=contenders, per_contender=per_contender)
-        return find_caveats(given, dataset(), [trial("snn", 0.9)])
+        return caveats_of(given, dataset(), [trial("snn", 0.9)])
 
-    assert settings(own) == [c.Untuned()]
+    assert settings(own) == [finding("untuned")]
     assert settings({**own, "snn": {"epochs": 3, "beta": 0.5}}) == [
-        c.OwnSettings(settings={"snn": {"beta": 0.5}})
+        finding("own_settings", settings={"snn": {"beta": 0.5}})
     ]
 
 
 def test_the_gravest_stands_first():
     kinds = [
-        type(caveat)
-        for caveat in find_caveats(
+        caveat.id
+        for caveat in caveats_of(
             replace(EXPERIMENT, seeds=1, limit=9),
             dataset(40, shared_groups=0.5, notes=["a note."], audit=audit(None)),
             [trial("snn", 0.05), trial("cnn")],
         )
     ]
     assert kinds == [
-        c.Leakage,
-        c.OneSeed,
-        c.FewTestImages,
-        c.AtChance,
-        c.Confounded,
-        c.Untuned,
-        c.Limited,
-        c.FailedTrials,
-        c.DataNote,
+        "leakage",
+        "one_seed",
+        "few_test_images",
+        "at_chance",
+        "confounded",
+        "untuned",
+        "limited",
+        "failed_trials",
+        "data_note",
     ]
 
 
@@ -190,15 +248,15 @@ def test_networks_of_other_libraries():
         "net:Net", 0.9, foreign=Calling(way="loop", num_steps=7), num_steps=7, precision="32"
     )
     stepping = trial("net:wide", 0.9, foreign=Calling(way="step"), precision="bf16")
-    assert c.OwnSteps(contender="net:Net", num_steps=7, encoding="rate") in found(
+    assert finding("own_steps", contender="net:Net", num_steps=7, encoding="rate") in found(
         [looping, stepping]
     )
     assert found([looping, stepping], replace(EXPERIMENT, encoding="direct")) == []
     # Beside others in bf16, who computes in float32 is slower; alone, it is not.
-    mixed = find_caveats(
+    mixed = caveats_of(
         EXPERIMENT, dataset(), [looping, stepping, trial("snn", 0.9, precision="bf16")]
     )
-    assert c.InFloat32(contenders=["net:Net"]) in mixed
+    assert finding("in_float32", contenders=["net:Net"]) in mixed
 
 
 # ---- chance
@@ -209,12 +267,8 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
 
 
 def chance(trials):
-    kinds = (c.AtChance, c.SometimesAtChance)
-    return [
-        caveat
-        for caveat in find_caveats(EXPERIMENT, dataset(), trials)
-        if isinstance(caveat, kinds)
-    ]
+    ids = ("at_chance", "sometimes_at_chance")
+    return [caveat for caveat in caveats_of(EXPERIMENT, dataset(), trials) if caveat.id in ids]
 
 
 def test_neither_of_the_twins_where_somebody_is_better_than_both():
@@ -239,33 +293,30 @@ def test_neither_of_the_twins_where_somebody_is_better_than_both():
 def test_pretrained_weights_and_their_lack_are_said():
     names = ("torchvision:a", "timm:b", "cnn")
     a, b, own = (trial(name, 0.9, pretrained="W" if name == names[0] else None) for name in names)
-    found = find_caveats(EXPERIMENT, dataset(), [a, b, own])
-    assert c.Pretrained(weights={"torchvision:a": "W"}, alone=False) in found
-    assert c.FromNothing(contenders=["timm:b"]) in found
-    asked = find_caveats(replace(EXPERIMENT, pretrained="no"), dataset(), [b, own])
-    assert not [each for each in asked if isinstance(each, c.FromNothing | c.Pretrained)]
+    found = caveats_of(EXPERIMENT, dataset(), [a, b, own])
+    assert finding("pretrained", weights={"torchvision:a": "W"}, alone=False) in found
+    assert finding("from_nothing", contenders=["timm:b"]) in found
+    asked = caveats_of(replace(EXPERIMENT, pretrained="no"), dataset(), [b, own])
+    assert not [each for each in asked if each.id in ("from_nothing", "pretrained")]
     # What a converted network started from is its source's to say.
     converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
-    assert c.FromNothing(contenders=["timm:b"]) in find_caveats(
+    assert finding("from_nothing", contenders=["timm:b"]) in caveats_of(
         EXPERIMENT, dataset(), [b, converted]
     )
 
 
 def test_what_could_not_be_converted_is_said():
-    found = find_caveats(
-        EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."}
-    )
-    assert c.NotConverted(contender="cnn", reason="1 (SiLU) has no counterpart.") in found
+    reason = "1 (SiLU) has no counterpart."
+    run = RunContext(EXPERIMENT, dataset(), [trial("snn", 0.9)], not_converted={"cnn": reason})
+    assert finding("not_converted", contender="cnn", reason=reason) in find_caveats(run)
 
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
     # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-    assert chance([trial("snn", 0.112)]) == [
-        c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)
-    ]
+    assert chance([trial("snn", 0.112)]) == [at_chance(["snn"], chance=0.1, stopped_early=True)]
     assert chance([trial("snn", 0.115)]) == []
     assert chance([fold(0.82, None, (80, 20))]) == [
-        c.AtChance(contenders=["snn"], chance=0.8, stopped_early=True)
+        at_chance(["snn"], chance=0.8, stopped_early=True)
     ]
 
 
@@ -273,15 +324,15 @@ def test_chance_is_judged_by_all_trainings_together():
     # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points)
     # is not.
     better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
-    assert chance(better) == [c.SometimesAtChance(contender="snn", num=1, of=5)]
+    assert chance(better) == [finding("sometimes_at_chance", contender="snn", num=1, of=5)]
     never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
-    assert chance(never) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)]
+    assert chance(never) == [at_chance(["snn"], chance=0.2, stopped_early=True)]
 
 
 def test_seeds_answer_the_same_images():
     # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
     assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
-        c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)
+        at_chance(["snn"], chance=0.2, stopped_early=True)
     ]
 
 
@@ -294,7 +345,7 @@ def test_a_control_that_learned_nothing_is_named():
             controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")},
         )
     ]
-    assert c.ControlAtChance(contender="snn", control="one time step") in found(about)
+    assert finding("control_at_chance", contender="snn", control="one time step") in found(about)
     assert (
         found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
     )
@@ -303,24 +354,22 @@ def test_a_control_that_learned_nothing_is_named():
 def test_whether_all_at_chance_stopped_early():
     stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
     # The one that reached the limit did better until then, the other would not take more epochs.
-    assert chance(stopped) == [
-        c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False, improving=True)
-    ]
+    assert chance(stopped) == [at_chance(["snn"], chance=0.2, stopped_early=False, improving=True)]
     stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
-    assert chance(stuck) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False)]
+    assert chance(stuck) == [at_chance(["snn"], chance=0.2, stopped_early=False)]
 
 
 def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
     # Accuracy was best in the last epoch; the loss had been rising for nine.
     rising = [Epoch(val_loss=1.0 + k, val_accuracy=0.05 * k) for k in range(10)]
     late = trial("snn", 0.9, stopped="limit", epochs=10, best_epoch=9, history=rising)
-    limit = c.EpochLimit(contenders=["snn"], epochs=10)
-    assert limit in find_caveats(replace(EXPERIMENT, patience=None), dataset(), [late])
-    assert limit not in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [late])
+    limit = finding("epoch_limit", contenders=["snn"], epochs=10)
+    assert limit in caveats_of(replace(EXPERIMENT, patience=None), dataset(), [late])
+    assert limit not in caveats_of(replace(EXPERIMENT, patience=12), dataset(), [late])
     falling = structs.replace(
         late, history=[Epoch(val_loss=1.0 / (k + 1), val_accuracy=0.05 * k) for k in range(10)]
     )
-    assert limit in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [falling])
+    assert limit in caveats_of(replace(EXPERIMENT, patience=12), dataset(), [falling])
 
 
 def test_a_machine_that_did_other_things_while_it_timed():
@@ -328,19 +377,19 @@ def test_a_machine_that_did_other_things_while_it_timed():
         machine = structs.replace(MACHINE, cores=4, threads=2, load_average=load)
         return trial("snn", 0.9, latency=structs.replace(latency(0.5), machine=machine))
 
-    assert c.BusyMachine(load=3.5, cores=4) in find_caveats(
+    assert finding("busy_machine", load=3.5, cores=4) in caveats_of(
         EXPERIMENT, dataset(), [timed(1.0), timed(3.5)]
     )
     # Its own two threads, and a quarter of the cores.
-    assert find_caveats(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [c.Untuned()]
+    assert caveats_of(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [finding("untuned")]
 
 
 def test_a_budget_that_was_timed_on_a_busy_machine_is_told_once():
     budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={}, busy=True)
-    found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=budget)
-    assert found.count(c.BusyBudget(minutes=2.0)) == 1
+    found = caveats_of(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=budget)
+    assert found.count(finding("busy_budget", time=2.0)) == 1
     idle = structs.replace(budget, busy=False)
-    assert c.BusyBudget(minutes=2.0) not in find_caveats(
+    assert finding("busy_budget", time=2.0) not in caveats_of(
         EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=idle
     )
 
@@ -350,7 +399,7 @@ def test_a_budget_that_was_timed_on_a_busy_machine_is_told_once():
 
 def test_who_is_below_the_audits_nearest_neighbour():
     about = {"audit": audit(0.91)}
-    below = c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.91, first_fold=False)
+    below = finding("below_nearest_neighbour", contenders=["snn"], accuracy=0.91, first_fold=False)
     assert found([trial("snn2", 0.95)], **about) == [below]
     # The mean over seeds counts.
     assert found([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], **about) == []
@@ -359,9 +408,9 @@ def test_who_is_below_the_audits_nearest_neighbour():
 
 def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at():
     about = dataset(folds=folds(2, 100), audit=audit(0.6))
-    below = c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.6, first_fold=True)
-    assert below in find_caveats(EXPERIMENT, about, [fold(0.5, 0), fold(0.9, 1)])
-    assert below not in find_caveats(EXPERIMENT, about, [fold(0.7, 0), fold(0.3, 1)])
+    below = finding("below_nearest_neighbour", contenders=["snn"], accuracy=0.6, first_fold=True)
+    assert below in caveats_of(EXPERIMENT, about, [fold(0.5, 0), fold(0.9, 1)])
+    assert below not in caveats_of(EXPERIMENT, about, [fold(0.7, 0), fold(0.3, 1)])
 
 
 # ---- groups
@@ -373,34 +422,34 @@ def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at()
         (
             {"groups_tested": 5, "groups": 48},
             3,
-            c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True),
+            few_groups(tested=5, known=48, remedy="--folds 5"),
         ),
         # With one seed, fewer than six groups reach no p-value below 5 %.
         (
             {"groups_tested": 5, "groups": 48},
             1,
-            c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True),
+            few_groups(tested=5, known=48, smallest_p=0.0625, remedy="--folds 5"),
         ),
         (
             {"groups_tested": 6, "groups": 48},
             1,
-            c.FewGroups(tested=6, known=48, one_seed=False, folds_help=True),
+            few_groups(tested=6, known=48, remedy="--folds 5"),
         ),
         (
             {"groups_tested": 1, "groups": 48, "split": "official"},
             3,
-            c.FewGroups(tested=1, known=48, one_seed=False, folds_help=False),
+            few_groups(tested=1, known=48, remedy=None),
         ),
         (
             {"groups_tested": 8, "groups": 8},
             3,
-            c.FewGroups(tested=8, known=8, one_seed=False, folds_help=False),
+            few_groups(tested=8, known=8, remedy=None),
         ),
         ({"groups_tested": 10, "groups": 48}, 1, None),
         (
             {"groups_tested": 40, "groups": 40, "effective_groups_tested": 3.9},
             6,
-            c.FewGroups(tested=40, known=40, one_seed=False, folds_help=False, effective=3.9),
+            few_groups(tested=40, known=40, remedy=None, effective=3.9),
         ),
         ({"groups_tested": 40, "groups": 40, "effective_groups_tested": 18.0}, 6, None),
         ({"groups_tested": None, "groups": None}, 1, None),
@@ -409,9 +458,8 @@ def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at()
     ids=str,
 )
 def test_few_groups_are_those_that_are_tested(about, seeds, expected):
-    assert few_groups(dataset(**about), seeds) == expected
-    caveats = find_caveats(replace(EXPERIMENT, seeds=seeds), dataset(**about), [trial("snn", 0.9)])
-    assert [caveat for caveat in caveats if isinstance(caveat, c.FewGroups)] == [expected] * (
+    caveats = caveats_of(replace(EXPERIMENT, seeds=seeds), dataset(**about), [trial("snn", 0.9)])
+    assert [caveat for caveat in caveats if caveat.id == "few_groups"] == [expected] * (
         expected is not None
     )
 
@@ -421,17 +469,13 @@ def test_few_groups_are_those_that_are_tested(about, seeds, expected):
 
 def test_of_twins_the_difference_is_the_activations():
     def shapes(trials):
-        kinds = (c.SameWeights, c.Confounded)
-        return [
-            caveat
-            for caveat in find_caveats(EXPERIMENT, dataset(), trials)
-            if isinstance(caveat, kinds)
-        ]
+        ids = ("same_weights", "confounded")
+        return [caveat for caveat in caveats_of(EXPERIMENT, dataset(), trials) if caveat.id in ids]
 
     dense, conv = ("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")
-    assert shapes(FOUR[:2]) == [c.SameWeights(pairs=[dense], only=True)]
-    assert shapes(FOUR) == [c.SameWeights(pairs=[dense, conv], only=False)]
-    assert shapes([FOUR[0], FOUR[3]]) == [c.Confounded()]
+    assert shapes(FOUR[:2]) == [finding("same_weights", pairs=[dense], only=True)]
+    assert shapes(FOUR) == [finding("same_weights", pairs=[dense, conv], only=False)]
+    assert shapes([FOUR[0], FOUR[3]]) == [finding("confounded")]
     assert shapes([FOUR[0], FOUR[2]]) == []
 
 
@@ -440,15 +484,19 @@ def test_of_twins_the_difference_is_the_activations():
 
 def test_what_was_tuned_for_whom():
     def tuning_caveats(experiment, record):
-        return find_caveats(experiment, dataset(), [trial("snn", 0.9)], record)
+        return caveats_of(experiment, dataset(), [trial("snn", 0.9)], record)
 
-    assert tuning_caveats(EXPERIMENT, None) == [c.Untuned()]
+    assert tuning_caveats(EXPERIMENT, None) == [finding("untuned")]
     own = baseline(seeds=3, per_contender={"dense-snn": {"beta": 0.5}})
-    assert tuning_caveats(own, None) == [c.OwnSettings(settings={"dense-snn": {"beta": 0.5}})]
-    assert tuning_caveats(own, tuning(a=0.0, b=0.0)) == [c.Tuned(num_trials=8, most_epochs=6)]
+    assert tuning_caveats(own, None) == [
+        finding("own_settings", settings={"dense-snn": {"beta": 0.5}})
+    ]
+    assert tuning_caveats(own, tuning(a=0.0, b=0.0)) == [
+        finding("tuned", num_trials=8, most_epochs=6)
+    ]
     # Where the experiment left the epochs open, those of the longest trial count.
     unset = structs.replace(tuning(a=0.0), experiment={"epochs": None})
-    assert tuning_caveats(own, unset) == [c.Tuned(num_trials=8, most_epochs=6)]
+    assert tuning_caveats(own, unset) == [finding("tuned", num_trials=8, most_epochs=6)]
 
 
 def close(num_val, *accuracies, best=0):
@@ -461,14 +509,14 @@ def close(num_val, *accuracies, best=0):
         for each, score in zip(a.trials, scores, strict=True)
     ]
     made = structs.replace(record, contenders=[structs.replace(a, trials=trials, best=best), b])
-    return [each for each in tuning_limits(made, num_val) if isinstance(each, c.CloseSettings)]
+    return [each for each in tuning_limits(made, num_val) if each.id == "close_settings"]
 
 
 def test_a_small_validation_part_does_not_choose_among_close_settings():
     # Of 207 images, 0.9 has a standard error of 2.09 points.
     (found,) = close(207, 0.9, 0.896, 0.88, 0.879, None, 0.5)
-    assert (found.close, found.num_trials, found.num_val) == ({"a": 2}, 6, 207)
-    assert found.error == pytest.approx(math.sqrt(0.9 * 0.1 / 207))
+    error = pytest.approx(math.sqrt(0.9 * 0.1 / 207))
+    assert found.values == {"close": {"a": 2}, "num_trials": 6, "num_val": 207, "error": error}
     assert close(207, 0.9, 0.8) == []
     # Of 6,000 it has 0.39 points, which is less than what counts as a difference.
     assert close(6000, 0.9, 0.8999) == []
@@ -483,32 +531,32 @@ def test_a_small_validation_part_does_not_choose_among_close_settings():
     own = structs.replace(
         record, contenders=contenders, dataset=structs.replace(record.dataset, val=50)
     )
-    assert [each.num_val for each in tuning_limits(own, 10_000)] == [50]
+    assert [each.values["num_val"] for each in tuning_limits(own, 10_000)] == [50]
 
 
 def test_where_more_trials_might_bring_more():
     assert tuning_limits(tuning(a=0.004, b=0.0)) == []
     assert tuning_limits(tuning(a=0.012, b=0.004)) == [
-        c.StillRising(gains={"a": 0.012}, num_trials=8)
+        finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8)
     ]
     assert tuning_limits(tuning(5, a=0.012, b=0.02)) == [
-        c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5)
+        finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5)
     ]
 
 
 def test_thin_and_failed_tuning():
     assert tuning_limits(tuning(snn=0.0, cnn=None)) == [
-        c.UnevenTuning(settings={"snn": 2, "cnn": 1}),
-        c.FailedTuning(contender="cnn", failed=8, num_trials=8),
-        c.KeepsSettings(contender="cnn"),
+        finding("uneven_tuning", settings={"snn": 2, "cnn": 1}),
+        finding("failed_tuning", contender="cnn", failed=8, num_trials=8),
+        finding("keeps_settings", contender="cnn"),
     ]
 
 
 def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
-    caveats = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], tuning(a=0.012))
+    caveats = caveats_of(EXPERIMENT, dataset(), [trial("snn", 0.9)], tuning(a=0.012))
     assert caveats == [
-        c.Tuned(num_trials=8, most_epochs=6),
-        c.StillRising(gains={"a": 0.012}, num_trials=8),
+        finding("tuned", num_trials=8, most_epochs=6),
+        finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8),
     ]
 
 
@@ -523,47 +571,58 @@ FEW = {"groups_tested": 5, "groups": 48}
 @pytest.mark.parametrize(
     ("changes", "about", "expected"),
     [
-        ({}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
-        ({"seeds": 3}, {}, [c.EnoughSeeds(fewest=4)]),
-        ({"seeds": 4}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
-        ({"seeds_needed": None}, {}, [c.MoreSeeds(needed=None, most=100, margin=0.005)]),
+        ({}, {}, [more_seeds(14)]),
+        ({"seeds": 3}, {}, [finding("enough_seeds", fewest=4)]),
+        ({"seeds": 4}, {}, [more_seeds(14)]),
+        ({"seeds_needed": None}, {}, [more_seeds(None)]),
         (
             {"seeds_needed": None, "detectable_at_best": 0.0061},
             {},
-            [c.MoreImages(detectable=0.0061)],
+            [finding("more_images", detectable=0.0061, assumed=False)],
         ),
         # What was found is more than the images can show with seeds enough: it is the seeds that
         # are too few.
         (
             {**FOUND, "seeds_for_difference": 9, "detectable_at_best": 0.0118},
             {},
-            [c.MoreSeeds(needed=9, most=100, margin=0.0213)],
+            [more_seeds(9, 0.0213)],
         ),
         (
             {**FOUND, "seeds_for_difference": None, "detectable_at_best": 0.0118},
             {},
-            [c.MoreSeeds(needed=None, most=100, margin=0.0213)],
+            [more_seeds(None, 0.0213)],
         ),
-        ({**FOUND, "detectable_at_best": 0.0214}, {}, [c.MoreImages(detectable=0.0214)]),
+        (
+            {**FOUND, "detectable_at_best": 0.0214},
+            {},
+            [finding("more_images", detectable=0.0214, assumed=False)],
+        ),
         ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
         ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
-        ({"seeds": 1, "n": 10_000}, {}, [c.AnotherTraining()]),
-        ({"seeds": 1, "n": 10_000, "conclusion": Conclusion.A_BETTER}, {}, [c.AnotherTraining()]),
+        ({"seeds": 1, "n": 10_000}, {}, [finding("another_training")]),
+        (
+            {"seeds": 1, "n": 10_000, "conclusion": Conclusion.A_BETTER},
+            {},
+            [finding("another_training")],
+        ),
         # Seeds alone are no way out where few groups are tested.
         (
             {"seeds": 1},
             FEW,
-            [c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True), c.AnotherTraining()],
+            [
+                more_groups(tested=5, known=48, remedy="--folds 5"),
+                finding("another_training"),
+            ],
         ),
         (
             {"seeds_needed": None, "detectable_at_best": 0.3},
             FEW,
-            [c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True)],
+            [more_groups(tested=5, known=48, remedy="--folds 5")],
         ),
         (
             {"conclusion": Conclusion.A_BETTER},
             {"shared_groups": 0.87},
-            [c.RelativesApart(shared=0.87)],
+            [finding("relatives_apart", shared=0.87)],
         ),
         ({"conclusion": Conclusion.A_BETTER}, {"shared_groups": 0.001, "split": "official"}, []),
     ],
@@ -571,21 +630,25 @@ FEW = {"groups_tested": 5, "groups": 48}
 )
 def test_what_would_overturn_it(changes, about, expected):
     pairs = [pair(**{"difference": 0.002, "seeds": 6, **changes})]
-    assert overturned_by(dataset(**about), pairs, tuned=False) == [*expected, c.OtherSettings()]
-    assert overturned_by(dataset(**about), pairs, tuned=True) == [*expected, c.MoreTuning()]
+    assert overturns(dataset(**about), pairs) == [
+        *expected,
+        finding("other_settings", remedy="--tune 10"),
+    ]
+    assert overturns(dataset(**about), pairs, tuning(a=0.0)) == [
+        *expected,
+        finding("more_tuning", remedy="--tune 16"),
+    ]
 
 
 @pytest.mark.parametrize(("num_test", "place"), [(20_000, None), (2_000, 1), (50, 0)])
 def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, place):
-    found = overturned_by(dataset(), [pair(0.002, seeds=1, n=num_test)], tuned=False)
-    places = [number for number, each in enumerate(found) if isinstance(each, c.MoreImages)]
-    assert places == ([] if place is None else [place])
+    found = overturns(dataset(), [pair(0.002, seeds=1, n=num_test)])
+    images = with_id(found, "more_images", "far_more_images")
+    assert [found.index(each) for each in images] == ([] if place is None else [place])
     # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's
     # luck.
     least = 2.8 * (0.037 / num_test) ** 0.5
-    assert all(
-        each.detectable == pytest.approx(least) for each in found if isinstance(each, c.MoreImages)
-    )
+    assert all(each.values["detectable"] == pytest.approx(least) for each in images)
 
 
 @pytest.mark.parametrize(
@@ -599,15 +662,16 @@ def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, pla
 )
 def test_folds_are_advised_only_where_they_can_be(changes, can):
     about = dataset(20, **{"split": "stratified", **changes})
-    found = find_caveats(baseline(), about, [trial("snn", 0.9)])
-    assert [each.folds_help for each in found if isinstance(each, c.FewTestImages)] == [can]
+    found = caveats_of(baseline(), about, [trial("snn", 0.9)])
+    remedy = "--folds 5" if can else None
+    assert [each.remedy for each in with_id(found, "few_test_images")] == [remedy]
 
 
 def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
     pairs = [pair(0.002, seeds=6, seeds_needed=number) for number in (14, 33, 8)]
     pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
-    expected = c.MoreSeeds(needed=33, most=100, margin=0.005)
-    assert overturned_by(dataset(), pairs, tuned=False) == [expected, c.OtherSettings()]
+    expected = more_seeds(33)
+    assert overturns(dataset(), pairs) == [expected, finding("other_settings", remedy="--tune 10")]
 
 
 def test_of_several_pairs_some_take_seeds_and_others_images():
@@ -619,12 +683,12 @@ def test_of_several_pairs_some_take_seeds_and_others_images():
         pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best)
         for at_best in (0.02, 0.03)
     ]
-    assert overturned_by(dataset(), [*by_seeds, *by_images], tuned=False) == [
-        c.MoreSeeds(needed=None, most=100, margin=0.0213),
-        c.MoreImages(detectable=0.03),
-        c.OtherSettings(),
+    assert overturns(dataset(), [*by_seeds, *by_images]) == [
+        more_seeds(None, 0.0213),
+        finding("more_images", detectable=0.03, assumed=False),
+        finding("other_settings", remedy="--tune 10"),
     ]
 
 
 def test_without_a_pair_there_is_nothing_to_overturn():
-    assert overturned_by(dataset(shared_groups=0.5), [], tuned=False) == []
+    assert overturns(dataset(shared_groups=0.5), []) == []

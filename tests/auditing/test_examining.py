@@ -7,16 +7,17 @@ from scipy.stats.contingency import association
 
 import spikeduel as sd
 from spikeduel import data
-from spikeduel.data import Split
-from spikeduel.data.auditing import accuracy_by_distance, examine, examining
-from spikeduel.data.auditing.file_formats import (
+from spikeduel.auditing import accuracy_by_distance, examine, examining
+from spikeduel.auditing.file_formats import (
     cramers_v,
     file_formats,
     file_properties,
     properties_of,
 )
+from spikeduel.data import Split
 from spikeduel.data.catalogue import load_readable
-from spikeduel.results.audit import AuditedImage, Finding, NearDuplicates
+from spikeduel.results.audit import AuditedImage, NearDuplicates
+from spikeduel.results.findings import finding
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Progress
@@ -41,8 +42,8 @@ def test_a_planted_duplicate_is_found(make_set):
     found = examine(EXPERIMENT, prepared, SPLIT)
     assert not found.ok
     assert found.exact_duplicates.across == 1
-    assert found.conclusions[0] == Finding(
-        kind="test_in_training", is_problem=True, count=1, share=1 / 60, remedy="remove_copies"
+    assert found.conclusions[0] == finding(
+        "test_in_training", count=1, share=1 / 60, remedy="remove the copies"
     )
     (pair,) = found.details.pairs
     assert pair.kind == "equal images on two sides"
@@ -57,7 +58,7 @@ def test_a_planted_conflicting_label_is_found(make_set):
     prepared.images[30], prepared.labels[30] = prepared.images[17], (prepared.labels[17] + 1) % 3
     found = examine(EXPERIMENT, prepared, SPLIT)
     assert found.exact_duplicates.conflicting == 1
-    assert found.conclusions[0] == Finding(kind="conflicting_labels", is_problem=False, count=1)
+    assert found.conclusions[0].id == "conflicting_labels"
     assert found.details.pairs[0].kind == "equal images, different labels"
 
 
@@ -83,7 +84,7 @@ def test_a_planted_cut_group_is_found(make_set):
     groups[260] = groups[5]
     found = examine(EXPERIMENT, make_set(groups=groups), SPLIT)
     assert (found.groups_cut, found.groups_cut_test_images) == (1, 1)
-    assert found.conclusions[0].kind == "cut_groups"
+    assert found.conclusions[0].id == "cut_groups"
 
 
 def test_a_planted_near_duplicate_is_found_whatever_its_brightness(make_set):
@@ -140,7 +141,7 @@ def test_names_that_are_no_unicode_are_kept_too(tmp_path, monkeypatch):
 
 def test_images_are_compared_once(make_set, monkeypatch):
     prepared = replace(make_set(), image_ids=np.arange(300) // 2)
-    monkeypatch.setattr("spikeduel.data.auditing.examining.ids_of_images", None)
+    monkeypatch.setattr("spikeduel.auditing.examining.ids_of_images", None)
     assert examine(EXPERIMENT, prepared, SPLIT).exact_duplicates.sets == 150
 
 
@@ -197,11 +198,8 @@ def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
     assert found.exact_duplicates.conflicting == 1
     (pair,) = found.details.pairs
     assert {pair.a.file, pair.b.file} == {"cat/07.bmp", "dog/copy.png"}
-    assert (
-        found.conclusions[0].names
-        == found.exact_duplicates.conflicting_files
-        == ("cat/07.bmp", "dog/copy.png")
-    )
+    assert found.exact_duplicates.conflicting_files == ("cat/07.bmp", "dog/copy.png")
+    assert found.conclusions[0].values["names"] == ["cat/07.bmp", "dog/copy.png"]
     (kind,) = found.formats
     assert (kind.property, kind.values) == ("file type", {"PNG": 25, "BMP": 24})
     assert kind.class_accuracy == 1.0

@@ -1,7 +1,6 @@
 import numpy as np
 
-from spikeduel.data import Split
-from spikeduel.data.auditing.duplicates import (
+from spikeduel.auditing.duplicates import (
     cut,
     earliest,
     exact,
@@ -10,8 +9,9 @@ from spikeduel.data.auditing.duplicates import (
     pairs,
     sides_of,
 )
-from spikeduel.data.auditing.moved import Moved
-from spikeduel.data.auditing.neighbours import Neighbourhood
+from spikeduel.auditing.moved import Moved
+from spikeduel.auditing.neighbours import Neighbourhood
+from spikeduel.data import Split
 from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates, Move
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])

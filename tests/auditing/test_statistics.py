@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from made_recordings import kept, some_events
+from spikeduel.auditing.statistics import examine
 from spikeduel.data import Split
-from spikeduel.data.auditing.statistics import examine
 from spikeduel.networks.events import Events
 from spikeduel.system.progress import Progress
 

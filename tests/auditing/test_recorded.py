@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from made_recordings import five_bytes, part, seen
+from spikeduel.auditing import audited, examine
+from spikeduel.auditing.duplicates import write_groups
 from spikeduel.data import Split
-from spikeduel.data.auditing import audited, examine
-from spikeduel.data.auditing.duplicates import write_groups
 from spikeduel.networks.events import Events
 from spikeduel.results.audit import NearDuplicates
 from spikeduel.results.words import audit as words
@@ -20,7 +20,7 @@ SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
 
 
 def kinds(found):
-    return {each.kind for each in found.conclusions}
+    return {each.id for each in found.conclusions}
 
 
 def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
@@ -38,8 +38,11 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert not found.ok
     (problem,) = found.problems
-    assert (problem.kind, problem.count, problem.share) == ("stretch_test_in_training", 1, 1 / 30)
-    assert problem.remedy == "divide_the_data_anew"
+    assert (problem.id, problem.values) == (
+        "stretch_test_in_training",
+        {"count": 1, "share": 1 / 30},
+    )
+    assert problem.remedy == "divide the data anew"
     assert found.near_duplicates == NearDuplicates(within=0, across=0, test_in_training=0)
     (pair,) = found.details.pairs
     assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
@@ -82,9 +85,9 @@ def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events)
     found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert kinds(found) == {"statistics_tell_class"}
     (told,) = found.conclusions
-    assert told.share > 0.6
-    assert set(told.names) == {"length", "event rate"}
-    assert told.remedy in ("fix_length", "bin_by_events")
+    assert told.values["share"] > 0.6
+    assert set(told.values["names"]) == {"length", "event rate"}
+    assert told.remedy in ("--set last_ms=N", "--bin-by events")
     length = found.statistics.statistics[0]
     assert length.name == "length"
     assert length.classes["a"] == pytest.approx(2 * length.classes["b"], rel=0.01)
@@ -100,9 +103,9 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
     found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert kinds(found) == {"hot_pixels", "statistics_tell_side"}
     assert found.statistics.hot_pixels == ((5, 3),)
-    told = next(each for each in found.conclusions if each.kind == "statistics_tell_side")
-    assert told.share > 0.9
-    assert told.names[0] == "at hot pixels"
+    told = next(each for each in found.conclusions if each.id == "statistics_tell_side")
+    assert told.values["share"] > 0.9
+    assert told.values["names"][0] == "at hot pixels"
 
 
 def test_a_group_that_the_split_cuts(make_recorded, recorded_events):
@@ -110,7 +113,7 @@ def test_a_group_that_the_split_cuts(make_recorded, recorded_events):
     groups[95] = groups[5]
     found = examine(EXPERIMENT, make_recorded(recorded_events, groups=groups), SPLIT)
     (problem,) = found.problems
-    assert (problem.kind, problem.count) == ("cut_groups", 1)
+    assert (problem.id, problem.values["count"]) == ("cut_groups", 1)
     said = " ".join(
         (
             words.sentence(problem, found),
@@ -151,8 +154,8 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
             path.write_bytes(five_bytes(cut))
     experiment = Experiment(dataset=str(tmp_path / "parts"))
     found, prepared = audited(experiment, Progress())
-    assert "stretch_test_in_training" in {each.kind for each in found.problems}
-    assert found.problems[0].remedy == "give_found_groups"
+    assert "stretch_test_in_training" in {each.id for each in found.problems}
+    assert found.problems[0].remedy == "--group-by groups.csv"
     assert len(set(found.details.groups)) == 30
     groups = write_groups(tmp_path / "groups.csv", prepared.names, found.details.groups)
     mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data.auditing.labels import (
+from spikeduel.auditing.labels import (
     FEWEST_NEIGHBOURS,
     NEIGHBOURS,
     TRUSTED,

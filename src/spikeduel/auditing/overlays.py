@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.data.auditing.registration import UNRELATED, queries, register
+from spikeduel.auditing.registration import UNRELATED, queries, register
 from spikeduel.data.disk_arrays import empty_tensor
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.data.auditing.naming import suggested
+from spikeduel.auditing.group_inference import suggested
 from spikeduel.data.prepared import group_rule
 
 CLASSES = ("cat", "dog")

@@ -13,17 +13,17 @@ import msgspec
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, cache, catalogue, socofing
-from spikeduel.data.auditing import duplicates, moved, naming, neighbours, statistics, stretches
-from spikeduel.data.auditing import labels as judging
-from spikeduel.data.auditing.file_formats import (
+from spikeduel.auditing import duplicates, group_inference, moved, neighbours, statistics, stretches
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.file_formats import (
     Format,
     file_counts,
     file_formats,
     file_properties,
     properties_of,
 )
-from spikeduel.data.auditing.findings import findings
+from spikeduel.auditing.findings import findings
+from spikeduel.data import Prepared, Split, cache, catalogue, socofing
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results import audit as audits
@@ -213,7 +213,7 @@ def _examine(
         files=counted,
         labels=checked,
         noun="recording" if recordings else "image",
-        suggested_groups=naming.suggested(names, labels)
+        suggested_groups=group_inference.suggested(names, labels)
         if names and prepared.groups is None
         else None,
         stretches=None

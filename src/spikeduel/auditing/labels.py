@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.data.auditing.neighbours import lowest
+from spikeduel.auditing.neighbours import lowest
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.system import files
 from spikeduel.system.progress import Progress

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
+from spikeduel.auditing.moved import move_of, search
 from spikeduel.data import Split
-from spikeduel.data.auditing.moved import move_of, search
 from spikeduel.results.audit import Move
 from spikeduel.system.progress import Progress
 

@@ -1,0 +1,163 @@
+"""Findings: what a reader should know about a run, a study, an audit, a control or a test.
+
+A finding is an `id`, a severity and the numbers that a sentence needs. `findings.toml` declares
+every finding, the gravest first; `words.findings` makes the sentence. To add a finding, add a row
+to the table and write a function that yields its values:
+
+    @finds("one_seed")
+    def one_seed(run: RunContext) -> Iterator[Values]:
+        if run.experiment.seeds == 1:
+            yield {}
+"""
+
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from spikeduel.system import typed
+from spikeduel.system.typed import Frozen
+
+Severity = Literal["invalidates", "problem", "caveat", "note", "overturn"]
+"""`invalidates`: scores measure memory, read this before any of them. `problem`: the data has to be
+mended. `caveat`: a careful reader objects. `note`: worth knowing. `overturn`: could change the
+conclusion.
+"""
+Values = dict[str, Any]
+"""Numbers, names, lists and dicts as JSON has them."""
+Finder = Callable[[Any], Iterator[Values]]
+
+
+class Row(Frozen, forbid_unknown_fields=True):
+    """A row of findings.toml: `[subject.id]`.
+
+    `example` declares the values and, by example, their types; any value may be None. `sentence`
+    holds them in the mini-language of `words.findings`, `brief` the same for a table. `remedy`
+    holds options, such as "--seeds {needed}", or what to do. A finding whose value `share` is not
+    above `problem_above` is a note. `meaning` explains the finding, for the documentation.
+    """
+
+    severity: Severity
+    sentence: str
+    subject: str = ""
+    brief: str = ""
+    remedy: str | None = None
+    problem_above: float | None = None
+    meaning: str = ""
+    example: Values = {}
+
+
+def _read_table() -> tuple[dict[str, Row], dict[str, str]]:
+    content = tomllib.loads(Path(__file__).with_name("findings.toml").read_text("utf-8"))
+    advice = content.pop("advice")
+    rows = {
+        id: typed.converted({**row, "subject": subject}, Row)
+        for subject, section in content.items()
+        for id, row in section.items()
+    }
+    return rows, advice
+
+
+TABLE, ADVICE = _read_table()
+"""Every finding by id, the gravest first; and sentences for remedies that several findings share."""
+_PLACES = {id: place for place, id in enumerate(TABLE)}
+_FINDERS: dict[str, Finder] = {}
+
+
+class Finding(Frozen):
+    """Something to know: `values` are those that the table declares for `id`, `remedy` what to do, `text` the sentence
+    where a document holds it.
+
+    Raises ValueError where the table has no such `id`, or declares other values.
+    """
+
+    id: str
+    severity: Severity
+    values: Values = {}
+    remedy: str | None = None
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.id not in TABLE:
+            raise ValueError(f"there is no finding {self.id!r}")
+        if not _alike(self.values, TABLE[self.id].example, exact_keys=True):
+            raise ValueError(f"the finding {self.id} lacks a value, or has one of another type")
+
+    @property
+    def subject(self) -> str:
+        """What the finding is about: the section of the table."""
+        return TABLE[self.id].subject
+
+    @property
+    def is_problem(self) -> bool:
+        """Return True if the finding would invalidate a result."""
+        return self.severity in ("invalidates", "problem")
+
+
+def is_leak(finding: Finding) -> bool:
+    """Return True if scores measure memory, so that the finding has to be read before any score."""
+    return finding.severity == "invalidates"
+
+
+def finding(id: str, **values: Any) -> Finding:
+    """Return the finding `id`. A value `remedy` replaces the remedy of the table."""
+    row = TABLE[id]
+    remedy = row.remedy.format(**values) if row.remedy else None
+    remedy = values.pop("remedy", remedy)
+    is_small = row.problem_above is not None and values["share"] <= row.problem_above
+    severity = "note" if is_small else row.severity
+    return Finding(id=id, severity=severity, values=typed.plain(values), remedy=remedy)
+
+
+def finds(id: str) -> Callable[[Finder], Finder]:
+    """Register a function as the finder of `id`: called with a context, it yields values."""
+
+    def register(finder: Finder) -> Finder:
+        _FINDERS[id] = finder
+        return finder
+
+    return register
+
+
+def find(subject: str, context: Any) -> list[Finding]:
+    """Return what the finders of a `subject` find in `context`, the gravest first."""
+    return [
+        finding(id, **values)
+        for id, row in TABLE.items()
+        if row.subject == subject
+        for values in _FINDERS[id](context)
+    ]
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings in the order of the table, the gravest first."""
+    return sorted(findings, key=lambda finding: _PLACES[finding.id])
+
+
+def with_id(findings: Iterable[Finding], *ids: str) -> list[Finding]:
+    """Return the findings that have one of these ids."""
+    return [finding for finding in findings if finding.id in ids]
+
+
+def _alike(value: Any, example: Any, exact_keys: bool = False) -> bool:
+    """Return True if `value` has the type of `example`, inside lists and dicts as well."""
+    if value is None:
+        return True
+    if isinstance(example, bool) or isinstance(value, bool):
+        return isinstance(example, bool) and isinstance(value, bool)
+    if isinstance(example, int | float):
+        return isinstance(value, int | float)
+    if not isinstance(value, type(example)):
+        return False
+    if isinstance(example, dict):
+        if exact_keys:
+            return value.keys() == example.keys() and all(
+                _alike(value[name], example[name]) for name in example
+            )
+        first = next(iter(example.values()))
+        if isinstance(first, dict):  # settings, of any type
+            return all(isinstance(inner, dict) for inner in value.values())
+        return all(_alike(inner, first) for inner in value.values())
+    if isinstance(example, list):
+        return all(_alike(inner, example[0]) for inner in value)
+    return True

@@ -1,0 +1,111 @@
+"""Findings as sentences, and the mini-language of `results/findings.toml`."""
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any
+
+from spikeduel.results.findings import ADVICE, TABLE, Finding
+from spikeduel.results.words.nouns import said_of
+from spikeduel.results.words.numbers import in_minutes, per_cent, points
+from spikeduel.system.sentences import MOST_NAMED, counted, listed
+
+SMALL_SHARE = 0.001
+"""Shares below this are written with two digits after the point."""
+
+
+def percent(share: float) -> str:
+    """Return a share of one: "91.2 %", small ones as "0.05 %"."""
+    return per_cent(share, 2 if 0 < share < SMALL_SHARE else 1)
+
+
+FORMATS = {"points": points, "percent": percent, "minutes": in_minutes}
+
+
+class _Template(Formatter):
+    """Fill a sentence with values.
+
+    | in a sentence | gives |
+    |---|---|
+    | `{share:.1%}`, `{gap:points}`, `{share:percent}`, `{time:minutes}` | "91.2 %", "0.65 points", "0.05 %", "2.5 minutes" |
+    | `{number:seed}` | "1 seed", "6 seeds" |
+    | `{number:it\\|them}` | the text before the bar for 1, else the text behind the bar |
+    | `{flag:yes\\|no}` | the text before the bar; behind the bar for False, None and empty values |
+    | `{names}` of a list | "a, b and c" |
+    | `{sources: from }` of a dict | "a from b and c from d" |
+    | `{gains: by \\|points}` of a dict | "a by 0.65 points" |
+    """
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, dict):
+            return _paired(value, format_spec)
+        if "|" in format_spec:
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            chosen = value == 1 if is_number else bool(value)
+            return format_spec.split("|")[not chosen]
+        if value is None:
+            return ""
+        if isinstance(value, list):
+            return _several([" and ".join(x) if isinstance(x, list) else str(x) for x in value])
+        if format_spec in FORMATS:
+            return FORMATS[format_spec](value)
+        if len(format_spec) > 1 and format_spec.replace(" ", "").isalpha():
+            return counted(value, format_spec)
+        text = format(value, format_spec)
+        return text.replace("%", " %") if format_spec.endswith("%") else text
+
+
+def _paired(pairs: Mapping[str, Any], spec: str) -> str:
+    """Return "name link value" for each pair; `spec` is the link, or "link|format"."""
+    link, _, form = spec.partition("|")
+
+    def text(value: Any) -> str:
+        return assigned(value) if isinstance(value, dict) else _fill.format_field(value, form)
+
+    return _several([f"{name}{link}{text(value)}" for name, value in pairs.items()])
+
+
+def _several(texts: list[str]) -> str:
+    """Return the texts as a list; semicolons part texts that hold commas or lists themselves."""
+    if not any(", " in text or " and " in text for text in texts):
+        return listed(texts)
+    more = [f"{len(texts) - MOST_NAMED} more"] if len(texts) > MOST_NAMED else []
+    return "; ".join([*texts[:MOST_NAMED], *more])
+
+
+_fill = _Template()
+
+
+def sentence(finding: Finding, noun: str = "image") -> str:
+    """Return what a finding says, as people read it; `noun` is what the data consists of."""
+    return _filled(TABLE[finding.id].sentence, finding, noun)
+
+
+def brief(finding: Finding) -> str:
+    """Return a finding in a few words, for a table."""
+    return _filled(TABLE[finding.id].brief, finding)
+
+
+def caveat(finding: Finding, noun: str = "image") -> str:
+    """Return the sentence of a finding among the caveats of a run, which says where it is from."""
+    source = "Data audit: " if finding.subject == "audit" else ""
+    return source + sentence(finding, noun)
+
+
+def _filled(template: str, finding: Finding, noun: str = "image") -> str:
+    text = _fill.format(
+        template,
+        **finding.values,
+        remedy=finding.remedy,
+        advice=ADVICE.get(finding.remedy or "", ""),
+        problem_above=TABLE[finding.id].problem_above,
+    )
+    return said_of(" ".join(text.split()), noun)
+
+
+def assigned(settings: Mapping[str, float | str | None]) -> str:
+    """Return settings and their values as text; an unset one has its customary value."""
+
+    def text(value: float | str | None) -> str:
+        return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
+
+    return ", ".join(f"{name} {text(value)}" for name, value in settings.items())

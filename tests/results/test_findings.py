@@ -1,0 +1,161 @@
+"""The table of findings: every row has a sentence and a finder, and the other way round."""
+
+import json
+
+import pytest
+
+from made_findings import example
+from spikeduel.auditing import findings as audit_findings
+from spikeduel.results import findings, run_findings
+from spikeduel.results.findings import TABLE, Finding, find, finding, is_leak, ranked
+from spikeduel.results.uncertainty import ADVISED_SEEDS
+from spikeduel.results.words.findings import assigned, brief, caveat, sentence
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+
+MODULES = (audit_findings, run_findings)
+"""Every module that has finders."""
+
+
+def changed(values):
+    """Yield the values with each flag turned, each number 1 and 2, and each in turn missing."""
+    yield values
+    for name, value in values.items():
+        if isinstance(value, bool):
+            yield {**values, name: not value}
+        elif isinstance(value, int):
+            yield {**values, name: 1}
+            yield {**values, name: 2}
+        yield {**values, name: None}
+
+
+@pytest.mark.parametrize("id", TABLE)
+def test_every_row_makes_a_sentence(id):
+    row = TABLE[id]
+    for values in changed(row.example):
+        for remedy in (None, "--split default"):
+            if row.problem_above is not None and values["share"] is None:
+                continue
+            found = Finding(id=id, severity=row.severity, values=values, remedy=remedy)
+            text = sentence(found)
+            assert text == text.strip()
+            assert None in values.values() or text.endswith(".") or row.subject == "overturn"
+            assert not any(mark in text for mark in ("{", "}", "|", "None", "True", "  "))
+            brief(found)
+
+
+@pytest.mark.parametrize("id", TABLE)
+def test_every_value_of_a_row_counts(id):
+    row = TABLE[id]
+    text = row.sentence + row.brief + (row.remedy or "")
+    unread = [name for name in row.example if f"{{{name}" not in text]
+    decides = {"share"} if row.problem_above is not None else set()
+    assert set(unread) <= decides
+
+
+def test_every_row_has_a_finder_and_every_finder_a_row():
+    assert set(findings._FINDERS) == set(TABLE)
+
+
+def test_ids_are_unique_and_advise_the_same_seeds():
+    sections = findings.tomllib.loads(
+        (findings.Path(findings.__file__).with_name("findings.toml")).read_text()
+    )
+    assert sum(len(section) for name, section in sections.items() if name != "advice") == len(TABLE)
+    for row in TABLE.values():
+        for text in (row.sentence, row.remedy or ""):
+            _, found, after = text.partition("--seeds ")
+            assert not found or after.startswith(("{", str(ADVISED_SEEDS)))
+
+
+def test_a_small_share_is_a_note_and_not_a_leak():
+    few, many = (example("test_in_training", share=share) for share in (0.005, 0.006))
+    assert (few.severity, few.is_problem, is_leak(few)) == ("note", False, False)
+    assert (many.severity, many.is_problem, is_leak(many)) == ("invalidates", True, True)
+    problem = example("unreadable_files")
+    assert problem.is_problem
+    assert not is_leak(problem)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "doubt", "severity": "note"},
+        {"id": "few_shared", "severity": "caveat"},
+        {"id": "few_shared", "severity": "caveat", "values": {"shared": "much"}},
+        {"id": "few_shared", "severity": "caveat", "values": {"shared": True}},
+        {"id": "few_shared", "severity": "caveat", "values": {"shared": 0.1, "more": 1}},
+        {"id": "in_float32", "severity": "caveat", "values": {"contenders": [1]}},
+        {"id": "in_float32", "severity": "grave", "values": {"contenders": ["a"]}},
+        {"id": "pretrained", "severity": "caveat", "values": {"weights": {"a": 1}, "alone": True}},
+    ],
+)
+def test_a_damaged_finding_is_refused(document):
+    with pytest.raises(InputError):
+        typed.converted(document, Finding)
+
+
+@pytest.mark.parametrize("id", TABLE)
+def test_a_finding_is_the_same_after_json(id):
+    found = example(id)
+    assert typed.converted(json.loads(json.dumps(typed.plain(found))), Finding) == found
+
+
+def test_the_gravest_comes_first():
+    ids = ["other_settings", "untuned", "leakage", "copies_on_one_side", "cut_groups"]
+    assert [found.id for found in ranked(map(example, ids))] == [
+        "cut_groups",
+        "copies_on_one_side",
+        "leakage",
+        "untuned",
+        "other_settings",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (finding("in_folds", folds=1), "over 1 fold."),
+        (finding("limited", limit=1200), "1,200 images"),
+        (example("validation_copies", count=1), "1 duplicate. Remove it"),
+        (example("validation_copies", count=2), "2 duplicates. Remove them"),
+        (example("at_chance", chance=None), "frequent class. "),
+        (example("at_chance", contenders=["a", "b", "c"]), "a, b and c: "),
+        (example("same_weights", pairs=[["a", "b"], ["c", "d"]]), ": a and b; c and d. "),
+        (example("still_rising", gains={"a": 0.012, "b": 0.02}), "a by 1.20 points and b by 2.00"),
+        (
+            example("own_settings", settings={"a": {"x": 0.5, "y": None}, "b": {"z": "on"}}),
+            "(a: x 0.5, y customary; b: z on)",
+        ),
+        (example("unreadable_files", names=["{a}", *"bcdefgh"]), "{a}, b, c, d, e, f and 2 more"),
+        (example("failed_trials", titles=[f"a, seed {n}" for n in range(8)]), "seed 5; 2 more."),
+        (example("labels_to_check", share=0.0004), "(0.04 % of"),
+    ],
+)
+def test_the_mini_language(found, text):
+    assert text in sentence(found)
+
+
+def test_a_caveat_names_the_audit_and_what_the_data_consists_of():
+    assert caveat(example("limited")).startswith("Training")
+    text = caveat(example("near_across_sides"), "recording")
+    assert text.startswith("Data audit: 5 recordings")
+    assert "image" not in text
+
+
+def test_settings_in_words():
+    assert assigned({"a": 0.5, "b": None, "c": "on"}) == "a 0.5, b customary, c on"
+
+
+def test_a_new_finding_takes_a_row_and_a_function(monkeypatch):
+    row = findings.Row(
+        severity="note", sentence="{number:thing}.", subject="new", example={"number": 1}
+    )
+    monkeypatch.setitem(TABLE, "things", row)
+    monkeypatch.setattr(findings, "_FINDERS", dict(findings._FINDERS))
+
+    @findings.finds("things")
+    def things(context):
+        yield from ({"number": number} for number in context)
+
+    assert [sentence(found) for found in find("new", (1, 2))] == ["1 thing.", "2 things."]
