@@ -32,7 +32,7 @@ from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import caveats, confidence, tables
+from spikeduel.results.words import confidence, findings, tables
 from spikeduel.results.words import optimism as optimism_words
 from spikeduel.results.words import power as power_words
 from spikeduel.results.words import report as words
@@ -334,9 +334,9 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
 
     red, amber = (shown.source.index(f'class="card {colour}"') for colour in ("red", "amber"))
     assert (
-        red < shown.source.index(caveats.sentence(leak)) < shown.source.index('id="answer"') < amber
+        red < shown.source.index(findings.sentence(leak)) < shown.source.index('id="answer"') < amber
     )
-    assert amber < shown.source.index(caveats.sentence(seed))
+    assert amber < shown.source.index(findings.sentence(seed))
 
 
 def test_other_neurons_get_no_false_equation(comparison, unpainted):
