@@ -334,7 +334,10 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
 
     red, amber = (shown.source.index(f'class="card {colour}"') for colour in ("red", "amber"))
     assert (
-        red < shown.source.index(findings.sentence(leak)) < shown.source.index('id="answer"') < amber
+        red
+        < shown.source.index(findings.sentence(leak))
+        < shown.source.index('id="answer"')
+        < amber
     )
     assert amber < shown.source.index(findings.sentence(seed))
 
