@@ -16,12 +16,10 @@ reach differs from one data set to the next:
   on a few, so that the typical difference is about 0. No test of signs and ranks is exact there;
 - `lead`: the first leads by as much as is said, besides `by data set` of half a point.
 
-Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it
-does not rest on: Wilcoxon's test without adjusting, Friedman's test (in places of ranks, as it is
-made here, by chi-squared and by the F of Iman and Davenport), Nemenyi's critical difference, and
-the Bayesian test where it gives one of two variants 95 %. `equivalent` is false where the truth is
-at the margin, half a point. Results go to benchmarks/results/across.json; `--only` leaves those of
-the other scenarios there. All of it takes half an hour on one core.
+Counted are verdicts that are false for any pair of variants, by the rule, and by Wilcoxon's test
+without adjusting for all pairs. `equivalent` is false where the truth is at the margin, half a
+point. Results go to benchmarks/results/across.json; `--only` keeps the results of other scenarios
+there.
 """
 
 import argparse
@@ -33,9 +31,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
-from spikeduel.results import across, signed_rank
+from spikeduel.results import across
 from spikeduel.results.power import BETWEEN, WITHIN
 from spikeduel.results.significance import MARGIN, Conclusion
 from spikeduel.results.uncertainty import ALPHA
@@ -45,8 +42,6 @@ RESULTS = Path(__file__).parent / "results" / "across.json"
 SEEDS = 3
 DATASETS = (3, 5, 8, 12, 20)
 VARIANTS = (2, 3, 4)
-BAYESIAN_REPEATS = 400
-"""Data are drawn so often where the Bayesian test is asked, which takes longer than all others."""
 TYPICAL_OF_EXPONENTIAL = 0.8391735
 """The median of the mean of two: half of the median of a gamma law of shape 2."""
 
@@ -109,37 +104,13 @@ def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
     return (truth + of_images)[:, :, None] + of_seeds
 
 
-def peers(means: np.ndarray) -> tuple[float, float]:
-    """Friedman's p-values by chi-squared and by the F of Iman and Davenport (1980), for accuracies
-    `[V, D]`.
-    """
-    count, number = means.shape
-    found = stats.friedmanchisquare(*means)
-    left = number * (count - 1) - found.statistic
-    ratio = (number - 1) * found.statistic / left if left > 1e-9 else np.inf
-    return found.pvalue, float(stats.f.sf(ratio, count - 1, (count - 1) * (number - 1)))
-
-
 def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, object]:
     """How often which verdict comes, as a share of all draws; `found`: the lead, of any pair with
     the first.
     """
     random = np.random.default_rng(0)
-    counts = dict.fromkeys(
-        (
-            "better",
-            "equivalent",
-            "unadjusted",
-            "friedman",
-            "chi_squared",
-            "iman_davenport",
-            "nemenyi",
-            "found",
-            "bayesian",
-        ),
-        0.0,
-    )
-    for repeat in progress.track(range(repeats), str(scenario), repeats):
+    counts = dict.fromkeys(("better", "equivalent", "unadjusted", "found"), 0)
+    for _ in progress.track(range(repeats), str(scenario), repeats):
         means = np.round(accuracies(scenario, random).mean(2), 12)
         pairs = list(itertools.combinations(range(scenario.variants), 2))
         apart = [means[a] - means[b] for a, b in pairs]
@@ -154,33 +125,8 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
         counts["equivalent"] += any(each.conclusion is Conclusion.EQUIVALENT for each in with_first)
         counts["found"] += any(each.conclusion is Conclusion.A_BETTER for each in with_first)
         counts["unadjusted"] += any(each.p_value_raw <= ALPHA for each in tested)
-        named = {
-            str(name): {str(d): [value] for d, value in enumerate(row)}
-            for name, row in enumerate(means)
-        }
-        if not scenario.lead:
-            ranks = across.ranks(named)
-            assert ranks is not None
-            ends = ranks.means.values()
-            counts["nemenyi"] += max(ends) - min(ends) >= ranks.critical_difference
-            counts["friedman"] += ranks.friedman <= ALPHA
-            if scenario.variants > 2:
-                chi_squared, ratio = peers(means)
-                counts["chi_squared"] += chi_squared <= ALPHA
-                counts["iman_davenport"] += ratio <= ALPHA
-            if scenario.variants == 2 and repeat < BAYESIAN_REPEATS:
-                posterior = signed_rank.posterior(apart[0], MARGIN)
-                counts["bayesian"] += max(posterior.a, posterior.b) >= 0.95
     shares: dict[str, object] = {name: count / repeats for name, count in counts.items()}
-    shares["bayesian"] = (
-        counts["bayesian"] / min(repeats, BAYESIAN_REPEATS) if scenario.variants == 2 else None
-    )
-    if scenario.lead:
-        shares |= dict.fromkeys(
-            ("unadjusted", "nemenyi", "friedman", "chi_squared", "iman_davenport", "bayesian")
-        )
-    else:
-        shares["found"] = None
+    shares["unadjusted" if scenario.lead else "found"] = None
     return shares
 
 

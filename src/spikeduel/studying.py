@@ -1,6 +1,4 @@
-"""A whole study, top to bottom: begin every duel, train what the store lacks, conclude each, then
-all of them.
-"""
+"""A whole study, top to bottom: begin every duel, train, conclude each duel, then the study."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -15,9 +13,9 @@ from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS, Comparison, load_run
 from spikeduel.results.study import StudyResults
-from spikeduel.results.survey import Survey
+from spikeduel.results.study_plan import StudyPlan
 from spikeduel.results.variants import Duel
-from spikeduel.results.words import survey as words
+from spikeduel.results.words import study_plan as words
 from spikeduel.settings import studies
 from spikeduel.settings.studies import PlannedDuel, Study, shown
 from spikeduel.system import files, hardware, typed
@@ -32,14 +30,12 @@ from spikeduel.trials.tuning import Tuning, read_ranges
 
 FILE = "study.json"
 MOST_LETTERS = 60
-"""Of a folder's name."""
+"""Longest name of a folder."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A duel of a study, begun: its `label` in text, its own settings where it was `tuned`, who is
-    told of it.
-    """
+    """A duel of a study, begun; `label` is its name in text."""
 
     label: str
     planned: PlannedDuel
@@ -49,7 +45,7 @@ class Part:
 
 
 def read_study(path: Path | str) -> Study:
-    """The study in a TOML file; see docs/studies.md. Reading runs nothing. Raises `InputError`."""
+    """Return the study in a TOML file (docs/studies.md). Runs nothing. Raises `InputError`."""
     return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
 
 
@@ -62,31 +58,29 @@ def study(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> tuple[StudyResults, Path]:
-    """Trains what the store lacks of all duels, and writes a run's folder for each, and above them
-    study.html and study.json.
+    """Train missing trials of all duels, and write a folder for each run, study.html and study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before any trial is
-    trained; then the trials of all are trained by `workers`, as one. The same call goes on where it
-    was interrupted, and leaves alone what stands. `strict` and `loggers` as in `compare`. Returns
-    what it found, and the page. Raises `InputError`, `AuditFailed`.
+    `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before training;
+    then `workers` train the trials of all duels as one list. The same call after an interruption
+    goes on, and leaves finished runs alone. `strict` and `loggers` as in `compare`. Return the
+    results and the page. Raises `InputError`, `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     require_writable(folder)
     parts = begun(planned, folder, store, progress, workers, strict, loggers)
-    found = survey(
-        replace(planned, tuning=None), parts, store, progress, workers
-    )  # it has been tuned
+    untuned = replace(planned, tuning=None)  # tuning is done
+    outlook = study_plan(untuned, parts, store, progress, workers)
     for part in parts:
         part.progress.begins(part.begun.folder)
     jobs = [job for part in parts for job in part.begun.jobs(part.progress)]
     expected = {
         f"{duel.label}: {trial.title}": trial.seconds
-        for duel, trial in found.first()
+        for duel, trial in outlook.first()
         if not trial.stored
     }
-    for text in words.sentences(found):
+    for text in words.sentences(outlook):
         progress.say(text)
     with progress.trials(expected, workers.at_once):
         records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
@@ -115,16 +109,16 @@ def study(
         return concluded, report_study(concluded, folder)
 
 
-def _draw(found: Sequence[Comparison], at_once: int, progress: Progress) -> None:
-    """Draws the reports of runs, in as many processes as train, up to the number of cores."""
+def _draw(compared: Sequence[Comparison], at_once: int, progress: Progress) -> None:
+    """Draw the reports of runs, in `at_once` processes or as many as there are cores."""
     from joblib import Parallel, delayed
 
-    processes = max(1, min(at_once, len(found), len(hardware.cores())))
+    processes = max(1, min(at_once, len(compared), len(hardware.cores())))
     parallel = Parallel(
         processes, return_as="generator_unordered", idle_worker_timeout=IDLE_SECONDS
     )
-    drawn = parallel(delayed(_report)(run.out.absolute()) for run in found)
-    for _ in progress.track(drawn, "drawing", len(found)):
+    drawn = parallel(delayed(_report)(run.out.absolute()) for run in compared)
+    for _ in progress.track(drawn, "drawing", len(compared)):
         pass
 
 
@@ -140,16 +134,15 @@ def plan(
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
-) -> Survey:
-    """What a study takes, and what it can show. Looks at the data, and times training steps; trains
-    and tunes nothing.
+) -> StudyPlan:
+    """Return what a study takes and can show: loads data and times training steps, trains nothing.
 
     Raises as `study` does.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     parts = begun(replace(planned, tuning=None), Path(), store, progress, workers, strict)
-    return survey(planned, parts, store, progress, workers)
+    return study_plan(planned, parts, store, progress, workers)
 
 
 def begun(
@@ -161,37 +154,39 @@ def begun(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> list[Part]:
-    """Every duel of a study, begun, its run to be written below `out`. Duels on the same images
-    share them.
+    """Begin every duel of a study: check it, load and audit its data, tune if the study asks.
 
-    What takes no time is checked first, then all data are looked at, and then each duel is tuned by
-    `workers`, where the study asks for that. Raises `InputError`, and `AuditFailed` with `strict`,
+    Runs will be written below `out`. Duels on the same images share them in memory. Names are
+    checked first, before any data are loaded. Raises `InputError`, and with `strict` `AuditFailed`,
     naming the duel.
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):
             planning.check(duel.experiment)
             catalogue.resolve(duel.experiment.dataset)
-    known: dict[str, Prepared] = {}
-    called: dict[str, str] = {}
-    heard: dict[str, Once] = {}
+    data_of: dict[str, Prepared] = {}
+    name_of: dict[str, str] = {}
+    progress_of: dict[str, Once] = {}
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, dataset = planned.label(duel), planned.dataset_of(duel)
-        own = typed.digest(typed.plain(duel.experiment))[:8]
-        # Its label says what varies: it may lie there by another one, of before the study grew.
-        folder = next((out / DUELS).glob(f"*-{own}"), out / DUELS / f"{_slug(label)}-{own}")
+        digest = typed.digest(typed.plain(duel.experiment))[:8]
+        # The label changes when the study grows; the folder of an earlier run stays.
+        folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
         with naming(label):
-            told = heard.setdefault(dataset, Once(Labelled(progress, dataset)))
-            its = begin(duel.experiment, folder, store, told, strict)
-        if (other := called.setdefault(its.prepared.fingerprint, dataset)) != dataset:
+            shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
+            comparison = begin(duel.experiment, folder, store, shown_once, strict)
+        prepared = comparison.prepared
+        if (other := name_of.setdefault(prepared.fingerprint, dataset)) != dataset:
             raise InputError(
                 f"{other} and {dataset} are the same images: one data set. Take one out of [grid] "
                 f"dataset."
             )
-        same = typed.digest([its.prepared.fingerprint, its.prepared.preprocessing.described()])
-        its = replace(its, prepared=known.setdefault(same, its.prepared))
-        parts.append(Part(label, duel, its, None, Logged(Labelled(progress, label), loggers)))
+        images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
+        comparison = replace(comparison, prepared=data_of.setdefault(images, prepared))
+        parts.append(
+            Part(label, duel, comparison, None, Logged(Labelled(progress, label), loggers))
+        )
     if planned.tuning is None:
         return parts
     tuned = progress.track(parts, "tuning", len(parts))
@@ -199,44 +194,40 @@ def begun(
 
 
 def _tuned(part: Part, tuning: studies.Tuned, store: Store, workers: Workers, strict: bool) -> Part:
-    """`part` as its duel is with what tuning found."""
+    """Return `part` with each contender's tuned settings."""
     with naming(part.label):
-        drawn = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
-        found = tune(part.planned.experiment, tuning.trials, drawn, store, part.progress, workers)
-        its = begin(found.experiment, part.begun.folder, store, Progress(), strict)
-    return replace(part, begun=replace(its, prepared=part.begun.prepared), tuned=found)
+        ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
+        experiment, progress = part.planned.experiment, part.progress
+        tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
+        comparison = begin(tuned.experiment, part.begun.folder, store, Progress(), strict)
+    return replace(part, begun=replace(comparison, prepared=part.begun.prepared), tuned=tuned)
 
 
-def survey(
+def study_plan(
     planned: Study, parts: Sequence[Part], store: Store, progress: Progress, workers: Workers
-) -> Survey:
-    """What a study's trials take, and what they can show; a step of each shape that is not known is
-    timed.
-    """
+) -> StudyPlan:
+    """Return what a study's trials take and can show; times a training step of each new shape."""
     timed: dict[str, float] = {}
     duels = []
     for part in progress.track(parts, "timing training steps", len(parts)):
         begun, budget = part.begun, part.begun.fitted.budget
-        shapes = {each.card.contender: _shape(each) for each in begun.trials}
+        shapes = {trial.card.contender: _shape(trial) for trial in begun.trials}
         known = {name: timed[shape] for name, shape in shapes.items() if shape in timed}
         lacking = announcing.lacking(begun.trials, store)
         times = announcing.times(lacking, budget, begun.prepared, store, progress, known)
-        timed |= {shapes[each.contender]: each.epoch_seconds for each in times}
-        named = part.label, planned.dataset_of(part.planned)
+        timed |= {shapes[time.contender]: time.epoch_seconds for time in times}
+        names = part.label, planned.dataset_of(part.planned)
         duels.append(
-            forecast.surveyed(*named, begun.trials, times, begun.prepared, begun.splits, store)
+            forecast.duel_plan(*names, begun.trials, times, begun.prepared, begun.splits, store)
         )
         begun.prepared.let_go()
-    tuned = (
-        planned.tuning.trials * sum(len(part.begun.asked.contenders) for part in parts)
-        if planned.tuning
-        else 0
-    )
-    return Survey(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=tuned)
+    tuned = sum(len(part.begun.asked.contenders) for part in parts)
+    trials = planned.tuning.trials * tuned if planned.tuning else 0
+    return StudyPlan(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=trials)
 
 
 def _shape(trial: Trial) -> str:
-    """What the time of a training step depends on."""
+    """Return a digest of everything that the time of a training step depends on."""
     card, experiment = trial.card, trial.experiment
     settings = {
         name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")
@@ -255,7 +246,7 @@ def _shape(trial: Trial) -> str:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises `InputError` unless a study can be written there, or it holds one."""
+    """Raise `InputError` unless `folder` is writable, and empty or of a study."""
     files.require_writable(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     others = {name for name in names - {DUELS, runs.LOCK} if not name.startswith(".")}

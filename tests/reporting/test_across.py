@@ -97,29 +97,6 @@ def test_variants_have_looks_of_their_own_and_spiking_ones_are_warm():
     assert looks[OTHER].colour == style.OTHER_COLOURS[0]
 
 
-def test_mean_ranks_and_who_is_not_told_apart():
-    study = grid(4)
-    rows = told(across.critical_difference(study))
-    ranks = study.across.ranks
-    assert {row["variant"]: row["mean rank"] for row in rows if "variant" in row} == pytest.approx(
-        ranks.means, abs=1e-4
-    )
-    assert [row["not told apart"].split(", ") for row in rows if "not told apart" in row] == [
-        [part for name in group for part in name.split(", ")] for group in ranks.groups
-    ]
-    assert across.critical_difference(make_study(LEADS)) is None
-
-
-def test_profiles_rise_to_all_trainings():
-    study = make_study(LEADS)
-    rows = told(across.profiles(study))
-    for name, profile in study.across.profiles.items():
-        shares = [row["share, %"] for row in rows if row["variant"] == name]
-        assert shares == sorted(shares)
-        assert shares[-1] == 100
-        assert shares == pytest.approx([100 * share for share in profile.share], abs=1e-3)
-
-
 def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
     study = make_study(LEADS)
     assert across.against_cost(study) is None
@@ -182,8 +159,6 @@ def test_all_are_drawn_within_their_canvas(datasets, canvas):
     with style.drawn_for(canvas):
         for draw in (
             across.overview,
-            across.critical_difference,
-            across.profiles,
             across.differences,
         ):
             if figure := draw(study):

@@ -12,7 +12,7 @@ from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.reporting import report_study
 from spikeduel.results.findings import finding
 from spikeduel.results.study import conclude
-from spikeduel.results.words import across as words
+from spikeduel.results.words import study as words
 
 LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]
 
@@ -35,7 +35,6 @@ def test_the_page_stands_beside_its_figures_and_says_the_answer(tmp_path, unpict
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "study-overview.png",
         "study-differences.png",
-        "study-profiles.png",
     }
     (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", text_of(page), re.S)
     assert heading.strip() == words.headline(study)
@@ -81,7 +80,7 @@ def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, width, scheme):
     ):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#answer-heading").bounding_box()["y"] < 400
-        assert page.locator(".drawing").count() == 3
+        assert page.locator(".drawing").count() == 2
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         page.evaluate(
             "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"

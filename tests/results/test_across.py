@@ -1,15 +1,19 @@
-"""The verdict over data sets: the rule, ranks against scipy and scikit-posthocs, profiles by
-hand.
-"""
+"""The verdict over data sets: the rule, and the signed-rank test against scipy and by hand."""
 
 import numpy as np
 import pytest
-import scikit_posthocs
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from spikeduel.results import across
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.uncertainty import holm
+
+DIFFERENT = st.lists(st.integers(-400, 400), min_size=2, max_size=14, unique_by=abs).filter(
+    lambda each: 0 not in each
+)
+ANY = st.lists(st.integers(-4, 4), min_size=1, max_size=9)
 
 
 def table(values, seeds=1):
@@ -74,90 +78,6 @@ def test_a_pair_is_tested_where_both_are():
     assert len(pairs["v0", "v2"].differences) == 5
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_ranks_are_those_of_scipy_and_scikit_posthocs(seed):
-    values = np.random.default_rng(seed).normal([0.8, 0.81, 0.82, 0.84], 0.02, (10, 4))
-    ranks = across.ranks(table(values))
-    expected = stats.rankdata(-values, axis=1).mean(0)
-    assert ranks.means == pytest.approx({f"v{v}": rank for v, rank in enumerate(expected)})
-    assert list(ranks.means.values()) == sorted(ranks.means.values())
-    assert ranks.friedman == pytest.approx(stats.friedmanchisquare(*values.T).pvalue, abs=0.03)
-    p_values = scikit_posthocs.posthoc_nemenyi_friedman(values).to_numpy()
-    for a in range(4):
-        for b in range(a):
-            together = any({f"v{a}", f"v{b}"} <= set(group) for group in ranks.groups)
-            assert together == (p_values[a, b] > 0.05)
-
-
-def test_the_numbers_of_demsar():
-    # Critical values of the two-tailed Nemenyi test at 5 % (Demšar 2006, table 5), times the root
-    # for 10 data sets.
-    for count, value in {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 10: 3.164}.items():
-        values = np.random.default_rng(0).random((10, count))
-        critical = across.ranks(table(values)).critical_difference
-        assert critical == pytest.approx(value * np.sqrt(count * (count + 1) / 60), abs=0.002)
-
-
-def test_friedman_by_hand():
-    # Of the 6³ orders that three data sets can have, 6 agree on all; a chi-squared of 4.67 or more
-    # have 42.
-    assert across.ranks(table([[9, 5, 3]] * 3)).friedman == pytest.approx(6 / 216, abs=0.015)
-    less = across.ranks(table([[9, 5, 3], [9, 5, 3], [9, 3, 5]]))
-    assert less.means == pytest.approx({"v0": 1, "v1": 7 / 3, "v2": 8 / 3})
-    assert less.friedman == pytest.approx(42 / 216, abs=0.03)
-    assert across.ranks(table([[0.9, 0.9, 0.9]] * 3)).friedman == 1
-
-
-def test_one_data_set_has_no_mean_ranks():
-    assert across.ranks(table([[0.9, 0.8, 0.7]])) is None
-
-
-def test_the_largest_table_without_a_gap_is_ranked():
-    accuracies = table(np.random.default_rng(0).random((6, 3)))
-    for data in ("d0", "d1", "d2", "d3"):
-        del accuracies["v2"][data]
-    ranks = across.ranks(accuracies)
-    assert (set(ranks.means), len(ranks.datasets)) == ({"v0", "v1"}, 6)
-    accuracies["v2"] |= {"d0": [0.4], "d1": [0.4], "d2": [0.4]}
-    assert (set(across.ranks(accuracies).means), across.ranks(accuracies).datasets) == (
-        {"v0", "v1", "v2"},
-        ["d0", "d1", "d2", "d4", "d5"],
-    )
-
-
-def test_an_improvement_is_the_mean_of_mann_whitney_shares():
-    random = np.random.default_rng(0)
-    a, b = random.normal(0.51, 0.02, (5, 4)).tolist(), random.normal(0.5, 0.02, (5, 3)).tolist()
-    b[0][0] = a[0][0]
-    shares = [stats.mannwhitneyu(*of).statistic / 12 for of in zip(a, b, strict=True)]
-    found = across.improvement(a, b)
-    assert found.probability == pytest.approx(np.mean(shares))
-    assert found.ci95[0] < found.probability < found.ci95[1]
-    assert across.improvement([[0.5]], [[0.4]]) == across.Improvement(probability=1, ci95=None)
-
-
-def test_profiles_by_hand():
-    accuracies = {
-        "a": {"x": [0.90, 0.86], "y": [0.70, 0.70]},
-        "b": {"x": [0.80, 0.80], "y": [0.70, 0.72]},
-    }
-    # The best means are 0.88 and 0.71, so that trainings are −2, 2, 1, 1 and 8, 8, 1, −1 points
-    # behind.
-    found = across.profiles(accuracies)
-    shares = {
-        name: np.interp([0, 0.0101, 0.0201, 0.0801], profile.behind, profile.share)
-        for name, profile in found.items()
-    }
-    assert found["a"].behind[-1] == pytest.approx(0.08)
-    assert [found[name].share[0] for name in "ab"] == [0.25, 0.25]
-    assert shares["a"][-1] == shares["b"][-1] == 1
-    assert shares["b"][2] == 0.5
-    assert all(
-        low <= share <= high
-        for low, share, high in zip(found["a"].low, found["a"].share, found["a"].high, strict=True)
-    )
-
-
 def test_the_headline_is_about_the_best_and_the_best_of_the_other_kind():
     values = [[0.9, 0.89, 0.8], [0.8, 0.79, 0.78], [0.7, 0.72, 0.6]]
     spiking = {"v0": True, "v1": True, "v2": False}
@@ -167,3 +87,103 @@ def test_the_headline_is_about_the_best_and_the_best_of_the_other_kind():
     assert {alike.headline.a, alike.headline.b} == {"v0", "v1"}
     assert across.over(table([[0.5]]), {"v0": True}, 0.005).main is None
     assert across.over({}, {}, 0.005).headline is None
+
+
+# ---- the signed-rank test
+
+
+@given(DIFFERENT)
+def test_p_values_are_those_of_scipy(differences):
+    differences = np.array(differences, float)
+    for alternative, ours in (
+        ("two-sided", across.wilcoxon),
+        ("greater", across.one_sided),
+    ):
+        expected = stats.wilcoxon(differences, alternative=alternative, method="exact").pvalue
+        if alternative == "two-sided" or across.signed_ranks(differences).sum() > 0:
+            assert ours(differences) == pytest.approx(expected)
+
+
+@given(ANY)
+def test_with_ties_and_zeros_all_signs_are_flipped(differences):
+    differences = np.array(differences, float)
+    ranks = stats.rankdata(np.abs(differences)) * np.sign(differences)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * len(differences))).reshape(len(differences), -1)
+    totals = np.abs(np.abs(ranks) @ signs)
+    assert across.wilcoxon(differences) == pytest.approx((totals >= abs(ranks.sum()) - 1e-9).mean())
+
+
+def test_five_data_sets_cannot_reach_five_per_cent_and_six_can():
+    assert across.wilcoxon(np.arange(1.0, 6.0)) == pytest.approx(0.0625)
+    assert across.wilcoxon(np.arange(1.0, 7.0)) == pytest.approx(0.03125)
+    assert [across.fewest_datasets(pairs) for pairs in (1, 3, 6, 45)] == [6, 7, 8, 11]
+
+
+def test_the_typical_difference_by_hand():
+    # The means of any two of 1, 2 and 6: 1, 1.5, 2, 3.5, 4, 6.
+    assert across.averages(np.array([6.0, 1.0, 2.0])).tolist() == [1, 1.5, 2, 3.5, 4, 6]
+    assert across.centre(np.array([6.0, 1.0, 2.0])) == 2.75
+
+
+def test_intervals_by_hand():
+    differences = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
+    # Of 64 ways one has a sum of 0, one of 1, one of 2 and two of 3: 1/64 is below 2.5 %, and 3/64
+    # below 5 %.
+    assert across.interval(differences, 0.95) == (1.0, 9.0)
+    assert across.interval(differences, 0.90) == (2.0, 6.5)
+    assert across.interval(differences[:5], 0.95) is None
+    assert across.interval(differences[:5], 0.90) == (1.0, 5.0)
+
+
+@given(DIFFERENT.filter(lambda each: len(each) > 5))
+def test_an_interval_holds_what_the_test_does_not_reject(differences):
+    differences = np.array(differences, float)
+    low, high = across.interval(differences, 0.95)
+    for inside in (low + 1e-6, (low + high) / 2 + 1e-7, high - 1e-6):
+        assert not low < inside < high or across.wilcoxon(differences - inside) > 0.05
+    for outside in (low - 1e-6, high + 1e-6):
+        assert across.wilcoxon(differences - outside) <= 0.05
+
+
+@given(ANY)
+def test_the_margin_is_shown_as_the_90_per_cent_interval_shows_it(differences):
+    apart = np.array(differences) + np.linspace(0, 0.4, len(differences))
+    ends = across.interval(apart, 0.90)
+    inside = ends is not None and max(map(abs, ends)) < 2.203
+    assert (across.not_within(apart, 2.203) <= 0.05) == inside
+
+
+def test_more_data_sets_are_needed_for_a_smaller_lead_and_for_more_pairs():
+    spread = np.linspace(-1, 1, 12)
+    needed = [across.datasets_needed(spread + lead) for lead in (4.0, 0.6, 0.4)]
+    assert needed[0] == 6
+    assert needed[0] < needed[1] < needed[2]
+    assert across.datasets_needed(spread + 0.4, pairs=6) > needed[2]
+    assert across.datasets_needed(spread) is None
+    assert across.datasets_needed(np.array([0.3])) is None
+
+
+def test_as_many_as_are_needed_find_the_lead_in_80_per_cent():
+    random, number = (
+        np.random.default_rng(0),
+        across.datasets_needed(np.array([-0.5, 0.5, 1.5, 2.5])),
+    )
+    spread = float(np.std([-0.5, 0.5, 1.5, 2.5], ddof=1))
+    found = [across.wilcoxon(random.normal(1.0, spread, number)) <= 0.05 for _ in range(400)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.06)
+
+
+def test_with_six_data_sets_a_lead_is_found_where_all_are_won():
+    won = 0.01 * stats.norm.ppf(0.8 ** (1 / 6))
+    assert across.smallest_lead(np.full(6, 0.01)) == pytest.approx(won, abs=3e-4)
+    assert across.smallest_lead(np.full(5, 0.01)) is None
+    assert across.smallest_lead(np.full(6, 0.01), pairs=3) is None
+
+
+def test_the_smallest_lead_is_found_in_80_per_cent(random):
+    spreads = np.linspace(0.002, 0.02, 12)
+    lead = across.smallest_lead(spreads, pairs=3)
+    found = [
+        across.wilcoxon(lead + random.normal(size=12) * spreads) <= 0.05 / 3 for _ in range(1500)
+    ]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)

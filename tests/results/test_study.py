@@ -193,10 +193,6 @@ def test_a_variant_that_is_missing_somewhere_is_left_out_of_what_needs_it():
     assert objection(study, objections.Missing) == objections.Missing(
         variant=direct, datasets=["y", "z"]
     )
-    assert objection(study, objections.NotRanked) == objections.NotRanked(
-        variants=[direct], datasets=[]
-    )
-    assert set(study.across.ranks.means) == {OTHER, f"{SPIKING} (rate)"}
     assert [variant.name for variant in study.variants][-1] == direct
 
 

@@ -76,7 +76,7 @@ def test_what_is_trained_again_for_it_is_announced(short, measured, tmp_path):
         lacking = announcing.lacking(planned, store)
         times = announcing.times(lacking, None, prepared, store, Progress(), {})
         assert len(announcing.expect(planned, None, times, store, Progress())) == number
-        its = forecast.surveyed("a", "a", planned, times, prepared, [split], store)
+        its = forecast.duel_plan("a", "a", planned, times, prepared, [split], store)
         assert [each.stored for each in its.trials].count(False) == number
         assert all(each.seconds for each in its.trials if not each.stored)
 

@@ -8,9 +8,8 @@ import typer
 from spikeduel.cli.given import wrapped
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyResults
-from spikeduel.results.survey import Survey
+from spikeduel.results.study_plan import StudyPlan
 from spikeduel.results.words import (
-    across,
     answer,
     confidence,
     controls,
@@ -19,7 +18,8 @@ from spikeduel.results.words import (
     optimism,
     power,
     report,
-    survey,
+    study,
+    study_plan,
 )
 from spikeduel.results.words.tables import render
 from spikeduel.system.sentences import counted
@@ -65,18 +65,18 @@ def told(found: Comparison, verbose: bool = False) -> None:
     )
 
 
-def survey_told(found: Survey) -> None:
-    """Prints what a study takes: a row for each duel, then the whole."""
-    typer.echo(f"\n{render(survey.rows(found), gap=2)}\n")
-    for text in survey.sentences(found):
+def print_study_plan(plan: StudyPlan) -> None:
+    """Print a row for each duel of a study, then sentences on the whole."""
+    typer.echo(f"\n{render(study_plan.rows(plan), gap=2)}\n")
+    for text in study_plan.sentences(plan):
         typer.echo(wrapped(text, "  · "))
 
 
-def study_told(found: StudyResults, page: Path) -> None:
-    """Prints the verdict over the data sets, what would settle what is open, and where the rest is."""
-    for leak in across.leaks(found):
+def print_study(results: StudyResults, page: Path) -> None:
+    """Print the verdict over the data sets, what would settle an open question, and the page."""
+    for leak in study.leaks(results):
         typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
-    verdict, *rest = across.sentences(found)
+    verdict, *rest = study.sentences(results)
     typer.echo(f"\n{wrapped(verdict)}\n")
     for text in rest:
         typer.echo(wrapped(text, "  · "))

@@ -189,9 +189,9 @@ def study(
                 planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
             )
     if dry_run:
-        print_json(found) if given.as_json else answers.survey_told(found)
+        print_json(found) if given.as_json else answers.print_study_plan(found)
         return
-    print_json(results) if given.as_json else answers.study_told(results, page)
+    print_json(results) if given.as_json else answers.print_study(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
 

@@ -19,12 +19,10 @@ from spikeduel.reporting.labels import label_points
 from spikeduel.reporting.pareto import front
 from spikeduel.results.run import Quantity
 from spikeduel.results.study import Score, StudyResults
-from spikeduel.results.words import across as words
+from spikeduel.results.words import study as words
 
 MARKERS = ("o", "s", "^", "D")
 """Those of the first four variants of a kind, of the next four, and so on."""
-MOST_BANDS = 4
-"""Variants whose intervals are drawn in a profile: more would hide one another."""
 DARKEST = 0.62
 LEAST_SHADED = 0.01
 """The darkest cell of an overview is at least so far behind, that chance does not look like a
@@ -65,7 +63,7 @@ def overview(study: StudyResults) -> Figure:
     """Data sets × variants: the accuracy, the darker the farther behind the best of the data set;
     the best in bold.
 
-    Columns in the order of mean ranks, rows in that of the best accuracy. A triangle: a duel shows
+    Columns in the order of the study's variants, rows in that of the best accuracy. A triangle: a duel shows
     it to be behind.
     """
     narrow, names = style.canvas().narrow, [variant.name for variant in study.variants]
@@ -218,114 +216,6 @@ def _tested(study: StudyResults, score: Score, best: str) -> str:
 
 
 # ---- over all data sets
-
-
-def critical_difference(study: StudyResults) -> Figure | None:
-    """Mean ranks, the best first; bars at the right join variants that Nemenyi's test does not tell
-    apart.
-
-    Of two variants ranks say no more than who is ahead how often.
-    """
-    ranks = study.across.ranks
-    if ranks is None or len(ranks.means) < 3:
-        return None
-    colours, count = looks(study), len(ranks.means)
-    narrow = style.canvas().narrow
-    figure = style.new_figure(1.0 + count * (0.42 if narrow else 0.25))
-    axes = style.quiet(figure.subplots(), x="mean rank (1 is the best)")
-    step = 0.035 * count
-    for place, (name, mean) in enumerate(ranks.means.items()):
-        look = colours[name]
-        axes.plot([1, mean], [place, place], color=style.FAINT, linewidth=1.0, zorder=1)
-        (dot,) = axes.plot([mean], [place], look.marker, color=look.colour, markersize=6, zorder=3)
-        style.told(dot, [{"variant": name, "mean rank": mean, "data sets": len(ranks.datasets)}])
-        if not narrow:
-            axes.annotate(
-                f"{mean:.2f}",
-                (mean, place),
-                (6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=style.SMALL,
-                color=style.QUIET,
-            )
-    order = list(ranks.means)
-    right = count + 0.09 * count
-    for number, group in enumerate(ranks.groups):
-        x = right + step * number
-        ends = [order.index(group[0]) - 0.25, order.index(group[-1]) + 0.25]
-        (bar,) = axes.plot([x, x], ends, color=style.INK, linewidth=3, solid_capstyle="butt")
-        style.told(bar, [{"not told apart": ", ".join(group)}])
-    first = next(iter(ranks.means.values()))
-    reach = min(first + ranks.critical_difference, right)
-    axes.plot([first, reach], [-0.9, -0.9], color=style.QUIET, linewidth=1.6)
-    axes.annotate(
-        f"critical difference {ranks.critical_difference:.2f}",
-        (first, -0.9),
-        (0, 4),
-        textcoords="offset points",
-        fontsize=style.SMALL,
-        color=style.QUIET,
-        va="bottom",
-    )
-    style.name_rows(axes, range(count), [style.shortened(name, 34) for name in order])
-    axes.set_ylim(count - 0.5, -1.7)
-    axes.set_xlim(1 - 0.02 * count, right + step * max(1, len(ranks.groups)))
-    axes.set_xticks(range(1, count + 1))
-    axes.spines["left"].set_visible(False)
-    return figure
-
-
-def profiles(study: StudyResults) -> Figure | None:
-    """Performance profiles: how many trainings are within so many points of the best variant of
-    their data set.
-    """
-    found, colours = study.across.profiles, looks(study)
-    if not found:
-        return None
-    figure, (axes,) = style.new_panels(1, 2.9)
-    style.quiet(
-        axes, x="at most so many points behind the best variant", y="share of trainings", grid=True
-    )
-    for name, profile in found.items():
-        look, x = colours[name], 100 * np.asarray(profile.behind)
-        if profile.low and profile.high and len(found) <= MOST_BANDS:
-            axes.fill_between(
-                x, profile.low, profile.high, color=look.colour, alpha=0.15, linewidth=0
-            )
-        (line,) = axes.plot(
-            x,
-            profile.share,
-            color=look.colour,
-            linewidth=1.6,
-            marker=look.marker,
-            markersize=3.5,
-            markevery=8,
-        )
-        ends = zip(profile.low or [None] * len(x), profile.high or [None] * len(x), strict=True)  # type: ignore[list-item]
-        style.told(
-            line,
-            [
-                {
-                    "variant": name,
-                    "behind at most, points": points,
-                    "share, %": 100 * share,
-                    "95 % interval from, %": style.percent(low),
-                    "95 % interval to, %": style.percent(high),
-                }
-                for points, share, (low, high) in zip(x.tolist(), profile.share, ends, strict=True)
-            ],
-        )
-    style.per_cent_axis(axes.yaxis)
-    axes.set_xlim(left=0)
-    entries = [
-        style.key(
-            name, colours[name].colour, marker=colours[name].marker, markersize=4, linewidth=1.6
-        )
-        for name in found
-    ]
-    style.legend(figure, entries, 3)
-    return figure
 
 
 def against_cost(study: StudyResults) -> Figure | None:

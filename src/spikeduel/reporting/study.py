@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from spikeduel.reporting import across
 from spikeduel.reporting.rendering import saved, write
 from spikeduel.results.study import StudyResults
-from spikeduel.results.words import across as words
+from spikeduel.results.words import study as words
 
 MOST_SHOWN = 12
 """Pairs in a table that is not folded."""
@@ -40,5 +40,3 @@ def _drawings(study: StudyResults) -> Iterator[tuple[str, Callable[[], Figure | 
     if len(study.variants) > 1:
         yield "study-cost", partial(across.against_cost, study)
         yield "study-differences", partial(across.differences, study)
-        yield "study-ranks", partial(across.critical_difference, study)
-        yield "study-profiles", partial(across.profiles, study)

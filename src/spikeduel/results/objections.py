@@ -56,15 +56,6 @@ class Missing(Frozen, tag=True):
     datasets: list[str]
 
 
-class NotRanked(Frozen, tag=True):
-    """What mean ranks and performance profiles leave out, as these ask for all variants on all data
-    sets.
-    """
-
-    variants: list[str]
-    datasets: list[str]
-
-
 class Busy(Frozen, tag=True):
     """Data sets where the machine was busy when answers of a duel were timed: these times are left
     out.
@@ -73,7 +64,7 @@ class Busy(Frozen, tag=True):
     datasets: list[str]
 
 
-StudyCaveat = FewDatasets | Leaking | OneSeed | AtChance | Failed | Missing | NotRanked | Busy
+StudyCaveat = FewDatasets | Leaking | OneSeed | AtChance | Failed | Missing | Busy
 
 
 def find(
@@ -116,11 +107,6 @@ def find(
     for name, of in accuracies.items():
         if absent := [each for each in datasets if each not in of]:
             yield Missing(variant=name, datasets=absent)
-    if ranked := verdict.ranks:
-        left_out = [name for name in accuracies if name not in ranked.means]
-        others = [each for each in datasets if each not in ranked.datasets]
-        if left_out or others:
-            yield NotRanked(variants=left_out, datasets=others)
     if busy := [
         each
         for each in datasets

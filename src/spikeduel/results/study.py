@@ -1,9 +1,7 @@
-"""A whole study as types: study.json, many duels over data sets and settings, and the verdict over
-the data sets.
-"""
+"""A whole study as types: study.json, with every duel and the verdict over the data sets."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from spikeduel.results import across, objections, variants
@@ -22,8 +20,10 @@ COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 
 
 class DuelSummary(Frozen):
-    """A duel in study.json: whom to `take`, and `why`; `lead` is its difference to `rival`, with
-    its 95 % interval and what was concluded. `leaks`: test images leak into training.
+    """A duel in study.json: the contender to `take`, and `why`.
+
+    `lead` is the difference to `rival`, with its 95 % interval and conclusion. `leaks`: test images
+    leak into training.
     """
 
     folder: str
@@ -43,12 +43,12 @@ class DuelSummary(Frozen):
 
 
 class Variant(Frozen):
-    """A contender under those of the varied settings that concern it, over its `datasets`.
+    """A contender under the varied settings that concern it, over its `datasets`.
 
-    `accuracy` and `behind` (how far below the best variant of the same data set) are means over
-    those that have all ranked variants, of one without a rank over its own; on `best` of its own no
-    variant has a higher mean accuracy. `costs`: how many times as much as the cheapest variant of
-    the same data set, the geometric mean over those where it is known of all.
+    `accuracy` and `behind`, the distance to the best variant of the same data set, are means over
+    these; on `best` of them no variant has a higher mean accuracy. `costs` are times the cheapest
+    variant of the same data set: the geometric mean over the data sets on which the cost of all
+    variants is known.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Variant(Frozen):
 
 class Score(Frozen):
     """A variant on a data set: accuracies of its seeds on `images` test images, mean costs (as in
-    `answer.Lead`).
+    `run.Lead`).
     """
 
     dataset: str
@@ -76,7 +76,7 @@ class Score(Frozen):
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """Return the mean accuracy over seeds."""
         return statistics.fmean(self.accuracies)
 
 
@@ -93,13 +93,15 @@ class OnDataset(Frozen):
 
 
 class StudyResults(Frozen):
-    """The content of study.json. `noun` is what is learned from: "recording" where all duels are
-    about recordings, else "image". `margin` is what counts as no difference. `trainings` counts
-    those that several duels share once. `per_dataset` holds each duel's own tests of variants,
-    which `across` leaves alone.
+    """The content of study.json.
+
+    `noun` is "recording" if all duels are about recordings, else "image". Differences inside
+    `margin` count as none. `trainings` counts a training that several duels share once.
+    `per_dataset` holds the duels' own tests of two variants on one data set. `variants` begin with
+    the one least behind.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     name: str
     noun: str
     margin: Share
@@ -113,32 +115,26 @@ class StudyResults(Frozen):
     caveats: list[StudyCaveat]
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
-        """What a duel found of two variants on a data set."""
-        asked = (each for each in self.per_dataset if each.dataset == dataset)
-        return next((each for each in asked if {each.a, each.b} == {one, other}), None)
+        """Return a duel's test of two variants on a data set; None if no duel has both."""
+        tests = (test for test in self.per_dataset if test.dataset == dataset)
+        return next((test for test in tests if {test.a, test.b} == {one, other}), None)
 
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
-    """The verdict over the data sets of `duels`; differences inside `±margin` (a fraction) count as
-    none.
+    """Return the verdict over the data sets of `duels`; differences inside `±margin` (a fraction)
+    count as none.
     """
     entries = variants.entries(duels)
     scores = list(_scores(entries))
-    accuracies = _accuracies(scores)
-    spiking = {each.variant: each.trials[0].spiking for each in entries}
+    accuracies: dict[str, dict[str, list[float]]] = {}
+    for score in scores:
+        accuracies.setdefault(score.variant, {})[score.dataset] = score.accuracies
+    spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
     verdict = across.over(accuracies, spiking, margin)
-    by_rank = list(verdict.ranks.means) if verdict.ranks else []
-    others = sorted(
-        (each for each in accuracies if each not in by_rank),
-        key=lambda each: -_mean(accuracies[each]),
-    )
-    firsts = {each.variant: each for each in reversed(entries)}
-    best = {
-        dataset: max(statistics.fmean(of[dataset]) for of in accuracies.values() if dataset in of)
-        for dataset in dict.fromkeys(score.dataset for score in scores)
-    }
+    firsts = {entry.variant: entry for entry in reversed(entries)}
+    behind = across.behind(accuracies)
     return StudyResults(
-        schema=1,
+        schema=2,
         name=name,
         noun="recording"
         if {duel.results.dataset.noun for duel in duels} == {"recording"}
@@ -148,12 +144,8 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
         variants=[
-            *(
-                _variant(firsts[each], scores, best, verdict.ranks.datasets)
-                for each in by_rank
-                if verdict.ranks
-            ),
-            *(_variant(firsts[each], scores, best) for each in others),
+            _variant(firsts[variant], scores, behind[variant])
+            for variant in sorted(behind, key=lambda variant: behind[variant])
         ],
         scores=scores,
         per_dataset=list(_per_dataset(entries)),
@@ -162,26 +154,21 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     )
 
 
-# ---- scores
-
-
 def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
-    """Of each variant on each data set, by the duel in which it has the most seeds."""
+    """Yield the score of each variant on each data set, by the duel with the most seeds."""
     places: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         places.setdefault((entry.variant, entry.duel.dataset), []).append(entry)
-    leads = {id(entry.duel): entry.duel.results.answer.leads for entry in entries}
-    for (variant, dataset), those in places.items():
+    for (variant, dataset), candidates in places.items():
         accuracies = [
-            list(of_seeds(entry.duel.results.of(entry.contender)).values()) for entry in those
+            list(of_seeds(entry.duel.results.of(entry.contender)).values()) for entry in candidates
         ]
-        most = max(range(len(those)), key=lambda place: len(accuracies[place]))
-        entry = those[most]
+        most = max(range(len(candidates)), key=lambda place: len(accuracies[place]))
+        entry = candidates[most]
         tests = [trial.test for trial in entry.trials if trial.test]
         if tests:
-            costs = {
-                lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)]
-            }
+            leads = {lead.quantity: lead.values for lead in entry.duel.results.answer.leads}
+            costs = {quantity: values.get(entry.contender) for quantity, values in leads.items()}
             if was_busy(entry.duel.results):
                 costs["answer"] = None
             yield Score(
@@ -194,97 +181,73 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
             )
 
 
-def _accuracies(scores: Sequence[Score]) -> dict[str, dict[str, list[float]]]:
-    by_variant: dict[str, dict[str, list[float]]] = {}
-    for score in scores:
-        by_variant.setdefault(score.variant, {})[score.dataset] = score.accuracies
-    return by_variant
-
-
-def _mean(of: Mapping[str, Sequence[float]]) -> float:
-    return statistics.fmean(statistics.fmean(seeds) for seeds in of.values())
-
-
-def _variant(
-    entry: Entry,
-    scores: Sequence[Score],
-    best: Mapping[str, float],
-    compared: Sequence[str] | None = None,
-) -> Variant:
-    means = {each.dataset: each.mean for each in scores if each.variant == entry.variant}
-    behind = {dataset: round(best[dataset] - mean, 12) for dataset, mean in means.items()}
-    compared = compared or list(means)
+def _variant(entry: Entry, scores: Sequence[Score], behind: float) -> Variant:
+    means = {score.dataset: score.mean for score in scores if score.variant == entry.variant}
+    costs = {quantity: _relative(quantity, entry.variant, scores) for quantity in COSTS}
     return Variant(
         name=entry.variant,
         contender=entry.contender,
         settings=entry.settings,
         spiking=entry.trials[0].spiking,
         datasets=list(means),
-        accuracy=statistics.fmean(means[each] for each in compared),
-        behind=statistics.fmean(behind[each] for each in compared),
-        best=sum(not each for each in behind.values()),
-        costs={
-            quantity: cost
-            for quantity in COSTS
-            if (cost := _relative(quantity, entry.variant, scores))
-        },
+        accuracy=statistics.fmean(means.values()),
+        behind=behind,
+        best=sum(_is_best(dataset, mean, scores) for dataset, mean in means.items()),
+        costs={quantity: cost for quantity, cost in costs.items() if cost},
     )
 
 
+def _is_best(dataset: str, mean: float, scores: Sequence[Score]) -> bool:
+    return all(score.mean <= mean + 1e-12 for score in scores if score.dataset == dataset)
+
+
 def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Range | None:
-    """On the data sets where it is known of all variants: beside some of them alone it would say
-    less than it seems.
-    """
+    """Return the mean cost of a variant, times the cheapest variant's, where all are known."""
     ratios: list[tuple[float, float]] = []
     for score in scores:
         if score.variant == variant:
-            there = [each.costs for each in scores if each.dataset == score.dataset]
-            known = [costs[quantity].low for costs in there if quantity in costs]
-            if len(known) == len(there) and (least := min(known)) > 0:
-                own = score.costs[quantity]
-                ratios.append((own.low / least, own.high / least))
+            all_costs = [other.costs for other in scores if other.dataset == score.dataset]
+            known = [costs[quantity].low for costs in all_costs if quantity in costs]
+            if len(known) == len(all_costs) and (least := min(known)) > 0:
+                cost = score.costs[quantity]
+                ratios.append((cost.low / least, cost.high / least))
     if not ratios:
         return None
     low, high = (statistics.geometric_mean(ends) for ends in zip(*ratios, strict=True))
     return Range(low=low, high=high)
 
 
-# ---- duels
-
-
 def _summary(duel: Duel) -> DuelSummary:
-    results = duel.results
-    found = results.answer
-    pair = found.pair
-    turned = pair if pair is None or pair.a == found.take else pair.ordered(found.take or pair.a)
+    results, answer = duel.results, duel.results.answer
+    pair = answer.pair and answer.pair.ordered(answer.take or answer.pair.a)
     return DuelSummary(
         folder=duel.folder,
         dataset=duel.dataset,
         settings=duel.settings,
         counts=results.dataset.counts,
-        seeds=_seeds(duel),
+        seeds=_num_seeds(duel),
         trials=len(results.trials),
         failed=objections.failed_trials(duel),
         leaks=objections.leaks(duel),
-        take=found.take,
-        why=found.reason,
-        rival=found.rival,
-        lead=turned.difference if turned else None,
-        ci95=turned.ci95 if turned else None,
-        conclusion=turned.conclusion if turned else None,
+        take=answer.take,
+        why=answer.reason,
+        rival=answer.rival,
+        lead=pair.difference if pair else None,
+        ci95=pair.ci95 if pair else None,
+        conclusion=pair.conclusion if pair else None,
     )
 
 
-def _seeds(duel: Duel) -> int:
+def _num_seeds(duel: Duel) -> int:
     return len({trial.seed for trial in duel.results.trials})
 
 
 def _per_dataset(entries: Sequence[Entry]) -> Iterator[OnDataset]:
-    """Each pair of variants once a data set, by the duel with the most seeds that has both."""
+    """Yield each pair of variants once a data set, by the duel with the most seeds that has both."""
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
     duels = {id(entry.duel): entry.duel for entry in entries}.values()
-    for duel in sorted(duels, key=lambda duel: -_seeds(duel)):
+    for duel in sorted(duels, key=lambda duel: -_num_seeds(duel)):
         for pair in duel.results.comparison.pairs:
             a, b = names[id(duel), pair.a], names[id(duel), pair.b]
             if (place := (duel.dataset, frozenset((a, b)))) not in seen:

@@ -1,8 +1,7 @@
-"""Variants: a contender of a study, under those of the varied settings that concern it.
+"""Variants of a study: a contender under the varied settings that concern it.
 
-A network without spikes has the same trials whatever the encoding and the number of steps are: one
-variant, however many duels it is in. Whether a setting concerns a contender is seen by its trials'
-keys.
+A network without spikes has the same trials for any encoding and number of steps: it is one
+variant, in however many duels. A setting concerns a contender if the keys of its trials change.
 """
 
 import itertools
@@ -13,13 +12,13 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 
 OF_SPIKES = ("encoding", "num_steps")
-"""Settings that concern no trial which has none of them, where no two duels show it."""
+"""Settings that concern spiking networks alone."""
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A finished run of a study: its `folder`, relative to the study's; a short unique label of its
-    data set; and what the grid's other axes are in it, by name.
+    """A finished run of a study: its `folder`, relative to the study's, a unique label of its data
+    set, and its values of the grid's other axes.
     """
 
     folder: str
@@ -30,9 +29,7 @@ class Duel:
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender in a duel, and the variant that it is there: its settings are those that concern
-    it.
-    """
+    """A contender in a duel, as a variant with the settings that concern it."""
 
     duel: Duel
     contender: str
@@ -42,37 +39,33 @@ class Entry:
 
 
 def entries(duels: Sequence[Duel]) -> list[Entry]:
-    """Every contender of every duel. What does not vary for a contender is not in its variants'
-    names.
-    """
-    found = []
+    """Return every contender of every duel. Names of variants have what varies for a contender."""
+    entries = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
         trials = [(duel, duel.results.of(contender, tested=False)) for duel in duels]
-        trials = [(duel, its) for duel, its in trials if its]
+        trials = [(duel, in_duel) for duel, in_duel in trials if in_duel]
         axes = list(dict.fromkeys(axis for duel, _ in trials for axis in duel.settings))
         axes = [axis for axis in axes if _concerns(axis, trials)]
         varied = [axis for axis in axes if len({duel.settings.get(axis) for duel, _ in trials}) > 1]
-        for duel, its in trials:
+        for duel, in_duel in trials:
             settings = {axis: duel.settings[axis] for axis in axes if axis in duel.settings}
             words = ", ".join(said(axis, settings[axis]) for axis in varied if axis in settings)
-            found.append(
-                Entry(
-                    duel, contender, its, settings, f"{contender} ({words})" if words else contender
-                )
-            )
-    return found
+            variant = f"{contender} ({words})" if words else contender
+            entries.append(Entry(duel, contender, in_duel, settings, variant))
+    return entries
 
 
 def said(axis: str, value: str) -> str:
-    """A varied setting in words: "rate", "T = 8", "recipe strong"."""
+    """Return a varied setting in words: "rate", "T = 8", "recipe strong"."""
     if axis == "encoding":
         return value
     return f"T = {value}" if axis == "num_steps" else f"{axis.replace('_', ' ')} {value}"
 
 
 def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
-    """Whether trials differ with a setting: they do not where duels that differ in nothing else
-    have the same ones.
+    """Return True if trials differ between duels that differ in the setting `axis` alone.
+
+    Without such duels, return True unless the setting is of spikes and no trial has it.
     """
     same = []
     for (one, trials), (other, others) in itertools.combinations(of_duels, 2):
@@ -92,7 +85,7 @@ def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
 
 
 def _identities(trials: Sequence[Trial]) -> dict[tuple[int, int | None], str | float | None]:
-    """What a trial is known by, by its seed and fold: its key, or else what it got."""
+    """Return the key of each trial, or else its accuracy, by seed and fold."""
     return {
         (trial.seed, trial.fold): trial.key or (trial.test.accuracy if trial.test else None)
         for trial in trials

@@ -17,7 +17,7 @@ from spikeduel.networks import building
 from spikeduel.results import power, predictions
 from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.power import Luck
-from spikeduel.results.survey import DuelSurvey, TrialSurvey
+from spikeduel.results.study_plan import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
@@ -96,7 +96,7 @@ def forecast(
     )
 
 
-def surveyed(
+def duel_plan(
     label: str,
     dataset: str,
     trials: Sequence[Trial],
@@ -104,7 +104,7 @@ def surveyed(
     prepared: Prepared,
     splits: Sequence[Split],
     store: Store,
-) -> DuelSurvey:
+) -> DuelPlan:
     """What the trials of a duel take, by the `times` of those that are to be trained, and which
     leads it can find.
     """
@@ -123,13 +123,13 @@ def surveyed(
         name: building.num_parameters(planning.tried(_first(trials, name).card))
         for name in contenders
     }
-    return DuelSurvey(
+    return DuelPlan(
         label=label,
         dataset=dataset,
         test_images=len(test),
         seeds=experiment.seeds,
         trials=[
-            TrialSurvey(
+            TrialPlan(
                 contender=each.card.contender,
                 title=each.card.title,
                 key=each.key,

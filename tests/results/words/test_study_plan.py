@@ -1,13 +1,13 @@
-"""What is said of a study before it is trained."""
+"""The plan of a study, in a table and sentences."""
 
 from msgspec import structs
 
-from spikeduel.results.survey import DuelSurvey, Survey, TrialSurvey
-from spikeduel.results.words import survey as words
+from spikeduel.results.study_plan import DuelPlan, StudyPlan, TrialPlan
+from spikeduel.results.words import study_plan as words
 
 
 def trial(key, stored=False, seconds=20.0):
-    return TrialSurvey(
+    return TrialPlan(
         contender=key,
         title=f"{key}, seed 0",
         key=key,
@@ -18,7 +18,7 @@ def trial(key, stored=False, seconds=20.0):
 
 
 def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None, seeds=4):
-    return DuelSurvey(
+    return DuelPlan(
         label=label,
         dataset=dataset or label,
         test_images=1000,
@@ -31,61 +31,63 @@ def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None, see
 
 
 def test_shared_trials_count_once_in_the_whole_and_in_each_row():
-    found = Survey(
+    plan = StudyPlan(
         name="s",
         at_once=2,
         duels=[duel("a", trial("x"), trial("y")), duel("b", trial("x"), trial("z"))],
     )
-    assert list(found.trials) == ["x", "y", "z"]
-    assert (found.seconds, found.bytes) == (60.0, 3_000_000)
-    assert [row["trials"] for row in words.rows(found)] == ["2", "2"]
-    text = " ".join(words.sentences(found))
+    assert list(plan.trials) == ["x", "y", "z"]
+    assert (plan.seconds, plan.bytes) == (60.0, 3_000_000)
+    assert [row["trials"] for row in words.rows(plan)] == ["2", "2"]
+    text = " ".join(words.sentences(plan))
     assert "3 trials of 2 duels on 2 data sets; 3 are to be trained." in text
-    assert "2 at a time, that is at best 30 s" in text
+    assert "2 at a time, at best 30 s" in text
 
 
 def test_what_is_stored_takes_nothing():
-    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x", stored=True, seconds=None))])
-    assert (found.seconds, found.bytes, found.missing) == (0, 0, [])
-    assert words.rows(found)[0]["training"] == "–"
+    plan = StudyPlan(name="s", at_once=1, duels=[duel("a", trial("x", stored=True, seconds=None))])
+    assert (plan.seconds, plan.bytes, plan.missing) == (0, 0, [])
+    assert words.rows(plan)[0]["training"] == "–"
 
 
 def test_an_unknown_time_is_not_a_short_one():
-    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y", seconds=None))])
-    assert found.seconds is None
-    assert words.rows(found)[0]["training"] == "?"
-    assert "not known" in " ".join(words.sentences(found))
+    plan = StudyPlan(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y", seconds=None))])
+    assert plan.seconds is None
+    assert words.rows(plan)[0]["training"] == "?"
+    assert "unknown" in " ".join(words.sentences(plan))
 
 
 def test_it_says_what_cannot_be_shown():
-    found = Survey(
+    plan = StudyPlan(
         name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None, seeds=2)]
     )
-    text = " ".join(words.sentences(found))
+    text = " ".join(words.sentences(plan))
     assert "fewer than 4 seeds" in text
-    assert "6 data sets at least" in text
-    assert words.rows(found)[0]["smallest lead"] == "–"
-    many = Survey(
+    assert "at least 6 data sets" in text
+    assert words.rows(plan)[0]["smallest lead"] == "–"
+    many = StudyPlan(
         name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)]
     )
-    assert "data sets at least" not in " ".join(words.sentences(many))
+    assert "at least" not in " ".join(words.sentences(many))
 
 
 def test_a_single_variant_is_compared_with_nothing():
-    found = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x")) for n in range(6)])
-    assert (found.pairs, found.leads) == (0, None)
-    assert "data sets at least" not in " ".join(words.sentences(found))
+    plan = StudyPlan(name="s", at_once=1, duels=[duel(str(n), trial("x")) for n in range(6)])
+    assert (plan.pairs, plan.leads) == (0, None)
+    assert "at least" not in " ".join(words.sentences(plan))
 
 
 def test_networks_of_controls_are_not_forgotten():
-    found = Survey(name="s", at_once=1, duels=[structs.replace(duel("a", trial("x")), controls=3)])
-    assert "Controls may train 3 networks more" in " ".join(words.sentences(found))
+    plan = StudyPlan(
+        name="s", at_once=1, duels=[structs.replace(duel("a", trial("x")), controls=3)]
+    )
+    assert "Controls may train 3 networks more" in " ".join(words.sentences(plan))
 
 
 def test_variants_are_what_shares_no_trials():
     one = [duel(f"{n}, rate", trial("x"), trial("y"), dataset=str(n)) for n in range(6)]
     other = [duel(f"{n}, direct", trial("z"), trial("y"), dataset=str(n)) for n in range(6)]
-    pair, three = (Survey(name="s", at_once=1, duels=duels) for duels in (one, [*one, *other]))
+    pair, three = (StudyPlan(name="s", at_once=1, duels=duels) for duels in (one, [*one, *other]))
     assert (pair.pairs, three.pairs) == (1, 3)
     assert three.leads is None
     best, worst = pair.leads
@@ -103,7 +105,8 @@ def test_more_seeds_make_no_other_variant():
             )
         )
     alone, *both = (
-        Survey(name="s", at_once=1, duels=duels) for duels in (more, [*few, *more], [*more, *few])
+        StudyPlan(name="s", at_once=1, duels=duels)
+        for duels in (more, [*few, *more], [*more, *few])
     )
     assert [each.pairs for each in both] == [1, 1]
     assert [each.leads for each in both] == [alone.leads] * 2

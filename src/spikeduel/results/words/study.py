@@ -1,0 +1,341 @@
+"""What a study found over its data sets, in sentences and in cells of tables."""
+
+from collections.abc import Sequence
+
+from spikeduel.results import objections as o
+from spikeduel.results.across import PairAcross, fewest_datasets
+from spikeduel.results.answer import NOTICEABLE
+from spikeduel.results.costs import Range
+from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.run import Quantity, Reason
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
+from spikeduel.results.variants import said
+from spikeduel.results.words.nouns import said_of
+from spikeduel.results.words.numbers import hundredths, per_cent, points, signed
+from spikeduel.system.sentences import counted, listed
+
+RULE = (
+    "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted "
+    "for all pairs (Holm), has a p-value of at most 5 %. They are equivalent where the same test, "
+    "adjusted alike, shows that the difference lies between minus and plus the margin. Else the "
+    "question is open."
+)
+DEFINITIONS: dict[str, str] = {
+    "variant": "A contender under the varied settings that concern it. A network without spikes is "
+    "one variant, whatever the encoding and the number of steps are.",
+    "accuracy": "Mean over seeds, then over the variant's data sets. It says little alone where "
+    "data sets differ in difficulty.",
+    "behind": "How far below the best variant of the same data set, in points of accuracy, "
+    "averaged over the variant's data sets.",
+    "best on": "On how many of its data sets no variant has a higher mean accuracy.",
+    "shown": "How many other variants it is shown to be better than, and how many to be worse "
+    "than.",
+    "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: "
+    "energy of an answer, time of an answer on this machine. Energy is an estimate, with neurons "
+    "and memory on the chip, from the cheapest to the dearest way to compute it.",
+    "typical difference": "The median of the means of any two data sets' differences (Hodges and "
+    "Lehmann). Its 95 % interval is what Wilcoxon's test does not reject; fewer than six data sets "
+    "leave none.",
+    "wins": "On how many data sets the first is ahead, and on how many the second.",
+    "p": "Wilcoxon's signed-rank test, exact, adjusted for all pairs (Holm): how often chance "
+    "alone would make one of so many differences at least as large.",
+    "why": "By the rule of a single duel, which asks for accuracy first and then for the time of "
+    "an answer: the one to take is shown to be better, is ahead, or is level and answers faster. "
+    "The others are out where they learned nothing.",
+    "the rule": RULE,
+}
+"""Meanings of the terms of a study's page."""
+COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
+"""Costs on a study's page, with their column titles."""
+METHOD = (
+    "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
+    "More seeds make that number less noisy; they do not make more data sets.",
+    "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data "
+    "sets by Demšar (2006, section 3.1.3). It is exact here, also where differences are equal or "
+    "zero; zeros keep their ranks (Pratt 1959).",
+    "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
+)
+"""How the numbers of a study are made, with sources."""
+FEWEST_TELLING = 5
+"""Fewest data sets whose spread says how many would be needed."""
+LEVEL = 0.00005
+"""Differences below this are shown as 0.00 points."""
+SHOWN = {
+    None: "not tested",
+    Conclusion.A_BETTER: "shown",
+    Conclusion.B_BETTER: "shown",
+    Conclusion.EQUIVALENT: "equivalent",
+    Conclusion.INCONCLUSIVE: "not shown",
+}
+NOBODY = {
+    Reason.LEAKAGE: "nobody: test images leak",
+    Reason.TOO_FEW: "nobody: too few test images",
+    Reason.NOTHING_LEARNED: "nobody: nothing was learned",
+    Reason.NOT_FINISHED: "no trial was finished",
+}
+SETTLED_FIRST = list(SHOWN)[1:]
+
+
+def title(study: StudyResults) -> str:
+    """Return the title: the study's name and size."""
+    numbers = [
+        counted(len(study.datasets), "data set"),
+        counted(len(study.variants), "variant"),
+        counted(len(study.duels), "duel"),
+        counted(study.trainings, "training"),
+    ]
+    return f"Study {study.name}: {', '.join(numbers)}"
+
+
+def headline(study: StudyResults) -> str:
+    """Return the verdict on the two main variants, a sentence."""
+    pair = study.across.headline
+    if pair is None:
+        scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
+        if scores:
+            return f"Nothing to compare: {listed(scores)}."
+        return "No answer: no trial was finished."
+    a, b = _with_kinds(pair, study)
+    if len(pair.differences) == 1:
+        (dataset,) = pair.differences
+        ahead = f"{a} is {points(pair.difference)} ahead of {b}"
+        if abs(pair.difference) < LEVEL:
+            ahead = f"{a} and {b} are level"
+        shown = sure(study.test(pair.a, pair.b, dataset))
+        return f"One data set says nothing of others. On {dataset}, {ahead} ({shown})."
+    verdict = f"it is open whether {a} or {b} is more accurate"
+    if pair.conclusion.better:
+        verdict = f"{a} is more accurate than {b}"
+        if pair.negligible:
+            verdict += f", though within what counts as none, {_margin(study)}"
+    elif pair.conclusion is Conclusion.EQUIVALENT:
+        verdict = f"{a} and {b} are as accurate within {_margin(study)}"
+    return f"Over {counted(len(pair.differences), 'data set')}, {verdict}."
+
+
+def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
+    """Return the two names, "the spiking …" if only one of them spikes."""
+    spiking = {variant.name for variant in study.variants if variant.spiking}
+    names = (pair.a, pair.b)
+    if len(spiking & set(names)) != 1:
+        return names
+    a, b = (f"the spiking {name}" if name in spiking else name for name in names)
+    return a, b
+
+
+def in_accuracy(study: StudyResults) -> str:
+    """Return how far one of the main variants leads, on how many data sets; "" on a single one."""
+    pair = study.across.headline
+    if pair is None or (number := len(pair.differences)) == 1:
+        return ""
+    if pair.conclusion is Conclusion.EQUIVALENT:
+        difference = points(abs(pair.difference))
+        return f"They differ by {difference} on a typical data set{_between(pair.ci90, 90)}."
+    lead = f"{points(pair.difference)} on a typical data set{_between(pair.ci95, 95)}"
+    leads = f"{pair.a} leads by {lead}, on {pair.wins} of {number}."
+    if abs(pair.difference) < LEVEL:
+        leads = "They are level."
+    if number >= study.across.fewest_datasets:
+        return leads
+    pairs, fewest = len(study.across.pairs), counted(study.across.fewest_datasets, "data set")
+    takes = f"With {counted(pairs, 'pair')} of variants it takes" if pairs > 1 else "It takes"
+    return f"{takes} at least {fewest} to show a lead. {leads}"
+
+
+def _between(interval: tuple[float, float] | None, level: int) -> str:
+    return f" ({level} % interval {_span(interval)})" if interval else ""
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return " to ".join(hundredths(end).replace("-", "−") for end in interval)
+
+
+def _margin(study: StudyResults) -> str:
+    return f"±{100 * study.margin:g} points"
+
+
+def in_cost(study: StudyResults) -> str:
+    """Return how time and energy of the main variants' answers compare; "" if unknown."""
+    pair, costs = study.across.headline, {variant.name: variant.costs for variant in study.variants}
+    if pair is None:
+        return ""
+    a, b, parts = costs[pair.a], costs[pair.b], []
+    if "answer" in a and "answer" in b:
+        ratio = b["answer"].low / a["answer"].low
+        pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
+        if 1 / NOTICEABLE < ratio < NOTICEABLE:
+            pace = "as fast as"
+        parts.append(f"answers {pace} {pair.b}")
+    if "energy" in a and "energy" in b:
+        if a["energy"].below(b["energy"]):
+            parts.append("takes less energy")
+        elif b["energy"].below(a["energy"]):
+            parts.append("takes more energy")
+    return f"{pair.a} {' and '.join(parts)}." if parts else ""
+
+
+def decided(study: StudyResults) -> str:
+    """Return for how many pairs the question is settled; "" for a single pair."""
+    pairs = study.across.pairs
+    if len(pairs) < 2:
+        return ""
+    better = sum(pair.conclusion.better for pair in pairs)
+    equivalent = sum(pair.conclusion is Conclusion.EQUIVALENT for pair in pairs)
+    numbers = {"better": better, "equivalent": equivalent}
+    numbers["open"] = len(pairs) - better - equivalent
+    parts = [f"{number} {name}" for name, number in numbers.items() if number]
+    return f"Of {counted(len(pairs), 'pair')} of variants: {listed(parts)}."
+
+
+def standing(variant: Variant, study: StudyResults) -> str:
+    """Return how many variants it is shown to be better than, and how many worse: "3, 1"."""
+    better = [pair for pair in study.across.pairs if pair.conclusion.better]
+    wins = sum(_winner(pair) == variant.name for pair in better)
+    return f"{wins}, {sum(variant.name in (pair.a, pair.b) for pair in better) - wins}"
+
+
+def _winner(pair: PairAcross) -> str:
+    return pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
+
+
+def conclusion(pair: PairAcross) -> str:
+    """Return the conclusion on a pair in a few words."""
+    if pair.conclusion is Conclusion.INCONCLUSIVE:
+        return "open: not after adjusting" if pair.after_adjusting else "open"
+    if pair.conclusion is Conclusion.EQUIVALENT:
+        return "equivalent"
+    return f"{_winner(pair)} better{' (within the margin)' if pair.negligible else ''}"
+
+
+def sure(test: OnDataset | None) -> str:
+    """Return how sure the difference of two variants on a data set is; None: no duel has both."""
+    return SHOWN[test.conclusion if test else None]
+
+
+def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
+    """Return the pairs for a table: better, then equivalent, then open, by p-value."""
+    return sorted(
+        pairs,
+        key=lambda pair: (SETTLED_FIRST.index(pair.conclusion), pair.p_value, -pair.difference),
+    )
+
+
+def whole(name: str) -> str:
+    """Return a variant's name that does not break within "T = 4"."""
+    return name.replace(" = ", "\u00a0=\u00a0")
+
+
+def interval(pair: PairAcross) -> str:
+    """Return the 95 % interval in points, or that there is none."""
+    return _span(pair.ci95) if pair.ci95 else "too few data sets"
+
+
+def times(cost: Range | None) -> str:
+    """Return a cost as times the least: "1", "1.3–2.9"; "–" if unknown."""
+    if cost is None:
+        return "–"
+    low, high = (f"{end:.0f}" if end >= 10 else f"{end:.2g}" for end in (cost.low, cost.high))
+    return low if low == high else f"{low}–{high}"
+
+
+def settling(study: StudyResults) -> list[str]:
+    """Return what would settle an open question of the headline."""
+    pair = study.across.headline
+    if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
+        return []
+    number, pairs, steps = len(pair.differences), len(study.across.pairs), []
+    if number < FEWEST_TELLING:
+        steps.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
+    elif pair.datasets_needed is None and pair.difference:
+        steps.append(
+            "More than 200 data sets would be needed to show a lead as small as this one: take it "
+            "that the two do not differ by much, or ask on fewer, more alike data sets."
+        )
+    elif pair.datasets_needed and pair.datasets_needed > number:
+        steps.append(
+            f"About {pair.datasets_needed} data sets in all would show a lead like this one in 80 "
+            "% of cases, if they differ as these do."
+        )
+    if pairs > 1:
+        alone = ""
+        if number < study.across.fewest_datasets:
+            alone = f" Two variants alone need {fewest_datasets()} data sets at least."
+        steps.append(
+            f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
+            f"each.{alone}"
+        )
+    return steps
+
+
+def caveat(found: StudyCaveat) -> str:
+    """Return a caveat of a study as a sentence."""
+    match found:
+        case o.FewDatasets(datasets=number, pairs=pairs, smallest_p=smallest, needed=needed):
+            among = f", times {pairs} pairs," if pairs > 1 else ""
+            return (
+                f"Few data sets: with {number} the smallest p-value that Wilcoxon's test can "
+                f"reach{among} is {smallest:.3g}, so that no variant can be called better, "
+                f"however large its lead. It takes {needed}."
+            )
+        case o.Leaking(datasets=datasets, without=without):
+            said = {
+                None: "without them nothing is left to compare",
+                Conclusion.EQUIVALENT: "without them the two of the headline are equivalent",
+                Conclusion.INCONCLUSIVE: "without them the question of the headline is open",
+            }.get(without, "without them one of the two of the headline is better, too")
+            return f"Test images leak into training on {listed(datasets)}: scores there measure memory; {said}."
+        case o.OneSeed(datasets=datasets):
+            return f"One training of a variant on {listed(datasets)}: nothing says how others would differ."
+        case o.AtChance(contenders=contenders):
+            return f"Not better than chance: {listed([f'{name} on {dataset}' for name, dataset in contenders])}."
+        case o.Failed(trials=trials):
+            return f"Trainings that failed: {listed([f'{trial} ({folder})' for folder, trial in trials])}."
+        case o.Missing(variant=variant, datasets=datasets):
+            return f"{variant} has no score on {listed(datasets)}: its pairs are tested on the other data sets."
+        case o.Busy(datasets=datasets):
+            return f"Other work ran while answers were timed on {listed(datasets)}: these times are left out."
+
+
+def leaks(study: StudyResults) -> list[str]:
+    """Return the caveats that must be read before any score."""
+    return [caveat(found) for found in study.caveats if isinstance(found, o.Leaking)]
+
+
+def taken(duel: DuelSummary) -> str:
+    """Return the contender that a duel advises to take, or why none."""
+    return duel.take or NOBODY.get(duel.why, "nobody")
+
+
+def why(duel: DuelSummary) -> str:
+    """Return the reason for a duel's advice in a word."""
+    if duel.why is Reason.BETTER and not (duel.conclusion and duel.conclusion.better):
+        return "the others are out"
+    reasons = {Reason.BETTER: "better", Reason.HIGHER: "ahead", Reason.FASTER: "faster"}
+    return reasons.get(duel.why, "–")
+
+
+def lead(duel: DuelSummary) -> str:
+    """Return a duel's lead with the 95 % interval: "+0.48 (−0.1 to 1.1) to vgg-relu"."""
+    if duel.lead is None or duel.ci95 is None:
+        return "–"
+    return f"{signed(duel.lead)} ({_span(duel.ci95)}) to {duel.rival}"
+
+
+def settings(duel: DuelSummary) -> str:
+    """Return the varied settings of a duel in words."""
+    return ", ".join(said(axis, value) for axis, value in duel.settings.items()) or "–"
+
+
+def sentences(study: StudyResults) -> list[str]:
+    """Return the verdict for a terminal, without `leaks`."""
+    caveats = [caveat(found) for found in study.caveats if not isinstance(found, o.Leaking)]
+    parts = [
+        headline(study),
+        in_accuracy(study),
+        in_cost(study),
+        decided(study),
+        *settling(study),
+        *caveats,
+    ]
+    return [said_of(part, study.noun) for part in parts if part]
