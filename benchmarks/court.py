@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.measuring.energy import accounting
-from spikeduel.measuring.energy.court import hold
+from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.comparison import load_run
 from spikeduel.results.court import Side
 from spikeduel.results.words import court as words
@@ -42,7 +42,7 @@ def main() -> None:
 
 def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     comparison = load_run(run)
-    court = hold(comparison.results, laws)
+    court = compare_run(comparison.results, laws)
     settings = {
         name: value for name, value in plain(comparison.experiment).items() if name in OF_DATA
     }

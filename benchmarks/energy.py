@@ -59,11 +59,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
 """Microjoules computed by hand as most papers count, before there was a counter; of spiking
 networks for direct encoding. They multiply the padding of convolutions, which `padding` says.
 """
-MODELS: dict[str, tuple[costs.Memory, costs.Scope]] = {
-    "arithmetic": ("compute", "synapses"),
-    "with_memory": ("on_chip", "with_neurons"),
-}
-"""What the README shows: memory and scope of each."""
+MODELS: dict[str, costs.Memory] = {"arithmetic": "compute", "with_memory": "on_chip"}
+"""Memory models that the README shows."""
 
 
 def main() -> None:
@@ -181,7 +178,7 @@ def firing_often(counted: Operations) -> dict[str, Any]:
         energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
     )
     now, twin = (
-        energy.joules(each, table, "on_chip", "with_neurons")
+        energy.joules(each, table, "on_chip", neurons=True)
         for each in (layers, energy.relu_twin(counted))
     )
     return {
@@ -206,11 +203,11 @@ def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for row in rows:
         name, found = row["contender"], row["microjoules"][energy.HEADLINE]
         more = 0.0 if row["encoding"] else 1e-6 * (one.multiply + one.add) * row["padding"]
-        for title, (memory, scope) in MODELS.items():
-            then[title][name] = round(found[memory][scope]["hoisted"]["dense"] + more, 4)
-        bounds = found["compute"]["synapses"]["hoisted"]["range"]
+        for title, memory in MODELS.items():
+            then[title][name] = round(found[memory]["hoisted"]["dense"] + more, 4)
+        bounds = found["compute"]["hoisted"]["range"]
         skipped[name], computed[name] = bounds["low"], bounds["high"]
-        ranges[name] = list(found["on_chip"]["with_neurons"]["hoisted"]["range"].values())
+        ranges[name] = list(found["on_chip"]["hoisted"]["range"].values())
 
     def least(joules: dict[str, float]) -> dict[str, Any]:
         return {"microjoules": joules, "least": min(joules, key=joules.__getitem__)}
@@ -229,7 +226,7 @@ def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:
-    """By table, memory, scope and way: the range, with zeros skipped by all, and as most papers
+    """By table, memory and way: the range, with zeros skipped by all, and as most papers
     count (dense).
     """
 

@@ -193,9 +193,9 @@ def energy() -> str:
             )
             lines.append(
                 f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} | "
-                f"{_span(twin['45nm-fp32']['compute']['synapses']['hoisted']) if twin else '–'} | "
+                f"{_span(twin['45nm-fp32']['compute']['hoisted']) if twin else '–'} | "
                 f"{_uj(arithmetic['dense'])} | "
-                f"{_span(row['microjoules']['45nm-fp32']['on_chip']['with_neurons'][way])} |"
+                f"{_span(row['microjoules']['45nm-fp32']['on_chip'][way])} |"
             )
     return "\n".join(lines) + "\n"
 

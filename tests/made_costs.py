@@ -10,7 +10,6 @@ from spikeduel.results.costs import (
     Energy,
     Joules,
     Range,
-    ScopeJoules,
     TableEnergy,
     WayJoules,
 )
@@ -42,12 +41,11 @@ def joules(amount):
 def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):
     """These joules by one table, whatever is counted."""
 
-    def scope(hoisted, per_step):
-        ways = WayJoules(per_step=joules(per_step), hoisted=joules(hoisted))
-        return ScopeJoules(synapses=ways, with_neurons=ways)
+    def ways(hoisted, per_step):
+        return WayJoules(per_step=joules(per_step), hoisted=joules(hoisted))
 
-    alone = scope(hoisted, hoisted if per_step is None else per_step)
-    more = alone if with_memory is None else scope(with_memory, with_memory)
+    alone = ways(hoisted, hoisted if per_step is None else per_step)
+    more = alone if with_memory is None else ways(with_memory, with_memory)
     models = {memory: alone if memory == "compute" else more for memory in MEMORIES}
     return Energy(
         tables={table: TableEnergy(title=f"the table {table}", source="s", **models, unknown=[])}

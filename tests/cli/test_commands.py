@@ -623,7 +623,7 @@ def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypat
             "loihi",
         ]
         expected = 1e-12 * (2 * totals.macs.dense.hoisted + totals.acs.total)
-        assert tables["mine"].joules() == pytest.approx(expected)
+        assert tables["mine"].of().dense == pytest.approx(expected)
     assert "did you mean '45nm-fp32'" in refused(desk, "report", run, "--energy-table", "45nm-fp33")
 
 

@@ -127,7 +127,7 @@ def test_a_plain_network():
     )
     assert found.operations.num_steps == 1
     assert found.operations.totals.macs.dense.hoisted == 64 * 5 + 15
-    assert found.energy("45nm-int8").compute.synapses.hoisted.dense == pytest.approx(335 * 0.3e-12)
+    assert found.energy("45nm-int8").compute.hoisted.dense == pytest.approx(335 * 0.3e-12)
 
 
 def test_images_in_any_form(tutorial):
@@ -240,7 +240,7 @@ def test_what_was_counted_has_an_energy():
     assert list(entry["energy"].tables) == list(energy.NAMES)
     # Of the first layer once: 40 multiplications with additions; of the second: an addition for
     # each of 20 synapses.
-    assert entry["energy"].tables["45nm-fp32"].joules() == pytest.approx(
+    assert entry["energy"].tables["45nm-fp32"].of().dense == pytest.approx(
         1e-12 * (40 * 4.6 + 20 * 0.9)
     )
 
@@ -265,7 +265,7 @@ def test_energies_of_trials_and_controls_by_other_tables():
     assert next(iter(found.energy.tables)) == "45nm-int8"
     assert sorted(found.energy.tables) == sorted(energy.NAMES)
     # 60 multiplications with additions.
-    assert found.controls["relu_twin"].energy.tables["45nm-int8"].joules() == pytest.approx(
+    assert found.controls["relu_twin"].energy.tables["45nm-int8"].of().dense == pytest.approx(
         1e-12 * 60 * 0.3
     )
     assert found.controls["shuffled"].energy is None

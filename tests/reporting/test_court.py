@@ -4,7 +4,7 @@ from msgspec.structs import replace
 from made_costs import results_of, trial
 from made_operations import plain, spiking
 from made_pages import told
-from spikeduel.measuring.energy.court import hold
+from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.reporting import style
 from spikeduel.reporting.court import chart
 from spikeduel.results.costs import Range
@@ -18,7 +18,7 @@ def results():
 
 @pytest.fixture
 def court(results):
-    return hold(results)
+    return compare_run(results)
 
 
 def drawn(case, court, results):

@@ -62,11 +62,11 @@ def test_a_contender_with_a_trial_that_is_not_known_is_left_out(results):
 def test_energies_of_an_earlier_version_are_not_known(results):
     energy = results.trials[0].energy
     table = energy.leading
-    ways = table.compute.synapses
+    ways = table.compute
     earlier = replace(ways, hoisted=replace(ways.hoisted, range=None))
     old = replace(
         energy,
-        tables={"45nm-fp32": replace(table, compute=replace(table.compute, synapses=earlier))},
+        tables={"45nm-fp32": replace(table, compute=earlier)},
     )
     assert rankings.joules_of(replace(results.trials[0], energy=old)) is None
 

@@ -116,7 +116,7 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
     spiking, plain = controlled.results.trials
     first = spiking.operations.layers[0].macs.dense
     assert first == Ways(per_step=4 * 64 * 32, hoisted=64 * 32)
-    assert plain.energy.tables["45nm-fp32"].joules() > 0
+    assert plain.energy.tables["45nm-fp32"].of().dense > 0
     for name in ("relu_twin", "quantised_twin"):
         twin = spiking.controls[name]
         assert twin.operations.num_steps == 1
@@ -124,9 +124,9 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
         # From its shape alone it is the same.
         alone = energy.estimate(energy.relu_twin(spiking.operations), energy.read("45nm-int8"))
         for memory in ("compute", "off_chip"):
-            found = twin.energy.tables["45nm-int8"].joules(memory)
-            assert found <= alone.joules(memory)
-            assert (found == pytest.approx(alone.joules(memory))) or name == "quantised_twin"
+            found = twin.energy.tables["45nm-int8"].of(memory).dense
+            assert found <= alone.of(memory).dense
+            assert (found == pytest.approx(alone.of(memory).dense)) or name == "quantised_twin"
     # Activations of 3 bits are moved in 3.
     bits = [layer.input_bits for layer in spiking.controls["quantised_twin"].operations.layers]
     assert bits == [None, 3]

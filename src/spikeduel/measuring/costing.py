@@ -16,7 +16,7 @@ from spikeduel.counting.operations import Layer, Operations
 from spikeduel.counting.units import Declared
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting
-from spikeduel.measuring.energy import Table, accounting, court
+from spikeduel.measuring.energy import Table, accounting, pairwise
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
@@ -103,7 +103,7 @@ def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
     """Return `results` with every spiking contender judged by all accountings from their counts, by
     `more` of them first; and with the answer that follows.
     """
-    return answered(replace(results, court=court.hold(results, more)))
+    return answered(replace(results, court=pairwise.compare_run(results, more)))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Cost:
             raise InputError(
                 "no layer of this network takes spikes, and the court judges a spiking network."
             )
-        case = court.against_twin(self.operations, [accounting.read(path) for path in more])
+        case = pairwise.against_twin(self.operations, [accounting.read(path) for path in more])
         return PrintedCase(**asdict(case))
 
     def __str__(self) -> str:

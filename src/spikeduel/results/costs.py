@@ -41,14 +41,7 @@ class Counted(Frozen):
 
 Memory = Literal["compute", "on_chip", "off_chip"]
 """Arithmetic alone | with memory, everything on the chip | with memory, weights off the chip."""
-Scope = Literal["synapses", "with_neurons"]
-"""Linear operations alone, as most papers count | all else too: neurons, biases, other
-arithmetic.
-"""
-Multiplications = Literal["dense", "effective"]
-"""Every multiplication | those whose input is not zero."""
 MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
-SCOPES: tuple[Scope, ...] = ("synapses", "with_neurons")
 
 
 class Joules(Frozen):
@@ -71,15 +64,6 @@ class WayJoules(Frozen):
     hoisted: Joules
 
 
-class ScopeJoules(Frozen):
-    """Joules per image of linear operations alone, and with neurons, biases and other
-    arithmetic.
-    """
-
-    synapses: WayJoules
-    with_neurons: WayJoules
-
-
 class TableEnergy(Frozen):
     """Energy by one table, for each memory model; None where the table does not cover that.
 
@@ -89,33 +73,15 @@ class TableEnergy(Frozen):
 
     title: str
     source: str
-    compute: ScopeJoules | None
-    on_chip: ScopeJoules | None
-    off_chip: ScopeJoules | None
+    compute: WayJoules | None
+    on_chip: WayJoules | None
+    off_chip: WayJoules | None
     unknown: list[str]
 
-    def of(
-        self, memory: Memory = "compute", scope: Scope = "synapses", way: Way = "hoisted"
-    ) -> Joules:
-        """Joules per image, counted as the arguments say."""
-        of_memory = getattr(self, memory)
-        return (
-            getattr(getattr(of_memory, scope), way)
-            if of_memory
-            else Joules(dense=None, effective=None)
-        )
-
-    def joules(
-        self,
-        memory: Memory = "compute",
-        scope: Scope = "synapses",
-        way: Way = "hoisted",
-        multiplications: Multiplications = "dense",
-    ) -> float | None:
-        """One number: of all multiplications and of spikes as they come; "effective": zeros skipped
-        by both.
-        """
-        return getattr(self.of(memory, scope, way), multiplications)
+    def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
+        """Return the joules per image of one memory model and way of counting."""
+        ways = getattr(self, memory)
+        return getattr(ways, way) if ways else Joules(dense=None, effective=None)
 
     @property
     def is_chip(self) -> bool:

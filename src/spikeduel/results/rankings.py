@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from spikeduel.counting.operations import Operations, Way
-from spikeduel.results.costs import Memory, Range, Scope
+from spikeduel.results.costs import Memory, Range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Trial
 from spikeduel.system.typed import Frozen
@@ -70,7 +70,6 @@ def joules_of(
     entry: Entry,
     table: str | None = None,
     memory: Memory = "compute",
-    scope: Scope = "synapses",
     way: Way = "hoisted",
 ) -> Range | None:
     """Joules of one answer by the table of this name, or by the one that leads; see
@@ -79,12 +78,12 @@ def joules_of(
     if entry.energy is None:
         return None
     estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)
-    return estimate.of(memory, scope, way).range if estimate else None
+    return estimate.of(memory, way).range if estimate else None
 
 
 def with_memory(entry: Entry) -> Range | None:
     """Joules of one answer, hoisted, with neurons and with memory on the chip."""
-    return joules_of(entry, memory="on_chip", scope="with_neurons")
+    return joules_of(entry, memory="on_chip")
 
 
 def per_step(entry: Entry) -> Range | None:

@@ -56,7 +56,9 @@ def test_one_of_the_users_own(file):
 
 def test_the_accounting_of_the_docs_can_be_read(file):
     page = (Path(__file__).parents[3] / "docs/energy-tables.md").read_text()
-    law = read(file(page.split("```toml\n")[1].split("```")[0]))
+    blocks = [block.split("```")[0] for block in page.split("```toml\n")[1:]]
+    (formula,) = [block for block in blocks if "[formula]" in block]
+    law = read(file(formula))
     assert len(list(law.corners())) == 2
 
 

@@ -26,7 +26,7 @@ SIMPLE = Table(
 
 
 def pico(entry, *chosen, **named):
-    value = entry.joules(*chosen, **named)
+    value = entry.of(*chosen, **named).dense
     return None if value is None else pytest.approx(1e12 * value)
 
 
@@ -35,9 +35,10 @@ def test_arithmetic_alone_by_hand():
     # 11 a MAC, 1 an AC.
     assert pico(entry, way="per_step") == 80 * 11 + 20
     assert pico(entry) == 40 * 11 + 20
-    assert pico(entry, multiplications="effective") == 20 * 11 + 20
+    assert 1e12 * entry.of().effective == pytest.approx(20 * 11 + 20)
     # 8 integrations, 4 resets, 14 biases as additions; 8 leaks as multiplications.
-    assert pico(entry, scope="with_neurons") == 40 * 11 + 20 + 8 + 4 + 14 + 80
+    whole = energy.joules(spiking().layers, SIMPLE, neurons=True)
+    assert 1e12 * whole.dense == pytest.approx(40 * 11 + 20 + 8 + 4 + 14 + 80)
 
 
 def bounds(entry, *chosen, **named):
@@ -57,9 +58,11 @@ def test_memory_by_hand():
     entry = energy.estimate(spiking().layers, SIMPLE)
     # First layer: 44 weights, 22 activations; second: 30 weights, 4 addresses, 40 sums. A byte
     # each, 100 a byte.
-    assert pico(entry, "on_chip") == 460 + 100 * (44 + 22 + 30 + 4 + 40)
-    assert pico(entry, "off_chip") == 460 + 100 * (22 + 4 + 40) + 1000 * (44 + 30)
-    assert pico(entry, "on_chip", "with_neurons") == 566 + 100 * (44 + 22 + 30 + 4 + 40 + 4 + 16)
+    synapses = 1e12 * energy.joules(spiking().layers, SIMPLE, "on_chip").dense
+    assert synapses == pytest.approx(460 + 100 * (44 + 22 + 30 + 4 + 40))
+    assert pico(entry, "on_chip") == 566 + 100 * (44 + 22 + 30 + 4 + 40 + 4 + 16)
+    off_chip = 1e12 * energy.joules(spiking().layers, SIMPLE, "off_chip").dense
+    assert off_chip == pytest.approx(460 + 100 * (22 + 4 + 40) + 1000 * (44 + 30))
 
 
 def test_memory_is_a_range_by_hand():
@@ -68,10 +71,12 @@ def test_memory_is_a_range_by_hand():
     # 10 + 44); the second is cheapest with weights once an image, 40 + 100·(25 + 10 + 1), and
     # dearest by events.
     first, second = (7040, 220 + 100 * 100), (3640, 20 + 100 * 74)
-    assert bounds(entry, "on_chip") == (first[0] + second[0], first[1] + second[1])
+    synapses = energy.joules(spiking().layers, SIMPLE, "on_chip").range
+    assert 1e12 * synapses.low == pytest.approx(first[0] + second[0])
+    assert 1e12 * synapses.high == pytest.approx(first[1] + second[1])
     # 14 biases, and neurons: 92, 16 membranes, and 8 bits or 4 addresses.
     low, high = first[0] + second[0] + 14 + 92 + 1700, first[1] + second[1] + 14 + 92 + 2000
-    assert bounds(entry, "on_chip", "with_neurons") == (low, high)
+    assert bounds(entry, "on_chip") == (low, high)
 
 
 amounts = st.floats(0, 1e4, allow_nan=False)
@@ -122,9 +127,10 @@ def test_a_layer_of_spikes_takes_at_least_no_more_than_its_twin_at_every_step(
 def test_a_leak_multiplies_a_membrane():
     (_, neurons, _), table = spiking().layers, read("45nm-int8")
     # 8 leaks of 32 bits; 8 integrations and 4 resets.
-    assert pico(energy.estimate([neurons], table), scope="with_neurons") == 8 * 3.1 + 12 * 0.1
-    papers = energy.estimate([neurons], read("45nm-int8-sums8"))
-    assert pico(papers, scope="with_neurons") == 8 * 0.2 + 12 * 0.03
+    leak = energy.joules([neurons], table, neurons=True).dense
+    assert 1e12 * leak == pytest.approx(8 * 3.1 + 12 * 0.1)
+    papers = energy.joules([neurons], read("45nm-int8-sums8"), neurons=True).dense
+    assert 1e12 * papers == pytest.approx(8 * 0.2 + 12 * 0.03)
 
 
 def test_a_network_without_time_has_one_counting():
@@ -137,7 +143,7 @@ def test_what_was_trained_for_few_bits_is_moved_in_few_bits():
         one = layer(
             "x", passes=both(1), inputs=16, outputs=0, macs=macs(both(1)), input_bits=input_bits
         )
-        return energy.estimate([one], SIMPLE).joules("on_chip")
+        return energy.joules([one], SIMPLE, "on_chip").dense
 
     assert 1e12 * (joules(None) - joules(2)) == pytest.approx(16 * 100 * 6 / 8)
     # More bits than the hardware has do not make it wider.
@@ -152,11 +158,10 @@ def test_a_chip_that_does_not_multiply_says_so():
     first, *others = spiking().layers
     entry = energy.estimate([replace(first, macs=macs(both(0))), *others], LOIHI)
     assert entry.unknown == []
-    assert pico(entry, "on_chip") == 20 * 23.6
     # 4 of 8 updates fire.
-    assert pico(entry, "on_chip", "with_neurons") == 20 * 23.6 + 4 * 81 + 4 * 52 + 4 * 1.7
+    assert pico(entry, "on_chip") == 20 * 23.6 + 4 * 81 + 4 * 52 + 4 * 1.7
     # Or all 8 are active, and a spike goes 3 pJ in one direction and 4 in the other.
-    assert bounds(entry, "on_chip", "with_neurons")[1] == 20 * 23.6 + 8 * 81 + 4 * 8.7
+    assert bounds(entry, "on_chip")[1] == 20 * 23.6 + 8 * 81 + 4 * 8.7
 
 
 def test_a_table_without_memory_tells_arithmetic_alone():

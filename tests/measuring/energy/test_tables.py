@@ -120,7 +120,7 @@ def test_the_tables_of_the_docs_can_be_read(tmp_path):
     text = (Path(__file__).parents[3] / "docs" / "energy-tables.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     found = []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(block for block in blocks if "[formula]" not in block):
         path = tmp_path / f"{number}.toml"
         path.write_text(block, encoding="utf-8")
         found.append(read(path))

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
 from spikeduel.measuring.energy import amounts
-from spikeduel.measuring.energy.court import hold
+from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case, Flip, Ruling
 from spikeduel.results.words import court as words
@@ -16,7 +16,7 @@ from spikeduel.results.words import court as words
 def court():
     twin = control("ReLU twin", 0.9, operations=plain())
     snn = trial("snn", operations=spiking(), controls={"relu_twin": twin})
-    return hold(results_of(snn, trial("cnn", operations=plain())))
+    return compare_run(results_of(snn, trial("cnn", operations=plain())))
 
 
 def ruling(name, low, high=None, cheaper=None, **given):

@@ -1,5 +1,5 @@
-"""Published ways of counting energy: short files with a formula, its numbers, and where each of
-them stands.
+"""Published ways of counting energy: short files with a formula, its numbers, and the places where
+they stand.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from spikeduel.measuring.energy.amounts import NAMES as AMOUNTS
-from spikeduel.measuring.energy.expressions import FUNCTIONS, LONGEST, Expression, parse
+from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
 from spikeduel.measuring.energy.tables import named_or_file
 from spikeduel.results import court
 from spikeduel.system.errors import InputError, naming, unknown, visible
@@ -41,20 +41,20 @@ NAMES = (
 )
 """The accountings that come with spikeduel, each in a file of this name."""
 MOST_RANGES = 6
-"""Constants with a range in one file: each doubles what is to be computed."""
+"""Limit of constants with a range in one file: each doubles the computation."""
 UNITS = {"pJ": 1e-12, "operations": 1.0, "bit operations": 1.0, "synaptic events": 1.0}
-"""What a formula may be in, and what makes joules of it where it is an energy."""
+"""Units that a formula may have, and the factor that makes joules of those that are energies."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
 Label = Annotated[str, Meta(min_length=1, max_length=24)]
 
 
 class Constant(Frozen, forbid_unknown_fields=True):
-    """A number of a file: its `value`, or a range from `low` to `high`; its unit, and `where` in
-    the source it stands.
+    """A number of a file: a `value`, or a range from `low` to `high`; a unit; and `where` it stands
+    in the source.
 
-    `axis` says that it is a number of bits, or a size or price of memory, that may be varied from
-    `least` to `most` to find where the answer changes.
+    `axis` marks a number of bits, or a size or price of memory, that may be varied from `least` to
+    `most` to find where the answer changes.
     """
 
     where: Text
@@ -87,7 +87,7 @@ class Constant(Frozen, forbid_unknown_fields=True):
 
 
 class Formula(Frozen, forbid_unknown_fields=True):
-    """What a layer takes, of a spiking network and of any other; the same where only one is
+    """The amount of a layer in a spiking network and in any other network; the same if only one is
     given.
     """
 
@@ -108,10 +108,10 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 class Accounting(Frozen):
-    """An accounting as it is used: `entry` says what it is, the expressions compute it from a
-    layer's amounts.
+    """An accounting ready for use: `entry` describes it, the expressions compute it from a layer's
+    amounts.
 
-    `own`: it is the user's, and does not come with spikeduel.
+    `own` marks a user's accounting.
     """
 
     entry: court.Accounting
@@ -122,19 +122,19 @@ class Accounting(Frozen):
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return self.entry.name
 
     @property
     def factor(self) -> float:
-        """What makes amounts in the unit of `entry` of what the expressions give."""
+        """The factor from the expressions' unit to the unit of `entry`."""
         return 1e-12 if self.entry.unit == "J" else 1.0
 
     def corners(self) -> Iterator[dict[str, float]]:
-        """The constants, at every combination of the ends of their ranges."""
+        """Yield the constants at every combination of the ends of their ranges."""
         ends = [
-            (each.value,) if each.value is not None else (each.low, each.high)
-            for each in self.constants.values()
+            (constant.value,) if constant.value is not None else (constant.low, constant.high)
+            for constant in self.constants.values()
         ]
         for values in itertools.product(*ends):
             yield {
@@ -144,8 +144,8 @@ class Accounting(Frozen):
 
 
 def read(name: str | Path) -> Accounting:
-    """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
-    found = named_or_file(
+    """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises `InputError`."""
+    law = named_or_file(
         name,
         NAMES,
         "accountings",
@@ -153,7 +153,7 @@ def read(name: str | Path) -> Accounting:
         "docs/energy-tables.md#accountings-of-your-own",
         _accounting,
     )
-    return replace(found, own=str(name) not in NAMES)
+    return replace(law, own=str(name) not in NAMES)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:
@@ -167,7 +167,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
             raise InputError(
                 f"constants: {visible(constant)[:60]!r} {why}; call it something else."
             )
-    if sum(each.value is None for each in file.constants.values()) > MOST_RANGES:
+    if sum(constant.value is None for constant in file.constants.values()) > MOST_RANGES:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
     known = {*AMOUNTS, *file.constants}
     with naming("formula.spiking"):
@@ -187,6 +187,6 @@ def _accounting(name: str, content: bytes) -> Accounting:
         spiking=visible(spiking.text),
         other=visible(other.text),
         leaves_out=visible(file.leaves_out),
-        constants={name: each.stored for name, each in file.constants.items()},
+        constants={name: constant.stored for name, constant in file.constants.items()},
     )
     return Accounting(entry=entry, spiking=spiking, other=other, constants=file.constants)

@@ -1,17 +1,19 @@
-"""What an operation and a byte cost: named tables with their sources, or a TOML file of the
-user's.
-"""
+"""Energy tables: the numbers of the standard accounting, with their sources, or a user's TOML file."""
 
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
+from spikeduel.counting.operations import FLOWS, Layer
+from spikeduel.measuring.energy.formulas import Expression, parse
 from spikeduel.results import costs
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown, visible
@@ -19,7 +21,20 @@ from spikeduel.system.typed import Frozen, converted, parse_toml
 
 NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8", "loihi")
 LARGEST_FILE = 1_000_000
-"""Bytes. A table is a screenful of numbers."""
+"""Limit of a file in bytes. A table is a screenful of numbers."""
+SYNAPSES = "(multiply + add) * done_macs + add * done_acs"
+NEURONS = (
+    "(add * ((integrations + resets) + (bias_additions + additions)) + leak * leaks"
+    " + multiply * multiplications)"
+)
+MOVED = ("weight", "activation", "address", "membrane", "bit")
+_PLURALS = {"address": "addresses", "activation": "activations"}
+CHIP_SYNAPSES = "synaptic_operation * acs"
+CHIP_NEURONS = (
+    "(neuron_that_fires * spikes + neuron_that_does_not * (neuron_updates - spikes)"
+    " + spike * spikes)"
+)
+"""The standard formulas, in picojoules of a layer: arithmetic, and a whole chip's."""
 
 Parsed = TypeVar("Parsed")
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
@@ -28,8 +43,34 @@ Width = Annotated[int, Meta(ge=1, le=64)]
 """A number of bits."""
 
 
+def plural(word: str) -> str:
+    """Return the name of moved words of one kind: `weights`, `addresses`."""
+    return _PLURALS.get(word, f"{word}s")
+
+
+def moving() -> str:
+    """Return the formula of memory: words, times their bytes, times the price of a byte."""
+    parts = [f"moved_{plural(word)} * {word}_bits / 8 * {word}_byte" for word in MOVED]
+    return f"({' + '.join(parts)})"
+
+
+@cache
+def standard(chip: bool, memory: bool, neurons: bool) -> Expression:
+    """Return the standard formula: of a chip or of arithmetic, with memory, with neurons."""
+    parts = [CHIP_SYNAPSES if chip else SYNAPSES]
+    if neurons:
+        parts.append(CHIP_NEURONS if chip else NEURONS)
+    if memory and not chip:
+        parts.append(moving())
+    text = " + ".join(parts)
+    names = {
+        name for name in text.replace("(", " ").replace(")", " ").split() if name.isidentifier()
+    }
+    return parse(text, names)
+
+
 class Bits(Frozen, forbid_unknown_fields=True):
-    """Widths of what is moved, in bits."""
+    """Widths of moved words, in bits."""
 
     weight: Width
     activation: Width
@@ -51,8 +92,8 @@ class Arithmetic(Frozen, forbid_unknown_fields=True):
 class Memory(Frozen, forbid_unknown_fields=True):
     """On-chip memories of some sizes, each with its energy a byte, and memory off the chip.
 
-    A layer's numbers lie in one that just holds them. What is smaller than all takes the smallest,
-    what is larger lies in several of the largest.
+    A layer's numbers lie in the memory that just holds them. Fewer bytes than the smallest size
+    take the smallest; more than the largest lie in several of the largest.
     """
 
     kilobytes: tuple[Kilobytes, ...] = ()
@@ -60,9 +101,7 @@ class Memory(Frozen, forbid_unknown_fields=True):
     off_chip_picojoules_per_byte: Picojoules | None = None
 
     def byte_on_chip(self, num_bytes: float) -> float | None:
-        """Picojoules to move a byte to or from an on-chip memory that holds `num_bytes`; None where
-        there is none.
-        """
+        """Return the picojoules that move a byte of an on-chip memory which holds `num_bytes`."""
         sizes, energies = self.kilobytes, self.picojoules_per_byte
         if not sizes:
             return None
@@ -70,8 +109,7 @@ class Memory(Frozen, forbid_unknown_fields=True):
         above = bisect_left(sizes, held)
         if above in (0, len(sizes)) or min(energies) == 0:
             return energies[min(above, len(sizes) - 1)]
-        # A straight line between the logarithms: energy goes by a power of the size, about its
-        # root.
+        # A straight line between the logarithms: energy is a power of the size, about its root.
         share = math.log(held / sizes[above - 1]) / math.log(sizes[above] / sizes[above - 1])
         return energies[above - 1] * (energies[above] / energies[above - 1]) ** share
 
@@ -86,7 +124,7 @@ class ChipEnergies(Frozen, forbid_unknown_fields=True):
 
 
 class Chip(ChipEnergies, forbid_unknown_fields=True):
-    """The same, and the dearer reading of its source where there are two."""
+    """A chip's energies, and the dearer reading of its source where there are two."""
 
     high: ChipEnergies | None = None
 
@@ -103,20 +141,63 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Whether it has what this kind of memory takes; a chip's energies stand where memory is on
-        the chip.
-        """
+        """Return True if the table has the numbers of this memory model; a chip's is on the chip."""
         if self.chip:
             return memory == "on_chip"
-        on_chip, off_chip = (
-            bool(self.memory.kilobytes),
-            self.memory.off_chip_picojoules_per_byte is not None,
-        )
-        return {"compute": True, "on_chip": on_chip, "off_chip": on_chip and off_chip}[memory]
+        on_chip = bool(self.memory.kilobytes)
+        off_chip = on_chip and self.memory.off_chip_picojoules_per_byte is not None
+        return {"compute": True, "on_chip": on_chip, "off_chip": off_chip}[memory]
+
+    def formula(self, memory: costs.Memory, neurons: bool) -> Expression:
+        """Return the formula of a layer's picojoules."""
+        return standard(self.chip is not None, memory != "compute", neurons)
+
+    def numbers(self, layers: Sequence[Layer], memory: costs.Memory) -> dict[str, np.ndarray]:
+        """Return the formula's numbers by name, arrays that broadcast to `[layers, 1 + FLOWS]`."""
+        if self.chip:
+            # The flows of a chip are the readings of its source: usual and events low, others high.
+            low, high = self.chip, self.chip.high or self.chip
+            readings = [low, low] + [high] * (len(FLOWS) - 1)
+            return {
+                name: np.array([[getattr(reading, name) for reading in readings]])
+                for name in ChipEnergies.__struct_fields__
+            }
+        one = self.picojoules
+        leak = one.multiply if one.leak is None else one.leak
+        numbers = {"multiply": one.multiply, "add": one.add, "leak": leak}
+        arrays = {name: np.array([[value]]) for name, value in numbers.items()}
+        if memory == "compute":
+            return arrays
+        held = [_held(layer, self.bits) for layer in layers]
+        for place, word in enumerate(MOVED):
+            widths = [layer[place][1] for layer in held]
+            prices = [
+                self.memory.byte_on_chip(num * bits / 8)
+                for num, bits in (row[place] for row in held)
+            ]
+            if word == "weight" and memory == "off_chip":
+                prices = [self.memory.off_chip_picojoules_per_byte] * len(held)
+            arrays[f"{word}_bits"] = np.array(widths).reshape(-1, 1)
+            arrays[f"{word}_byte"] = np.array([price or 0.0 for price in prices]).reshape(-1, 1)
+        return arrays
+
+
+def _held(layer: Layer, bits: Bits) -> list[tuple[float, int]]:
+    """Return how many words of each kind in `MOVED` a layer holds, and how many bits each has."""
+    takes_spikes, neurons = layer.input == "spikes", layer.neurons or 0
+    # Words of a quantised network have no more bits than it was trained for.
+    trained = None if takes_spikes else layer.input_bits
+    return [
+        (layer.weights + layer.biases, bits.weight),
+        (max(layer.inputs, layer.outputs), min(bits.activation, trained or bits.activation)),
+        (max(layer.inputs, neurons), bits.address),
+        (max(layer.outputs, neurons * layer.state_variables), bits.membrane),
+        (max(layer.inputs, neurons), (layer.input_bits or 1) if takes_spikes else 1),
+    ]
 
 
 def read(name: str | Path) -> Table:
-    """The table of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
+    """Return the table of this name (one of `NAMES`), or of a TOML file. Raises `InputError`."""
     return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
 
 
@@ -128,10 +209,9 @@ def named_or_file(
     form: str,
     parsed: Callable[[str, bytes], Parsed],
 ) -> Parsed:
-    """What comes with spikeduel as a TOML file of this name in `folder`, or what is in a TOML file
-    of the user's.
+    """Return the TOML file of this name in `folder` of the package, or a user's TOML file, parsed.
 
-    `what` it is and where its `form` is told stand in errors. Raises `InputError`.
+    Errors name `what` the file is and the place that describes its `form`. Raises `InputError`.
     """
     text = str(name)
     if text in names:
@@ -151,12 +231,11 @@ def _table(name: str, content: bytes) -> Table:
     document = parse_toml(content, dict)
     table = converted(document, Table)
     parts = {"bits", "picojoules", "memory"}
-    if wrong := sorted(
-        parts & document.keys() if table.chip else {"bits", "picojoules"} - document.keys()
-    ):
+    forbidden = parts & document.keys() if table.chip else {"bits", "picojoules"} - document.keys()
+    if forbidden:
         raise InputError(
             f"a table has either [chip], or [bits], [picojoules] and maybe [memory]; see "
-            f"[{wrong[0]}]."
+            f"[{min(forbidden)}]."
         )
     sizes, energies = table.memory.kilobytes, table.memory.picojoules_per_byte
     if len(sizes) != len(energies):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from spikeduel.results.costs import MEMORIES, Memory, Range, Scope, TableEnergy
+from spikeduel.results.costs import MEMORIES, Memory, Range, TableEnergy
 from spikeduel.results.rankings import (
     Counting,
     Entries,
@@ -252,14 +252,13 @@ def _memory_title(entry: TableEnergy, memory: Memory) -> str:
 
 
 def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[str, str, str]:
-    scope: Scope = "synapses" if memory == "compute" else "with_neurons"
     hoisted, each = (
-        mean_range([joules_of(trial, table, memory, scope, way) for trial in trials])
+        mean_range([joules_of(trial, table, memory, way) for trial in trials])
         for way in ("hoisted", "per_step")
     )
     differs = hoisted and each and each.high > 1.005 * hoisted.high
     tables = [trial.energy.tables.get(table) for trial in trials if trial.energy]
-    usual = mean([entry.of(memory, scope).dense if entry else None for entry in tables])
+    usual = mean([entry.of(memory).dense if entry else None for entry in tables])
     return range_in_words(hoisted), range_in_words(each) if differs else "", energy_in_words(usual)
 
 

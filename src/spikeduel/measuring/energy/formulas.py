@@ -1,4 +1,4 @@
-"""Small arithmetic expressions from files, read without running what is in them."""
+"""Read small arithmetic formulas from files, without running the text."""
 
 import ast
 from collections.abc import Collection, Mapping
@@ -16,9 +16,9 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
     "ceil": (np.ceil, 1),
     "log2": (np.log2, 1),
 }
-"""What may be called, and with how many arguments."""
+"""Functions that a formula may call, with their numbers of arguments."""
 LONGEST = 2000
-"""Characters of an expression."""
+"""Limit of a formula's length, in characters."""
 _ALLOWED = (
     "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
 )
@@ -30,43 +30,41 @@ _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UAdd, ast.USub)
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that was checked; `names` are those that it asks for. `value` computes it for
-    arrays.
-    """
+    """A checked formula; `names` are the names that it uses. `value` computes it for arrays."""
 
     text: str
     names: frozenset[str]
     code: CodeType
 
-    def value(self, given: Mapping[str, Any]) -> Any:
-        """Its value for numbers or arrays by name, NaN or infinite where there is none."""
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Return the value for numbers or arrays by name; NaN or infinite where there is none."""
         with np.errstate(all="ignore"):
             try:
-                return self._computed(given)
+                return self._computed(values)
             except ArithmeticError:
                 return np.nan
 
-    def failure(self, given: Mapping[str, Any]) -> str | None:
-        """What it does where `value` gives no number: divide by zero, say; None where nothing is
-        known.
+    def failure(self, values: Mapping[str, Any]) -> str | None:
+        """Return the reason why `value` gives no number, such as a division by zero; None if
+        unknown.
         """
         with np.errstate(all="raise", under="ignore"):
             try:
-                self._computed(given)
+                self._computed(values)
             except ArithmeticError as error:
                 # NumPy names the operation last: 0 / 0 is an "invalid value encountered in divide".
                 return _FAILURES.get(str(error).rpartition(" ")[2], "gives too large a number")
         return None
 
-    def _computed(self, given: Mapping[str, Any]) -> Any:
+    def _computed(self, values: Mapping[str, Any]) -> Any:
         functions = {name: function for name, (function, _) in FUNCTIONS.items()}
         # Only what `parse` let through: arithmetic, names and FUNCTIONS.
-        return eval(self.code, {"__builtins__": {}}, {**functions, **given})
+        return eval(self.code, {"__builtins__": {}}, {**functions, **values})
 
 
 def parse(text: str, known: Collection[str]) -> Expression:
-    """`text` as an expression over the names `known`. Raises `InputError` saying what is wrong and
-    what is possible.
+    """Return `text` as a formula over the names `known`. Raises `InputError`, which tells what is
+    possible.
     """
     if len(text) > LONGEST:
         raise InputError(f"longer than {LONGEST} characters.")
@@ -81,7 +79,7 @@ def parse(text: str, known: Collection[str]) -> Expression:
 
 
 def _checked(node: ast.expr, known: Collection[str]) -> list[str]:
-    """The names in `node`, whose numbers become floats. Raises `InputError`."""
+    """Return the names in `node`, whose numbers become floats. Raises `InputError`."""
     match node:
         case ast.Constant(value=int() | float() as number) if (
             not isinstance(number, bool) and abs(number) <= 1e300
@@ -103,6 +101,6 @@ def _checked(node: ast.expr, known: Collection[str]) -> list[str]:
                 raise InputError(
                     f"{name} takes {FUNCTIONS[name][1]} numbers, not {len(arguments)}: {_ALLOWED}."
                 )
-            return [asked for each in arguments for asked in _checked(each, known)]
+            return [asked for argument in arguments for asked in _checked(argument, known)]
         case _:
             raise InputError(f"{ast.unparse(node)[:80]!r} cannot stand in a formula: {_ALLOWED}.")

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
-from spikeduel.measuring.energy import accounting, court
+from spikeduel.measuring.energy import accounting, pairwise
 from spikeduel.measuring.energy.amounts import STEPS, arrays
-from spikeduel.measuring.energy.court import Counted, Pair, against_twin, hold, judge
+from spikeduel.measuring.energy.pairwise import Counted, Pair, against_twin, compare_by, compare_run
 from spikeduel.results.court import AXES
 from spikeduel.system.errors import InputError
 
@@ -113,7 +113,7 @@ def test_the_crossovers_of_spyx(steps, per_cent):
     first = dense(256, 128, 0.1, steps)
     last = [*dense(128, 10, 0.1, steps)]
     last[1] = replace(last[1], spikes=None, threshold_comparisons=0, resets=0)
-    found = judge(
+    found = compare_by(
         pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]),
         law("yan-dram"),
     )
@@ -125,7 +125,7 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
     it a range.
     """
     ratios = {
-        rate: judge(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan"))
+        rate: compare_by(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan"))
         for rate in (0.04, 0.057, 0.07)
     }
     assert [found.cheaper for found in ratios.values()] == ["spiking", None, "other"]
@@ -140,7 +140,7 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
 def test_the_bounds_of_dampfhoffer_et_al(spikes_a_synapse, cheaper):
     rate = spikes_a_synapse / 4
     assert (
-        judge(pair(dense(100, 10, rate, 4), 4, [numbers(100, 10)]), law("dampfhoffer")).cheaper
+        compare_by(pair(dense(100, 10, rate, 4), 4, [numbers(100, 10)]), law("dampfhoffer")).cheaper
         == cheaper
     )
 
@@ -151,7 +151,8 @@ def test_the_bounds_of_dampfhoffer_et_al(spikes_a_synapse, cheaper):
 def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
     few = replace(numbers(100, 10), input_bits=bits)
     assert (
-        judge(pair(dense(100, 10, 0.3, steps), steps, [few]), law("bit-budget")).cheaper == cheaper
+        compare_by(pair(dense(100, 10, 0.3, steps), steps, [few]), law("bit-budget")).cheaper
+        == cheaper
     )
 
 
@@ -230,7 +231,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", accounting.NAMES)
 def test_by_hand(name):
-    found = judge(NETWORKS, law(name))
+    found = compare_by(NETWORKS, law(name))
     scale = 1e-12 if law(name).entry.unit == "J" else 1
     for bounds, expected in zip((found.spiking, found.other), BY_HAND[name], strict=True):
         assert bounds.low == pytest.approx(scale * min(expected))
@@ -242,14 +243,16 @@ def test_by_hand(name):
 # ---- where it flips
 
 
-FLIPS = [(name, flip) for name in accounting.NAMES for flip in judge(NETWORKS, law(name)).flips]
+FLIPS = [
+    (name, flip) for name in accounting.NAMES for flip in compare_by(NETWORKS, law(name)).flips
+]
 
 
 def test_answers_change_along_every_axis():
     assert {flip.axis for _, flip in FLIPS} == {"rate", "steps", "bits"}
     # Memory counts for little in a network of so few weights; with more of it:
     large = pair(dense(4096, 64, 0.3, 5), 5, [numbers(4096, 64)])
-    assert judge(large, law("memory")).flip("memory").becomes == "spiking"
+    assert compare_by(large, law("memory")).flip("memory").becomes == "spiking"
     assert {*AXES} == {"rate", "steps", "bits", "memory"}
     assert len(FLIPS) > len(accounting.NAMES)
 
@@ -258,7 +261,7 @@ def test_answers_change_along_every_axis():
     ("name", "flip"), FLIPS, ids=[f"{name}-{flip.axis}" for name, flip in FLIPS]
 )
 def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
-    now = judge(NETWORKS, law(name)).cheaper
+    now = compare_by(NETWORKS, law(name)).cheaper
     step = 1 if flip.axis in ("steps", "bits") else 1e-4 * flip.value
     before = flip.value - step if flip.value > flip.now else flip.value + step
 
@@ -267,10 +270,10 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
         changed = {
             key: column for key, each in law(name).constants.items() if each.axis == flip.axis
         }
-        sides = court._cheaper(
-            *court._weighed(NETWORKS, law(name), NETWORKS.moved(flip.axis, column), changed)
+        sides = pairwise._cheaper(
+            *pairwise._weighed(NETWORKS, law(name), NETWORKS.moved(flip.axis, column), changed)
         )
-        return court._SIDES[int(sides[0])]
+        return pairwise._SIDES[int(sides[0])]
 
     assert flip.becomes != now
     assert (cheaper(flip.value), cheaper(before)) == (flip.becomes, now)
@@ -279,18 +282,18 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
 def test_the_rate_of_a_flip_by_hand():
     # 40 MACs and 40 r ACs against 60 MACs: level where 0.9 · 40 r = 20 · 4.6, which is above one
     # spike a step.
-    assert judge(NETWORKS, law("first-layer-once")).flip("rate") is None
+    assert compare_by(NETWORKS, law("first-layer-once")).flip("rate") is None
     cheap = pair(dense(10, 4, 0.5, 2), 2, [numbers(10, 4)])
-    found = judge(cheap, law("operations"))
+    found = compare_by(cheap, law("operations"))
     # Two steps of 40 r additions against 40 operations: level at a half.
     assert (found.cheaper, found.ratio.low) == (None, 1.0)
     # 0.9 · 20 T against 4.6 · 40: from the 11th step on.
-    assert judge(cheap, law("syops")).flip("steps").value == 11
+    assert compare_by(cheap, law("syops")).flip("steps").value == 11
 
 
 def test_what_has_nothing_to_count_is_said_and_not_judged():
     nothing = replace(numbers(10, 4), macs=macs(both(0)))
-    found = judge(pair(dense(10, 4, 0.5, 2), 2, [nothing]), law("syops"))
+    found = compare_by(pair(dense(10, 4, 0.5, 2), 2, [nothing]), law("syops"))
     assert (found.cheaper, found.ratio) == (None, None)
     assert "nothing to count" in found.reason
 
@@ -313,7 +316,7 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
         counted("snn-b", spiking()),
         counted("cnn", plain()),
     )
-    found = hold(results)
+    found = compare_run(results)
     assert [(case.spiking, case.other, case.control) for case in found.cases] == [
         ("snn-a", "cnn", None),
         ("snn-a", "ReLU twin", "relu_twin"),
@@ -327,8 +330,8 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
 
 
 def test_without_a_pair_there_is_no_court():
-    assert hold(results_of(trial("snn"), trial("cnn"))) is None
-    assert hold(results_of(counted("cnn", plain()))) is None
+    assert compare_run(results_of(trial("snn"), trial("cnn"))) is None
+    assert compare_run(results_of(counted("cnn", plain()))) is None
 
 
 def test_one_network_stands_against_its_twin():
@@ -339,7 +342,7 @@ def test_one_network_stands_against_its_twin():
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     path = write(tmp_path / "mine.toml")
-    found = hold(
+    found = compare_run(
         results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)]
     )
     first, *others = found.cases[0].rulings
@@ -366,12 +369,12 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
         write(tmp_path / "a" / "mine.toml"),
         write(tmp_path / "b" / "mine.toml", "2 * spikes"),
     )
-    twice = court.laws([accounting.read(mine), accounting.read(mine), accounting.read("syops")])
+    twice = pairwise.laws([accounting.read(mine), accounting.read(mine), accounting.read("syops")])
     assert [each.name for each in twice[:3]] == ["mine", "syops", "first-layer-once"]
     assert len(twice) == 1 + len(accounting.NAMES)
     assert [each.own for each in twice[:2]] == [True, False]
     with pytest.raises(InputError, match="two accountings are called mine"):
-        court.laws([accounting.read(mine), accounting.read(other)])
+        pairwise.laws([accounting.read(mine), accounting.read(other)])
 
 
 @pytest.mark.parametrize(
@@ -386,5 +389,5 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
     ],
 )
 def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, reason, tmp_path):
-    found = judge(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
+    found = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
     assert (found.own, found.ratio, found.reason) == (True, None, f"its formula {reason}")

@@ -1,6 +1,4 @@
-"""The court: every spiking contender against every other network, by every accounting, from stored
-counts alone.
-"""
+"""Compare a spiking network with another by every accounting, from stored counts alone."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.energy.amounts import STEPS, Arrays, arrays, between, mean
-from spikeduel.measuring.energy.expressions import Expression
+from spikeduel.measuring.energy.formulas import Expression
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.rankings import control_results, finished
@@ -23,13 +21,13 @@ from spikeduel.results.run import Results
 from spikeduel.system.errors import InputError
 
 MOST_STEPS = 128
-"""Time steps up to which an answer may change."""
+"""Limit of time steps within which a change of the answer is looked for."""
 HIGHEST_RATE = 1.0
-"""Spikes per neuron and step up to which it may."""
+"""Limit of spikes per neuron and step within which a change is looked for."""
 LOWEST_RATE = 1e-5
 _TRIED, _ZOOMS = 200, 4
-"""Values of an axis that are tried, evenly by their logarithm; and how often anew between the two
-where it changes.
+"""Values of an axis that are tried, even in their logarithm, and the number of refinements between
+two of them.
 """
 _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
 _UNITS: dict[Axis, str] = {"rate": "spikes per neuron and step", "steps": "time steps"}
@@ -37,8 +35,8 @@ _UNITS: dict[Axis, str] = {"rate": "spikes per neuron and step", "steps": "time 
 
 @dataclass(frozen=True)
 class Counted:
-    """A network as formulas see it; a spiking one at any spike rate and number of steps. Amounts
-    are linear in both.
+    """A network as formulas see it. A spiking one is known at any spike rate and number of steps,
+    since amounts are linear in both.
     """
 
     operations: Sequence[Operations]
@@ -46,23 +44,23 @@ class Counted:
     @property
     def rate(self) -> float:
         """Spikes per neuron and step."""
-        rates = [each.totals.spikes_per_neuron_and_step for each in self.operations]
+        rates = [trial.totals.spikes_per_neuron_and_step for trial in self.operations]
         return float(np.mean([rate or 0.0 for rate in rates]))
 
     @property
     def steps(self) -> int:
-        """Its time steps."""
+        """Time steps."""
         return self.operations[0].num_steps
 
     def amounts(
-        self, layers: Callable[[Operations], list[Layer]] = lambda each: each.layers
+        self, layers: Callable[[Operations], list[Layer]] = lambda trial: trial.layers
     ) -> Arrays:
-        """Its amounts: means over its trials."""
-        return mean([arrays(layers(each)) for each in self.operations])
+        """Return the amounts, means over trials."""
+        return mean([arrays(layers(trial)) for trial in self.operations])
 
 
 class Pair:
-    """A spiking network against another: what formulas ask for, at any spike rate and number of
+    """A spiking network and another one: the amounts of both, at any spike rate and number of
     steps.
     """
 
@@ -71,34 +69,34 @@ class Pair:
         self.spiking, self.other = spiking.amounts(), other.amounts()
         # Amounts are linear in the rate and in the number of steps, so that two points tell them
         # all.
-        self._silent = spiking.amounts(lambda each: scaled(each, 0.0, self.steps))
-        self._longer = spiking.amounts(lambda each: scaled(each, 1.0, 2 * self.steps))
+        self._silent = spiking.amounts(lambda operations: scaled(operations, 0.0, self.steps))
+        self._longer = spiking.amounts(lambda operations: scaled(operations, 1.0, 2 * self.steps))
 
     def moved(self, axis: Axis, values: np.ndarray) -> dict[str, np.ndarray]:
-        """The spiking network's amounts where `axis` is at each of `values` `[V, 1]`, `[V,
-        layers]`; and its steps.
+        """Return the spiking network's amounts with `axis` at each of `values` `[V, 1]`, `[V,
+        layers]`, and its steps.
         """
         steps = values if axis == "steps" else np.full_like(values, self.steps)
         if axis == "rate":
-            found = between(self._silent, self.spiking, values / self.rate)
+            amounts = between(self._silent, self.spiking, values / self.rate)
         elif axis == "steps":
-            found = between(self.spiking, self._longer, values / self.steps - 1)
+            amounts = between(self.spiking, self._longer, values / self.steps - 1)
         else:
-            found = dict(self.spiking)
-        return {**found, STEPS: steps}
+            amounts = dict(self.spiking)
+        return {**amounts, STEPS: steps}
 
 
-def judge(pair: Pair, law: Accounting) -> Ruling:
-    """What one accounting finds of a pair, and where it would find otherwise."""
+def compare_by(pair: Pair, law: Accounting) -> Ruling:
+    """Compare a pair by one accounting, and find where its answer would change."""
     here = {**pair.spiking, STEPS: np.full((1, 1), float(pair.steps))}
     finding = partial(Ruling, accounting=law.name, own=law.own)
     spiking, other = _weighed(pair, law, here)
-    for network, amounts, formula, given in (
+    for network, amounts, formula, named in (
         ("spiking network", spiking, law.spiking, here),
         ("other network", other, law.other, {**pair.other, STEPS: here[STEPS]}),
     ):
         if not np.isfinite(amounts).all() or amounts.min() < 0:
-            failures = (formula.failure({**given, **constants}) for constants in law.corners())
+            failures = (formula.failure({**named, **constants}) for constants in law.corners())
             why = next(filter(None, failures), "gives no amount of at least 0")
             return finding(reason=f"its formula {why} for the {network}")
     if not spiking.any() or not other.all():
@@ -113,11 +111,11 @@ def judge(pair: Pair, law: Accounting) -> Ruling:
     )
 
 
-def hear(
+def compare_pair(
     pair: Pair, laws: Sequence[Accounting], spiking: str, other: str, control: str | None = None
 ) -> Case:
-    """A pair before all accountings, by the names of its networks."""
-    rulings = [judge(pair, law) for law in laws]
+    """Compare a pair by all accountings; `spiking`, `other` and `control` are names."""
+    rulings = [compare_by(pair, law) for law in laws]
     return Case(
         spiking=spiking,
         other=other,
@@ -129,26 +127,26 @@ def hear(
 
 
 def laws(more: Sequence[Accounting] = ()) -> list[Accounting]:
-    """`more` accountings first, then those that come with spikeduel; a name once.
+    """Return `more` accountings, then those that come with spikeduel; a name once.
 
-    Raises `InputError` where two that differ have one name.
+    Raises `InputError` for two different accountings of one name.
     """
-    given: dict[str, Accounting] = {}
+    by_name: dict[str, Accounting] = {}
     for law in more:
-        if given.setdefault(law.name, law).entry != law.entry:
+        if by_name.setdefault(law.name, law).entry != law.entry:
             raise InputError(f"two accountings are called {law.name}: rename one of the files.")
     return [
-        *given.values(),
-        *(accounting.read(name) for name in accounting.NAMES if name not in given),
+        *by_name.values(),
+        *(accounting.read(name) for name in accounting.NAMES if name not in by_name),
     ]
 
 
-def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
-    """The court over a run, by `laws`; None where no spiking network and another were counted."""
+def compare_run(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
+    """Compare all spiking networks of a run with all others, by `laws`; None without such a pair."""
     applied, trials = laws(more), finished(results)
     counted = {
-        name: [trial.operations for trial in each if trial.operations]
-        for name, each in trials.items()
+        name: [trial.operations for trial in trials_of_one if trial.operations]
+        for name, trials_of_one in trials.items()
     }
     networks = {name: Counted(operations) for name, operations in counted.items() if operations}
     cases = []
@@ -157,17 +155,23 @@ def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
             continue
         for other in networks:
             if not trials[other][0].spiking:
-                cases.append(hear(Pair(networks[name], networks[other]), applied, name, other))
+                cases.append(
+                    compare_pair(Pair(networks[name], networks[other]), applied, name, other)
+                )
         for control in trials[name][0].controls:
-            found = control_results(trials[name], control)
-            operations = [each.operations for each in found if each.operations and not each.spikes]
+            of_control = control_results(trials[name], control)
+            operations = [
+                trials_of_one.operations
+                for trials_of_one in of_control
+                if trials_of_one.operations and not trials_of_one.spikes
+            ]
             if operations:
                 cases.append(
-                    hear(
+                    compare_pair(
                         Pair(networks[name], Counted(operations)),
                         applied,
                         name,
-                        found[0].title,
+                        of_control[0].title,
                         control,
                     )
                 )
@@ -175,11 +179,11 @@ def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> Case:
-    """A spiking network against its ReLU twin, which is known from its shape: without zeros that
-    could be skipped.
+    """Compare a spiking network with its ReLU twin, which follows from its shape and skips no
+    zeros.
     """
     twin = replace(operations, layers=relu_twin(operations), num_steps=1)
-    return hear(
+    return compare_pair(
         Pair(Counted([operations]), Counted([twin])), laws(more), "this network", "its ReLU twin"
     )
 
@@ -190,27 +194,27 @@ def _weighed(
     spiking: Mapping[str, np.ndarray],
     changed: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What both networks take, `[V, corners]` each: at V points, and at all ends of the ranges of
-    the constants.
+    """Return the energies of both networks, `[V, corners]` each: at V points, and all ends of the
+    constants' ranges.
     """
     other = {**pair.other, STEPS: spiking[STEPS]}
     corners = [{**constants, **(changed or {})} for constants in law.corners()]
     points = len(spiking[STEPS])
 
-    def total(formula: Expression, given: Mapping[str, Any]) -> np.ndarray:
-        return np.broadcast_to(formula.value(given), (points, given["acs"].shape[-1])).sum(-1)
+    def total(formula: Expression, values: Mapping[str, Any]) -> np.ndarray:
+        return np.broadcast_to(formula.value(values), (points, values["acs"].shape[-1])).sum(-1)
 
     columns = [
         (total(law.spiking, {**spiking, **constants}), total(law.other, {**other, **constants}))
         for constants in corners
     ]
-    one, two = (law.factor * np.stack(each, axis=1) for each in zip(*columns, strict=True))
+    one, two = (law.factor * np.stack(totals, axis=1) for totals in zip(*columns, strict=True))
     return one, two
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """At each point: −1 where the spiking network takes less at all corners, 1 where more, 0 where
-    they differ.
+    """Return −1 at each point where the spiking network takes less at all corners, 1 where it takes
+    more, else 0.
     """
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
 
@@ -220,7 +224,7 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
-    """The nearest change along an axis, by the ratio of values; None where there is none within its
+    """Return the nearest change along an axis, by the ratio of values; None without one within its
     limits.
     """
     limits = _limits(pair, law, axis)
@@ -228,9 +232,11 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
         return None
     now, least, most, unit = limits
 
-    def found(values: np.ndarray) -> np.ndarray:
+    def sides_at(values: np.ndarray) -> np.ndarray:
         column = values[:, None]
-        changed = {name: column for name, each in law.constants.items() if each.axis == axis}
+        changed = {
+            name: column for name, constant in law.constants.items() if constant.axis == axis
+        }
         return _cheaper(*_weighed(pair, law, pair.moved(axis, column), changed))
 
     changes = []
@@ -241,7 +247,7 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
         )
         values = np.append(values, end) if whole else values
         for _ in range(1 if whole else _ZOOMS):
-            sides = found(values)
+            sides = sides_at(values)
             if (sides == cheaper).all():
                 break
             first = int(np.argmax(sides != cheaper))
@@ -256,7 +262,7 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
 
 
 def _limits(pair: Pair, law: Accounting, axis: Axis) -> tuple[float, float, float, str] | None:
-    """Where an axis is now, from where to where it may go, and its unit; None where it has no
+    """Return the present value of an axis, its limits and its unit; None where the axis has no
     effect.
     """
     if axis == "rate":
@@ -266,7 +272,7 @@ def _limits(pair: Pair, law: Accounting, axis: Axis) -> tuple[float, float, floa
         )
     if axis == "steps":
         return (float(pair.steps), 1.0, float(max(MOST_STEPS, pair.steps)), _UNITS[axis])
-    for each in law.constants.values():
-        if each.axis == axis and each.value and each.least and each.most:
-            return each.value, each.least, each.most, each.unit
+    for constant in law.constants.values():
+        if constant.axis == axis and constant.value and constant.least and constant.most:
+            return constant.value, constant.least, constant.most, constant.unit
     return None

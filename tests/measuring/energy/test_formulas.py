@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikeduel.measuring.energy.expressions import LONGEST, parse
+from spikeduel.measuring.energy.formulas import LONGEST, parse
 from spikeduel.system.errors import InputError
 
 KNOWN = ("macs", "acs", "T")
