@@ -253,7 +253,7 @@ def test_grouping_a_folder_decodes_nothing_anew(
     image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = load(Experiment(dataset=str(image_folder)))
-    monkeypatch.setattr("spikeduel.data.folder.made", None)
+    monkeypatch.setattr("spikeduel.data.folder.picture_dataset", None)
     grouped = load(Experiment(dataset=str(image_folder), group_by=r"00(\d)"))
     assert grouped.groups is not None
     assert grouped.groups.tolist() == [0, 1, 2, 3, 4, 5] * 2

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spikeduel.data.cache import state
 from spikeduel.data.folder import folder
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
@@ -172,7 +173,9 @@ def test_linked_class_folder_is_followed(image_folder: Path, tmp_path: Path) -> 
     (image_folder / "fox").symlink_to(tmp_path / "elsewhere")
     raw = load(image_folder)
     assert raw.classes == ("cat", "dog", "fox")
-    assert image_folder / "fox" in raw.sources
+    before = state(raw.sources)
+    write_pictures(tmp_path / "elsewhere", 1, seed=4, suffix=".bmp")
+    assert state(raw.sources) != before
 
 
 def break_by_cutting(path: Path) -> None:
@@ -236,7 +239,7 @@ def a_class_of_what_cannot_be_opened(root: Path) -> str:
 def other_classes_in_test(root: Path) -> str:
     for name in ("train/a", "train/b", "test/a", "test/c"):
         write_pictures(root / name, 2)
-    return r"test: its class folders differ .*lacks b; adds c"
+    return r"the classes for test differ .*lacks b; adds c"
 
 
 def only_test(root: Path) -> str:
@@ -321,7 +324,7 @@ def test_folders_that_may_not_be_read_are_named(
 
     def refusing(path: Path) -> object:
         if Path(path).name == "dog":
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return listed(path)
 
     monkeypatch.setattr(os, "scandir", refusing)

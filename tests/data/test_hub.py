@@ -114,7 +114,7 @@ def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path:
     made.to_parquet(place / "train.parquet")
     with pytest.raises(UnreadableFiles) as caught:
         read(place)
-    assert list(caught.value.files) == [f"hf:{place}, train, row {row}" for row in (2, 4)]
+    assert list(caught.value.files) == [f"hf:{place}, train/{row}" for row in (2, 4)]
     assert read(place, skip=frozenset(caught.value.files)).labels.tolist() == [0, 1, 1]
 
 

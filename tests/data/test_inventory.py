@@ -102,7 +102,7 @@ def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.Monke
         shutil.copy(image_folder / "cat" / "000.png", image_folder / "cat" / f"{name}.heic")
     without = counted(image_folder)
     monkeypatch.setattr(pictures, "endings", lambda: frozenset({".png", ".heic"}))
-    monkeypatch.setattr("spikeduel.data.layout.endings", pictures.endings)
+    monkeypatch.setattr("spikeduel.data.folder.endings", pictures.endings)
     assert without.by("format not opened here") == ignored("format not opened here", heic=2)
     assert counted(image_folder) == FileCounts(
         read={".png": 12, ".heic": 2}, unreadable=0, ignored=()

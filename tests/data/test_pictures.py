@@ -13,7 +13,8 @@ from PIL import Image
 
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
-from spikeduel.data.pictures import opened, over_pictures, prepared_content
+from spikeduel.data.pictures import opened, prepared_content
+from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
@@ -199,14 +200,14 @@ def test_large_pictures_wait_for_one_another(
         assert pictures._ONE_LARGE_AT_A_TIME.locked()
     with opened(tmp_path / "small.png"):
         assert not pictures._ONE_LARGE_AT_A_TIME.locked()
-    paths = [tmp_path / "large.png"] * 8
 
-    assert (
-        over_pictures(
-            lambda row, picture: picture.width, paths, lambda items, description, total: items, ""
-        )
-        == [4] * 8
-    )
+    def width(_row: int, path: Path) -> int:
+        with opened(path) as picture:
+            return picture.width
+
+    paths = [tmp_path / "large.png"] * 8
+    widths = over_files(width, paths, lambda items, description, total: items, "")
+    assert [result for _, result in widths] == [4] * 8
 
 
 GREY = np.array([[0, 100], [200, 255]], dtype=np.uint8)

@@ -1,9 +1,11 @@
 import threading
 import time
+from contextlib import closing
 
+import numpy as np
 import pytest
 
-from spikeduel.data.workers import over_files
+from spikeduel.data.workers import AHEAD, MOST_THREADS, over_files
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 
@@ -11,48 +13,51 @@ def unchanged(items, description, total):
     return items
 
 
-def test_results_come_in_order_and_threads_are_never_far_ahead():
-    taken, furthest, begun, lock = [], [], [0], threading.Lock()
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_results_come_in_order_and_threads_are_never_far_ahead(at_once):
+    furthest, begun, lock = [], [0], threading.Lock()
 
-    def look(row):
+    def look(row, source):
         with lock:
             begun[0] += 1
         time.sleep(0.001 * (row % 3))
-        return row
+        return source * 2
 
-    def keep(row):
-        taken.append(row)
+    taken = []
+    for row, result in over_files(look, range(400), unchanged, "reading", at_once=at_once):
+        taken.append((row, result))
         furthest.append(begun[0] - row)
-
-    over_files(look, [str(row) for row in range(400)], unchanged, "reading", keep=keep)
-    assert taken == list(range(400))
-    assert max(furthest) <= 4 * 8 + 1
+    assert taken == [(row, 2 * row) for row in range(400)]
+    assert max(furthest) <= at_once * (AHEAD * MOST_THREADS + 2)
 
 
-def test_who_stops_in_between_waits_for_few():
+def test_only_the_rows_asked_for_are_read():
+    rows = np.array([7, 2, 5])
+    found = over_files(lambda row, source: source, "abcdefgh", unchanged, "", rows=rows)
+    assert list(found) == [(7, "h"), (2, "c"), (5, "f")]
+
+
+def test_a_consumer_that_stops_waits_for_few():
     begun = []
-
-    def stopped(row):
-        if row == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        over_files(
-            lambda row: begun.append(row) or row,
-            [str(k) for k in range(10_000)],
-            unchanged,
-            "",
-            keep=stopped,
-        )
+    with closing(
+        over_files(lambda row, _: begun.append(row), range(10_000), unchanged, "")
+    ) as all_:
+        for row, _ in all_:
+            if row == 3:
+                break
     assert len(begun) < 200
 
 
-def test_all_that_fail_are_named():
-    def look(row):
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_all_that_fail_are_named_after_the_others_were_read(at_once):
+    def look(row, source):
         if row in (2, 5):
             raise InputError(f"cut off at byte {row}")
         return row
 
+    read, sources = [], [f"file {row}" for row in range(7)]
     with pytest.raises(UnreadableFiles) as caught:
-        over_files(look, [f"file {k}" for k in range(7)], unchanged, "reading")
+        for row, _ in over_files(look, sources, unchanged, "reading", at_once=at_once):
+            read.append(row)
     assert caught.value.files == {"file 2": "cut off at byte 2", "file 5": "cut off at byte 5"}
+    assert read == [0, 1, 3, 4, 6]

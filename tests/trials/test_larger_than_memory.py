@@ -23,7 +23,8 @@ import torch
 
 from spikeduel import data
 from spikeduel.data import cache, loader
-from spikeduel.data.prepared import Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import RawDataset, from_raw
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, trial

@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from spikeduel.data import Prepared, catalogue, socofing
+from spikeduel.data.folder import labels_file
 from spikeduel.data.inventory import inventory
-from spikeduel.data.layout import labels_file
-from spikeduel.data.pictures import over_pictures
-from spikeduel.data.workers import Track
+from spikeduel.data.pictures import opened
+from spikeduel.data.workers import Track, over_files
 from spikeduel.results.audit import FileProperty
 from spikeduel.results.file_counts import FileCounts
 from spikeduel.settings import Experiment
@@ -55,13 +54,13 @@ def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> li
     else:
         return []
 
-    def look(_row: int, picture: Image.Image) -> Format:
-        return picture.format or "unknown", picture.mode, picture.width, picture.height
+    def look(_row: int, path: socofing.Source) -> Format:
+        with opened(path) as picture:
+            return picture.format or "unknown", picture.mode, picture.width, picture.height
 
     with place as source:
-        return over_pictures(
-            look, [source / name for name in prepared.names or ()], track, "looking at files"
-        )
+        paths = [source / name for name in prepared.names or ()]
+        return [kind for _, kind in over_files(look, paths, track, "looking at files")]
 
 
 def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:

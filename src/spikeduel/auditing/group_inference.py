@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from spikeduel.data.prepared import group_rule
+from spikeduel.data.adapting import group_rule
 from spikeduel.results.groups import SuggestedGroups
 
 SEPARATORS = r"[_\-. ]+"

@@ -1,7 +1,13 @@
-"""Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split
-without leaks.
+"""Data in three steps.
+
+1. Inventory: which files there are, every one accounted for: `inventory`, `folder` (classes and
+   CSVs), `archives`, `hub` (and shards), `catalogue` (sets by name).
+2. Arrays: images or recordings, prepared once and cached, larger than memory if need be:
+   `pictures`, `events`, `preparing`, `prepared`, `cache`, `disk_arrays`.
+3. Splits and batches: `splits`, which never cut a group, and `loader`.
 """
 
+from spikeduel.data.adapting import names_a_file, regrouped
 from spikeduel.data.catalogue import (
     DATASETS,
     absolute,
@@ -23,8 +29,6 @@ from spikeduel.data.prepared import (
     DataOptions,
     Prepared,
     RawDataset,
-    names_a_file,
-    regrouped,
 )
 from spikeduel.data.socofing import altered
 from spikeduel.data.splits import Split, split, splits, write_splits

@@ -1,5 +1,5 @@
-"""A folder and the archives that lie in it, as one tree of files: zips are read in place, tars
-unpacked meanwhile.
+"""A folder and the archives in it as one tree of files: zips are read in place, tars unpacked for
+the time being.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self
 
-from spikeduel.data.layout import walk
+from spikeduel.data.inventory import files_below
 from spikeduel.data.workers import Track
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -20,21 +20,22 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Reads the headers of a tar. One that is cut off or damaged between two files is refused, and
-    so is one that another follows in the same file: by itself tarfile ends there, as if no more
-    files came.
+    """Headers of a tar that must be whole.
+
+    By itself, tarfile takes a tar that is cut off between two files, or that another tar follows in
+    the same file, for a shorter one.
     """
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that
-        end a tar, or where something follows these.
+        """Return the next header. Raises `tarfile.ReadError` where there is neither one nor the
+        zeros that end a tar, or where something follows these.
         """
         try:
             return super().fromtarfile(opened)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            rest = iter(lambda: opened.fileobj.read(1 << 16), b"")
-            if any(part.strip(b"\0") for part in rest):
+            blocks = iter(lambda: opened.fileobj.read(1 << 16), b"")
+            if any(block.strip(b"\0") for block in blocks):
                 raise tarfile.ReadError(
                     "another tar follows its end; put each into a file of its own"
                 ) from None
@@ -45,8 +46,8 @@ class Whole(tarfile.TarInfo):
             ) from None
 
 
-class Found(NamedTuple):
-    """A file, or a member of an archive, and what its user calls it."""
+class Entry(NamedTuple):
+    """A file, or a member of an archive, and the name that its user knows."""
 
     file: Path | zipfile.Path
     name: str
@@ -54,44 +55,41 @@ class Found(NamedTuple):
 
 def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
-) -> dict[str, Found]:
-    """The files with one of the `endings` in a folder and below, or in an archive, by paths
+) -> dict[str, Entry]:
+    """Return the files with one of the `endings` in a folder and below, or in an archive, by paths
     relative to `place`.
 
-    Archives in it that are called like one of `archives` (in small letters) are opened, too: their
-    members come last, by the archive's path and their own. All stay open as long as `stack` does.
+    Archives called like one of `archives` (in small letters) are opened, too, also within archives:
+    their members come last, by the archive's path and their own. All stay open as long as `stack`.
     Raises `InputError`.
     """
     if files.is_folder(place):
-        walked = walk(place, endings | ENDINGS)
-        found = {path.relative_to(place).as_posix(): Found(path, str(path)) for path in walked}
+        paths = files_below(place, endings | ENDINGS)
+        entries = {path.relative_to(place).as_posix(): Entry(path, str(path)) for path in paths}
     elif files.is_file(place):
-        found = _opened(Found(place, str(place)), stack, track)
+        entries = _opened(Entry(place, str(place)), stack, track)
     else:
         raise InputError(f"data_dir {place}: no such folder or archive.")
-    pending = list(found)
+    pending = list(entries)
     for path in pending:
         if PurePosixPath(path).name.lower() in archives:
-            members = {
-                f"{path}/{member}": each
-                for member, each in _opened(found[path], stack, track).items()
-            }
-            found |= members
-            pending += members  # archives within archives
+            members = _opened(entries[path], stack, track)
+            entries |= {f"{path}/{member}": entry for member, entry in members.items()}
+            pending += [f"{path}/{member}" for member in members]
     return {
-        path: each for path, each in found.items() if PurePosixPath(path).suffix.lower() in endings
+        path: entry
+        for path, entry in entries.items()
+        if PurePosixPath(path).suffix.lower() in endings
     }
 
 
-def _opened(archive: Found, stack: ExitStack, track: Track) -> dict[str, Found]:
-    """The members of an archive by their paths in it; hidden ones and those of the system are left
-    out.
-    """
-    room = files.cache_dir()
+def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
+    """Return the members of an archive by their paths in it, less hidden ones and the system's."""
+    cache = files.cache_dir()
     try:
-        with files.writing_to(room):
-            room.mkdir(parents=True, exist_ok=True)
-            unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=room)))
+        with files.writing_to(cache):
+            cache.mkdir(parents=True, exist_ok=True)
+            unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
             if isinstance(archive.file, Path) and tarfile.is_tarfile(archive.file):
                 members = _unpacked(archive, unpacked, track)
             else:
@@ -104,7 +102,7 @@ def _opened(archive: Found, stack: ExitStack, track: Track) -> dict[str, Found]:
             f"{archive.name}: cannot be read as an archive ({error}). Download it again."
         ) from None
     return {
-        path: Found(file, f"{archive.name}/{path}")
+        path: Entry(file, f"{archive.name}/{path}")
         for path, file in members.items()
         if not any(part.startswith((".", "__")) for part in PurePosixPath(path).parts)
     }
@@ -114,7 +112,7 @@ def _in_zip(
     file: Path | zipfile.Path, unpacked: Path, stack: ExitStack
 ) -> dict[str, Path | zipfile.Path]:
     if isinstance(file, zipfile.Path):
-        # A zip within a zip: going back in what is packed would mean to unpack it anew.
+        # Going back within a packed zip would mean to unpack it anew each time.
         with file.open("rb") as packed, (unpacked / "inner.zip").open("wb") as copy:
             shutil.copyfileobj(packed, copy)
         file = unpacked / "inner.zip"
@@ -124,10 +122,8 @@ def _in_zip(
     }
 
 
-def _unpacked(archive: Found, folder: Path, track: Track) -> dict[str, Path | zipfile.Path]:
-    """The members of a tar, unpacked into `folder` under numbers: what they are called cannot lead
-    out of it.
-    """
+def _unpacked(archive: Entry, folder: Path, track: Track) -> dict[str, Path | zipfile.Path]:
+    """Unpack the members of a tar under numbers: their names cannot lead out of `folder`."""
     members: dict[str, Path | zipfile.Path] = {}
     with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
         for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):

@@ -11,11 +11,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.inventory import walk
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
@@ -23,24 +24,18 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-FORMAT = 3
-"""Raised when the folder's layout, or what a data set's function makes of the same files,
-changes.
-"""
+FORMAT = 4
+"""Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
 
 UNFINISHED = ".making"
-"""What the folder's name ends in while a set is made."""
+"""The end of the folder's name while a set is made."""
 
-_ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
-"""The fields that a manifest and a `Prepared` have in common."""
-Array = Literal[
-    "images", "packed", "offsets", "labels", "groups", "official", "image_ids", "content"
-]
-"""The fields of `Prepared` that are files of their own; in place of its images those of
-`Recordings`.
-"""
-_TYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
-"""Of their numbers; of all others int64."""
+_DESCRIBED = ("name", "classes", "preprocessing", "fingerprint", "notes")
+"""The fields that a manifest and a `Prepared` share."""
+_PER_IMAGE = ("labels", "groups", "official", "image_ids", "content")
+"""The arrays with an entry per image; groups, official and image_ids may be missing."""
+_DTYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
+"""The types of arrays that are not int64."""
 
 
 class Manifest(typed.Frozen, frozen=True):
@@ -51,9 +46,8 @@ class Manifest(typed.Frozen, frozen=True):
     count: int
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    class_counts: tuple[int, ...]
     named: bool
-    arrays: tuple[Array, ...]
+    arrays: tuple[str, ...]
     preprocessing: Preprocessing
     fingerprint: str
     notes: tuple[str, ...]
@@ -64,14 +58,12 @@ class Manifest(typed.Frozen, frozen=True):
 
 
 def root() -> Path:
-    """The folder of all prepared sets."""
+    """Return the folder of all prepared sets."""
     return files.cache_dir() / "prepared"
 
 
 def cached() -> list[tuple[Path, Manifest]]:
-    """The folder and manifest of each prepared set in the cache, by name; damaged ones are left
-    out.
-    """
+    """Return the folder and manifest of each prepared set, by name; damaged ones are left out."""
     sets = []
     for path in sorted(root().glob("[!.]*/manifest.json")):
         with suppress(InputError):
@@ -87,8 +79,8 @@ def fetch(
     say: Callable[[str], None] = Progress().say,
     track: Track = Progress().track,
 ) -> Prepared:
-    """The prepared set of this name and identity; made by `make` if not cached, or if its files
-    changed.
+    """Return the prepared set of this name and identity; `make` makes it if it is not cached, or
+    its files changed.
 
     `make` is given a folder to work in, which stays until it succeeds. Where another process is
     making the set, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
@@ -97,17 +89,15 @@ def fetch(
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
     with suppress(InputError):
-        found = read(folder)
+        prepared = read(folder)
         files.touch(folder / "manifest.json")  # which says how long nobody needed it
-        return found
+        return prepared
     try:
         files.require_writable(root())
     except InputError as error:
         raise InputError(f"the cache of prepared data: {error} SPIKEDUEL_CACHE names it.") from None
-    with files.locked(
-        root() / f".{folder.name}.lock",
-        partial(say, f"another process is preparing {name}; waiting"),
-    ):
+    waiting = partial(say, f"another process is preparing {name}; waiting")
+    with files.locked(root() / f".{folder.name}.lock", waiting):
         files.remove_left_behind(root(), folder.name)
         with suppress(InputError):
             return read(folder)
@@ -123,7 +113,7 @@ def fetch(
 
 @contextmanager
 def _working_in(place: Path) -> Iterator[Path]:
-    """The folder `place`, which goes when the block succeeds; else it stays, with what is in it."""
+    """Yield the folder `place`, which goes when the block succeeds; else it stays unless empty."""
     with files.writing_to(place):
         place.mkdir(exist_ok=True)
     try:
@@ -135,13 +125,13 @@ def _working_in(place: Path) -> Iterator[Path]:
 
 
 def unfinished() -> list[Path]:
-    """What interrupted preparations left, to go on with: a folder each."""
+    """Return the folders of interrupted preparations, which can be gone on with."""
     return sorted(root().glob(f".*{UNFINISHED}"))
 
 
 def remove(folder: Path, unused_for: float) -> bool:
-    """Removes a prepared set, or an unfinished one, unless it is being made, or was used in so many
-    seconds; whether it is gone.
+    """Remove a prepared or unfinished set, unless it is being made or was used in the last
+    `unused_for` seconds. Return True if it is gone.
     """
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
@@ -155,39 +145,31 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read`
+    """Write `prepared` as `folder`, atomically, with the state of its `sources`, so that `read`
     sees a change.
 
-    What lies in the folder `place` in the form in which it is kept is not copied.
+    Arrays that lie in the folder `place` in the form in which they are kept are not copied.
     """
-    rest = {
-        part: getattr(prepared, part)
-        for part in ("labels", "groups", "official", "image_ids", "content")
-    }
-    arrays = {
-        part: array
-        for part, array in {**arrays_of(prepared.images), **rest}.items()
-        if array is not None
-    }
+    arrays = arrays_of(prepared.images)
+    arrays |= {part: array for part in _PER_IMAGE if (array := getattr(prepared, part)) is not None}
     manifest = Manifest(
-        **{field: getattr(prepared, field) for field in _ALIKE},
+        **{field: getattr(prepared, field) for field in _DESCRIBED},
         format=FORMAT,
         count=len(prepared),
         image_shape=prepared.image_shape,
-        class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
         named=prepared.names is not None,
-        arrays=tuple(part for part in get_args(Array) if part in arrays),
+        arrays=tuple(arrays),
         source=source,
         sources=tuple(map(str, prepared.sources)),
         sources_state=state(prepared.sources),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
     with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
             _save(temporary / f"{part}.npy", array, place)
         if prepared.names is not None:
             (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
-        samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
         np.savez_compressed(temporary / "samples.npz", **samples)
         (temporary / "manifest.json").write_text(
             json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8"
@@ -195,7 +177,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
 
 
 def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
-    """What `numpy.save` writes. That, on a full disk, raises an error that does not say so."""
+    """Write the same as `numpy.save`, whose error on a full disk does not say so."""
     made = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
     if made is not None and made.parent == place and made.suffix == ".npy":
         with suppress(OSError):
@@ -208,33 +190,24 @@ def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
 
 
 def read(folder: Path) -> Prepared:
-    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out
-    of date.
-    """
+    """Map the prepared set in `folder`. Raises `InputError` where it is not whole or out of date."""
     manifest = _manifest(folder)
     sources = tuple(map(Path, manifest.sources))
     if state(sources) != manifest.sources_state:
         raise InputError(f"{folder}: its source files have changed.")
-    arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
+    count, binning = manifest.count, manifest.preprocessing.binning
+    of_images: dict[str, tuple[int, ...] | None] = {"images": (count, *manifest.image_shape)}
+    if binning is not None:
+        of_images = {"packed": None, "offsets": (count + 1,)}
+    optional = {"groups", "official", "image_ids"} - set(manifest.arrays)
+    shapes = of_images | {part: (count,) for part in _PER_IMAGE if part not in optional}
     try:
-        binning = manifest.preprocessing.binning
-        for part in {
-            *manifest.arrays,
-            *(("packed", "offsets") if binning else ("images",)),
-            "labels",
-            "content",
-        }:
-            array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-            shapes = {
-                "images": (manifest.count, *manifest.image_shape),
-                "offsets": (manifest.count + 1,),
-            }
-            shape = array.shape if part == "packed" else shapes.get(part, (manifest.count,))
-            if array.shape != shape or array.dtype != _TYPES.get(part, np.int64):
-                raise InputError(f"{part}.npy holds {array.dtype} {array.shape}")
-            arrays[part] = array
-        packed, offsets = arrays.pop("packed"), arrays.pop("offsets")
-        if binning:
+        arrays: dict[str, Any] = {
+            part: _loaded(folder / f"{part}.npy", shape, _DTYPES.get(part, np.int64))
+            for part, shape in shapes.items()
+        }
+        if binning is not None:
+            packed, offsets = arrays.pop("packed"), arrays.pop("offsets")
             if offsets[0] != 0 or offsets[-1] != len(packed) or (np.diff(offsets) < 0).any():
                 raise InputError("offsets.npy does not fit packed.npy")
             arrays["images"] = Recordings(packed, offsets, binning)
@@ -243,36 +216,38 @@ def read(folder: Path) -> Prepared:
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
         names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
-        if names is not None and len(names) != manifest.count:
+        if names is not None and len(names) != count:
             raise InputError(f"names.json holds {len(names)} names")
-    # np.load raises a different error for each way in which a file can be broken (zip, header,
-    # length).
+    # np.load raises a different error for each way in which a file can be broken.
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
-    alike = {field: getattr(manifest, field) for field in _ALIKE}
-    return Prepared(**alike, **arrays, samples=samples, sources=sources, names=names)
+    described = {field: getattr(manifest, field) for field in _DESCRIBED}
+    return Prepared(**described, **arrays, samples=samples, sources=sources, names=names)
+
+
+def _loaded(path: Path, shape: tuple[int, ...] | None, dtype: Any) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.dtype != dtype or array.shape != (shape or array.shape):
+        raise InputError(f"{path.name} holds {array.dtype} {array.shape}")
+    return array
 
 
 def state(sources: Iterable[Path]) -> str:
-    """A hash of the path, size and time of change of each file in `sources`, folders walked."""
+    """Return a hash of the path, size and time of change of each file in `sources`, folders
+    walked.
+    """
     entries = []
     for source in sources:
-        for path in _files_in(source) if source.is_dir() else [source]:
+        paths = [source]
+        if source.is_dir():
+            paths = [folder / name for folder, _, names in walk(source) for name in names]
+        for path in sorted(paths, key=lambda path: path.parts):
             try:
                 status = path.stat()
                 entries.append((str(path), status.st_size, status.st_mtime_ns))
             except OSError:
                 entries.append((str(path), -1, -1))
     return typed.digest(entries)
-
-
-def _files_in(source: Path) -> list[Path]:
-    paths: list[Path] = []
-    for place, below, names in os.walk(source):
-        below[:] = [name for name in below if not name.startswith(".")]
-        paths += [Path(place, name) for name in names if not name.startswith(".")]
-    # As paths compare, and ten times as fast.
-    return sorted(paths, key=lambda path: path.parts)
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -1,4 +1,4 @@
-"""The data sets by name: which function makes one, and what it is asked."""
+"""The data sets by name: which function makes a set, and from where."""
 
 import difflib
 import os
@@ -10,18 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel.data import cache, folder, hub, layout, mnist_like, shards, socofing, tables
+from spikeduel.data import cache, folder, hub, mnist_like, socofing, tables
+from spikeduel.data.adapting import binned, group_rule, regrouped
 from spikeduel.data.events import sets
-from spikeduel.data.events.framing import binned
 from spikeduel.data.pictures import formats
-from spikeduel.data.prepared import (
-    DataOptions,
-    Prepared,
-    RawDataset,
-    from_raw,
-    group_rule,
-    regrouped,
-)
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
@@ -41,10 +34,10 @@ DATASETS: dict[str, Source] = {
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
     **sets.SETS,
 }
-
-PACKED: tuple[Source, ...] = (shards.shards, hub.hub)
+PACKED: tuple[Source, ...] = (hub.shards, hub.hub)
 """Sets of one's own whose pictures lie in other files."""
-
+_OWN: tuple[Source, ...] = (folder.folder, *PACKED)
+"""Sets of one's own whose name is their place."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets that are read faster than a cache would be, and so need none."""
 
@@ -56,46 +49,23 @@ def load(
     say: Callable[[str], None] = Progress().say,
     skip: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """The data set that `experiment` names, prepared; `track` shows progress and `say` tells news.
-    See `prepare`.
+    """Return the prepared data set that `experiment` names, grouped by its `group_by`; see
+    `prepare`.
 
-    A `preprocessing` (of a model that is already trained) takes the place of what a folder would
-    choose by itself. With `group_by`, images are grouped by their files' paths. `skip` is as in
-    `DataOptions`. Raises `InputError`.
+    A `preprocessing` (of a trained model) takes the place of the one that a folder would choose by
+    itself. `track`, `say` and `skip` are as in `DataOptions`. Raises `InputError`.
     """
     name, events_only = experiment.dataset, is_recorded(experiment.dataset)
     if experiment.group_by is not None:
-        if resolve(name) not in (folder.folder, *PACKED):
-            reason = "groups its images itself, by the groups of the RawDataset that it returns"
-            if name in DATASETS:
-                reason = (
-                    "is grouped by person as it is"
-                    if name in ("socofing", "dvs-gesture")
-                    else "has no files to group by"
-                )
-            raise InputError(
-                f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out."
-            )
-        # Before hours of decoding.
-        group_rule(experiment.group_by)
-        table = None if is_packed(name) else layout.labels_file(files.located(name))
-        if table is not None and "group" in tables.columns(table):
-            raise InputError(
-                f"group_by: {table} has a column group, which says it already. Leave one of the "
-                f"two out."
-            )
-    if (
-        preprocessing
-        and preprocessing.binning
-        and not events_only
-        and (name in DATASETS or home(name) is not None)
-    ):
+        _require_groups(name, experiment.group_by)
+    takes_recordings = preprocessing is not None and preprocessing.binning is not None
+    if takes_recordings and not events_only and (name in DATASETS or home(name) is not None):
         raise InputError(
             f"data set '{name}': holds images, and the model takes recordings of an event camera."
         )
     options = DataOptions(
         data_dir=experiment.data_dir,
-        # Of recordings the events are kept, whatever frames are made of them.
+        # The events of recordings are kept, whatever frames are made of them.
         image_size=None if events_only else experiment.image_size,
         alterations=experiment.alterations,
         preprocessing=None if events_only else preprocessing,
@@ -110,11 +80,28 @@ def load(
     return regrouped(binned(prepared, experiment, preprocessing), experiment.group_by)
 
 
-def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
-    """The set of `experiment`, and the files left out because they cannot be read, with the
-    reasons.
+def _require_groups(name: str, group_by: str) -> None:
+    """Raise `InputError` where `group_by` cannot group the set `name`: before hours of decoding."""
+    if resolve(name) not in (folder.folder, *PACKED):
+        reason = "groups its images itself, by the groups of the RawDataset that it returns"
+        if name in DATASETS:
+            by_person = name in ("socofing", "dvs-gesture")
+            reason = "is grouped by person as it is" if by_person else "has no files to group by"
+        raise InputError(
+            f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out."
+        )
+    group_rule(group_by)
+    table = None if is_packed(name) else folder.labels_file(files.located(name))
+    if table is not None and "group" in tables.columns(table):
+        raise InputError(
+            f"group_by: {table} has a column group, which says it already. Leave one of the two "
+            f"out."
+        )
 
-    Raises `InputError` where too little is left.
+
+def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
+    """Return the set of `experiment`, and the reason of each file that is left out because it
+    cannot be read. Raises `InputError` where too little is left.
     """
     unreadable: dict[str, str] = {}
     while True:
@@ -127,49 +114,32 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
-    """The prepared set `name`: from the cache, or made and cached. Raises `InputError`.
+    """Return the prepared set `name`: from the cache, or made and cached. Raises `InputError`.
 
-    `name` is one of `DATASETS`, else a folder or a CSV of one's own, else the user's
-    `module:function`, which is given a `DataOptions` and returns a `RawDataset`. A set is made anew
-    when its options, its source files (path, size, time of change) or the user's code have changed.
-    With files to skip it is not cached.
+    `name` is one of `DATASETS`, else a folder, a CSV or shards of one's own, `hf:owner/name`, or
+    the user's `module:function`, which is given a `DataOptions` and returns a `RawDataset`. A set
+    is made anew when its options, its source files (path, size, time of change) or the user's code
+    have changed. With files to skip it is not cached.
     """
-    options, source, code = options or DataOptions(), resolve(name), ""
-    if options.data_dir is not None:
-        options = replace(options, data_dir=str(files.located(options.data_dir)))
-    if source is folder.folder:
-        if options.data_dir is not None:
-            raise InputError(
-                f"data_dir: the data set {name} is a folder or a CSV already; leave data_dir unset."
-            )
-        path = files.located(name)
-        own_name = path.name if files.is_folder(path) else f"{path.parent.name}/{path.name}"
-        name, options = own_name or "images", replace(options, data_dir=str(path))
-    elif source in PACKED:
+    options, source = options or DataOptions(), resolve(name)
+    own_code = registry.source_hash(source) if source not in (*DATASETS.values(), *_OWN) else ""
+    if source in _OWN:
         if options.data_dir is not None:
             raise InputError(
                 f"data_dir: the data set {name} says where it is already; leave data_dir unset."
             )
         options = replace(options, data_dir=absolute(name).removeprefix(registry.HUB))
-        if source is shards.shards:
-            name = (
-                re.sub(r"[^\w.]*[{*].*|\.tar$", "", Path(name).name)
-                or Path(str(options.data_dir)).parent.name
-            )
-    elif name not in DATASETS:
-        code = registry.source_hash(source)
+        name = _short_name(name, Path(str(options.data_dir)), source)
+    elif options.data_dir is not None:
+        options = replace(options, data_dir=str(files.located(options.data_dir)))
     if name in BUILT_IN or options.skip:
         return from_raw(name, source(options))
 
     def make(place: Path) -> RawDataset:
         raw = source(replace(options, workplace=place))
         # The user's function depends on all of `data_dir`, unless it says on what it depends.
-        if (
-            code
-            and isinstance(raw, RawDataset)
-            and not raw.sources
-            and options.data_dir is not None
-        ):
+        is_silent = own_code and isinstance(raw, RawDataset) and not raw.sources
+        if is_silent and options.data_dir is not None:
             return replace(raw, sources=(Path(options.data_dir),))
         return raw
 
@@ -178,40 +148,44 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "image_size": options.image_size,
         "alterations": list(options.alterations),
         "preprocessing": options.preprocessing and options.preprocessing.described(),
-        "code": code,
+        "code": own_code,
     }
-    if source is folder.folder or source in PACKED:
+    if source in _OWN:
         # With a plugin for HEIC installed, a folder may have more pictures.
         identity["formats"] = formats()
-    return cache.fetch(
-        name,
-        identity,
-        options.data_dir or "downloaded or installed",
-        make,
-        options.say,
-        options.track,
+    origin = options.data_dir or "downloaded or installed"
+    return cache.fetch(name, identity, origin, make, options.say, options.track)
+
+
+def _short_name(name: str, place: Path, source: Source) -> str:
+    """Return what a set of one's own is called in results."""
+    if source is hub.hub:
+        return name
+    if source is hub.shards:
+        return re.sub(r"[^\w.]*[{*].*|\.tar$", "", Path(name).name) or place.parent.name
+    return (place.name if files.is_folder(place) else f"{place.parent.name}/{place.name}") or (
+        "images"
     )
 
 
 def resolve(name: str) -> Source:
-    """The function behind `name`, not run: a check of names before anything runs. Raises
+    """Return the function behind `name`, not run: a check of names before anything runs. Raises
     `InputError`.
     """
     if name in DATASETS:
         return DATASETS[name]
     if name.startswith(registry.HUB):
         return hub.hub
-    if shards.is_sharded(name):
-        return shards.shards
+    if hub.is_sharded(name):
+        return hub.shards
     if home(name) is not None:
         return folder.folder
     if files.is_file(name):
-        or_its = (
-            f", or a set and --data-dir {name}" if zipfile.is_zipfile(files.located(name)) else ""
-        )
+        is_zip = zipfile.is_zipfile(files.located(name))
+        or_zip = f", or a set and --data-dir {name}" if is_zip else ""
         raise InputError(
             f"data set '{name}': is a file; name a folder of images, or a CSV of file and "
-            f"label{or_its}."
+            f"label{or_zip}."
         )
     if "/" in name or os.sep in name or name.startswith((".", "~")):
         where = "" if name.startswith("~") or Path(name).is_absolute() else " in the current folder"
@@ -221,12 +195,8 @@ def resolve(name: str) -> Source:
         )
     hint = "A folder of images or your own module:function can be named too."
     if ":" not in name:
-        raise unknown(
-            "data set",
-            name,
-            DATASETS,
-            f"No folder of that name is here either{_near(name)}. {hint}",
-        )
+        near = f"No folder of that name is here either{_near(name)}. {hint}"
+        raise unknown("data set", name, DATASETS, near)
     source = registry.resolve("data set", name, DATASETS, hint)
     if not callable(source):
         raise InputError(
@@ -236,43 +206,35 @@ def resolve(name: str) -> Source:
 
 
 def _near(name: str) -> str:
-    """The folders of the current one that are called much like `name`."""
-    try:
-        here = [
-            path.name
-            for path in Path.cwd().iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        ]
-    except OSError:
-        here = []
+    """Name the folders of the current one that are called much like `name`."""
+    here: list[str] = []
+    with suppress(OSError):
+        here += [path.name for path in Path.cwd().glob("[!.]*/")]
     alike = difflib.get_close_matches(name, here, n=3, cutoff=0.5)
     return f" (there is {', '.join(f'{other}/' for other in alike)})" if alike else ""
 
 
 def home(name: str) -> Path | None:
-    """The folder to which the names of files are relative, of a data set that is a folder or a CSV;
-    None of others.
+    """Return the folder that the names of files are relative to, of a data set that is a folder or
+    a CSV; None for others.
     """
     if name in DATASETS or is_packed(name):
         return None
     if files.is_folder(name):
         return files.located(name)
-    return (
-        files.located(name).parent
-        if files.is_file(name) and name.lower().endswith(".csv")
-        else None
-    )
+    is_table = files.is_file(name) and name.lower().endswith(".csv")
+    return files.located(name).parent if is_table else None
 
 
 def is_packed(name: str) -> bool:
-    """Whether a data set is one of shards, or of the Hugging Face hub: its pictures are no files of
-    their own.
+    """Return True if the pictures of a data set are no files of their own: shards, and sets of the
+    Hugging Face hub.
     """
-    return name.startswith(registry.HUB) or (name not in DATASETS and shards.is_sharded(name))
+    return name.startswith(registry.HUB) or (name not in DATASETS and hub.is_sharded(name))
 
 
 def absolute(name: str) -> str:
-    """The `name` of a data set by which it is found from every folder: that of files with its whole
+    """Return a `name` by which the data set is found from every folder: files with their whole
     path.
     """
     path = name.removeprefix(registry.HUB)
@@ -282,24 +244,22 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Whether the data set `name` is on this machine: it is built in, a folder, a CSV, shards, or
+    """Return True if the data set is on this machine: built in, a folder, a CSV, shards, or
     prepared before.
     """
-    is_here = name in BUILT_IN or home(name) is not None or shards.is_sharded(name)
-    return is_here or any(known.name == name for _, known in cache.cached())
+    is_here = name in BUILT_IN or home(name) is not None or hub.is_sharded(name)
+    return is_here or any(manifest.name == name for _, manifest in cache.cached())
 
 
 def is_recorded(name: str) -> bool:
-    """Whether a data set's `name` is known to be one of an event camera's recordings, before they
-    are read.
-    """
-    return name in sets.SETS or (
-        home(name) is not None and layout.holds_recordings(files.located(name))
-    )
+    """Return True if a data set is known to hold an event camera's recordings before it is read."""
+    if name in sets.SETS:
+        return True
+    return home(name) is not None and folder.holds_recordings(files.located(name))
 
 
 def listing() -> list[dict[str, str]]:
-    """The known data sets, then the prepared folders: name, whether it is prepared here,
+    """Return the known data sets, then the prepared folders: name, whether it is prepared here,
     description.
     """
     about = {
@@ -311,8 +271,7 @@ def listing() -> list[dict[str, str]]:
         with suppress(OSError):
             size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
             about.setdefault(manifest.name, f"from {manifest.source}")
-            what = counted(
-                manifest.count, "recording" if manifest.preprocessing.binning else "image"
-            )
-            state[manifest.name] = f"{manifest.created[:10]}, {what}, {size:,.0f} MB"
+            thing = "recording" if manifest.preprocessing.binning else "image"
+            how_many = counted(manifest.count, thing)
+            state[manifest.name] = f"{manifest.created[:10]}, {how_many}, {size:,.0f} MB"
     return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]

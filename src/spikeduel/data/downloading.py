@@ -18,21 +18,18 @@ from spikeduel.system.errors import InputError
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30
 MOST_BYTES = 4 << 30
-"""A mirror that sends more is left: its file could be none of those wanted, and would fill the
-disk.
-"""
+"""Larger files are left: they could be none of those wanted, and would fill the disk."""
 
 
 class Remote(NamedTuple):
-    """A file on the internet: where it can be had (tried in order), and its md5."""
+    """A file on the internet: its addresses, tried in order, and its md5."""
 
     urls: tuple[str, ...]
     md5: str
 
 
 def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
-    """`target`, fetched from the first of `remote.urls` that gives the right file, unless it is
-    there.
+    """Fetch `target` from the first of `remote.urls` that gives the right file, unless it is there.
 
     Raises `InputError` with each mirror's reason and `remedy`, what the user can do instead.
     """
@@ -46,9 +43,8 @@ def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
         except urllib.error.HTTPError as error:
             reasons.append(f"{url}: HTTP {error.code}")
         except (OSError, http.client.HTTPException) as error:
-            reasons.append(
-                f"{url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}"
-            )
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+            reasons.append(f"{url}: {reason}")
     raise InputError(f"{target.name} could not be downloaded ({'; '.join(reasons)}). {remedy}")
 
 
@@ -60,11 +56,13 @@ def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
     ):
         length = response.headers.get("Content-Length", "")
         size = int(length) if length.isdigit() else 0
-        chunks = iter(partial(response.read, CHUNK), b"")
+        chunks = track(
+            iter(partial(response.read, CHUNK), b""),
+            f"downloading {target.name}",
+            math.ceil(size / CHUNK) or None,
+        )
         with temporary.open("wb") as file:
-            for chunk in track(
-                chunks, f"downloading {target.name}", math.ceil(size / CHUNK) or None
-            ):
+            for chunk in chunks:
                 file.write(chunk)
                 if file.tell() > MOST_BYTES:
                     raise OSError(f"more than {MOST_BYTES / 1e9:.0f} GB, which cannot be right")

@@ -1,24 +1,88 @@
-"""Images or recordings of one's own, in folders of classes or listed in a CSV, as a data set; files
-to answer for.
+"""Images or recordings of one's own: the layout of a folder of classes, or of a CSV of labels, and
+the data set of its files.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikeduel.data import tables
 from spikeduel.data.events import formats
-from spikeduel.data.events.source import Part, recorded
-from spikeduel.data.inventory import inventory
-from spikeduel.data.layout import laid_out, none_in, walk, wanted
-from spikeduel.data.prepared import DataOptions, RawDataset
-from spikeduel.data.preparing import keys_of_files, made, sample
+from spikeduel.data.events.recordings import Part, recorded
+from spikeduel.data.inventory import files_below, inventory, regular_files, walk
+from spikeduel.data.pictures import endings
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
+from spikeduel.data.preparing import keys_of_files, picture_dataset
 from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.results.groups import numbered
 from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import counted, listed
+
+LABELS = ("file", "label")
+"""The columns that make a CSV one of labels; it may also have `group` and `split`."""
+SIDES = {
+    "train": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "test": TEST,
+}
+"""Names of folders, splits and shards, and their sides."""
+_RECORDINGS = frozenset(formats.READERS)
+
+
+class Item(NamedTuple):
+    """A file of a data set."""
+
+    side: int
+    label: str
+    path: Path
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a data set, images or an event camera's recordings, by side, class and path.
+
+    Names are paths relative to `home`. `sources` are the files and folders that change where one of
+    the files does.
+    """
+
+    home: Path
+    is_recorded: bool
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]
+    sources: tuple[Path, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The path of each file."""
+        return [item.path for item in self.items]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The path of each file relative to `home`, with forward slashes."""
+        inside = f"{self.home}{os.sep}"
+        relative = (
+            text.removeprefix(inside)
+            if text.startswith(inside)
+            else os.path.relpath(text, self.home)
+            for text in map(str, self.paths)
+        )
+        return tuple(name.replace(os.sep, "/") for name in relative)
+
+    def without(self, skip: Collection[str]) -> "Layout":
+        """Leave out the files that `skip` names. Raises `InputError` where none is left."""
+        kept = tuple(item for item in self.items if str(item.path) not in skip)
+        if not kept:
+            raise InputError(f"{self.home}: none of its {noun(self.is_recorded)}s can be read.")
+        return replace(self, items=kept)
 
 
 def folder(options: DataOptions) -> RawDataset:
@@ -34,58 +98,274 @@ def folder(options: DataOptions) -> RawDataset:
     place = Path(options.data_dir or ".").expanduser()
     if not files.is_folder(place) and not files.is_file(place):
         raise InputError(f"{place}: no such folder.")
-    layout = laid_out(place).without(options.skip)
-    said: dict[str, Any] = {
-        "labels": layout.labels,
-        "classes": layout.classes,
-        "groups": layout.groups,
-        "official": layout.sides if layout.sides.any() else None,
+    layout = laid_out(place)
+    classes = tuple(sorted({item.label for item in layout.items}))
+    layout = layout.without(options.skip)
+    number = {name: code for code, name in enumerate(classes)}
+    labels = np.array([number[item.label] for item in layout.items], np.int64)
+    sides = np.array([item.side for item in layout.items], np.uint8)
+    groups = [item.group for item in layout.items]
+    more: dict[str, Any] = {
+        "classes": classes,
+        "groups": None if None in groups else numbered(groups),
+        "official": sides if sides.any() else None,
         "notes": layout.notes,
         "sources": layout.sources,
         "names": layout.names,
     }
-    paths = layout.paths
-    if layout.is_recorded:
-        recordings, its_content = recorded(list(map(Part, paths)), options)
-        how = Preprocessing.of_recordings(recordings.binning)
-        return RawDataset(images=recordings, preprocessing=how, content=its_content, **said)
-    found = made(paths, keys_of_files(paths), options)
-    firsts = [int(np.argmax(layout.labels == k)) for k in range(len(layout.classes))]
-    return RawDataset(
-        images=found.images,
-        preprocessing=found.preprocessing,
-        samples=[(row, sample(paths[row], found.preprocessing)) for row in firsts],
-        content=found.content,
-        **said,
-    )
+    if not layout.is_recorded:
+        keys = keys_of_files(layout.paths)
+        return picture_dataset(layout.paths, keys, labels, options, **more)
+    recordings, content = recorded(list(map(Part, layout.paths)), options.track)
+    how = Preprocessing.of_recordings(recordings.binning)
+    return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
 
 
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """The files among `paths`, and all images (or recordings) in the folders among them; and what
-    is wrong with others.
+    """Return the files among `paths` and the images (or recordings) in the folders among them; and
+    a sentence for each path, or picture in such a folder, that cannot be used.
 
-    Pictures in folders that cannot be opened are wrong; `say` tells of the other files there that
-    are ignored.
+    `say` tells of the other files in the folders, which are ignored.
     """
     chosen: list[Path] = []
     unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
-            inside = sorted(walk(path, wanted(is_recorded)))
-            inside = [each for each in inside if not is_recorded or formats.is_recording(each)]
-            unusable += [] if inside else [f"{path}: {none_in(path, is_recorded)}"]
+            inside = sorted(files_below(path, wanted(is_recorded)))
+            if is_recorded:
+                inside = list(filter(formats.is_recording, inside))
+            counts = inventory(path, inside, is_recorded=is_recorded)
+            problems = pictures_left_out(counts) if inside else [none_in(path, is_recorded)]
+            unusable += [f"{path}: {problem}" for problem in problems]
             chosen += inside
-            found = inventory(path, inside, is_recorded=is_recorded)
-            unusable += [f"{path}: {line}" for line in pictures_left_out(found) if inside]
-            for each in found.ignored:
-                say(f"{path}: ignored {described(each)}")
+            for ignored in counts.ignored:
+                say(f"{path}: ignored {described(ignored)}")
         elif files.is_file(path):
             chosen.append(path)
+        elif os.path.lexists(path):
+            unusable.append(f"{path}: not a regular file.")
+        elif str(path) == "-":
+            unusable.append("-: events on standard input are for --follow.")
         else:
-            known = (
-                "events on standard input are for --follow" if str(path) == "-" else "no such file"
-            )
-            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else known}.")
+            unusable.append(f"{path}: no such file.")
     return chosen, unusable
+
+
+def laid_out(place: Path) -> Layout:
+    """Return the layout of a folder or a CSV. Raises `InputError`."""
+    table = labels_file(place)
+    if table is None:
+        home, is_recorded = place, holds_recordings(place)
+        items, notes = _scanned(place, is_recorded)
+    else:
+        home = table.parent
+        items, is_recorded, notes = _listed(table)
+    items.sort(key=lambda item: (item.side, item.label, item.path.parts))
+    classes = {
+        side: {item.label for item in items if item.side == side} for side in set(SIDES.values())
+    }
+    if len(set.union(*classes.values())) == 1:
+        raise InputError(
+            f"{place}: has one class only ({items[0].label}); two are needed. "
+            f"{_remedy(is_recorded)}"
+        )
+    if not classes[TRAIN]:
+        raise InputError(
+            f"{place}: no file is for training. Give some the split train, or leave the column out."
+        )
+    for side, name in ((VALIDATION, "val"), (TEST, "test")):
+        differences = {
+            "lacks": classes[TRAIN] - classes[side],
+            "adds": classes[side] - classes[TRAIN],
+        }
+        if classes[side] and any(differences.values()):
+            told = "; ".join(
+                f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which
+            )
+            raise InputError(
+                f"{place}: the classes for {name} differ from those for train ({told}). Make them "
+                f"the same."
+            )
+    sources = _sources(place, [item.path for item in items])
+    return Layout(home, is_recorded, tuple(items), tuple(notes), sources)
+
+
+def labels_file(place: Path) -> Path | None:
+    """Return the CSV of labels: `place` itself, or the only one in a folder without folders of
+    classes. Raises `InputError` where there are several.
+    """
+    if not files.is_folder(place):
+        return place
+    _, folders, names = next(walk(place))
+    if len(folders) > 1 or any(name.lower() in SIDES for name in folders):
+        return None
+    tables_here = [
+        path
+        for path in regular_files(place, names, (".csv",))
+        if set(LABELS) <= set(tables.columns(path))
+    ]
+    if len(tables_here) > 1:
+        raise InputError(
+            f"{place}: {len(tables_here)} CSVs have the columns file and label "
+            f"({listed([path.name for path in tables_here])}). Name the one to use."
+        )
+    return tables_here[0] if tables_here else None
+
+
+def holds_recordings(place: Path) -> bool:
+    """Return True if a folder holds an event camera's recordings and no pictures, or a CSV lists
+    recordings. Raises `InputError`.
+    """
+    if (table := labels_file(place)) is not None:
+        return any(
+            Path(row["file"]).suffix.lower() in _RECORDINGS
+            for _, row in tables.rows(table, LABELS, str(table))
+        )
+    if next(files_below(place, endings()), None) is not None:
+        return False
+    return any(map(formats.is_recording, files_below(place, _RECORDINGS)))
+
+
+def noun(is_recorded: bool) -> str:
+    """Return "recording" or "image"."""
+    return "recording" if is_recorded else "image"
+
+
+def wanted(is_recorded: bool) -> frozenset[str]:
+    """Return the endings of recordings, or of images, that are read."""
+    return _RECORDINGS if is_recorded else endings()
+
+
+def none_in(folder: Path, is_recorded: bool) -> str:
+    """Say of a folder that none of its files can be read."""
+    left_out = [] if is_recorded else pictures_left_out(inventory(folder, ()))
+    return " ".join([f"holds no {noun(is_recorded)}s that can be read here.", *left_out])
+
+
+def _remedy(is_recorded: bool) -> str:
+    return (
+        f"Put the {noun(is_recorded)}s of each class in a sub-folder of its own, or such folders "
+        f"under train/ and test/; or list them in a CSV with the columns file and label."
+    )
+
+
+def _scanned(root: Path, is_recorded: bool) -> tuple[list[Item], list[str]]:
+    """Return the items of one sub-folder a class, or of train/, val/ and test/ with those in each;
+    and notes.
+    """
+    items: list[Item] = []
+    sides, notes = _sides(root)
+    for side, parent in sides:
+        _, folders, names = next(walk(parent))
+        loose = regular_files(parent, names, wanted(is_recorded))
+        if is_recorded:
+            loose = list(filter(formats.is_recording, loose))
+        if not folders:
+            holds = f"has {counted(len(loose), noun(is_recorded))} but no class sub-folders."
+            raise InputError(
+                f"{parent}: {holds if loose else none_in(parent, is_recorded)} "
+                f"{_remedy(is_recorded)}"
+            )
+        if loose:
+            notes.append(
+                f"Loose in {parent.name}, and ignored: {counted(len(loose), noun(is_recorded))}."
+            )
+        seen = (os.path.realpath(root), os.path.realpath(parent))
+        for name in folders:
+            folder = parent / name
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise InputError(f"{folder}: its name, a class, is not UTF-8. Rename the folder.")
+            paths = list(files_below(folder, wanted(is_recorded), seen))
+            if not paths:
+                raise InputError(
+                    f"{folder}: {none_in(folder, is_recorded)} Each sub-folder is a class: add "
+                    f"some, or remove the folder."
+                )
+            items += [Item(side, name, path) for path in paths]
+    return items, notes
+
+
+def _sides(root: Path) -> tuple[list[tuple[int, Path]], list[str]]:
+    """Return the sides of a split and the folder of each, training first; `root` alone where there
+    is no split. And notes.
+    """
+    _, folders, _ = next(walk(root))
+    sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
+    notes = []
+    if sides and sides[0][0] == TRAIN:
+        if ignored := [name for name in folders if name.lower() not in SIDES]:
+            notes.append(f"Ignored beside train/: {', '.join(ignored)}.")
+        if TEST not in dict(sides):
+            notes.append("There is no test/ beside train/: a tenth of train/ is the test set.")
+        return sides, notes
+    if sides and len(sides) == len(folders):
+        named = ", ".join(f"{name}/" for name in folders)
+        raise InputError(
+            f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone."
+        )
+    return [(TRAIN, root)], notes
+
+
+def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
+    """Return the items that a CSV lists by paths relative to its own folder, True if they are
+    recordings, and notes.
+    """
+    named = tables.columns(table)
+    items: dict[Path, Item] = {}
+    lines: dict[Path, str] = {}
+    kinds: dict[bool, Path] = {}
+    for line, row in tables.rows(table, LABELS, str(table)):
+        needed = (column for column in (*LABELS, "group") if column in named)
+        if empty := [column for column in needed if not row[column]]:
+            raise InputError(f"{line}: has no {empty[0]}.")
+        side = SIDES.get(row["split"].lower()) if "split" in named else TRAIN
+        if side is None:
+            raise InputError(
+                f"{line}: the split is '{row['split']}'; train, val and test are known."
+            )
+        path = Path(os.path.normpath(table.parent / row["file"]))
+        if path in lines:
+            raise InputError(
+                f"{line}: {row['file']} is listed in {lines[path].rpartition(', ')[2]}, too. List "
+                f"it once."
+            )
+        is_recorded = path.suffix.lower() not in endings()
+        if is_recorded and path.suffix.lower() not in _RECORDINGS:
+            raise InputError(
+                f"{line}: {path.name} is neither an image nor a recording that is read (by its "
+                f"ending)."
+            )
+        if (not is_recorded) in kinds:
+            raise InputError(
+                f"{line}: lists {path.name}, and lines above {kinds[not is_recorded].name}: images "
+                f"and recordings cannot be one set. Make a CSV for each."
+            )
+        kinds.setdefault(is_recorded, path)
+        lines[path] = line
+        items[path] = Item(side, row["label"], path, row.get("group"))
+    if not items:
+        raise InputError(f"{table}: lists no files.")
+    if absent := [path for path in lines if not files.is_file(path)]:
+        more = f" (the first of {len(absent):,} that are not there)" if len(absent) > 1 else ""
+        raise InputError(
+            f"{lines[absent[0]]}: there is no file {absent[0]}{more}. Files are named relative to "
+            f"the CSV's folder."
+        )
+    others = [name for name in named if name and name not in (*LABELS, "group", "split")]
+    notes = [f"Columns of {table.name} that are not used: {', '.join(others)}."] * bool(others)
+    if "split" in named and TEST not in {item.side for item in items.values()}:
+        notes.append(
+            f"No file of {table.name} is for test: a tenth of those for train is the test set."
+        )
+    return list(items.values()), next(iter(kinds)), notes
+
+
+def _sources(place: Path, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return `place`, and the folders of `paths` that lie elsewhere."""
+    sources = [place]
+    for parent in sorted({path.parent for path in paths}, key=lambda path: path.parts):
+        if not any(parent.is_relative_to(source) for source in (place, sources[-1])):
+            sources.append(parent)
+    return tuple(sources)

@@ -1,32 +1,48 @@
-"""Image sets of the Hugging Face hub, `hf:owner/name`: read by its library, made images like those
-of a folder.
+"""Data sets that the library `datasets` reads (extra [hf]): `hf:owner/name` of the Hugging Face hub,
+and tar files of WebDataset.
 """
 
+import os
 import re
-from collections.abc import Collection, Sequence
+import tarfile
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.layout import SIDES
+from spikeduel.data.archives import Whole
+from spikeduel.data.folder import SIDES
+from spikeduel.data.inventory import walk
+from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
-from spikeduel.data.preparing import Source, key_of, made, sample
+from spikeduel.data.preparing import Source, key_of, picture_dataset
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.registry import HUB
+from spikeduel.system.sentences import listed
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _NAME = re.compile(r"(?P<path>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<label>[^#]+))?")
 SECONDS = 10
-"""So long the hub is waited for before the set is looked for in the library's cache."""
+"""The hub is waited for so long before the set is looked for in the library's cache."""
 HOW = (
     "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say "
     "which column is the class"
 )
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+LABELS = ("cls", "cls.txt", "label", "json")
+"""Columns of a shard that can say the class, the first that is there."""
+FIELDS = ("label", "cls", "class", "class_name", "category")
+"""Fields of a sample's JSON that can say the class."""
+_WHOLE_SHARDS = (
+    "Mend the shards: .cls holds a number, .cls.txt or .json a text, and all samples have files of "
+    "the same endings."
+)
+_BRACES, _RANGE = re.compile(r"\{([^{}]*)\}"), re.compile(r"(\d+)\.\.(\d+)")
 
 
 class Blob(NamedTuple):
@@ -36,7 +52,7 @@ class Blob(NamedTuple):
     name: str
 
     def read_bytes(self) -> bytes:
-        """All of the file."""
+        """Return the whole file."""
         return self.content
 
     def __str__(self) -> str:
@@ -44,46 +60,43 @@ class Blob(NamedTuple):
 
 
 class _Split(NamedTuple):
-    """A split of a set: what the hub calls it, its side, its table, and the label of each row."""
+    """A split of a set: its name, its side, its table, and the label and the name of each row."""
 
     name: str
     side: int
     table: "Dataset"
     labels: np.ndarray
+    names: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
 class _Pictures(Sequence[Source]):
     """The pictures in a `column` of several tables, each read when it is taken: picture i is in row
-    `rows[i]` of the table `of[i]`.
+    `rows[i]` of the table of `splits[which[i]]`.
     """
 
     place: str
-    splits: list[_Split]
+    splits: Sequence[_Split]
     column: str
-    of: np.ndarray
+    which: np.ndarray
     rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
-        split, row = self.splits[self.of[index]], int(self.rows[index])
+        split, row = self.splits[self.which[index]], int(self.rows[index])
         stored = split.table[row][self.column] or {"bytes": b""}  # a picture that is missing
-        return (
-            Path(stored["path"])
-            if stored["bytes"] is None
-            else Blob(stored["bytes"], self.name(index))
-        )
-
-    def name(self, index: int) -> str:
-        """What errors call a picture."""
-        return f"{self.place}, {self.splits[self.of[index]].name}, row {self.rows[index]}"
+        if stored["bytes"] is None:
+            return Path(stored["path"])
+        return Blob(stored["bytes"], f"{self.place}, {split.names[row]}")
 
     def without(self, skip: Collection[str]) -> "_Pictures":
-        """The same, less those that `skip` names."""
-        kept = [index for index in range(len(self)) if skip and str(self[index]) not in skip]
-        return replace(self, of=self.of[kept], rows=self.rows[kept]) if skip else self
+        """Leave out the pictures that `skip` names."""
+        if not skip:
+            return self
+        kept = [index for index in range(len(self)) if str(self[index]) not in skip]
+        return replace(self, which=self.which[kept], rows=self.rows[kept])
 
 
 def hub(options: DataOptions) -> RawDataset:
@@ -93,104 +106,148 @@ def hub(options: DataOptions) -> RawDataset:
     place = f"{HUB}{options.data_dir}"
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
         raise InputError(f"data set '{place}': write it as {HOW}.")
-    splits, column, classes, notes = _splits(place, asked["path"], asked["config"], asked["label"])
-    lengths = [len(split.table) for split in splits]
-    of, rows = (
-        np.repeat(np.arange(len(splits)), lengths),
-        np.concatenate([np.arange(length) for length in lengths]),
-    )
-    pictures = _Pictures(place, splits, column, of, rows).without(options.skip)
-    states = [
-        (each.name, *sorted(file["filename"] for file in each.table.cache_files)) for each in splits
-    ]
-    keys = [
-        key_of((*states[of], row))
-        for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)
-    ]
-    found = made(pictures, np.array(keys, np.int64), options)
-    labels, sides = (
-        np.concatenate(
-            [values[pictures.rows[pictures.of == number]] for number, values in enumerate(each)]
-        )
-        for each in (
-            [split.labels for split in splits],
-            [np.full(len(split.labels), split.side) for split in splits],
-        )
-    )
-    firsts = [int(np.argmax(labels == k)) for k in np.unique(labels)]
-    return RawDataset(
-        images=found.images,
-        labels=labels,
-        classes=classes,
-        preprocessing=found.preprocessing,
-        official=sides.astype(np.uint8) if sides.any() else None,
-        samples=[(row, sample(pictures[row], found.preprocessing)) for row in firsts],
-        notes=notes,
-        sources=(files.located(asked["path"]),) if files.is_folder(asked["path"]) else (),
-        names=tuple(
-            f"{splits[of].name}/{row}"
-            for of, row in zip(pictures.of, pictures.rows.tolist(), strict=True)
-        ),
-        content=found.content,
-    )
-
-
-def _splits(
-    place: str, path: str, config: str | None, label: str | None
-) -> tuple[list[_Split], str, tuple[str, ...], tuple[str, ...]]:
-    """The splits that are used, those for training first; the column of pictures, the classes, and
-    notes.
-
-    Raises `InputError`.
-    """
-    loaded = _loaded(place, path, config)
-    known = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
-    if not known:
+    path = asked["path"]
+    loaded = _loaded(place, path, name=asked["config"])
+    sides = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
+    if not sides:
         raise InputError(
             f"{place}: has the splits {', '.join(loaded)}; train, validation and test are known."
         )
-    notes = (
-        [f"Splits that are not used: {', '.join(ignored)}."]
-        if (ignored := [*(loaded.keys() - known)])
-        else []
-    )
-    column, label = _columns(place, loaded[next(iter(known))], label)
-    from datasets import Image
-
+    ignored = ", ".join(name for name in loaded if name not in sides)
+    notes = [f"Splits that are not used: {ignored}."] * bool(ignored)
+    first = loaded[next(iter(sides))]
+    column, label = _picture_column(place, first), _label_column(place, first, asked["label"])
     splits = []
-    for name, side in known.items():
+    for name, side in sides.items():
         labels = np.asarray(loaded[name].with_format("numpy")[label][:], np.int64)
         if (labels < 0).all():  # as of a challenge
             notes.append(f"The split {name} has no labels, and is not used.")
             continue
-        table = loaded[name].select_columns([column]).cast_column(column, Image(decode=False))
-        splits.append(_Split(name, side, table, labels))
+        names = [f"{name}/{row}" for row in range(len(labels))]
+        splits.append(_Split(name, side, loaded[name], labels, names))
     if not any(split.side == TRAIN for split in splits):
         raise InputError(f"{place}: has no split train with labels; there are {', '.join(loaded)}.")
     if not any(split.side == TEST for split in splits) and len(splits) > 1:
         notes.append("There is no split test: a tenth of train is the test set.")
     classes = tuple(loaded[splits[0].name].features[label].names)
-    return sorted(splits, key=lambda split: split.side), column, classes, tuple(notes)
+    sources = (files.located(path),) if files.is_folder(path) else ()
+    return _from_tables(place, splits, column, classes, options, notes, sources)
 
 
-def _loaded(place: str, path: str, config: str | None) -> "dict[str, Dataset]":
-    """The table of each split. Raises `InputError`."""
+def shards(options: DataOptions) -> RawDataset:
+    """Tar files of WebDataset, with pictures and `cls` or `json` files. Sides are those of their
+    folders, or of the words in their names. Raises `InputError`.
+    """
+    place = options.data_dir or "."
+    home, paths = _located(place)
+    shards_of: dict[int, list[str]] = {}
+    for path in options.track(paths, "looking into shards", len(paths)):
+        _require_whole(path)
+        words = re.split(r"[^a-z]+", path.relative_to(home).as_posix().lower())
+        side = next((SIDES[word] for word in words if word in SIDES), TRAIN)
+        shards_of.setdefault(side, []).append(str(path))
+    if TRAIN not in shards_of:
+        raise InputError(
+            f"{place}: no shard is for training: each is called one of val or test. Add those of "
+            f"train."
+        )
+    names = {code: name for name, code in reversed(SIDES.items())}
+    tables = _loaded(
+        place,
+        "webdataset",
+        data_files={names[side]: tars for side, tars in sorted(shards_of.items())},
+    )
+    column = _picture_column(place, tables["train"])
+    texts = {name: _labels(place, table) for name, table in tables.items()}
+    if absent := sorted(set().union(*texts.values()) - set(texts["train"])):
+        raise InputError(
+            f"{place}: no shard for training has the classes {listed(absent)}, which others have."
+        )
+    are_numbers = all(re.fullmatch(r"-?\d{1,18}", text) for text in texts["train"])
+    classes = tuple(sorted(set(texts["train"]), key=int if are_numbers else None))
+    number = {text: code for code, text in enumerate(classes)}
+    splits = []
+    for name, table in tables.items():
+        labels = np.array([number[text] for text in texts[name]], np.int64)
+        names_of_rows = [
+            f"{Path(url).relative_to(home).as_posix()}/{key}.{column}"
+            for url, key in zip(table["__url__"], table["__key__"], strict=True)
+        ]
+        splits.append(_Split(name, SIDES[name], table, labels, names_of_rows))
+    notes = ["No shard is for test: a tenth of those for training is the test set."]
+    notes *= len(splits) > 1 and TEST not in shards_of
+    sources = (home,) if files.is_folder(place) else tuple(paths)
+    return _from_tables(place, splits, column, classes, options, notes, sources)
+
+
+def is_sharded(name: str) -> bool:
+    """Return True if `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`),
+    or a folder of them.
+    """
+    if name.lower().endswith(TARS):
+        return "{" in name or "*" in name or files.is_file(name)
+    return files.is_folder(name) and bool(_in_folder(files.located(name)))
+
+
+def _from_tables(
+    place: str,
+    splits: Sequence[_Split],
+    column: str,
+    classes: tuple[str, ...],
+    options: DataOptions,
+    notes: Sequence[str],
+    sources: tuple[Path, ...],
+) -> RawDataset:
+    from datasets import Image
+
+    splits = sorted(
+        (
+            split._replace(
+                table=split.table.select_columns([column]).cast_column(column, Image(decode=False))
+            )
+            for split in splits
+        ),
+        key=lambda split: split.side,
+    )
+    lengths = [len(split.table) for split in splits]
+    which = np.repeat(np.arange(len(splits)), lengths)
+    rows = np.concatenate([np.arange(length) for length in lengths])
+    pictures = _Pictures(place, splits, column, which, rows).without(options.skip)
+    states = [
+        (split.name, *sorted(file["filename"] for file in split.table.cache_files))
+        for split in splits
+    ]
+    places = list(zip(pictures.which.tolist(), pictures.rows.tolist(), strict=True))
+    sides = np.array([splits[number].side for number, _ in places], np.uint8)
+    return picture_dataset(
+        pictures,
+        np.array([key_of((*states[number], row)) for number, row in places], np.int64),
+        np.array([splits[number].labels[row] for number, row in places], np.int64),
+        options,
+        classes=classes,
+        official=sides if sides.any() else None,
+        notes=tuple(notes),
+        sources=sources,
+        names=tuple(splits[number].names[row] for number, row in places),
+    )
+
+
+def _loaded(place: str, path: str, **more: Any) -> "dict[str, Dataset]":
+    """Return the table of each split. Raises `InputError`."""
     try:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "hf") from None
     before = datasets.config.HF_HUB_OFFLINE
-    # Offline the library looks in its cache at once; else it asks six times, in half a minute, and
+    # Offline, the library looks in its cache at once; else it asks six times, in half a minute, and
     # tells of each.
-    datasets.config.HF_HUB_OFFLINE = before or not (files.is_folder(path) or _is_answered(path))
+    is_local = files.is_folder(path) or "data_files" in more
+    datasets.config.HF_HUB_OFFLINE = before or not (is_local or _is_answered(path))
     try:
-        return {str(name): table for name, table in datasets.load_dataset(path, config).items()}
+        return {str(name): table for name, table in datasets.load_dataset(path, **more).items()}
     except ConnectionError:
-        where = (
-            "HF_HUB_OFFLINE is set"
-            if before
-            else f"{datasets.config.HF_ENDPOINT} cannot be reached"
-        )
+        where = f"{datasets.config.HF_ENDPOINT} cannot be reached"
+        where = "HF_HUB_OFFLINE is set" if before else where
         remedy = "Unset it" if before else "Try again with a network"
         raise InputError(
             f"{place}: {where}, and the set is not in the library's cache "
@@ -199,14 +256,16 @@ def _loaded(place: str, path: str, config: str | None) -> "dict[str, Dataset]":
         ) from None
     # The library raises whatever network, hub and files make it stumble on.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise InputError(f"{place}: cannot be loaded ({reason}). Write it as {HOW}.") from None
+        cause = error.__cause__ or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
+        how = _WHOLE_SHARDS if "data_files" in more else f"Write it as {HOW}."
+        raise InputError(f"{place}: cannot be loaded ({reason}). {how}") from None
     finally:
         datasets.config.HF_HUB_OFFLINE = before
 
 
 def _is_answered(path: str) -> bool:
-    """Whether the hub answers, be it that it has no such set."""
+    """Return True if the hub answers, if only that it has no such set."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import HfHubHTTPError
 
@@ -221,37 +280,139 @@ def _is_answered(path: str) -> bool:
     return True
 
 
-def _columns(place: str, table: "Dataset", label: str | None) -> tuple[str, str]:
-    """The columns of pictures and of classes. Raises `InputError`, naming what there is."""
-    from datasets import ClassLabel, Image
+def _picture_column(place: str, table: "Dataset") -> str:
+    """Return the column of pictures. Raises `InputError`, naming what there is."""
+    columns = _columns_of_type(table, "Image")
+    if len(columns) != 1:
+        count = f"{len(columns)} columns" if columns else "no column"
+        raise InputError(
+            f"{place}: has {count} of the type Image, and one is needed. {_columns(table)}"
+        )
+    return columns[0]
 
-    kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
-    told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-    pictures = [name for name, feature in table.features.items() if isinstance(feature, Image)]
-    classes = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
-    if len(pictures) != 1:
-        found = (
-            "no column of the type Image"
-            if not pictures
-            else f"{len(pictures)} columns of the type Image"
+
+def _label_column(place: str, table: "Dataset", asked: str | None) -> str:
+    """Return the column of classes, by default the only one. Raises `InputError`."""
+    columns = _columns_of_type(table, "ClassLabel")
+    if asked is not None and asked not in columns:
+        raise InputError(
+            f"{place}: has no column {asked} of the type ClassLabel. {_columns(table)}"
         )
-        raise InputError(f"{place}: has {found}, and one is needed. Its columns: {told}.")
-    if label is not None:
-        if label not in classes:
-            raise InputError(
-                f"{place}: has no column {label} of the type ClassLabel. Its columns: {told}."
-            )
-        return pictures[0], label
-    if len(classes) != 1:
-        found = (
-            "no column of the type ClassLabel"
-            if not classes
-            else f"{len(classes)} columns of the type ClassLabel"
+    if asked is None and len(columns) != 1:
+        count = f"{len(columns)} columns" if columns else "no column"
+        remedy = "Make one, or write a module:function."
+        remedy = f"Say which one: {place}#{columns[0]}." if columns else remedy
+        raise InputError(f"{place}: has {count} of the type ClassLabel. {_columns(table)} {remedy}")
+    return asked or columns[0]
+
+
+def _columns_of_type(table: "Dataset", kind: str) -> list[str]:
+    return [name for name, feature in table.features.items() if type(feature).__name__ == kind]
+
+
+def _columns(table: "Dataset") -> str:
+    kinds = (f"{name} ({type(feature).__name__})" for name, feature in table.features.items())
+    return f"Its columns: {', '.join(kinds)}."
+
+
+def _labels(place: str, table: "Dataset") -> list[str]:
+    """Return the class of each sample of some shards, as it is written. Raises `InputError`."""
+    column = next((name for name in LABELS if name in table.column_names), None)
+    if column is None:
+        raise InputError(
+            f"{place}: nothing says the class of a sample: a file of its name with the ending .cls "
+            f"(a number) or .cls.txt, or .json with one of the fields {', '.join(FIELDS)}. "
+            f"{_columns(table)}"
         )
-        remedy = (
-            f"Say which one: {place}#{classes[0]}."
-            if classes
-            else "Make one, or write a module:function."
+    texts = list(map(_text, table[column]))
+    if "" in texts:
+        raise InputError(
+            f"{place}: sample {table['__key__'][texts.index('')]} says no class; its {column} may "
+            f"say it as a number or a text, JSON in {', '.join(FIELDS)}."
         )
-        raise InputError(f"{place}: has {found}. Its columns: {told}. {remedy}")
-    return pictures[0], classes[0]
+    return texts
+
+
+def _text(value: Any) -> str:
+    """Return the class that a sample's file says; "" where it says none."""
+    if isinstance(value, dict):
+        value = next((value[field] for field in FIELDS if value.get(field) is not None), None)
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if type(value) is int else ""
+
+
+def _located(place: str) -> tuple[Path, list[Path]]:
+    """Return the folder that all shards lie in, and their paths. Raises `InputError` where one is
+    missing.
+    """
+    if files.is_folder(place):
+        home = files.located(place)
+        return home, _in_folder(home)
+    paths: list[Path] = []
+    for text in dict.fromkeys(_expanded(str(files.located(place)))):
+        if "*" in text:
+            paths += sorted(Path(text).parent.glob(Path(text).name))
+        elif files.is_file(text):
+            paths.append(Path(text))
+        else:
+            raise InputError(f"{text}: no such shard. Mend the pattern {place}, or add the file.")
+    if not paths:
+        raise InputError(f"{place}: there are no such shards.")
+    return Path(os.path.commonpath([path.parent for path in paths])), paths
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the tar files in a folder that holds no other folders, or has them in train/, val/ and
+    test/.
+
+    Compressed ones alone are taken for shards only where there is nothing else to read.
+    """
+    shards: list[Path] = []
+    has_others, readable = False, (*endings(), ".csv")
+    try:
+        for place, folders, names in walk(folder):
+            tars = [name for name in names if name.lower().endswith(TARS)]
+            is_below = place != folder
+            if any(is_below or name.lower() not in SIDES for name in folders):
+                return []
+            if is_below and not tars:
+                return []
+            has_others |= any(name.lower().endswith(readable) for name in names)
+            shards += [place / name for name in tars if files.is_file(place / name)]
+    except InputError:
+        return []
+    are_packed = all(path.suffix.lower() != ".tar" for path in shards)
+    return [] if has_others and are_packed else shards
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """Yield the texts that a pattern with ranges such as `{000..012}`, or choices such as
+    `{train,test}`, stands for.
+    """
+    if (braces := _BRACES.search(pattern)) is None:
+        yield pattern
+        return
+    texts = braces[1].split(",")
+    if limits := _RANGE.fullmatch(braces[1]):
+        numbers = range(int(limits[1]), int(limits[2]) + 1)
+        texts = [f"{number:0{len(limits[1])}}" for number in numbers]
+    for text in texts:
+        yield from _expanded(f"{pattern[: braces.start()]}{text}{pattern[braces.end() :]}")
+
+
+def _require_whole(path: Path) -> None:
+    """Raise `InputError` for a tar file that is cut off, which the library would read in part."""
+    try:
+        with tarfile.open(path, tarinfo=Whole) as opened:
+            for _ in opened:
+                # The tar keeps all that it has seen.
+                opened.members = []  # type: ignore[attr-defined]
+    except (tarfile.ReadError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a tar file ({error}). Download it again."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None

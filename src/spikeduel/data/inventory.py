@@ -1,4 +1,6 @@
-"""Every file under a data folder accounted for: read, unreadable, or ignored, and by which rule."""
+"""Step 1 of data, the inventory: which files there are, and every one accounted for: read,
+unreadable, or ignored and by which rule.
+"""
 
 import os
 from collections import Counter
@@ -11,77 +13,17 @@ from spikeduel.data import pictures
 from spikeduel.data.events import formats
 from spikeduel.results.file_counts import FileCounts, IgnoredBy, IgnoredFiles
 from spikeduel.system import files
+from spikeduel.system.errors import InputError
 
-PICTURE_ENDINGS = frozenset(
-    (
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".jxl",
-        ".jxr",
-        ".wdp",
-        ".hdp",
-        ".jp2",
-        ".j2k",
-        ".jpf",
-        ".webp",
-        ".svg",
-        ".svgz",
-        ".psd",
-        ".psb",
-        ".xcf",
-        ".kra",
-        ".ai",
-        ".eps",
-        ".ps",
-        ".wmf",
-        ".emf",
-        ".ico",
-        ".icns",
-        ".cur",
-        ".exr",
-        ".hdr",
-        ".xbm",
-        ".xpm",
-        ".dcm",
-        ".dicom",
-        ".fits",
-        ".fit",
-        ".fts",
-        ".czi",
-        ".nd2",
-        ".lif",
-        ".svs",
-        ".ndpi",
-        ".mrc",
-        ".raw",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".crw",
-        ".nef",
-        ".nrw",
-        ".arw",
-        ".srf",
-        ".sr2",
-        ".orf",
-        ".rw2",
-        ".raf",
-        ".pef",
-        ".srw",
-        ".x3f",
-        ".3fr",
-        ".iiq",
-        ".erf",
-        ".mef",
-        ".mos",
-        ".kdc",
-        ".dcr",
-        ".rwl",
-    )
+DEEPEST = 32
+"""Folders nested deeper than this are refused."""
+_PICTURES = (
+    "heic heif hif avif jxl jxr wdp hdp jp2 j2k jpf webp svg svgz psd psb xcf kra ai eps ps wmf emf "
+    "ico icns cur exr hdr xbm xpm dcm dicom fits fit fts czi nd2 lif svs ndpi mrc raw dng cr2 cr3 "
+    "crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf mef mos kdc dcr rwl"
 )
-"""Of pictures, whether they can be opened here or not."""
+PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
+"""Endings of pictures, whether they can be opened here or not."""
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LONGEST_ENDING = 12
 _FIRST_BYTES = (
@@ -98,9 +40,56 @@ _FIRST_BYTES = (
     b"\0\0\0\x0cJXL \r\n",
     b"\xff\x0a",
 )
-"""What files of JPEG, PNG, GIF, TIFF, PSD, QOI, JPEG 2000 and JPEG XL begin with."""
+"""First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, JPEG 2000 and JPEG XL files."""
 _BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-"""Of the ISO base media file format, those of HEIF and AVIF: they stand after "ftyp" at byte 4."""
+"""Brands of HEIF and AVIF in the ISO base media file format: they stand after "ftyp" at byte 4."""
+
+
+def walk(
+    root: Path, seen: Collection[str] = (), everything: bool = False
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield (folder, names of its folders, names of its files), by name, of `root` and below.
+
+    Links are followed, each real folder once and none of those `seen`, so that loops of links end.
+    Hidden entries and folders such as __MACOSX are left out, and a folder that cannot be read or
+    lies deeper than `DEEPEST` raises `InputError`; with `everything`, nothing is left out, and a
+    folder that cannot be read counts as empty.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not everything:
+            raise InputError(f"{error.filename}: cannot be read ({error.strerror or error}).")
+
+    visited = set(seen)
+    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        folder, real = Path(place), os.path.realpath(place)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        if not everything:
+            if len(folder.parts) - len(root.parts) > DEEPEST:
+                raise InputError(
+                    f"{folder}: nested deeper than {DEEPEST} folders. Move its files up."
+                )
+            folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+            names = [name for name in names if not name.startswith(".")]
+        folders.sort()
+        yield folder, folders, sorted(names)
+
+
+def files_below(root: Path, endings: Collection[str], seen: Collection[str] = ()) -> Iterator[Path]:
+    """Yield the regular files with one of the `endings` in `root` and below; see `walk`."""
+    for folder, _, names in walk(root, seen):
+        yield from regular_files(folder, names, endings)
+
+
+def regular_files(folder: Path, names: Collection[str], endings: Collection[str]) -> list[Path]:
+    """Return the regular files in `folder` among `names` that have one of the `endings`."""
+    suffixes = tuple(endings)
+    paths = (folder / name for name in names if name.lower().endswith(suffixes))
+    # A pipe, a socket or a device may be called like an image.
+    return [path for path in paths if files.is_file(path)]
 
 
 def inventory(
@@ -110,67 +99,37 @@ def inventory(
     is_recorded: bool = False,
     is_listed: bool = False,
 ) -> FileCounts:
-    """What became of each file under `root`, links followed; `read` and `unreadable` are paths
-    below it.
+    """Count every file under `root`; `read` and `unreadable` are paths below it.
 
     `is_recorded`: the set is one of recordings, and no picture is looked for; `is_listed`: a CSV
     says what is read. Files in a folder that is reached twice, through a link, count once.
     """
     real = cache(os.path.realpath)
-    known = {(real(path.parent), path.name) for path in (*read, *unreadable)}
-    ignored: dict[IgnoredBy, Counter[str]] = {}
-    for path in _all_files(root):
-        if (real(path.parent), path.name) not in known:
-            ignored.setdefault(_rule(path, root, is_recorded, is_listed), Counter())[
-                ending(path)
-            ] += 1
+    accounted = {(real(path.parent), path.name) for path in (*read, *unreadable)}
+    ignored: dict[IgnoredBy, Counter[str]] = {rule: Counter() for rule in get_args(IgnoredBy)}
+    for folder, _, names in walk(root, everything=True):
+        for path in (folder / name for name in names if (real(folder), name) not in accounted):
+            ignored[_rule(path, root, is_recorded, is_listed)][ending(path)] += 1
     return FileCounts(
         read=dict(Counter(map(ending, read)).most_common()),
         unreadable=len(unreadable),
         ignored=tuple(
-            IgnoredFiles(
-                rule=rule, count=ignored[rule].total(), endings=dict(ignored[rule].most_common())
-            )
-            for rule in get_args(IgnoredBy)
-            if rule in ignored
+            IgnoredFiles(rule=rule, count=endings.total(), endings=dict(endings.most_common()))
+            for rule, endings in ignored.items()
+            if endings
         ),
     )
 
 
 def ending(path: Path) -> str:
-    """That of a file's name, in small letters: ".jpg"; "" where it has none, or none that would be
-    an ending.
-    """
+    """Return the ending of a file's name in small letters, ".jpg"; "" where there is none."""
     suffix = path.suffix.lower()
-    return (
-        suffix
-        if len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable()
-        else ""
-    )
-
-
-def _all_files(folder: Path, visited: set[str] | None = None) -> Iterator[Path]:
-    """All that is no folder in `folder` and below, hidden or not; each real folder once; unreadable
-    ones left.
-    """
-    visited = set() if visited is None else visited
-    real = os.path.realpath(folder)
-    if real in visited:
-        return
-    visited.add(real)
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return
-    for path in entries:
-        if files.is_folder(path):
-            yield from _all_files(path, visited)
-        else:
-            yield path
+    is_ending = len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable()
+    return suffix if is_ending else ""
 
 
 def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> IgnoredBy:
-    """Why `path`, below `root`, is not read."""
+    """Return why `path`, below `root`, is not read."""
     parts = path.relative_to(root).parts
     if any(part.startswith(".") for part in parts):
         return "hidden"
@@ -194,6 +153,5 @@ def _begins_like_a_picture(path: Path) -> bool:
     except OSError:
         return False
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return (
-        start.startswith(_FIRST_BYTES) or webp or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
-    )
+    heif = start[4:8] == b"ftyp" and start[8:12] in _BRANDS
+    return start.startswith(_FIRST_BYTES) or webp or heif

@@ -1,5 +1,5 @@
-"""Batches of uint8 images, no work per image: from memory, or from a memory map whose pages are
-asked for ahead.
+"""Step 3 of data, the batches: uint8 images without work per image, from memory, or from a memory
+map whose pages are asked for ahead.
 """
 
 import os
@@ -28,40 +28,30 @@ if TYPE_CHECKING:
     Batches = Generator[tuple[Tensor, Tensor, np.ndarray], None, None]
 
 Held: TypeAlias = "Tensor | np.memmap | Recordings"
-"""What images are taken from: uint8 `[N, C, H, W]`."""
-
+"""Images that batches are taken from, uint8 `[N, C, H, W]`."""
 Part: TypeAlias = Callable[[np.ndarray], np.ndarray]
-"""Which indices of a batch one of several processes takes."""
+"""Chooses the indices of a batch that one of several processes takes."""
 Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
-"""Sets this stream of random numbers apart from the others that are drawn from the same seed."""
-
+"""Separates these random numbers from others that are drawn with the same seed."""
 EVALUATION_BATCH = 256
-
 WHOLE = 2 << 30
 """Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
 BLOCK = 64 << 10
-"""Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as
-many.
-"""
+"""Bytes of images in a row that a disk reads at once; smaller pieces take much longer."""
 WINDOW = 512 << 20
-"""Bytes of blocks whose images are mixed: thousands of places, for the images of one folder are all
-of one class.
+"""Bytes of blocks whose images are mixed: thousands of blocks, because the images of one folder are
+all of one class.
 """
-
 AHEAD = 2
-"""Batches that are asked for, or made, ahead of their use: one could be late, and more only take
-memory.
-"""
+"""Batches that are asked for, or made, ahead: one could be late, and more only take memory."""
 PATIENCE = 32
 """Batches that come from memory before the disk is no longer asked ahead."""
-
 SHARE = 0.5
 """A data set is held in memory if it takes at most this share of what is available; the rest is for
 training.
 """
-
 _sharing = 1
 
 
@@ -74,45 +64,43 @@ def training_batches(
     epoch: int,
     part: Part = lambda batch: batch,
 ) -> "Batches":
-    """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
+    """Yield (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
     `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on
     `seed`, `epoch` and the size of the images alone, so that all contenders see the same one,
-    resumed or not, in memory or not. Of each batch only the `part` is taken.
+    resumed or not, in memory or not. Only the `part` of each batch is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
-    if not by_blocks(images, len(indices)):
+    if by_blocks(images, len(indices)):
+        size = bytes_of_one(images)
+        block, window = max(1, BLOCK // size), max(1, WINDOW // size)
+        unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
+        announced = _Announced(images, unmixed, window)
+    else:
         order = rng.permutation(indices)
-        return _batches(
-            images, labels, order, batch_size, _Announced(images, order, AHEAD * batch_size), part
-        )
-    size = bytes_of_one(images)
-    block, window = max(1, BLOCK // size), max(1, WINDOW // size)
-    unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
-    return _batches(images, labels, order, batch_size, _Announced(images, unmixed, window), part)
+        announced = _Announced(images, order, AHEAD * batch_size)
+    return _batches(images, labels, order, batch_size, announced, part)
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
-    """Whether so many of `images` are shuffled by blocks: a matter of their size, whatever memory
-    there is.
-
-    Never recordings: each is a long piece to read.
+    """Return True if `count` of the `images` are shuffled by blocks: by their size, whatever memory
+    there is. Never recordings, each of which is a long piece to read.
     """
     return not isinstance(images, Recordings) and count * bytes_of_one(images) > WHOLE
 
 
 def bytes_of_one(images: "Held | np.ndarray") -> int:
-    """The bytes of one image."""
+    """Return the bytes of one image."""
     return max(1, images.nbytes // max(1, len(images)))
 
 
 def shuffled_blocks(
     indices: np.ndarray, block: int, window: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`indices` `[N]` in blocks of `block`, which are shuffled; and these with the images of each
+    """Shuffle `indices` `[N]` in blocks of `block`. Return them so, and with the images of each
     `window` mixed.
 
-    Where the first block begins is drawn, so that the same images do not share one in every epoch.
+    The first block's length is drawn, so that the same images do not share a block in every epoch.
     """
     number = (np.arange(len(indices)) + rng.integers(block)) // block
     place = rng.permutation(int(number[-1]) + 1 if len(number) else 0)
@@ -126,16 +114,15 @@ def shuffled_blocks(
 def evaluation_batches(
     images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int
 ) -> "Batches":
-    """As `training_batches`, in the order of `indices`."""
+    """Yield batches like `training_batches`, in the order of `indices`."""
     indices = np.asarray(indices, dtype=np.int64)
-    return _batches(
-        images, labels, indices, batch_size, _Announced(images, indices, AHEAD * batch_size)
-    )
+    announced = _Announced(images, indices, AHEAD * batch_size)
+    return _batches(images, labels, indices, batch_size, announced)
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationBatches:
-    """The images of `indices` in order, as often as one iterates."""
+    """Batches of the images of `indices`, in order, as often as one iterates."""
 
     images: Held
     labels: "Tensor"
@@ -154,7 +141,7 @@ def _batches(
     part: Part = lambda batch: batch,
 ) -> "Batches":
     batches = _gathered(images, labels, indices, batch_size, announced, part)
-    # Frames of recordings are work. A map is read by the system meanwhile, where it can be told to.
+    # Frames of recordings are work. The system reads a map meanwhile, where it can be told to.
     is_late = isinstance(images, Recordings) or (
         isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise")
     )
@@ -188,9 +175,8 @@ def _gathered(
 class _Announced:
     """Tells the system which bytes of a map are needed next, as long as they come from a disk.
 
-    A map alone would be read one place after the other, each when it is taken, and around each.
-    `indices` `[N]` say in which order its images will be taken, about, and `ahead` how many of them
-    beforehand.
+    A map alone would be read one place after the other, when it is taken. Images are taken roughly
+    in the order of `indices` `[N]`, and announced `ahead` of that by so many.
     """
 
     def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
@@ -199,7 +185,7 @@ class _Announced:
 
     @contextmanager
     def taking(self, start: int, stop: int) -> Iterator[None]:
-        """Within, the images from place `start` on, before `stop`, are taken."""
+        """Announce more images while those from place `start` on, before `stop`, are taken."""
         if self.patience > 0:
             self._tell(max(start, self.told), stop + self.ahead)
         before = _waits()
@@ -224,17 +210,16 @@ class _Announced:
 
 
 def _waits() -> int:
-    """How often this thread has waited for a page from a disk so far."""
+    """Return how often this thread has waited for a page from a disk so far."""
     if resource is None or not hasattr(resource, "RUSAGE_THREAD"):
         return 0
     return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """`batches`, the next `depth` of them made in a background thread while the consumer works on
-    one.
+    """Yield `batches`; a background thread makes the next `depth` while the consumer works on one.
 
-    What the producer raises is raised here, in its place. The thread ends with the last batch, with
+    An error of the producer is raised here, in its place. The thread ends with the last batch, with
     an error, or when the consumer closes or drops this generator.
     """
     producer, end = iter(batches), object()
@@ -251,11 +236,10 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 def on_device(
     batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device"
 ) -> "Batches":
-    """`batches` with images and labels on `device`; CUDA takes them from pinned memory, and nobody
-    waits for that.
+    """Move images and labels to `device`: to CUDA from pinned memory, and without waiting.
 
-    Others are waited for: on Apple's GPUs, what is not arrives with wrong numbers
-    (pytorch/pytorch#139550).
+    Other devices are waited for: on Apple's GPUs, copies that are not waited for arrive with wrong
+    numbers (pytorch/pytorch#139550).
     """
     on_cuda = device.type == "cuda"
     for images, labels, indices in batches:
@@ -269,11 +253,11 @@ def on_device(
 
 
 def share_memory(num_processes: int) -> None:
-    """From now on this process leaves room for others that hold as much."""
+    """Leave room for so many processes, this one included, that hold as much."""
     global _sharing
     _sharing = num_processes
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Whether a data set of this size should be held in memory now."""
+    """Return True if a data set of this size should be held in memory now."""
     return num_bytes * _sharing <= SHARE * available_memory()

@@ -1,6 +1,4 @@
-"""Pictures: files opened with care, several at a time, and made arrays, in a way that is kept with
-every model.
-"""
+"""Pictures: files opened with care, and made arrays as a model takes them."""
 
 import hashlib
 import importlib
@@ -9,17 +7,17 @@ import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from spikeduel.data.events import formats as formats_of_recordings
-from spikeduel.data.workers import Track, over_files, reason
+from spikeduel.data.workers import reason
 from spikeduel.networks.preprocessing import MOST_PIXELS, Preprocessing, too_large
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -44,38 +42,34 @@ FORMATS = (
     "TIFF",
     "WEBP",
 )
-"""What is decoded where Pillow can: it knows more formats, but hands some to other programs (EPS to
-Ghostscript, whatever the file is called), only names some (HDF5), knows some by next to nothing
-(SPIDER), and does not say before it decodes how large an icon is (ICO).
+"""Formats that are decoded where Pillow can. It hands others to programs (EPS to Ghostscript,
+whatever the file is called), only names some (HDF5), knows some by next to nothing (SPIDER), and
+does not say before it decodes how large an icon is (ICO).
 """
 _PLUGINS = {"pillow_heif": "register_heif_opener", "pillow_avif": None}
-"""Packages that teach Pillow HEIC and, before its version 11.3, AVIF; and what must be called for
-it.
-"""
+"""Packages that teach Pillow HEIC and, before its version 11.3, AVIF; and the function to call."""
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
 """Larger pictures in zips, or in bytes, are refused: they lie in memory whole."""
 DEFAULT_SIZE = 64
-"""Of what has no size of its own: the side of pictures, the longest of recordings."""
+"""Pixels a side of images, and of the longest side of frames, where no size is given."""
 LARGE = MOST_PIXELS // 8
 """Pictures of more pixels are decoded one at a time."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 
-Result = TypeVar("Result")
-
 
 class Packed(Protocol):
-    """A picture's file that lies in another one; as text, what its user calls it."""
+    """A picture's file within another one; `str` gives the name that its user knows."""
 
     def read_bytes(self) -> bytes:
-        """All of the file."""
+        """Return the whole file."""
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that Pillow can decode here, plugins for HEIC and AVIF included where
-    installed.
+    """Return the `FORMATS` that Pillow can decode here, with the installed plugins for HEIC and
+    AVIF.
     """
     Image.init()
     for package, register in _PLUGINS.items():
@@ -94,9 +88,7 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """The endings of the picture files that are read: ".jpg" and all others of `formats`, in small
-    letters.
-    """
+    """Return the endings of the picture files that are read, in small letters: ".jpg" and others."""
     known = (*formats(), "MPO")  # JPEG files with several pictures
     return frozenset(
         ending for ending, name in Image.registered_extensions().items() if name in known
@@ -105,18 +97,16 @@ def endings() -> frozenset[str]:
 
 @contextmanager
 def opened(
-    source: "Path | zipfile.Path | Packed | bytes",
+    source: Path | zipfile.Path | Packed | bytes,
     only: tuple[str, ...] | None = None,
     most_pixels: int = MOST_PIXELS,
 ) -> Iterator[Image.Image]:
-    """The picture in a file, or in a file's bytes, of which only the header is read yet; of several
-    frames, the first.
+    """Open the picture in a file, or in a file's bytes, and read its header; of several frames, the
+    first. Its format is one of `only`, by default of `formats()`.
 
-    Its format is one of `only`, by default of `formats()`.
-
-    Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than
-    `most_pixels`, and whatever Pillow raises for what is no picture of these formats. Large ones
-    wait for one another: each needs much memory.
+    Raises `InputError` for no regular file (a pipe would be waited for) and for more than
+    `most_pixels`, and whatever Pillow raises for no picture of these formats. Large pictures wait
+    for one another, because each needs much memory.
     """
     most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
     if isinstance(source, zipfile.Path):
@@ -145,45 +135,21 @@ def opened(
             yield picture
 
 
-def over_pictures(
-    look: Callable[[int, Image.Image], Result],
-    sources: Sequence[Path | zipfile.Path],
-    track: Track,
-    description: str,
-    only: tuple[str, ...] | None = None,
-) -> list[Result]:
-    """What `look` makes of each picture's number and the picture, in order.
-
-    In a few threads, for Pillow decodes outside Python's global lock. Raises `UnreadableFiles` with
-    all pictures that cannot be opened or for which `look` fails.
-    """
-
-    def open_and_look(row: int) -> Result:
-        with opened(sources[row], only) as picture:
-            return look(row, picture)
-
-    return over_files(open_and_look, sources, track, description)
-
-
 def content_of(source: Path | zipfile.Path | Packed) -> int:
-    """A hash of a file's bytes, a signed number of 64 bits: what `RawDataset.content` holds of its
-    image.
-    """
+    """Return a hash of a file's bytes, a signed 64-bit number (`RawDataset.content`)."""
     digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
 def open_picture(path: Path | str) -> Image.Image:
-    """The picture in a file, decoded. Raises `InputError` naming the file where it cannot be
-    read.
-    """
+    """Decode the picture in a file. Raises `InputError` naming the file."""
     with _named(path) as picture:
         picture.load()
         return picture
 
 
 def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarray:
-    """The picture, or the recording, in a file as a model gets it: uint8 `[C, H, W]`. Raises
+    """Return the picture, or the recording, in a file as a model gets it: uint8 `[C, H, W]`. Raises
     `InputError` naming the file.
     """
     if (binning := preprocessing.binning) is not None:
@@ -196,14 +162,16 @@ def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarr
 def prepared_content(
     content: bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
 ) -> np.ndarray:
-    """The picture in a file's bytes as a model gets it: uint8 `[C, H, W]`. Raises `InputError`."""
+    """Return the picture in a file's bytes as a model gets it: uint8 `[C, H, W]`. Raises
+    `InputError`.
+    """
     with _named(content, most_pixels) as picture:
         return preprocessing(picture)
 
 
 def events_in(path: Path) -> np.ndarray:
-    """The events of the recording in a file (`Events.packed`). Raises `InputError` naming the
-    file.
+    """Return the events of the recording in a file (`Events.packed`). Raises `InputError` naming
+    the file.
     """
     if path.suffix.lower() not in formats_of_recordings.READERS:
         known = ", ".join(formats_of_recordings.READERS)
@@ -216,18 +184,17 @@ def events_in(path: Path) -> np.ndarray:
 
 @contextmanager
 def _named(path: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
-    """`opened`, where errors, also of the block, name the file."""
-    if not isinstance(path, bytes) and files.is_folder(path):
-        raise InputError(f"{path}: a folder; name an image file in it.")
+    """Open a picture; errors, also of the block, name the file."""
+    source = path if isinstance(path, bytes) else Path(path)
+    if isinstance(source, Path) and files.is_folder(source):
+        raise InputError(f"{path!s}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with opened(
-                path if isinstance(path, bytes) else Path(path), most_pixels=most_pixels
-            ) as picture:
+            with opened(source, most_pixels=most_pixels) as picture:
                 yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
-        if isinstance(path, bytes):
+        if isinstance(source, bytes):
             raise InputError(f"This file {reason(error)}. Choose another one.") from None
-        raise InputError(f"{path}: {reason(error)}. Remove or replace it.") from None
+        raise InputError(f"{source}: {reason(error)}. Remove or replace it.") from None

@@ -1,10 +1,9 @@
-"""What every data set becomes: uint8 arrays, and which images belong together: duplicates, groups,
-`--group-by`.
+"""Step 2 of data, the arrays: every data set becomes uint8 images, or the events of recordings,
+with labels, groups and a fingerprint.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeduel.data import loader, tables
+from spikeduel.data import loader
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import join_groups, numbered
-from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
@@ -31,17 +29,20 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class RawDataset:
-    """What a data set's function returns, before it is written to the cache.
+    """A data set as its function returns it, before it is checked and written to the cache.
 
-    - `images`: uint8 `[N, C, H, W]`; or the recordings of an event camera, which are binned to that when taken.
+    - `images`: uint8 `[N, C, H, W]`, or recordings of an event camera, which are binned when taken.
     - `labels`: integer `[N]`, indices into `classes`.
     - `groups`: integer `[N]` or None. Images of one group never lie on two sides of a split.
     - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST, or None where there is no official split.
-    - `samples`: pictures before preprocessing, (index into images, uint8 `[h, w]` or `[h, w, 3]`), one a class.
-    - `sources`: the user's files and folders that were read. If they change, the set is prepared anew.
+    - `samples`: pictures before preprocessing, (index into images, uint8 `[h, w]` or `[h, w, 3]`),
+      one a class.
+    - `sources`: the user's files and folders that were read. If they change, the set is prepared
+      anew.
     - `names`: a name for each image that its user knows, such as its path in the folder, or None.
-    - `content`: int64 `[N]`, a hash of the file or record that each image comes from (`pictures.content_of`), by which
-      it is known whatever it is prepared to. None: of its prepared pixels.
+    - `content`: int64 `[N]`, a hash of the file or record that each image comes from
+      (`pictures.content_of`), which is the same whatever the image is prepared to. None: of its
+      prepared pixels.
     """
 
     images: np.ndarray | Recordings
@@ -57,15 +58,13 @@ class RawDataset:
     content: np.ndarray | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared(RawDataset):
-    """A data set ready to use: checked, its arrays memory-mapped, with its name and the checksum of
-    its content.
+    """A data set ready to use: checked, its arrays memory-mapped, with its name and fingerprint.
 
-    `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where
-    every image is alone. `image_ids` int64 `[N]` are equal where images are equal, None where they
-    were not compared yet. `ungrouped` is the fingerprint that the set had before `--group-by`
-    regrouped it, None where it did not.
+    `groups` int64 `[N]` joins the source's groups and exact duplicates; None where every image is
+    alone. `image_ids` int64 `[N]` are equal where images are equal, None where they were not
+    compared yet. `ungrouped` is the fingerprint before `--group-by` regrouped the set, else None.
     """
 
     name: str
@@ -80,25 +79,22 @@ class Prepared(RawDataset):
         return channels, height, width
 
     def content_of(self, indices: np.ndarray) -> np.ndarray:
-        """int64 `[N]`: what the images of `indices` are known by, whatever they are prepared to."""
+        """Return what identifies the images of `indices`, however they are prepared: int64 `[N]`."""
         if self.content is None:
             return _content([checksum_of(self.images, index) for index in indices])
         return np.asarray(self.content)[indices]
 
     @property
     def pictures(self) -> np.ndarray:
-        """The images to look at, uint8 `[N, 1 or 3, H, W]`: themselves, or the pictures of
-        recordings.
-        """
+        """The images, or pictures of the recordings, to look at: uint8 `[N, 1 or 3, H, W]`."""
         return self.images.pictures if isinstance(self.images, Recordings) else self.images
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share
-        this set share them.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from.
 
-        Copies in memory, made at first use; what would not fit (`loader.fits_in_memory`) stays
-        memory-mapped.
+        Copies in memory, made at first use and shared by all users of this set; images that would
+        not fit (`loader.fits_in_memory`) stay memory-mapped.
         """
         import torch
 
@@ -111,7 +107,7 @@ class Prepared(RawDataset):
         return torch.from_numpy(np.array(self.images)), labels
 
     def let_go(self) -> None:
-        """Gives back the memory of `held`, which is made anew when it is next asked for."""
+        """Free the memory of `held`, which is made anew when it is next asked for."""
         self.__dict__.pop("held", None)
 
     def __len__(self) -> int:
@@ -124,12 +120,13 @@ class Prepared(RawDataset):
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a user can say about where data comes from and how it is prepared.
+    """Where data comes from and how it is prepared, as far as a user can say.
 
     `preprocessing`, where given, is that of a trained model: a folder of images is prepared like
-    it. `skip` holds names of files to leave out, as `UnreadableFiles` gives them. In the folder
-    `workplace`, what is made can be left for a next attempt; images in a .npy file there are moved,
-    not copied, when the set is kept.
+    it. `skip` holds names of files to leave out, as `UnreadableFiles` gives them. An interrupted
+    preparation leaves its work in the folder `workplace`; images in a .npy file there are moved,
+    not copied, when the set is kept. `track` shows the progress of a long loop, `say` tells a line
+    of news.
     """
 
     data_dir: str | None = None
@@ -139,13 +136,11 @@ class DataOptions:
     skip: frozenset[str] = frozenset()
     workplace: Path | None = None
     track: Track = Progress().track
-    """Wraps a long loop to show its progress."""
     say: Callable[[str], None] = Progress().say
-    """Tells a line of news."""
 
 
 def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
-    """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises
+    """Check `raw`, join its groups with exact duplicates, and give it its fingerprint. Raises
     `InputError`.
     """
     for is_right, demand in _demands(raw):
@@ -157,16 +152,15 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
     content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
     copies = len(image_ids) - len(np.unique(image_ids))
-    told = (
-        "1 image is an exact copy of another"
-        if copies == 1
-        else f"{copies:,} images are exact copies of others"
-    )
+    notes = list(raw.notes)
+    if copies:
+        those = "image is an exact copy of another"
+        those = those if copies == 1 else "images are exact copies of others"
+        notes.append(f"{copies:,} {those}; copies count as one group.")
+    is_on_disk = isinstance(raw.images, Recordings | np.memmap)
     prepared = Prepared(
         name=name,
-        images=raw.images
-        if isinstance(raw.images, Recordings | np.memmap)
-        else np.ascontiguousarray(raw.images),
+        images=raw.images if is_on_disk else np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
@@ -177,7 +171,7 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
         ],
         sources=raw.sources,
         fingerprint="",
-        notes=(*raw.notes, *[f"{told}; copies count as one group."] * (copies > 0)),
+        notes=tuple(notes),
         names=None if raw.names is None else tuple(raw.names),
         image_ids=image_ids,
         content=np.ascontiguousarray(content, np.int64),
@@ -186,30 +180,23 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
 
 
 def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
-    """Whether `raw` is as it must be, and what to say if not; each can rely on those before it."""
+    """Yield (True if `raw` meets a demand, the demand); later demands rely on earlier ones."""
     yield (
         isinstance(raw, RawDataset),
         f"its function must return a RawDataset, not {type(raw).__name__}.",
     )
-    images, labels, num_classes, how = (
-        raw.images,
-        np.asarray(raw.labels),
-        len(raw.classes),
-        raw.preprocessing,
-    )
+    images, labels, num_classes = raw.images, np.asarray(raw.labels), len(raw.classes)
     is_recorded = isinstance(images, Recordings)
     is_bytes = is_recorded or (
         isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
     )
     yield is_bytes, "images must be a uint8 array [N, C, H, W]."
-    count, shape, expected = len(images), images.shape[1:], (how.channels, how.height, how.width)
+    count, shape, expected = len(images), images.shape[1:], raw.preprocessing.shape
     yield is_recorded or shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
     yield shape == expected, f"preprocessing makes {expected}, images are {shape}."
     yield labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}."
-    yield (
-        np.issubdtype(labels.dtype, np.integer),
-        f"labels must be whole numbers, not {labels.dtype}.",
-    )
+    is_whole = np.issubdtype(labels.dtype, np.integer)
+    yield is_whole, f"labels must be whole numbers, not {labels.dtype}."
     yield count > 0, "there are no images."
     yield num_classes >= 2, f"{num_classes} class: there is nothing to tell apart; two are needed."
     yield len(set(raw.classes)) == num_classes, "two classes have the same name."
@@ -228,34 +215,31 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """sha256 over all that decides a result: pixels, labels, groups, official split, class names,
-    preprocessing.
+    """Return the sha256 of all that decides a result: pixels, labels, groups, official split, class
+    names, preprocessing.
 
-    Of recordings it covers the events and the sensor; how they are binned is a setting of an
+    For recordings it covers the events and the sensor; how they are binned is a setting of an
     experiment.
     """
-    total, images = hashlib.sha256(), prepared.images
+    images = prepared.images
     how: dict[str, Any] = prepared.preprocessing.described()
     if isinstance(images, Recordings):
         how = {"sensor": images.binning.sensor}
-    total.update(
-        json.dumps({"classes": prepared.classes, "preprocessing": how}, sort_keys=True).encode()
-    )
-    rest = {name: getattr(prepared, name) for name in ("labels", "groups", "official")}
-    for part, array in {**arrays_of(images), **rest}.items():
-        total.update(
-            f"{part} none".encode()
-            if array is None
-            else f"{part} {array.dtype} {array.shape}".encode()
-        )
-        if array is not None:
+    described = {"classes": prepared.classes, "preprocessing": how}
+    total = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    others = {name: getattr(prepared, name) for name in ("labels", "groups", "official")}
+    for part, array in {**arrays_of(images), **others}.items():
+        if array is None:
+            total.update(f"{part} none".encode())
+        else:
+            total.update(f"{part} {array.dtype} {array.shape}".encode())
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
 
 
 def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
-    """What images are kept as, by name: themselves, or the events of recordings and where each
-    begins.
+    """Return the arrays that images are kept as, by name: themselves, or the events of recordings
+    and their offsets.
     """
     if isinstance(images, Recordings):
         return {"packed": images.packed, "offsets": images.offsets}
@@ -263,122 +247,22 @@ def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
 
 
 def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
-    """int64 `[N]`: equal numbers where `images` (`[N, …]`) are equal; 0, 1, … as they appear."""
+    """Return numbers that are equal where `images` (`[N, …]`) are: int64 `[N]`, 0, 1, … as they
+    appear.
+    """
     return numbered([checksum_of(images, index) for index in range(len(images))])
 
 
 def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:
-    """16 bytes that only equal images, or equal recordings, share."""
+    """Return 16 bytes that only equal images, or equal recordings, share."""
     return images.checksum(index) if isinstance(images, Recordings) else checksum(images[index])
 
 
 def checksum(pixels: np.ndarray) -> bytes:
-    """16 bytes that only equal pixels share."""
+    """Return 16 bytes that only equal pixels share."""
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
 def _content(checksums: Sequence[bytes]) -> np.ndarray:
-    """int64 `[N]`: the first half of each checksum."""
+    """Return the first half of each checksum, int64 `[N]`."""
     return np.frombuffer(b"".join(checksums), "<i8")[::2].astype(np.int64)
-
-
-def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it
-    has (duplicates).
-
-    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is
-    as it was. Raises `InputError` where `group_by` does not say for every image which group it
-    belongs to, or says nothing that a split could keep to.
-    """
-    if group_by is None:
-        return prepared
-    if (names := prepared.names) is None:
-        raise InputError(f"group_by: {prepared.name} has no file names to group by.")
-    found = list(map(group_rule(group_by), names))
-    named = [group for group in found if group is not None]
-    num_named, problem = len(set(named)), None
-    if len(named) < len(names):
-        first, count = (
-            names[found.index(None)],
-            f"{len(names) - len(named):,} of {len(names):,} images",
-        )
-        if names_a_file(group_by):
-            problem = (
-                f"has no line for {count}, the first of them {first}. List every image by its path"
-            )
-        else:
-            which = f"does not match {count}" if named else "matches no image"
-            problem = f"{which} (and is no file). The first without a match is {first}. Paths are"
-        problem += " relative to the data folder, with forward slashes."
-    elif num_named == 1:
-        problem = f"puts all {len(names):,} images into one group, '{named[0]}'. Capture what tells the groups apart."
-    elif num_named == len(names):
-        problem = f"puts every image into a group of its own ({names[0]} into '{named[0]}')."
-        problem += " Capture what images of one group have in common."
-    if problem is not None:
-        raise InputError(f"group_by {group_by}: {problem}")
-    groups = numbered(named)
-    if prepared.groups is not None:
-        groups = join_groups(groups, prepared.groups)
-    num_groups = int(groups.max()) + 1
-    joined = (
-        f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of "
-        f"{num_named:,}.",
-    )
-    changed = replace(
-        prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named)
-    )
-    return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
-
-
-def group_rule(group_by: str) -> Callable[[str], str | None]:
-    """From an image's path, relative to its folder with forward slashes, to the name of its group,
-    or None.
-
-    What `group_by` says: the CSV file of that name where there is one, else a regular expression.
-    Raises `InputError` for a CSV without the columns `path` and `group`, and for an expression that
-    is invalid or has not exactly one capturing group.
-    """
-    if names_a_file(group_by):
-        return _read_table(Path(group_by).expanduser()).get
-    no_file = f"group_by {group_by}: no such file, and"
-    try:
-        pattern = re.compile(group_by)
-    except re.error as error:
-        where = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise InputError(
-            f"{no_file} not a regular expression ({error.msg}{where}). Mend it, or name a CSV."
-        ) from None
-    if pattern.groups != 1:
-        raise InputError(
-            f"{no_file} as a regular expression it has {pattern.groups} groups in parentheses "
-            f"where it needs exactly "
-            r"one, which captures the name of an image's group, as in ([^/]+)_\d+\.png; others are "
-            r"written (?:…)."
-        )
-
-    def group_of(name: str) -> str | None:
-        match = pattern.search(name)
-        return match and (match.group(1) or None)
-
-    return group_of
-
-
-def names_a_file(group_by: str) -> bool:
-    """Whether `group_by` names a file, and so is no regular expression."""
-    return files.is_file(group_by)
-
-
-def _read_table(path: Path) -> dict[str, str]:
-    """The group of each path in a CSV. Raises `InputError` naming the line that is wrong."""
-    groups: dict[str, str] = {}
-    for line, row in tables.rows(path, ("path", "group"), f"group_by {path}"):
-        name, group = row["path"].removeprefix("./"), row["group"]
-        if not name or not group:
-            raise InputError(f"{line}: has no {'group' if name else 'path'}.")
-        if groups.setdefault(name, group) != group:
-            raise InputError(
-                f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it "
-                f"once."
-            )
-    return groups

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data.disk_arrays import empty_array
-from spikeduel.data.pictures import content_of, over_pictures
+from spikeduel.data.pictures import content_of, opened
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
 from spikeduel.data.splits import Split
-from spikeduel.data.workers import Track
+from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
@@ -41,7 +41,7 @@ Source = Path | zipfile.Path
 
 
 class Fingerprint(NamedTuple):
-    """One file: whose, which finger (index into `CLASSES`), the folder within SOCOFing, its
+    """A file: its subject, its finger (index into `CLASSES`), the folder within SOCOFing, its
     name.
     """
 
@@ -56,53 +56,47 @@ def socofing(options: DataOptions) -> RawDataset:
     research).
     """
     size = options.image_size or DEFAULT_SIZE
-    preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
+    how = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
+    parts = _parts(options.alterations)
     with source_at(options.data_dir) as source:
-        prints = _listed(source, _parts(options.alterations), options.skip)
-        images = empty_array((len(prints), *preprocessing.shape))
-        firsts = {
-            print_.label: row
-            for row, print_ in reversed(list(enumerate(prints)))
-            if print_.part == "Real"
-        }
+        prints = _listed(source, parts, options.skip)
+        images = empty_array((len(prints), *how.shape))
+        firsts: dict[int, int] = {}
+        for row, print_ in enumerate(prints):
+            if print_.part == "Real":
+                firsts.setdefault(print_.label, row)
         samples: dict[int, np.ndarray] = {}
 
-        def prepare(row: int, picture: Image.Image) -> tuple[bytes, int]:
-            grey = _grey(picture)
-            images[row] = preprocessing(grey)
+        def prepare(row: int, path: Source) -> tuple[bytes, int]:
+            with opened(path, FORMATS) as picture:
+                grey = _grey(picture)
+            images[row] = how(grey)
             pixels = np.asarray(grey)
             if firsts.get(prints[row].label) == row:
                 samples[row] = pixels
-            return repr(pixels.shape).encode() + checksum(pixels), content_of(paths[row])
+            return repr(pixels.shape).encode() + checksum(pixels), content_of(path)
 
         paths = _paths(source, prints)
-        keys, content = zip(
-            *over_pictures(prepare, paths, options.track, "reading fingerprints", FORMATS),
-            strict=True,
-        )
-        parts = (
-            [source / part for part in _parts(options.alterations)]
-            if isinstance(source, Path)
-            else []
-        )
+        read = over_files(prepare, paths, options.track, "reading fingerprints")
+        keys, content = zip(*(result for _, result in read), strict=True)
+        folders = [source / part for part in parts] if isinstance(source, Path) else []
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
     same = numbered(keys)
     people = np.bincount(np.unique(np.stack([same, subjects]), axis=1)[0])
     shared = int((people > 1).sum())
     note = (
         f"{shared} images ({int((people[same] > 1).sum())} files) occur under more than one "
-        f"subject; "
-        "those subjects count as one group."
+        f"subject; those subjects count as one group."
     )
     return RawDataset(
         images=images,
         labels=np.array([print_.label for print_ in prints], dtype=np.int64),
         classes=CLASSES,
-        preprocessing=preprocessing,
+        preprocessing=how,
         groups=join_groups(subjects, same),
         samples=sorted(samples.items()),
         notes=(note,) * (shared > 0),
-        sources=() if options.data_dir is None else tuple(parts) or (Path(options.data_dir),),
+        sources=() if options.data_dir is None else tuple(folders) or (Path(options.data_dir),),
         names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
         content=np.array(content, dtype=np.int64),
     )
@@ -111,12 +105,11 @@ def socofing(options: DataOptions) -> RawDataset:
 def altered(
     prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
-    """SOCOFing's harder alterations of the prints of people whom nobody trained on: images that no
-    network knows.
+    """Return SOCOFing's harder alterations of the prints of people whom nobody trained on: images
+    uint8 `[N, C, H, W]` and labels `[N]` by name; and a sentence for each that is left out.
 
-    By name, images uint8 `[N, C, H, W]` and labels `[N]`. People count who are in the test part of
-    `split` and share no group with an image of its training or validation part. Empty for any other
-    data set. Second, a sentence for each alteration that is left out, saying why.
+    People count who are in the test part of `split` and share no group with an image of its
+    training or validation part. Empty for any other data set.
     """
     if experiment.dataset != "socofing":
         return {}, []
@@ -130,14 +123,14 @@ def altered(
                     f"{str(source).rstrip('/')}: no longer holds what was prepared from it."
                 )
             subjects = np.array([print_.subject for print_ in prints])
-            groups = (
-                np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
-            )
+            groups = np.arange(len(prepared))
+            if prepared.groups is not None:
+                groups = np.asarray(prepared.groups)
             seen = np.isin(groups, groups[np.concatenate((split.train, split.val))])
             people = set(subjects[split.test].tolist()) - set(subjects[seen].tolist())
             for name, level in HARDER.items():
                 try:
-                    sets[name] = _prepared(source, level, people, prepared.preprocessing, track)
+                    sets[name] = _altered(source, level, people, prepared.preprocessing, track)
                 except InputError as error:
                     left_out.append(f"{name} is left out. {error}")
     except InputError as error:
@@ -145,47 +138,46 @@ def altered(
     return sets, left_out
 
 
-def _prepared(
-    source: Source, level: str, people: set[int], preprocessing: Preprocessing, track: Track
+def _altered(
+    source: Source, level: str, people: set[int], how: Preprocessing, track: Track
 ) -> tuple[np.ndarray, np.ndarray]:
-    prints = [
-        print_
-        for print_ in _listed(source, [f"Altered/Altered-{level}"])
-        if print_.subject in people
-    ]
+    prints = _listed(source, [f"Altered/Altered-{level}"])
+    prints = [print_ for print_ in prints if print_.subject in people]
     if not prints:
         raise InputError("It has no print of a person who is in the test part alone.")
-    images = empty_array((len(prints), *preprocessing.shape))
 
-    def prepare(row: int, picture: Image.Image) -> None:
-        images[row] = preprocessing(_grey(picture))
+    def prepare(_row: int, path: Source) -> np.ndarray:
+        with opened(path, FORMATS) as picture:
+            return how(_grey(picture))
 
-    over_pictures(prepare, _paths(source, prints), track, "reading altered fingerprints", FORMATS)
+    images = empty_array((len(prints), *how.shape))
+    paths = _paths(source, prints)
+    for row, image in over_files(prepare, paths, track, "reading altered fingerprints"):
+        images[row] = image
     return images, np.array([print_.label for print_ in prints], dtype=np.int64)
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
-    """What a file's name says. Raises `InputError` where it says nothing."""
+    """Return what a file's name says. Raises `InputError` where it says nothing."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(
             f"{where}/{part}/{name}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, "
-            f"or with _CR, "
-            "_Obl or _Zcut). Remove or rename it."
+            f"or with _CR, _Obl or _Zcut). Remove or rename it."
         )
     return Fingerprint(int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower()), part, name)
 
 
 def _parts(alterations: Iterable[str]) -> list[str]:
-    """The folders within SOCOFing that these `alterations` take, the real prints first."""
+    """Return the folders within SOCOFing that these `alterations` take, the real prints first."""
     return ["Real", *(f"Altered/Altered-{level}" for level in alterations)]
 
 
 def _listed(
     source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()
 ) -> list[Fingerprint]:
-    """The prints in `parts` but those named in `skip`, in the order of the data set's images.
-    Raises `InputError`.
+    """Return the prints in `parts` but those named in `skip`, in the order of the data set's
+    images. Raises `InputError`.
     """
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
@@ -218,16 +210,14 @@ def _paths(source: Source, prints: list[Fingerprint]) -> list[Source]:
 
 
 def _grey(picture: Image.Image) -> Image.Image:
-    """Only colours count: the alpha of real prints is 0 in the scanner frame."""
+    """Drop the alpha channel, which is 0 in the scanner frame of real prints."""
     return picture.convert("RGB").convert("L")
 
 
 @contextmanager
 def source_at(data_dir: str | None) -> Iterator[Source]:
-    """SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place, or
-    what Kaggle gives.
-
-    Raises `InputError`.
+    """Yield SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place,
+    or downloaded from Kaggle. Raises `InputError`.
     """
     place = _download() if data_dir is None else Path(data_dir).expanduser()
     if place.is_dir():
@@ -251,23 +241,15 @@ def source_at(data_dir: str | None) -> Iterator[Source]:
 
 
 def _prefix(names: list[str]) -> str:
-    """The folder within a zip that holds Real. Kaggle's holds everything twice, once more below:
-    the outermost.
-    """
+    """Return the outermost folder within a zip that holds Real: Kaggle's holds everything twice."""
     members = [member for name in names if "__MACOSX" not in (member := PurePosixPath(name)).parts]
-    prefixes = {str(member.parent.parent) for member in members if member.parent.name == "Real"} - {
-        "."
-    }
-    at_the_top = any(member.parent == PurePosixPath("Real") for member in members)
-    return (
-        ""
-        if at_the_top or not prefixes
-        else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
-    )
+    homes = {member.parent.parent for member in members if member.parent.name == "Real"}
+    outermost = min(homes, key=lambda home: (len(str(home)), str(home)), default=PurePosixPath())
+    return "" if outermost == PurePosixPath() else f"{outermost}/"
 
 
 def _download() -> Path:
-    """The folder where kagglehub keeps SOCOFing. Raises `InputError`."""
+    """Return the folder where kagglehub keeps SOCOFing. Raises `InputError`."""
     import kagglehub
 
     try:
@@ -279,8 +261,7 @@ def _download() -> Path:
         reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"socofing: the download from Kaggle failed ({reason}). Check the network and your "
-            f"token: make one on "
-            "kaggle.com (Settings), and set KAGGLE_API_TOKEN to it or save it as "
-            "~/.kaggle/access_token. Or download "
+            f"token: make one on kaggle.com (Settings), and set KAGGLE_API_TOKEN to it or save it "
+            f"as ~/.kaggle/access_token. Or download "
             f"https://www.kaggle.com/datasets/{HANDLE} by hand and give the zip with --data-dir."
         ) from None

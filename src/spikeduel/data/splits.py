@@ -1,6 +1,4 @@
-"""Which images train, choose and test: the official split, by class, by group, or in folds; no
-group is ever cut.
-"""
+"""Step 3 of data, the splits: official, by class, by group, or in folds; no group is ever cut."""
 
 import csv
 from collections.abc import Sequence
@@ -19,16 +17,16 @@ HELD_OUT = 0.1
 """The share of validation, and of test where there is no official one."""
 
 _STREAM = 0x5B117
-"""Sets these random numbers apart from others that are drawn from the same seed."""
+"""Separates these random numbers from others that are drawn with the same seed."""
 
 MOST_NODES = 200
-"""That the exact search visits; it mostly needs few. A limit in seconds would give a busy machine
-another split.
+"""Nodes that the exact search visits at most; it mostly needs few. A limit in seconds would give a
+busy machine another split.
 """
 MOST_NUMBERS = 200
-"""Unknowns up to which the exact search goes on to the best way."""
+"""Up to so many unknowns, the exact search goes on to the best solution."""
 NEAR_ENOUGH = 0.05
-"""Of a class's target on a side: to search for less of a distance takes long and is worth
+"""Share of a class's target on a side that the exact search may miss: less takes long and is worth
 nothing.
 """
 
@@ -44,8 +42,7 @@ class Split:
 
     `kind`: "official" (there is an official test set), "grouped" (no group is cut), "stratified"
     (by class), or "published" (by class at random over files, cutting groups: results may measure
-    memory). `fold` counts from 0 where this is one of several splits, each with another part of the
-    images as its test.
+    memory). `fold` counts from 0 where this is one of several folds.
     """
 
     train: np.ndarray
@@ -56,38 +53,32 @@ class Split:
 
 
 def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
-    """One of `splits`: the only one where there are no folds."""
+    """Return one of `splits`: the only one where there are no folds."""
     return splits(prepared, experiment)[fold]
 
 
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
-    """The split of `prepared` by `experiment`'s `split`, `split_seed` and `limit`; with `folds`,
-    one for each fold.
+    """Split `prepared` by the `split`, `split_seed`, `limit` and `folds` of `experiment`.
 
-    An official test set stays whole; validation is the official one or a tenth of the rest; what
-    else is missing is a tenth as well. Each class is on each side; no group is cut where there are
-    groups, unless `split` is "published" and there is no official test set. `limit` is a total over
-    train and validation, never test. With K folds, each image is in the test set of exactly one;
-    validation is a tenth of the rest. Raises `InputError` where a class has too few images (or
-    groups) for that, and for folds of what is already split.
+    An official test or validation set stays whole; a missing one is a tenth of the rest. Every
+    class is on every side; no group is cut, unless `split` is "published" and there is no official
+    test set. `limit` is a total over train and validation, never test. With K folds there are K
+    splits, and each image is in the test set of exactly one; validation is a tenth of the rest.
+    Raises `InputError` where a class has too few images (or groups), and for folds of a set that is
+    already split.
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
     rng = _generator(experiment)
-    official = (
-        np.zeros(len(prepared)) if prepared.official is None else np.asarray(prepared.official)
-    )
-    sides = official.astype(np.int64)
+    sides = np.zeros(len(prepared), np.int64)
+    if prepared.official is not None:
+        sides[:] = prepared.official
     wanted = [side for side in (VALIDATION, TEST) if not (sides == side).any()]
-    kind = (
-        "stratified"
-        if prepared.groups is None
-        else "published"
-        if experiment.split == "published"
-        else "grouped"
-    )
+    kind = "stratified"
     if TEST not in wanted:
         kind = "official"
+    elif prepared.groups is not None:
+        kind = "published" if experiment.split == "published" else "grouped"
     groups = None if kind == "published" else prepared.groups
     if wanted:
         rest = np.flatnonzero(sides == TRAIN)
@@ -112,8 +103,8 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
             "also have all its images in class folders with no train/, val/ or test/ above them."
         )
     groups, kind = prepared.groups, "stratified" if prepared.groups is None else "grouped"
-    every, share = np.arange(len(prepared)), [1 / num_folds] * num_folds
-    fold_of = _drawn(prepared, every, groups, share, _generator(experiment))
+    everything, share = np.arange(len(prepared)), [1 / num_folds] * num_folds
+    fold_of = _drawn(prepared, everything, groups, share, _generator(experiment))
     made = []
     for fold in range(num_folds):
         # Streams of their own: one fold is the same however many were made before it.
@@ -149,9 +140,7 @@ def _limited(
     limit: int | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`train` and `val` cut down to `limit` in all, in their proportion, each class in its
-    share.
-    """
+    """Cut `train` and `val` down to `limit` in all, in their proportion, each class in its share."""
     if limit is None or limit >= len(train) + len(val):
         return train, val
     labels = np.asarray(prepared.labels)
@@ -170,7 +159,7 @@ def _limited(
 def _sample(
     rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """`count` of `rows`, each class in its share and at least once."""
+    """Draw `count` of `rows`, each class in its share and at least once."""
     present, sizes = np.unique(labels[rows], return_counts=True)
     quota = np.maximum(np.floor(sizes * count / len(rows)).astype(np.int64), 1)
     while quota.sum() != count:
@@ -186,14 +175,13 @@ def _sample(
 
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
-    """Writes a CSV with a line for each image that is used: which side it is on, in each fold where
-    there are folds.
+    """Write a CSV with a line for each used image in each fold, atomically.
 
     Columns: `path` (relative to the data's folder), or `index` (from 0, in the order of the data's
     files, those for training first) where images have no names; `split` (train, val or test);
-    `fold` where there are folds; `group` (a number) where images have groups. Atomic.
+    `fold` where there are folds; `group` (a number) where images have groups.
     """
-    folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
+    has_folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
         files.atomic_path(Path(path)) as temporary,
         # A file's name may be no Unicode.
@@ -201,19 +189,15 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
     ):
         writer = csv.writer(file, lineterminator="\n")
         first = "index" if names is None else "path"
-        writer.writerow([first, "split", *["fold"] * folds, *["group"] * (groups is not None)])
+        more = ["fold"] * has_folds + ["group"] * (groups is not None)
+        writer.writerow([first, "split", *more])
         for split in splits:
             for side in ("train", "val", "test"):
                 for index in getattr(split, side).tolist():
+                    name = index if names is None else names[index]
+                    fold = [split.fold] * has_folds
                     group = [] if groups is None else [int(groups[index])]
-                    writer.writerow(
-                        [
-                            index if names is None else names[index],
-                            side,
-                            *[split.fold] * folds,
-                            *group,
-                        ]
-                    )
+                    writer.writerow([name, side, *fold, *group])
 
 
 def assign(
@@ -223,8 +207,8 @@ def assign(
     rng: np.random.Generator,
     classes: tuple[str, ...],
 ) -> np.ndarray:
-    """A side for each image: int64 `[N]`, an index into `share`, of which each class gets about as
-    much as that says.
+    """Return a side for each image, int64 `[N]`: an index into `share`, the part of each class that
+    a side gets, about.
 
     Each class is on each side, and no group is on two. Groups of several images are placed first,
     the largest ahead; single images fill up, by class. Where a class is missing somewhere after
@@ -235,11 +219,8 @@ def assign(
     np.add.at(content, (group, labels), 1)
     groups_of, num_sides = (content > 0).sum(0), len(share)
     fewest = int(np.argmin(groups_of))
-    name, num_images, num_groups = (
-        classes[fewest],
-        int(content[:, fewest].sum()),
-        int(groups_of[fewest]),
-    )
+    name, num_groups = classes[fewest], int(groups_of[fewest])
+    num_images = int(content[:, fewest].sum())
     if num_images < num_sides:
         raise InputError(
             f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at "
@@ -265,10 +246,8 @@ def assign(
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A side for each group, where it brings the counts nearest to `target`; single images as the
-    targets ask.
-
-    `content` is `[groups, classes]`, `target` `[sides, classes]`.
+    """Place each group of `content` `[groups, classes]` on the side where it brings the counts
+    nearest to `target` `[sides, classes]`, and single images as the targets ask.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
@@ -294,11 +273,10 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """How many of `count` single images go to each side: as the targets ask, at least one where
-    none is.
+    """Return how many of `count` single images go to each side: as the targets ask, at least one
+    where none is.
 
-    What cannot be divided goes to the sides that are furthest `behind` with other classes, where
-    all else is equal.
+    A remainder goes to the sides that are furthest `behind` with other classes, all else equal.
     """
     lacking = np.maximum(target - filled, 0)
     ideal = lacking * count / max(lacking.sum(), 1e-9)
@@ -315,7 +293,7 @@ def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarra
 
 
 def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndarray:
-    """How many images of each class each side has: `[sides, classes]`."""
+    """Count the images of each class on each side: `[sides, classes]`."""
     counts = np.zeros((num_sides, content.shape[1]), dtype=np.int64)
     np.add.at(counts, side_of, content)
     return counts
@@ -324,10 +302,8 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
 def _mended(
     side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """`side_of` with every class on every side: groups with a class that lacks somewhere are placed
-    anew, else all.
-
-    As it was where there is no way.
+    """Return `side_of` with every class on every side, unchanged where that is impossible: groups
+    with a class that lacks somewhere are placed anew, else all.
     """
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
@@ -342,11 +318,11 @@ def _mended(
 def _searched(
     content: np.ndarray, target: np.ndarray, others: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """A side for each group by integer programming: every class on every side, else near to
-    `target`; or None.
+    """Place each group by integer programming: every class on every side, near to `target`; None
+    where that is impossible.
 
     `others` `[sides, classes]` counts the images that have their side already. Groups of equal
-    content are interchangeable: what is searched for is how many of each kind go to each side.
+    content are interchangeable: the unknowns are how many of each kind go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron
@@ -376,7 +352,7 @@ def _searched(
         constraints=LinearConstraint(matrix.tocsc(), lower, upper),
         integrality=np.repeat([1, 0], [num_numbers, num_counts]),
         bounds=Bounds(0, np.concatenate([np.tile(count, num_sides), np.full(num_counts, np.inf)])),
-        # Of a large problem, the first way that is found has to do.
+        # For a large problem, the first solution has to do.
         options={
             "node_limit": MOST_NODES,
             "mip_rel_gap": 0.02 if num_numbers <= MOST_NUMBERS else 1.0,

@@ -11,9 +11,9 @@ from spikeduel.system.errors import InputError
 
 
 def columns(path: Path) -> tuple[str, ...]:
-    """The columns that a CSV names, in small letters; none where it cannot be read."""
+    """Return the columns that a CSV names, in small letters; none where it cannot be read."""
     try:
-        # The signature that spreadsheets put in front is none of the first column's name.
+        # Spreadsheets put a signature before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _named(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error):
@@ -23,8 +23,7 @@ def columns(path: Path) -> tuple[str, ...]:
 def rows(
     path: Path | zipfile.Path, needed: Sequence[str], place: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row by column, texts without spaces around them ("" for none); before it, `place` with
-    its line, for errors.
+    """Yield (`place` with the line, for errors; texts by column, stripped, "" for none).
 
     Raises `InputError` where the file cannot be read, or one of the columns `needed` is missing.
     """

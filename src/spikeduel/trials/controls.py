@@ -11,8 +11,8 @@ import numpy as np
 
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.data import Prepared, Split
+from spikeduel.data.adapting import binned
 from spikeduel.data.disk_arrays import Rows
-from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification

@@ -1,10 +1,11 @@
 """iniVation's AEDAT files: 2.0 of DVS128 and DAVIS, 3.1, and 4 through the library `aedat`.
 
-docs.inivation.com, "AEDAT file formats". Events only: frames and other samples are passed over.
+Source: docs.inivation.com, "AEDAT file formats". Frames and other samples are passed over.
 """
 
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ _CHIPS = {
     "davis346": (260, 346),
     "davis640": (480, 640),
 }
-"""(height, width), by what the header calls the chip."""
+"""(height, width) by the header's name of the chip."""
 _PACKET = np.dtype(
     [
         ("kind", "<i2"),
@@ -35,19 +36,15 @@ _POLARITY = 1
 
 
 def read(content: bytes) -> Events:
-    """An AEDAT file of the version that its first line names."""
+    """Return the events of an AEDAT file of the version that its first line names."""
     version = re.match(rb"#!AER-DAT(\d)\.(\d)", content)
     if version is None:
         raise InputError("at byte 0: no line #!AER-DAT, which names the version")
-    if version[1] == b"4":
-        return _version_4(content)
-    if version[1] == b"3":
-        return _version_3(content)
-    if version[1] == b"2":
-        return _version_2(content)
-    raise InputError(
-        f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known"
-    )
+    if version[1] not in _READERS:
+        raise InputError(
+            f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known"
+        )
+    return _READERS[version[1]](content)
 
 
 def _version_2(content: bytes) -> Events:
@@ -72,8 +69,8 @@ def _version_2(content: bytes) -> Events:
 
 
 def _end_of_text(content: bytes) -> int:
-    """The byte after the lines that begin with #. An event can begin with that byte, too, and is no
-    text.
+    """Return the byte after the lines that begin with #. An event can begin with that byte, too,
+    and is no text.
     """
     start = 0
     while content[start : start + 1] == b"#":
@@ -118,7 +115,7 @@ def _version_3(content: bytes) -> Events:
                 np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64).reshape(-1, 2).T
             )
             parts.append(np.stack([data, time + (int(packet["overflow"]) << 31)])[:, data & 1 == 1])
-        # Events of other kinds stand after their packet's capacity in no file; `number` of them do.
+        # Packets hold `number` events; their capacity is that of the camera's memory.
         place += size * number
     data, time = np.concatenate(parts, 1) if parts else np.empty((2, 0), np.int64)
     return Events((data >> 17) & 0x7FFF, (data >> 2) & 0x7FFF, time, (data >> 1) & 1, sensor)
@@ -147,7 +144,8 @@ def _version_4(content: bytes) -> Events:
         ]
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # whatever the library stumbles on: its panics are no Exception
+    # The library's panics are no Exception.
+    except BaseException as error:
         raise InputError(f"{_cut_packet(content)}cannot be read as AEDAT 4 ({error})") from None
     finally:
         path.unlink()
@@ -162,8 +160,8 @@ def _version_4(content: bytes) -> Events:
 
 
 def _cut_packet(content: bytes) -> str:
-    """Where a file of version 4 was cut off, in words that come before the library's, which does
-    not say it.
+    """Say where a file of version 4 was cut off, which the library's error does not; "" if it was
+    not.
     """
     place = 14
     after = place + 4 + int.from_bytes(content[place : place + 4], "little")
@@ -171,8 +169,13 @@ def _cut_packet(content: bytes) -> str:
         # A packet has its stream and its size before it.
         place = after
         after += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
-    return (
-        f"cut off at byte {len(content):,}, in what begins at byte {place:,}: "
-        if after > len(content)
-        else ""
-    )
+    if after == len(content):
+        return ""
+    return f"cut off at byte {len(content):,}, in what begins at byte {place:,}: "
+
+
+_READERS: dict[bytes, Callable[[bytes], Events]] = {
+    b"2": _version_2,
+    b"3": _version_3,
+    b"4": _version_4,
+}

@@ -1,8 +1,7 @@
-"""What training does to the events of recordings, before they are binned, so that a network meets
-more of them.
+"""Augmentation of the events of recordings, before they are binned.
 
-After Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; how much is
-left out, as public implementations of it have it.
+After Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; shares as in
+its public implementations.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,23 +15,23 @@ if TYPE_CHECKING:
     from spikeduel.spiking.random_keys import RandomKeys
 
 TENTHS, TWENTIETHS = 9, 5
-"""One to nine tenths of time, or of all events, are left out; or a place of one to five twentieths
-of each side.
+"""Tenths of time, or of all events, that are left out at most; twentieths of each side of a place
+that is.
 """
 WHOLE = 1 << 16
-"""Shares are whole numbers of so many parts."""
+"""The parts of which shares are whole numbers."""
 JITTER = 0.5
-"""An event is moved in time by up to so much of a T-th of its recording."""
+"""The share of a T-th of its recording that an event is moved in time at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alteration:
-    """What is done to the events of B recordings; shares are numbers of parts of a `WHOLE`.
+    """An alteration of the events of B recordings; shares are numbers of parts of a `WHOLE`.
 
     Events are left out from one time to before another (`hidden` `[B, 2]`, shares of the
     recording's length), in a rectangle (`place` `[B, 4]`: top, bottom, left and right, shares of
-    the sensor's sides), and by chance (`left_out` `[B]`). `moved` `[B]`: by up to which share of
-    its length all others are moved in time. `keys` uint64 `[B]` decide about single events.
+    the sensor's sides), and by chance (`left_out` `[B]`). The others are moved in time by up to the
+    share `moved` `[B]` of its length. `keys` uint64 `[B]` decide about single events.
     """
 
     keys: np.ndarray
@@ -49,8 +48,8 @@ class Alteration:
         lasts: np.ndarray,
         sensor: tuple[int, int],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(packed, begins, ends) after it: recording i, whose last event is at `lasts[i]`
-        microseconds, has the events `packed[begins[i]:ends[i]]`, in order of time.
+        """Return the altered (packed, begins, ends): recording i has the events
+        `packed[begins[i]:ends[i]]`, in order of time; its last event is at `lasts[i]` microseconds.
         """
         from spikeduel.data.events.altering_kernel import alter
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -81,7 +80,7 @@ class Alteration:
 
 
 Change: TypeAlias = "Callable[[Alteration, RandomKeys, int], Alteration]"
-"""Adds to what is done to recordings of so many frames."""
+"""Adds to the alteration of recordings of so many frames."""
 
 
 def droptime(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
@@ -146,7 +145,7 @@ def _droprandom(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -
 
 
 def _drawn(keys: "RandomKeys", *stops: int) -> np.ndarray:
-    """For each of `stops` a row of whole numbers below it, int64 `[n, B]`."""
+    """Draw a row of whole numbers below each of `stops`, int64 `[n, B]`."""
     return keys.integers(*stops).numpy().T
 
 
@@ -157,16 +156,14 @@ EVENT_AUGMENTATIONS: dict[str, Change] = {
     "eventdrop": eventdrop,
     "jitter": jitter,
 }
-"""By name; they can be joined with one another, and with those of images, by hyphens."""
+"""Augmentations by name; hyphens join them with one another, and with those of images."""
 
 
 def alteration_of(
     names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
 ) -> Alteration:
-    """What those of `EVENT_AUGMENTATIONS` called `names` do to the recordings `rows` in an epoch of
-    a training.
-
-    Each draws independently, by seed, epoch and recording alone.
+    """Return what the `EVENT_AUGMENTATIONS` called `names` do to the recordings `rows` in an epoch
+    of a training. Each draws independently, by seed, epoch and recording alone.
     """
     from spikeduel.spiking.random_keys import RandomKeys
 

@@ -26,8 +26,8 @@ def alter(
     first,
     last,
 ):
-    """Writes what is left of the recordings `first` to `last` to `kept`, from `starts` to `stops`,
-    which it fills.
+    """Write the altered recordings `first` to `last` to `kept`, from `starts` to `stops`, which is
+    filled.
 
     `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of 2¹⁶; see
     `Alteration`. An event that is moved beyond an end of its recording comes back as far from it.

@@ -19,18 +19,16 @@ _NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps"),
     "p": ("p", "pol", "polarity", "polarities", "on"),
 }
-"""What the columns of events are called in files that name them."""
+"""Names of the columns of events in files that name them."""
 _AT_ONCE = 1000
-"""Microseconds of events that come in one by one and are handed on together."""
+"""Microseconds of events from a stream that are handed on together."""
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have
-passed.
-"""
+"""In N-MNIST's `.bin`, an event in this row says that so many microseconds have passed."""
 
 
 def read(path: Path | zipfile.Path) -> Events:
-    """The events in the file `path`, by the format that its ending names. Raises `InputError`
-    without its name.
+    """Return the events in a file, by the format that its ending names. Raises `InputError` without
+    the file's name.
     """
     if size_of(path) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
@@ -38,12 +36,10 @@ def read(path: Path | zipfile.Path) -> Events:
 
 
 def size_of(path: Path | zipfile.Path) -> int:
-    """The bytes of a file, unpacked."""
-    return (
-        path.root.getinfo(path.at).file_size
-        if isinstance(path, zipfile.Path)
-        else path.stat().st_size
-    )
+    """Return the bytes of a file, unpacked."""
+    if isinstance(path, zipfile.Path):
+        return path.root.getinfo(path.at).file_size
+    return path.stat().st_size
 
 
 def _bs2(content: bytes) -> Events:
@@ -59,7 +55,7 @@ def _bin(content: bytes) -> Events:
 
 
 def _five_bytes(content: bytes) -> tuple[np.ndarray, ...]:
-    """x, y, p and t: a byte each of x and y, then 23 bits of time behind one of polarity, the
+    """Return x, y, p and t: a byte of x, a byte of y, a bit of polarity, and 23 bits of time, the
     highest first.
     """
     if over := len(content) % 5:
@@ -78,7 +74,7 @@ def _npz(content: bytes) -> Events:
 
 
 def _loaded(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays by name; the only one of a file without names is called ""."""
+    """Return the arrays of a NumPy file by name; "" for the only one of a file without names."""
     try:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
@@ -89,7 +85,7 @@ def _loaded(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _of_array(array: np.ndarray) -> Events:
-    """A structured array, or one of four columns."""
+    """Return the events of a structured array, or of one with four columns."""
     if array.dtype.names:
         return _of_columns({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != 4:
@@ -100,8 +96,8 @@ def _of_array(array: np.ndarray) -> Events:
 
 
 def _of_four(table: np.ndarray) -> Events:
-    """Columns without names: x, y, t, p, or t, x, y, p, by which of them is time: it alone has
-    fractions, where it has any; it never falls, and goes furthest.
+    """Return the events of columns without names: x, y, t, p or t, x, y, p. Time is the column with
+    fractions, else the one that never falls and goes furthest.
     """
     first, third = table[:, 0], table[:, 2]
     rises = [bool((np.diff(column) >= 0).all()) for column in (first, third)]
@@ -117,29 +113,29 @@ def _of_four(table: np.ndarray) -> Events:
 
 
 def _of_columns(columns: dict[str, np.ndarray]) -> Events:
-    given = {name.lower(): values for name, values in columns.items()}
-    found = {}
+    lower = {name.lower(): values for name, values in columns.items()}
+    events: dict[str, np.ndarray] = {}
     for column, names in _NAMES.items():
-        named = [name for name in names if name in given]
-        if not named:
+        name = next((name for name in names if name in lower), None)
+        if name is None:
             raise InputError(f"has no column {column}; it has {', '.join(columns) or 'none'}")
-        found[column] = np.asarray(given[named[0]]).reshape(-1)
-    if len({len(values) for values in found.values()}) > 1:
-        raise InputError(
-            f"its columns differ in length "
-            f"({', '.join(f'{k} {len(v):,}' for k, v in found.items())})"
-        )
-    time = found["t"]
+        events[column] = np.asarray(lower[name]).reshape(-1)
+    if len({len(values) for values in events.values()}) > 1:
+        lengths = ", ".join(f"{column} {len(values):,}" for column, values in events.items())
+        raise InputError(f"its columns differ in length ({lengths})")
+    time = events["t"]
     if np.issubdtype(time.dtype, np.floating):
         if not np.isfinite(time).all():
             raise InputError(f"event {int((~np.isfinite(time)).argmax()):,} has no time")
         # Seconds have fractions, microseconds none.
         time = np.rint(time if bool((time == np.rint(time)).all()) else time * 1e6)
-    return Events(found["x"], found["y"], time.astype(np.int64), found["p"])
+    return Events(events["x"], events["y"], time.astype(np.int64), events["p"])
 
 
 def _text(content: bytes) -> Events:
-    """Four columns of numbers, separated by spaces, tabs or commas; a first line may name them."""
+    """Return the events of four columns of numbers, separated by spaces, tabs or commas; a first
+    line may name them.
+    """
     try:
         lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
     except UnicodeDecodeError as error:
@@ -151,7 +147,7 @@ def _text(content: bytes) -> Events:
     ]
     names = None
     if rows and not _is_number(rows[0][1].split()[0]):
-        # Some write the size of the sensor behind the name: x@640.
+        # Some files have the size of the sensor behind the name: x@640.
         names = [name.partition("@")[0] for name in rows.pop(0)[1].split()]
     if not rows:
         raise InputError("holds no events")
@@ -171,8 +167,8 @@ def _text(content: bytes) -> Events:
 
 
 def of_lines(lines: Iterable[str]) -> Iterator[Events]:
-    """Events of lines "t x y p" that come in, those of a millisecond together. Raises `InputError`
-    naming the line.
+    """Yield the events of lines "t x y p" as they come in, one millisecond at a time. Raises
+    `InputError` naming the line.
     """
     rows: list[tuple[int, ...]] = []
     for number, line in enumerate(lines, 1):
@@ -202,8 +198,8 @@ def _is_number(text: str) -> bool:
 
 
 def _hdf5(content: bytes) -> Events:
-    """Columns as datasets of one group, or one dataset with named fields; the first place that has
-    them.
+    """Return the events of the first group with a dataset for each column, or of the first dataset
+    with named fields.
     """
     try:
         import h5py
@@ -215,12 +211,13 @@ def _hdf5(content: bytes) -> Events:
 
     def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
         if isinstance(place, h5py.Group):
-            columns = {
-                name: each
-                for name, each in place.items()
-                if isinstance(each, h5py.Dataset) and each.ndim == 1
-            }
-            places.append({name: each[()] for name, each in columns.items()})
+            places.append(
+                {
+                    name: dataset[()]
+                    for name, dataset in place.items()
+                    if isinstance(dataset, h5py.Dataset) and dataset.ndim == 1
+                }
+            )
         elif place.dtype.names:
             places.append({name: place[name] for name in place.dtype.names})
 
@@ -230,14 +227,10 @@ def _hdf5(content: bytes) -> Events:
             file.visititems(look)
     except Exception as error:  # HDF5 stumbles in many ways
         raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
-    wanted = [
-        place
-        for place in places
-        if all(any(n.lower() in names for n in place) for names in _NAMES.values())
-    ]
-    if not wanted:
-        raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
-    return _of_columns(wanted[0])
+    for columns in places:
+        if all(any(name.lower() in names for name in columns) for names in _NAMES.values()):
+            return _of_columns(columns)
+    raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
 
 
 READERS: dict[str, Callable[[bytes], Events]] = {
@@ -254,15 +247,15 @@ READERS: dict[str, Callable[[bytes], Events]] = {
     ".txt": _text,
     ".csv": _text,
 }
-"""By the ending of a file, in small letters."""
+"""Readers by the ending of a file, in small letters."""
 
 
 _TEXTS = (".txt", ".csv")
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a file is a recording, by its name; a text, by what is in it, since others lie about,
-    too.
+    """Return True if a file is a recording, by its ending; a text by its content, because other
+    texts lie about, too.
     """
     if path.suffix.lower() not in _TEXTS:
         return path.suffix.lower() in READERS

@@ -1,7 +1,7 @@
 """Prophesee's files: DAT, and RAW with EVT 2.0, 2.1 and 3.0.
 
-docs.prophesee.ai, "File formats" and "Data encoding formats". Times wrap around; `_unwrapped` adds
-what was lost.
+Source: docs.prophesee.ai, "File formats" and "Data encoding formats". Times wrap around;
+`_unwrapped` undoes that.
 """
 
 import re
@@ -13,11 +13,11 @@ from spikeduel.networks.events import Events
 from spikeduel.system.errors import InputError
 
 Decoder = Callable[[bytes, int], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
-"""A file's bytes, and the byte where its events begin, to x, y, t and p."""
+"""Decodes (a file's bytes, the byte where its events begin) to x, y, t and p."""
 
 
 def read_dat(content: bytes) -> Events:
-    """A DAT file, of version 2 or of version 1 (the ATIS sensor's)."""
+    """Return the events of a DAT file, of version 2 or of version 1 (the ATIS sensor's)."""
     header, start = _header(content)
     if len(content) < start + 2:
         raise InputError(
@@ -41,13 +41,15 @@ def read_dat(content: bytes) -> Events:
 
 
 def read_raw(content: bytes) -> Events:
-    """A RAW file, of the EVT version that its header names."""
+    """Return the events of a RAW file, of the EVT version that its header names."""
     header, start = _header(content)
     named = re.search(r"(?:evt\s*|format\s+EVT)(\d)(?:\.?(\d))?", header, re.IGNORECASE)
     version = f"{named[1]}.{named[2] or 0}" if named else ""
     if version not in _DECODERS:
-        known, named_one = ", ".join(_DECODERS), f"EVT {version}" if version else "no EVT version"
-        raise InputError(f"its header, up to byte {start:,}, names {named_one}; {known} are known")
+        named_one = f"EVT {version}" if version else "no EVT version"
+        raise InputError(
+            f"its header, up to byte {start:,}, names {named_one}; {', '.join(_DECODERS)} are known"
+        )
     return Events(*_DECODERS[version](content, start), _sensor(header))
 
 
@@ -86,7 +88,7 @@ def _evt3(content: bytes, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     y = _last(kind == 0x0, value & 0x7FF)
     # A new TIME_HIGH holds before its TIME_LOW has come.
     high, low = _highs(kind, value, 12), _last(kind == 0x6, value)
-    latest_high, latest_low = (_latest(kind == each) for each in (0x8, 0x6))
+    latest_high, latest_low = _latest(kind == 0x8), _latest(kind == 0x6)
     time = (high << 12) | np.where(latest_high > latest_low, 0, low)
     is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
     # Each vector starts where the one before it ended, the first at the base.
@@ -106,7 +108,7 @@ _DECODERS: dict[str, Decoder] = {"2.0": _evt2, "2.1": _evt21, "3.0": _evt3}
 
 
 def _header(content: bytes) -> tuple[str, int]:
-    """The lines that begin with %, and the byte after them."""
+    """Return the lines that begin with %, and the byte after them."""
     end = 0
     while content[end : end + 1] == b"%":
         line_end = content.find(b"\n", end) + 1
@@ -120,7 +122,7 @@ def _header(content: bytes) -> tuple[str, int]:
 
 
 def _sensor(header: str) -> tuple[int, int] | None:
-    """(height, width) where the header says them."""
+    """Return (height, width) if the header says them."""
     if geometry := re.search(r"geometry\s+(\d+)x(\d+)", header, re.IGNORECASE):
         return int(geometry[2]), int(geometry[1])
     sides = [re.search(rf"{side}[ =](\d+)", header, re.IGNORECASE) for side in ("height", "width")]
@@ -147,19 +149,19 @@ def _require_kinds(kind: np.ndarray, known: tuple[int, ...], start: int, size: i
 
 
 def _latest(is_new: np.ndarray) -> np.ndarray:
-    """For each row the last one up to it that is new, −1 before the first."""
+    """Return the last new row up to each row, −1 before the first."""
     return np.maximum.accumulate(np.where(is_new, np.arange(len(is_new)), -1))
 
 
 def _last(is_new: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The value of the last row that is new, 0 before the first."""
+    """Return the value of the last new row up to each row, 0 before the first."""
     latest = _latest(is_new)
     return np.where(latest >= 0, value[np.maximum(latest, 0)], 0) if len(value) else value
 
 
 def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
-    """The upper bits of the time that hold at each row: those of the last TIME_HIGH; before the
-    first, the first's.
+    """Return the upper bits of the time at each row: of the last TIME_HIGH, or of the first before
+    it.
     """
     is_high = kind == 0x8
     if not is_high.any():
@@ -169,12 +171,12 @@ def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
 
 
 def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
-    """`values` without the jumps back by about 2^`bits` of a counter that begins anew."""
+    """Undo the jumps back by about 2^`bits` of a counter that begins anew."""
     jumps = np.diff(values, prepend=values[:1])
     return values + (np.cumsum(jumps < -(1 << (bits - 1))) << bits)
 
 
 def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """The row and the place of each bit that is 1, row by row."""
+    """Return the row and the place of each bit that is 1, row by row."""
     row, bit = np.nonzero((words[:, None] >> np.arange(bits)) & 1)
     return row, bit

@@ -1,26 +1,43 @@
-"""The recordings of a data set, kept as events, that look like an array of images: frames are made
-when taken.
+"""The recordings of a data set: read from files, kept as events, and made frames when taken, so
+that they look like an array of images.
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spikeduel.data.disk_arrays import empty_array
+from spikeduel.data.events import formats
 from spikeduel.data.events.altering import Alteration, alteration_of
+from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.binning import Binning
-from spikeduel.networks.events import TIME_SHIFT
+from spikeduel.networks.events import TIME_SHIFT, Events, unpacked
 from spikeduel.results.costs import EventRates
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, UnreadableFiles
 
 AT_ONCE = 256
 """Recordings binned at once where all are asked for."""
 BRIGHT = 0.99
-"""In a picture of a recording, the share of pixels with events that are not the brightest."""
+"""Share of a picture's pixels with events that are not the brightest."""
+FEW, FAR = 0.05, 2
+"""At most this share of the recordings may be strays: `FAR` times as large as the pixels of all
+others.
+"""
+_LARGE = 32 << 20
+"""Bytes of a file that waits for other large ones: read, it takes ten times as much memory."""
+_ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +46,8 @@ class Recordings:
     `binning` when taken.
 
     `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`);
-    recording i begins at `offsets[i]`, int64 `[N + 1]`. `altering` says what is done to those of
-    rows `[B]` before they are binned.
+    recording i begins at `offsets[i]`, int64 `[N + 1]`. `altering` returns the alteration of the
+    recordings of rows `[B]` before they are binned.
     """
 
     packed: np.ndarray
@@ -62,65 +79,63 @@ class Recordings:
         return self[:]
 
     def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """When each frame of the recordings `rows` is over, and how many events had come: see
-        `Binning.received`.
+        """Return when each frame of the recordings `rows` is over, and how many events had come:
+        see `Binning.received`.
         """
         return self.binning.received(self.packed, self.offsets, rows)
 
     def events_of(self, row: int) -> np.ndarray:
-        """The events of one recording, uint64 `[E]`."""
+        """Return the events of one recording, uint64 `[E]`."""
         return self.packed[self.offsets[row] : self.offsets[row + 1]]
 
     def checksum(self, row: int) -> bytes:
-        """16 bytes that only equal recordings share."""
-        return hashlib.blake2b(
-            np.ascontiguousarray(self.events_of(row)).data, digest_size=16
-        ).digest()
+        """Return 16 bytes that only equal recordings share."""
+        events = np.ascontiguousarray(self.events_of(row))
+        return hashlib.blake2b(events.data, digest_size=16).digest()
 
     def binned(self, binning: Binning) -> "Recordings":
-        """The same events, binned otherwise."""
+        """Return the same events with another binning."""
         return replace(self, binning=binning)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
-        """The same as they are in an epoch of training: changed by those of `EVENT_AUGMENTATIONS`
-        called `names`.
+        """Return the recordings as they are in an epoch of training: changed by the
+        `EVENT_AUGMENTATIONS` called `names`.
         """
-        return replace(
-            self, altering=partial(alteration_of, names, self.binning.num_frames, seed, epoch)
-        )
+        num_frames = self.binning.num_frames
+        return replace(self, altering=partial(alteration_of, names, num_frames, seed, epoch))
 
     def in_memory(self) -> "Recordings":
-        """The same, its events copied into memory."""
+        """Return the same with the events copied into memory."""
         return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
 
     def rates(self, rows: np.ndarray) -> EventRates:
-        """How many events the recordings `rows` `[M]` have, and how sparse their frames are."""
+        """Return how many events the recordings `rows` `[M]` have, and how sparse their frames
+        are.
+        """
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         microseconds = (self.packed[ends - 1] >> np.uint64(TIME_SHIFT)) + np.uint64(1)
-        seen = filled = 0
+        num_counted = num_filled = 0
         for start in range(0, len(rows), AT_ONCE):
             frames = self[rows[start : start + AT_ONCE]]
-            seen, filled = (
-                seen + int(frames.sum(dtype=np.int64)),
-                filled + int(np.count_nonzero(frames)),
-            )
+            num_counted += int(frames.sum(dtype=np.int64))
+            num_filled += int(np.count_nonzero(frames))
         return EventRates(
             a_second=float((ends - begins).sum() / (microseconds.sum(dtype=np.float64) / 1e6)),
             each=float((ends - begins).mean()),
-            in_frames=seen / len(rows),
-            non_zero=filled / (len(rows) * math.prod(self.binning.shape)),
+            in_frames=num_counted / len(rows),
+            non_zero=num_filled / (len(rows) * math.prod(self.binning.shape)),
         )
 
     @cached_property
     def pictures(self) -> np.ndarray:
-        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events over one another, the
-        brighter the more.
+        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events, the brighter the
+        more.
         """
         return self._pictured(1)
 
     @cached_property
     def halves(self) -> np.ndarray:
-        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`: they show what
+        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`, which show what
         moves where.
         """
         return self._pictured(2)
@@ -140,12 +155,124 @@ class Recordings:
             rows = np.arange(start, min(start + AT_ONCE, len(self)))
             frames = whole.frames(self.packed, self.offsets, rows)
             counts = frames.reshape(len(rows), parts, 2, *whole.shape[1:]).sum(2, dtype=np.float32)
-            pictures[rows] = [picture_of(each) for each in counts]
+            pictures[rows] = list(map(picture_of, counts))
         return pictures
 
 
 def picture_of(counts: np.ndarray) -> np.ndarray:
-    """uint8 of the shape of `counts` of events: the brighter the more, by the square root."""
-    seen = counts[counts > 0]
-    most = np.quantile(seen, BRIGHT) if len(seen) else 1.0
+    """Return uint8 of the shape of `counts` of events: the brighter the more, by the square
+    root.
+    """
+    positive = counts[counts > 0]
+    most = np.quantile(positive, BRIGHT) if len(positive) else 1.0
     return np.rint(255 * np.sqrt(np.minimum(counts / most, 1.0))).astype(np.uint8)
+
+
+class Part(NamedTuple):
+    """A recording: its file and, where it is not all of it, from when on until before when, in
+    microseconds of the file's own clock.
+
+    `name` is what its user calls the file, by default its path.
+    """
+
+    file: Path | zipfile.Path
+    interval: tuple[int, int] | None = None
+    name: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The file as its user calls it."""
+        return self.name or str(self.file)
+
+
+class _Read(NamedTuple):
+    """A recording that was read: its events, a hash of them, the sensor that it needs at least, and
+    True if the file says the sensor.
+    """
+
+    packed: np.ndarray
+    content: int
+    sensor: tuple[int, int]
+    is_declared: bool
+
+
+def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
+    """Read the N recordings `parts`, and return them with a hash of the events of each, int64 `[N]`
+    (`RawDataset.content`).
+
+    They are read one after the other into a file, so that memory stays bounded. A file of which
+    several parts follow one another is read once. The sensor is as large as a file says, or as the
+    pixels that occur. Raises `UnreadableFiles`.
+    """
+    of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.file_name)]
+    names = [group[0].file_name for group in of_files]
+    lengths, content, sensors = [0], [], []
+    is_declared = False
+    # On the disk of the prepared set: the system's folder for such files may be in memory.
+    place = files.cache_dir()
+    with files.writing_to(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            for _, recordings in over_files(
+                lambda row, _: _read(of_files[row]),
+                names,
+                track,
+                "reading recordings",
+                noun="a recording",
+            ):
+                for read in recordings:
+                    file.write(read.packed.data)
+                    lengths.append(len(read.packed))
+                    content.append(read.content)
+                    sensors.append(read.sensor)
+                    is_declared |= read.is_declared
+            file.flush()
+            packed = np.memmap(file, np.uint64, "r")
+    sides = np.array(sensors)
+    if not is_declared:
+        _require_one_sensor(sides, [part.file_name for part in parts])
+    height, width = sides.max(0).tolist()
+    binning = Binning(1, (height, width))
+    return Recordings(packed, np.cumsum(lengths), binning), np.array(content, np.int64)
+
+
+def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
+    """Raise `UnreadableFiles` naming the few recordings that reach far beyond the pixels of all
+    others: one stray event would blow up the sensor, and with it every frame.
+
+    `sides` `[N, 2]` are (height, width) of the pixels with events of each recording.
+    """
+    few = int(FEW * len(sides))
+    usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)
+    strays = {
+        names[row]: f"has events at ({width - 1}, {height - 1}), where others end at "
+        f"({usual[1] - 1}, {usual[0] - 1})"
+        for row, (height, width) in enumerate(sides.tolist())
+        if (sides[row] > FAR * usual).any()
+    }
+    if strays:
+        raise UnreadableFiles(strays)
+
+
+def _read(parts: Sequence[Part]) -> Iterable[_Read]:
+    """Read the recordings `parts` of one file."""
+    file = parts[0].file
+    with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
+        events = formats.read(file)
+        return [_made(events, part.interval) for part in parts]
+
+
+def _made(events: Events, interval: tuple[int, int] | None) -> _Read:
+    if interval is not None:
+        start, stop = interval
+        inside = (events.t >= start) & (events.t < stop)
+        if not inside.any():
+            raise InputError(f"holds no events from {start:,} to {stop:,} microseconds")
+        columns = {name: getattr(events, name)[inside] for name in "xytp"}
+        events = replace(events, **columns)
+    packed = events.packed()
+    digest = hashlib.blake2b(packed.data, digest_size=8).digest()
+    columns_of = unpacked(packed)
+    sensor = events.sensor or (int(columns_of.y.max()) + 1, int(columns_of.x.max()) + 1)
+    content = int.from_bytes(digest, "little", signed=True)
+    return _Read(packed, content, sensor, events.sensor is not None)

@@ -1,6 +1,4 @@
-"""Sets of recordings by name, as their makers give them: in folders or archives that one has, or
-downloaded.
-"""
+"""Sets of recordings by name, as their makers give them: in folders or archives, or downloaded."""
 
 import re
 from collections import Counter
@@ -13,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.data import tables
-from spikeduel.data.archives import Found, tree
+from spikeduel.data.archives import Entry, tree
 from spikeduel.data.downloading import Remote, download
 from spikeduel.data.events import formats
-from spikeduel.data.events.source import Part, recorded
+from spikeduel.data.events.recordings import Part, recorded
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.groups import numbered
@@ -44,8 +42,8 @@ _ENDINGS = frozenset(formats.READERS)
 
 
 class _Row(NamedTuple):
-    """A recording of a set: its side, its place among others, its class, where it is, what it is
-    called, of whom.
+    """A recording of a set: its side, its place among others, its class, its file, its name, its
+    person.
     """
 
     side: int
@@ -56,78 +54,69 @@ class _Row(NamedTuple):
     group: str | None = None
 
 
-Rows = Callable[["_Set", Mapping[str, Found]], list[_Row]]
+Rows = Callable[["RecordingSet", Mapping[str, Entry]], list[_Row]]
 
 
-def _by_path(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
-    """The files that `pattern` finds, with class and side by their paths: unpacked ones, else those
-    in archives.
+def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
+    """Return the files that `pattern` finds, with class and side by their paths: unpacked ones,
+    else those in archives.
     """
     rows: dict[str, _Row] = {}
-    for path, (file, name) in found.items():
-        if match := re.search(f"(?:^|/)({its_set.pattern})$", path):
-            said = match.groupdict()
-            side = _SIDES[said.get("side", "train").lower()]
-            order = (int(said.get("number") or 0), match[1], 0)
-            rows.setdefault(
-                match[1], _Row(side, order, said["label"], Part(file, name=name), match[1])
-            )
+    for path, (file, name) in entries.items():
+        if match := re.search(f"(?:^|/)({recording_set.pattern})$", path):
+            fields = match.groupdict()
+            side = _SIDES[fields.get("side", "train").lower()]
+            order = (int(fields.get("number") or 0), match[1], 0)
+            part = Part(file, name=name)
+            rows.setdefault(match[1], _Row(side, order, fields["label"], part, match[1]))
     return list(rows.values())
 
 
-def _by_labels(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
-    """The recordings that are cut out of the files of two lists by their files of labels; a group
-    is a person.
+def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
+    """Return the recordings that files of labels cut out of the files of two lists; a group is a
+    person.
     """
-    by_name: dict[str, Found] = {}
-    for path, each in found.items():
-        by_name.setdefault(PurePosixPath(path).name, each)
+    by_name: dict[str, Entry] = {}
+    for path, entry in entries.items():
+        by_name.setdefault(PurePosixPath(path).name, entry)
     rows = []
     for side, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
-        listed = (
-            by_name[trials].file.read_text(encoding="utf-8").split() if trials in by_name else []
-        )
-        for trial in (each for each in listed if each in by_name):
+        if trials not in by_name:
+            continue
+        for trial in by_name[trials].file.read_text(encoding="utf-8").split():
+            if trial not in by_name:
+                continue
+            file, file_name = by_name[trial]
             labels = f"{PurePosixPath(trial).stem}_labels.csv"
             if labels not in by_name:
                 raise InputError(
-                    f"{by_name[trial].name}: {labels} is not there. Unpack {its_set.name} again."
+                    f"{file_name}: {labels} is not there. Unpack {recording_set.name} again."
                 )
-            for place, row in tables.rows(
-                by_name[labels].file, _LABEL_COLUMNS, by_name[labels].name
-            ):
-                number, start, stop = (
-                    int(row[each]) if row[each].isdigit() else 0 for each in _LABEL_COLUMNS
-                )
+            table, table_name = by_name[labels]
+            for place, row in tables.rows(table, _LABEL_COLUMNS, table_name):
+                texts = (row[column] for column in _LABEL_COLUMNS)
+                number, start, stop = (int(text) if text.isdigit() else 0 for text in texts)
                 if not 1 <= number <= len(GESTURES) or start >= stop:
                     raise InputError(
                         f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are "
                         f"expected."
                     )
-                part = Part(by_name[trial].file, (start, stop), by_name[trial].name)
-                name = f"{trial}, {start} to {stop}"
-                rows.append(
-                    _Row(
-                        side,
-                        (0, trial, start),
-                        GESTURES[number - 1],
-                        part,
-                        name,
-                        trial.partition("_")[0],
-                    )
-                )
+                part = Part(file, (start, stop), file_name)
+                name, person = f"{trial}, {start} to {stop}", trial.partition("_")[0]
+                label = GESTURES[number - 1]
+                rows.append(_Row(side, (0, trial, start), label, part, name, person))
     return rows
 
 
 @dataclass(frozen=True, eq=False)
-class _Set:
-    """A set as distributed. `counts`: how many recordings it has by side, TRAIN alone where there
-    is no official split.
+class RecordingSet:
+    """A set of recordings as it is distributed.
 
-    `pattern` matches the end of a recording's path, with the groups `label`, perhaps `side`, and
-    perhaps `number`, by which the recordings of a side are ordered. `archives` are opened where
-    they lie in the given folder; `classes` are the labels that occur, unless given; `remotes` are
-    downloaded where no folder is given.
+    `counts`: recordings by side, TRAIN alone where there is no official split. `pattern` matches
+    the end of a recording's path, with the groups `label`, perhaps `side`, and perhaps `number`,
+    by which the recordings of a side are ordered. `archives` are opened where they lie in the given
+    folder; `classes` are the labels that occur, unless given; `remotes` are downloaded where no
+    folder is given.
     """
 
     name: str
@@ -141,12 +130,11 @@ class _Set:
     remotes: Mapping[str, Remote] = field(default_factory=dict)
 
     def load(self, options: DataOptions) -> RawDataset:
-        """The set, from the files that there are or downloaded. Raises `InputError`."""
-        place = (
-            self._downloaded(options)
-            if options.data_dir is None
-            else Path(options.data_dir).expanduser()
-        )
+        """Return the set, from the given files or downloaded. Raises `InputError`."""
+        if options.data_dir is None:
+            place = self._downloaded(options)
+        else:
+            place = Path(options.data_dir).expanduser()
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
             rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
@@ -157,61 +145,59 @@ class _Set:
                     f"{self.page}"
                 )
             rows = sorted(row for row in rows if row.part.name not in options.skip)
-            recordings, content = recorded([row.part for row in rows], options)
+            recordings, content = recorded([row.part for row in rows], options.track)
         classes = self.classes or tuple(sorted({row.label for row in rows}))
-        there, whole = Counter(row.side for row in rows), sum(self.counts.values())
         groups = [row.group for row in rows]
+        sides = np.array([row.side for row in rows], np.uint8)
+        notes: tuple[str, ...] = ()
+        if Counter(sides.tolist()) != self.counts:
+            count = sum(self.counts.values())
+            notes = (f"{len(rows):,} of the {count:,} recordings of {self.name} are there.",)
         return RawDataset(
             images=recordings,
             labels=np.array([classes.index(row.label) for row in rows], np.int64),
             classes=classes,
             preprocessing=Preprocessing.of_recordings(recordings.binning),
             groups=None if None in groups else numbered(groups),
-            official=np.array([row.side for row in rows], np.uint8)
-            if TEST in self.counts
-            else None,
-            notes=(f"{len(rows):,} of the {whole:,} recordings of {self.name} are there.",)
-            * (there != self.counts),
+            official=sides if TEST in self.counts else None,
+            notes=notes,
             sources=() if options.data_dir is None else (place,),
             names=tuple(row.name for row in rows),
             content=content,
         )
 
     def _downloaded(self, options: DataOptions) -> Path:
-        """The folder that holds `remotes`."""
-        with_data_dir = f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with --data-dir."
+        """Return the folder that holds `remotes`."""
+        remedy = (
+            f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with "
+            f"--data-dir."
+        )
         if not self.remotes:
-            raise InputError(
-                f"{self.name}: it can only be had from its makers' page. Get {with_data_dir}"
-            )
+            raise InputError(f"{self.name}: it can only be had from its makers' page. Get {remedy}")
         folder = files.cache_dir() / "downloads" / self.name
         for name, remote in self.remotes.items():
-            download(
-                remote,
-                folder / name,
-                options.track,
-                f"Check the network and try again, or get {with_data_dir}",
-            )
+            remedy_there = f"Check the network and try again, or get {remedy}"
+            download(remote, folder / name, options.track, remedy_there)
         return folder
 
 
-def _mendeley(dataset: str, *listed: tuple[str, str, str]) -> dict[str, Remote]:
-    """The files of a data set at Mendeley Data: name, identifier, md5."""
+def _mendeley(dataset: str, *remotes: tuple[str, str, str]) -> dict[str, Remote]:
+    """Return the files of a data set at Mendeley Data, each given by name, identifier and md5."""
     address = (
         f"https://data.mendeley.com/public-files/datasets/{dataset}/files/{{}}/file_downloaded"
     )
-    return {name: Remote((address.format(file),), md5) for name, file, md5 in listed}
+    return {name: Remote((address.format(file),), md5) for name, file, md5 in remotes}
 
 
-def _figshare(*listed: tuple[str, int, str]) -> dict[str, Remote]:
-    """Files at figshare: name, number, md5."""
+def _figshare(*remotes: tuple[str, int, str]) -> dict[str, Remote]:
+    """Return files at figshare, each given by name, number and md5."""
     return {
         name: Remote((f"https://ndownloader.figshare.com/files/{file}",), md5)
-        for name, file, md5 in listed
+        for name, file, md5 in remotes
     }
 
 
-N_MNIST = _Set(
+N_MNIST = RecordingSet(
     name="n-mnist",
     page="https://www.garrickorchard.com/datasets/n-mnist",
     counts={TRAIN: 60_000, TEST: 10_000},
@@ -225,7 +211,7 @@ N_MNIST = _Set(
         ("Test.zip", "05a4d654-7e03-4c15-bdfa-9bb2bcbea494", "69ca8762b2fe404d9b9bad1103e97832"),
     ),
 )
-DVS_GESTURE = _Set(
+DVS_GESTURE = RecordingSet(
     name="dvs-gesture",
     page="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
     counts={TRAIN: 1_176, TEST: 288},
@@ -234,7 +220,7 @@ DVS_GESTURE = _Set(
     rows=_by_labels,
     classes=GESTURES,
 )
-CIFAR10_DVS = _Set(
+CIFAR10_DVS = RecordingSet(
     name="cifar10-dvs",
     page="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
     counts={TRAIN: 10_000},
@@ -255,7 +241,7 @@ CIFAR10_DVS = _Set(
         ("truck.zip", 7712839, "89f3922fd147d9aeff89e76a2b0b70a7"),
     ),
 )
-N_CALTECH101 = _Set(
+N_CALTECH101 = RecordingSet(
     name="n-caltech101",
     page="https://www.garrickorchard.com/datasets/n-caltech101",
     counts={TRAIN: 8_709},
@@ -271,7 +257,7 @@ N_CALTECH101 = _Set(
         ),
     ),
 )
-N_CARS = _Set(
+N_CARS = RecordingSet(
     name="n-cars",
     page="https://www.prophesee.ai/dataset-n-cars-download/",
     counts={TRAIN: 15_422, TEST: 8_607},

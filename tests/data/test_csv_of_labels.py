@@ -1,4 +1,4 @@
-"""Labels from a CSV, for images and recordings; what is said of folders stands in test_folder."""
+"""Labels from a CSV, for images and recordings. Folders of classes: test_folder."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 
 import made_recordings as made
 from spikeduel.auditing.examining import file_counts
-from spikeduel.data import catalogue, layout, load, split
-from spikeduel.data.layout import laid_out
+from spikeduel.data import catalogue, folder, load, split
+from spikeduel.data.folder import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -88,18 +88,14 @@ def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
         f"{line},{side},p{k // 2}"
         for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))
     ]
-    found = laid_out(write_labels(flat, *lines, header=" File,LABEL,split,group"))
-    assert found.groups is not None
-    of_file = dict(
-        zip(found.names, zip(found.sides.tolist(), found.groups.tolist(), strict=True), strict=True)
-    )
+    layout = laid_out(write_labels(flat, *lines, header=" File,LABEL,split,group"))
+    of_file = {item.path.name: item for item in layout.items}
     in_turn = [of_file[name] for name in names(flat)]
     expected = [TRAIN] * 3 + [VALIDATION] * 3 + [TEST] * 3 + [TRAIN] * 3
-    assert [side for side, _ in in_turn] == expected
-    groups = [group for _, group in in_turn]
-    assert len(set(groups)) == 6
-    assert groups[::2] == groups[1::2]
-    assert (np.diff(found.sides.astype(int)) >= 0).all()
+    assert [item.side for item in in_turn] == expected
+    assert [item.group for item in in_turn] == [f"p{k // 2}" for k in range(12)]
+    sides = [item.side for item in layout.items]
+    assert sides == sorted(sides)
 
 
 def test_no_split_cuts_the_groups_of_a_csv(tmp_path: Path) -> None:
@@ -168,8 +164,8 @@ def test_a_csv_is_looked_for_only_where_there_are_no_folders_of_classes(tmp_path
     for name in ("a", "b"):
         write_pictures(tmp_path / name, 3, seed=len(name))
     table = write_labels(tmp_path, "a/000.png,x", "b/000.png,y")
-    assert laid_out(tmp_path).classes == ("a", "b")
-    assert laid_out(table).classes == ("x", "y")
+    assert {item.label for item in laid_out(tmp_path).items} == {"a", "b"}
+    assert {item.label for item in laid_out(table).items} == {"x", "y"}
 
 
 def test_files_in_one_folder_below_the_csv_are_no_class(tmp_path: Path) -> None:
@@ -298,8 +294,6 @@ def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
 def test_sources_are_not_compared_with_one_another(tmp_path: Path) -> None:
     """Each file in a folder of its own: as many sources, found in one pass."""
     paths = [tmp_path / f"{k:05}" / "a.bs2" for k in range(3000)]
-    found = layout._sources(tmp_path / "lists" / "labels.csv", paths)
-    assert len(found) == 3001
-    assert layout._sources(tmp_path, [*paths, tmp_path / "a" / "b" / "c.bs2"]) == (tmp_path,)
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert layout._sources(tmp_path, [tmp_path / "link" / "c.bs2"]) == (tmp_path, tmp_path / "link")
+    sources = folder._sources(tmp_path / "lists" / "labels.csv", paths)
+    assert len(sources) == 3001
+    assert folder._sources(tmp_path, [*paths, tmp_path / "a" / "b" / "c.bs2"]) == (tmp_path,)
