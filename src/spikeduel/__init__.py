@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spikeduel import data
     from spikeduel.auditing import Audit, audit
     from spikeduel.comparing import compare, tune
+    from spikeduel.counting.counter import Counter
     from spikeduel.data import DATASETS
     from spikeduel.measuring import MEASURES, Measure
     from spikeduel.measuring.costing import Cost, cost
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "comparing": "compare tune",
+    "counting.counter": "Counter",
     "data": "DATASETS",
     "auditing": "Audit audit",
     "exchange.exporting": "EXPORTERS",

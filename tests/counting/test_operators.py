@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.counting.books import NotCounted
+from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.counter import Counter
 
 
@@ -15,12 +15,12 @@ def after(function, x, kind="spikes", steps=1):
             return function(x)
 
     counter = Counter(Network().eval())
-    out = counter.run(lambda: counter.books.module(x), x, 2, kind, steps)
+    out = counter.run(lambda: counter.ledger.module(x), x, 2, kind, steps)
     try:
-        return counter.books.tag(out), counter.operations().totals
+        return counter.ledger.tag(out), counter.operations().totals
     except NotCounted:
         # Nothing here costs anything.
-        return counter.books.tag(out), None
+        return counter.ledger.tag(out), None
 
 
 def amounts(totals):
@@ -155,8 +155,8 @@ def moved(function, x=None, num_steps=T, kind="spikes"):
             return function(x)
 
     counter = Counter(Network(), T)
-    out = counter.run(lambda: counter.books.module(x), x, B, kind, num_steps)
-    return counter.books.tag(out), out
+    out = counter.run(lambda: counter.ledger.module(x), x, B, kind, num_steps)
+    return counter.ledger.tag(out), out
 
 
 @pytest.mark.parametrize(

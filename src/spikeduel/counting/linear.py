@@ -1,7 +1,6 @@
-"""Linear operations: additions where spikes come in, multiplications where numbers do.
+"""Linear operations: additions for spikes, multiplications for numbers.
 
-What one event costs, or one number that is not zero, is the fan-out of its input: how many synapses
-that has.
+An event, or a number that is not zero, costs its fan-out: the synapses of that input.
 """
 
 from collections.abc import Sequence
@@ -12,36 +11,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeduel.counting.books import REAL, SPIKES, Call, Row, Tag
+from spikeduel.counting.ledger import REAL, SPIKES, Call, Row, Tag
 from spikeduel.system.hardware import widest
 
 
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """A rule as in `operators.RULES`."""
+    """Count a convolution; a rule of `operators.RULES`."""
     x, weight, bias, *arguments = call.args
-    if call.books.tag(weight).is_data:
-        raise call.books.unknown("uses a convolution with weights that are computed from the input")
-    tag = call.books.tag(x)
+    if call.ledger.tag(weight).is_data:
+        raise call.ledger.unknown(
+            "uses a convolution with weights that are computed from the input"
+        )
+    tag = call.ledger.tag(x)
     tag = tag.without_time() if tag.time_dim else tag
-    # What a filter sees beyond the border is no input, for spikes and numbers alike.
+    # A filter's places beyond the border are no input, for spikes and numbers alike.
     fan_out = fan_out_of(x, weight, call.out, arguments)
-    # A network without time may see frame after frame: each takes a pass.
+    # A network without time may take frame after frame, a pass each.
     return _layer(
         call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0]
     )
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """A rule as in `operators.RULES`: `[…, N, K]` times `[…, K, M]`."""
+    """Count a product `[…, N, K]` times `[…, K, M]`; a rule of `operators.RULES`."""
     bias, a, b = (
         call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
     )
-    left, right = call.books.tag(a), call.books.tag(b)
+    left, right = call.ledger.tag(a), call.ledger.tag(b)
     columns, rows = float(b.shape[-1] if b.dim() > 1 else 1), float(a.shape[-2])
     dense = call.out.numel() * a.shape[-1]
     after = left.elementwise(a.shape, call.out.shape)
     if left.is_data and right.is_data:
-        row = call.books.row("synapses")
+        row = call.ledger.row("synapses")
         row.notes["A product of activations: no weights."] = None
         if left.kind == SPIKES:
             _count(call, row, a, left, columns, dense)
@@ -55,7 +56,7 @@ def product(call: Call, x: Tensor, tag: Tag) -> Tag:
         return _layer(call, a, left, after, b, bias, columns, dense)
     if right.is_data:
         return _layer(call, b, right, right.without_time(), a, bias, rows, dense)
-    # Only what is added depends on the input.
+    # Only the added tensor depends on the input.
     call.count("additions", call.out.numel())
     return replace(tag, kind=REAL, unit=1.0)
 
@@ -71,11 +72,11 @@ def _layer(
     dense: int,
     passes: int | None = None,
 ) -> Tag:
-    """Counts `x` through `weight`; `after` is `x`'s tag in the shape of the output."""
-    label = call.books.tag(weight).label
-    row = call.books.row("synapses", label)
+    """Count `x` through `weight`; `after` is the tag of `x` in the shape of the output."""
+    label = call.ledger.tag(weight).label
+    row = call.ledger.row("synapses", label)
     row.parameters[label or "weight"] = weight.numel()
-    if bias is not None and not call.books.tag(bias).is_data:
+    if bias is not None and not call.ledger.tag(bias).is_data:
         row.parameters[f"{(label or 'weight').rpartition('.')[0]}.bias"] = bias.numel()
     _count(call, row, x, tag, fan, dense, passes=passes)
     if bias is not None:
@@ -93,16 +94,18 @@ def _count(
     effective: float | None = None,
     passes: int | None = None,
 ) -> None:
-    """`effective`: how many multiplications have no zero in them, where the fan-out does not tell.
-    `passes`: how often the weights are used, unless that is once a time step and image.
+    """Count `x`, each entry with a `fan` of synapses.
+
+    `effective` multiplications have no zero, if the fan-out does not tell. Weights are used in
+    `passes`, by default once a time step and image.
     """
-    found, reached = sums_by_step(x, tag, fan)
+    events, reached = sums_by_step(x, tag, fan)
     row.sums["dense_executed"] += dense
     if tag.kind == SPIKES:
-        row.add_steps("events", tag.first_step, found * tag.copies)
+        row.add_steps("events", tag.first_step, events * tag.copies)
         row.add_steps("acs", tag.first_step, reached * tag.copies)
         dense = effective = 0.0
-    passes = passes or tag.steps * call.books.num_images
+    passes = passes or tag.steps * call.ledger.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
     # Several events can reach an element after average pooling, or can be counted in it.
@@ -114,18 +117,17 @@ def _count(
     row.sums["executed"] += passes
     row.sums["inputs"] += x.numel()
     row.sums["outputs"] += call.out.numel()
-    row.sums["non_zero"] += float(torch.count_nonzero(x)) if several else float(found.sum())
+    row.sums["non_zero"] += float(torch.count_nonzero(x)) if several else float(events.sum())
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
-    """float64 `[C, …]`: the synapses of each input place, exact at borders, for strides, groups and
-    dilation.
+    """Return float64 `[C, …]`: the synapses of each input place, exact at borders.
 
-    `arguments` are those of `aten.convolution` from the stride on. It is the gradient of the sum of
-    the outputs of a convolution whose weights are ones.
+    `arguments` are those of `aten.convolution` from the stride on. The result is the gradient of
+    the sum of a convolution's outputs with all weights 1.
     """
     settings = tuple(
-        tuple(given) if isinstance(given, list | tuple) else given for given in arguments
+        tuple(value) if isinstance(value, list | tuple) else value for value in arguments
     )
     return _fan_out(tuple(x.shape[1:]), tuple(weight.shape), tuple(out.shape[1:]), settings)
 
@@ -143,11 +145,11 @@ def _fan_out(
 
 
 def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """float64 `[steps]` each: how many events (or non-zero numbers) `x` holds, and their number
-    times the fan-out.
+    """Return float64 `[steps]` twice: the number of events, and that times the fan-out.
 
-    `x` is `[steps·B, …]` or `[steps, B, …]`, `fan_out` one number or that of each place `[…]` of
-    `x[0]`. Sums that could pass 2²⁴ are taken in float64, since float32 counts no further.
+    `x` is `[steps·B, …]` or `[steps, B, …]`; for numbers, those that are not zero are counted.
+    `fan_out` is one number, or `[…]` as `x[0]`. Sums that could pass 2²⁴ are taken in float64:
+    float32 counts no further.
     """
     x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
     x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))

@@ -1,4 +1,4 @@
-"""Operations of a network, layer by layer: the types that `Counter` returns."""
+"""Types of a count: the operations of a network, layer by layer."""
 
 from typing import Literal
 
@@ -7,18 +7,14 @@ from msgspec.structs import force_setattr
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 Way = Literal["per_step", "hoisted"]
-"""How often work counts that is the same at every time step: at each step, as a plain loop does it
-| once.
-"""
+"""Work that is equal at all time steps counts at each step, as a plain loop does it, or once."""
 WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
-    """An amount, counted in both ways.
+    """An amount counted `per_step`, as a plain loop computes it, and `hoisted`.
 
-    `per_step`: at every time step, as a plain loop computes it. `hoisted`: what is the same at
-    every step counts once, taken out of the loop. They differ where a layer's input never changes:
-    the first layer under direct encoding.
+    Hoisted work is equal at all time steps and counts once: the first layer under direct encoding.
     """
 
     per_step: Amount
@@ -26,16 +22,16 @@ class Ways(Frozen):
 
     @classmethod
     def same(cls, amount: float) -> "Ways":
-        """An amount that is the same in both ways."""
+        """Return an amount that is equal in both ways."""
         return cls(per_step=amount, hoisted=amount)
 
     def times(self, per_step: float, hoisted: float) -> "Ways":
-        """Each way's amount, times its factor."""
+        """Return the amounts multiplied by a factor each."""
         return Ways(per_step=self.per_step * per_step, hoisted=self.hoisted * hoisted)
 
 
 class OverTime(Frozen):
-    """An amount in all, and at each of the T time steps."""
+    """An amount in total, and at each of the T time steps."""
 
     total: Amount
     by_step: list[Amount]
@@ -49,31 +45,29 @@ class Macs(Frozen):
 
 
 Flow = Literal["usual", "events", "steps", "image"]
-"""How a layer is computed, which says what it does and what it moves.
+"""Order in which a layer is computed, which decides what is done and moved.
 
-`events`: input by input, where it is not zero; zeros are skipped. `steps`: whole, at every pass,
-zeros too. `image`: the same, with weights that stay in the arithmetic for all time steps of an
-image. `usual`: as most papers count, spikes by `events` and numbers by `steps`.
+`events`: input by input, zeros skipped. `steps`: whole at every pass, zeros too. `image`: likewise,
+with weights kept in the arithmetic for all time steps of an image. `usual`: spikes by `events`,
+numbers by `steps`, as most papers count.
 """
 FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
-"""Those that a layer of spikes and a layer of numbers can both have: the cheapest and the dearest
-bound a `Range`.
-"""
+"""Flows of layers of spikes and of numbers; the cheapest and the dearest bound a `Range`."""
 
 
 class Traffic(Frozen):
     """Words per image that move between memory and arithmetic, by one `Flow`.
 
-    **By events**: each input that is not zero is read, a number with its address, a spike as its address alone,
-    which the neuron that fired has written. It reads one weight for each of its synapses, and reads
-    and writes the sum of each neuron behind them; a sum of numbers is read once more when it is
-    whole, and written as an output.
+    By events: an input that is not zero is read, a number with its address, a spike as its address
+    alone, written by the neuron that fired. Per synapse, a weight is read, and the sum of the
+    neuron behind it is read and written; a sum of numbers is read once more when it is complete,
+    and written as an output.
 
-    **By steps, or the image**: every weight is read once a pass, or once; every input is read once a pass (a spike in
-    `bits`) and every output written once; partial sums stay in the array.
+    By steps, or by image: weights are read once a pass, or once; inputs are read (a spike in
+    `bits`) and outputs written once a pass; partial sums stay in the array.
 
-    Biases are weights. What is hoisted is read again at every step. **Neurons**, a step at a time:
-    the state of each is read and written.
+    Biases are weights. Hoisted outputs are read again at every step. The state of a neuron is read
+    and written at every step.
     """
 
     weights: Amount = 0.0
@@ -84,17 +78,17 @@ class Traffic(Frozen):
 
 
 class TrafficWays(Frozen):
-    """`Traffic` by the usual `Flow`, counted in the two ways of `Ways`."""
+    """`Traffic` by the usual `Flow`, in both `Ways`."""
 
     per_step: Traffic = Traffic()
     hoisted: Traffic = Traffic()
 
 
 class Counts(Frozen):
-    """What both a layer and the whole network have: means per image.
+    """Means per image, of a layer or of the network.
 
-    `functions` are exponentials and the like; `bias_additions` are not part of `additions`. A
-    spike's reset is an addition; `integrations` add the input to the membrane.
+    `functions` are exponentials and the like; `bias_additions` are not part of `additions`. A reset
+    is an addition; `integrations` add the input to the membrane.
     """
 
     macs: Macs
@@ -116,19 +110,19 @@ class Counts(Frozen):
 
 
 class Totals(Counts):
-    """The sums over all layers."""
+    """Sums over all layers."""
 
     traffic: TrafficWays
 
 
 class Layer(Counts):
-    """One layer's synapses, neurons or other arithmetic.
+    """Synapses, neurons or other arithmetic of one layer.
 
-    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` whether it is the input of the
-    network; `input_bits` how many bits an input has, where that was trained or where it is a sum of
-    spikes (after average pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass;
-    `input_zeros` is the share of zeros in its input. Neurons have `state_variables` each. `traffic`
-    follows from the other counts, whatever it is given as.
+    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` is True for the network's
+    input. `input_bits` is the trained width of the input, or that of sums of spikes (after average
+    pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the
+    share of zeros. A neuron has `state_variables` numbers. `traffic` is computed from the other
+    counts.
     """
 
     name: str
@@ -155,7 +149,7 @@ class Layer(Counts):
         )
 
     def passes_of(self, way: Way) -> tuple[float, float]:
-        """Passes that take numbers, and passes that take spikes."""
+        """Return the passes with numbers and the passes with spikes."""
         passes, dense = getattr(self.passes, way), getattr(self.macs.dense, way)
         numbers = (
             min(dense / self.macs_a_pass, passes)
@@ -165,7 +159,7 @@ class Layer(Counts):
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:
-        """MACs and ACs by this flow. Computed whole, sums of several spikes are multiplied."""
+        """Return MACs and ACs by this flow. Sums of several spikes, computed whole, are multiplied."""
         macs = getattr(self.macs.effective if flow == "events" else self.macs.dense, way)
         if flow in ("usual", "events"):
             return macs, self.acs.total
@@ -173,7 +167,7 @@ class Layer(Counts):
         return (macs + whole, 0.0) if (self.input_bits or 1) > 1 else (macs, whole)
 
     def moved(self, way: Way, flow: Flow) -> Traffic:
-        """What moves by this flow."""
+        """Return the words moved by this flow."""
         numbers, spikes = self.passes_of(way)
         fired = self.spikes.total if self.spikes else 0.0
         times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(
@@ -191,10 +185,10 @@ class Layer(Counts):
             moved["activations"] += self.outputs * self.passes.per_step
         macs, acs = self.done(way, "events")
         if flow == "events":
-            found = self.inputs * numbers * (1 - (self.input_zeros or 0.0))
+            read = self.inputs * numbers * (1 - (self.input_zeros or 0.0))
             moved["weights"] += macs
-            moved["activations"] += found
-            moved["addresses"] += found
+            moved["activations"] += read
+            moved["addresses"] += read
             moved["membranes"] += 2 * macs + self.outputs * numbers
         else:
             moved["activations"] += self.inputs * numbers
@@ -211,9 +205,7 @@ class Layer(Counts):
 
 
 class Operations(Frozen):
-    """What a network computes for an image: means over `images` of them, layer by layer and in
-    total.
-    """
+    """Operations per image: means over `images`, by layer and in total."""
 
     encoding: str | None
     num_steps: Positive

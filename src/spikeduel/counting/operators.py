@@ -1,23 +1,22 @@
-"""What each of PyTorch's operators does to what is known of its inputs, and what it costs.
+"""Rules for PyTorch's operators: what is known of the outputs, and what they cost.
 
-A rule is a function `(call, x, tag) -> Tag | list[Tag]`: `x` is the first input that depends on the
-network's, and `tag` what is known of it; it returns the tags of the operator's outputs. `RULES` has
-them by the operator's name without overload; an in-place operator (`add_`) has the rule of the
-other (`add`).
+A rule is a function `(call, x, tag) -> Tag | list[Tag]` of the first input that depends on the
+network's, and its tag; it returns the tags of the outputs. An in-place operator (`add_`) has the
+rule of `add`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 from torch import Tensor
 
-from spikeduel.counting.books import REAL, SPIKES, WEIGHT, Call, Tag
+from spikeduel.counting.ledger import REAL, SPIKES, WEIGHT, Call, Tag
 from spikeduel.counting.linear import convolution, product
 
-# ---- What moves, repeats, cuts or joins: what it gives is what it was given.
+# ---- Operators that move, repeat, cut or join values
 
 
 def _same(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -29,9 +28,9 @@ def _constant(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _copied_into(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """`copy_`: what it is, is what was copied."""
+    """Return the tag of the source of `copy_`."""
     source = call.args[1]
-    return call.books.tag(source).elementwise(source.shape, call.out.shape)
+    return call.ledger.tag(source).elementwise(source.shape, call.out.shape)
 
 
 def _view(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -62,10 +61,10 @@ def _squeeze(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Repeated along a new leading axis: time, where it has as many steps as there are."""
+    """Take a new leading axis for time if it is as long as there are steps."""
     shape = call.out.shape
     grown = len(shape) > x.dim() or (x.dim() > 0 and x.shape[0] == 1 and shape[0] > 1)
-    of_time = grown and tag.steps == 1 and shape[0] in (call.books.num_steps, tag.copies)
+    of_time = grown and tag.steps == 1 and shape[0] in (call.ledger.num_steps, tag.copies)
     if of_time and list(shape[1:]) == list(x.shape[x.dim() - len(shape) + 1 :]):
         return tag.spread(shape[0])
     return tag.elementwise(x.shape, shape)
@@ -73,8 +72,8 @@ def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 def _repeat(call: Call, x: Tensor, tag: Tag) -> Tag:
     first, *others = call.args[1]
-    if tag.steps == 1 and first == call.books.num_steps and set(others) <= {1}:
-        # [B, …], T times after one another, is [T·B, …].
+    if tag.steps == 1 and first == call.ledger.num_steps and set(others) <= {1}:
+        # [B, …] repeated T times is [T·B, …].
         return tag.spread(first)
     return tag.elementwise(x.shape, call.out.shape)
 
@@ -110,61 +109,54 @@ def _split(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
 
 
 def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Elements picked by index: steps stay apart where the leading axis is as long as before."""
+    """Keep steps apart if elements are picked along other axes than the leading one."""
     whole = tag.time_dim == 0 and call.out.dim() and x.shape[0] == call.out.shape[0]
     return tag if whole else tag.without_time()
 
 
 def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """`cat` and `stack`: one kind where all parts are alike, else numbers."""
+    """Return the tag of `cat` and `stack`: numbers, unless all parts are of one kind."""
     parts, axis = call.args[0], (call.args[1] if len(call.args) > 1 else 0) % call.out.dim()
-    known = [call.books.tag(part) for part in parts if part.numel()]
-    data = [each for each in known if each.is_data]
-    alike = len({(each.kind, each.unit) for each in data}) == 1
-    bits = {each.bits for each in data}
+    tags = [tag for part in parts if part.numel() and (tag := call.ledger.tag(part)).is_data]
+    bits = {tag.bits for tag in tags}
     first = replace(
-        data[0], producer=None, pooled=None, bits=bits.pop() if len(bits) == 1 else None
+        tags[0], producer=None, pooled=None, bits=bits.pop() if len(bits) == 1 else None
     )
-    first = first if alike else replace(first, kind=REAL, unit=1.0)
-    if (
-        len({(each.steps, each.time_dim, each.first_step) for each in data}) == 1
-        and first.steps > 1
-    ):
+    if not _alike(tags):
+        first = replace(first, kind=REAL, unit=1.0)
+    if first.steps > 1 and len({(tag.steps, tag.time_dim, tag.first_step) for tag in tags}) == 1:
         moved = first.inserted(axis) if call.name == "stack" else first
         return moved if axis != moved.time_dim else moved.without_time()
-    in_order = [each.first_step for each in data] == list(
-        range(first.first_step, first.first_step + len(data))
+    in_order = all(
+        tag.steps == 1 and tag.first_step == step for step, tag in enumerate(tags, first.first_step)
     )
-    if (
-        in_order
-        and len(data) == len(parts) > 1
-        and axis == 0
-        and {each.steps for each in data} == {1}
-    ):
-        return replace(first, steps=len(data), time_dim=0, same=1)
-    return replace(first.without_time(), first_step=max(each.last_step for each in data))
+    if in_order and len(tags) == len(parts) > 1 and axis == 0:
+        return replace(first, steps=len(tags), time_dim=0, same=1)
+    return replace(first.without_time(), first_step=max(tag.last_step for tag in tags))
 
 
-# ---- What computes.
+def _alike(tags: Iterable[Tag]) -> bool:
+    return len({(tag.kind, tag.unit) for tag in tags}) == 1
+
+
+# ---- Operators that compute
 
 
 def _makes(
-    kind: str = REAL, costs: str | None = None, each: float = 1
+    kind: str = REAL, costs: str | None = None, per_element: float = 1
 ) -> Callable[[Call, Tensor, Tag], Tag]:
-    """A rule for what makes numbers, of spikes too, or zeros and ones (events), at a cost of `each`
-    an element.
-    """
+    """Make a rule for numbers, or for zeros and ones (`SPIKES`), at a cost per element."""
 
     def rule(call: Call, x: Tensor, tag: Tag) -> Tag:
         if costs:
-            call.count(costs, each * call.out.numel())
+            call.count(costs, per_element * call.out.numel())
         return replace(call.merged.real(), kind=kind)
 
     return rule
 
 
 def _activation(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Comparisons, which cost nothing here. Spikes stay what they are."""
+    """Keep spikes; comparisons cost nothing here."""
     return call.merged if tag.kind == SPIKES else call.merged.real()
 
 
@@ -179,14 +171,12 @@ def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
             and merged.producer is not None
             and other.numel() == call.out.shape[-1]
         ):
-            # What torch does in place of addmm where an input is not contiguous.
+            # torch's way of addmm for an input that is not contiguous
             call.count("bias_additions", call.out.numel(), merged.producer)
-            call.books.row_named(merged.producer).parameters["bias"] = other.numel()
+            call.ledger.row_named(merged.producer).parameters["bias"] = other.numel()
             return merged.real()
-    elif {each.kind for _, each in call.data} == {SPIKES} and len(
-        {each.unit for _, each in call.data}
-    ) == 1:
-        # Both layers' events go on as they are.
+    elif tag.kind == SPIKES and _alike(tag for _, tag in call.data):
+        # The events of both layers go on.
         return merged
     call.count("additions", call.out.numel())
     return merged.real()
@@ -195,7 +185,7 @@ def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
 def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
     merged, scale = call.merged, _scalar(call.args)
     if tag.kind == SPIKES and len(call.data) == 1 and scale is not None and scale > 0:
-        # Larger or smaller spikes, which the next weights can make up for.
+        # Larger or smaller spikes: the next weights could make up for it.
         return replace(
             merged, unit=merged.unit / scale if call.name == "div" else merged.unit * scale
         )
@@ -204,36 +194,33 @@ def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _scalar(args: Sequence[Any]) -> float | None:
-    """The number by which a tensor is multiplied or to which it is added, where there is one."""
+    """Return the number among the first two arguments, if there is one."""
     return next(
         (float(a) for a in args[:2] if isinstance(a, int | float) and not isinstance(a, bool)), None
     )
 
 
 def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """`where`, `masked_fill`: one tensor's values or another's."""
+    """Return the tag of `where` and `masked_fill`: values of one tensor or another."""
     chosen = [
-        each for data, each in call.data if data is not call.args[0] or call.name == "masked_fill"
+        tag for data, tag in call.data if data is not call.args[0] or call.name == "masked_fill"
     ]
     if not chosen:
         return replace(call.merged.real(), kind=SPIKES)
-    alike = len({(each.kind, each.unit) for each in chosen}) == 1
-    return (
-        replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit)
-        if alike
-        else call.merged.real()
-    )
+    if not _alike(chosen):
+        return call.merged.real()
+    return replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit)
 
 
 def _axes(call: Call, x: Tensor) -> list[int]:
-    """The axes that an operator takes as its second argument; all, where it names none."""
-    given = call.args[1] if len(call.args) > 1 and call.args[1] is not None else []
-    axes = given if isinstance(given, list | tuple) else [given]
+    """Return the axes in an operator's second argument; all, if it names none."""
+    second = call.args[1] if len(call.args) > 1 and call.args[1] is not None else []
+    axes = second if isinstance(second, list | tuple) else [second]
     return [axis % x.dim() for axis in axes] if axes and x.dim() else list(range(x.dim()))
 
 
 def _reduced(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """What is left of the time axis after the axes that are named."""
+    """Return the tag after a reduction along the named axes."""
     axes = _axes(call, x)
     if call.out.dim() == x.dim():
         return tag.without_time() if tag.time_dim in axes else tag
@@ -258,16 +245,15 @@ def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
-    """Of spikes: each is still one event, of a smaller size. Of numbers: a sum, and one
-    multiplication.
+    """Average spikes to smaller events, and numbers at the cost of a sum and a multiplication.
 
-    `size` is how many are averaged; None where that is not the same everywhere.
+    `size` is the number of averaged elements, None if it differs between places.
     """
     if tag.kind == SPIKES and size is not None:
         return replace(tag, unit=tag.unit / size)
     if tag.kind == SPIKES:
         note = "Its windows differ in size, so that its averages of spikes count as numbers."
-        call.books.row("arithmetic").notes[note] = None
+        call.ledger.row("arithmetic").notes[note] = None
     call.count("additions", additions)
     call.count("multiplications", call.out.numel())
     return tag.real()
@@ -301,21 +287,20 @@ def _max_pool(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
 
 
 FOLDED_BIAS = "folded bias"
-"""A parameter that a linear operation has only once a batch norm was folded into it."""
+"""Name of the bias that a linear operation has once a batch norm is folded into it."""
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an
-    element.
+    """Fold a batch norm into the linear operation before it; elsewhere it costs a MAC per element.
 
-    So it is behind max-pooling, if no scale is negative: the highest stays the highest.
+    It is also folded through max-pooling if no scale is negative: the highest stays the highest.
     """
     producer, scale = call.merged.producer, call.args[1]
     if call.merged.pooled and (scale is None or bool((scale >= 0).all())):
         producer = call.merged.pooled
     if producer is not None:
-        call.books.row("arithmetic").folded_into = producer
-        linear = call.books.row_named(producer)
+        call.ledger.row("arithmetic").folded_into = producer
+        linear = call.ledger.row_named(producer)
         if not any(name.endswith("bias") for name in linear.parameters):
             linear.parameters[FOLDED_BIAS] = x.shape[1]
         if FOLDED_BIAS in linear.parameters:
@@ -420,9 +405,9 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
         ),
         _makes(),
     ),
-    "upsample_bilinear2d": _makes(costs="multiplications", each=4),
+    "upsample_bilinear2d": _makes(costs="multiplications", per_element=4),
     **dict.fromkeys(
-        ("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", each=2)
+        ("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", per_element=2)
     ),
     **dict.fromkeys(
         (
@@ -501,7 +486,7 @@ SILENT = frozenset(
         "new_empty_strided",
     )
 )
-"""What gives no part of an answer: questions about a tensor, and new ones of its shape."""
+"""Operators that are no part of an answer: questions about a tensor, new tensors of its shape."""
 
 VIEWS = frozenset(
     (
@@ -525,4 +510,4 @@ VIEWS = frozenset(
         "diagonal",
     )
 )
-"""What shares memory with what it came from: writing into the one changes the other."""
+"""Operators whose output shares memory with the input."""

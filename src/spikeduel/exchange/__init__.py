@@ -1,1 +1,1 @@
-"""Files for and from other programs."""
+"""Files for other programs, and from them."""

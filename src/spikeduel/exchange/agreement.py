@@ -1,8 +1,7 @@
-"""Whether a written file gives the model's answers: model and programs are run on the same images,
-and compared.
+"""Agreement of a written file with the model, on the same images.
 
-What is compared with is the model with its weights as the file holds them: int8 has one scale for
-each output channel, batch normalisation folded in; biases and activations stay floats.
+The model takes the weights as the file holds them: in int8 with one scale per output channel, batch
+normalisation folded in; biases and activations stay floats.
 """
 
 import copy
@@ -26,9 +25,9 @@ BATCH = 50
 
 
 class Required(Frozen):
-    """What a program must meet for the file to be kept: shares of images and spikes, and a
-    difference of scores where no spike flipped. Rounding flips a few spikes in a million, another
-    network many.
+    """Least agreement of a program for a file to be kept.
+
+    Rounding flips a few spikes in a million, another network many.
     """
 
     same_label: float = 0.999
@@ -40,28 +39,24 @@ REQUIRED = Required()
 
 
 class Run(NamedTuple):
-    """What came out for some images: `scores` `[B, K]`, and the spikes of each layer of neurons
-    `[T, B, …]`.
-    """
+    """Result for some images: `scores` `[B, K]`, and spikes `[T, B, …]` by layer of neurons."""
 
     scores: np.ndarray
     spikes: dict[str, np.ndarray]
 
 
 Encoded = Tensor | ConstantInput
-"""What a network takes."""
+"""Input of a network."""
 Runner = Callable[[Tensor, Encoded], Run]
-"""Runs a written file, for prepared images uint8 `[B, C, H, W]`, and what the network takes for
-them.
-"""
+"""Runs a written file on prepared images uint8 `[B, C, H, W]` and their encoded form."""
 
 
 class Agreement(Frozen):
-    """How far one program agrees with the model. Shares are fractions of images; spikes are None if
-    nothing can flip.
+    """Agreement of one program with the model.
 
-    `largest_score_difference` is over the images without flipped spikes: None if there are none, or
-    if a score is not a number (then `ok` is false).
+    Shares are fractions of images; spikes are None if nothing can flip. `largest_score_difference`
+    is over images without flipped spikes: None if there are none, or if a score is not a number
+    (then `ok` is False).
     """
 
     ok: bool
@@ -74,9 +69,7 @@ class Agreement(Frozen):
 
 
 def as_written(model: Model, weights: str = "float32") -> Model:
-    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded
-    for "int8".
-    """
+    """Return a copy of `model` on the CPU in float32, rows contiguous, rounded for "int8"."""
     copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
     copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if weights == "int8":
@@ -91,11 +84,10 @@ def compared(
     labels: np.ndarray,
     progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """The accuracy of `model` on `images` uint8 `[N, C, H, W]`, and how far each of `runners`
-    agrees with it there.
+    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement.
 
-    The model computes in float32, and random encodings draw by the images' content; all get the
-    same encoded images.
+    The model computes in float32; random encodings draw by the images' content, and all programs
+    get the same encoded images.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -117,9 +109,7 @@ def compared(
 def _by_image(
     expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[str, float]
 ) -> np.ndarray:
-    """`[B, 4]`: same label as expected, right label, flipped spikes, largest difference of a
-    score.
-    """
+    """Return `[B, 4]`: label as expected, label right, flipped spikes, largest score difference."""
     answers = run.scores.argmax(1)
     flips = np.zeros(len(labels), np.int64)
     for name, size in flip_sizes.items():
@@ -133,7 +123,7 @@ def _by_image(
 
 
 def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
-    """Of all images, see `_by_image`; `num_spikes` were compared, None if nothing can flip."""
+    """Sum up `_by_image` over all images; `num_spikes` were compared, None if nothing can flip."""
     same, right, flips, differences = by_image.astype(np.float64).T
     without_flips = differences[flips == 0]
     largest = float(without_flips.max()) if len(without_flips) else 0.0
@@ -152,17 +142,16 @@ def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
 
 @torch.inference_mode()
 def reference_run(model: Model, encoded: Encoded) -> Run:
-    """The run of the model itself, with which every other is compared."""
+    """Return the model's own run."""
     with neurons_watched(model.module) as seen:
         scores = model.readout.scores(model.run(encoded))
     return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
-    """By layer of neurons, the difference above which its output has flipped: half a spike, or half
-    a level.
+    """Return, by layer, the change of an output that is a flip: half a spike, or half a level.
 
-    A ReLU has nothing that flips.
+    A ReLU has none.
     """
     sizes = {}
     for name, neuron in module.named_modules():
@@ -174,11 +163,9 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an
-    `nn.Sequential` folded in.
+    """Fold batch norms behind a Linear or Conv2d of an `nn.Sequential`, in place.
 
-    Average pooling may stand between the two, since scaling before it gives the same as after it.
-    An Identity takes the place of the batch norm, so that all names stay.
+    Average pooling may stand between the two: it commutes with scaling. An Identity keeps the name.
     """
     module.eval()
     for part in module.modules():
@@ -206,7 +193,7 @@ def _averages(layer: nn.Module) -> bool:
 
 @torch.no_grad()
 def rounded_to_int8(module: nn.Module) -> nn.Module:
-    """`module` (changed in place), batch norms folded in, with the weights that int8 can hold."""
+    """Round the weights of `module` to int8, in place, batch norms folded in."""
     for layer in folded(module).modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             values, scale = as_int8(layer.weight.numpy())
@@ -215,8 +202,8 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values −127 … 127, float32 scales `[channels, 1, …]`: the product is about `weight`,
-    outputs first.
+    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`; their product is about
+    `weight`, outputs first.
     """
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
@@ -224,7 +211,7 @@ def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probabilities_of(model: Model) -> str:
-    """How probabilities come of a network's scores, in words."""
+    """Return how probabilities follow from scores, in words."""
     temperature = model.card.temperature
     if temperature is None:
         return "the softmax of scores, which is not calibrated: no temperature was fitted"
@@ -232,7 +219,7 @@ def probabilities_of(model: Model) -> str:
 
 
 def frames_of(model: Model) -> str:
-    """What a network sees at one time step, in words."""
+    """Return what a network sees at one time step, in words."""
     return {
         "direct": "at every step the same: prepared pixels / 255",
         "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",

@@ -25,30 +25,29 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen, converted, plain, write_json
 
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
-"""Writes a float32 model to a path, its weights as named by the third argument; returns by name who
-can run the file.
+"""Writes a float32 model to a path with weights of the named type; returns runners by name.
 
-Raises `InputError` for a model that the format cannot express: why, and what to do.
+Raises `InputError`, with the remedy, for a model that the format cannot express.
 """
 
 EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
 _TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
     "nir": ("nir",)
 }
-"""The packages that an exporter takes."""
+"""Packages of each exporter."""
 WEIGHTS = ("float32", "int8")
 _WHERE = {"nir": "not in the file, as NIR has no softmax"}
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
 
 
 class ExportDisagrees(SpikeduelError):
-    """What was written does not give the model's answers, and was not kept."""
+    """Error: the written file does not give the model's answers, and was not kept."""
 
     exit_code = 1
 
 
 class ExportedModel(Frozen):
-    """The model that was exported; `trained_in` is its precision in training."""
+    """The exported model; `trained_in` is its precision in training."""
 
     contender: str
     seed: int

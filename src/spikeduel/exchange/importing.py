@@ -1,12 +1,12 @@
-"""Networks from elsewhere as models: NIR graphs, and the study's snnTorch state_dict.
+"""Models from NIR graphs, and from the study's snnTorch state_dict.
 
-NIR (Pedersen et al. 2024, "Neuromorphic intermediate representation"): chains of layers without
-memory but for their neurons'. NIR's neurons live in continuous time. A step lasts `dt`: beta = 1 −
-dt/tau, and the current is weighed by r·dt/tau, which the threshold takes up: v/(r·dt/tau) is the
-membrane of a `LIF` that resets to zero. That NIR resets at once and spikeduel one step later is the
-same there, since the reset comes before the next current is added.
+NIR (Pedersen et al. 2024, "Neuromorphic intermediate representation") has chains of layers and
+neurons in continuous time. A step lasts `dt`: beta = 1 − dt/tau, and the current is weighed by
+r·dt/tau, which the threshold takes up: v/(r·dt/tau) is the membrane of a `LIF` that resets to zero.
+NIR resets at once and spikeduel one step later, which is the same: the reset comes before the next
+current is added.
 
-snnTorch: `linear1`, `lif1`, `linear2`, `lif2`, as `torch.save(net.state_dict(), …)` writes them.
+snnTorch: `linear1`, `lif1`, `linear2`, `lif2`, by `torch.save(net.state_dict(), …)`.
 """
 
 import io
@@ -35,13 +35,13 @@ from spikeduel.system.typed import converted, parse_json
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 STEP_SECONDS = 1e-4
-"""What a step lasts where nothing says otherwise: snnTorch's convention."""
+"""Seconds of a time step unless a file says otherwise: snnTorch's convention."""
 MOST_BYTES, MOST_UNPACKED_BYTES = 1 << 28, 1 << 30
 MOST_NODES = 1000
 NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF")
 METADATA = "spikeduel"
 RESET_MECHANISMS = ("subtract", "zero", "none")
-"""By the number that snnTorch keeps as `reset_mechanism_val`."""
+"""By snnTorch's `reset_mechanism_val`."""
 _PARTS = ("linear{}.weight", "linear{}.bias", "lif{}.beta", "lif{}.threshold")
 _REQUIRED = [part.format(i) for i in (1, 2) for part in _PARTS]
 _OPTIONAL = [
@@ -57,14 +57,12 @@ _ABOUT: dict[str, Any] = {
     "num_steps": Steps,
     "temperature": Temperature,
 }
-"""What counts of what spikeduel wrote into a NIR file; `dt` is the seconds of a step."""
+"""Entries of spikeduel's note in a NIR file; `dt` is in seconds."""
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
-"""A layer as `plain.LAYERS` takes it, and its weights by name."""
+"""A layer for `plain.LAYERS`, and its weights by name."""
 Imported = tuple[list[Part], tuple[int, ...] | None, dict[str, Any]]
-"""What a file holds: its layers, the shape of one image as far as it says it, and those of `_ABOUT`
-that it says.
-"""
+"""Content of a file: layers, the shape of an image as far as it is known, entries of `_ABOUT`."""
 
 
 class TrainedOn(NamedTuple):
@@ -126,7 +124,7 @@ def _model(
         classes = about.get("classes") or tuple(map(str, range(num_classes)))
     if len(classes) != num_classes:
         raise InputError(f"it has {num_classes} outputs, and there are {len(classes)} classes.")
-    # A name that a file gives must not be enough to run code of that name.
+    # A name in a file must not be enough to run code.
     stored_encoding = about["encoding"] if about.get("encoding") in ENCODERS else "direct"
     if binning := preprocessing.binning:
         about, stored_encoding, encoding, num_steps = (
@@ -174,10 +172,10 @@ def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
 
 
 def _read_state_dict(content: bytes) -> Imported:
-    """Opened with `weights_only`, so that no code runs."""
+    """Read a state_dict with `weights_only`, so that no code runs."""
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    # Torch's own words go on to advise opening it all the same.
+    # torch's own message advises opening it all the same.
     except pickle.UnpicklingError:
         raise InputError(
             "it holds more than tensors, which could run code. Save net.state_dict()."
@@ -237,11 +235,9 @@ def _leaky(state: dict[str, Tensor], layer: str) -> dict[str, Any]:
 
 
 def read_nir(content: bytes, dt: float | None = None) -> Imported:
-    """The network in a NIR file, at `dt` seconds a step (None: what the file says of it, else
-    1e-4).
+    """Return the network in a NIR file at `dt` seconds a step (None: the file's, else 1e-4).
 
-    Raises `InputError` for a damaged file, and for what is no chain of layers that
-    `architectures.Sequential` has.
+    Raises `InputError` for a damaged file, and for graphs that `architectures.Sequential` lacks.
     """
     try:
         import h5py
@@ -256,7 +252,7 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
         if not isinstance(graph, nir.NIRGraph):
             raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
         told = _about(graph.metadata.get(METADATA))
-        # With other steps, its scores are others.
+        # With another dt, scores differ.
         about = {name: value for name, value in told.items() if dt is None or name != "temperature"}
         dt = dt or about.get("dt", STEP_SECONDS)
         if not 0 < dt < 1e6:
@@ -279,7 +275,7 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
         raise
     except (
         Exception
-    ) as error:  # a damaged file can fail anywhere in HDF5 and nir, and its nodes may hold anything
+    ) as error:  # A damaged file can fail anywhere in HDF5 and nir, and nodes may hold anything.
         reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
         raise InputError(
             f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
@@ -287,7 +283,7 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
 
 
 def _require_harmless(file: Any) -> None:
-    """HDF5 can point to other files on this machine, in circles, and unpack to any size."""
+    """Refuse links to other files, circles, and content that unpacks to any size."""
     import h5py
 
     total, entries, waiting = 0, 0, [(file, 0)]
@@ -320,9 +316,9 @@ def _require_harmless(file: Any) -> None:
 
 
 def _about(text: Any) -> dict[str, Any]:
-    """What a file says, as far as it makes sense: other entries are taken as missing.
+    """Return the entries of spikeduel's note that make sense.
 
-    Raises `InputError` for a `dt` that is no time, since every time constant depends on it.
+    Raises `InputError` for a wrong `dt`: every time constant depends on it.
     """
     try:
         entries = parse_json(text, dict[str, Any])
@@ -340,9 +336,7 @@ def _about(text: Any) -> dict[str, Any]:
 
 
 def _chain(graph: Any) -> list[str]:
-    """The nodes' names from input to output. Raises `InputError` where the graph branches, joins or
-    goes in circles.
-    """
+    """Return the nodes' names from input to output. Raises `InputError` for anything but a chain."""
     edges = set(map(tuple, graph.edges))
     sorter = TopologicalSorter(dict.fromkeys(graph.nodes, ()))
     for source, target in edges:

@@ -1,9 +1,8 @@
-"""Writing NIR graphs (Pedersen et al. 2024), and running them: for networks that NIR can say
-exactly.
+"""NIR graphs (Pedersen et al. 2024): written for networks that NIR expresses exactly, and run.
 
 A step lasts 1e-4 seconds (snnTorch's convention). A neuron is NIR's LIF with r = 1, tau = dt/(1 −
-beta) and the threshold times (1 − beta): tools that heed r (snnTorch) and those that take it for 1
-(Norse) then compute the same, a membrane (1 − beta) times ours.
+beta) and the threshold times (1 − beta). Tools that use r (snnTorch) and those that take it for 1
+(Norse) then compute the same membrane, (1 − beta) times ours.
 """
 
 import contextlib
@@ -43,17 +42,16 @@ _OF_CARD = (
 
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Writes `model` as a NIR graph; returns who can run the file: spikeduel's own import, and what
-    is installed.
+    """Write `model` as a NIR graph; return runners: spikeduel's import, and installed programs.
 
-    Raises `InputError` with the reason and the remedy for a model that NIR cannot express.
+    Raises `InputError` with reason and remedy for a model that NIR cannot express.
     """
     import nir
 
     if reasons := dict.fromkeys(_reasons(model)):
         raise InputError(" ".join(reasons))
     nodes, names = _nodes(model)
-    # What the graph's first node takes of images [B, C, H, W].
+    # the input of the graph's first node, for images [B, C, H, W]
     flat = not any(isinstance(layer, nn.Conv2d) for layer in model.module.modules())
     shape = "[B, C·H·W], an image's rows one after the other" if flat else "[B, C, H, W]"
     card = plain(model.card)
@@ -68,7 +66,7 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     graph = nir.NIRGraph(
         nodes, list(itertools.pairwise(nodes)), metadata={METADATA: json.dumps(about)}
     )
-    # A file object, since h5py names its file by what stands in it.
+    # A file object, since h5py names its file by the path.
     with path.open("w+b") as file:
         nir.write(file, graph)
     pooled = any(isinstance(node, nir.AvgPool2d) for node in nodes.values())
@@ -82,7 +80,7 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 def _reasons(model: Model) -> Iterator[str]:
-    """Why NIR cannot express `model`: all reasons, since each remedy is a training."""
+    """Return all reasons why NIR cannot express `model`, since each remedy is a training."""
     contender, layers = model.card.contender, list(model.module.modules())
     if model.card.family != "snn":
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
@@ -114,7 +112,7 @@ def _reasons(model: Model) -> Iterator[str]:
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
-    """The graph's nodes in order, and of those that are neurons the names in the model."""
+    """Return the graph's nodes in order, and the model's names of those that are neurons."""
     import nir
 
     module = folded(copy.deepcopy(model.module))
@@ -154,8 +152,8 @@ def _flat(layers: list[nn.Module]) -> Iterator[nn.Module]:
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | None) -> Any:
-    """The node of `layer`, which takes `shape`; `permuted` (C, H, W) is what was flattened to
-    channels last.
+    """Return the node of `layer` for inputs of `shape`; `permuted` (C, H, W) was flattened channels
+    last.
     """
     import nir
 
@@ -195,7 +193,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _spikeduel(path: Path, names: list[str]) -> Runner:
-    """As spikeduel reads it back."""
+    """Return the network as spikeduel reads it back."""
     model = import_model(path)
 
     @torch.inference_mode()
@@ -212,7 +210,7 @@ Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
 def _snntorch(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
-    """As snnTorch reads it, its hidden states reset before each batch."""
+    """Return the network as snnTorch reads it, hidden states reset before each batch."""
     from snntorch import Leaky, import_nir
 
     network = import_nir.import_from_nir(graph)
@@ -228,7 +226,7 @@ def _snntorch(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
 
 
 def _norse(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
-    """As Norse reads it, at the file's time step."""
+    """Return the network as Norse reads it, at the file's time step."""
     from norse.torch import LIFBoxCell, from_nir
 
     network = from_nir(graph, ignore_warnings=True, dt=STEP_SECONDS)
@@ -239,16 +237,14 @@ PROGRAMS: dict[str, Callable[[Any], tuple[nn.Module, type[nn.Module], Step]]] = 
     "snntorch": _snntorch,
     "norse": _norse,
 }
-"""Of a graph: the network that a program makes of it, its kind of neurons, and what takes one
-step.
+"""By program: makes a network of a graph, and names its class of neurons and a function for a step.
 """
 
 
 def _stepped(package: str, path: Path, names: list[str]) -> Runner:
-    """A program that takes one step at a time; the mean of its output over the steps is the score.
+    """Make a runner that takes one step at a time; scores are the mean output over the steps.
 
-    NIR's shapes have no batch: images are given one by one where something else than a batch of
-    vectors goes in.
+    NIR's shapes have no batch: inputs other than vectors are given one image at a time.
     """
     import nir
 

@@ -1,6 +1,4 @@
-"""ONNX files: the network unrolled over its time steps, or one step with its state going in and
-out.
-"""
+"""ONNX files: a network unrolled over its time steps, or one step with its state in and out."""
 
 import json
 import warnings
@@ -26,22 +24,20 @@ from spikeduel.system.typed import plain
 
 OPSET = 18
 _EXAMPLES = 2
-"""Images in the batch that is traced: 1 would be taken for a fixed size."""
+"""Images in the traced batch: 1 would be taken for a fixed size."""
 
 Words = dict[str, str]
-"""What goes in or comes out, described by name."""
+"""Descriptions of inputs or outputs, by name."""
 RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np.ndarray]]]
-"""Runs a written file: from its inputs by name to its outputs, and the spikes of each layer of
-neurons by name.
-"""
+"""Runs a written file: inputs by name to outputs, and spikes by layer of neurons."""
 
 
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Writes `model` with all its time steps; returns who can run the file.
+    """Write `model` with all its time steps; return the runner.
 
-    `images` float32 `[B, C, H, W]` in [0, 1] go in, or `frames` `[B, 2·T, H, W]` of recordings;
-    `scores` and `probabilities` `[B, K]` come out. Where the encoding draws at random, or is the
-    user's own, `encoded` `[T, B, C, H, W]` goes in.
+    Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]` of recordings,
+    or, for random encodings and a user's own, `encoded` `[T, B, C, H, W]`. Outputs are `scores` and
+    `probabilities` `[B, K]`.
     """
     recorded = model.card.preprocessing.binning is not None
     takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
@@ -91,11 +87,11 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Writes one time step of `model`, for streams and small devices; returns who can run the file.
+    """Write one time step of `model`, for streams and small devices; return the runner.
 
-    `frame` float32 `[B, C, H, W]` and the state go in; the scores so far, their probabilities and
-    the next state come out: each layer's `NAME.mem` becomes `NAME.mem.next`, and so do
-    `readout.total` and `readout.num_steps`. All states start from zero. Raises `InputError` for a
+    Inputs are `frame` float32 `[B, C, H, W]` and the state; outputs are the scores so far, their
+    probabilities and the next state: a layer's `NAME.mem` becomes `NAME.mem.next`, likewise
+    `readout.total` and `readout.num_steps`. States start from zero. Raises `InputError` for a
     network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
@@ -169,9 +165,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 class _Traced(nn.Module):
-    """What is traced: the outputs of `answer`, then every layer's spikes, by which the file is
-    checked.
-    """
+    """The traced network: the outputs of `answer`, then each layer's spikes, to check the file by."""
 
     def __init__(
         self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]
@@ -196,10 +190,10 @@ def _written(
     path: Path,
     weights: str,
 ) -> RunFile:
-    """Writes the graph of `answer`, traced with `example`; the file says what `inputs` and
-    `outputs` are.
+    """Write the graph of `answer`, traced with `example`; `inputs` and `outputs` describe it in the
+    file.
 
-    With the spikes of every layer of neurons as its last outputs it is kept only to be run.
+    The graph with spikes as further outputs is kept in memory, only to be run.
     """
     from onnxscript import optimizer
 
@@ -222,7 +216,7 @@ def _written(
         try:
             proto = torch.onnx.export(network, example, **how).model_proto  # type: ignore[union-attr]
         except torch.onnx.errors.OnnxExporterError as error:
-            # It may be the user's own network, of which anything can be.
+            # A user's own network can hold anything.
             reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
     if weights == "int8":
@@ -235,7 +229,7 @@ def _written(
     about = {**card, "weights": weights, "inputs": inputs, "outputs": outputs}
     proto.producer_name, proto.producer_version = "spikeduel", __version__
     proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
-    # torch's own notes: where on this machine each operation's source lies.
+    # torch notes where the source of each operation lies on this machine.
     for part in (
         proto,
         proto.graph,
@@ -261,9 +255,7 @@ def _written(
 
 
 def _sort_stable() -> Callable[..., Any]:
-    """`aten.sort.stable` in ONNX's words: TopK of all, which puts the lower index first among
-    equals.
-    """
+    """Translate `aten.sort.stable`: TopK of all puts the lower index first among equals."""
     from onnxscript import opset18 as op
 
     def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
@@ -284,11 +276,10 @@ def _session(content: bytes) -> Any:
 
 
 def store_as_int8(proto: Any) -> None:
-    """Keeps the weights of an ONNX graph (changed in place) as int8; DequantizeLinear makes floats
-    of them again.
+    """Keep weights of an ONNX graph as int8, in place; DequantizeLinear makes floats of them.
 
     Output channels come first. Where the graph has them last, a Transpose follows: without it
-    onnxruntime would make one operation of both that rounds activations to eight bits as well.
+    onnxruntime would merge both into one operation that rounds activations to eight bits as well.
     """
     from onnx import helper, numpy_helper
 

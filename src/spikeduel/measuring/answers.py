@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.counting.books import NotCounted
+from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.counter import Counter
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.operations import Layer, Operations
-from spikeduel.counting.units import Declared
+from spikeduel.counting.atomic_modules import Declared
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting
 from spikeduel.measuring.energy import Table, accounting, pairwise

@@ -1,4 +1,4 @@
-"""The books: what is known of each tensor (`Tag`), and what was counted of each layer (`Row`)."""
+"""Ledger of a count: what is known of each tensor (`Tag`), and the sums of each layer (`Row`)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
 WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
-"""What does not depend on the input | the analogue input | what was computed | events."""
+"""Kinds of tensors: independent of the input, the analogue input, computed numbers, events."""
 
 
 AMOUNTS = ("additions", "multiplications", "functions", "bias_additions")
@@ -30,23 +30,22 @@ Kind = Literal["synapses", "neurons", "arithmetic", "declared"]
 
 
 class NotCounted(InputError):
-    """A network does something whose cost is not known; the text says what, and how to declare
-    it.
-    """
+    """Error: the cost of something in a network is unknown. The text says how to declare it."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """`value` numbers what a tensor holds: the same operator on the same values gives the same
-    number.
+    """Knowledge of a tensor's values.
 
-    An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts
-    events. Along `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that
-    axis ([T·B, …] or [T, B, …]); all of them are alike in groups of `same`. `copies`: for how many
-    passes this one stands (`ConstantInput`). `producer` is the row of the linear operation that
-    this comes directly from, `pooled` that of which it has the highest, `label` the name of the
-    parameter that it is, `bits` how many bits an activation has where that was trained; `encoded`
-    marks what still is the network's input.
+    Equal `value` numbers mean equal values: the same operator on the same values gives the same
+    number. An event has the size `unit` (1/k² after average pooling over k×k spikes), so that
+    tensor/unit counts events. The axis `time_dim` has `steps` time steps from `first_step` on as
+    its outer part ([T·B, …] or [T, B, …]); groups of `same` steps are equal. The tensor stands for
+    `copies` passes (`ConstantInput`).
+
+    `producer` is the row of the linear operation whose output this is, `pooled` likewise before
+    max-pooling. `label` names a parameter, `bits` is the trained width of an activation, and
+    `encoded` marks the network's input.
     """
 
     kind: str
@@ -65,34 +64,33 @@ class Tag:
 
     @property
     def is_data(self) -> bool:
-        """Whether it depends on the network's input."""
+        """Return True if the tensor depends on the network's input."""
         return self.kind != WEIGHT
 
     @property
     def last_step(self) -> int:
-        """The last of its time steps."""
+        """Return the last time step."""
         return self.first_step + self.steps - 1
 
     def real(self) -> "Tag":
-        """Of numbers that were computed."""
+        """Return the tag of numbers computed from the tensor."""
         return replace(self, kind=REAL, unit=1.0, producer=None, pooled=None, bits=None)
 
     def without_time(self) -> "Tag":
-        """Of something whose time steps are mixed: it is there at the last of them."""
-        if self.steps == 1:
-            return replace(self, time_dim=0, same=1)
+        """Return the tag after time steps were mixed: all is there at the last of them."""
         return replace(self, first_step=self.last_step, steps=1, time_dim=0, same=1)
 
     def elementwise(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
-        """After an operator that broadcasts, or that leaves the leading axes as they are."""
+        """Return the tag after an operator that broadcasts or keeps the leading axes."""
         place = self.time_dim + max(len(after) - len(before), 0)
         if before and place < len(after) and after[place] == before[self.time_dim]:
             return replace(self, time_dim=place)
         return self.without_time()
 
     def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
-        """After a view in row-major order: steps stay apart while whole leading rows belong to one
-        of them.
+        """Return the tag after a view in row-major order.
+
+        Steps stay apart while whole leading rows belong to one step.
         """
         if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
             return self
@@ -103,7 +101,7 @@ class Tag:
         return self.without_time()
 
     def inserted(self, axis: int) -> "Tag":
-        """After an axis of length 1 was put at `axis`."""
+        """Return the tag after an axis of length 1 was inserted at `axis`."""
         return (
             replace(self, time_dim=self.time_dim + (axis <= self.time_dim))
             if self.steps > 1
@@ -111,13 +109,13 @@ class Tag:
         )
 
     def removed(self, axes: Sequence[int]) -> "Tag":
-        """After `axes` were summed up or taken out."""
+        """Return the tag after `axes` were summed or taken out."""
         if self.time_dim in axes:
             return self.without_time()
         return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
 
     def cut(self, axis: int, length: int, start: int, stop: int) -> "Tag":
-        """Of the part from `start` to `stop` of an `axis` of `length`."""
+        """Return the tag of the part from `start` to `stop` of an `axis` of `length`."""
         if axis != self.time_dim or self.steps == 1:
             return self
         if length != self.steps:
@@ -125,7 +123,7 @@ class Tag:
         return replace(self, first_step=self.first_step + start, steps=max(stop - start, 1), same=1)
 
     def taken(self, axis: int, length: int, index: int) -> "Tag":
-        """Of the place `index` of an `axis` of `length`, which is gone then."""
+        """Return the tag of place `index` of an `axis` of `length`, which disappears."""
         one = self.cut(axis, length, index, index + 1)
         return (
             replace(one, time_dim=0, steps=1, same=1)
@@ -134,14 +132,12 @@ class Tag:
         )
 
     def spread(self, num_steps: int) -> "Tag":
-        """Of something repeated along a new leading axis of `num_steps` time steps."""
+        """Return the tag after a repetition along a new leading axis of `num_steps` time steps."""
         return replace(self, steps=num_steps, time_dim=0, same=num_steps, copies=1)
 
 
 class Row:
-    """What was counted of one layer's synapses, neurons or other arithmetic: sums over all
-    images.
-    """
+    """Sums over all images of one layer's synapses, neurons or other arithmetic."""
 
     def __init__(self, name: str, type_name: str, kind: Kind) -> None:
         self.name, self.type_name, self.kind = name, type_name, kind
@@ -160,20 +156,18 @@ class Row:
         self.notes: dict[str, None] = {}
 
     def add(self, name: str, amount: float, tag: Tag, fresh: bool = True) -> None:
-        """`amount` was done once, to something of this `tag`; unless it is `fresh`, it is no new
-        work.
-        """
+        """Add `amount`, done once to a tensor of this `tag`; hoisted only if it is `fresh` work."""
         self.ways[name][0] += amount * tag.copies
         self.ways[name][1] += amount * (fresh / tag.same)
 
     def add_steps(self, name: str, first_step: int, amounts: Tensor) -> None:
-        """float64 `[steps]`, from time step `first_step` on."""
+        """Add float64 `[steps]` from time step `first_step` on."""
         into = self.steps[name]
         for step, amount in enumerate(amounts.tolist(), first_step):
             into[step] += amount
 
     def layer(self, num_steps: int, num_images: int) -> Layer:
-        """Means per image."""
+        """Return the means per image."""
 
         def ways(name: str) -> Ways:
             per_step, hoisted = self.ways[name]
@@ -225,7 +219,7 @@ class Row:
 
 
 def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
-    """The sums over `layers`, of which there is at least one."""
+    """Return the sums over at least one of `layers`."""
     firing = [layer for layer in layers if layer.spikes]
     num_firing = sum(layer.neurons or 0 for layer in firing)
     spikes = cast(OverTime, _sum([layer.spikes for layer in firing])) if firing else None
@@ -241,7 +235,7 @@ def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
 
 
 def _sum(values: Sequence[Any]) -> Any:
-    """The sum of numbers, of lists entry by entry, or of structs field by field."""
+    """Return the sum of numbers, of lists entry by entry, or of structs field by field."""
     first = values[0]
     if isinstance(first, Frozen):
         fields = first.__struct_fields__
@@ -253,41 +247,35 @@ def _sum(values: Sequence[Any]) -> Any:
     return sum(values)
 
 
-class Books:
-    """What is known while `module` runs. `num_steps`: how many time steps there are, where that is
-    known beforehand.
-    """
+class OperationLedger:
+    """All that is known while `module` runs. `num_steps` is given if it is known beforehand."""
 
     def __init__(self, module: nn.Module, num_steps: int | None) -> None:
         self.module, self.num_steps = module, num_steps
         self.num_images = self.last_step = self._values = 0
         self.names = {part: name for name, part in module.named_modules()}
         self.running: list[nn.Module] = []
-        """The modules that are running, the innermost last."""
+        """Running modules, the innermost last."""
         self.rows: dict[tuple[str, str], Row] = {}
         self._tags: Any = WeakTensorKeyDictionary()
         for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
             self.give(parameter, Tag(WEIGHT, label=name))
 
     def tag(self, x: Tensor) -> Tag:
-        """What is known of `x`; what does not come from the input is a weight."""
+        """Return the tag of `x`. A tensor that does not come from the input is a weight."""
         if (known := self._tags.get(x)) is None:
             known = self.give(x, Tag(WEIGHT))
         return known
 
     def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
-        """From now on `tag` is known of `x`, which holds something new, or again what has this
-        number.
-        """
+        """Set the tag of `x`, with a new value number, or with `value` for values seen before."""
         self._values += 1
         self._tags[x] = tag = replace(tag, value=value or self._values)
         self.last_step = max(self.last_step, tag.last_step)
         return tag
 
     def row(self, kind: Kind, label: str | None = None) -> Row:
-        """The row of the module that is running, or of the one whose parameter is called
-        `label`.
-        """
+        """Return the row of the running module, or of the module with the parameter `label`."""
         module = self.running[-1] if self.running else self.module
         name = self.names.get(module, "")
         if label is not None:
@@ -297,13 +285,13 @@ class Books:
         return self.row_named(name, type(module).__name__, kind)
 
     def row_named(self, name: str, type_name: str = "", kind: Kind = "synapses") -> Row:
-        """The row of this name."""
+        """Return the row of this name, a new one if needed."""
         if (name, kind) not in self.rows:
             self.rows[name, kind] = Row(name, type_name, kind)
         return self.rows[name, kind]
 
     def unknown(self, what: str) -> NotCounted:
-        """The error that says what is not known of the module that is running, and what to do."""
+        """Make the error for something in the running module that cannot be counted."""
         part = self.running[-1] if self.running else self.module
         name, kind = self.names.get(part, ""), type(part).__name__
         who = f"'{name}' ({kind})" if name else kind
@@ -318,13 +306,13 @@ class Books:
 
 @dataclass(eq=False)
 class Call:
-    """One operator at work: what it was given and what it made.
+    """A call of an operator.
 
-    `data` are the inputs that depend on the network's; `fresh`: it is the first time in this pass
-    that the operator is applied to these values.
+    `data` are the inputs that depend on the network's; `fresh` is True for the first call in this
+    pass on these values.
     """
 
-    books: Books
+    ledger: OperationLedger
     name: str
     args: tuple[Any, ...]
     outs: list[Tensor]
@@ -333,37 +321,35 @@ class Call:
 
     @property
     def out(self) -> Tensor:
-        """Its first output."""
+        """Return the first output."""
         return self.outs[0]
 
     @property
     def merged(self) -> Tag:
-        """The tag of an output that comes elementwise from all data inputs, but for its kind: the
-        first one's.
+        """Return the tag of an output that is computed elementwise from all data inputs.
 
-        Time steps stay apart where all that have some agree on them.
+        The kind is that of the first input. Time steps stay apart if all inputs with time steps
+        agree.
         """
-        moved = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
-        longest = max(moved, key=lambda tag: tag.steps)
-        if any(
-            tag.steps > 1 and (tag.steps, tag.time_dim) != (longest.steps, longest.time_dim)
-            for tag in moved
-        ):
+        tags = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
+        longest = max(tags, key=lambda tag: tag.steps)
+        over_time = {(tag.steps, tag.time_dim) for tag in tags if tag.steps > 1}
+        if len(over_time) > 1:
             longest = longest.without_time()
-        return replace(
-            moved[0],
-            first_step=max(tag.first_step for tag in moved)
-            if longest.steps == 1
-            else longest.first_step,
+        first_step = longest.first_step
+        if longest.steps == 1:
+            first_step = max(tag.first_step for tag in tags)
+        merged = replace(
+            tags[0],
+            first_step=first_step,
             steps=longest.steps,
             time_dim=longest.time_dim,
-            same=min((tag.same for tag in moved if tag.steps == longest.steps), default=1),
-            copies=max(tag.copies for tag in moved),
-            producer=moved[0].producer if len(moved) == 1 else None,
-            pooled=moved[0].pooled if len(moved) == 1 else None,
+            same=min((tag.same for tag in tags if tag.steps == longest.steps), default=1),
+            copies=max(tag.copies for tag in tags),
         )
+        return merged if len(tags) == 1 else replace(merged, producer=None, pooled=None)
 
     def count(self, name: str, amount: float, producer: str | None = None) -> None:
-        """Adds arithmetic to the module that is running, or to the synapses called `producer`."""
-        row = self.books.row("arithmetic") if producer is None else self.books.row_named(producer)
+        """Add arithmetic to the running module, or to the synapses called `producer`."""
+        row = self.ledger.row("arithmetic") if producer is None else self.ledger.row_named(producer)
         row.add(name, amount, self.data[0][1], self.fresh)

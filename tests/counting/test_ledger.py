@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from spikeduel.counting.books import SPIKES, Row, Tag, totals
+from spikeduel.counting.ledger import SPIKES, Row, Tag, totals
 from spikeduel.counting.operations import OverTime, Ways
 
 TIMED = Tag(SPIKES, first_step=2, steps=3)
