@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.counting.ledger import NotCounted
-from spikeduel.counting.counter import Counter
-from spikeduel.counting.operations import OverTime, Ways
 from spikeduel.counting.atomic_modules import flat
+from spikeduel.counting.counter import Counter
+from spikeduel.counting.ledger import NotCounted
+from spikeduel.counting.operations import OverTime, Ways
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, Neuron, QuantisedReLU, ReLU

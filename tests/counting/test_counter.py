@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from made_operations import both, macs, macs_of_padding, over_time
-from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.counter import Counter
+from spikeduel.counting.ledger import NotCounted
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout

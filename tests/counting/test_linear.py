@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.counting.ledger import SPIKES, NotCounted, Tag
 from spikeduel.counting.counter import Counter
+from spikeduel.counting.ledger import SPIKES, NotCounted, Tag
 from spikeduel.counting.linear import fan_out_of, sums_by_step
 from spikeduel.counting.operations import Macs, Ways
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.counter import Counter
+from spikeduel.counting.ledger import NotCounted
 
 
 def after(function, x, kind="spikes", steps=1):

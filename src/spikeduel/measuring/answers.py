@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.counter import Counter
+from spikeduel.counting.ledger import NotCounted
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.anytime import Leaving
