@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
-from spikeduel.measuring.energy import amounts
+from spikeduel.counting.amounts import MEANINGS
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case, Flip, Ruling
@@ -33,10 +33,10 @@ def ruling(name, low, high=None, cheaper=None, **given):
 
 def test_every_name_of_a_formula_is_told(court):
     told = dict(words.amounts(court.accountings))
-    assert set(told) <= set(amounts.NAMES)
+    assert set(told) <= set(MEANINGS)
     for law in court.accountings:
         assert set(re.findall("[A-Za-z_0-9]+", f"{law.spiking} {law.other}")) & set(
-            amounts.NAMES
+            MEANINGS
         ) <= set(told)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from spikeduel.measuring.energy.amounts import NAMES as AMOUNTS
+from spikeduel.counting.amounts import MEANINGS
 from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
 from spikeduel.measuring.energy.tables import named_or_file
 from spikeduel.results import court
@@ -160,7 +160,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
     file = converted(parse_toml(content, dict), _File)
     if file.unit not in UNITS:
         raise unknown("unit", visible(file.unit)[:60], UNITS)
-    taken = {*AMOUNTS, *FUNCTIONS}
+    taken = {*MEANINGS, *FUNCTIONS}
     for constant in file.constants:
         if not constant.isidentifier() or constant in taken:
             why = "is the name of an amount or a function" if constant in taken else "is not a name"
@@ -169,7 +169,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
             )
     if sum(constant.value is None for constant in file.constants.values()) > MOST_RANGES:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
-    known = {*AMOUNTS, *file.constants}
+    known = {*MEANINGS, *file.constants}
     with naming("formula.spiking"):
         spiking = parse(file.formula.spiking, known)
     with naming("formula.other"):

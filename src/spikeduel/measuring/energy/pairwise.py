@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from spikeduel.counting.amounts import STEPS, Arrays, arrays, between, mean
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
-from spikeduel.measuring.energy.amounts import STEPS, Arrays, arrays, between, mean
 from spikeduel.measuring.energy.formulas import Expression
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Axis, Case, Court, Flip, Ruling, Side

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from spikeduel.counting.amounts import MEANINGS
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
@@ -154,46 +155,12 @@ def constants(law: Accounting) -> list[tuple[str, str]]:
     ]
 
 
-_AMOUNTS = {
-    "macs": "multiplications with weights; what is the same at every step counts once",
-    "macs_per_step": "the same, counted at every step",
-    "effective_macs": "of macs, those whose input is not 0",
-    "effective_macs_per_step": "of macs_per_step, those whose input is not 0",
-    "acs": "additions that spikes cause",
-    "events": "spikes that come in",
-    "whole_per_step": "synapses times passes, nothing skipped",
-    "takes_numbers": "1 where the layer multiplies numbers, else 0",
-    "takes_image": "1 where its input is the image, else 0",
-    "convolution": "1 for a convolution, else 0",
-    "quantised": "1 where activations have few bits, else 0",
-    "activation_bits": "how many, where they are few",
-    "inputs": "of one pass",
-    "outputs": "of one pass",
-    "weights": "numbers that inputs are multiplied with",
-    "biases": "numbers that are added to outputs",
-    "bias_additions": "outputs that get a bias; what is the same at every step counts once",
-    "bias_additions_per_step": "the same, counted at every step",
-    "neurons": "neurons with a state",
-    "neuron_updates": "neurons times steps",
-    "spikes": "spikes that the neurons fire",
-    "leaks": "multiplications of a state with its decay",
-    "resets": "resets of a state",
-    "comparisons": "comparisons with the threshold",
-    "membrane_reads": "states read",
-    "membrane_writes": "states written",
-    "T": "time steps of the spiking network",
-}
-"""What formulas name besides their own constants, which stand with each: amounts of a layer, for
-one image.
-"""
-
-
 def amounts(laws: Sequence[Accounting]) -> list[tuple[str, str]]:
     """The amounts that the formulas of `laws` name, and what each is."""
     used = {
         name for law in laws for name in re.findall(r"[A-Za-z_]+", f"{law.spiking} {law.other}")
     }
-    return [(name, meaning) for name, meaning in _AMOUNTS.items() if name in used]
+    return [(name, meaning) for name, meaning in MEANINGS.items() if name in used]
 
 
 def ratio(found: Range | None) -> str:
