@@ -28,7 +28,7 @@ from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import fitting, planning
+from spikeduel.trials import auto_settings, contenders
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 
@@ -113,7 +113,7 @@ def main() -> None:
         train, val = order[: options.images], order[options.images :][:MOST_VALIDATION]
         split = replace(split, train=np.sort(train), val=np.sort(val))
     store, progress = Store(options.store), TerminalProgress(stderr=True)
-    base = fitting.fit(base, prepared, [split], store, progress).experiment
+    base = auto_settings.resolve(base, prepared, split, store, progress).experiment
     images = f" --images {options.images}" if options.images else ""
     counts = f"--epochs {options.epochs} --seeds {options.seeds}"
     command = f"python benchmarks/ablation.py {options.dataset}{images} {counts}"
@@ -160,7 +160,7 @@ def measured(
     """Each contender's validation accuracies by seed, and its median training minutes, those of its
     twin included.
     """
-    trials = planning.plan(experiment, prepared, split)
+    trials = contenders.trials_of(experiment, prepared, split)
     records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
     by_key = {record.key: record for record in records}
     found: dict[str, Any] = {}

@@ -45,7 +45,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning
+from spikeduel.trials import contenders
 from spikeduel.trials.training import Loop, rules_of
 
 RESULT = Path(__file__).parent / "results" / "blocks.json"
@@ -111,7 +111,7 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
     experiment = baseline("noise", contenders=CONTENDERS, epochs=1)
     labels, memory = torch.arange(count) % 10, torch.from_numpy(np.array(images))
     found: dict[str, Any] = {}
-    for planned in planning.plan(experiment, made, data.split(made, experiment)):
+    for planned in contenders.trials_of(experiment, made, data.split(made, experiment)):
         step = TrainingStep(
             Model(building.build(planned.card), planned.card, planned.card.precision),
             rules_of(experiment),
@@ -206,7 +206,7 @@ def _accuracy(seeds: int, epochs: int, data_dir: str | None) -> dict[str, list[f
     split = data.split(prepared, experiment)
     images, labels = prepared.held
     found: dict[str, list[float]] = {name: [] for name in ORDERS}
-    for planned in planning.plan(experiment, prepared, split):
+    for planned in contenders.trials_of(experiment, prepared, split):
         for name, constants in ORDERS.items():
             model = Model(building.started(planned.card), planned.card, planned.card.precision)
             with _order(constants), tempfile.TemporaryDirectory() as folder:

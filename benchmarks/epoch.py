@@ -26,7 +26,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning
+from spikeduel.trials import contenders
 from spikeduel.trials.training import Loop, rules_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -51,7 +51,7 @@ def main() -> None:
     rows = torch.from_numpy(split.train[: experiment.images_a_step].copy())
 
     found: dict[str, list[dict[str, float]]] = {}
-    for planned in planning.plan(experiment, prepared, split):
+    for planned in contenders.trials_of(experiment, prepared, split):
         for _ in range(options.epochs):
             model = Model(building.build(planned.card), planned.card, planned.card.precision)
             step = TrainingStep(model, rules_of(experiment), NUM_STEPS)

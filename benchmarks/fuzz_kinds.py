@@ -65,7 +65,7 @@ def picture(suffix: str, mode: str) -> Kind:
 
 def toml() -> Kind:
     from spikeduel.settings.reading import read_experiment, write_experiment
-    from spikeduel.trials import planning
+    from spikeduel.trials import contenders
 
     with TemporaryDirectory() as folder:
         write_experiment(
@@ -76,7 +76,7 @@ def toml() -> Kind:
     def read(path: Path) -> None:
         experiment = read_experiment(path)
         if not experiment.own_code:  # what the user would first be asked about
-            planning.check(experiment)
+            contenders.check(experiment)
 
     return Kind(content, "experiment.toml", read)
 

@@ -34,7 +34,7 @@ from spikeduel.data import Prepared
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import fitting, labelling, planning, trial
+from spikeduel.trials import auto_settings, contenders, labelling, trial
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
@@ -122,8 +122,12 @@ def main() -> None:
             os.environ["SPIKEDUEL_CACHE"] = folder
             audit = examine(experiment, prepared, splits[0], progress)
             store = Store(folder)
-            fitted = fitting.fit(experiment, prepared, splits, store, progress).experiment
-            trials = [each for split in splits for each in planning.plan(fitted, prepared, split)]
+            fitted = auto_settings.resolve(
+                experiment, prepared, splits[0], store, progress
+            ).experiment
+            trials = [
+                each for split in splits for each in contenders.trials_of(fitted, prepared, split)
+            ]
             records = Workers().run([Job(each, prepared, progress) for each in trials], store)
             finished = [
                 Finished(record, trial.measured(each, store))

@@ -16,7 +16,7 @@ from spikeduel import data
 from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import matched
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
 
 RESULT = Path(__file__).parent / "results" / "matched.json"
@@ -50,7 +50,7 @@ def main() -> None:
 
     def run(contender: str, seed: int, **changes: Any) -> dict[str, Any]:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
-        planned = planning.plan(changed, prepared, split)[seed]
+        planned = contenders.trials_of(changed, prepared, split)[seed]
         record = store.record(planned.key) or trial.run(planned, prepared, store, progress)
         tested = store.measure(record.key, "classification", Classification)
         return {

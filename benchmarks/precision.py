@@ -25,7 +25,7 @@ from spikeduel import data
 from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -84,7 +84,8 @@ def main() -> None:
         TerminalProgress(),
     )
     plans = {
-        p: planning.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")
+        p: contenders.trials_of(replace(experiment, precision=p), prepared, split)
+        for p in ("32", "bf16")
     }
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for pair in zip(*plans.values(), strict=True):

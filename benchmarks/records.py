@@ -35,7 +35,7 @@ from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import fitting, planning, trial
+from spikeduel.trials import auto_settings, contenders, trial
 from spikeduel.trials.assembling import trial_entry
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.runs import Finished
@@ -177,8 +177,10 @@ def trained(
     torch.set_num_threads(threads)
     prepared, store, progress = data.load(experiment), Store(root), TerminalProgress(stderr=True)
     split = data.split(prepared, experiment)
-    fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
-    planned = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
+    fitted = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
+    planned = [
+        each for each in contenders.trials_of(fitted, prepared, split) if each.card.seed == seed
+    ]
     records = Workers().run([Job(each, prepared, progress) for each in planned], store)
     seconds = {record.key: sum(record.epoch_seconds) for record in records}
     found: Found = {}

@@ -27,7 +27,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain
-from spikeduel.trials import assembling, planning, trial
+from spikeduel.trials import assembling, contenders, trial
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 
@@ -92,7 +92,7 @@ def main() -> None:
         TerminalProgress(),
     )
     trials, cost = [], {}
-    for planned in planning.plan(experiment, prepared, split):
+    for planned in contenders.trials_of(experiment, prepared, split):
         record = trial.run(planned, prepared, store, progress)
         entry = plain(assembling.trial_entry(Finished(record, trial.measured(planned, store))))
         calibration = {

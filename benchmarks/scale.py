@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeduel.comparing import begin, conclude
+from spikeduel.comparing import conclude, prepare
 from spikeduel.settings.recipes import matched
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
@@ -132,7 +132,7 @@ def measured(way: str, trials: int, epochs: int) -> dict[str, Any]:
     name, _, number = way.partition(" ")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
-        begun = begin(experiment(trials, epochs), Path(folder) / "out", store, Progress())
+        begun = prepare(experiment(trials, epochs), Path(folder) / "out", store, Progress())
         jobs = begun.jobs(Progress())
         started = time.perf_counter()
         with workers(name, int(number or 1)) as pool:

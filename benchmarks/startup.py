@@ -27,7 +27,7 @@ from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
-from spikeduel.trials import planning
+from spikeduel.trials import contenders
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 NUM_IMAGES = 1000
@@ -71,7 +71,7 @@ def _save_models_and_images(folder: Path) -> None:
             Image.fromarray(image).save(folder / f"images{side}" / f"{number:04d}.png")
         for encoding in ("direct", "rate"):
             experiment = baseline(encoding=encoding, contenders=("dense-snn",))
-            card = planning.plan(experiment, *_sample(experiment))[0].card
+            card = contenders.trials_of(experiment, *_sample(experiment))[0].card
             resized = replace(
                 card,
                 image_shape=(1, side, side),

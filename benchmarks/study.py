@@ -27,7 +27,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import planning
+from spikeduel.trials import contenders
 from spikeduel.trials.training import Loop
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,7 +58,7 @@ def timing(experiment: Experiment) -> dict[str, Any]:
     one_epoch = replace(experiment, epochs=1)
     seconds: dict[str, list[float]] = {}
     for _ in range(TIMED_EPOCHS):
-        for planned in planning.plan(experiment, prepared, split):
+        for planned in contenders.trials_of(experiment, prepared, split):
             model = Model(building.build(planned.card), planned.card, planned.card.precision)
             with tempfile.TemporaryDirectory() as folder:
                 loop = Loop(

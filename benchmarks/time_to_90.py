@@ -110,7 +110,7 @@ def one(
     from spikeduel.networks.model_files import load_model
     from spikeduel.settings.recipes import EMBEDDED, strong
     from spikeduel.system.progress import Progress
-    from spikeduel.trials import fitting, planning
+    from spikeduel.trials import auto_settings, contenders
     from spikeduel.trials.jobs import Job, Workers
     from spikeduel.trials.store import Store
 
@@ -122,9 +122,11 @@ def one(
     split = data.split(prepared, experiment)
     with tempfile.TemporaryDirectory() as folder:
         store, progress = Store(folder), Progress()
-        experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
+        experiment = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
         planned = [
-            each for each in planning.plan(experiment, prepared, split) if each.card.seed == seed
+            each
+            for each in contenders.trials_of(experiment, prepared, split)
+            if each.card.seed == seed
         ]
         *_, record = Workers().run(
             [Job(each, prepared, progress, test=False) for each in planned], store

@@ -34,7 +34,7 @@ from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import hardware, typed
-from spikeduel.trials import planning, runs
+from spikeduel.trials import contenders, runs
 from spikeduel.trials.training import rules_of
 
 HERE = torch.device("cpu")
@@ -174,7 +174,7 @@ def trained(device, contender, **changes):
         "digits", hidden=8, width=8, num_steps=3, batch_size=4, epochs=1, **changes
     )
     prepared = data.load(experiment)
-    card = planning.describe(contender, experiment, prepared)
+    card = contenders.describe(contender, experiment, prepared).card
     with seeded(0):
         model = Model(building.build(card).to(device), card)
     step, images, labels = TrainingStep(model, rules_of(experiment), 2), *prepared.held

@@ -14,7 +14,7 @@ from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, torchrun
+from spikeduel.trials import contenders, torchrun
 from spikeduel.trials.training import Loop
 
 # 135 images in batches of 67 leave 1 for the last batch: fewer than two processes.
@@ -31,7 +31,7 @@ def loop(name, checkpoint, progress=None):
     """Return the training `name`, from its start or from the state at `checkpoint`."""
     experiment = EXPERIMENTS[name]
     prepared = data.load(experiment)
-    card = planning.describe(experiment.contenders[0], experiment, prepared)
+    card = contenders.describe(experiment.contenders[0], experiment, prepared).card
     card = replace(card, precision=experiment.precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)

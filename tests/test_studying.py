@@ -121,12 +121,12 @@ def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path)
 
 
 def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
-    def timed(trial, prepared, split):
+    def timed(trial, prepared):
         found.append((trial.card.contender, trial.card.precision))
         return 1.0
 
     found, path = [], tmp_path / "study.toml"
-    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", timed)
+    monkeypatch.setattr("spikeduel.trials.plan.seconds_of_an_epoch", timed)
     path.write_text(
         '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\ndataset = "digits"\n'
         'limit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n'
@@ -143,10 +143,10 @@ def test_a_duel_stays_where_it_lies_when_the_study_grows(done, tmp_path):
     path.write_text(
         FILE.replace("num_steps = 2", "").replace("[settings]", "num_steps = [2, 3]\n[settings]")
     )
-    parts = studying.begun(
+    parts = studying.prepare_all(
         read_study(path), folder / "out", Store(folder / "store"), Telling(), Workers()
     )
-    lie = {part.begun.folder.relative_to(folder / "out").as_posix() for part in parts}
+    lie = {part.ready.folder.relative_to(folder / "out").as_posix() for part in parts}
     assert len(lie) == 6
     assert {duel.folder for duel in results.duels} <= lie
 

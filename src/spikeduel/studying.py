@@ -1,11 +1,11 @@
-"""A whole study, top to bottom: begin every duel, train, conclude each duel, then the study."""
+"""A whole study, top to bottom: prepare every duel, train, conclude each duel, then the study."""
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikeduel.comparing import Begun, begin, conclude, tune
+from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
 from spikeduel.data import Prepared, catalogue
 from spikeduel.data.workers import IDLE_SECONDS
 from spikeduel.reporting import report, report_study
@@ -22,9 +22,8 @@ from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import announcing, forecast, planning, runs
+from spikeduel.trials import contenders, forecast, runs
 from spikeduel.trials.jobs import Workers
-from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Tuning, read_ranges
 
@@ -35,11 +34,11 @@ MOST_LETTERS = 60
 
 @dataclass(frozen=True)
 class Part:
-    """A duel of a study, begun; `label` is its name in text."""
+    """A duel of a study, prepared; `label` is its name in text."""
 
     label: str
     planned: PlannedDuel
-    begun: Begun
+    ready: PreparedComparison
     tuned: Tuning | None
     progress: Logged
 
@@ -60,8 +59,8 @@ def study(
 ) -> tuple[StudyResults, Path]:
     """Train missing trials of all duels, and write a folder for each run, study.html and study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before training;
-    then `workers` train the trials of all duels as one list. The same call after an interruption
+    `out` defaults to `runs/study-<name>`. All duels are prepared, and so checked, before
+    training; then `workers` train the trials of all duels as one list. The same call after an interruption
     goes on, and leaves finished runs alone. `strict` and `loggers` as in `compare`. Return the
     results and the page. Raises `InputError`, `AuditFailed`.
     """
@@ -69,12 +68,12 @@ def study(
     store = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     require_writable(folder)
-    parts = begun(planned, folder, store, progress, workers, strict, loggers)
+    parts = prepare_all(planned, folder, store, progress, workers, strict, loggers)
     untuned = replace(planned, tuning=None)  # tuning is done
-    outlook = study_plan(untuned, parts, store, progress, workers)
+    outlook = study_plan(untuned, parts, store, workers)
     for part in parts:
-        part.progress.begins(part.begun.folder)
-    jobs = [job for part in parts for job in part.begun.jobs(part.progress)]
+        part.progress.begins(part.ready.folder)
+    jobs = [job for part in parts for job in part.ready.jobs(part.progress)]
     expected = {
         f"{duel.label}: {trial.title}": trial.seconds
         for duel, trial in outlook.first()
@@ -87,11 +86,11 @@ def study(
     compared, duels = list[Comparison](), list[Duel]()
     progress.say(f"measuring, and writing {counted(len(parts), 'report')}")
     for part in progress.track(parts, "measuring", len(parts)):
-        trained = [records[trial.key] for trial in part.begun.trials]
+        trained = [records[trial.key] for trial in part.ready.plan.trials]
         compared.append(
-            conclude(part.begun, trained, store, part.progress, part.tuned, workers, draws=False)
+            conclude(part.ready, trained, store, part.progress, part.tuned, workers, draws=False)
         )
-        part.begun.prepared.let_go()
+        part.ready.prepared.let_go()
     _draw([run for run in compared if not runs.is_written(run)], workers.at_once, progress)
     for part, run in zip(parts, compared, strict=True):
         part.progress.ends(run, store)
@@ -141,11 +140,11 @@ def plan(
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
-    parts = begun(replace(planned, tuning=None), Path(), store, progress, workers, strict)
-    return study_plan(planned, parts, store, progress, workers)
+    parts = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
+    return study_plan(planned, parts, store, workers)
 
 
-def begun(
+def prepare_all(
     planned: Study,
     out: Path,
     store: Store,
@@ -154,7 +153,7 @@ def begun(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> list[Part]:
-    """Begin every duel of a study: check it, load and audit its data, tune if the study asks.
+    """Prepare every duel of a study: check it, load and audit its data, tune if the study asks.
 
     Runs will be written below `out`. Duels on the same images share them in memory. Names are
     checked first, before any data are loaded. Raises `InputError`, and with `strict` `AuditFailed`,
@@ -162,11 +161,12 @@ def begun(
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):
-            planning.check(duel.experiment)
+            contenders.check(duel.experiment)
             catalogue.resolve(duel.experiment.dataset)
     data_of: dict[str, Prepared] = {}
     name_of: dict[str, str] = {}
     progress_of: dict[str, Once] = {}
+    timed: dict[str, float] = {}
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, dataset = planned.label(duel), planned.dataset_of(duel)
@@ -175,74 +175,52 @@ def begun(
         folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
-            comparison = begin(duel.experiment, folder, store, shown_once, strict)
-        prepared = comparison.prepared
+            ready = prepare(duel.experiment, folder, store, shown_once, strict, timed)
+        prepared = ready.prepared
         if (other := name_of.setdefault(prepared.fingerprint, dataset)) != dataset:
             raise InputError(
                 f"{other} and {dataset} are the same images: one data set. Take one out of [grid] "
                 f"dataset."
             )
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
-        comparison = replace(comparison, prepared=data_of.setdefault(images, prepared))
-        parts.append(
-            Part(label, duel, comparison, None, Logged(Labelled(progress, label), loggers))
-        )
+        ready = replace(ready, prepared=data_of.setdefault(images, prepared))
+        ready.prepared.let_go()
+        parts.append(Part(label, duel, ready, None, Logged(Labelled(progress, label), loggers)))
     if planned.tuning is None:
         return parts
     tuned = progress.track(parts, "tuning", len(parts))
-    return [_tuned(part, planned.tuning, store, workers, strict) for part in tuned]
+    return [_tuned(part, planned.tuning, store, workers, strict, timed) for part in tuned]
 
 
-def _tuned(part: Part, tuning: studies.Tuned, store: Store, workers: Workers, strict: bool) -> Part:
+def _tuned(
+    part: Part,
+    tuning: studies.Tuned,
+    store: Store,
+    workers: Workers,
+    strict: bool,
+    timed: dict[str, float],
+) -> Part:
     """Return `part` with each contender's tuned settings."""
     with naming(part.label):
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
         experiment, progress = part.planned.experiment, part.progress
         tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
-        comparison = begin(tuned.experiment, part.begun.folder, store, Progress(), strict)
-    return replace(part, begun=replace(comparison, prepared=part.begun.prepared), tuned=tuned)
+        ready = prepare(tuned.experiment, part.ready.folder, store, Progress(), strict, timed)
+    return replace(part, ready=replace(ready, prepared=part.ready.prepared), tuned=tuned)
 
 
-def study_plan(
-    planned: Study, parts: Sequence[Part], store: Store, progress: Progress, workers: Workers
-) -> StudyPlan:
-    """Return what a study's trials take and can show; times a training step of each new shape."""
-    timed: dict[str, float] = {}
-    duels = []
-    for part in progress.track(parts, "timing training steps", len(parts)):
-        begun, budget = part.begun, part.begun.fitted.budget
-        shapes = {trial.card.contender: _shape(trial) for trial in begun.trials}
-        known = {name: timed[shape] for name, shape in shapes.items() if shape in timed}
-        lacking = announcing.lacking(begun.trials, store)
-        times = announcing.times(lacking, budget, begun.prepared, store, progress, known)
-        timed |= {shapes[time.contender]: time.epoch_seconds for time in times}
-        names = part.label, planned.dataset_of(part.planned)
-        duels.append(
-            forecast.duel_plan(*names, begun.trials, times, begun.prepared, begun.splits, store)
+def study_plan(planned: Study, parts: Sequence[Part], store: Store, workers: Workers) -> StudyPlan:
+    """Return what a study's trials take and can show."""
+    duels = [
+        forecast.duel_plan(
+            *(part.label, planned.dataset_of(part.planned), part.ready.plan),
+            *(part.ready.prepared, part.ready.splits, store),
         )
-        begun.prepared.let_go()
-    tuned = sum(len(part.begun.asked.contenders) for part in parts)
-    trials = planned.tuning.trials * tuned if planned.tuning else 0
-    return StudyPlan(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=trials)
-
-
-def _shape(trial: Trial) -> str:
-    """Return a digest of everything that the time of a training step depends on."""
-    card, experiment = trial.card, trial.experiment
-    settings = {
-        name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")
-    }
-    of = [
-        card.contender,
-        typed.plain(card.network),
-        card.image_shape,
-        card.num_steps,
-        card.encoding,
-        card.precision,
+        for part in parts
     ]
-    return typed.digest(
-        [*of, settings, len(trial.split.train), len(card.classes), experiment.first_steps]
-    )
+    num_tuned = sum(len(part.ready.plan.contenders) for part in parts)
+    trials = planned.tuning.trials * num_tuned if planned.tuning else 0
+    return StudyPlan(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=trials)
 
 
 def require_writable(folder: Path) -> None:

@@ -268,7 +268,7 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
 def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(
     desk, unreported, monkeypatch
 ):
-    monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
+    monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", lambda *given: 1.0)
     arguments = [
         "compare",
         "digits",
@@ -300,7 +300,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
 
 def test_two_contenders_take_at_most_25_lines_of_80_columns(desk, unreported, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
+    monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", lambda *given: 1.0)
     arguments = [
         "--minutes",
         "0.1",

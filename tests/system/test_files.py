@@ -275,13 +275,13 @@ from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import AskedImages, Store
 from spikeduel.trials.training import write_checkpoint
-from spikeduel.trials.planning import describe
+from spikeduel.trials.contenders import describe
 import torch
 
 full = Path(sys.argv[1])
 experiment = baseline("digits", contenders=("small-cnn",), device="cpu")
 prepared = load(experiment)
-card = describe("small-cnn", experiment, prepared)
+card = describe("small-cnn", experiment, prepared).card
 noise = np.random.default_rng(0).integers(0, 2, (30, 1, 64, 64))
 figure = style.new_figure(4.0)
 figure.add_subplot().imshow(noise[0, 0])

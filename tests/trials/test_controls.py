@@ -18,7 +18,7 @@ from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import controls, planning
+from spikeduel.trials import contenders, controls
 from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
@@ -69,7 +69,7 @@ def run(experiment, store, progress=None):
     """What the controls of each trial found."""
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
-    trials = planning.plan(experiment, prepared, split)
+    trials = contenders.trials_of(experiment, prepared, split)
     Workers().run([Job(each, prepared, progress) for each in trials], store)
     return controls.run(trials, prepared, store, progress, Workers())
 

@@ -13,7 +13,7 @@ from spikeduel.results.findings import finding
 from spikeduel.settings.recipes import matched
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import conversion, planning, trial
+from spikeduel.trials import contenders, conversion, trial
 from spikeduel.trials.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -56,7 +56,7 @@ def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
     store, asked = Store(tmp_path / "s"), replace(experiment, optimism=True)
     compare(asked, tmp_path / "out", store)
     prepared = data.load(asked)
-    plans = planning.plan(asked, prepared, data.split(prepared, asked))
+    plans = contenders.trials_of(asked, prepared, data.split(prepared, asked))
     made = conversion.run(plans, {}, prepared, store, Progress())
     assert made
     assert all(trial.is_whole(each, {}, store) for each in made)

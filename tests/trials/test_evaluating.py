@@ -21,7 +21,7 @@ from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import evaluating, planning, trial
+from spikeduel.trials import contenders, evaluating, trial
 from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import AskedImages, Store
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     prepared = data.load(EXPERIMENT)
     split = data.split(prepared, EXPERIMENT)
     found = {}
-    for each in planning.plan(EXPERIMENT, prepared, split):
+    for each in contenders.trials_of(EXPERIMENT, prepared, split):
         record = trial.run(each, prepared, store, Progress())
         found[each.card.contender] = store.model_path(record.key), trial.measured(each, store)
     return found
@@ -134,7 +134,7 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
     experiment = replace(EXPERIMENT, contenders=("small-cnn",), epochs=1, folds=3, limit=300)
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     for split in data.splits(prepared, experiment)[1:]:
-        (each,) = planning.plan(experiment, prepared, split)
+        (each,) = contenders.trials_of(experiment, prepared, split)
         record = trial.run(each, prepared, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
         assert found.n == len(split.test) == 599
@@ -153,7 +153,7 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     split = data.split(prepared, experiment)
-    (each,) = planning.plan(experiment, prepared, split)
+    (each,) = contenders.trials_of(experiment, prepared, split)
     record = trial.run(each, prepared, store, Progress())
     model = load_model(store.model_path(record.key))
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
@@ -432,7 +432,9 @@ def run_on_own_digits(tmp_path):
     experiment = replace(folder, contenders=("small-cnn",), epochs=1, group_by=r"(\d/\d)")
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     split = data.split(prepared, experiment)
-    record = trial.run(*planning.plan(experiment, prepared, split), prepared, store, Progress())
+    record = trial.run(
+        *contenders.trials_of(experiment, prepared, split), prepared, store, Progress()
+    )
     path = tmp_path / "run" / "models" / "small-cnn-seed0.safetensors"
     path.parent.mkdir(parents=True)
     path.write_bytes(store.model_path(record.key).read_bytes())

@@ -12,7 +12,7 @@ from spikeduel.results.forecast import SEEDS
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials import planning
+from spikeduel.trials import contenders
 from spikeduel.trials.forecast import forecast
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import seconds_of_a_step
@@ -114,5 +114,5 @@ def test_what_makes_no_sense_is_refused(two):
 def test_a_step_is_timed_on_a_network_of_its_own(two):
     prepared = data.load(two)
     split = data.split(prepared, two)
-    first = planning.plan(two, prepared, split)[0]
-    assert 0 < seconds_of_a_step(first, prepared, split) < 10
+    first = contenders.trials_of(two, prepared, split)[0]
+    assert 0 < seconds_of_a_step(first, prepared) < 10

@@ -27,7 +27,7 @@ from spikeduel.data.prepared import RawDataset, from_raw
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
 
 loader.WHOLE, loader.WINDOW, loader.EVALUATION_BATCH = 8 << 20, 8 << 20, 32
@@ -42,7 +42,7 @@ def trained(prepared, store):
         "noise", contenders=("dense-relu",), hidden=4, epochs=1, batch_size=64, precision="32"
     )
     split = data.split(prepared, experiment)
-    (planned,) = planning.plan(experiment, prepared, split)
+    (planned,) = contenders.trials_of(experiment, prepared, split)
     record = trial.run(planned, prepared, Store(store), Progress())
     assert record.status == "done", record.error
     weights = trial.load(planned, Store(store)).module.state_dict()

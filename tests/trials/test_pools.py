@@ -28,7 +28,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.trials import clusters, planning
+from spikeduel.trials import clusters, contenders
 from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
 from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
@@ -69,7 +69,7 @@ def serial(tmp_path_factory):
 
 def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
     prepared = data.load(experiment)
-    trials = planning.plan(experiment, prepared, data.split(prepared, experiment))
+    trials = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
     progress = progress or Telling()
     return workers.run([Job(each, prepared, progress) for each in trials], Store(root))
 
@@ -146,7 +146,7 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
 ):
     store = Store(shutil.copytree(serial, tmp_path / "store"))
     prepared = data.load(EXPERIMENT)
-    planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
+    planned, *_ = contenders.trials_of(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
     store.measure_path(planned.key, "classification").unlink()
     with Processes(1, threads=1) as workers:
         job = Job(planned, prepared, Telling())
@@ -159,7 +159,7 @@ def test_equal_sets_are_handed_on_once(tmp_path):
     moving.directions(tmp_path / "bars", 4)
     recorded = Experiment(dataset=str(tmp_path / "bars"))
     prepared = data.load(recorded)
-    planned, *_ = planning.plan(
+    planned, *_ = contenders.trials_of(
         EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT)
     )
     with Processes(1, threads=1) as workers:
@@ -196,7 +196,7 @@ def test_data_that_a_process_does_not_find_are_named(tmp_path):
 
 def test_workers_of_another_version_are_refused(serial):
     prepared = data.load(EXPERIMENT)
-    planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
+    planned, *_ = contenders.trials_of(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
     outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(
         lambda: (prepared, {}), Store(serial), print
     )

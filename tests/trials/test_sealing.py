@@ -12,7 +12,7 @@ from spikeduel.comparing import compare, tune
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
-from spikeduel.trials import announcing, forecast, planning, sealing, trial
+from spikeduel.trials import auto_settings, contenders, forecast, plan, sealing, trial
 from spikeduel.trials.store import SealedEpoch, Store
 from telling import Telling
 
@@ -62,7 +62,7 @@ def measured(short):
 
 def run(experiment, store, progress=None, **more):
     prepared = data.load(experiment)
-    planned = planning.plan(experiment, prepared, data.split(prepared, experiment))
+    planned = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
     return [trial.run(each, prepared, store, progress or Progress(), **more) for each in planned]
 
 
@@ -72,13 +72,12 @@ def test_what_is_trained_again_for_it_is_announced(short, measured, tmp_path):
     prepared = data.load(short)
     split = data.split(prepared, short)
     for experiment, number in ((short, 0), (measured, len(short.contenders) * short.seeds)):
-        planned = planning.plan(experiment, prepared, split)
-        lacking = announcing.lacking(planned, store)
-        times = announcing.times(lacking, None, prepared, store, Progress(), {})
-        assert len(announcing.expect(planned, None, times, store, Progress())) == number
-        its = forecast.duel_plan("a", "a", planned, times, prepared, [split], store)
-        assert [each.stored for each in its.trials].count(False) == number
-        assert all(each.seconds for each in its.trials if not each.stored)
+        resolved = auto_settings.resolve(experiment, prepared, split, store, Progress())
+        planned = plan.make(resolved, prepared, [split], store, Progress(), timed={})
+        assert len(planned.seconds) == number
+        duel = forecast.duel_plan("a", "a", planned, prepared, [split], store)
+        assert [each.stored for each in duel.trials].count(False) == number
+        assert all(each.seconds for each in duel.trials if not each.stored)
 
 
 def training_of(record):

@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
 from spikeduel import data
 from spikeduel.settings.recipes import strong
-from spikeduel.trials import planning, timing
+from spikeduel.trials import contenders, timing
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def planned():
         )
         prepared = data.load(experiment)
         split = data.split(prepared, experiment)
-        return planning.plan(experiment, prepared, split), prepared, split
+        return contenders.trials_of(experiment, prepared, split), prepared, split
 
     return of
 
@@ -35,7 +33,7 @@ def planned():
 def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned, monkeypatch):
     asked = []
 
-    def seconds_of_a_step(trial, prepared, split, num_steps=None):
+    def seconds_of_a_step(trial, prepared, num_steps=None):
         asked.append((trial.card.contender, num_steps))
         return num_steps or 6
 
@@ -44,8 +42,8 @@ def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned,
     assert (len(split.train), len(split.val)) == (133, 17)
     # Five steps, and 17/32 of the third of one. Time grows: 1, 2, and then all.
     steps = 5 + 17 / 32 / 3
-    assert timing.seconds_of_an_epoch(spiking, prepared, split) == pytest.approx(3 * steps)
-    assert timing.seconds_of_an_epoch(plain, prepared, split) == pytest.approx(6 * steps)
+    assert timing.seconds_of_an_epoch(spiking, prepared) == pytest.approx(3 * steps)
+    assert timing.seconds_of_an_epoch(plain, prepared) == pytest.approx(6 * steps)
     assert asked == [("vgg-lif", 1), ("vgg-lif", 2), ("vgg-lif", None), ("vgg-relu", None)]
 
 
@@ -59,9 +57,9 @@ def test_a_step_is_timed_over_as_many_time_steps_as_are_asked_for(planned, monke
 
     monkeypatch.setattr(timing, "TrainingStep", Counting)
     monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
-    (spiking, plain), prepared, split = planned(first_steps=(1, 2))
+    (spiking, plain), prepared, _ = planned(first_steps=(1, 2))
     for trial, num_steps in ((spiking, 2), (spiking, None), (plain, None)):
-        assert 0 < timing.seconds_of_a_step(trial, prepared, split, num_steps) < 60
+        assert 0 < timing.seconds_of_a_step(trial, prepared, num_steps) < 60
     # Three that are not timed, then at least one.
     assert taken == [(2, None, 32)] * 4 + [(4, None, 32)] * 4 + [(None, None, 32)] * 4
 
@@ -70,7 +68,7 @@ def test_timing_changes_no_random_state(planned, monkeypatch):
     import torch
 
     monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
-    (spiking, _), prepared, split = planned()
+    (spiking, _), prepared, _ = planned()
     before = torch.get_rng_state()
-    timing.seconds_of_a_step(replace(spiking), prepared, split)
+    timing.seconds_of_a_step(spiking, prepared)
     assert torch.equal(torch.get_rng_state(), before)

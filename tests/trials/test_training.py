@@ -15,7 +15,7 @@ from spikeduel.settings.recipes import events, strong
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, training
+from spikeduel.trials import contenders, training
 from spikeduel.trials.training import Loop, read_checkpoint, rules_of, stopped
 from telling import Telling
 
@@ -52,7 +52,7 @@ class Interrupting(Progress):
 def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
-    card = replace(planning.describe(contender, experiment, prepared), precision=precision)
+    card = replace(contenders.describe(contender, experiment, prepared).card, precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(building.build(card), card, precision)
@@ -525,6 +525,6 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
 def test_still_images_have_no_events_to_leave_out(small):
     prepared = data.load(small)
     with pytest.raises(InputError, match="augmentation: droptime is for recordings"):
-        planning.plan(
+        contenders.trials_of(
             replace(small, augmentation="flip-droptime"), prepared, data.split(prepared, small)
         )

@@ -29,7 +29,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.exchanging import export
 from spikeduel.trials.store import AskedImages, Store
 from telling import Telling
@@ -37,7 +37,7 @@ from telling import Telling
 
 def plan(experiment):
     prepared = data.load(experiment)
-    return planning.plan(experiment, prepared, data.split(prepared, experiment))
+    return contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
 
 
 def keys(experiment):
@@ -53,7 +53,7 @@ def run(experiment, store, progress=None):
     progress = progress or Progress()
     return [
         trial.run(each, prepared, store, progress)
-        for each in planning.plan(experiment, prepared, split)
+        for each in contenders.trials_of(experiment, prepared, split)
     ]
 
 
@@ -90,11 +90,11 @@ def answered(store, record):
 KEYS = """
 import json, sys
 from spikeduel import data
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.settings import Experiment
 experiment = Experiment(**json.loads(sys.argv[1]))
 prepared = data.load(experiment)
-found = planning.plan(experiment, prepared, data.split(prepared, experiment))
+found = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
 print(json.dumps({each.card.contender: each.key for each in found}))
 """
 
@@ -177,7 +177,7 @@ def test_which_gpu_of_several_it_is_changes_no_key(small, monkeypatch):
     assert on["xpu"] == on["xpu:0"]
     assert len({tuple(its.values()) for its in on.values()}) == 4
     prepared = data.load(small)
-    (first, *_) = planning.plan(
+    (first, *_) = contenders.trials_of(
         replace(small, device="cuda:1"), prepared, data.split(prepared, small)
     )
     assert (first.device, first.settings["device"]) == ("cuda:1", "cuda")
@@ -236,7 +236,7 @@ def test_a_cnn_has_no_encoding_and_no_steps(small):
 
 def test_a_new_version_of_the_numerics_changes_every_key(small, monkeypatch):
     before = keys(small)
-    monkeypatch.setattr(planning, "NUMERICS_VERSION", planning.NUMERICS_VERSION + 1)
+    monkeypatch.setattr(contenders, "NUMERICS_VERSION", contenders.NUMERICS_VERSION + 1)
     assert all(before[name] != key for name, key in keys(small).items())
 
 
@@ -356,7 +356,7 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
     trials = [
         each
         for split in data.splits(prepared, experiment)
-        for each in planning.plan(experiment, prepared, split)
+        for each in contenders.trials_of(experiment, prepared, split)
     ]
     assert [each.card.trained_on["fold"] for each in trials] == [0, 1, 2]
     assert [each.card.title for each in trials] == [
@@ -537,11 +537,11 @@ def test_what_cannot_be_built_is_refused_before_training(source, problem, small,
     ],
 )
 def test_names_are_checked_before_anything_is_loaded(wrong, problem):
-    planning.check(baseline())
+    contenders.check(baseline())
     for augmentation in ("auto", "mixup", "translate-flip-cutout-mixup"):
-        planning.check(replace(baseline(), augmentation=augmentation))
+        contenders.check(replace(baseline(), augmentation=augmentation))
     with pytest.raises(InputError, match=problem):
-        planning.check(replace(baseline(), **wrong))
+        contenders.check(replace(baseline(), **wrong))
 
 
 # ---- the user's own parts
@@ -606,7 +606,7 @@ def box(u, alpha):
 def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, write):
     write("own_surrogate", SURROGATE)
     experiment = replace(quick, surrogate="own_surrogate:box", epochs=4, limit=None)
-    planning.check(experiment)
+    contenders.check(experiment)
     assert experiment.own_code == ("own_surrogate:box",)
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
@@ -627,8 +627,8 @@ def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, w
 def test_trials_of_dense_networks_that_were_called_cnn_keep_their_keys(quick):
     (dense,) = plan(replace(quick, contenders=("dense-relu",)))
     assert dense.card.family == "ann"
-    assert planning.key_of({**dense.settings, "family": "cnn"}) == dense.key
-    assert planning.key_of({**dense.settings, "family": "snn"}) != dense.key
+    assert contenders.key_of({**dense.settings, "family": "cnn"}) == dense.key
+    assert contenders.key_of({**dense.settings, "family": "snn"}) != dense.key
 
 
 ENCODER = """
@@ -667,7 +667,7 @@ def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, writ
         quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker"
     )
     write("own_augmentation", AUGMENTATION)
-    planning.check(experiment)
+    contenders.check(experiment)
     plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
     for record, before in zip(run(experiment, tmp_path / "s"), plain, strict=True):
         assert (record.status, record.error) == ("done", None)
@@ -1092,13 +1092,13 @@ def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
     for family in ("cnn", "ann"):
         (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=(family,)))
         assert (each.card.family, each.card.encoding, each.card.num_steps) == (family, None, None)
-    planning.check(
+    contenders.check(
         replace(
             quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)
         )
     )
     with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
-        planning.check(
+        contenders.check(
             replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",))
         )
     with pytest.raises(InputError, match=r"family: 'snn' must be CONTENDER=snn.cnn.ann"):

@@ -11,7 +11,7 @@ from spikeduel.comparing import compare
 from spikeduel.networks import model_files
 from spikeduel.settings.recipes import matched, strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -39,7 +39,7 @@ def planned_of(experiment):
     return [
         each
         for split in data.splits(prepared, experiment)
-        for each in planning.plan(experiment, prepared, split)
+        for each in contenders.trials_of(experiment, prepared, split)
     ]
 
 

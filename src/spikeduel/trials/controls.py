@@ -1,10 +1,10 @@
-"""What does spiking add, and what time? Trials beside controls without spikes, time or timing,
-under the same rules.
+"""Controls: networks without spikes, without time or without timing beside a trial, under the same
+rules. They show what spiking adds, and what time.
 """
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
-from spikeduel.networks import building
 from spikeduel.networks.binning import Change
-from spikeduel.networks.cards import ModelCard
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment
@@ -27,24 +25,28 @@ from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.typed import digest
-from spikeduel.trials import planning, trial
+from spikeduel.trials.contenders import Contender, Trial, describe, trials_of
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.trial import load
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """What a control is told: a finished trial, its data, where results are kept, whom to tell."""
+class ControlContext:
+    """A finished trial, of which a control is made, with its data, the store and the progress.
+
+    `described` keeps what controls describe, by contender and title: all seeds and folds share it.
+    """
 
     trial: Trial
     prepared: Prepared
     store: Store
     progress: Progress
+    described: dict[tuple[str, str], Contender] = field(default_factory=dict)
 
     @property
     def split(self) -> Split:
-        """The split of the trial."""
+        """Split of the trial."""
         return self.trial.split
 
     @property
@@ -52,115 +54,117 @@ class Given:
         """Time steps of the trial."""
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
-    def told_of(self, control: "Control") -> "Given":
-        """The same, each line of its progress begun with the control's title."""
+    def labelled(self, control: "Control") -> "ControlContext":
+        """Begin each line of the progress with the control's title."""
         return replace(self, progress=Labelled(self.progress, f"control, {control.title}"))
 
     def left_out(self, error: InputError) -> str:
-        """Says that a control is left out, and returns why."""
+        """Say that a control is left out, and return why."""
         self.progress.say(f"  {self.trial.card.title}: left out, {error}")
         return str(error)
 
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
-        """What the store holds under `key` and `name`, else what `ask` gives, kept there."""
+        """Return what the store holds under `key` and `name`; where it has nothing, what `ask`
+        returns, which is then kept there.
+        """
         with self.store.locked(key):
-            found = self.store.measure(key, name, Classification)
-            if found is None:
-                found = ask()
-                self.store.save_measure(key, name, found)
-        return found
+            answers = self.store.measure(key, name, Classification)
+            if answers is None:
+                answers = ask()
+                self.store.save_measure(key, name, answers)
+        return answers
 
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a trial: its short title, what it is, and whether it spikes (which decides its
-    colour).
+    """A control of a trial: its short title, its meaning, and True for `spikes` if it spikes itself,
+    which decides its colour.
 
-    Those `of_recordings` change what all contenders see of recordings; the others are of spiking
-    networks on images. Either `train` says what changes in the experiment, and it is trained like
-    any trial; or `ask` gives its answers to the test images: `paired` if these are the trial's own
-    trained network's, asked in another way, so that the two are compared seed by seed. Entered in
-    `CONTROLS`, it runs, is stored, and reaches results, table and report.
+    Controls `of_recordings` change what all contenders see of recordings; the others are of spiking
+    networks on images. Either `train` changes the experiment, and the control is trained like any
+    trial; or `ask` returns answers to the test images. They are `paired` where the trial's own
+    trained network gave them, so that the two are compared seed by seed. A control that is entered
+    in `CONTROLS` runs, is stored, and reaches results, table and report.
     """
 
     title: str
     meaning: str
     spikes: bool
     train: Callable[[Experiment], Experiment] | None = None
-    ask: Callable[[Given], Classification] | None = None
+    ask: Callable[[ControlContext], Classification] | None = None
     paired: bool = False
     of_recordings: bool = False
 
     @property
     def about(self) -> dict[str, Any]:
-        """What results say of it."""
+        """Fields of a `ControlResult` that describe the control."""
         names = ("title", "meaning", "spikes", "of_recordings")
         return {name: getattr(self, name) for name in names}
 
 
 def bits_of(num_steps: int) -> int:
-    """⌈log2(T + 1)⌉: the bits that tell apart the numbers of spikes, 0 … T, of which a neuron has
-    one in T steps.
-    """
+    """Return ⌈log2(T + 1)⌉: the bits of a number of spikes in T steps, 0 to T."""
     return num_steps.bit_length()
 
 
-def _shuffled(given: Given) -> Classification:
-    planned = given.trial
+def _shuffled(context: ControlContext) -> Classification:
+    trial = context.trial
 
     def ask() -> Classification:
-        model = trial.load(planned, given.store)
+        model = load(trial, context.store)
         if not any(
             isinstance(layer, Neuron) and not _never_spikes(layer)
             for layer in model.module.modules()
         ):
             raise InputError(
-                f"{planned.card.contender} has no layer of spikeduel's neurons, so its spikes "
+                f"{trial.card.contender} has no layer of spikeduel's neurons, so its spikes "
                 f"cannot be reached."
             )
-        test = given.split.test
-        given.progress.detail(f"  {planned.card.title}: evaluated on {len(test):,} test images")
-        return shuffled_classification(model, EvaluationBatches(*given.prepared.held, test))
+        test = context.split.test
+        context.progress.detail(f"  {trial.card.title}: evaluated on {len(test):,} test images")
+        return shuffled_classification(model, EvaluationBatches(*context.prepared.held, test))
 
-    return given.kept(planned.key, "shuffled", ask)
+    return context.kept(trial.key, "shuffled", ask)
 
 
-def _nearest_neighbour(given: Given) -> Classification:
+def _nearest_neighbour(context: ControlContext) -> Classification:
     def ask() -> Classification:
-        test, train = given.split.test, given.split.train
-        given.progress.say(f"{len(test):,} test images among {len(train):,} training images")
-        images, labels = given.prepared.images, np.asarray(given.prepared.labels)
+        test, train = context.split.test, context.split.train
+        context.progress.say(f"{len(test):,} test images among {len(train):,} training images")
+        images, labels = context.prepared.images, np.asarray(context.prepared.labels)
         index = nearest(Rows(images, test), Rows(images, train))
-        return classified(given.prepared.classes, labels[test], labels[train][index])
+        return classified(context.prepared.classes, labels[test], labels[train][index])
 
-    # It is the same for every contender and seed.
-    key = digest(["nearest neighbour", given.trial.settings["data"]])[:16]
-    return given.kept(key, "nearest-neighbour", ask)
+    # The answers are the same for every contender and seed.
+    key = digest(["nearest neighbour", context.trial.settings["data"]])[:16]
+    return context.kept(key, "nearest-neighbour", ask)
 
 
 def _of_recordings(title: str, meaning: str, change: Change, train: bool = False) -> Control:
-    """A control that sees the recordings with this `change`: trained on them, or only asked about
-    them.
+    """Return a control that sees the recordings with this `change`: it is trained on them, or only
+    asked about them.
     """
 
-    def ask(given: Given) -> Classification:
+    def ask(context: ControlContext) -> Classification:
         def answers() -> Classification:
-            recordings, labels = given.prepared.held
+            recordings, labels = context.prepared.held
             assert isinstance(recordings, Recordings)
             changed = recordings.binned(replace(recordings.binning, change=change))
-            given.progress.detail(
-                f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings"
+            context.progress.detail(
+                f"  {context.trial.card.title}: asked about {len(context.split.test):,} test recordings"
             )
-            model = trial.load(given.trial, given.store)
-            return classification(model, EvaluationBatches(changed, labels, given.split.test))
+            model = load(context.trial, context.store)
+            return classification(model, EvaluationBatches(changed, labels, context.split.test))
 
-        return given.kept(given.trial.key, change, answers)
+        return context.kept(context.trial.key, change, answers)
 
     if train:
-        way: dict[str, Any] = {"train": lambda given: replace(given, recording_change=change)}
+        method: dict[str, Any] = {
+            "train": lambda experiment: replace(experiment, recording_change=change)
+        }
     else:
-        way = {"ask": ask, "paired": True}
-    return Control(title, meaning, spikes=False, of_recordings=True, **way)
+        method = {"ask": ask, "paired": True}
+    return Control(title, meaning, spikes=False, of_recordings=True, **method)
 
 
 CONTROLS: dict[str, Control] = {
@@ -168,16 +172,16 @@ CONTROLS: dict[str, Control] = {
         "ReLU twin",
         "the same network with ReLU for its neurons: one pass, no spikes, no time",
         spikes=False,
-        train=lambda given: replace(given, neuron="relu", encoding="direct", num_steps=1),
+        train=lambda experiment: replace(experiment, neuron="relu", encoding="direct", num_steps=1),
     ),
     "quantised_twin": Control(
         "quantised twin",
         "the ReLU twin, trained with activations as coarse as a count of spikes",
         spikes=False,
-        train=lambda given: replace(
-            given,
+        train=lambda experiment: replace(
+            experiment,
             neuron="quantised-relu",
-            activation_bits=bits_of(given.num_steps),
+            activation_bits=bits_of(experiment.num_steps),
             encoding="direct",
             num_steps=1,
         ),
@@ -186,7 +190,7 @@ CONTROLS: dict[str, Control] = {
         "one time step",
         "the same neurons, trained and used with T = 1: spikes without time",
         spikes=True,
-        train=lambda given: replace(given, num_steps=1),
+        train=lambda experiment: replace(experiment, num_steps=1),
     ),
     "shuffled": Control(
         "shuffled in time",
@@ -230,13 +234,13 @@ CONTROLS: dict[str, Control] = {
         train=True,
     ),
 }
-"""In the order in which people read them: those that need no spikes, no time, no timing, no
+"""Controls by name, in the order of tables: without spikes, without time, without timing, without
 training.
 """
 
 
 def of(prepared: Prepared) -> dict[str, Control]:
-    """Those of `CONTROLS` that are for this data: for recordings, or for images."""
+    """Return the controls for this data: for recordings, or for images."""
     recorded = isinstance(prepared.images, Recordings)
     return {
         name: control for name, control in CONTROLS.items() if control.of_recordings == recorded
@@ -245,7 +249,9 @@ def of(prepared: Prepared) -> dict[str, Control]:
 
 @dataclass(frozen=True)
 class Controlled:
-    """What the controls of one spiking trial gave, by name; `reasons` says why one is missing."""
+    """Results and answers of the controls of one trial, by name, and the `reasons` of those that
+    were left out.
+    """
 
     results: dict[str, ControlResult]
     answers: dict[str, Classification]
@@ -253,38 +259,37 @@ class Controlled:
 
     @property
     def keys(self) -> list[str]:
-        """The keys of the trials that it took."""
+        """Keys of the trials that were trained for controls."""
         return [result.key for result in self.results.values() if result.key]
 
 
 def run(
     trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
 ) -> list[Controlled | None]:
-    """The controls of each of `trials` that is finished and, on images, has time steps; None for
-    the others.
+    """Run the controls of every finished trial, on images of those with time steps; None for the
+    other trials.
 
-    Those that need a training are trials like any other: stored by their key, found again, never
+    Controls that need a training are trials like any other: stored by their key, found again, never
     trained twice.
     """
     if not isinstance(prepared.images, Recordings):
         _say_what_is_trained_twice(trials, store, progress)
-    given = [Given(each, prepared, store, progress) for each in trials]
-    asked = [(each, *_begun(each)) for each in given if _is_controlled(each)]
-    jobs = [job for _, _, planned in asked for job in planned.values()]
+    described: dict[tuple[str, str], Contender] = {}
+    contexts = [ControlContext(trial, prepared, store, progress, described) for trial in trials]
+    started = [(context, *_jobs(context)) for context in contexts if _is_controlled(context)]
+    jobs = [job for _, _, by_control in started for job in by_control.values()]
     records = {record.key: record for record in workers.run(jobs, store)}
-    found = {
-        each.trial.key: _of_trial(
-            each, reasons, {name: records[job.key] for name, job in planned.items()}
+    controlled = {
+        context.trial.key: _controlled(
+            context, reasons, {name: records[job.key] for name, job in by_control.items()}
         )
-        for each, reasons, planned in asked
+        for context, reasons, by_control in started
     }
-    return [found.get(each.key) for each in trials]
+    return [controlled.get(trial.key) for trial in trials]
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """How many networks are trained for the controls of a trial as planned, if its experiment has
-    controls.
-    """
+    """Return the number of networks that are trained for the controls of a planned trial."""
     if not trial.experiment.controls or not (
         isinstance(prepared.images, Recordings) or trial.card.num_steps
     ):
@@ -293,99 +298,101 @@ def num_trained(trial: Trial, prepared: Prepared) -> int:
 
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
-    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only
+    """Say which contenders are ReLU twins of others already. Their code differs, so that only
     training shows it.
 
     Where a contender started at its twin's trained weights, so does its control, and is trained for
-    longer than that.
+    longer than the twin.
     """
-    cards = {each.card.contender: each.card for each in trials if each.twin is None}
-    found = [
-        (each.card.contender, store.measure(each.key, "weight_shapes", WeightShapes))
-        for each in reversed(trials)
-    ]
-    shapes = {contender: shape for contender, shape in found if shape}
+    cards = {trial.card.contender: trial.card for trial in trials if trial.twin is None}
+    shapes = {
+        trial.card.contender: weights
+        for trial in reversed(trials)
+        if (weights := store.measure(trial.key, "weight_shapes", WeightShapes))
+    }
     for one, other in itertools.permutations([name for name in cards if name in shapes], 2):
-        if (
-            shapes[one] == shapes[other]
-            and cards[one].num_steps is not None
-            and cards[other].num_steps is None
-        ):
+        are_twins = cards[one].num_steps is not None and cards[other].num_steps is None
+        if are_twins and shapes[one] == shapes[other]:
             progress.say(
                 f"  control, relu twin: {one} has the same weights as {other}, shape for shape. "
-                f"Its twin is trained "
-                "all the same, since their code could differ; expect equal numbers."
+                "Its twin is trained all the same, since their code could differ; expect equal "
+                "numbers."
             )
 
 
-def _is_controlled(given: Given) -> bool:
-    planned, recorded = given.trial, isinstance(given.prepared.images, Recordings)
+def _is_controlled(context: ControlContext) -> bool:
+    trial, is_recorded = context.trial, isinstance(context.prepared.images, Recordings)
     # A converted network's twin is its source, which has been trained.
-    if "converted" in planned.settings or not (recorded or planned.card.num_steps):
+    if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
         return False
-    return given.store.record(planned.key) is not None
+    return context.store.record(trial.key) is not None
 
 
-def _begun(given: Given) -> tuple[dict[str, str], dict[str, Job]]:
-    """By the control's name: why it is left out, or what is to be trained for it."""
+def _jobs(context: ControlContext) -> tuple[dict[str, str], dict[str, Job]]:
+    """Return the reason why a control is left out, or the job that trains it, by its name."""
     reasons, jobs = {}, {}
-    for name, control in of(given.prepared).items():
+    for name, control in of(context.prepared).items():
         if control.train is not None:
-            labelled = given.told_of(control)
+            labelled = context.labelled(control)
             try:
-                jobs[name] = _planned(control.train, labelled)
+                jobs[name] = _job(control.title, control.train, labelled)
             except InputError as error:
                 reasons[name] = labelled.left_out(error)
     return reasons, jobs
 
 
-def _of_trial(
-    given: Given, reasons: dict[str, str], records: Mapping[str, TrialRecord]
+def _controlled(
+    context: ControlContext, reasons: dict[str, str], records: Mapping[str, TrialRecord]
 ) -> Controlled:
-    """What the controls gave of which `records` were trained, and those that only ask."""
-    found = Controlled({}, {}, reasons)
-    for name, control in of(given.prepared).items():
+    """Collect the controls that were trained, and ask those that only ask."""
+    controlled = Controlled({}, {}, reasons)
+    for name, control in of(context.prepared).items():
         if name in reasons:
             continue
-        labelled = given.told_of(control)
+        labelled = context.labelled(control)
         try:
             if control.ask is None:
-                answered, more = _trained(control, records[name], given.store)
+                answers, more = _trained(control, records[name], context.store)
             else:
-                answered, more = (
-                    control.ask(labelled),
-                    {"num_steps": given.num_steps if control.spikes else None},
-                )
+                answers = control.ask(labelled)
+                more = {"num_steps": context.num_steps if control.spikes else None}
         except InputError as error:
-            found.reasons[name] = labelled.left_out(error)
+            controlled.reasons[name] = labelled.left_out(error)
             continue
-        found.answers[name] = answered
-        found.results[name] = ControlResult(
-            **control.about, n=answered.n, accuracy=answered.accuracy, **more
+        controlled.answers[name] = answers
+        controlled.results[name] = ControlResult(
+            **control.about, n=answers.n, accuracy=answers.accuracy, **more
         )
-    return found
+    return controlled
 
 
-def _planned(train: Callable[[Experiment], Experiment], given: Given) -> Job:
-    """The trial of a control, to be trained. Raises `InputError` where there can be none."""
-    contender, planned = given.trial.card.contender, given.trial
+def _job(title: str, train: Callable[[Experiment], Experiment], context: ControlContext) -> Job:
+    """Return the job that trains a control. Raises `InputError` where there can be none."""
+    trial = context.trial
+    name = trial.card.contender
     changed = train(
-        replace(
-            planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False
-        )
+        replace(trial.experiment, contenders=(name,), num_steps=context.num_steps, optimism=False)
     )
-    prepared = binned(given.prepared, changed, None)
-    plans = planning.plan(changed, prepared, given.split)
-    twin = next(each for each in plans if each.card.seed == planned.card.seed)
-    if planned.twin:  # it starts where the contender did
-        twin = replace(twin, settings={**twin.settings, "twin": planned.settings["twin"]})
-    if twin.card.num_steps not in (None, changed.num_steps):
-        raise InputError(
-            f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told."
-        )
-    if changed.neuron != planned.experiment.neuron:
-        _require_given_neuron(twin.card)
-    return Job(twin, prepared, given.progress)
+    prepared = binned(context.prepared, changed, None)
+    contender = context.described.get((name, title))
+    if contender is None:
+        contender = describe(name, changed, prepared)
+        if contender.card.num_steps not in (None, changed.num_steps):
+            raise InputError(
+                f"{name} makes its own {contender.card.num_steps} time steps, whatever it is told."
+            )
+        if changed.neuron != trial.experiment.neuron:
+            _require_given_neuron(contender)
+        context.described[name, title] = contender
+    control = next(
+        planned
+        for planned in trials_of(changed, prepared, context.split, contenders=[contender])
+        if planned.card.seed == trial.card.seed
+    )
+    if trial.twin:  # the control starts where the contender did
+        settings = {**control.settings, "twin": trial.settings["twin"]}
+        control = replace(control, settings=settings)
+    return Job(control, prepared, context.progress)
 
 
 def _trained(
@@ -413,13 +420,15 @@ def _trained(
     }
 
 
-def _require_given_neuron(card: ModelCard) -> None:
-    """Raises `InputError` unless all that could spike in this network is the neuron that it was
-    given.
-    """
-    module = building.outlined(card)
+def _require_given_neuron(contender: Contender) -> None:
+    """Raise `InputError` unless all layers that could spike are the neuron that the network gets."""
+    module = contender.outline
     neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
-    others = {type(n).__name__ for n in neurons if not isinstance(n, ReLU) and not _never_spikes(n)}
+    others = {
+        type(neuron).__name__
+        for neuron in neurons
+        if not isinstance(neuron, ReLU) and not _never_spikes(neuron)
+    }
     if others or not any(isinstance(neuron, ReLU) for neuron in neurons):
         kept = (
             f"layers of {' and '.join(sorted(others))}"
@@ -427,9 +436,8 @@ def _require_given_neuron(card: ModelCard) -> None:
             else "no layer of spikeduel's neurons"
         )
         raise InputError(
-            f"a twin cannot be built: {card.contender} has {kept} whatever neuron it is given. Let "
-            f"its build function "
-            "take `neuron` and make each layer of neurons by neuron()."
+            f"a twin cannot be built: {contender.name} has {kept} whatever neuron it is given. Let "
+            "its build function take `neuron` and make each layer of neurons by neuron()."
         )
 
 

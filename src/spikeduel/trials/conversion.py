@@ -1,5 +1,5 @@
-"""Trained ReLU networks as spiking ones, one more contender each: how that goes is in
-`networks.converting`.
+"""Conversion of trained ReLU networks into spiking ones, each a contender of its own. The method is
+in `networks.converting`.
 """
 
 from collections.abc import Sequence
@@ -16,33 +16,30 @@ from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks.converting import converted, require_convertible
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
-from spikeduel.trials.planning import Trial, tried
+from spikeduel.trials.auto_settings import ResolvedExperiment
+from spikeduel.trials.contenders import Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import Training
+from spikeduel.trials.trial import keep, load
 
 NUM_IMAGES = 1024
-"""Training images on which activations are looked at."""
+"""Number of training images by whose activations thresholds are set."""
 
 
-def refusals(trials: Sequence[Trial]) -> dict[str, str]:
-    """Which of the contenders that do not spike cannot be converted, and why, if `convert` asks for
-    it.
-
-    Raises `InputError` where none can.
+def refusals(resolved: ResolvedExperiment) -> dict[str, str]:
+    """Return why contenders that do not spike cannot be converted, by name, where the experiment
+    asks for `convert`. Raises `InputError` where none can be.
     """
-    asked = {
-        each.card.contender: each
-        for each in trials
-        if each.experiment.convert and each.card.family != "snn"
-    }
+    if not resolved.experiment.convert:
+        return {}
+    sources = [contender for contender in resolved.contenders if not contender.spikes]
     reasons = {}
-    for contender, each in asked.items():
+    for contender in sources:
         try:
-            require_convertible(tried(each.card))
+            require_convertible(contender.outline)
         except InputError as error:
-            reasons[contender] = str(error)
-    if len(reasons) == len(asked) and any(each.experiment.convert for each in trials):
+            reasons[contender.name] = str(error)
+    if len(reasons) == len(sources):
         why = (
             " ".join(f"{name}: {reason}" for name, reason in reasons.items())
             or "All contenders spike."
@@ -60,27 +57,21 @@ def run(
     store: Store,
     progress: Progress,
 ) -> list[Trial]:
-    """The conversion of each of `trials` that is finished and can be converted, as a trial that the
-    store holds.
+    """Convert every finished trial that can be converted, into a trial of its own in the store.
 
-    Why one cannot be, once it is trained, is added to `refused`.
+    Where that fails, the reason is added to `refused`.
     """
-    made = []
-    for each in trials:
-        contender, record = each.card.contender, store.record(each.key)
-        if (
-            each.card.family == "snn"
-            or contender in refused
-            or record is None
-            or record.status != "done"
-        ):
+    converted_trials = []
+    for trial in trials:
+        contender, record = trial.card.contender, store.record(trial.key)
+        if trial.card.family == "snn" or contender in refused or record is None:
             continue
         try:
-            made.append(_stored(each, record, prepared, store, progress))
+            converted_trials.append(_stored(trial, record, prepared, store, progress))
         except InputError as error:
             refused[contender] = str(error)
-            progress.say(f"  {each.card.title}: not converted, {error}")
-    return made
+            progress.say(f"  {trial.card.title}: not converted, {error}")
+    return converted_trials
 
 
 def _stored(
@@ -113,7 +104,7 @@ def _stored(
                 f"{card.num_steps} steps"
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
-            model = trial.load(source, store)
+            model = load(source, store)
             model = converted(
                 model, sample, experiment.conversion_steps, experiment.conversion_percentile
             )
@@ -123,5 +114,5 @@ def _stored(
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)
             validation = Training([{"val_loss": seen.loss, "val_accuracy": seen.accuracy}])
-            trial.keep(made, calibrated(model, val), validation, store)
+            keep(made, calibrated(model, val), validation, store)
     return made

@@ -1,5 +1,5 @@
-"""Before anything is trained: how many seeds a difference takes to be found, and how long they will
-train.
+"""Forecast before anything is trained: the seeds that a difference takes to be found, and how long
+these train.
 """
 
 import itertools
@@ -13,9 +13,8 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import building
 from spikeduel.results import power, predictions
-from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
+from spikeduel.results.forecast import SEEDS, Case, Forecast, Source
 from spikeduel.results.power import Luck
 from spikeduel.results.study_plan import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
@@ -23,17 +22,14 @@ from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import controls, fitting, planning
-from spikeduel.trials.planning import Trial
+from spikeduel.trials import auto_settings, contenders
+from spikeduel.trials import plan as plans
+from spikeduel.trials.plan import Plan
 from spikeduel.trials.runs import Finished, located, pooled, tested
-from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.timing import contender_times
-from spikeduel.trials.trial import trained
+from spikeduel.trials.store import Store
 
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
-"""On the disk: of a test image's answer, and of all of a trial that grows with neither images nor
-weights.
-"""
+"""Bytes on the disk of the answer to one test image, and of the rest of a trial without weights."""
 
 
 def forecast(
@@ -44,8 +40,8 @@ def forecast(
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
-    """How likely a true `lead` (a fraction) is found with how many seeds, and how long these train.
-    Trains nothing.
+    """Return how likely a true `lead` (a fraction) is found, and the training time, by the number of
+    seeds. Trains nothing.
 
     How much accuracy varies over seeds is `spread` (a fraction), if given; else as in the
     predictions of `run`; else as in trials of this experiment in the `store`, where it has two
@@ -59,28 +55,27 @@ def forecast(
         )
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
-    planning.check(experiment)
+    contenders.check(experiment)
     experiment = located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    fitted = fitting.fit(experiment, prepared, splits, store, progress)
-    experiment, timed = fitted.experiment, fitted.budget.epoch_seconds if fitted.budget else {}
-    every = replace(experiment, seeds=max(SEEDS))
-    trials = [each for split in splits for each in planning.plan(every, prepared, split)]
-    records = [store.record(each.key) for each in trials]
-    finished = _answered(records, store)
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
+    experiment = resolved.experiment
+    all_seeds = replace(resolved, experiment=replace(experiment, seeds=max(SEEDS)))
+    plan = plans.make(all_seeds, prepared, splits, store, progress, timed={})
+    answered = _answered(plan, store)
     test = tested(splits)
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
-    source, known = _known_luck(experiment, spread, run, finished, groups, len(test))
+    source, known = _known_luck(experiment, spread, run, answered, groups, len(test))
     comparisons = math.comb(len(experiment.contenders), 2)
     cases = [
         Case(
-            **of,
+            **case,
             luck=luck,
             chances=[power.chance(luck, lead, seeds, comparisons) for seeds in SEEDS],
             seeds_needed=power.seeds_needed(luck, lead, comparisons),
         )
-        for of, luck in known
+        for case, luck in known
     ]
     return Forecast(
         dataset=prepared.name,
@@ -91,38 +86,23 @@ def forecast(
         spread_of=_other_data(run, prepared) if run is not None and source == "run" else None,
         cases=cases,
         folds=experiment.folds,
-        times=contender_times(trials, records, timed, prepared, progress),
-        trained=_seeds_in_store(trials, records),
+        times=list(plan.times),
+        trained=min((trial.card.seed for trial in plan.missing), default=max(SEEDS)),
     )
 
 
 def duel_plan(
-    label: str,
-    dataset: str,
-    trials: Sequence[Trial],
-    times: Sequence[ContenderTime],
-    prepared: Prepared,
-    splits: Sequence[Split],
-    store: Store,
+    label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store
 ) -> DuelPlan:
-    """What the trials of a duel take, by the `times` of those that are to be trained, and which
-    leads it can find.
-    """
-    experiment, test = trials[0].experiment, tested(splits)
-    records = [store.record(each.key) for each in trials]
-    contenders = list(dict.fromkeys(each.card.contender for each in trials))
+    """Return what the trials of a duel take, and the leads that it can find."""
+    experiment, test = plan.experiment, tested(splits)
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
-    duel = replace(experiment, contenders=tuple(contenders), per_contender=None)
-    source, known = _known_luck(duel, None, None, _answered(records, store), groups, len(test))
-    pairs = max(1, math.comb(len(contenders), 2))
+    source, known = _known_luck(experiment, None, None, _answered(plan, store), groups, len(test))
+    pairs = max(1, math.comb(len(plan.contenders), 2))
     leads = [power.smallest_lead(luck, experiment.seeds, pairs) for _, luck in known]
-    found = [each for each in leads if each is not None]
+    found = [lead for lead in leads if lead is not None]
     spreads = [power.spread(luck, experiment.seeds) for _, luck in known]
-    seconds = {each.contender: each.epochs * each.epoch_seconds for each in times}
-    parameters = {
-        name: building.num_parameters(planning.tried(_first(trials, name).card))
-        for name in contenders
-    }
+    missing = {trial.key for trial in plan.missing}
     return DuelPlan(
         label=label,
         dataset=dataset,
@@ -130,33 +110,29 @@ def duel_plan(
         seeds=experiment.seeds,
         trials=[
             TrialPlan(
-                contender=each.card.contender,
-                title=each.card.title,
-                key=each.key,
-                stored=trained(each, store) is not None,
-                seconds=seconds.get(each.card.contender),
-                bytes=4 * parameters[each.card.contender]
-                + BYTES_OF_AN_ANSWER * len(each.split.test)
+                contender=trial.card.contender,
+                title=trial.card.title,
+                key=trial.key,
+                stored=trial.key not in missing,
+                seconds=plan.seconds_by_contender.get(trial.card.contender),
+                bytes=4 * plan.parameters[trial.card.contender]
+                + BYTES_OF_AN_ANSWER * len(trial.split.test)
                 + BYTES_OF_A_TRIAL,
             )
-            for each in trials
+            for trial in plan.trials
         ],
         source=source,
         leads=(min(found), max(found)) if len(found) == len(leads) else None,
         spreads=(min(spreads), max(spreads)),
-        controls=sum(controls.num_trained(each, prepared) for each in trials),
+        controls=plan.num_controls,
     )
 
 
-def _first(trials: Sequence[Trial], contender: str) -> Trial:
-    return next(each for each in trials if each.card.contender == contender)
-
-
-def _answered(records: Sequence[TrialRecord | None], store: Store) -> list[Finished]:
-    """Those trials whose answers are known. Most are not there, and that is soon seen."""
+def _answered(plan: Plan, store: Store) -> list[Finished]:
+    """Return the trials whose answers are known."""
     return [
         Finished(record, {"classification": answers})
-        for record in records
+        for record in plan.records
         if record
         and (answers := store.measure(record.key, "classification", Classification)) is not None
     ]
@@ -170,7 +146,7 @@ def _known_luck(
     groups: np.ndarray | None,
     num_test: int,
 ) -> tuple[Source, list[tuple[dict[str, Any], Luck]]]:
-    """Where the luck is known from; and for each two contenders, or for each spread, what it is."""
+    """Return the source of the luck, and the luck of every two contenders, or of every spread."""
     weigh = None
     if groups is not None:
         numbers = np.unique(groups, return_inverse=True)[1]
@@ -184,8 +160,9 @@ def _known_luck(
             None if file.groups is None else np.array(file.groups),
         )
         right: dict[str, dict[int, np.ndarray]] = {}
-        for each in file.trials:
-            right.setdefault(each.contender, {})[each.seed] = np.array(each.predicted) == truth
+        for answers in file.trials:
+            of_contender = right.setdefault(answers.contender, {})
+            of_contender[answers.seed] = np.array(answers.predicted) == truth
         known = _by_pair(right, of_groups, experiment.contenders)
         if not known:
             both = " and ".join(experiment.contenders)
@@ -202,14 +179,14 @@ def _known_luck(
     if known := _by_pair(right, groups, experiment.contenders):
         return "store", known
     assumed = [
-        ({"spread": each}, power.assumed_luck(each, num_test, weigh))
-        for each in power.ASSUMED_SPREADS
+        ({"spread": assumed_spread}, power.assumed_luck(assumed_spread, num_test, weigh))
+        for assumed_spread in power.ASSUMED_SPREADS
     ]
     return "assumed", assumed
 
 
 def _other_data(run: Path | str, prepared: Prepared) -> str | None:
-    """What the data of `run` are called, where they are not `prepared`."""
+    """Return the name of the data of `run`, None where they are `prepared`."""
     file = predictions.read(run)
     return None if file.fingerprint in (prepared.fingerprint, prepared.ungrouped) else file.dataset
 
@@ -217,18 +194,10 @@ def _other_data(run: Path | str, prepared: Prepared) -> str | None:
 def _by_pair(
     right: dict[str, dict[int, np.ndarray]], groups: np.ndarray | None, contenders: Sequence[str]
 ) -> list[tuple[dict[str, Any], Luck]]:
-    """For each two of `contenders`, over the seeds that both have, where these are two or more."""
-    found = []
+    """Return the luck of every two of `contenders` that have two or more seeds in common."""
+    pairs = []
     for a, b in itertools.combinations([name for name in contenders if name in right], 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
             right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            found.append(({"a": a, "b": b}, power.luck_of(right_a, right_b, groups)))
-    return found
-
-
-def _seeds_in_store(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -> int:
-    """How many seeds, from 0 on, are trained whole: every contender, every fold."""
-    missing = {
-        each.card.seed for each, record in zip(trials, records, strict=True) if record is None
-    }
-    return min(missing, default=max(SEEDS))
+            pairs.append(({"a": a, "b": b}, power.luck_of(right_a, right_b, groups)))
+    return pairs

@@ -13,7 +13,7 @@ from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
-from spikeduel.trials.planning import Trial
+from spikeduel.trials.contenders import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 

@@ -20,8 +20,8 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Relayed
 from spikeduel.system.typed import digest
 from spikeduel.trials import trial
+from spikeduel.trials.contenders import Trial
 from spikeduel.trials.jobs import Job, Workers, in_order
-from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 MOST_LOSSES = 3

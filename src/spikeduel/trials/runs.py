@@ -29,8 +29,8 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import sealing, trial
+from spikeduel.trials.contenders import Trial
 from spikeduel.trials.controls import Controlled
-from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
 LOCK = ".lock"

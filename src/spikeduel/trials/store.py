@@ -123,7 +123,7 @@ class Store:
         return self.folder(key) / "split.npz"
 
     def budget_path(self, key: str) -> Path:
-        """How many epochs fit into the minutes that an experiment gives; see `fitting`."""
+        """How many epochs fit into the minutes that an experiment gives; see `auto_settings`."""
         return self.root / "budgets" / f"{key}.json"
 
     @contextmanager

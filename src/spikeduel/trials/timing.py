@@ -1,110 +1,45 @@
-"""How long training takes, by some steps of it on a fresh network."""
+"""Time of a training step, measured on a fresh network."""
 
 import itertools
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from spikeduel.data import Prepared, Split, on_device, training_batches
+from spikeduel.data import Prepared, on_device, training_batches
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
-from spikeduel.results.forecast import ContenderTime
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import hardware
-from spikeduel.system.errors import SpikeduelError
-from spikeduel.system.progress import Progress
-from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import TrialRecord
+from spikeduel.trials.contenders import Trial
 from spikeduel.trials.training import rules_of
 
 WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
-"""Training steps that are not timed; then as many as fit into so many seconds, this many at
-most.
-"""
+"""Training steps that are not timed; then as many as fit into these seconds, at most the third."""
 FORWARD_SHARE = 1 / 3
-"""What an answer takes of a training step on the same image."""
+"""Time of an answer as a share of a training step on the same image."""
 
 
-def seconds_of_an_epoch(trial: Trial, prepared: Prepared, split: Split) -> float:
-    """The time of an epoch with its validation, by that of some steps at each stage of
-    `first_steps`.
+def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
+    """Return the seconds of an epoch with its validation, by the time of some training steps at
+    each stage of `first_steps`.
     """
     stages = (
         (*trial.experiment.first_steps, None)
         if trial.card.num_steps and trial.card.foreign is None
         else (None,)
     )
-    seconds = statistics.fmean(seconds_of_a_step(trial, prepared, split, steps) for steps in stages)
+    seconds = statistics.fmean(seconds_of_a_step(trial, prepared, steps) for steps in stages)
     images_a_step = trial.experiment.images_a_step
-    answers = FORWARD_SHARE * len(split.val) / images_a_step
-    return seconds * (math.ceil(len(split.train) / images_a_step) + answers)
+    answers = FORWARD_SHARE * len(trial.split.val) / images_a_step
+    return seconds * (math.ceil(len(trial.split.train) / images_a_step) + answers)
 
 
-def contender_times(
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord | None],
-    timed: Mapping[str, float],
-    prepared: Prepared,
-    progress: Progress,
-) -> list[ContenderTime]:
-    """How long one seed of each contender trains, in all folds: by what the store holds (`records`
-    of `trials`), else by some steps, which were `timed` already (seconds an epoch) or are now. A
-    network that cannot take them is left out.
+def seconds_of_a_step(trial: Trial, prepared: Prepared, num_steps: int | None = None) -> float:
+    """Return the median seconds of a training step of a fresh network, gathering the batch
+    included; over `num_steps` time steps, or all of the network's.
     """
-    names = list(dict.fromkeys(each.card.contender for each in trials))
-    its = {name: [each for each in trials if each.card.contender == name] for name in names}
-    known = {
-        name: [
-            record
-            for each, record in zip(trials, records, strict=True)
-            if record and each.card.contender == name
-        ]
-        for name in names
-    }
-    untimed = [name for name in names if not known[name] and name not in timed]
-    measured = dict(timed)
-    for name in (
-        progress.track(untimed, "  timing some training steps", len(untimed)) if untimed else ()
-    ):
-        try:
-            measured[name] = seconds_of_an_epoch(its[name][0], prepared, its[name][0].split)
-        except SpikeduelError:
-            raise
-        except Exception as failure:  # its trial fails as well, and is recorded as failed
-            progress.detail(f"  {name}: no training step could be timed: {failure}")
-    num_folds, found = len({each.split.fold for each in trials}), []
-    for name in names:
-        if known[name]:
-            epochs = statistics.fmean(len(record.history) for record in known[name])
-            seconds = statistics.median(
-                [second for each in known[name] for second in each.epoch_seconds] or [0.0]
-            )
-        elif name in measured:
-            epochs, seconds = its[name][0].experiment.num_epochs, measured[name]
-        else:
-            continue
-        found.append(
-            ContenderTime(
-                contender=name,
-                epochs=epochs,
-                epoch_seconds=seconds,
-                seed_seconds=epochs * seconds * num_folds,
-                from_store=bool(known[name]),
-            )
-        )
-    return found
-
-
-def seconds_of_a_step(
-    trial: Trial, prepared: Prepared, split: Split, num_steps: int | None = None
-) -> float:
-    """The median time of a training step of a fresh network, batches of images gathered too; over
-    `num_steps` time steps, or all of the network's.
-    """
-
     images, labels = prepared.held
     card = trial.card if num_steps is None else replace(trial.card, num_steps=num_steps)
     experiment = replace(trial.experiment, first_steps=())
@@ -116,7 +51,7 @@ def seconds_of_a_step(
         started = time.perf_counter()
         epochs = (
             training_batches(
-                images, labels, split.train, experiment.images_a_step, card.seed, epoch
+                images, labels, trial.split.train, experiment.images_a_step, card.seed, epoch
             )
             for epoch in itertools.count()
         )

@@ -25,7 +25,7 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import torchrun
-from spikeduel.trials.planning import Trial, key_of, tried
+from spikeduel.trials.contenders import Trial, key_of, outline
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import Loop, Training
@@ -194,7 +194,7 @@ def keep(
     record = TrialRecord(
         key=trial.key,
         settings=trial.settings,
-        parameters=building.num_parameters(tried(trial.card) if model is None else model.module),
+        parameters=building.num_parameters(outline(trial.card) if model is None else model.module),
         status="failed" if error else "done",
         error=error,
         best_epoch=training.best_epoch,

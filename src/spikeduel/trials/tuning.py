@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
-from spikeduel.networks.cards import ModelCard
 from spikeduel.results.tuned import (
     DrawnFrom,
     ExpectedBest,
@@ -34,7 +33,7 @@ from spikeduel.settings.fields import without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
-from spikeduel.trials import planning
+from spikeduel.trials.contenders import Contender, describe, effective, trials_of
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord, test_digest
 
@@ -219,6 +218,7 @@ class Tuning:
 
 def search(
     experiment: Experiment,
+    contenders: Sequence[Contender],
     prepared: Prepared,
     split: Split,
     num_trials: int,
@@ -236,13 +236,12 @@ def search(
     `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
-    require_possible(experiment, prepared, num_trials, ranges)
-    cards = _cards(experiment, prepared)
-    own = _own_ranges(cards, ranges)
+    own = ranges_by_contender(contenders, num_trials, ranges)
+    families = {contender.name: contender.card.family for contender in contenders}
     settings: dict[tuple[int, str], dict[str, Any]] = {}
     jobs = []
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
-    for number, name in itertools.product(range(num_trials), cards):
+    for number, name in itertools.product(range(num_trials), families):
         given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
         its = settings[number, name] = draw(own[name], number) if number else given
         by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **its}}
@@ -251,24 +250,23 @@ def search(
             Labelled(progress, f"trial {number + 1} of {num_trials}"),
             f"{name}: {assigned(its)}",
         )
-        jobs.append(
-            Job(
-                planning.plan(alone, prepared, split)[0], prepared, told, test=False, announced=said
-            )
-        )
+        described = [describe(name, alone.for_contender(name), prepared)]
+        (trial,) = trials_of(alone, prepared, split, contenders=described)
+        jobs.append(Job(trial, prepared, told, test=False, announced=said))
     records = dict(zip(settings, workers.run(jobs, store), strict=True))
     found = {
         name: [
             _trial_entry(number, settings[number, name], records[number, name])
             for number in range(num_trials)
         ]
-        for name in cards
+        for name in families
     }
-    contenders = [
-        _contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards
+    entries = [
+        _contender_entry(name, family, list(own[name]), found[name])
+        for name, family in families.items()
     ]
     chosen = dict(experiment.per_contender or {})
-    for each in contenders:
+    for each in entries:
         if each.best is not None:
             chosen[each.contender] = {
                 **chosen.get(each.contender, {}),
@@ -296,42 +294,31 @@ def search(
                 name: typed.converted(typed.plain(each), DrawnFrom)
                 for name, each in (ranges or RANGES).items()
             },
-            contenders=contenders,
+            contenders=entries,
             per_contender=best.per_contender,
         ),
     )
 
 
-def require_possible(
-    experiment: Experiment, prepared: Prepared, num_trials: int, ranges: Mapping[str, Range] | None
-) -> None:
-    """Raises `InputError` for what `search` refuses, before anything is trained or timed."""
+def ranges_by_contender(
+    contenders: Sequence[Contender], num_trials: int, ranges: Mapping[str, Range] | None
+) -> dict[str, dict[str, Range]]:
+    """Return the `ranges` (default: `RANGES`) that have an effect on each contender.
+
+    Raises `InputError` for what `search` refuses, before anything is trained or timed.
+    """
     if num_trials < 2:
         raise InputError(
             f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}."
         )
-    _own_ranges(_cards(experiment, prepared), ranges)
-
-
-def _cards(experiment: Experiment, prepared: Prepared) -> dict[str, ModelCard]:
-    return {
-        name: planning.describe(name, experiment.for_contender(name), prepared)
-        for name in experiment.contenders
-    }
-
-
-def _own_ranges(
-    cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
-) -> dict[str, dict[str, Range]]:
-    """What each contender tunes: of `ranges`, what has an effect on it."""
     given = RANGES if ranges is None else ranges
     own = {}
-    for name, card in cards.items():
-        effective = planning.effective(card)
-        own[name] = {s: r for s, r in given.items() if s in effective}
-        if not own[name]:
+    for contender in contenders:
+        tunable = effective(contender.card)
+        own[contender.name] = {s: r for s, r in given.items() if s in tunable}
+        if not own[contender.name]:
             raise InputError(
-                f"the ranges leave {name} nothing to tune. Add one that concerns it, as "
+                f"the ranges leave {contender.name} nothing to tune. Add one that concerns it, as "
                 f"learning_rate does."
             )
     idle = (

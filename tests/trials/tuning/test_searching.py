@@ -16,7 +16,7 @@ from spikeduel.data import Split
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials.planning import TRAINING_SETTINGS
+from spikeduel.trials.contenders import TRAINING_SETTINGS
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import RANGES, Range, draw, read_tuning, record_for
 from telling import Telling
@@ -54,13 +54,14 @@ import json, sys
 from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.trials import tuning
+from spikeduel.trials.contenders import describe_all
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.settings.reading import read_experiment
 from spikeduel.trials.store import Store
 experiment = read_experiment(sys.argv[1])
 prepared = data.load(experiment)
 split = data.split(prepared, experiment)
-tuning.search(experiment, prepared, split, 3, None, Store(sys.argv[2]), TerminalProgress())
+tuning.search(experiment, describe_all(experiment, prepared), prepared, split, 3, None, Store(sys.argv[2]), TerminalProgress())
 """
 
 

@@ -15,7 +15,7 @@ from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import fitting, forecast, planning
+from spikeduel.trials import auto_settings, contenders, forecast
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range
 from telling import Telling
@@ -43,19 +43,23 @@ def timed(monkeypatch):
     """An epoch takes `SECONDS`; gives the contenders whose epochs were timed."""
     asked = []
 
-    def seconds_of_an_epoch(trial, prepared, split):
+    def seconds_of_an_epoch(trial, prepared):
         asked.append(trial.card.contender)
         return SECONDS[trial.card.contender]
 
-    monkeypatch.setattr(fitting, "seconds_of_an_epoch", seconds_of_an_epoch)
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", seconds_of_an_epoch)
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.1)
     return asked
 
 
 def fitted(experiment, store="s", progress=None):
     prepared = data.load(experiment)
-    splits = data.splits(prepared, experiment)
-    return fitting.fit(experiment, prepared, splits, Store(store), progress or Progress())
+    split = data.splits(prepared, experiment)[0]
+    return auto_settings.resolve(experiment, prepared, split, Store(store), progress or Progress())
+
+
+def decided(resolved):
+    return resolved.experiment, resolved.rules, resolved.budget
 
 
 def prepared_of(images, groups=None):
@@ -94,7 +98,7 @@ def split_of(num_train, num_others=4):
 def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
     num_train, batch_size, dropout
 ):
-    rules = fitting.by_size(strong("pets"), num_train)
+    rules = auto_settings.size_rules(strong("pets"), num_train)
     assert rules == SetRules(
         num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout}
     )
@@ -102,8 +106,8 @@ def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
 
 def test_what_is_given_is_not_chosen(known_data):
     given = strong("digits", limit=100, epochs=1, batch_size=7, dropout=0.0, augmentation="cutout")
-    assert fitting.by_size(given, 10).chosen == {}
-    assert fitting.by_size(replace(given, dropout=None), 10).chosen == {"dropout": 0.2}
+    assert auto_settings.size_rules(given, 10).chosen == {}
+    assert auto_settings.size_rules(replace(given, dropout=None), 10).chosen == {"dropout": 0.2}
     assert fitted(given).rules is None
     assert set(fitted(replace(given, augmentation="auto")).rules.chosen) == {"augmentation"}
 
@@ -114,7 +118,7 @@ def chosen_of(prepared, num_train=None, epochs=1, **changes):
     """
     num_train = num_train or len(prepared.images)
     rules = SetRules(num_train=num_train)
-    return fitting.by_looks(
+    return auto_settings.by_looks(
         rules, strong("pets", epochs=epochs, **changes), prepared, split_of(num_train)
     )
 
@@ -169,7 +173,7 @@ def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class
     rules = chosen_of(replace(prepared_of(recordings), labels=labels))
     assert rules.chosen == {"augmentation": "affine" if is_told else "affine-flip"}
     # Their pictures alone do not tell.
-    assert fitting.alike(recordings.pictures, labels, np.arange(120), None).mirrored > 0.15
+    assert auto_settings.alike(recordings.pictures, labels, np.arange(120), None).mirrored > 0.15
 
 
 @pytest.mark.parametrize(
@@ -179,7 +183,7 @@ def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class
 def test_images_that_lie_alike_are_moved_in_long_training(
     size, epochs, augmentation, random, monkeypatch
 ):
-    monkeypatch.setattr(fitting, "_size", lambda num_train: size)
+    monkeypatch.setattr(auto_settings, "_size", lambda num_train: size)
     prepared = prepared_of(pictures(random, 12, 6, False))
     rules = chosen_of(prepared, epochs=epochs)
     assert rules.chosen == {"augmentation": augmentation}
@@ -190,14 +194,14 @@ def test_images_that_lie_alike_are_moved_in_long_training(
 
 
 def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
-    monkeypatch.setattr(fitting, "_size", lambda num_train: 2)
+    monkeypatch.setattr(auto_settings, "_size", lambda num_train: 2)
     images = pictures(random, 6, 20, False)
     moves = random.integers(-2, 3, (len(images), 2))
     anywhere = np.stack(
         [np.roll(each, move, (1, 2)) for each, move in zip(images, moves, strict=True)]
     )
     rules = chosen_of(prepared_of(anywhere))
-    assert rules.moved > fitting.ALIKE
+    assert rules.moved > auto_settings.ALIKE
     assert rules.chosen == {"augmentation": "translate"}
 
 
@@ -210,7 +214,7 @@ def test_letters_are_not_flipped_nor_few_of_them_by_chance(num_train):
 
 
 def mirrored_of(images, train, groups=None):
-    return fitting.alike(images, np.zeros(len(images), np.int64), train, groups).mirrored
+    return auto_settings.alike(images, np.zeros(len(images), np.int64), train, groups).mirrored
 
 
 def test_colour_images_that_are_not_square_are_compared_too(random):
@@ -258,7 +262,7 @@ def test_training_images_alone_decide(random):
 )
 def test_a_set_trains_by_the_root_of_its_size(num_train, shape, minutes):
     prepared = prepared_of(np.zeros((1, *shape), np.uint8))
-    assert fitting.usual_minutes(prepared, split_of(num_train)) == minutes
+    assert auto_settings.usual_minutes(prepared, split_of(num_train)) == minutes
 
 
 def test_all_contenders_get_the_same_epochs(quick, timed):
@@ -285,13 +289,13 @@ def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_t
 ):
     quick = replace(quick, minutes=0.1, limit=140)
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 1000.0)
-    busy = fitted(quick)
-    assert fitted(quick) == busy  # still busy
+    busy = decided(fitted(quick))
+    assert decided(fitted(quick)) == busy  # still busy
     assert len(timed) == 2
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.0)
     record = Store.record
     monkeypatch.setattr(Store, "record", lambda store, key: True)
-    assert fitted(quick) == busy  # trained
+    assert decided(fitted(quick)) == busy  # trained
     monkeypatch.setattr(Store, "record", record)
     assert not fitted(quick).budget.busy
     assert len(timed) == 4
@@ -309,16 +313,16 @@ def test_or_the_same_time(quick, timed):
     assert found.experiment.own_settings == own
     # So it is what is trained.
     prepared = data.load(quick)
-    planned = planning.plan(found.experiment, prepared, data.split(prepared, quick))
+    planned = contenders.trials_of(found.experiment, prepared, data.split(prepared, quick))
     assert [each.settings["training"]["epochs"] for each in planned] == [10, 30]
 
 
 @pytest.mark.parametrize("equal", ["epochs", "time"])
 def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
-    fresh = fitted(replace(quick, minutes=1.0, equal=equal, per_contender=own))
+    fresh = decided(fitted(replace(quick, minutes=1.0, equal=equal, per_contender=own)))
     left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
-    assert fitted(replace(quick, minutes=1.0, equal=equal, per_contender=left)) == fresh
+    assert decided(fitted(replace(quick, minutes=1.0, equal=equal, per_contender=left))) == fresh
     # Not timed again, either.
     assert timed == ["vgg-lif", "vgg-relu"]
 
@@ -356,10 +360,10 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
 def test_a_large_set_with_time_has_wider_networks(
     minutes, large, given, width, quick, timed, monkeypatch
 ):
-    monkeypatch.setattr(fitting, "LARGE", large)
+    monkeypatch.setattr(auto_settings, "LARGE", large)
     found = fitted(replace(quick, minutes=minutes, width=given))
     assert found.rules.chosen.get("width") == width
-    assert found.experiment.width == (width or given or fitting.USUAL_WIDTH)
+    assert found.experiment.width == (width or given or auto_settings.USUAL_WIDTH)
     # Those of the usual width are timed, and then those that train.
     assert timed == ["vgg-lif", "vgg-relu"] * (1 if width is None else 2)
     # Whoever has no width, and is slower, does not count.
@@ -386,8 +390,8 @@ def test_epochs_and_minutes_cannot_both_decide(quick):
     with pytest.raises(
         InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* Leave out one"
     ):
-        planning.check(replace(quick, epochs=3, minutes=0.5))
-    planning.check(replace(quick, epochs=3))
+        contenders.check(replace(quick, epochs=3, minutes=0.5))
+    contenders.check(replace(quick, epochs=3))
 
 
 def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
@@ -395,7 +399,7 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
 ):
     first = fitted(replace(quick, minutes=1.0))
     monkeypatch.setitem(SECONDS, "vgg-lif", 5.0)
-    assert fitted(replace(quick, minutes=1.0)) == first
+    assert decided(fitted(replace(quick, minutes=1.0))) == decided(first)
     # More seeds are no other experiment.
     assert fitted(replace(quick, minutes=1.0, seeds=3)).budget == first.budget
     assert len(timed) == 2
@@ -410,10 +414,10 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
 
 
 def test_a_damaged_number_of_epochs_is_measured_anew(quick, timed):
-    first = fitted(replace(quick, minutes=1.0))
+    first = decided(fitted(replace(quick, minutes=1.0)))
     (path,) = (Store("s").root / "budgets").glob("*.json")
     path.write_text(path.read_text()[:-9])
-    assert fitted(replace(quick, minutes=1.0)) == first
+    assert decided(fitted(replace(quick, minutes=1.0))) == first
     assert len(timed) == 4
 
 

@@ -1,0 +1,322 @@
+"""Settings that an experiment leaves open, decided by the training images and by the time that
+there is.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from msgspec import structs
+from torch import Tensor
+
+from spikeduel.auditing.neighbours import gradients
+from spikeduel.data import Prepared, Split
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.networks import building
+from spikeduel.results.run import Budget, SetRules
+from spikeduel.settings import Experiment
+from spikeduel.system import files, load, typed
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials.augmenting import AUTO, farthest, moved
+from spikeduel.trials.contenders import Contender, Trial, trials_of
+from spikeduel.trials.contenders import describe_all as contenders_of
+from spikeduel.trials.store import Store
+from spikeduel.trials.timing import seconds_of_an_epoch
+
+SMALL, LARGE = 2_000, 10_000
+"""Numbers of training images: a set is small below the first, and large from the second."""
+BATCH_SIZES = (32, 64, 128)
+"""Batch sizes of small, medium and large sets: a small set needs many steps more than smooth ones.
+"""
+DROPOUT = 0.2
+"""Dropout rate for sets below `LARGE` training images."""
+MOVED_FROM = (1, 6, 30)
+"""Epochs from which images that all lie alike are moved, for small, medium and large sets: in fewer
+epochs that costs accuracy.
+"""
+ALIKE = 0.1
+"""Share of images that look most like another one flipped, or moved, above which training does the
+same.
+"""
+USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
+"""Widths of networks. Where there is time for twice `FEW` epochs on a large set, networks are as wide
+as leaves `FEW` epochs, at most `WIDEST`.
+"""
+MOST_COMPARED = 4_000
+USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
+"""Minutes of training without --minutes, for a set whose training images have so many numbers in
+all; other sets by the square root.
+"""
+FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
+MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
+"""Epochs at most, without --minutes and with them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedExperiment:
+    """An experiment as it was `asked` for and with its open settings decided, its contenders, and
+    what decided the settings; None where nothing had to be decided.
+    """
+
+    asked: Experiment
+    experiment: Experiment
+    contenders: tuple[Contender, ...]
+    rules: SetRules | None = None
+    budget: Budget | None = None
+
+
+def resolve(
+    asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
+) -> ResolvedExperiment:
+    """Decide all settings that `asked` leaves open. Trains nothing.
+
+    Looks at the training images of `split`. Epochs are kept in `store`: the same experiment gets
+    the same again, however fast the machine is then.
+    """
+    sized = by_size(asked, prepared, split)
+    return by_time_and_looks(sized, prepared, split, store, progress)
+
+
+def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
+    """Decide batch size and dropout by the number of training images, and describe the contenders,
+    with the usual width where that is open. Raises `InputError` for what cannot be built.
+    """
+    rules = size_rules(asked, len(split.train))
+    experiment = replace(asked, **rules.chosen)
+    if asked.width is None and _with_width(asked):
+        experiment = replace(experiment, width=USUAL_WIDTH)
+    contenders = tuple(contenders_of(experiment, prepared))
+    return ResolvedExperiment(asked, experiment, contenders, rules)
+
+
+def by_time_and_looks(
+    sized: ResolvedExperiment, prepared: Prepared, split: Split, store: Store, progress: Progress
+) -> ResolvedExperiment:
+    """Decide epochs and width by the time that there is, and the augmentation by the images."""
+    asked, experiment, contenders = sized.asked, sized.experiment, sized.contenders
+    rules, budget = sized.rules or SetRules(num_train=len(split.train)), None
+    if experiment.epochs is None:
+        # Epochs that an earlier budget gave to single contenders are no part of this one.
+        experiment = replace(experiment, per_contender=experiment.own_settings)
+        budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
+        if asked.width is None and (width := wider(budget, experiment, len(split.train))):
+            rules = structs.replace(rules, chosen={**rules.chosen, "width": width})
+            experiment = replace(experiment, width=width)
+            contenders = tuple(contenders_of(experiment, prepared))
+            budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
+        experiment = _with_epochs(experiment, budget)
+    if experiment.augmentation == AUTO:
+        rules = by_looks(rules, experiment, prepared, split)
+        experiment = replace(experiment, **rules.chosen)
+    experiment = replace(experiment, minutes=None)
+    return ResolvedExperiment(
+        asked, experiment, contenders, rules if rules.chosen else None, budget
+    )
+
+
+def size_rules(experiment: Experiment, num_train: int) -> SetRules:
+    """Return the settings that the number of training images decides, where they are open."""
+    chosen: dict[str, Any] = {}
+    if experiment.batch_size is None:
+        chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
+    if experiment.dropout is None:
+        chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
+    return SetRules(num_train=num_train, chosen=chosen)
+
+
+def wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
+    """Return the width at which the slowest network trains for `FEW` epochs, on a large set; None
+    where that is no more than `USUAL_WIDTH`. The time of an epoch grows with the width's square.
+    """
+    with_width = _with_width(experiment)
+    epochs = min((budget.epochs[name] for name in with_width), default=0)
+    if num_train < LARGE or epochs < 2 * FEW:
+        return None
+    return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
+
+
+def _with_width(experiment: Experiment) -> list[str]:
+    """Return the contenders that take a width."""
+    return [
+        name
+        for name in experiment.contenders
+        if "width" in (building.names_taken(building.architecture_of(name)) or ())
+    ]
+
+
+def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
+    """Add the augmentation to `rules`: by the look of the images, their number and the epochs."""
+    # What moves to the left may be another class than what moves to the right.
+    images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
+    shares = alike(images, np.asarray(prepared.labels), split.train, prepared.groups)
+    is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in shares)
+    size = _size(rules.num_train)
+    epochs = min(experiment.for_contender(name).num_epochs for name in experiment.contenders)
+    parts = ["translate" if size else "affine"] if is_moved or epochs >= MOVED_FROM[size] else []
+    augmentation = "-".join([*parts, *(["flip"] if is_mirrored else [])]) or "none"
+    return structs.replace(
+        rules,
+        chosen={**rules.chosen, "augmentation": augmentation},
+        mirrored=shares.mirrored,
+        moved=shares.moved,
+        epochs=epochs,
+    )
+
+
+def _size(num_train: int) -> int:
+    """Return 0 for a small set, 1 for a medium one, 2 for a large one."""
+    return (num_train >= SMALL) + (num_train >= LARGE)
+
+
+class Alike(NamedTuple):
+    """Shares of training images that look more like another image once that is changed than like
+    any unchanged one: `mirrored` (into their own class), or `moved` (the mean of down and right).
+
+    `mirrored` is near 0 where mirror images do not occur, as with letters, or are another class, as
+    with left and right hands; `moved` where all images lie alike, as MNIST's do.
+    """
+
+    mirrored: float
+    moved: float
+
+
+def alike(
+    images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None
+) -> Alike:
+    """Compare training images by histograms of oriented gradients, at most `MOST_COMPARED`.
+
+    `images` uint8 `[N, C, H, W]`, `labels` `[N]`, `train` `[M]` indices; images of the same one of
+    `groups` `[N]` are not compared. Two channels are the halves of a recording.
+    """
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.permutation(train)[:MOST_COMPARED])
+    some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
+    same = torch.eye(len(some), dtype=torch.bool)
+    if groups is not None:
+        _, numbers = np.unique(np.asarray(groups)[chosen], return_inverse=True)
+        same = torch.from_numpy(numbers[:, None] == numbers)
+
+    def looks(images: Tensor) -> Tensor:
+        parts = images.split(1, 1) if images.shape[1] == 2 else [images]
+        return torch.cat([gradients(part.numpy()) for part in parts], 1)
+
+    as_is = looks(some)
+
+    def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cdist(as_is, others).masked_fill_(same, math.inf).min(1)
+
+    def changed(images: Tensor) -> tuple[Tensor, Tensor]:
+        return nearest(looks(images.contiguous()))
+
+    before, _ = nearest(as_is)
+    mirrored, whose = changed(some.flip(3))
+    down, right = (
+        changed(moved(some, *by))[0]
+        for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3])))
+    )
+    return Alike(
+        mirrored=float(((mirrored < before) & (truth[whose] == truth)).float().mean()),
+        moved=float((torch.stack([down, right]) < before).float().mean()),
+    )
+
+
+def _is_above(limit: float, share: float, num_train: int) -> bool:
+    """Return True if a `share` of the compared images is above `limit` with 99 % confidence, by
+    Wilson's interval.
+    """
+    from scipy.stats import binomtest
+
+    compared = min(num_train, MOST_COMPARED)
+    return bool(
+        binomtest(round(share * compared), compared).proportion_ci(0.98, method="wilson").low
+        > limit
+    )
+
+
+def usual_minutes(prepared: Prepared, split: Split) -> float:
+    """Return the minutes that all contenders train together without --minutes."""
+    numbers = len(split.train) * math.prod(prepared.image_shape)
+    minutes = USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS)
+    return min(max(round(minutes, 1), FEWEST_MINUTES), MOST_MINUTES)
+
+
+def _kept_budget(
+    experiment: Experiment,
+    contenders: Sequence[Contender],
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+) -> Budget:
+    """Return the budget of `experiment`, found in the store, or measured now and kept there.
+
+    A budget that was measured while the machine was busy is measured again once it is not, unless
+    all has been trained by it.
+    """
+    one_epoch = replace(experiment, epochs=1, seeds=1)
+    trials = trials_of(one_epoch, prepared, split, contenders=contenders)
+    asked = {"minutes": experiment.minutes, "equal": experiment.equal}
+    path = store.budget_path(typed.digest([asked, [trial.settings for trial in trials]])[:16])
+    # Two processes would time each other, and train for different numbers of epochs.
+    with files.locked(
+        path.with_suffix(".lock"), lambda: progress.say("another process is timing steps; waiting")
+    ):
+        with suppress(InputError):
+            known = typed.read_json(path, Budget)
+            if not known.busy or is_busy_now():
+                return known
+            by_known = _with_epochs(experiment, known)
+            planned = trials_of(by_known, prepared, split, contenders=contenders)
+            if all(store.record(trial.key) for trial in planned):
+                return known
+        budget = _measured(experiment, trials, prepared, split, progress)
+        typed.write_json(path, budget)
+    return budget
+
+
+def is_busy_now() -> bool:
+    """Return True if other work disturbs what is timed now, see `load.is_busy`."""
+    return load.is_busy(load.load_average(), os.cpu_count() or 1)
+
+
+def _measured(
+    experiment: Experiment,
+    trials: Sequence[Trial],
+    prepared: Prepared,
+    split: Split,
+    progress: Progress,
+) -> Budget:
+    minutes = experiment.minutes or usual_minutes(prepared, split)
+    busy, epoch_seconds = is_busy_now(), {}
+    for trial in progress.track(trials, "  timing some training steps", len(trials)):
+        epoch_seconds[trial.card.contender] = seconds_of_an_epoch(trial, prepared)
+    if experiment.equal == "epochs":
+        together = 60 * minutes / sum(epoch_seconds.values())
+        possible = dict.fromkeys(epoch_seconds, together)
+    else:
+        share = 60 * minutes / len(epoch_seconds)
+        possible = {name: share / seconds for name, seconds in epoch_seconds.items()}
+    most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
+    return Budget(
+        minutes=minutes,
+        given=experiment.minutes is not None,
+        epoch_seconds=epoch_seconds,
+        epochs={name: max(1, math.floor(min(num, most))) for name, num in possible.items()},
+        busy=busy,
+    )
+
+
+def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
+    by_contender = experiment.per_contender or {}
+    if experiment.equal == "time":
+        by_contender = {
+            name: {**by_contender.get(name, {}), "epochs": epochs}
+            for name, epochs in budget.epochs.items()
+        }
+    return replace(experiment, epochs=max(budget.epochs.values()), per_contender=by_contender)

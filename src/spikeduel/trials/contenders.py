@@ -1,0 +1,421 @@
+"""Contenders, described once on a data set, and the trials that train them: one for each contender,
+seed and fold.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spikeduel import data
+from spikeduel.data import Prepared, Split
+from spikeduel.data.loader import by_blocks
+from spikeduel.networks import building, foreign, libraries
+from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.cards import ModelCard
+from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
+from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
+from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
+from spikeduel.spiking.neurons import NEURONS
+from spikeduel.system import hardware, registry, typed
+from spikeduel.system.errors import InputError, SpikeduelError, naming
+from spikeduel.trials import augmenting
+from spikeduel.trials.augmenting import AUGMENTATIONS
+
+TRAINING_SETTINGS = (
+    "epochs",
+    "batch_size",
+    "augmentation",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "label_smoothing",
+    "whitening",
+    "averaging",
+    "patience",
+    "min_delta",
+)
+OF_STEPS = ("distillation", "first_steps", "first_surrogate_alpha", "per_step_loss", "chunk_steps")
+"""Training settings of spiking networks alone."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A contender, a seed and a split (one fold), with all that its numbers depend on in `settings`.
+
+    `experiment` is as this contender runs it: `Experiment.for_contender`.
+    """
+
+    experiment: Experiment
+    card: ModelCard
+    settings: dict[str, Any]
+    split: Split = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        """Hash of the settings, under which the store keeps the trial."""
+        return key_of(self.settings)
+
+    @property
+    def device(self) -> str:
+        """Device of this machine that trains it. The key has only its kind, so that any of several
+        GPUs finds the trial.
+        """
+        return hardware.resolve(self.experiment.device).device
+
+    @property
+    def twin(self) -> str | None:
+        """Key of the trial at whose trained weights this one starts, or from whose answers it
+        learns.
+        """
+        twin: dict[str, str] | None = self.settings.get("twin")
+        return twin["key"] if twin else None
+
+
+def key_of(settings: dict[str, Any]) -> str:
+    """Return the hash of a trial's settings, 16 hex digits.
+
+    Of the family it has only whether the network spikes, so that older trials keep their keys.
+    """
+    return typed.digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[
+        :16
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A contender on one data set: its `card` (with seed 0), and its network in `outline`, built
+    once, on the meta device where that is possible.
+    """
+
+    card: ModelCard
+    outline: nn.Module
+
+    @property
+    def name(self) -> str:
+        """Name of the contender."""
+        return self.card.contender
+
+    @property
+    def spikes(self) -> bool:
+        """True for a spiking network."""
+        return self.card.family == "snn"
+
+    @cached_property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Shape of each of the network's arrays, by name."""
+        return {name: value.shape for name, value in self.outline.state_dict().items()}
+
+    def twin_among(self, others: Sequence["Contender"]) -> str | None:
+        """Return the name of the first of `others` that has no time steps and whose weights all fit
+        into this network, None if there is none. Neurons may learn numbers of their own.
+        """
+        return next(
+            (
+                other.name
+                for other in others
+                if other.card.num_steps is None and other.shapes.items() <= self.shapes.items()
+            ),
+            None,
+        )
+
+
+def trials_of(
+    experiment: Experiment,
+    prepared: Prepared,
+    *splits: Split,
+    contenders: Sequence[Contender] | None = None,
+) -> list[Trial]:
+    """Return a trial for each split (fold), seed and contender, in this order.
+
+    The `contenders` are described here unless they are given. Raises `InputError` for what cannot
+    be built.
+    """
+    contenders = describe_all(experiment, prepared) if contenders is None else contenders
+    common = {
+        "device": hardware.resolve(experiment.device).kind,
+        "numerics_version": NUMERICS_VERSION,
+    }
+    by_name = {}
+    twins = {}
+    for contender in contenders:
+        of_contender = experiment.for_contender(contender.name)
+        by_name[contender.name] = (
+            of_contender,
+            {
+                **_settings_of(contender.card, of_contender),
+                **common,
+            },
+        )
+        is_linked = of_contender.start == "twin" or of_contender.distillation
+        if contender.card.num_steps is not None and is_linked:
+            twins[contender.name] = contender.twin_among(contenders)
+    trials = []
+    for split in splits:
+        where = _settings_of_data(prepared, split)
+        for seed in range(experiment.seeds):
+            of_seed = {}
+            for contender in contenders:
+                of_contender, settings = by_name[contender.name]
+                trained_on = {**contender.card.trained_on, "fold": split.fold}
+                of_seed[contender.name] = Trial(
+                    of_contender,
+                    replace(contender.card, seed=seed, trained_on=trained_on),
+                    {**settings, "data": where, "seed": seed},
+                    split,
+                )
+            trials += [_linked(trial, twins, of_seed) for trial in of_seed.values()]
+    return trials
+
+
+def _linked(trial: Trial, twins: Mapping[str, str | None], of_seed: Mapping[str, Trial]) -> Trial:
+    """Link a spiking trial to its ReLU twin of the same seed and fold."""
+    if (name := twins.get(trial.card.contender)) is None:
+        return trial
+    twin = {"contender": name, "key": of_seed[name].key, "start": trial.experiment.start}
+    return replace(trial, settings={**trial.settings, "twin": twin})
+
+
+def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
+    """Return what a trial's numbers depend on apart from data, seed, device and twin."""
+    names = (*TRAINING_SETTINGS, *(OF_STEPS if card.family == "snn" else ()))
+    settings = {
+        **typed.plain(card),
+        "training": {name: getattr(experiment, name) for name in names},
+        "sources": _sources(card, experiment),
+        "preprocessing": card.preprocessing.described(),
+    }
+    # "data" says it already, and two copies of the same data are the same.
+    del settings["dataset"], settings["trained_on"], settings["temperature"]
+    if card.foreign is None:
+        del settings["foreign"]
+    return settings
+
+
+def _settings_of_data(prepared: Prepared, split: Split) -> dict[str, Any]:
+    sides = (np.asarray(side, np.int64).tobytes() for side in (split.train, split.val, split.test))
+    settings: dict[str, Any] = {
+        "fingerprint": prepared.fingerprint,
+        "split": hashlib.sha256(b"|".join(sides)).hexdigest(),
+    }
+    if split.fold is not None:
+        settings["fold"] = split.fold
+    if by_blocks(prepared.images, len(split.train)):
+        settings["order"] = "blocks"
+    return settings
+
+
+def effective(card: ModelCard) -> set[str]:
+    """Return the settings of `settings.TUNABLE` that change something for the contender."""
+    if card.family != "snn":
+        return {name for name, whose in TUNABLE.items() if whose == "any"}
+    named = building.names_taken(building.architecture_of(card.contender))
+    told = (
+        card.foreign is None
+        or card.foreign.way in ("step", "sequence")
+        or named is None
+        or "num_steps" in named
+    )
+    without = set() if told else {"num_steps"}
+    if card.network.get("surrogate") == "straight_through_estimator":
+        without.add("surrogate_alpha")
+    neurons = set(building.NEURON_SETTINGS) - set(card.network)
+    return set(TUNABLE) - neurons - without
+
+
+def check(experiment: Experiment) -> None:
+    """Check all names and contradictions before anything is loaded. Raises `InputError`."""
+    if experiment.epochs is not None and experiment.minutes is not None:
+        raise InputError(
+            f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would "
+            f"decide how long is "
+            "trained. Leave out one of them."
+        )
+    data.resolve(experiment.dataset)
+    known = ", ".join(experiment.contenders)
+    for contender in [text.rpartition("=")[0] for text in experiment.family]:
+        if contender not in experiment.contenders or not registry.is_own_code(contender):
+            raise InputError(
+                f"family: '{contender}' is no network of your own among the contenders ({known})."
+            )
+    for contender in experiment.contenders:
+        building.architecture_of(contender)
+    encoder_of(experiment.encoding)
+    registry.resolve("neuron", experiment.neuron, NEURONS)
+    augmenting.resolve(experiment.augmentation)
+    resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
+    hardware.resolve(experiment.device)
+
+
+def require_possible(experiment: Experiment, prepared: Prepared) -> None:
+    """Raise `InputError` for a setting of still images with recordings of an event camera, and the
+    other way round.
+    """
+    if prepared.preprocessing.binning is None:
+        if of_events := augmenting.of_events(experiment.augmentation):
+            raise InputError(
+                f"augmentation: {of_events[0]} is for recordings of an event camera, and "
+                f"{prepared.name} has still "
+                "images. Leave it out."
+            )
+        return
+    asked = {
+        "encoding": experiment.encoding != "direct",
+        "convert": experiment.convert,
+        "robustness": experiment.robustness,
+        "whitening": experiment.whitening,
+        "first_steps": experiment.first_steps,
+        "chunk_steps": experiment.chunk_steps,
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        raise InputError(
+            f"{name}: is for still images, and {prepared.name} has recordings of an event camera. "
+            f"Leave it out."
+        )
+
+
+def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
+    """Describe every contender of `experiment` on this data. Raises `InputError` for what cannot be
+    built, and for a contender's own setting that has no effect on it.
+    """
+    require_possible(experiment, prepared)
+    described = []
+    for name in experiment.contenders:
+        contender = describe(name, experiment.for_contender(name), prepared)
+        _require_effect(experiment.own_settings.get(name, {}), contender.card)
+        described.append(contender)
+    return described
+
+
+def _require_effect(own_settings: Collection[str], card: ModelCard) -> None:
+    # Recipes bring contenders settings of neurons that another neuron may not have.
+    if card.family == "snn" and card.foreign is None:
+        return
+    if idle := [name for name in own_settings if name not in effective(card)]:
+        why = "does not spike" if card.family != "snn" else "what builds it does not take"
+        raise InputError(
+            f"per_contender: {idle[0]} has no effect on {card.contender}, which {why}. Take it out."
+        )
+
+
+def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender:
+    """Describe the contender of this name on this data, as `experiment` has it.
+
+    A neuron gets those of `building.NEURON_SETTINGS` that its constructor names. Raises
+    `InputError`.
+    """
+    of_neuron = {
+        setting: getattr(experiment, setting)
+        for setting in building.neuron_settings(experiment.neuron)
+    }
+    taken = building.names_taken(building.architecture_of(name)) or ("hidden",)
+    network: dict[str, Any] = {
+        setting: value
+        for setting in building.SHAPE_SETTINGS
+        if setting in taken and (value := getattr(experiment, setting)) is not None
+    }
+    is_of_library = registry.library_of(name)
+    if is_of_library:
+        network = libraries.settings_of(name, prepared.image_shape, experiment.pretrained)
+    data_settings = ("split", "split_seed", "limit", "folds", "group_by")
+    card = ModelCard(
+        contender=name,
+        family="snn",
+        image_shape=prepared.image_shape,
+        classes=prepared.classes,
+        preprocessing=prepared.preprocessing,
+        network=network if is_of_library else {**network, "neuron": experiment.neuron, **of_neuron},
+        encoding=EVENTS if prepared.preprocessing.binning else experiment.encoding,
+        num_steps=experiment.num_steps,
+        dataset=prepared.name,
+        trained_on={
+            "fingerprint": prepared.fingerprint,
+            "ungrouped": prepared.ungrouped,
+            **{setting: getattr(experiment, setting) for setting in data_settings},
+        },
+    )
+    module = outline(card)
+    if registry.is_own_code(name) and not foreign.is_own(module):
+        card = _foreign(card, experiment)
+        module = outline(card)
+    elif (family := foreign.family_of(module)) != "snn":
+        card = replace(card, family=family, network=network, encoding=None, num_steps=None)
+    compute = hardware.resolve(experiment.device, experiment.precision)
+    # A foreign spiking network's answers stay those of its own library, unless bf16 is asked for.
+    is_as_in_library = card.foreign and card.family == "snn" and experiment.precision == "auto"
+    return Contender(
+        replace(card, precision="32" if is_as_in_library else compute.precision), module
+    )
+
+
+def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
+    """Return `card` of a network that was not made for spikeduel, as some images show it to be."""
+    named = building.names_taken(building.architecture_of(card.contender))
+    # The neuron's settings do not concern a network that does not take the neuron.
+    taken = {
+        name: value
+        for name, value in card.network.items()
+        if named is None or (name if name in building.SHAPE_SETTINGS else "neuron") in named
+    }
+    card = replace(card, network=taken)
+    with naming(f"contender '{card.contender}'"):
+        with torch.random.fork_rng():
+            module = building.build(card)
+        declared = experiment.given_family(card.contender)
+        calling = foreign.calling_of(module, card.image_shape, len(card.classes), declared)
+        family = declared or foreign.family_of(module)
+        if family != "snn" and calling.way in ("step", "sequence"):
+            raise InputError(
+                "it takes its input over time, and is said to be no spiking network. Leave out "
+                "--family."
+            )
+    if family != "snn":
+        return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    # A loop makes its steps itself, all from the one image that it gets.
+    steps: dict[str, Any] = (
+        {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
+    )
+    return replace(card, foreign=calling, **steps)
+
+
+def outline(card: ModelCard) -> nn.Module:
+    """Build the network of `card` on the meta device to validate the card. Raises `InputError`."""
+    try:
+        module = building.outlined(card)
+    except SpikeduelError:
+        raise
+    except Exception as error:  # it may be the user's code
+        raise InputError(
+            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
+            f"{len(card.classes)} "
+            f"classes ({type(error).__name__}: {error}). It is given those of "
+            f"{', '.join(building.BUILT_WITH)} that "
+            "its parameters name."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"contender '{card.contender}' must return a torch.nn.Module, not "
+            f"{type(module).__name__}."
+        )
+    return module
+
+
+def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
+    named = (
+        ("contender", card.contender, ARCHITECTURES),
+        ("encoding", card.encoding, ENCODERS),
+        ("neuron", card.network.get("neuron"), NEURONS),
+        ("surrogate", card.network.get("surrogate"), SURROGATES),
+        ("augmentation", experiment.augmentation, AUGMENTATIONS),
+    )
+    return {
+        name: registry.source_hash(registry.resolve(kind, name, known), name)
+        for kind, name, known in named
+        if name is not None and registry.is_own_code(name)
+    }

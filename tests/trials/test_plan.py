@@ -1,0 +1,121 @@
+from dataclasses import replace
+
+import pytest
+
+from spikeduel import data
+from spikeduel.networks import building
+from spikeduel.settings.recipes import strong
+from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import auto_settings, contenders, plan
+from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.store import Store
+
+
+@pytest.fixture
+def experiment():
+    return strong(
+        "digits",
+        contenders=("vgg-lif", "vgg-relu"),
+        width=3,
+        num_steps=2,
+        limit=100,
+        epochs=1,
+        batch_size=32,
+        dropout=0.2,
+        augmentation="none",
+        device="cpu",
+        precision="32",
+    )
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """An epoch takes 2 seconds; holds the contenders whose epochs were timed."""
+    asked = []
+
+    def seconds_of_an_epoch(trial, prepared):
+        asked.append(trial.card.contender)
+        return 2.0
+
+    monkeypatch.setattr(plan, "seconds_of_an_epoch", seconds_of_an_epoch)
+    return asked
+
+
+def planned(experiment, timed=None, store="s"):
+    prepared = data.load(experiment)
+    splits = data.splits(prepared, experiment)
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], Store(store), Progress())
+    return plan.make(resolved, prepared, splits, Store(store), Progress(), timed=timed)
+
+
+def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, monkeypatch):
+    built, outlined = [], building.outlined
+    monkeypatch.setattr(
+        building, "outlined", lambda card: built.append(card.contender) or outlined(card)
+    )
+    found = planned(replace(experiment, seeds=3, folds=2, controls=True))
+    assert built == ["vgg-lif", "vgg-relu"]
+    assert len(found.trials) == len({trial.key for trial in found.trials}) == 12
+    assert found.num_controls == 3 * 6
+    assert [(trial.split.fold, trial.card.seed) for trial in found.trials[::2]] == [
+        (fold, seed) for fold in range(2) for seed in range(3)
+    ]
+
+
+def test_every_contender_is_timed_once(experiment, timed):
+    known = {}
+    found = planned(replace(experiment, seeds=2, epochs=3), known)
+    assert timed == ["vgg-lif", "vgg-relu"]
+    assert found.seconds_by_contender == {"vgg-lif": 6.0, "vgg-relu": 6.0}
+    assert list(found.seconds.values()) == [6.0] * 4
+    # What another plan has timed is known; another number of time steps is not.
+    planned(replace(experiment, learning_rate=0.02, num_steps=3), known)
+    assert timed == ["vgg-lif", "vgg-relu", "vgg-lif"]
+
+
+def test_what_is_shorter_than_timing_it_is_not_timed(experiment, timed):
+    assert planned(experiment).times == ()
+    assert timed == []
+    assert planned(replace(experiment, epochs=500)).times
+    assert timed == ["vgg-lif", "vgg-relu"]
+
+
+def test_what_the_store_has_is_not_timed_and_says_how_long_it_took(experiment, timed):
+    first = planned(experiment)
+    prepared = data.load(experiment)
+    records = Workers().run(
+        [Job(trial, prepared, Progress()) for trial in first.trials], Store("s")
+    )
+    found = planned(replace(experiment, seeds=2), {})
+    assert timed == []
+    known = [record and record.key for record in found.records]
+    assert known == [*(record.key for record in records), None, None]
+    assert [trial.card.seed for trial in found.missing] == [1, 1]
+    times = {time.contender: time for time in found.times}
+    assert times["vgg-lif"].from_store
+    assert times["vgg-lif"].epoch_seconds == records[0].epoch_seconds[0]
+
+
+def test_a_network_that_takes_no_training_step_has_no_time(experiment, monkeypatch):
+    def fails(trial, prepared):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(plan, "seconds_of_an_epoch", fails)
+    found = planned(experiment, {})
+    assert found.times == ()
+    assert set(found.seconds.values()) == {None}
+
+    def refused(trial, prepared):
+        raise SpikeduelError("no such device")
+
+    monkeypatch.setattr(plan, "seconds_of_an_epoch", refused)
+    with pytest.raises(SpikeduelError):
+        planned(experiment, {})
+
+
+def test_trials_do_not_depend_on_who_describes_the_contenders(experiment):
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    keys = [trial.key for trial in planned(experiment).trials]
+    assert [trial.key for trial in contenders.trials_of(experiment, prepared, split)] == keys
