@@ -12,7 +12,7 @@ from spikeduel.comparing import compare
 from spikeduel.counting.operations import Ways
 from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
-from spikeduel.results import comparison, significance
+from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ControlResult
@@ -79,12 +79,6 @@ def run(experiment, store, progress=None):
 )
 def test_the_bits_tell_the_counts_apart(num_steps, bits):
     assert controls.bits_of(num_steps) == bits == int(np.ceil(np.log2(num_steps + 1)))
-
-
-def test_results_of_earlier_versions_get_the_same_titles():
-    assert {
-        name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()
-    } == {name: (control.title, control.spikes) for name, control in ON_IMAGES.items()}
 
 
 def test_every_control_is_in_the_results(controlled):
