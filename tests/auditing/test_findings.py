@@ -3,16 +3,16 @@ from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
 from spikeduel.auditing.findings import findings
+from spikeduel.data.inventory import FileCounts, IgnoredFiles
 from spikeduel.results.audit import (
     Counts,
     FileProperty,
     LabelCheck,
     MovedCopies,
     SharedStretches,
+    SuggestedGroups,
 )
-from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 from spikeduel.results.findings import finding
-from spikeduel.results.groups import SuggestedGroups
 
 ANEW = "divide the data anew"
 

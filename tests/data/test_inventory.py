@@ -7,9 +7,8 @@ from PIL import Image
 
 from spikeduel.data import pictures
 from spikeduel.data.folder import files_to_answer, folder
-from spikeduel.data.inventory import inventory
+from spikeduel.data.inventory import FileCounts, IgnoredFiles, inventory
 from spikeduel.data.prepared import DataOptions
-from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 from synthetic_files import write_pictures
 
 

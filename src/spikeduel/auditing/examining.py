@@ -25,10 +25,10 @@ from spikeduel.auditing.file_formats import (
 from spikeduel.auditing.findings import findings
 from spikeduel.data import Prepared, Split, cache, catalogue, socofing
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.inventory import FileCounts
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results import audit as audits
 from spikeduel.results.audit import Audit
-from spikeduel.results.file_counts import FileCounts
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError

@@ -10,11 +10,10 @@ import numpy as np
 
 from spikeduel.data import Prepared, catalogue, socofing
 from spikeduel.data.folder import labels_file
-from spikeduel.data.inventory import inventory
+from spikeduel.data.inventory import FileCounts, inventory
 from spikeduel.data.pictures import opened
 from spikeduel.data.workers import Track, over_files
 from spikeduel.results.audit import FileProperty
-from spikeduel.results.file_counts import FileCounts
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+from spikeduel.data.inventory import IgnoredBy, by_ending, opening
 from spikeduel.results.audit import SIDES, Audit, FileProperty
-from spikeduel.results.file_counts import IgnoredBy
 from spikeduel.results.findings import Finding, Values, find, finds
 from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.results.statistics import Name
-from spikeduel.results.words.file_counts import by_ending, described, opening
 
 FEW_TEST_IMAGES = 10
 """Test images of a class below which scores of the class are uncertain."""
@@ -251,7 +250,7 @@ def many_files_ignored(audit: Audit) -> Iterator[Values]:
         others = [files for files in audit.files.ignored if files.rule not in NOT_ANYONES_CHOICE]
         count = sum(files.count for files in others)
         if count > MANY_IGNORED * audit.files.num_read:
-            yield {"count": count, "files": "; ".join(map(described, others))}
+            yield {"count": count, "files": "; ".join(map(str, others))}
 
 
 @finds("format_tells_class")

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from spikeduel.data.adapting import group_rule
-from spikeduel.results.groups import SuggestedGroups
+from spikeduel.results.audit import SuggestedGroups
 
 SEPARATORS = r"[_\-. ]+"
 FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9

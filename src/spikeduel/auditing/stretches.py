@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.grouping import join_groups
 from spikeduel.networks.events import TIME_SHIFT
-from spikeduel.results.groups import join_groups
 from spikeduel.system.progress import Progress
 
 LINKS = 16

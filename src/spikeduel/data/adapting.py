@@ -7,11 +7,11 @@ from pathlib import Path
 
 from spikeduel.data import tables
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.grouping import join_groups, numbered
 from spikeduel.data.pictures import DEFAULT_SIZE
 from spikeduel.data.prepared import Prepared, fingerprint
 from spikeduel.networks.binning import Binning
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

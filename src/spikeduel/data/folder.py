@@ -13,13 +13,18 @@ import numpy as np
 from spikeduel.data import tables
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
-from spikeduel.data.inventory import files_below, inventory, regular_files, walk
+from spikeduel.data.grouping import numbered
+from spikeduel.data.inventory import (
+    files_below,
+    inventory,
+    pictures_left_out,
+    regular_files,
+    walk,
+)
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
 from spikeduel.data.preparing import keys_of_files, picture_dataset
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.results.groups import numbered
-from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted, listed
@@ -141,7 +146,7 @@ def files_to_answer(
             unusable += [f"{path}: {problem}" for problem in problems]
             chosen += inside
             for ignored in counts.ignored:
-                say(f"{path}: ignored {described(ignored)}")
+                say(f"{path}: ignored {ignored}")
         elif files.is_file(path):
             chosen.append(path)
         elif os.path.lexists(path):

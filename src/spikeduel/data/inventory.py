@@ -7,13 +7,27 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from spikeduel.data import pictures
 from spikeduel.data.events import formats
-from spikeduel.results.file_counts import FileCounts, IgnoredBy, IgnoredFiles
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import listed
+from spikeduel.system.typed import Count, Frozen
+
+IgnoredBy = Literal[
+    "format not opened here",
+    "picture without its ending",
+    "outside the class folders",
+    "not in the CSV",
+    "no picture",
+    "no recording",
+    "hidden",
+    "of the system",
+    "no regular file",
+]
+"""The rule by which a file under a data folder is not read."""
 
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
@@ -24,6 +38,7 @@ _PICTURES = (
 )
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
 """Endings of pictures, whether they can be opened here or not."""
+HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LONGEST_ENDING = 12
 _FIRST_BYTES = (
@@ -43,6 +58,43 @@ _FIRST_BYTES = (
 """First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, JPEG 2000 and JPEG XL files."""
 _BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 """Brands of HEIF and AVIF in the ISO base media file format: they stand after "ftyp" at byte 4."""
+
+
+class IgnoredFiles(Frozen):
+    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending
+    ("" for none).
+    """
+
+    rule: IgnoredBy
+    count: Count
+    endings: dict[str, Count]
+
+    def __str__(self) -> str:
+        return f"{by_ending(self.endings)} ({self.rule})"
+
+
+class FileCounts(Frozen):
+    """Every file under a data folder: read, by ending, the most frequent first; unreadable; or
+    ignored by a rule.
+    """
+
+    read: dict[str, Count]
+    unreadable: Count
+    ignored: tuple[IgnoredFiles, ...]
+
+    @property
+    def num_read(self) -> int:
+        """Files that were read."""
+        return sum(self.read.values())
+
+    @property
+    def total(self) -> int:
+        """All files."""
+        return self.num_read + self.unreadable + sum(ignored.count for ignored in self.ignored)
+
+    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
+        """Return the files that `rule` leaves out; None where there are none."""
+        return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
 
 
 def walk(
@@ -155,3 +207,30 @@ def _begins_like_a_picture(path: Path) -> bool:
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     heif = start[4:8] == b"ftyp" and start[8:12] in _BRANDS
     return start.startswith(_FIRST_BYTES) or webp or heif
+
+
+def by_ending(endings: dict[str, int]) -> str:
+    """Return numbers of files by ending in words: "106 .heic, 3 without ending"."""
+    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
+
+
+def opening(endings: Collection[str]) -> str:
+    """Say what to do about pictures with these endings that cannot be opened."""
+    if HEIF_ENDINGS.isdisjoint(endings):
+        return "Convert them to PNG or JPEG, or move them out of the data folder."
+    others = " Convert the others to PNG or JPEG." if set(endings) - HEIF_ENDINGS else ""
+    return f"Install what opens them (pip install pillow-heif), or convert them to PNG or JPEG.{others}"
+
+
+def pictures_left_out(counts: FileCounts) -> list[str]:
+    """Return a sentence for the ignored pictures that cannot be opened, and one for those that are
+    not called pictures.
+    """
+    sentences = []
+    if unopened := counts.by("format not opened here"):
+        how = opening(unopened.endings)
+        sentences.append(f"{by_ending(unopened.endings)} cannot be opened here. {how}")
+    if unnamed := counts.by("picture without its ending"):
+        which = by_ending(unnamed.endings)
+        sentences.append(f"{which} begin like pictures, and are not called so. Rename them.")
+    return sentences

@@ -14,9 +14,9 @@ import numpy as np
 
 from spikeduel.data import loader
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.grouping import join_groups, numbered
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.results.groups import join_groups, numbered
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data.disk_arrays import empty_array
+from spikeduel.data.grouping import join_groups, numbered
 from spikeduel.data.pictures import content_of, opened
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
 from spikeduel.data.splits import Split
 from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
-from spikeduel.results.groups import numbered
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

@@ -22,7 +22,6 @@ from spikeduel.results.words import (
     confidence,
     controls,
     costs,
-    file_counts,
     findings,
     method,
     numbers,
@@ -75,7 +74,6 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "percent_1": words.one_digit,
         "file_name": style.file_name,
         "sentence": findings.sentence,
-        "described": file_counts.described,
         "shortened": style.shortened,
         "embedded": embedded,
     }

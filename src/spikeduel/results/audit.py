@@ -6,14 +6,23 @@ from typing import Literal
 
 from msgspec import field
 
-from spikeduel.results.file_counts import FileCounts
+from spikeduel.data.inventory import FileCounts
 from spikeduel.results.findings import Finding
-from spikeduel.results.groups import SuggestedGroups
 from spikeduel.results.statistics import Statistics
 from spikeduel.system.typed import Count, Frozen, Share
 
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
+
+
+class SuggestedGroups(Frozen):
+    """Groups that the names of files seem to say: a `pattern` for `--group-by`, the number of
+    `groups` that it gives, and two files of one.
+    """
+
+    pattern: str
+    groups: Count
+    alike: tuple[str, str]
 
 
 class Counts(Frozen):

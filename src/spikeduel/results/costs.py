@@ -5,18 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from spikeduel.counting.operations import Operations, Way
-from spikeduel.system.typed import Amount, Frozen, Share
-
-
-class EventRates(Frozen):
-    """Of the recordings that are tested: events a second, events of one recording (`each`), those
-    of them that its frames count, and the share of all entries of frames that are not zero.
-    """
-
-    a_second: Amount
-    each: Amount
-    in_frames: Amount
-    non_zero: Share
+from spikeduel.system.typed import Frozen
 
 
 class Range(Frozen):

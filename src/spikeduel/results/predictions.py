@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta, structs
 
+from spikeduel.data.grouping import join_groups
 from spikeduel.results import significance
-from spikeduel.results.groups import join_groups
 from spikeduel.results.significance import Difference
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import typed

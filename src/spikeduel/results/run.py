@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, structs
 
+from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controlled import ControlledContender, WithoutTime
-from spikeduel.results.costs import EventRates, Range
+from spikeduel.results.costs import Range
 from spikeduel.results.court import Court
 from spikeduel.results.findings import Finding
 from spikeduel.results.optimism import OptimismMeter

@@ -13,6 +13,7 @@ from msgspec import structs
 from spikeduel import auditing, data
 from spikeduel.data import Prepared, Split, pictures
 from spikeduel.data.events import formats
+from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
@@ -21,7 +22,6 @@ from spikeduel.networks import shipped, streaming
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
-from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded
@@ -212,7 +212,7 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     if counted := auditing.file_counts(experiment, prepared):
         for each in counted.ignored:
-            progress.say(f"note: {prepared.name}: ignored {described(each)}")
+            progress.say(f"note: {prepared.name}: ignored {each}")
         for line in pictures_left_out(counted):
             progress.say(f"warning: {prepared.name}: {line}")
     if prepared.image_shape != card.image_shape:

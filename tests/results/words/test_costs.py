@@ -3,7 +3,8 @@ from msgspec.structs import replace
 
 from made_costs import control, energy_of, results_of, trial, with_trial
 from made_operations import plain, spiking
-from spikeduel.results.costs import EventRates, Range
+from spikeduel.data.events.recordings import EventRates
+from spikeduel.results.costs import Range
 from spikeduel.results.words import costs
 from spikeduel.results.words.verdict import titled
 

@@ -23,9 +23,9 @@ from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.binning import Binning
 from spikeduel.networks.events import TIME_SHIFT, Events, unpacked
-from spikeduel.results.costs import EventRates
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.typed import Amount, Frozen, Share
 
 AT_ONCE = 256
 """Recordings binned at once where all are asked for."""
@@ -38,6 +38,17 @@ others.
 _LARGE = 32 << 20
 """Bytes of a file that waits for other large ones: read, it takes ten times as much memory."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
+
+
+class EventRates(Frozen):
+    """Rates of the tested recordings: events a second, events of a recording (`each`), the events
+    that its frames count, and the share of all entries of frames that are not zero.
+    """
+
+    a_second: Amount
+    each: Amount
+    in_frames: Amount
+    non_zero: Share
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from spikeduel.data.archives import Entry, tree
 from spikeduel.data.downloading import Remote, download
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
+from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.results.groups import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 

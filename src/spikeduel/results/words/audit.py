@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from spikeduel.data.inventory import FileCounts, by_ending
 from spikeduel.results.audit import Audit, Move, Pair
-from spikeduel.results.file_counts import FileCounts
 from spikeduel.results.words import statistics
-from spikeduel.results.words.file_counts import by_ending
 from spikeduel.results.words.findings import percent, sentence
 from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import per_cent

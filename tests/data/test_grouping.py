@@ -1,6 +1,6 @@
 import numpy as np
 
-from spikeduel.results.groups import join_groups, numbered
+from spikeduel.data.grouping import join_groups, numbered
 
 
 def test_numbers_are_given_as_keys_appear():
