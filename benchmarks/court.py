@@ -15,10 +15,10 @@ from typing import Any
 
 from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.pairwise import compare_run
+from spikeduel.results.columns import render
 from spikeduel.results.comparison import load_run
 from spikeduel.results.court import Side
 from spikeduel.results.words import court as words
-from spikeduel.results.words.tables import render
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 

@@ -135,8 +135,7 @@ def results(page: bool) -> Kind:
     seconds.
     """
     from spikeduel import reporting
-    from spikeduel.results import between, comparison
-    from spikeduel.results.words import between as between_words
+    from spikeduel.results import comparison, run_diff
     from spikeduel.settings.reading import write_experiment
 
     content, _, _ = finished()
@@ -148,7 +147,7 @@ def results(page: bool) -> Kind:
         if page:
             reporting.report_again(path.parent)
             return
-        between_words.table(between.list_runs(path.parent.parent))
+        run_diff.table(run_diff.list_runs(path.parent.parent))
         run = comparison.load_run(path.parent)
         run.table(), run.document(), run.trials_frame(), run.pairs_frame(), run.to_latex()
 

@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 
 from spikeduel.comparing import compare
-from spikeduel.results.words import optimism
+from spikeduel.results.words import measures
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system import typed
@@ -84,11 +84,11 @@ def main() -> None:
                 for each in meter.contenders
             ],
             "leads": typed.plain(meter.leads),
-            "said": optimism.sentences(results),
+            "said": measures.optimism(results),
             "environment": results.environment,
         }
         path.write_text(json.dumps({"data": found}, indent=1) + "\n")
-        print("\n".join([name, *optimism.sentences(results)]), flush=True)
+        print("\n".join([name, *measures.optimism(results)]), flush=True)
 
 
 if __name__ == "__main__":

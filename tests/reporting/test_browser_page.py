@@ -10,7 +10,7 @@ from made_results import make_predictions, make_results
 from spikeduel.data import Split
 from spikeduel.reporting import Held, report
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.disagreement import Answered
+from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 

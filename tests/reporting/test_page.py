@@ -26,16 +26,14 @@ from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import Held, rendering, report, report_again
-from spikeduel.results import power
+from spikeduel.results import columns, power
 from spikeduel.results.findings import finding
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import confidence, findings, tables
-from spikeduel.results.words import optimism as optimism_words
+from spikeduel.results.words import findings, measures
 from spikeduel.results.words import power as power_words
-from spikeduel.results.words import report as words
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
@@ -157,7 +155,7 @@ def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     shown = Page(report(measured)).text
 
     assert "Optimism meter" in shown
-    assert all(text in shown for text in optimism_words.sentences(measured.results))
+    assert all(text in shown for text in measures.optimism(measured.results))
     assert power_words.of_pairs(measured.results) in shown
     assert "optimism.png" in figures_of(measured)
 
@@ -183,12 +181,12 @@ def test_means_over_trials():
     first = structs.replace(first, test=structs.replace(first.test, per_class=rows))
     in_folds = [structs.replace(trial, fold=fold) for trial in (first, second) for fold in (0, 1)]
 
-    assert [row.recall for row in tables.class_means(in_folds)] == [0.5] * 3
+    assert [row.recall for row in columns.class_means(in_folds)] == [0.5] * 3
     # Of each seed, both folds' images.
-    assert [row.support for row in tables.class_means(in_folds)] == [
+    assert [row.support for row in columns.class_means(in_folds)] == [
         2 * row.support for row in first.test.per_class
     ]
-    assert tables.confusion(in_folds)[2][2] == 2 * (
+    assert columns.confusion(in_folds)[2][2] == 2 * (
         first.test.confusion[2][2] + second.test.confusion[2][2]
     )
 
@@ -201,7 +199,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     assert "differences.png" in figures_of(comparison)
     # The leader comes first, in the table as in the verdict.
     assert "small-cnn − dense-snn +1.23 −0.10 to +2.00 0.030" in shown
-    assert "of these two models: small-cnn is better" in shown
+    assert "of these trained models: small-cnn is better" in shown
     grey = "Where it excludes 0 and is grey"
     assert grey not in shown
     held_back = with_pair(
@@ -365,9 +363,9 @@ def test_what_was_measured_besides_has_its_sections(comparison, monkeypatch):
     shown = Page(report(replace(comparison, results=results)))
 
     # Scores of small-cnn are no spike counts.
-    assert confidence.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert measures.probabilities_of_counts(["dense-snn"]) in shown.text
     assert "pooled" not in shown.text
-    assert words.robustness(results) in shown.text
+    assert measures.robustness(results) in shown.text
     assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
     assert "None" not in shown.text
 
@@ -393,7 +391,8 @@ def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
         report(replace(comparison, results=with_trials(comparison.results, measures=found)))
     ).text
 
-    assert "mean <entropy> of the answers 0.125 bits 0.125 bits unknown not here – –" in shown
+    assert "dense-snn 0.125 bits" in shown
+    assert "mean <entropy>: of the answers" in shown
 
 
 def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(

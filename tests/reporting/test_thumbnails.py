@@ -9,7 +9,7 @@ from PIL import Image
 from made_results import make_predictions, make_results
 from spikeduel.reporting import thumbnails
 from spikeduel.reporting.thumbnails import of_run
-from spikeduel.results.disagreement import Answered
+from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
 
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import spikeduel as sd
+from made_trials import pair, results, trial
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
+from spikeduel.results.predictions import Answered, PredictionsFile, SeedAnswers, shown_pairs
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
@@ -334,3 +336,85 @@ def test_a_file_that_is_something_else_is_named(content, make_run):
     (run / "predictions.json").write_text(content)
     with pytest.raises(InputError, match=r"run/predictions\.json"):
         predictions.read(run)
+
+
+# ---- images behind a number
+
+#          row: 0  1  2  3  4  5
+TRUTH = [0, 0, 1, 1, 2, 2]
+ANSWERS = {
+    ("snn", 0): [0, 1, 1, 0, 2, 0],
+    ("snn", 1): [0, 1, 1, 1, 2, 1],
+    ("cnn", 0): [0, 0, 2, 0, 2, 0],
+    ("cnn", 1): [0, 1, 2, 0, 2, 2],
+}
+
+
+@pytest.fixture
+def looked_into():
+    trials = [
+        SeedAnswers(contender=name, seed=seed, predicted=said)
+        for (name, seed), said in ANSWERS.items()
+    ]
+    kept = PredictionsFile(
+        schema=1,
+        dataset="made up",
+        fingerprint="f",
+        classes=list("abc"),
+        indices=list(range(10, 16)),
+        labels=TRUTH,
+        groups=None,
+        trials=trials,
+    )
+    return Answered(kept)
+
+
+def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
+    found = looked_into.between("snn", "cnn")
+
+    # Row 2 twice, row 3 in seed 1 alone.
+    assert found.rows["only_a"] == [2, 3]
+    # Row 1 in seed 0, row 5 in seed 1, both wrong three times over all.
+    assert found.rows["only_b"] == [1, 5]
+    # Row 1 in seed 1, row 3 in seed 0, row 5 in seed 0.
+    assert found.rows["neither"] == [1, 3, 5]
+
+
+def test_the_other_way_round_the_sides_change_places(looked_into):
+    one, other = looked_into.between("snn", "cnn").rows, looked_into.between("cnn", "snn").rows
+
+    assert (one["only_a"], one["only_b"], one["neither"]) == (
+        other["only_b"],
+        other["only_a"],
+        other["neither"],
+    )
+
+
+def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(looked_into):
+    cells = looked_into.cells("cnn")
+
+    assert cells[1, 2] == [2]
+    assert cells[0, 0] == [0, 1]  # row 0 in both seeds, row 1 in one
+    assert cells[2, 0] == [5]
+    assert sum(len(rows) for (truth, _), rows in cells.items() if truth == 2) == 3
+    assert looked_into.of("cnn", 5) == [(0, 1), (2, 1)]
+    assert looked_into.of("snn", 1) == [(1, 2)]
+
+
+def test_a_spiking_and_another_contender_come_first_and_three_pairs_are_enough():
+    trials = [trial(name, 0.5) for name in ("a-snn", "b-snn", "a-cnn", "b-cnn")]
+    pairs = [
+        pair(0.0, a="a-snn", b="b-snn", accuracy_a=0.99),
+        pair(0.0, a="a-snn", b="a-cnn", accuracy_a=0.7),
+        pair(0.0, a="b-snn", b="a-cnn", accuracy_a=0.9),
+        pair(0.0, a="b-snn", b="b-cnn", accuracy_a=0.8),
+        pair(0.0, a="a-cnn", b="b-cnn", accuracy_a=0.98),
+    ]
+
+    shown = shown_pairs(results(trials, pairs))
+
+    assert [(each.a, each.b) for each in shown] == [
+        ("b-snn", "a-cnn"),
+        ("b-snn", "b-cnn"),
+        ("a-snn", "a-cnn"),
+    ]

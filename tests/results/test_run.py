@@ -11,6 +11,7 @@ from made_trials import FOUR, dataset, pair, results, scored, trial
 from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.run import json_schema
+from spikeduel.results.significance import Conclusion
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -154,6 +155,23 @@ def test_who_leads_a_pair():
     ]
     assert behind.accuracy("snn") == 0.88
     assert behind.accuracy("cnn") == pytest.approx(0.9)
+
+
+def test_a_pair_is_led_by_the_more_accurate_one():
+    behind = pair(-0.01, half=0.02, only_a=3.0, only_b=23.0, conclusion=Conclusion.B_BETTER)
+
+    led = behind.led
+
+    assert (led.a, led.b, led.difference, led.conclusion) == (
+        "cnn",
+        "snn",
+        0.01,
+        Conclusion.A_BETTER,
+    )
+    assert led.ci95 == pytest.approx((-0.01, 0.03))
+    assert (led.only_a_right, led.only_b_right) == (23.0, 3.0)
+    assert led.accuracy("snn") == behind.accuracy("snn")
+    assert (led.leader, led.led) == ("cnn", led)
 
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "results.schema.json"

@@ -65,8 +65,8 @@ def audit(given: Given, out: Path | None = None) -> None:
             groups.csv where recordings were cut from one another, to this folder.
     """
     from spikeduel import auditing
+    from spikeduel.results.columns import render
     from spikeduel.results.words import audit as words
-    from spikeduel.results.words.tables import render
 
     if out is not None:
         from spikeduel.system import files
@@ -105,7 +105,7 @@ def audit(given: Given, out: Path | None = None) -> None:
 def data_list(given: Given) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     from spikeduel import data
-    from spikeduel.results.words.tables import render
+    from spikeduel.results.columns import render
 
     rows = data.listing()
     if given.as_json:
@@ -196,7 +196,7 @@ def settings(given: Given) -> None:
     """List every setting that --set takes, with its default, meaning and values."""
     from dataclasses import fields
 
-    from spikeduel.results.words.tables import render
+    from spikeduel.results.columns import render
     from spikeduel.settings import Experiment
     from spikeduel.settings.fields import described, setting_of
 

@@ -6,22 +6,20 @@ from pathlib import Path
 import typer
 
 from spikeduel.cli.given import wrapped
+from spikeduel.results.columns import render
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyResults
 from spikeduel.results.study_plan import StudyPlan
 from spikeduel.results.words import (
     answer,
-    confidence,
     controls,
     costs,
     court,
-    optimism,
+    measures,
     power,
-    report,
     study,
     study_plan,
 )
-from spikeduel.results.words.tables import render
 from spikeduel.system.sentences import counted
 
 
@@ -96,9 +94,9 @@ def _everything(found: Comparison) -> None:
         costs.events(found.results),
         *court.lines(found.results.court),
         power.of_pairs(found.results),
-        report.robustness(found.results),
-        " ".join(confidence.while_it_happens(found.results)),
-        " ".join(optimism.sentences(found.results)),
+        measures.robustness(found.results),
+        " ".join(measures.while_it_happens(found.results)),
+        " ".join(measures.optimism(found.results)),
     )
     for text in words:
         if text:

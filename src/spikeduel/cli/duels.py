@@ -217,8 +217,8 @@ def plan(
         spread (--spread POINTS, Duel): The standard deviation of accuracy over seeds, on an unlimited test set.
         run (--from RUN, Duel): An earlier run with two seeds or more, whose predictions show the spread.
     """
+    from spikeduel.results.columns import render
     from spikeduel.results.words import power
-    from spikeduel.results.words.tables import render
     from spikeduel.trials.forecast import forecast
 
     share = None if spread is None else spread / 100

@@ -9,7 +9,7 @@ from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
-    from spikeduel.results.between import RunsCompared
+    from spikeduel.results.run_diff import RunsCompared
     from spikeduel.trials.cleaning import Found
 
 RUNS = Path("runs")
@@ -35,40 +35,39 @@ def runs(
     Args:
         folder (--runs FOLDER): The folder that holds the runs. (Default: runs)
     """
-    from spikeduel.results import between
-    from spikeduel.results.words import between as words
+    from spikeduel.results import run_diff
 
     names = chosen or []
     if len(names) > 2 or (len(names) == 1 and not Path(names[0]).is_dir()):
         raise InputError("name two runs to compare, or a folder of runs, or nothing.")
     if len(names) == 2:
-        _compared(given, between.compare(*(between.named(name, folder) for name in names)))
+        _compared(given, run_diff.compare(*(run_diff.named(name, folder) for name in names)))
         return
     folder = Path(names[0]) if names else folder
-    rows = between.list_runs(folder, lambda text: typer.echo(text, err=True))
+    rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
     if given.as_json:
         print_json(rows)
     elif rows:
-        table, others = words.table(rows)
+        table, others = run_diff.table(rows)
         typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(others)}" if others else ""))
     else:
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 
 
 def _compared(given: Given, compared: "RunsCompared") -> None:
-    from spikeduel.results.words import between as words
-    from spikeduel.results.words.tables import render
+    from spikeduel.results import run_diff
+    from spikeduel.results.columns import render
 
     if given.as_json:
         print_json(compared)
         return
     for side, run, created in zip("AB", (compared.a, compared.b), compared.created, strict=True):
-        typer.echo(f"{side}: {run} ({words.moment(created)})")
-    rows = words.setting_rows(compared)
+        typer.echo(f"{side}: {run} ({run_diff.moment(created)})")
+    rows = run_diff.setting_rows(compared)
     typer.echo(f"\n{render(rows) if rows else 'All settings are the same.'}\n")
-    if rows := words.contender_rows(compared):
+    if rows := run_diff.contender_rows(compared):
         typer.echo(f"{render(rows)}\n")
-    for text in words.sentences(compared):
+    for text in run_diff.sentences(compared):
         typer.echo(wrapped(text, "  · "))
 
 
@@ -137,7 +136,7 @@ def clean(
 
 def _show(found: "Found", days: float) -> None:
     """What could go, by kind, and what stays though it may not be needed."""
-    from spikeduel.results.words.tables import render
+    from spikeduel.results.columns import render
 
     titles = {
         "trained": "trained networks that no run refers to",

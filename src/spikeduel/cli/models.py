@@ -18,7 +18,7 @@ def models(given: Given) -> None:
     Their names can be given wherever a model is asked for. --json has the whole card of each.
     """
     from spikeduel.networks import shipped
-    from spikeduel.results.words.tables import render, shipped_rows
+    from spikeduel.results.columns import SHIPPED, render, text_rows
 
     origins = shipped.origins()
     if given.as_json:
@@ -26,7 +26,7 @@ def models(given: Given) -> None:
     elif not origins:
         typer.echo("No trained networks are in this installation.")
     else:
-        typer.echo(render(shipped_rows(origins)))
+        typer.echo(render(text_rows(SHIPPED, origins)))
         for each in origins:
             typer.echo(wrapped(f"{each.name}: {each.limits}", "  · "))
 
@@ -68,7 +68,7 @@ def evaluate(
     Args:
         part (--part test|all): `all`: every image, for data that the model has never seen.
     """
-    from spikeduel.results.words import tables
+    from spikeduel.results import columns
     from spikeduel.trials import evaluating
 
     model, progress = given.opened(), given.progress()
@@ -86,9 +86,9 @@ def evaluate(
         typer.echo(
             f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
         )
-        typer.echo(tables.render(tables.class_rows(test)))
+        typer.echo(columns.render(columns.class_rows(test)))
         if test.robustness:
-            typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
+            typer.echo(f"\n{columns.render(columns.corruption_rows(test.robustness))}")
 
 
 @command(

@@ -21,13 +21,13 @@ from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
+from spikeduel.results.columns import layer_rows
 from spikeduel.results.costs import Counted, TableEnergy
 from spikeduel.results.court import Case
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import court as court_words
-from spikeduel.results.words.costs import amount
-from spikeduel.results.words.tables import energy_text, layer_rows, network_text
+from spikeduel.results.words.costs import amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys

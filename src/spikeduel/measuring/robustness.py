@@ -243,7 +243,6 @@ def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
         clean=clean,
         corruptions={name: list(entry.accuracies) for name, entry in entries.items()},
         area=area,
-        relative={name: value / clean if clean else None for name, value in area.items()},
         mean=mean,
         mean_relative=mean / clean if mean is not None and clean else None,
         images={name: entry.n for name, entry in entries.items()},

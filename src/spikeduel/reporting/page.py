@@ -37,6 +37,7 @@ from spikeduel.reporting import (
 )
 from spikeduel.reporting.rendering import Drawings, saved, write
 from spikeduel.results import predictions, rankings
+from spikeduel.results.columns import calibrations
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.findings import is_leak
 from spikeduel.results.inside import Inside
@@ -44,8 +45,8 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import confidence
 from spikeduel.results.words import court as court_words
+from spikeduel.results.words import measures
 from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -306,9 +307,9 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     yield "recorded", partial(recorded.while_it_happens, results)
     if anytime.sources(results):
         yield "conversion", partial(anytime.conversion, results)
-    if measured := confidence.calibrations(results):
+    if measured := calibrations(results):
         yield "reliability", partial(reliability.diagrams, measured, colours)
-    if words.robustness_by_contender(results):
+    if measures.robustness_by_contender(results):
         yield "robustness", partial(reliability.robustness, results)
     if results.tuning:
         yield "tuning", partial(learning.tuning_trials, results.tuning)
@@ -341,7 +342,7 @@ def _of_data(results: Results, held: Held) -> Drawings:
             partial(reliability.labels, suspect[: rendering.MOST_PICTURED], held.prepared),
         )
     test = held.splits[0].test
-    if words.robustness_by_contender(results) and len(test):
+    if measures.robustness_by_contender(results) and len(test):
         index = gallery.telling_image(held.prepared, test)
         yield (
             "corruptions",

@@ -19,11 +19,11 @@ from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import style
 from spikeduel.results.accuracy import share_of_most_frequent
 from spikeduel.results.audit import Audit, Pair, SuspectLabel
+from spikeduel.results.columns import scaled
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
 from spikeduel.results.words.audit import move_in_words
-from spikeduel.results.words.confidence import scaled
-from spikeduel.results.words.report import robustness_by_contender
+from spikeduel.results.words.measures import robustness_by_contender
 
 _TOLD = 201
 """Points at most of a line through many."""

@@ -14,26 +14,24 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spikeduel.reporting import figures, style, svg, thumbnails
-from spikeduel.results import rankings
+from spikeduel.results import columns, rankings
 from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import (
-    confidence,
     controls,
     costs,
     findings,
+    measures,
     method,
     numbers,
-    optimism,
     power,
-    tables,
+    verdict,
 )
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import inside as inside_words
 from spikeduel.results.words import report as words
-from spikeduel.results.words.definitions import DEFINITIONS
-from spikeduel.results.words.nouns import said_of
+from spikeduel.results.words.numbers import said_of
 from spikeduel.system import files
 from spikeduel.system.errors import visible
 
@@ -70,8 +68,8 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     environment.filters |= {
         "data_uri": data_uri,
         "width": _width,
-        "percent": tables.percent,
-        "percent_1": words.one_digit,
+        "percent": columns.percent,
+        "percent_1": columns.one_digit,
         "file_name": style.file_name,
         "sentence": findings.sentence,
         "shortened": style.shortened,
@@ -81,18 +79,18 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "words": words,
         "method": method,
         "numbers": numbers,
-        "tables": tables,
+        "columns": columns,
+        "measures": measures,
         "costs": costs,
         "rankings": rankings,
         "controls": controls,
-        "optimisms": optimism,
         "power": power,
-        "confidence": confidence,
+        "verdicts": verdict,
         "court": court_words,
         "audits": audit_words,
         "answers": answers,
         "inside_words": inside_words,
-        "definitions": DEFINITIONS,
+        "definitions": words.DEFINITIONS,
         "colours": style.contender_colours,
         "script_hashes": [policy_of(each) for each in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,

@@ -15,9 +15,12 @@ from PIL import Image
 
 from spikeduel.data import Prepared
 from spikeduel.reporting import style
-from spikeduel.results import disagreement
-from spikeduel.results.disagreement import Answered, Disagreement
-from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.predictions import (
+    Answered,
+    Disagreement,
+    PredictionsFile,
+    shown_pairs,
+)
 from spikeduel.results.run import Results
 
 MOST_OF_ONE = 12
@@ -68,7 +71,7 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
     shown.
     """
     answered = Answered(kept)
-    pairs = [answered.between(pair.led.a, pair.led.b) for pair in disagreement.shown_pairs(results)]
+    pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
     cells = {name: answered.cells(name) for name in kept.contenders}
     classes = {name: _wrong_by_class(of_one) for name, of_one in cells.items()}
     wanted = [*(rows for pair in pairs for rows in pair.rows.values())]

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from spikeduel.results.causes import claims
+from spikeduel.results.columns import (
+    CONTENDER,
+    SCORES,
+    contender_columns,
+    contender_rows,
+    render,
+    spread_note,
+    text_rows,
+    to_latex,
+)
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Answer, Results
@@ -14,8 +24,7 @@ from spikeduel.results.words import audit, notebook
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.findings import caveat
-from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
+from spikeduel.results.words.numbers import said_of
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
@@ -59,11 +68,12 @@ class Comparison:
         )
 
     def table(self) -> str:
-        """The contenders as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over
-        all trials.
+        """Return the contenders as text: accuracy, precision, recall, F1, seconds an epoch; mean ±
+        standard deviation.
         """
-        table, note = render(contender_rows(self.results)), spread_note(self.results.trials)
-        return f"{table}\n{note}" if note else table
+        rows = text_rows(contender_columns(self.results), contender_rows(self.results))
+        note = spread_note(self.results.trials)
+        return f"{render(rows)}\n{note}" if note else render(rows)
 
     def answer(self) -> Answer:
         """Return which contender to take, who leads in what, and what would settle it."""
@@ -179,29 +189,11 @@ class Comparison:
         return _pandas().DataFrame([typed.plain(pair) for pair in self.results.comparison.pairs])
 
     def to_latex(self) -> str:
-        """The contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard
+        """Return the contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard
         deviation.
         """
-        rows = [["model", *(rf"{title} (\%)" for title in SCORES.values())]]
-        for name in self.results.contenders:
-            escaped = "".join(rf"\{c}" if c in "&%$#_{}" else c for c in name)
-            rows.append(
-                [escaped, *(str(score(self.results.of(name), each) or "failed") for each in SCORES)]
-            )
-        header, *body = (" & ".join(row) + r" \\" for row in rows)
-        start, end = r"\begin{tabular}{l" + "r" * len(SCORES) + "}", r"\end{tabular}"
-        note = spread_note(self.results.trials)
-        lines = [
-            start,
-            r"\toprule",
-            header,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            end,
-            *([f"% {note}"] if note else []),
-        ]
-        return "\n".join(lines).replace("±", r"$\pm$")
+        rows = contender_rows(self.results)
+        return to_latex([CONTENDER, *SCORES], rows, spread_note(self.results.trials))
 
 
 def _pandas() -> Any:

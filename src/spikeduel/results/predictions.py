@@ -1,10 +1,9 @@
-"""Every trial's answers to the test images, kept beside results.json, so that anybody can test them
-later.
-"""
+"""Answers of every trial to the test images, kept beside results.json: tested, and looked into."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from msgspec import Meta, structs
 
 from spikeduel.data.grouping import join_groups
 from spikeduel.results import significance
+from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import typed
@@ -20,13 +20,15 @@ from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
+MOST_PAIRS = 3
+"""Pairs of contenders that a page looks into."""
 
 
 class SeedAnswers(typed.Frozen):
     """One finished seed's predicted classes, in the order of the document's `indices`.
 
     `trainings` are the keys of the trainings whose weights answered, one a fold: those of a
-    converted network are its source's. Files of earlier versions do not say.
+    converted network are its source's.
     """
 
     contender: str
@@ -41,8 +43,7 @@ class PredictionsFile(typed.Frozen):
     `indices` are those of the test images in the prepared data, with folds one fold after the
     other; `labels` their true classes, as places in `classes`; `groups` has equal numbers for
     images that belong together, None where there are no groups. `images` are hashes of the files or
-    records that the images come from, by which they are known whatever they were prepared to;
-    earlier versions did not keep them.
+    records that the images come from, by which they are known whatever they were prepared to.
     """
 
     schema: Literal[1]
@@ -56,29 +57,28 @@ class PredictionsFile(typed.Frozen):
     images: list[str] | None = None
 
     def __post_init__(self) -> None:
-        predicted = [each.predicted for each in self.trials]
+        predicted = [answers.predicted for answers in self.trials]
         parts = [self.indices, self.groups or self.labels, self.images or self.labels, *predicted]
         if any(len(part) != len(self.labels) for part in parts):
             raise ValueError("indices, labels, groups, images and answers differ in length")
-        if not all(
-            0 <= each < len(self.classes) for part in (self.labels, *predicted) for each in part
-        ):
+        classes = range(len(self.classes))
+        if any(place not in classes for part in (self.labels, *predicted) for place in part):
             raise ValueError("labels or answers are of no class")
 
     @property
     def answers(self) -> dict[tuple[str, int], SeedAnswers]:
-        """Those of each contender and seed, in the order of the run."""
-        return {(each.contender, each.seed): each for each in self.trials}
+        """Return the answers by contender and seed, in the order of the run."""
+        return {(answers.contender, answers.seed): answers for answers in self.trials}
 
     @property
     def contenders(self) -> list[str]:
-        """In the order of the run."""
-        return list(dict.fromkeys(each.contender for each in self.trials))
+        """Return the contenders in the order of the run."""
+        return list(dict.fromkeys(answers.contender for answers in self.trials))
 
 
 def read(run: Path | str) -> PredictionsFile:
-    """The predictions in a run's folder. Raises `InputError` where there are none, or damaged
-    ones.
+    """Return the predictions in a run's folder. Raises `InputError` where there are none, or
+    damaged ones.
     """
     path = Path(run) / FILE
     if path.is_file():
@@ -93,7 +93,7 @@ def read(run: Path | str) -> PredictionsFile:
 
 @contextmanager
 def remedied(run: Path | str) -> Iterator[None]:
-    """Adds to an `InputError` about a file of this run how to have it written anew."""
+    """Add to an `InputError` about a file of this run how to have it written anew."""
     try:
         yield
     except InputError as error:
@@ -102,24 +102,24 @@ def remedied(run: Path | str) -> Iterator[None]:
             raise
         raise InputError(
             f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and "
-            f"trains nothing that the "
-            "store holds."
+            f"trains nothing that the store holds."
         ) from None
 
 
 def num_folds(run: Path | str) -> int | None:
-    """In how many folds a run's contenders were trained; None where there are none, or it does not
-    say.
-    """
+    """Return the number of folds of a run; None where there are none, or it does not say."""
     path = Path(run) / "experiment.toml"
     return read_experiment(path).folds if path.is_file() else None
+
+
+# ---- tests
 
 
 def names(
     run: Path | str, a: str | None = None, b: str | None = None, other_run: Path | str | None = None
 ) -> tuple[str, str]:
-    """The contenders to compare: those named, else the two of `run`, or the one that both runs
-    have.
+    """Return the contenders to compare: the named ones, else the two of `run`, or the one that both
+    runs have.
 
     Raises `InputError` for an unknown name, and where there is a choice.
     """
@@ -145,8 +145,10 @@ def names(
     a = a or (b if b in first else only)
     b = b or (a if a in second else None)
     if a is None or b is None:
-        have = f"{run} has {', '.join(first)}, {other_run} has {', '.join(second)}"
-        raise InputError(f"{have}: they have {len(common)} contenders in common: name --a and --b.")
+        raise InputError(
+            f"{run} has {', '.join(first)}, {other_run} has {', '.join(second)}: they have "
+            f"{len(common)} contenders in common: name --a and --b."
+        )
     return a, b
 
 
@@ -157,8 +159,8 @@ def compare_runs(
     other_run: Path | str | None = None,
     margin: float | None = None,
 ) -> Difference:
-    """Compares contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the
-    seeds that both have.
+    """Compare contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the seeds
+    that both have.
 
     Names may be left out where there is no choice (see `names`); `margin` is by default the run's.
     Raises `InputError` where the runs' test images are not the same, or no seed is common to both.
@@ -187,62 +189,142 @@ def compare_runs(
 
 
 def why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
-    """Why the answers of two runs are not about the same images; None where they are.
+    """Return why the answers of two runs are not about the same images; None where they are.
 
-    Images are known by their files, and where a run of an earlier version does not say, by the
-    prepared data.
+    Images are known by their files, and where a run does not say, by the prepared data.
     """
     if first.images is None or second.images is None:
         if first.fingerprint != second.fingerprint:
             return "are of different data (other fingerprints)"
-        return (
-            None
-            if first.indices == second.indices
-            else "have different test images (another split)"
-        )
-    if common := Counter(first.images) & Counter(second.images):
-        if not common.total() == len(first.images) == len(second.images):
-            sizes = (
-                f"{len(first.images):,} and {len(second.images):,}, {common.total():,} in common"
-            )
-            return f"have different test images ({sizes})"
-    else:
+        same = first.indices == second.indices
+        return None if same else "have different test images (another split)"
+    common = (Counter(first.images) & Counter(second.images)).total()
+    if not common:
         return "are of different data (no test image in common)"
+    if not common == len(first.images) == len(second.images):
+        sizes = f"{len(first.images):,} and {len(second.images):,}, {common:,} in common"
+        return f"have different test images ({sizes})"
     if sorted(first.classes) != sorted(second.classes) or _truth(first) != _truth(second):
         return "have different labels for the same test images"
     return None
 
 
-def _truth(of: PredictionsFile) -> Counter[tuple[str, str]]:
-    """How often each image has which true class."""
-    return Counter(zip(of.images or [], (of.classes[label] for label in of.labels), strict=True))
+def _truth(file: PredictionsFile) -> Counter[tuple[str, str]]:
+    """Return how often each image has which true class."""
+    true_classes = (file.classes[label] for label in file.labels)
+    return Counter(zip(file.images or [], true_classes, strict=True))
 
 
-def _in_one_order(of: PredictionsFile, images: list[str]) -> PredictionsFile:
-    """The same with images by their hash, and classes by their name; of equal images, those with
-    equal labels come together.
+def _in_one_order(file: PredictionsFile, images: list[str]) -> PredictionsFile:
+    """Return the file with images ordered by their hash, and classes by their name; of equal
+    images, those with equal labels come together.
     """
-    by_name = sorted(of.classes)
-    place = [by_name.index(name) for name in of.classes]
-    order = sorted(range(len(images)), key=lambda row: (images[row], place[of.labels[row]]))
+    by_name = sorted(file.classes)
+    place = [by_name.index(name) for name in file.classes]
+    order = sorted(range(len(images)), key=lambda row: (images[row], place[file.labels[row]]))
 
-    def taken(classes: list[int]) -> list[int]:
+    def reordered(classes: list[int]) -> list[int]:
         return [place[classes[row]] for row in order]
 
     return structs.replace(
-        of,
+        file,
         classes=by_name,
-        labels=taken(of.labels),
-        groups=of.groups and [of.groups[row] for row in order],
-        trials=[structs.replace(each, predicted=taken(each.predicted)) for each in of.trials],
+        labels=reordered(file.labels),
+        groups=file.groups and [file.groups[row] for row in order],
+        trials=[
+            structs.replace(answers, predicted=reordered(answers.predicted))
+            for answers in file.trials
+        ],
     )
 
 
 def _groups(first: PredictionsFile, second: PredictionsFile) -> list[int] | None:
-    """Which images belong together in either run: equal prepared images do, and more are equal at a
-    smaller size.
+    """Return which images belong together in either run: equal prepared images do, and more are
+    equal at a smaller size.
     """
     if first.groups is None or second.groups is None or first.groups == second.groups:
         return first.groups or second.groups
     joined: list[int] = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
     return joined
+
+
+# ---- images behind a number
+
+Side = Literal["only_a", "only_b", "neither"]
+"""Of two contenders, only the first is right, only the second, or neither."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong; the worst
+    first. With several seeds, a row stands in a side where it does so in one of them.
+    """
+
+    a: str
+    b: str
+    rows: dict[Side, list[int]]
+
+
+class Answered:
+    """The answers of a run to its test images, by row of predictions.json.
+
+    Worst first: the rows with the most wrong answers over all contenders and seeds, then in the
+    order of the file.
+    """
+
+    def __init__(self, kept: PredictionsFile) -> None:
+        self.kept = kept
+        self.truth = np.array(kept.labels)
+        self._predicted: dict[str, dict[int, np.ndarray]] = {}
+        self._wrong = np.zeros(len(self.truth), int)
+        for (contender, seed), answers in kept.answers.items():
+            predicted = np.array(answers.predicted)
+            self._predicted.setdefault(contender, {})[seed] = predicted
+            self._wrong += predicted != self.truth
+
+    def of(self, contender: str, row: int) -> list[tuple[int, int]]:
+        """Return a contender's answers to a row: each class, and in how many seeds, the most
+        frequent first.
+        """
+        of_seeds = self._predicted.get(contender, {}).values()
+        return Counter(int(predicted[row]) for predicted in of_seeds).most_common()
+
+    def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
+        """Return the rows of each (true class, answer) of a confusion matrix that at least one seed
+        gave.
+        """
+        rows: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+        for predicted in self._predicted.get(contender, {}).values():
+            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True)):
+                rows[cell][row] += 1
+        return {cell: self._worst_first(counts) for cell, counts in rows.items()}
+
+    def between(self, a: str, b: str) -> Disagreement:
+        """Return the rows on which two contenders differ, seed by seed."""
+        counts: dict[Side, Counter[int]] = {
+            "only_a": Counter(),
+            "only_b": Counter(),
+            "neither": Counter(),
+        }
+        of_a, of_b = self._predicted.get(a, {}), self._predicted.get(b, {})
+        for seed in sorted(of_a.keys() & of_b.keys()):
+            a_right, b_right = of_a[seed] == self.truth, of_b[seed] == self.truth
+            counts["only_a"].update(np.flatnonzero(a_right & ~b_right).tolist())
+            counts["only_b"].update(np.flatnonzero(b_right & ~a_right).tolist())
+            counts["neither"].update(np.flatnonzero(~a_right & ~b_right).tolist())
+        return Disagreement(a, b, {side: self._worst_first(rows) for side, rows in counts.items()})
+
+    def _worst_first(self, rows: Counter[int]) -> list[int]:
+        return sorted(rows, key=lambda row: (-rows[row], -int(self._wrong[row]), row))
+
+
+def shown_pairs(results: Results) -> Sequence[Pair]:
+    """Return at most `MOST_PAIRS` pairs to look into: a spiking contender and another first, of
+    these the most accurate first.
+    """
+    spiking = {trial.contender: trial.spiking for trial in results.trials}
+
+    def place(pair: Pair) -> tuple[bool, float]:
+        return spiking[pair.a] == spiking[pair.b], -(pair.accuracy_a + pair.accuracy_b)
+
+    return sorted(results.comparison.pairs, key=place)[:MOST_PAIRS]

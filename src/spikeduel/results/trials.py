@@ -142,16 +142,15 @@ class CorruptedAccuracies(Frozen):
 
 
 class Robustness(Frozen):
-    """Accuracy on corrupted images: at each severity, their mean (`area`), and that by the `clean`
-    accuracy.
+    """Accuracy on corrupted images: at each severity, and their mean (`area`).
 
-    `mean` and `mean_relative` are over the seven corruptions, None where one was not measured.
+    `mean` is over the seven corruptions, `mean_relative` that by the `clean` accuracy; None where a
+    corruption was not measured.
     """
 
     clean: Share
     corruptions: dict[str, list[Share]]
     area: dict[str, Share]
-    relative: dict[str, Amount | None]
     mean: Share | None
     mean_relative: Amount | None
     images: dict[str, Count]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import libraries
 from spikeduel.networks.cards import ModelCard
-from spikeduel.results.words.power import duration
+from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import registry

@@ -16,8 +16,7 @@ from spikeduel.networks import building, model_files
 from spikeduel.networks.models import Model
 from spikeduel.networks.whitening import MOST_IMAGES, whiten
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
-from spikeduel.results.words.numbers import per_cent
-from spikeduel.results.words.power import duration
+from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import SpikeduelError

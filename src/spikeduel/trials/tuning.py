@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
+from spikeduel.results.columns import expected_best_rows, render, tuning_rows
 from spikeduel.results.tuned import (
     DrawnFrom,
     ExpectedBest,
@@ -26,8 +27,7 @@ from spikeduel.results.tuned import (
     TuningRecord,
     TuningTrial,
 )
-from spikeduel.results.words.findings import assigned
-from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
+from spikeduel.results.words.numbers import assigned
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.settings.fields import without_epochs
 from spikeduel.system import __version__, typed

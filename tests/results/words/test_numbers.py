@@ -6,17 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_trials import pair
+from spikeduel.results.columns import percent
 from spikeduel.results.words.numbers import (
+    as_text,
     hundredths,
-    lead,
-    margin,
     p_number,
     p_value,
     per_cent,
     points,
+    said_of,
     signed,
 )
-from spikeduel.results.words.tables import percent
+from spikeduel.results.words.verdict import lead, margin
 from spikeduel.system.sentences import counted, listed
 
 
@@ -88,3 +89,40 @@ def test_counts():
         "2 studies",
         "1 study",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "An image a step, 12 test images, one image.",
+            "A recording a step, 12 test recordings, one recording.",
+        ),
+        ("Images of an image/s.", "Recordings of a recording/s."),
+        ("small grey images", "small grey pictures"),
+        (
+            "--image-size, image_0001.bin, my/image, data:image/png;base64, images.zip, <image>",
+            None,
+        ),
+    ],
+)
+def test_what_is_said_of_images_is_said_of_recordings_and_names_stay(text, said):
+    assert said_of(text, "recording") == (said or text)
+    assert said_of(text, "image") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (True, "yes"),
+        (0.25, "0.25"),
+        (3.0, "3"),
+        ((1, 2), "1, 2"),
+        ((), "none"),
+        ({"snn": {"beta": 0.5}}, "snn: beta 0.5"),
+        ("x", "x"),
+    ],
+)
+def test_settings_as_text(value, text):
+    assert as_text(value) == text

@@ -1,69 +1,24 @@
-import statistics
 from types import SimpleNamespace
 
 import pytest
 from msgspec import structs
 
-from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
+from made_results import make_results, with_dataset, with_pair, with_trials
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import Budget, GroupSizes, SetRules
-from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
-from spikeduel.results.words import method, report, tables
+from spikeduel.results.significance import Reservation
+from spikeduel.results.words import method, report, verdict
 from spikeduel.settings.recipes import baseline, strong
 
 DATA = SimpleNamespace(
     name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2")
 )
-CORRUPTIONS = ("noise", "blur", "contrast", "occlusion", "rotation", "translation", "jpeg")
-
-
-def robustness(clean, last):
-    """Accuracies that fall evenly from `clean` to `last`; under noise, to 0."""
-    ends = {name: 0.0 if name == "noise" else last for name in CORRUPTIONS}
-    at = {name: [clean + (end - clean) * k / 5 for k in range(1, 6)] for name, end in ends.items()}
-    area = {name: statistics.fmean(values) for name, values in at.items()}
-    mean = statistics.fmean(area.values())
-    relative = {name: value / clean for name, value in area.items()}
-    return Robustness(
-        clean=clean,
-        corruptions=at,
-        area=area,
-        relative=relative,
-        mean=mean,
-        mean_relative=mean / clean,
-        images=dict.fromkeys(at, 20),
-    )
 
 
 @pytest.fixture
 def results():
     """Two contenders with two seeds each."""
     return make_results(DATA, baseline(seeds=2))
-
-
-def test_scores_are_means_with_their_spread(results):
-    tested = results.of("dense-snn")
-    accuracies = [100 * trial.test.accuracy for trial in tested]
-    accuracy = tables.score(tested, "accuracy")
-    assert accuracy == (
-        f"{statistics.fmean(accuracies):.2f}",
-        f"{statistics.stdev(accuracies):.2f}",
-    )
-    assert str(accuracy) == " ± ".join(accuracy)
-    assert tables.score(tested, "f1") == ("73.00", "0.00")
-    assert tables.score(tested[:1], "f1") == ("73.00", "")
-    assert str(tables.score(tested[:1], "f1")) == "73.00"
-    assert tables.score([], "f1") is None
-
-
-def test_folds_of_different_sizes_count_by_their_images(results):
-    first, second = results.of("dense-snn")
-    tested = [
-        structs.replace(trial, test=structs.replace(trial.test, n=n, accuracy=accuracy))
-        for trial, n, accuracy in ((first, 10, 0.9), (second, 30, 0.5))
-    ]
-    assert tables.score(tested, "accuracy").mean == "60.00"
 
 
 def test_what_a_mean_is_over(results):
@@ -81,42 +36,6 @@ def test_what_a_mean_is_over(results):
     assert report.num_tested(in_folds[:3]) == "20 to 40"
 
 
-def test_what_was_not_measured_is_not_zero(results):
-    assert report.epoch_seconds(results.of("dense-snn")) == "1.0"
-    assert (
-        report.epoch_seconds(with_trials(results, epoch_seconds=[]).trials) == report.NOT_MEASURED
-    )
-    assert report.span([]) == report.NOT_MEASURED
-    assert report.accuracy(None) == "failed"
-
-
-def test_ties_and_random_encodings_are_told_where_there_are_some(results):
-    assert "5.0 % of the answers were ties" in report.of_encoding(
-        "dense-snn", results.of("dense-snn")
-    )
-    assert report.of_encoding("small-cnn", results.of("small-cnn")) == ""
-    assert (
-        report.of_encoding("dense-snn", with_tests(results, tie_share=None).of("dense-snn")) == ""
-    )
-    drawn = with_tests(
-        results, encoding_spread=EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123)
-    )
-    assert "by 1.23 points" in report.of_encoding("dense-snn", drawn.of("dense-snn"))
-
-
-def test_added_measures_have_their_own_form(results):
-    values = iter([0.5, None, 0.7, 0.1])
-    measured = with_trials(
-        results,
-        measures=lambda _: {
-            "x": AddedMeasure(title="X", meaning="what it is", value=next(values), form="{:.1%}")
-        },
-    )
-    assert tables.added(measured.of("dense-snn"), "x") == ("60.0%", "14.1%")
-    assert tables.added(measured.of("small-cnn"), "x") == ("10.0%", "")
-    assert tables.added(measured.of("small-cnn"), "y") is None
-
-
 def test_the_most_frequent_errors_are_told():
     confusion = [[5, 0, 2], [7, 5, 0], [0, 1, 5]]
     assert report.most_confused(confusion, ["a", "b", "c"], most=2).endswith(
@@ -125,54 +44,37 @@ def test_the_most_frequent_errors_are_told():
     assert "no errors" in report.most_confused([[3, 0], [0, 3]], ["a", "b"])
 
 
-def test_conclusions_of_pairs_say_what_they_are_about(results):
-    (pair,) = results.comparison.pairs
-    assert report.interval(pair) == "−2.00 to +0.10"
-    assert report.pair_conclusion(pair, in_folds=False) == "inconclusive"
-    better = structs.replace(pair, conclusion=Conclusion.B_BETTER, negligible=True)
-    assert report.pair_conclusion(better, in_folds=False).startswith("small-cnn is better, by less")
-    held_back = structs.replace(pair, reservation=Reservation.FEW_SEEDS)
-    assert report.pair_conclusion(held_back, in_folds=False) == "inconclusive: too few seeds"
-    alone = structs.replace(better, seeds=1)
-    assert report.pair_conclusion(alone, in_folds=False).startswith(
-        "of these two models: small-cnn"
-    )
-    assert report.pair_conclusion(alone, in_folds=True).startswith(
-        "of these trainings, one per fold: small-cnn"
-    )
-
-
 def test_the_note_says_what_was_tested_and_what_it_covers(results):
-    note = report.how_compared(results)
+    note = verdict.how_compared(results)
     assert note.startswith("Test: a coin. Interval")
     assert "±0.5 points" in note
     assert "other seeds" in note
     alone = with_pair(results, seeds=1)
-    assert "these two trained models" in report.how_compared(alone)
+    assert "these two trained models" in verdict.how_compared(alone)
     folds = [Counts(train=1, val=1, test=10)] * 2
-    assert "these trainings, one per fold" in report.how_compared(with_dataset(alone, folds=folds))
+    assert "these trainings, one per fold" in verdict.how_compared(with_dataset(alone, folds=folds))
     two = structs.replace(
         results, comparison=structs.replace(results.comparison, pairs=results.comparison.pairs * 2)
     )
     assert (
         "adjusted for 2 comparisons (Holm); intervals, and so equivalence, are not."
-        in report.how_compared(two)
+        in verdict.how_compared(two)
     )
 
 
 def test_an_interval_that_excludes_0_without_a_conclusion_is_explained_once(results):
-    assert "excludes 0" not in report.how_compared(results)
+    assert "excludes 0" not in verdict.how_compared(results)
     held_back = with_pair(results, reservation=Reservation.FEW_SEEDS, ci95=(0.01, 0.03))
     twice = structs.replace(
         held_back,
         comparison=structs.replace(held_back.comparison, pairs=held_back.comparison.pairs * 2),
     )
-    assert report.how_compared(twice).count("excludes 0") == 1
+    assert verdict.how_compared(twice).count("excludes 0") == 1
 
 
 def test_a_p_of_1_is_no_certainty(results):
-    assert "A p of 1" not in report.how_compared(results)
-    assert "A p of 1 is no evidence" in report.how_compared(with_pair(results, p_value=0.9999))
+    assert "A p of 1" not in verdict.how_compared(results)
+    assert "A p of 1 is no evidence" in verdict.how_compared(with_pair(results, p_value=0.9999))
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):
@@ -335,79 +237,3 @@ def test_titles(results):
         results, trials=[*results.trials, structs.replace(results.trials[0], contender="c")]
     )
     assert report.title(three) == "dense-snn, small-cnn and c on made-up"
-
-
-def test_robustness_by_hand():
-    by_name = {"dense-snn": robustness(0.8, 0.6), "small-cnn": robustness(0.9, 0.3)}
-    results = with_trials(
-        make_results(DATA, baseline()), robustness=lambda trial: by_name[trial.contender]
-    )
-    # Means over severities: 0.68 and 0.54; under noise 0.32 and 0.36. Six of the former and one of
-    # the latter.
-    text = report.robustness(results)
-    assert (
-        "dense-snn 62.9 % (80.0 % on clean images) and small-cnn 51.4 % (90.0 % on clean images)"
-        in text
-    )
-    assert "noise for dense-snn (32.0 %) and noise for small-cnn (36.0 %)" in text
-    assert (
-        "small-cnn under noise; dense-snn under blur, contrast, occlusion, rotation, translation "
-        "and jpeg" in text
-    )
-    assert "One seed each" in text
-
-
-def test_leads_within_the_spread_over_seeds_are_left_out(results):
-    # Two seeds of each, by turns. The means at the end are 0.5 and 0.475, alike under noise.
-    lasts = iter((0.6, 0.45, 0.4, 0.5))
-    text = report.robustness(
-        with_trials(results, robustness=lambda _: robustness(0.8, next(lasts)))
-    )
-    assert "Highest mean" not in text
-    assert "Within the spread over trainings: noise, blur" in text
-    assert "One seed" not in text
-    lasts = iter((0.6, 0.3, 0.6, 0.3))
-    text = report.robustness(
-        with_trials(results, robustness=lambda _: robustness(0.8, next(lasts)))
-    )
-    assert "dense-snn under blur, contrast" in text
-    assert "Within the spread over trainings: noise." in text
-
-
-def test_robustness_that_nobody_measured_has_no_words(results):
-    assert report.robustness(results) == ""
-    assert report.robustness_by_contender(results) == {}
-    measured = with_trials(results, robustness=robustness(0.8, 0.6))
-    gone = structs.replace(measured, trials=[failed(trial) for trial in measured.trials])
-    assert report.robustness(gone) == ""
-
-
-def test_the_rows_of_corruptions(results):
-    altered = structs.replace(
-        robustness(0.9, 0.3),
-        corruptions=robustness(0.9, 0.3).corruptions | {"altered-medium": [0.25]},
-        area=robustness(0.9, 0.3).area | {"altered-medium": 0.25},
-        images=robustness(0.9, 0.3).images | {"altered-medium": 7},
-    )
-    by_name = {"dense-snn": robustness(0.8, 0.6), "small-cnn": altered}
-    measured = with_trials(
-        make_results(DATA, baseline()), robustness=lambda trial: by_name[trial.contender]
-    )
-    cells = {
-        title: [cell and cell.mean for cell in row]
-        for title, row in report.corruption_rows(measured)
-    }
-    assert list(cells) == [
-        "clean images",
-        *CORRUPTIONS,
-        "altered-medium",
-        "mean of seven",
-        "mean / clean",
-    ]
-    assert cells["clean images"] == ["80.0", "90.0"]
-    assert cells["noise"] == ["32.0", "36.0"]
-    assert cells["altered-medium"] == [None, "25.0"]
-    assert cells["mean of seven"] == ["62.9", "51.4"]
-    assert cells["mean / clean"] == ["78.6", "57.1"]
-    assert report.altered(measured) == ["altered-medium (7 images)"]
-    assert report.altered(results) == []

@@ -9,7 +9,7 @@ import msgspec
 
 from spikeduel.measuring.bench.contenders import CONTENDERS, is_spikeduel
 from spikeduel.measuring.bench.workloads import Limits, Workload, needs
-from spikeduel.results.words.tables import render
+from spikeduel.results.columns import render
 from spikeduel.system.typed import Frozen
 
 STUDY, CNN = "snntorch-study", "cnn"

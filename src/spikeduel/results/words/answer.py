@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 from spikeduel.results.answer import NOTICEABLE, case_of, too_few, was_busy
+from spikeduel.results.columns import score
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results, Step
 from spikeduel.results.words.costs import amount, range_in_words
-from spikeduel.results.words.numbers import hundredths, per_cent, points
-from spikeduel.results.words.power import duration
-from spikeduel.results.words.tables import score
+from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
 from spikeduel.system.sentences import counted
 
 RULE = (

@@ -6,8 +6,7 @@ from spikeduel.data.inventory import FileCounts, by_ending
 from spikeduel.results.audit import Audit, Move, Pair
 from spikeduel.results.words import statistics
 from spikeduel.results.words.findings import percent, sentence
-from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import per_cent
+from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import typed
 from spikeduel.system.sentences import counted
 

@@ -5,16 +5,22 @@ without time.
 from collections.abc import Sequence
 
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
+from spikeduel.results.columns import percent
 from spikeduel.results.controlled import ControlledContender, ControlRow, Lost
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.costs import range_in_words
-from spikeduel.results.words.numbers import margin, per_cent, points, signed
-from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
-from spikeduel.results.words.tables import percent
-from spikeduel.results.words.verdict import conclusion, titled
+from spikeduel.results.words.numbers import per_cent, points, signed
+from spikeduel.results.words.verdict import (
+    adjusted_for,
+    brief_conclusion,
+    conclusion,
+    margin,
+    terms,
+    titled,
+)
 from spikeduel.system.sentences import counted, listed
 
 _CLAIMS = {

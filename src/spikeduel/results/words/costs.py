@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from spikeduel.counting.operations import WAYS, Operations
+from spikeduel.results.columns import layer_rows, percent, render
 from spikeduel.results.costs import MEMORIES, Memory, Range, TableEnergy
 from spikeduel.results.rankings import (
     Counting,
@@ -21,10 +23,14 @@ from spikeduel.results.rankings import (
 from spikeduel.results.run import Results
 from spikeduel.results.times import Latency
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.numbers import per_cent
-from spikeduel.results.words.tables import TWO_WAYS, percent
+from spikeduel.results.words.numbers import counted, listed, per_cent
 from spikeduel.results.words.verdict import titled
 
+TWO_WAYS = (
+    "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
+    "once. Per step: it counts at every step, as in a plain loop."
+)
+"""The two ways of counting, wherever both are shown."""
 ZEROS = (
     "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing "
     "skipped by anybody; energy with memory from the cheapest to the dearest way to compute each "
@@ -315,3 +321,52 @@ def _who_takes_least(ranked: Sequence[Ranking]) -> str:
     if not by_name:
         return f"nobody takes the least in any of {len(ranked)} ways of counting: ranges overlap."
     return f"who takes the least depends on how it is counted. Of {len(ranked)} ways: {', '.join(parts)}."
+
+
+def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
+    """One network's operations layer by layer, and its estimated energy by the table of this
+    name.
+    """
+    images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
+    lines = [
+        f"Operations of one image, means over {images}, {steps}",
+        render(layer_rows(operations)),
+        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that "
+        "spikes cause.",
+    ]
+    if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
+        lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
+    return "\n".join([*lines, energy_text(energy, f"table {table} ({energy.title})")])
+
+
+def energy_text(energy: TableEnergy, table: str | None = None) -> str:
+    """A network's estimated energy by a `table`, whose title is taken where it is not given."""
+    lines = [
+        f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the "
+        f"dearest way to compute "
+        "each layer:"
+    ]
+    for memory, title in _NETWORK_MEMORIES.items():
+        per_step, hoisted = (_microjoules(energy.of(memory, way=way).range) for way in WAYS)
+        number = per_step if per_step == hoisted else f"{per_step} per step, {hoisted} hoisted"
+        lines.append(f"  {title + ':':<30} {number}")
+    if energy.unknown:
+        lines.append(f"  It has no energy for {listed(energy.unknown)}.")
+    return "\n".join(lines)
+
+
+_NETWORK_MEMORIES: dict[Memory, str] = {
+    "compute": "arithmetic of synapses alone",
+    "on_chip": "with memory, all on the chip",
+    "off_chip": "with memory, weights outside",
+}
+
+
+def _microjoules(joules: Range | None) -> str:
+    if joules is None:
+        return "not known"
+    low, high = (
+        f"{1e6 * end:,.0f}" if 1e6 * end >= 1000 else f"{1e6 * end:.3g}"
+        for end in (joules.low, joules.high)
+    )
+    return f"{low} µJ" if low == high else f"{low} to {high} µJ"

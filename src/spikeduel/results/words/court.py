@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 
 from spikeduel.counting.amounts import MEANINGS
+from spikeduel.results.columns import render
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
 from spikeduel.results.words.numbers import per_cent
-from spikeduel.results.words.tables import render
 from spikeduel.system.sentences import counted, listed
 
 RELU_TWIN = "relu_twin"

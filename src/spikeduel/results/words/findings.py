@@ -5,8 +5,7 @@ from string import Formatter
 from typing import Any
 
 from spikeduel.results.findings import ADVICE, TABLE, Finding
-from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import in_minutes, per_cent, points
+from spikeduel.results.words.numbers import assigned, in_minutes, per_cent, points, said_of
 from spikeduel.system.sentences import MOST_NAMED, counted, listed
 
 SMALL_SHARE = 0.001
@@ -100,12 +99,3 @@ def _filled(template: str, finding: Finding, noun: str = "image") -> str:
         problem_above=TABLE[finding.id].problem_above,
     )
     return said_of(" ".join(text.split()), noun)
-
-
-def assigned(settings: Mapping[str, float | str | None]) -> str:
-    """Return settings and their values as text; an unset one has its customary value."""
-
-    def text(value: float | str | None) -> str:
-        return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
-
-    return ", ".join(f"{name} {text(value)}" for name, value in settings.items())

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from spikeduel.results.run import Budget, Dataset, Results, SetRules
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.findings import assigned
-from spikeduel.results.words.numbers import in_minutes, per_cent
-from spikeduel.results.words.report import as_text
+from spikeduel.results.words.numbers import as_text, assigned, in_minutes, per_cent
 from spikeduel.settings import Experiment
 from spikeduel.system.sentences import counted, listed
 

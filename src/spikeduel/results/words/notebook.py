@@ -1,9 +1,9 @@
 """Audits and runs as notebooks show them, in place of a `repr`."""
 
 from spikeduel.results.audit import Audit
+from spikeduel.results.columns import percent
 from spikeduel.results.run import Results
 from spikeduel.results.words.audit import not_all, notes, problems, rows
-from spikeduel.results.words.tables import percent
 from spikeduel.system.errors import visible
 from spikeduel.system.notebook import Chart, html_text, page
 from spikeduel.system.sentences import counted

@@ -1,19 +1,24 @@
-"""How numbers and names stand in sentences and tables."""
+"""Formats of numbers, times, names and settings in sentences and tables."""
 
+import re
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-
-from spikeduel.results.significance import Difference
+from typing import Any
 
 # Templates take them from here, too.
 from spikeduel.system.sentences import counted as counted
 from spikeduel.system.sentences import listed as listed
 
+_IMAGE = re.compile(
+    r"(?<![\w/.:<-])(?:(an|one|grey) )?(image)(s?)(?![\w-]|/png|/gif|/svg|[.:]\w)", re.IGNORECASE
+)
+
 
 def hundredths(share: float, digits: int = 2) -> str:
-    """`share` times 100, with so many digits: "91.23", "-0.48".
+    """Return `share` times 100, with so many digits: "91.23", "-0.48".
 
     Halves go away from zero. Which side of a half the float of a mean lies on depends on how it was
-    summed; twelve digits of it do not, so that equal means look equal wherever they stand.
+    summed; twelve digits do not, so that equal means look equal wherever they stand.
     """
     rounded = Decimal(f"{100 * share:.12g}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     # And no "-0.00".
@@ -21,37 +26,24 @@ def hundredths(share: float, digits: int = 2) -> str:
 
 
 def points(share: float) -> str:
-    """A difference in accuracy: "0.65 points"."""
+    """Return a difference in accuracy: "0.65 points"."""
     return f"{hundredths(share)} points"
 
 
 def per_cent(share: float, digits: int = 1) -> str:
-    """A share of one: "91.2 %"."""
+    """Return a share of one: "91.2 %"."""
     return f"{hundredths(share, digits)} %"
 
 
 def signed(share: float) -> str:
-    """A difference in points with its sign, "+0.65", "−0.48", "0.00"."""
+    """Return a difference in points with its sign, "+0.65", "−0.48", "0.00"."""
     text = hundredths(share).replace("-", "−")
     return text if text.startswith("−") or text == "0.00" else f"+{text}"
 
 
-def margin(found: Difference) -> str:
-    """What counts as no difference: "±0.5 points"."""
-    return f"±{100 * found.margin:g} points"
-
-
-def lead(found: Difference, level: int = 95) -> str:
-    """The interval of the leader's lead, in points: "−0.48 to 1.78"."""
-    low, high = found.ci95 if level == 95 else found.ci90
-    if found.difference < 0:
-        low, high = -high, -low
-    return f"{hundredths(low)} to {hundredths(high)}".replace("-", "−")
-
-
 def p_number(p: float) -> str:
-    """A p-value in three digits. Three digits of 1 would look like certainty: it is no evidence,
-    either way.
+    """Return a p-value in three digits; "1" rather than "1.000", which would look like certainty
+    and is no evidence, either way.
     """
     if p < 0.001:
         return "< 0.001"
@@ -59,11 +51,63 @@ def p_number(p: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value: "p = 0.031", "p < 0.001", "p = 1"."""
+    """Return a p-value: "p = 0.031", "p < 0.001", "p = 1"."""
     number = p_number(p)
     return f"p {number}" if number.startswith("<") else f"p = {number}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: "0.35 s", "40 s", "12 min", "3.5 h", "2.1 days"."""
+    if 0 < seconds < 10:
+        return f"{seconds:.2g} s"
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (36 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}" if size < 3600 else f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
 def in_minutes(number: float) -> str:
-    """A time that was given in minutes: "1 minute", "2.5 minutes"."""
+    """Return a time that was given in minutes: "1 minute", "2.5 minutes"."""
     return f"{number:g} minute{'' if number == 1 else 's'}"
+
+
+def assigned(settings: Mapping[str, float | str | None]) -> str:
+    """Return settings and their values as text; an unset one has its customary value."""
+
+    def text(value: float | str | None) -> str:
+        return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
+
+    return ", ".join(f"{name} {text(value)}" for name, value in settings.items())
+
+
+def as_text(value: Any) -> str:
+    """Return a setting's value as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {assigned(settings)}" for name, settings in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def said_of(text: str, noun: str) -> str:
+    """Return `text`, written of images, with another `noun` ("recording") in place of "image".
+
+    One place, rather than a noun in each of some hundred sentences.
+    """
+    if noun == "image":
+        return text
+
+    def other(match: re.Match[str]) -> str:
+        before, image, plural = match.groups()
+        # A small grey version of a recording is a picture, too.
+        if before and before.lower() == "grey":
+            return f"{before} picture{plural}"
+        renamed = noun.capitalize() if image[0].isupper() else noun
+        article = {"an": "a ", "An": "A ", None: ""}.get(before, f"{before} ")
+        return f"{article}{renamed}{plural}"
+
+    return _IMAGE.sub(other, text)

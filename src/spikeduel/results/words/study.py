@@ -11,8 +11,7 @@ from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
 from spikeduel.results.variants import said
-from spikeduel.results.words.nouns import said_of
-from spikeduel.results.words.numbers import hundredths, per_cent, points, signed
+from spikeduel.results.words.numbers import hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 
 RULE = (

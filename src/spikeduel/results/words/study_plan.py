@@ -3,7 +3,7 @@
 from spikeduel.results.across import fewest_datasets
 from spikeduel.results.study_plan import VARIES, DuelPlan, StudyPlan, total_seconds
 from spikeduel.results.uncertainty import FEWEST_SEEDS
-from spikeduel.results.words.power import duration
+from spikeduel.results.words.numbers import duration
 from spikeduel.system.sentences import counted
 
 

@@ -1,4 +1,4 @@
-"""The conclusion in sentences, claiming no more than the trials can bear."""
+"""The verdict in sentences, claiming no more than the trials can bear."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,13 +16,21 @@ from spikeduel.results.significance import (
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.findings import sentence
-from spikeduel.results.words.numbers import lead, margin, p_value, per_cent, points, signed
-from spikeduel.system.sentences import counted, listed
+from spikeduel.results.words.numbers import (
+    counted,
+    hundredths,
+    listed,
+    p_number,
+    p_value,
+    per_cent,
+    points,
+    signed,
+)
 
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 FEWEST_TIMED = 3
-"""Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
+"""Epochs of each network; in a median of fewer, the first one, which also loads and compiles, shows."""
 LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
     "scores measure memory as much as recognition."
@@ -38,91 +46,133 @@ BRIEF = {
 
 
 def verdict(results: Results) -> str:
-    """What the trials showed: accuracies, who is better, by how much, how sure that is, what could
-    overturn it.
+    """Return accuracies, which contender is better, by how much and how surely, and what could
+    overturn that.
     """
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
-    before = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
+    sentences = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
     if len(pairs) == 1:
-        (pair,), number = pairs, {trial.contender: trial.parameters for trial in results.trials}
-        sentences, a, b = _of_one_pair(pair, num_folds), number.get(pair.a), number.get(pair.b)
-        if a and b:
-            both = f"Both have {a:,} parameters."
-            sentences.append(both if a == b else f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}.")
+        sentences += _of_one_pair(pairs[0], num_folds) + _parameters(pairs[0], results)
     elif pairs:
-        sentences = _of_many_pairs(pairs, num_folds)
+        sentences += _of_many_pairs(pairs, num_folds)
     else:
         tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
-        sentences = [
-            f"Accuracy {per_cent(t.accuracy, 2)} on {counted(t.n, 'test image')}: {title}."
-            for title, t in tested
-        ]
-        sentences = sentences or ["No trial was finished: there is nothing to compare."]
+        sentences += [
+            f"Accuracy {per_cent(test.accuracy, 2)} on {counted(test.n, 'test image')}: {title}."
+            for title, test in tested
+        ] or ["No trial was finished: there is nothing to compare."]
     sentences += neither_of_the_twins(results) + epoch_times(results)
     if overturned_by := results.comparison.overturned_by:
         sentences.append(f"What could overturn this: {'; '.join(map(sentence, overturned_by))}.")
-    return " ".join([*before, *sentences])
+    return " ".join(sentences)
+
+
+def _parameters(pair: Pair, results: Results) -> list[str]:
+    number = {trial.contender: trial.parameters for trial in results.trials}
+    a, b = number.get(pair.a), number.get(pair.b)
+    if not a or not b:
+        return []
+    both = f"Both have {a:,} parameters."
+    return [both if a == b else f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}."]
 
 
 def neither_of_the_twins(results: Results) -> list[str]:
-    """Whom to take in place of either twin, where somebody is better than both."""
-    if (found := results.comparison.neither) is None:
+    """Return which contender to take in place of either twin, where one is better than both."""
+    if (neither := results.comparison.neither) is None:
         return []
-    trained = {trial.contender: trial.pretrained for trial in results.trials}
-    what = ", fine-tuned from pretrained weights," if trained.get(found.contender) else ""
-    pairs, them = (
-        "; ".join(map(" and ".join, found.twins)),
-        "both" if len(found.twins) == 1 else "all of them",
+    pretrained = any(
+        trial.pretrained for trial in results.trials if trial.contender == neither.contender
     )
-    seeds = max(pair.seeds for pair in results.comparison.pairs)
-    these = "" if seeds > 1 else "of these trained models, "
-    better = f"{these}{found.contender}{what} is better than {them}"
-    return [f"If accuracy decides, take neither of the twins ({pairs}): {better}."]
+    what = ", fine-tuned from pretrained weights," if pretrained else ""
+    several = any(pair.seeds > 1 for pair in results.comparison.pairs)
+    scope = "" if several else "of these trained models, "
+    twins = "; ".join(map(" and ".join, neither.twins))
+    both = "both" if len(neither.twins) == 1 else "all of them"
+    return [
+        f"If accuracy decides, take neither of the twins ({twins}): {scope}{neither.contender}"
+        f"{what} is better than {both}."
+    ]
 
 
 def difference_line(
-    found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
+    difference: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
 ) -> str:
-    """One line on a difference, the contenders by name; `num_folds` where each was trained once for
-    every fold.
+    """Return one line on a difference, with the contenders' names; `num_folds` where each was
+    trained once for every fold.
     """
-    trained = _trainings(found.seeds, num_folds or 0, "these two trained models")
-    numbers = f"{signed(found.difference)} points, 95 % interval {signed(found.ci95[0])} to {signed(found.ci95[1])}"
-    tested = f"p = {found.p_value:.3g} ({found.test}), {counted(found.n, 'test image')}, {trained}"
-    return f"{a} − {b}: {numbers}, {tested}: {conclusion(found, a, b)}."
-
-
-def conclusion(found: Difference, a: str, b: str) -> str:
-    """The conclusion in a few words, with its reservation."""
-    return concluded(found, a, b) + (
-        f": {because(found)}" if found.reservation else _negligible(found)
+    trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
+    low, high = map(signed, difference.ci95)
+    return (
+        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval {low} to {high}, "
+        f"p = {difference.p_value:.3g} ({difference.test}), "
+        f"{counted(difference.n, 'test image')}, {trained}: {conclusion(difference, a, b)}."
     )
 
 
-def concluded(found: Difference, a: str, b: str) -> str:
-    """The conclusion alone."""
-    better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(found.conclusion)
-    return f"{better} is better" if better else found.conclusion.value
+def conclusion(difference: Difference, a: str, b: str) -> str:
+    """Return the conclusion in a few words, with its reservation."""
+    reserved = f": {because(difference)}" if difference.reservation else _negligible(difference)
+    return concluded(difference, a, b) + reserved
 
 
-def _negligible(found: Difference) -> str:
-    small = found.negligible and found.conclusion.better
-    return f", by less than the {margin(found)} that count" if small else ""
+def concluded(difference: Difference, a: str, b: str) -> str:
+    """Return the conclusion alone."""
+    better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(difference.conclusion)
+    return f"{better} is better" if better else difference.conclusion.value
 
 
-def because(found: Difference) -> str:
-    """Why neither is better, as a clause: mostly though the interval excludes 0."""
-    match found.reservation:
+def brief_conclusion(difference: Difference, a: str, b: str) -> str:
+    """Return the conclusion, and in a few words why not more."""
+    text = concluded(difference, a, b)
+    return f"{text}: {BRIEF[difference.reservation]}" if difference.reservation else text
+
+
+def pair_conclusion(pair: Pair) -> str:
+    """Return the conclusion of a pair for a table."""
+    text = brief_conclusion(pair, pair.a, pair.b)
+    if pair.negligible and pair.conclusion.better:
+        text += ", by less than the margin"
+    return text if pair.seeds > 1 else f"of these trained models: {text}"
+
+
+def _negligible(difference: Difference) -> str:
+    small = difference.negligible and difference.conclusion.better
+    return f", by less than the {margin(difference)} that count" if small else ""
+
+
+def margin(difference: Difference) -> str:
+    """Return what counts as no difference: "±0.5 points"."""
+    return f"±{100 * difference.margin:g} points"
+
+
+def lead(difference: Difference, level: int = 95) -> str:
+    """Return the interval of the leader's lead, in points: "−0.48 to 1.78"."""
+    low, high = difference.ci95 if level == 95 else difference.ci90
+    if difference.difference < 0:
+        low, high = -high, -low
+    return f"{hundredths(low)} to {hundredths(high)}".replace("-", "−")
+
+
+def because(difference: Difference) -> str:
+    """Return why neither is better, as a clause: mostly though the interval excludes 0."""
+    match difference.reservation:
         case Reservation.FEW_SEEDS:
-            enough = f"--seeds {ADVISED_SEEDS} is enough"
-            why = f"with {found.seeds} seeds p cannot fall below {found.smallest_p:.2g} ({enough})"
+            why = (
+                f"with {difference.seeds} seeds p cannot fall below {difference.smallest_p:.2g} "
+                f"(--seeds {ADVISED_SEEDS} is enough)"
+            )
         case Reservation.FEW_GROUPS:
-            groups = found.groups or 0
-            if found.seeds == 1 and groups < FEWEST_GROUPS:
-                why = f"with {counted(groups, 'group')} of test images p cannot fall below {smallest_p(groups):.2g}"
+            groups = difference.groups or 0
+            if difference.seeds == 1 and groups < FEWEST_GROUPS:
+                why = (
+                    f"with {counted(groups, 'group')} of test images p cannot fall below "
+                    f"{smallest_p(groups):.2g}"
+                )
             else:
-                weigh = f"{found.effective_groups or groups:.2g} groups of equal size"
-                why = f"the test images count as {weigh}, and it takes {FEWEST_GROUPS} to call one better"
+                why = (
+                    f"the test images count as {difference.effective_groups or groups:.2g} groups "
+                    f"of equal size, and it takes {FEWEST_GROUPS} to call one better"
+                )
         case Reservation.COMPARISONS:
             why = "not after adjusting for the number of comparisons"
         case Reservation.CONTROL_AT_CHANCE:
@@ -133,29 +183,28 @@ def because(found: Difference) -> str:
 
 
 def _trainings(seeds: int, num_folds: int, models: str) -> str:
-    """What was trained; `models` where that is one of each contender."""
+    """Return the number of trainings; `models` where there is one of each contender."""
     if seeds == 1:
         return f"one seed in each of {num_folds} folds" if num_folds else models
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
 
 
 def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
-    leader, other = pair.leader, pair.other
+    pair = pair.led
     trained = _trainings(pair.seeds, num_folds, "these two trained models only")
-    scores = f"{leader} {per_cent(pair.accuracy(leader), 2)} and {other} {per_cent(pair.accuracy(other), 2)}"
     interval = f"95 % interval {lead(pair)}"
-    sentences = [f"Accuracy on {counted(pair.n, 'test image')}: {scores} ({trained})."]
-    if pair.difference:
-        sentences.append(
-            f"{leader} leads by {points(abs(pair.difference))} ({interval}; "
-            f"{p_value(pair.p_value)})."
-        )
-    else:
-        sentences.append(f"They are level ({interval}).")
+    sentences = [
+        f"Accuracy on {counted(pair.n, 'test image')}: {pair.a} {per_cent(pair.accuracy_a, 2)} and "
+        f"{pair.b} {per_cent(pair.accuracy_b, 2)} ({trained}).",
+        f"{pair.a} leads by {points(pair.difference)} ({interval}; {p_value(pair.p_value)})."
+        if pair.difference
+        else f"They are level ({interval}).",
+    ]
     if pair.seeds == 1:
-        only = {pair.a: pair.only_a_right, pair.b: pair.only_b_right}
-        alone = counted(round(only[leader]), "image")
-        sentences.append(f"{alone} only {leader} gets right, {only[other]:,.0f} only {other}.")
+        alone = counted(round(pair.only_a_right), "image")
+        sentences.append(
+            f"{alone} only {pair.a} gets right, {pair.only_b_right:,.0f} only {pair.b}."
+        )
     return [*sentences, _meaning(pair)]
 
 
@@ -164,14 +213,17 @@ def _meaning(pair: Pair) -> str:
     if pair.conclusion.better:
         return f"{scope}, {pair.leader} is better{_negligible(pair)}."
     if pair.conclusion is Conclusion.EQUIVALENT:
-        return f"{scope}, they are equivalent: the 90 % interval ({lead(pair, 90)}) lies inside {margin(pair)}."
+        return (
+            f"{scope}, they are equivalent: the 90 % interval ({lead(pair, 90)}) lies inside "
+            f"{margin(pair)}."
+        )
     if pair.reservation:
         return f"Inconclusive: {because(pair)}."
     return f"Inconclusive: neither is better, nor are they equivalent (within {margin(pair)})."
 
 
 def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
-    """The contender with the highest accuracy against each other one, then the rest by
+    """Return the contender with the highest accuracy against each other one, then the rest by
     conclusion.
     """
     accuracy: dict[str, float] = {}
@@ -181,10 +233,10 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
     best = max(accuracy, key=accuracy.__getitem__)
     seeds = max(pair.seeds for pair in pairs)
     trained = _trainings(seeds, num_folds, f"these {len(accuracy)} trained models only")
-    scores = f"{best} has the highest, {per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders"
     scope = "" if seeds == 1 else " All of this is at these settings."
     return [
-        f"Accuracy on {counted(pairs[0].n, 'test image')}: {scores} ({trained}).",
+        f"Accuracy on {counted(pairs[0].n, 'test image')}: {best} has the highest, "
+        f"{per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders ({trained}).",
         *_by_conclusion([pair for pair in pairs if best in (pair.a, pair.b)], best),
         *_by_conclusion([pair for pair in pairs if best not in (pair.a, pair.b)], None),
         f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs "
@@ -193,65 +245,115 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
 
 
 def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
-    """A sentence for each conclusion; of `best` against the others where that is given."""
-    found: dict[str, list[str]] = {}
+    """Return a sentence for each conclusion; of `best` against the others where that is given."""
+    by_kind: dict[str, list[str]] = {}
     for pair in pairs:
         kind = pair.reservation or ("better" if pair.conclusion.better else pair.conclusion)
         link = "and" if kind in (Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE) else "over"
-        name = (
-            pair.other
-            if best == pair.leader
-            else pair.leader
-            if best
-            else f"{pair.leader} {link} {pair.other}"
+        names = f"{pair.leader} {link} {pair.other}"
+        if best:
+            names = pair.other if best == pair.leader else pair.leader
+        by_kind.setdefault(kind, []).append(
+            f"{names} ({signed(abs(pair.difference))}; {lead(pair)})"
         )
-        found.setdefault(kind, []).append(f"{name} ({signed(abs(pair.difference))}; {lead(pair)})")
-    words: dict[str, str] = {
-        "better": f"{best} is better than" if best else "Better:",
-        Conclusion.EQUIVALENT: f"{best} is equivalent to" if best else "Equivalent:",
+    beginnings: dict[str, tuple[str, str]] = {
+        "better": (f"{best} is better than", "Better:"),
+        Conclusion.EQUIVALENT: (f"{best} is equivalent to", "Equivalent:"),
         **{
-            why: f"{best} leads ({text}) over" if best else f"Leads that are not shown ({text}):"
+            why: (f"{best} leads ({text}) over", f"Leads that are not shown ({text}):")
             for why, text in BRIEF.items()
         },
-        Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:"
-        if best
-        else "Inconclusive:",
+        Conclusion.INCONCLUSIVE: (
+            f"{best} against the following is inconclusive:",
+            "Inconclusive:",
+        ),
     }
-    return [f"{text} {listed(found[kind])}." for kind, text in words.items() if kind in found]
+    return [
+        f"{of_best if best else of_all} {listed(by_kind[kind])}."
+        for kind, (of_best, of_all) in beginnings.items()
+        if kind in by_kind
+    ]
 
 
 def epoch_times(results: Results) -> list[str]:
-    """How long an epoch of a spiking network takes against one of another, twin by twin where there
-    are twins.
+    """Return how long an epoch of a spiking network takes against one of another network, twin by
+    twin where there are more than two contenders.
 
-    Not where a caveat says that these times do not compare: the machine was busy, or one computed
-    in another precision.
+    Left out where a caveat says that these times do not compare: the machine was busy, or one
+    network computed in another precision.
     """
     caveats = results.comparison.caveats
     if with_id(caveats, "busy_machine"):
         return []
-    apart = {
+    in_float32 = {
         name for finding in with_id(caveats, "in_float32") for name in finding.values["contenders"]
     }
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]
     sentences = []
-    for pair in results.twins if len(spiking) > 2 else two:
+    for a, b in results.twins if len(spiking) > 2 else two:
         seconds = [
-            [s for t in results.trials if t.contender == name for s in t.epoch_seconds]
-            for name in pair
+            [
+                second
+                for trial in results.trials
+                if trial.contender == name
+                for second in trial.epoch_seconds
+            ]
+            for name in (a, b)
         ]
-        if min(map(len, seconds)) < FEWEST_TIMED or (pair[0] in apart) != (pair[1] in apart):
+        if min(map(len, seconds)) < FEWEST_TIMED or (a in in_float32) != (b in in_float32):
             continue
-        first, second = map(statistics.median, seconds)
-        if min(first, second) >= SHORTEST_TIMED:
-            names = f"{pair[0]} {first:.1f} s, {pair[1]} {second:.1f} s"
+        of_a, of_b = map(statistics.median, seconds)
+        if min(of_a, of_b) >= SHORTEST_TIMED:
             sentences.append(
-                f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}."
+                f"Epoch time (median on this machine): {a} {of_a:.1f} s, {b} {of_b:.1f} s, a ratio "
+                f"of {of_a / of_b:.1f}."
             )
     return sentences
 
 
+def how_compared(results: Results) -> str:
+    """Return what the table of differences means, as a note below it."""
+    pairs = results.comparison.pairs
+    tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
+    scope = "Interval and p-value allow for other seeds and other test images."
+    if max(pair.seeds for pair in pairs) == 1:
+        trained = "trainings, one per fold," if results.dataset.folds else "two trained models"
+        scope = (
+            f"Interval and p-value are about these {trained} and other test images; one seed "
+            f"cannot show other trainings."
+        )
+    certain = any(p_number(pair.p_value) == "1" for pair in pairs)
+    no_evidence = (
+        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    )
+    adjusted = adjusted_for(len(pairs), "comparison")
+    return f"Test: {tests}.{adjusted} {scope} {terms(pairs)}{no_evidence}"
+
+
+def adjusted_for(number: int, what: str) -> str:
+    """Return which conclusions allow for the number of comparisons; empty where there is one."""
+    if number < 2:
+        return ""
+    return (
+        f" p-values are adjusted for {counted(number, what)} (Holm); intervals, and so "
+        f"equivalence, are not."
+    )
+
+
+def terms(differences: Sequence[Difference]) -> str:
+    """Return what the conclusions mean, and why some are inconclusive though their intervals
+    exclude 0.
+    """
+    reserved = [difference for difference in differences if difference.reservation]
+    reasons = dict.fromkeys(map(because, reserved))
+    return (
+        f"Better: p is at most 0.05. Equivalent: the 90 % interval lies inside "
+        f"{margin(differences[0])}. Inconclusive: neither; there may be a difference or none."
+        + "".join(f" Inconclusive may also mean: {why}." for why in reasons)
+    )
+
+
 def titled(control: ControlRow | ControlResult) -> str:
-    """What a control is called, with the bits of its activations where they are few."""
+    """Return a control's title, with the bits of its activations where they are few."""
     return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title

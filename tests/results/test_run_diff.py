@@ -8,10 +8,17 @@ from msgspec import structs
 from made_operations import plain, spiking
 from made_times import untimed
 from made_trials import dataset, results, trial, tuning
-from spikeduel.results import between, predictions
+from spikeduel.results import predictions, run_diff
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.costs import Range
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import Budget
+from spikeduel.results.run_diff import (
+    ContenderCompared,
+    ContenderInRun,
+    RunsCompared,
+    RunSummary,
+)
 from spikeduel.results.significance import Conclusion
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
@@ -90,7 +97,7 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
         created="2021-02-03T04:05:06+00:00",
     )
     (newer.parent / "store").mkdir()
-    found = between.list_runs(newer.parent)
+    found = run_diff.list_runs(newer.parent)
     assert [each.run for each in found] == [str(newer), str(older)]
     assert found[1].accuracy == {"snn": [0.9], "cnn": [0.8]}
     assert found[0].models == [
@@ -113,33 +120,33 @@ def test_minutes_are_those_of_the_budget(make_run):
     make_run("a", {"snn": [1]}, budget=budget)
     make_run("b", {"snn": [1]}, budget=structs.replace(budget, minutes=5.0))
     assert {
-        each.settings["minutes"] for each in between.list_runs(make_run("c", {"snn": [1]}).parent)
+        each.settings["minutes"] for each in run_diff.list_runs(make_run("c", {"snn": [1]}).parent)
     } == {2, 5, None}
 
 
 def test_one_run_differs_in_nothing(make_run):
-    (found,) = between.list_runs(make_run("a", {"snn": [1]}).parent)
+    (found,) = run_diff.list_runs(make_run("a", {"snn": [1]}).parent)
     assert found.settings == {}
 
 
 def test_the_duels_of_a_study_are_listed_and_named(make_run):
     run, duel = make_run("images-a", {"snn": [1]}), make_run("study-x/duels/digits-b", {"snn": [1]})
     runs, study = run.parent, duel.parent.parent
-    assert {each.run for each in between.list_runs(runs)} == {str(run), str(duel)}
-    assert [each.run for each in between.list_runs(study)] == [str(duel)]
-    assert [between.named("digits", folder) for folder in (runs, study, duel.parent)] == [duel] * 3
+    assert {each.run for each in run_diff.list_runs(runs)} == {str(run), str(duel)}
+    assert [each.run for each in run_diff.list_runs(study)] == [str(duel)]
+    assert [run_diff.named("digits", folder) for folder in (runs, study, duel.parent)] == [duel] * 3
 
 
 def test_a_run_is_named_by_how_its_name_begins(make_run):
     run = make_run("images-strong-1a", {"snn": [1]})
     other = make_run("images-strong-1ab", {"snn": [1]})
-    assert between.named(str(run), run.parent) == run
-    assert between.named("images-strong-1ab", run.parent) == other
-    assert between.named("images-strong-1a", run.parent) == run  # whole, though another begins so
+    assert run_diff.named(str(run), run.parent) == run
+    assert run_diff.named("images-strong-1ab", run.parent) == other
+    assert run_diff.named("images-strong-1a", run.parent) == run  # whole, though another begins so
     with pytest.raises(InputError, match="2 runs are called so"):
-        between.named("images", run.parent)
+        run_diff.named("images", run.parent)
     with pytest.raises(InputError, match="nowhere: no run here"):
-        between.named("nowhere", run.parent)
+        run_diff.named("nowhere", run.parent)
 
 
 # ---- two
@@ -148,7 +155,7 @@ def test_a_run_is_named_by_how_its_name_begins(make_run):
 def test_contenders_of_both_are_tested_on_the_same_images(make_run):
     a = make_run("a", {"snn": [80], "cnn": [10]})
     b = make_run("b", {"snn": [10], "cnn": [10], "gru": [5]}, replace(EXPERIMENT, epochs=9))
-    found = between.compare(a, b)
+    found = run_diff.compare(a, b)
     assert found.settings == {"epochs": (3, 9)}
     assert found.why_not is None
     assert found.times_compare
@@ -170,7 +177,7 @@ def test_contenders_of_both_are_tested_on_the_same_images(make_run):
 
 def test_an_accuracy_of_several_seeds_is_less_certain(make_run):
     a, b = make_run("a", {"snn": [80, 80]}), make_run("b", {"snn": [40, 120]})
-    (found,) = between.compare(a, b).contenders
+    (found,) = run_diff.compare(a, b).contenders
     level, uneven = (np.diff(each.interval)[0] for each in (found.a, found.b))
     assert (found.a.seeds, found.b.seeds) == (2, 2)
     assert uneven > 2 * level
@@ -178,7 +185,7 @@ def test_an_accuracy_of_several_seeds_is_less_certain(make_run):
 
 def test_other_test_images_are_not_tested_and_it_is_said_why(make_run):
     a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, images=range(1, NUM + 1))
-    found = between.compare(a, b)
+    found = run_diff.compare(a, b)
     assert "different test images" in found.why_not
     (snn,) = found.contenders
     assert snn.difference is None
@@ -188,7 +195,7 @@ def test_other_test_images_are_not_tested_and_it_is_said_why(make_run):
 def test_a_run_without_predictions_is_compared_in_all_else(make_run):
     a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, replace(EXPERIMENT, epochs=9))
     (a / predictions.FILE).unlink()
-    found = between.compare(a, b)
+    found = run_diff.compare(a, b)
     assert "has no predictions.json" in found.why_not
     (snn,) = found.contenders
     assert (snn.a.interval, snn.difference) == (None, None)
@@ -201,7 +208,7 @@ def test_no_seed_in_common_is_said_of_the_contender(make_run):
     content = json.loads((b / predictions.FILE).read_text())
     content["trials"][0]["seed"] = 7
     (b / predictions.FILE).write_text(json.dumps(content))
-    found = between.compare(a, b)
+    found = run_diff.compare(a, b)
     assert found.why_not is None
     assert "no finished seed in common" in found.contenders[0].why_not
 
@@ -209,9 +216,89 @@ def test_no_seed_in_common_is_said_of_the_contender(make_run):
 @pytest.mark.parametrize("environment", [None, {**HERE, "threads": 4}])
 def test_times_of_other_machines_do_not_compare(environment, make_run):
     a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, environment=environment)
-    assert not between.compare(a, b).times_compare
+    assert not run_diff.compare(a, b).times_compare
 
 
 def test_what_is_no_run_is_named(make_run, tmp_path):
     with pytest.raises(InputError, match="nowhere: no run here"):
-        between.compare(make_run("a", {"snn": [1]}), tmp_path / "nowhere")
+        run_diff.compare(make_run("a", {"snn": [1]}), tmp_path / "nowhere")
+
+
+# ---- as text
+
+
+def summary(name="images-strong-85380ed6", **settings):
+    return RunSummary(
+        run=f"runs/{name}",
+        created="2001-02-03T04:05:06+00:00",
+        dataset="images",
+        encoding="direct",
+        seeds=2,
+        epochs=3,
+        contenders=["vgg-lif", "vgg-relu", "broken"],
+        # Folds of unequal size count by their images, as in every other table.
+        accuracy={"vgg-lif": [0.5, 0.75], "vgg-relu": [0.5]},
+        images={"vgg-lif": [300, 100], "vgg-relu": [400]},
+        models=[],
+        settings=settings,
+    )
+
+
+def test_a_run_has_a_line_for_each_contender():
+    text, others = run_diff.table([summary(image_size=32, folds=None)])
+    assert others == ""
+    assert [line.split() for line in text.splitlines()[2:]] == [
+        ["images-strong-85380ed6", "32", "–", "vgg-lif", "56.25", "±", "17.68"],
+        ["2001-02-03", "04:05", "vgg-relu", "50.00"],
+        ["broken", "failed"],
+    ]
+
+
+def test_a_duel_says_where_its_study_lies():
+    text, _ = run_diff.table([summary("study-x/duels/digits-1a")])
+    assert [line.split()[0] for line in text.splitlines()[2:4]] == ["digits-1a", "2001-02-03"]
+    assert "study-x/duels" in text
+
+
+def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
+    many = {f"setting_{number}": "a value" for number in range(9)}
+    own = {"vgg-lif": {"threshold": 0.7, "beta": 0.9}}
+    table, note = run_diff.table([summary(own_settings=own, image_size=32, **many)])
+    assert max(map(len, table.splitlines())) <= 100
+    assert "image size" in table
+    assert "own settings" in note
+    assert "setting 0" in table
+    assert "setting 8" not in table
+
+
+def test_two_runs_in_words():
+    reached = ContenderInRun(
+        accuracy=0.5, interval=(0.4, 0.6), seeds=1, training=Range(low=60.0, high=60.0)
+    )
+    compared = RunsCompared(
+        a="runs/a",
+        b="runs/b",
+        created=("", ""),
+        settings={"num_steps": (4, 8)},
+        why_not="the two runs differ.",
+        contenders=[
+            ContenderCompared(contender="snn", a=reached, b=None, why_not="the two runs differ.")
+        ],
+        times_compare=False,
+    )
+    assert run_diff.setting_rows(compared) == [{"setting": "num steps", "A": "4", "B": "8"}]
+    assert run_diff.contender_rows(compared) == [
+        {
+            "contender": "snn",
+            "run": "A",
+            "accuracy, %": "50.00",
+            "95 % interval": "40.00 to 60.00",
+            "seeds": "1",
+            "training": "60 s",
+            "answer": "",
+            "energy": "",
+        }
+    ]
+    why_not, times = run_diff.sentences(compared)
+    assert "the two runs differ." in why_not
+    assert "Times do not compare" in times

@@ -1,0 +1,604 @@
+"""Tables of results: a `Column` is a title, a value, a format and a definition, and a table a list
+of columns.
+
+A new column is one line here. Terminal, page and LaTeX print the same columns; the definitions are
+those of the report and of the glossary.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from spikeduel.counting.operations import Layer, Operations, Totals, Ways
+from spikeduel.networks.shipped import Origin
+from spikeduel.results import accuracy
+from spikeduel.results.optimism import ContenderOptimism, LeadOptimism
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Difference
+from spikeduel.results.trials import (
+    AddedMeasure,
+    Calibrated,
+    Calibration,
+    ClassScores,
+    Robustness,
+    Score,
+    Scores,
+    Trial,
+)
+from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
+from spikeduel.results.words.numbers import assigned, hundredths, p_number, signed
+from spikeduel.results.words.verdict import pair_conclusion
+from spikeduel.system.errors import visible
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column of a table whose rows are `Row`: `value` reads a row, None where it is not known;
+    `form` writes the value; `is_text` aligns it left on the page.
+    """
+
+    title: str
+    value: Callable[[Row], Any]
+    form: Callable[[Any], Any] = str
+    definition: str = ""
+    is_text: bool = False
+    unknown: str = ""
+
+    def cell(self, row: Row) -> Any:
+        """Return the value as text, or as `Averaged`."""
+        value = self.value(row)
+        return self.unknown if value is None else self.form(value)
+
+
+def text_rows(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[dict[str, str]]:
+    """Return the cells of each row as text, by title."""
+    return [{column.title: str(column.cell(row)) for column in columns} for row in rows]
+
+
+def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
+    """Return rows of text as a table; with `gap`, without lines and so many spaces apart."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    if gap is not None:
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for title in rows[0]:
+        numeric = all(row[title][:1].isdigit() or not row[title] for row in rows)
+        table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(visible, row.values()))
+    # Jupyter would show the table at once, and again where the text is printed. A class may be
+    # called [red] or :smile:.
+    plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
+    console = Console(width=220, markup=False, emoji=False, **plain)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
+
+
+def to_latex(columns: Sequence[Column[Row]], rows: Iterable[Row], note: str = "") -> str:
+    """Return a LaTeX table (booktabs), with `note` as a comment below it."""
+
+    def line(cells: Iterable[str]) -> str:
+        escaped = ["".join(rf"\{c}" if c in "&%$#_{}" else c for c in cell) for cell in cells]
+        return " & ".join(escaped) + r" \\"
+
+    body = [line(row.values()) for row in text_rows(columns, rows)]
+    lines = [
+        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"\toprule",
+        line(column.title for column in columns),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *([f"% {note}"] if note else []),
+    ]
+    return "\n".join(lines).replace("±", r"$\pm$")
+
+
+# ---- formats
+
+
+class Averaged(NamedTuple):
+    """A mean as text, and the standard deviation over several values; empty for a single one."""
+
+    mean: str
+    spread: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, without the sign: "91.23"."""
+    return hundredths(share)
+
+
+def one_digit(share: float) -> str:
+    """Return a share in per cent with one digit, without the sign: "91.2"."""
+    return hundredths(share, 1)
+
+
+def thousands(number: float) -> str:
+    """Return a count in all its digits: "12,345"."""
+    return f"{number:,.0f}"
+
+
+def whole(number: float | None) -> str:
+    """Return a count in all its digits; "" for none."""
+    return f"{number:,.0f}" if number else ""
+
+
+def span(values: Sequence[int]) -> str:
+    """Return the smallest and the largest, "4 to 10", or their one value."""
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def averaged(
+    values: Sequence[float], form: Callable[[float], str] = percent, mean: float | None = None
+) -> Averaged | None:
+    """Return the mean, or a given `mean`, and the standard deviation; None without values."""
+    if not values:
+        return None
+    spread = form(statistics.stdev(values)) if len(values) > 1 else ""
+    return Averaged(form(statistics.fmean(values) if mean is None else mean), spread)
+
+
+def score(tested: Sequence[Trial], name: str) -> Averaged | None:
+    """Return a score in per cent over one contender's trials; of accuracies the mean is that of
+    `accuracy.mean_accuracy`, since folds may differ in size.
+    """
+    scores = [getattr(trial.test, name) for trial in tested if trial.test]
+    mean = accuracy.mean_accuracy(tested) if name == "accuracy" else None
+    return averaged(scores, mean=mean)
+
+
+def validation_accuracy(validation: Score | None) -> str:
+    """Return a validation accuracy in per cent."""
+    return percent(validation.accuracy) if validation else "failed"
+
+
+# ---- contenders
+
+
+class ContenderRow(NamedTuple):
+    """One contender's trials, the `tested` ones that its numbers are of, and its twin's name."""
+
+    name: str
+    trials: Sequence[Trial]
+    tested: Sequence[Trial]
+    twin: str = ""
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Return the median over all epochs; None if nothing was trained."""
+        seconds = [second for trial in self.tested for second in trial.epoch_seconds]
+        return statistics.median(seconds) if seconds else None
+
+
+def contender_rows(results: Results) -> list[ContenderRow]:
+    """Return a row for each contender of a run."""
+    twins = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
+    return [
+        ContenderRow(name, results.of(name, tested=False), results.of(name), twins.get(name, ""))
+        for name in results.contenders
+    ]
+
+
+def _score_column(title: str, name: str, definition: str) -> Column[ContenderRow]:
+    return Column(
+        title, lambda row: score(row.tested, name), definition=definition, unknown="failed"
+    )
+
+
+CONTENDER: Column[ContenderRow] = Column("contender", lambda row: row.name, is_text=True)
+KIND: list[Column[ContenderRow]] = [
+    Column("family", lambda row: row.trials[0].family.upper(), is_text=True),
+    Column("encoding", lambda row: row.trials[0].encoding or "analogue", is_text=True),
+    Column("same weights as", lambda row: row.twin, is_text=True),
+]
+OVER_CLASSES = "over classes, each counts alike (macro average)."
+SCORES: list[Column[ContenderRow]] = [
+    _score_column(
+        "accuracy %",
+        "accuracy",
+        "Share of the test images that are answered correctly, over the seeds that every contender "
+        "finished; ± standard deviation.",
+    ),
+    _score_column(
+        "precision %",
+        "precision",
+        f"Share of the answers with a class that are correct; {OVER_CLASSES}",
+    ),
+    _score_column(
+        "recall %",
+        "recall",
+        f"Share of a class's images that are answered correctly; {OVER_CLASSES}",
+    ),
+    _score_column("F1 %", "f1", f"The harmonic mean of precision and recall; {OVER_CLASSES}"),
+]
+TRAINING: list[Column[ContenderRow]] = [
+    Column(
+        "s / epoch",
+        lambda row: row.epoch_seconds,
+        "{:.1f}".format,
+        "Median seconds of training an epoch, on the machine named under Reproduce.",
+        unknown="–",
+    ),
+    Column("epochs", lambda row: span([trial.epochs for trial in row.trials])),
+    Column("parameters", lambda row: row.trials[0].parameters, thousands, unknown="–"),
+]
+
+
+def contender_columns(results: Results) -> list[Column[ContenderRow]]:
+    """Return the columns of a run's contenders, with a column for each added measure."""
+    kind = KIND if results.twins else KIND[:-1]
+    return [CONTENDER, *kind, *SCORES, *TRAINING, *measure_columns(results.trials)]
+
+
+def measure_columns(trials: Sequence[Trial]) -> list[Column[ContenderRow]]:
+    """Return a column for each measure from outside the package that some trial has."""
+    measures = {name: measure for trial in trials for name, measure in trial.measures.items()}
+    return [
+        Column(
+            measure.title,
+            lambda row, name=name, measure=measure: _added(row.tested, name, measure),  # type: ignore[misc]
+            definition=measure.meaning,
+        )
+        for name, measure in measures.items()
+    ]
+
+
+def _added(tested: Sequence[Trial], name: str, measure: AddedMeasure) -> Averaged | None:
+    values = [trial.measures[name].value for trial in tested if name in trial.measures]
+    return averaged([value for value in values if value is not None], measure.form.format)
+
+
+def spread_note(trials: Sequence[Trial]) -> str:
+    """Return over what a ± is taken, as a sentence; empty where there is none."""
+    values = {
+        name: {getattr(trial, name) for trial in trials if trial.test} - {None}
+        for name in ("seed", "fold")
+    }
+    over = [f"{len(known)} {name}s" for name, known in values.items() if len(known) > 1]
+    every = "all trainings: " if len(over) > 1 else ""
+    return f"± is the standard deviation over {every}{' and '.join(over)}." if over else ""
+
+
+# ---- pairs, classes, corruptions
+
+
+def interval(difference: Difference) -> str:
+    """Return the 95 % interval in points: "−2.00 to +0.10"."""
+    low, high = difference.ci95
+    return f"{signed(low)} to {signed(high)}"
+
+
+PAIRS: list[Column[Pair]] = [
+    Column("pair", lambda pair: f"{pair.a} − {pair.b}", is_text=True),
+    Column(
+        "points",
+        lambda pair: pair.difference,
+        signed,
+        "The first minus the second, in points of accuracy. The one with the higher accuracy "
+        "stands first.",
+    ),
+    Column(
+        "95 % interval",
+        interval,
+        definition="Where the true difference lies, with 95 % confidence.",
+    ),
+    Column(
+        "p",
+        lambda pair: pair.p_value,
+        p_number,
+        "How often chance alone would make a difference at least as large. A p of 1 is no "
+        "evidence, neither of a difference nor of none.",
+    ),
+    Column("test images", lambda pair: pair.n, thousands),
+    Column("seeds", lambda pair: pair.seeds),
+    Column("conclusion", pair_conclusion, is_text=True),
+]
+
+CLASSES: list[Column[ClassScores]] = [
+    Column("class", lambda row: row.name, is_text=True),
+    Column("precision %", lambda row: row.precision, percent),
+    Column("recall %", lambda row: row.recall, percent),
+    Column("F1 %", lambda row: row.f1, percent),
+    Column("images", lambda row: row.support, thousands),
+]
+
+
+def class_rows(test: Scores) -> list[dict[str, str]]:
+    """Return a per-class report: a row for each class, the macro average, and the accuracy."""
+    average = ClassScores(
+        name="macro average",
+        precision=test.precision,
+        recall=test.recall,
+        f1=test.f1,
+        support=test.n,
+    )
+    rows = text_rows(CLASSES, [*test.per_class, average])
+    blank = dict.fromkeys(rows[0], "")
+    return [*rows, {**blank, "class": "accuracy", "F1 %": percent(test.accuracy)}]
+
+
+def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
+    """Return the scores of each class, averaged over the trials; its support in all folds of a
+    seed.
+    """
+    num_seeds = len({trial.seed for trial in tested})
+    by_class = zip(*(trial.test.per_class for trial in tested if trial.test), strict=True)
+    return [
+        ClassScores(
+            name=of_class[0].name,
+            support=round(sum(scores.support for scores in of_class) / num_seeds),
+            **{
+                name: float(np.mean([getattr(scores, name) for scores in of_class]))
+                for name in ("precision", "recall", "f1")
+            },
+        )
+        for of_class in by_class
+    ]
+
+
+def confusion(tested: Sequence[Trial]) -> list[list[int]]:
+    """Return the sum of the trials' confusion matrices."""
+    return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
+
+
+def corruption_rows(robustness: Robustness) -> list[dict[str, str]]:
+    """Return a model's accuracies on corrupted images, in per cent: a row for each corruption."""
+    columns: list[Column[str]] = [
+        Column("corruption", str, is_text=True),
+        *(
+            Column(
+                str(severity),
+                lambda name, place=severity - 1: (  # type: ignore[misc]
+                    robustness.corruptions[name][place]
+                    if len(robustness.corruptions[name]) > 1
+                    else None
+                ),
+                percent,
+            )
+            for severity in range(1, 6)
+        ),
+        Column("mean", lambda name: robustness.area[name], percent),
+        Column("images", lambda name: robustness.images[name], thousands),
+    ]
+    return text_rows(columns, robustness.corruptions)
+
+
+# ---- tuning
+
+
+class TuningRow(NamedTuple):
+    """One trial of a tuning, and its contender."""
+
+    contender: TunedContender
+    trial: TuningTrial
+
+
+TUNING_TRIALS: list[Column[TuningRow]] = [
+    Column("contender", lambda row: row.contender.contender, is_text=True),
+    Column("trial", lambda row: row.trial.number + 1),
+    Column("validation %", lambda row: validation_accuracy(row.trial.validation)),
+    Column("chosen", lambda row: "*" if row.trial.number == row.contender.best else ""),
+    Column("epochs", lambda row: row.trial.epochs),
+    Column("seconds", lambda row: row.trial.training_seconds, "{:.1f}".format),
+    Column("settings", lambda row: row.trial.settings, assigned, is_text=True),
+]
+
+
+def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
+    """Return every trial of every contender; a star marks the chosen ones."""
+    rows = [
+        TuningRow(contender, trial) for contender in record.contenders for trial in contender.trials
+    ]
+    return text_rows(TUNING_TRIALS, rows)
+
+
+def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
+    """Return the expected best validation accuracy of 1, 2, 4, … and of all trials, ± its standard
+    deviation, in per cent.
+    """
+    doubled = {2**power for power in range(record.num_trials.bit_length())} | {record.num_trials}
+    columns: list[Column[TunedContender]] = [
+        Column("expected best of so many trials, %", lambda contender: contender.contender),
+        *(
+            Column(
+                f"of {number}",
+                lambda contender, place=number - 1: contender.expected_best[place],  # type: ignore[misc]
+                lambda best: f"{percent(best.mean)} ± {percent(best.standard_deviation)}",
+            )
+            for number in sorted(doubled)
+        ),
+    ]
+    return text_rows(columns, record.contenders)
+
+
+# ---- calibration, optimism
+
+
+class CalibrationRow(NamedTuple):
+    """One contender's calibration over its trials: raw, or after its `temperatures`."""
+
+    contender: str
+    temperatures: Sequence[float]
+    calibrated: Sequence[Calibrated]
+
+    def mean(self, name: str, form: Callable[[float], str]) -> Averaged | None:
+        """Return a number averaged over the trials that have it."""
+        values = [getattr(measured, name) for measured in self.calibrated]
+        return averaged([value for value in values if value is not None], form)
+
+
+CALIBRATION: list[Column[CalibrationRow]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column(
+        "temperature",
+        lambda row: averaged(row.temperatures, "{:.2f}".format),
+        definition="Divides all scores before the softmax. It is chosen on validation images and "
+        "changes no answer; predict, the API and ONNX exports use it.",
+        is_text=True,
+        unknown="none",
+    ),
+    Column(
+        "ECE, points",
+        lambda row: row.mean("ece", one_digit),
+        definition="Expected calibration error: the gap between confidence and accuracy, averaged "
+        "over the images in 15 bins of equal width (Guo et al. 2017).",
+    ),
+    Column(
+        "by chance",
+        lambda row: row.mean("ece_of_perfect", one_digit),
+        definition="The ECE that a perfectly calibrated network with the same confidences has on "
+        "as many images, on average.",
+        unknown="–",
+    ),
+    Column(
+        "NLL",
+        lambda row: row.mean("nll", "{:.3f}".format),
+        definition="Negative log-likelihood: the mean of −log of the true class's probability.",
+    ),
+    Column(
+        "Brier",
+        lambda row: row.mean("brier", "{:.3f}".format),
+        definition="The mean squared distance of the probabilities from the truth, 0 to 2.",
+    ),
+]
+
+
+def calibrations(results: Results) -> dict[str, list[Calibration]]:
+    """Return the calibration of each contender's trials, where it was measured."""
+    measured = {
+        name: [
+            trial.test.calibration
+            for trial in results.of(name)
+            if trial.test and trial.test.calibration
+        ]
+        for name in results.contenders
+    }
+    return {name: known for name, known in measured.items() if known}
+
+
+def scaled(measured: Sequence[Calibration]) -> list[Calibrated]:
+    """Return all after their temperatures; none where one has no temperature."""
+    known = [calibration.scaled for calibration in measured if calibration.scaled]
+    return known if len(known) == len(measured) else []
+
+
+def calibration_rows(measured: Mapping[str, Sequence[Calibration]]) -> list[CalibrationRow]:
+    """Return a raw row for each contender, and one after the temperature."""
+    rows = []
+    for name, calibrations in measured.items():
+        rows.append(CalibrationRow(name, [], calibrations))
+        if after := scaled(calibrations):
+            temperatures = [known.temperature for known in calibrations if known.temperature]
+            rows.append(CalibrationRow(name, temperatures, after))
+    return rows
+
+
+OPTIMISM: list[Column[ContenderOptimism]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column("chosen epoch, %", lambda row: averaged(row.chosen)),
+    Column("best epoch, %", lambda row: averaged(row.best)),
+    Column("optimism, points", lambda row: averaged(row.gains)),
+    Column("best seed, %", lambda row: averaged([max(row.best)])),
+]
+LEADS: list[Column[LeadOptimism]] = [
+    Column("pair", lambda lead: f"{lead.a} − {lead.b}", is_text=True),
+    Column("chosen epochs, points", lambda lead: lead.chosen, signed),
+    Column("best epochs, points", lambda lead: lead.best_epoch, signed),
+    Column("best seeds, points", lambda lead: lead.best_seed, signed),
+]
+
+
+# ---- networks
+
+
+SHIPPED: list[Column[Origin]] = [
+    Column("name", lambda origin: origin.name, is_text=True),
+    Column("trained on", lambda origin: origin.dataset, is_text=True),
+    Column("recipe", lambda origin: origin.recipe, is_text=True),
+    Column(
+        "accuracy %",
+        lambda origin: (
+            f"{percent(origin.accuracy)} ({percent(origin.low)} to {percent(origin.high)})"
+        ),
+    ),
+    Column("T", lambda origin: origin.num_steps),
+    Column("parameters", lambda origin: origin.parameters, thousands),
+]
+
+
+class LayerRow(NamedTuple):
+    """One layer's counts, or the totals of a network."""
+
+    name: str
+    counts: Layer | Totals
+
+    @property
+    def layer(self) -> Layer | None:
+        """Return the layer; None for the totals."""
+        return self.counts if isinstance(self.counts, Layer) else None
+
+    @property
+    def other(self) -> str:
+        """Return other arithmetic, or the layer that this one is folded into."""
+        if self.layer and self.layer.folded_into:
+            return f"folded into {self.layer.folded_into}"
+        amounts = {
+            what: getattr(self.counts, what).hoisted
+            for what in ("additions", "multiplications", "functions")
+        }
+        return ", ".join(f"{whole(number)} {what}" for what, number in amounts.items() if number)
+
+
+LAYERS: list[Column[LayerRow]] = [
+    Column("layer", lambda row: row.name),
+    Column("type", lambda row: row.layer and row.layer.name and row.layer.type),
+    Column("takes", lambda row: row.layer and row.layer.input),
+    Column("passes", lambda row: row.layer and both_ways(row.layer.passes)),
+    Column("MACs", lambda row: both_ways(row.counts.macs.dense)),
+    Column("effective", lambda row: both_ways(row.counts.macs.effective)),
+    Column("ACs", lambda row: whole(row.counts.acs.total)),
+    Column("neurons", lambda row: whole(row.counts.neurons)),
+    Column(
+        "spikes/neuron/step", lambda row: row.counts.spikes_per_neuron_and_step, "{:.4f}".format
+    ),
+    Column("weights", lambda row: row.layer and whole(row.layer.weights)),
+    Column("other", lambda row: row.other),
+]
+
+
+def layer_rows(operations: Operations) -> list[dict[str, str]]:
+    """Return one network's operations: a row for each layer, and one for all."""
+    layers = [LayerRow(layer.name or layer.type, layer) for layer in operations.layers]
+    return text_rows(LAYERS, [*layers, LayerRow("total", operations.totals)])
+
+
+def both_ways(amounts: Ways) -> str:
+    """Return an amount per step, and hoisted in brackets where that differs."""
+    per_step, hoisted = whole(amounts.per_step), whole(amounts.hoisted)
+    return per_step if per_step == hoisted else f"{per_step} ({hoisted})"
+
+
+TABLES: list[Sequence[Column[Any]]] = [SCORES, TRAINING, PAIRS, CALIBRATION]
+"""Tables whose definitions the report and the glossary give."""
+
+
+def definitions() -> dict[str, str]:
+    """Return the definitions of all columns that have one, by title."""
+    return {
+        column.title: column.definition for table in TABLES for column in table if column.definition
+    }

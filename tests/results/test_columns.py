@@ -1,0 +1,259 @@
+import math
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from made_trials import DENSE, pair, results, scored, trial, tuning
+from spikeduel.results import columns
+from spikeduel.results.columns import text_rows
+from spikeduel.results.optimism import curve, meter
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores, Robustness
+from spikeduel.results.tuned import ExpectedBest
+
+
+def rows(*trials):
+    made = results(trials)
+    return text_rows(columns.contender_columns(made), columns.contender_rows(made))
+
+
+def scores(accuracy):
+    return structs.replace(scored(accuracy), precision=0.5, recall=0.25, f1=1 / 3)
+
+
+SNN = trial("snn", 2 / 3, test=scores(2 / 3), seconds=[2.0, 1.0, 6.0], parameters=1234)
+CNN = trial("cnn", 0.5, test=scores(0.5), seconds=[1.0], parameters=1234)
+
+
+def test_cells():
+    snn, cnn = rows(SNN, CNN)
+    assert list(snn) == [
+        *("contender", "family", "encoding", "accuracy %", "precision %", "recall %", "F1 %"),
+        *("s / epoch", "epochs", "parameters"),
+    ]
+    scores_of_snn = ["66.67", "50.00", "25.00", "33.33"]
+    assert list(snn.values()) == ["snn", "SNN", "rate", *scores_of_snn, "2.0", "2", "1,234"]
+    assert list(cnn.values())[:4] == ["cnn", "CNN", "analogue", "50.00"]
+
+
+def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
+    (row,) = rows(SNN, structs.replace(SNN, seed=1, test=scores(0.5), epochs=3))
+    # 4/6 and 3/6: mean 7/12, sd (1/6)/sqrt(2).
+    assert row["accuracy %"] == f"58.33 ± {100 / 6 / math.sqrt(2):.2f}" == "58.33 ± 11.79"
+    assert row["precision %"] == "50.00 ± 0.00"
+    assert row["epochs"] == "2 to 3"
+
+
+def test_folds_of_different_sizes_weigh_by_their_images():
+    """As in the verdict: the mean of 2 of 3 and 3 of 9 is no share of the 12 images."""
+    folds = [
+        structs.replace(SNN, fold=fold, test=structs.replace(scores(accuracy), n=n))
+        for fold, n, accuracy in ((0, 3, 2 / 3), (1, 9, 1 / 3))
+    ]
+    (row,) = rows(*folds)
+    assert row["accuracy %"] == f"{100 * 5 / 12:.2f} ± {100 * np.std([2 / 3, 1 / 3], ddof=1):.2f}"
+
+
+def test_everybodys_twin_is_named():
+    assert all("same weights as" not in row for row in rows(SNN, CNN))
+    twins = rows(*(structs.replace(each, weight_shapes=DENSE) for each in (SNN, CNN)))
+    assert [row["same weights as"] for row in twins] == ["cnn", "snn"]
+
+
+def test_a_failed_contender_stays_and_a_converted_one_took_no_time():
+    _, failed = rows(SNN, trial("cnn", epochs=0, parameters=9))
+    assert [failed[title] for title in ("accuracy %", "F1 %", "s / epoch", "epochs")] == [
+        *("failed", "failed", "–", "0")
+    ]
+    (converted,) = rows(structs.replace(SNN, converted_from="cnn", epoch_seconds=[]))
+    assert converted["s / epoch"] == "–"
+
+
+def test_seeds_that_a_contender_did_not_finish_count_for_nobody():
+    """Table, answer and pair are of the same trials."""
+    second = structs.replace(SNN, seed=1, test=scores(0.9))
+    made = results([SNN, second, CNN, trial("cnn", seed=1)])
+    snn, cnn = text_rows(columns.SCORES, columns.contender_rows(made))
+    assert (snn["accuracy %"], cnn["accuracy %"]) == ("66.67", "50.00")
+    assert made.answer.lead("accuracy").values["snn"].low == pytest.approx(2 / 3)
+    assert made.answer.lead("accuracy").by == pytest.approx(2 / 3 - 0.5)
+    # A contender that finished nothing does not keep the others from being shown.
+    lone = results([SNN, second, trial("cnn"), trial("cnn", seed=1)])
+    assert [found.seed for found in lone.of("snn")] == [0, 1]
+    # An unfinished fold leaves out its seed.
+    folds = [structs.replace(SNN, fold=fold, seed=seed) for seed in (0, 1) for fold in (0, 1)]
+    assert {found.seed for found in results(folds[:3]).of("snn")} == {0}
+
+
+def test_a_measure_from_outside_has_a_column():
+    def with_speed(value, seed=0):
+        added = AddedMeasure(title="speed %", meaning="how fast", value=value, form="{:.1f}")
+        return structs.replace(SNN, seed=seed, measures={"own:speed": added})
+
+    assert [
+        row["speed %"]
+        for row in rows(with_speed(1.0), with_speed(4.0, 1), CNN, structs.replace(CNN, seed=1))
+    ] == [
+        "2.5 ± 2.1",
+        "",
+    ]
+    assert rows(with_speed(None))[0]["speed %"] == ""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "folds", "note"),
+    [
+        (1, None, ""),
+        (3, None, "± is the standard deviation over 3 seeds."),
+        (1, 5, "± is the standard deviation over 5 folds."),
+        (3, 5, "± is the standard deviation over all trainings: 3 seeds and 5 folds."),
+    ],
+)
+def test_what_plus_or_minus_is(seeds, folds, note):
+    trials = [
+        trial("snn", 0.9, seed=seed, fold=fold)
+        for seed in range(seeds)
+        for fold in (range(folds) if folds else [None])
+    ]
+    assert columns.spread_note(trials) == note
+
+
+def test_long_names_are_not_cut():
+    name = "a_module_with_a_long_name.and_a_part:build_the_network_of_my_dreams"
+    lines = columns.render(
+        [{"model": name, "F1": "1.00"}, {"model": "b", "F1": "10.00"}]
+    ).splitlines()
+    assert name in lines[2]
+    # Numbers stand on the right.
+    assert lines[2].endswith("   1.00")
+
+
+def test_names_are_text_never_markup():
+    shown = columns.render(
+        [{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}]
+    )
+    assert "[red]x[/blue] :smile:" in shown
+    assert r"two\nlines" in shown
+
+
+def test_classes():
+    per_class = [ClassScores(name="a", precision=0.5, recall=0.25, f1=1 / 3, support=6)]
+    test = structs.replace(scores(2 / 3), n=6, per_class=per_class)
+    assert [list(row.values()) for row in columns.class_rows(test)] == [
+        ["a", "50.00", "25.00", "33.33", "6"],
+        ["macro average", "50.00", "25.00", "33.33", "6"],
+        ["accuracy", "", "", "66.67", ""],
+    ]
+
+
+def test_corrupted_images():
+    found = Robustness(
+        clean=0.9,
+        corruptions={"blur": [0.5, 0.5, 0.5, 0.25, 0.25], "altered-hard": [0.125]},
+        area={"blur": 0.4, "altered-hard": 0.125},
+        mean=None,
+        mean_relative=None,
+        images={"blur": 6, "altered-hard": 1200},
+    )
+    blur, hard = columns.corruption_rows(found)
+    assert list(blur.values()) == [
+        "blur",
+        "50.00",
+        "50.00",
+        "50.00",
+        "25.00",
+        "25.00",
+        "40.00",
+        "6",
+    ]
+    assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
+
+
+def test_every_trial_of_a_tuning():
+    record = tuning(2, snn=0.0, cnn=None)
+    snn, cnn = record.contenders
+    tried = [structs.replace(each, settings={"beta": 0.5 + each.number / 4}) for each in snn.trials]
+    shown = columns.tuning_rows(
+        structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn])
+    )
+    assert [list(row.values()) for row in shown] == [
+        ["snn", "1", "50.00", "*", "6", "1.0", "beta 0.5"],
+        ["snn", "2", "25.00", "", "6", "1.0", "beta 0.75"],
+        ["cnn", "1", "failed", "", "6", "1.0", ""],
+        ["cnn", "2", "failed", "", "6", "1.0", ""],
+    ]
+
+
+def test_the_expected_best_of_1_2_4_and_all_trials():
+    record = tuning(6, snn=0.0)
+    curve = [
+        ExpectedBest(trials=n, mean=n / 10, standard_deviation=0.01, low=0.0, high=1.0)
+        for n in range(1, 7)
+    ]
+    (row,) = columns.expected_best_rows(
+        structs.replace(
+            record, contenders=[structs.replace(record.contenders[0], expected_best=curve)]
+        )
+    )
+    assert list(row.items())[1:] == [
+        ("of 1", "10.00 ± 1.00"),
+        ("of 2", "20.00 ± 1.00"),
+        ("of 4", "40.00 ± 1.00"),
+        ("of 6", "60.00 ± 1.00"),
+    ]
+
+
+def test_every_definition_is_of_a_column():
+    titles = [column.title for table in columns.TABLES for column in table]
+    assert len(titles) == len(set(titles))
+    assert set(columns.definitions()) <= set(titles)
+
+
+def test_calibration_is_averaged_over_trials():
+    def calibration(n):
+        after = Calibrated(
+            ece=0.01 * n, nll=n / 10, brier=n / 20, bins=[], ece_of_perfect=0.005 * n
+        )
+        return Calibration(
+            ece=0.02 * n, nll=n / 5, brier=n / 10, bins=[], temperature=1.0 + n, scaled=after
+        )
+
+    made = columns.calibration_rows({"snn": [calibration(1), calibration(2)]})
+    assert [list(row.values()) for row in text_rows(columns.CALIBRATION, made)] == [
+        ["snn", "none", "3.0 ± 1.4", "–", "0.300 ± 0.141", "0.150 ± 0.071"],
+        *[["snn", "2.50 ± 0.71", "1.5 ± 0.7", "0.8 ± 0.4", "0.150 ± 0.071", "0.075 ± 0.035"]],
+    ]
+    alone = structs.replace(calibration(1), temperature=None, scaled=None)
+    assert len(columns.calibration_rows({"snn": [alone, calibration(2)]})) == 1
+
+
+def test_chosen_and_best_epochs():
+    made = meter(
+        [
+            trial(name, 0.5, seed=seed, epochs=2, optimism=curve(right, 1000, chosen))
+            for name, seed, right, chosen in (
+                ("snn", 0, [800, 840], 0),
+                ("cnn", 0, [820, 820], 1),
+                ("snn", 1, [700, 900], 1),
+                ("cnn", 1, [880, 800], 1),
+            )
+        ]
+    )
+    assert [list(row.values()) for row in text_rows(columns.OPTIMISM, made.contenders)] == [
+        ["snn", "85.00 ± 7.07", "87.00 ± 4.24", "2.00 ± 2.83", "90.00"],
+        ["cnn", "81.00 ± 1.41", "85.00 ± 4.24", "4.00 ± 5.66", "88.00"],
+    ]
+    (lead,) = text_rows(columns.LEADS, made.leads)
+    assert list(lead.values()) == ["snn − cnn", "+4.00", "+2.00", "+2.00"]
+
+
+def test_pairs_say_what_they_are_about():
+    made = pair(-0.01, half=0.02, seeds=2, p_value=0.25)
+    (row,) = text_rows(columns.PAIRS, [made.led])
+    assert list(row.values()) == [
+        *("cnn − snn", "+1.00", "−1.00 to +3.00", "0.250", "2,000", "2", "inconclusive")
+    ]
+    better = structs.replace(made, conclusion=Conclusion.B_BETTER, negligible=True, seeds=1)
+    (row,) = text_rows(columns.PAIRS, [better])
+    assert row["conclusion"].startswith("of these trained models: cnn is better, by less")

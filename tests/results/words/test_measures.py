@@ -1,0 +1,285 @@
+import statistics
+from types import SimpleNamespace
+
+import pytest
+from msgspec import structs
+
+from made_results import failed, make_results, replaced, with_tests, with_trials
+from made_trials import results as results_of
+from made_trials import trial
+from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving, Received
+from spikeduel.results.optimism import curve, meter
+from spikeduel.results.trials import (
+    Calibrated,
+    Calibration,
+    CalibrationBin,
+    EncodingSpread,
+    Robustness,
+)
+from spikeduel.results.words import measures
+from spikeduel.settings.recipes import baseline
+
+DATA = SimpleNamespace(
+    name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2")
+)
+
+
+@pytest.fixture
+def results():
+    """Two contenders with two seeds each."""
+    return make_results(DATA, baseline(seeds=2))
+
+
+def judged(kind=Calibrated, ece=0.05, most=0.06, **more):
+    bins = [CalibrationBin(low=0.0, high=1.0, count=200, confidence=0.5, accuracy=0.5)]
+    return kind(
+        ece=ece, nll=0.1, brier=0.1, bins=bins, ece_of_perfect=0.04, ece_of_perfect_95=most, **more
+    )
+
+
+def test_what_chance_explains_is_said_to_be_no_sign():
+    explained = judged(Calibration, 0.4, temperature=2.0, scaled=judged())
+    assert measures.within_chance({"a": [explained, explained]}) == [
+        "a after the temperature: an ECE of 5.0 points on 200 images is no sign of "
+        "miscalibration. A perfectly calibrated network has up to 6.0 there by chance (in 95 of "
+        "100 cases)."
+    ]
+    beyond = judged(Calibration, 0.4, temperature=2.0, scaled=judged(ece=0.07))
+    assert measures.within_chance({"a": [explained, beyond]}) == []
+    (raw,) = measures.within_chance({"a": [judged(Calibration)]})
+    assert raw.startswith("a without a temperature: an ECE of 5.0 points")
+
+
+def leaving(threshold, n=6000, confidence=0.95, steps=(3, 7)):
+    at = Leaving(threshold=0.9, mean_steps=1.7, accuracy=0.8, exit_steps=list(steps))
+    choice = ExitChoice(
+        n=n, mean_steps=1.7, accuracy=0.8, full_accuracy=0.8, most_lost=0.001, fewest=1497
+    )
+    shown = structs.replace(at, threshold=threshold)
+    return EarlyExit(
+        **structs.asdict(shown),
+        tolerance=0.002,
+        validation=choice,
+        curve=[at, at],
+        confidence=confidence,
+    )
+
+
+def of(results, *exits, received=None):
+    """`results` whose spiking trials leave early so."""
+    each = iter(exits)
+    return with_trials(
+        results,
+        num_steps=lambda trial: 2 if trial.spiking else None,
+        anytime=lambda trial: (
+            Anytime(
+                num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(each), received=received
+            )
+            if trial.spiking
+            else None
+        ),
+    )
+
+
+def test_of_recordings_it_is_said_after_how_many_milliseconds(results):
+    received = Received(milliseconds=[100.0, 300.0], events=[40.0, 160.0])
+    recorded = of(results, leaving(0.9), leaving(0.9), received=received)
+    # Three of ten leave after 100 ms, seven after 300.
+    assert "after 1.7 of 2 steps (240 of 300 ms) on average" in measures.early_exits(recorded)[0]
+    # 19.5 % is less than a point below 20 %.
+    (told,) = measures.while_it_happens(recorded)
+    assert (
+        "19.5 % of the recordings after 100 of 300 ms and 40 of 160 events, and on 20.0 %" in told
+    )
+    assert measures.while_it_happens(of(results, leaving(0.9), leaving(0.9))) == []
+
+
+def test_that_the_end_is_the_end_is_not_said(results):
+    received = Received(milliseconds=[100.0, 300.0], events=[40.0, 160.0])
+    rising = Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], received=received)
+    assert measures.while_it_happens(with_trials(results, anytime=lambda trial: rising)) == []
+
+
+def test_what_is_the_same_of_several_contenders_is_said_once(results):
+    early = Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], early_exit=leaving(None))
+    (told,) = measures.early_exits(with_trials(results, anytime=lambda trial: early))
+    assert told.startswith(" and ".join(results.contenders))
+
+
+def test_what_early_exit_promises(results):
+    assert measures.early_exits(results) == []
+    assert measures.early_exits(of(results, leaving(0.9), leaving(0.8))) == [
+        "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points "
+        "of accuracy, as 6,000 validation images show with 95 % confidence."
+    ]
+    (some,) = measures.early_exits(of(results, leaving(0.9), leaving(None)))
+    assert "on average (1 of 2 trainings leave nobody). That" in some
+    assert measures.early_exits(of(results, leaving(None), leaving(None))) == [
+        "dense-snn: nobody leaves early; no threshold was shown to cost at most 0.2 points of "
+        "accuracy."
+    ]
+    assert measures.early_exits(of(results, leaving(None, n=200), leaving(None, n=200))) == [
+        "dense-snn: nobody leaves early, since 200 validation images cannot show that this costs "
+        "at most 0.2 points of accuracy; it takes at least 1,497."
+    ]
+
+
+# ---- robustness and encoding
+
+CORRUPTIONS = ("noise", "blur", "contrast", "occlusion", "rotation", "translation", "jpeg")
+
+
+def robustness(clean, last):
+    """Accuracies that fall evenly from `clean` to `last`; under noise, to 0."""
+    ends = {name: 0.0 if name == "noise" else last for name in CORRUPTIONS}
+    at = {name: [clean + (end - clean) * k / 5 for k in range(1, 6)] for name, end in ends.items()}
+    area = {name: statistics.fmean(values) for name, values in at.items()}
+    mean = statistics.fmean(area.values())
+    return Robustness(
+        clean=clean,
+        corruptions=at,
+        area=area,
+        mean=mean,
+        mean_relative=mean / clean,
+        images=dict.fromkeys(at, 20),
+    )
+
+
+def test_ties_and_random_encodings_are_told_where_there_are_some(results):
+    assert "5.0 % of the answers were ties" in measures.of_encoding(
+        "dense-snn", results.of("dense-snn")
+    )
+    assert measures.of_encoding("small-cnn", results.of("small-cnn")) == ""
+    assert (
+        measures.of_encoding("dense-snn", with_tests(results, tie_share=None).of("dense-snn")) == ""
+    )
+    drawn = with_tests(
+        results, encoding_spread=EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123)
+    )
+    assert "by 1.23 points" in measures.of_encoding("dense-snn", drawn.of("dense-snn"))
+
+
+def test_robustness_by_hand():
+    by_name = {"dense-snn": robustness(0.8, 0.6), "small-cnn": robustness(0.9, 0.3)}
+    results = with_trials(
+        make_results(DATA, baseline()), robustness=lambda trial: by_name[trial.contender]
+    )
+    # Means over severities: 0.68 and 0.54; under noise 0.32 and 0.36. Six of the former and one of
+    # the latter.
+    text = measures.robustness(results)
+    assert (
+        "dense-snn 62.9 % (80.0 % on clean images) and small-cnn 51.4 % (90.0 % on clean images)"
+        in text
+    )
+    assert "noise for dense-snn (32.0 %) and noise for small-cnn (36.0 %)" in text
+    assert (
+        "small-cnn under noise; dense-snn under blur, contrast, occlusion, rotation, translation "
+        "and jpeg" in text
+    )
+    assert "One seed each" in text
+
+
+def test_leads_within_the_spread_over_seeds_are_left_out(results):
+    # Two seeds of each, by turns. The means at the end are 0.5 and 0.475, alike under noise.
+    lasts = iter((0.6, 0.45, 0.4, 0.5))
+    text = measures.robustness(
+        with_trials(results, robustness=lambda _: robustness(0.8, next(lasts)))
+    )
+    assert "Highest mean" not in text
+    assert "Within the spread over trainings: noise, blur" in text
+    assert "One seed" not in text
+    lasts = iter((0.6, 0.3, 0.6, 0.3))
+    text = measures.robustness(
+        with_trials(results, robustness=lambda _: robustness(0.8, next(lasts)))
+    )
+    assert "dense-snn under blur, contrast" in text
+    assert "Within the spread over trainings: noise." in text
+
+
+def test_robustness_that_nobody_measured_has_no_words(results):
+    assert measures.robustness(results) == ""
+    assert measures.robustness_by_contender(results) == {}
+    measured = with_trials(results, robustness=robustness(0.8, 0.6))
+    gone = replaced(measured, trials=[failed(trial) for trial in measured.trials])
+    assert measures.robustness(gone) == ""
+
+
+def test_the_rows_of_corruptions(results):
+    altered = structs.replace(
+        robustness(0.9, 0.3),
+        corruptions=robustness(0.9, 0.3).corruptions | {"altered-medium": [0.25]},
+        area=robustness(0.9, 0.3).area | {"altered-medium": 0.25},
+        images=robustness(0.9, 0.3).images | {"altered-medium": 7},
+    )
+    by_name = {"dense-snn": robustness(0.8, 0.6), "small-cnn": altered}
+    measured = with_trials(
+        make_results(DATA, baseline()), robustness=lambda trial: by_name[trial.contender]
+    )
+    cells = {
+        title: [cell and cell.mean for cell in row]
+        for title, row in measures.corruption_rows(measured)
+    }
+    assert list(cells) == [
+        "clean images",
+        *CORRUPTIONS,
+        "altered-medium",
+        "mean of seven",
+        "mean / clean",
+    ]
+    assert cells["clean images"] == ["80.0", "90.0"]
+    assert cells["noise"] == ["32.0", "36.0"]
+    assert cells["altered-medium"] == [None, "25.0"]
+    assert cells["mean of seven"] == ["62.9", "51.4"]
+    assert cells["mean / clean"] == ["78.6", "57.1"]
+    assert measures.altered(measured) == ["altered-medium (7 images)"]
+    assert measures.altered(results) == []
+
+
+# ---- optimism
+
+
+def made(*rows):
+    trials = [
+        trial(name, 0.5, seed=seed, epochs=len(right), optimism=curve(right, 1000, chosen))
+        for name, seed, right, chosen in rows
+    ]
+    run = results_of(trials)
+    return structs.replace(run, comparison=structs.replace(run.comparison, optimism=meter(trials)))
+
+
+SEEDS = made(
+    ("snn", 0, [800, 840], 0),
+    ("cnn", 0, [820, 820], 1),
+    ("snn", 1, [700, 900], 1),
+    ("cnn", 1, [880, 800], 1),
+)
+
+
+def test_several_seeds_have_a_range_and_a_best_one():
+    assert measures.optimism(SEEDS) == [
+        "Reporting the best test accuracy over all epochs, as many papers do, would have added "
+        "2.00 points to snn (87.00 instead of 85.00 %; 0.00 to 4.00 by seed) and 4.00 points to "
+        "cnn (85.00 instead of 81.00 %; 0.00 to 8.00 by seed).",
+        "snn leads cnn by 4.00 points; by the best epochs it would be +2.00, and +2.00 between "
+        "the best seeds.",
+    ]
+
+
+def test_one_seed_has_neither_and_a_lead_may_turn():
+    turned = made(("snn", 0, [800, 900], 0), ("cnn", 0, [850, 850], 0))
+    assert measures.optimism(turned) == [
+        "Reporting the best test accuracy over all epochs, as many papers do, would have added "
+        "10.00 points to snn (90.00 instead of 80.00 %) and 0.00 points to cnn (85.00 instead of "
+        "85.00 %).",
+        "cnn leads snn by 5.00 points; by the best epochs it would be −5.00.",
+    ]
+
+
+def test_of_many_contenders_the_leads_of_the_best_are_told():
+    three = made(("snn", 0, [800], 0), ("cnn", 0, [900], 0), ("ann", 0, [850], 0))
+    told = measures.optimism(three)[1:]
+    assert [text.split(" by ")[0] for text in told] == ["cnn leads snn", "cnn leads ann"]
+
+
+def test_without_the_meter_nothing_is_said():
+    assert measures.optimism(results_of([trial("snn", 0.5)])) == []
