@@ -1,7 +1,7 @@
 """A trial that goes from one store to another."""
 
 from spikeduel.system import files
-from spikeduel.trials.packing import Packed
+from spikeduel.trials.clusters import PackedTrial
 from spikeduel.trials.store import Store
 
 KEY = "0123456789abcdef"
@@ -12,16 +12,16 @@ def test_a_store_has_afterwards_what_the_other_one_has_and_no_more(tmp_path):
     here.save_failed_measures(KEY, {"latency": "no time"})
     here.save_measure(KEY, "classification", {"n": 1})
     files.write_text(here.checkpoint_path(KEY), "after the first epoch")
-    Packed.of(here, KEY).into(there)
+    PackedTrial.of(here, KEY).write_to(there)
     # The worker goes on, and finishes.
     there.checkpoint_path(KEY).unlink()
     there.save_failed_measures(KEY, {})
     there.save_measure(KEY, "latency", {"seconds": 1.0})
-    Packed.of(there, KEY).into(here)
+    PackedTrial.of(there, KEY).write_to(here)
     assert here.failed_measures(KEY) == {}
     assert not here.checkpoint_path(KEY).exists()
     assert sorted(path.name for path in here.folder(KEY).glob("measures/*")) == [
         "classification.json",
         "latency.json",
     ]
-    assert Packed.of(here, KEY) == Packed.of(there, KEY)
+    assert PackedTrial.of(here, KEY) == PackedTrial.of(there, KEY)

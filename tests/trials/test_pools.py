@@ -30,8 +30,7 @@ from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.trials import clusters, contenders
 from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
-from spikeduel.trials.jobs import Job, ThisProcess, Workers
-from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
+from spikeduel.trials.jobs import MOST_LOSSES, Job, Message, Task, ThisProcess, Workers
 from spikeduel.trials.processes import Processes
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -75,7 +74,7 @@ def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
 
 
 def numbers(root: Path) -> dict[str, bytes]:
-    """All files of a store that hold no times."""
+    """Return the content of all files of a store that hold no times."""
     names = [
         *root.glob("*/model.safetensors"),
         *root.glob("*/measures/*.json"),
@@ -96,9 +95,9 @@ def test_processes_end_in_the_numbers_of_one_after_another(serial, tmp_path):
         assert [each.settings["contender"] for each in records] == ["dense-lif", "dense-relu"] * 2
         assert numbers(tmp_path) == numbers(serial)
         assert told.trained == 8
-        # The data are handed on once for all jobs.
-        assert len(workers._handed) == 1
-        # What the store has is not handed on.
+        # All jobs share one copy of the data.
+        assert len(workers._places) == 1
+        # Trials of the store go to no worker.
         run(workers, tmp_path, told)
     assert told.trained == 8
     assert told.found == 4
@@ -108,7 +107,7 @@ def test_processes_end_in_the_numbers_of_one_after_another(serial, tmp_path):
 
 
 class Killing(Telling):
-    """Kills the process of a pool that trains, up to so many times."""
+    """Kills the process that trains, up to `times` times."""
 
     def __init__(self, workers: Processes, times: int):
         super().__init__()
@@ -150,12 +149,13 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
     store.measure_path(planned.key, "classification").unlink()
     with Processes(1, threads=1) as workers:
         job = Job(planned, prepared, Telling())
-        record = workers._concluded(job, Outcome(lost="killed"), MOST_LOSSES, store)
+        lost = Message(job.key, "lost", ("killed",))
+        record = workers._record(job, lost, MOST_LOSSES, store)
     assert record == store.record(planned.key) == Store(serial).record(planned.key)
     assert store.failed_measures(planned.key).keys() == {"classification"}
 
 
-def test_equal_sets_are_handed_on_once(tmp_path):
+def test_equal_sets_are_placed_once(tmp_path):
     moving.directions(tmp_path / "bars", 4)
     recorded = Experiment(dataset=str(tmp_path / "bars"))
     prepared = data.load(recorded)
@@ -170,7 +170,7 @@ def test_equal_sets_are_handed_on_once(tmp_path):
                 binned(prepared, replace(recorded, recording_change=change), None),
                 Telling(),
             )
-            return workers.data_of(replace(job, altered=altered or {}))
+            return workers.place_of_data(replace(job, altered=altered or {}))
 
         altered = {"noise": EvaluationBatches(*prepared.held, np.arange(2))}
         assert place("merged") == place("merged")
@@ -179,14 +179,11 @@ def test_equal_sets_are_handed_on_once(tmp_path):
 
 
 class Misplacing(Processes):
-    """Hands on where files lay that are gone."""
+    """Places data in files that are gone."""
 
-    def hand(self, taken):
-        return super().hand(
-            SharedPayload(
-                taken.pickled, [MappedArray("gone.npy", "|u1", (1,), 0)] * len(taken.arrays)
-            )
-        )
+    def place(self, payload):
+        gone = [MappedArray("gone.npy", "|u1", (1,), 0)] * len(payload.arrays)
+        return super().place(SharedPayload(payload.pickled, gone))
 
 
 def test_data_that_a_process_does_not_find_are_named(tmp_path):
@@ -197,10 +194,10 @@ def test_data_that_a_process_does_not_find_are_named(tmp_path):
 def test_workers_of_another_version_are_refused(serial):
     prepared = data.load(EXPERIMENT)
     planned, *_ = contenders.trials_of(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(
-        lambda: (prepared, {}), Store(serial), print
-    )
-    assert "0.0.1" in outcome.refused
+    task = Task(planned, test=True)
+    message, packed = clusters._work(task, "spikeduel 0.0.1", None, [], (1, 1), None)
+    assert (message.event, packed) == ("refused", None)
+    assert "0.0.1" in message.arguments[0]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
@@ -390,7 +387,8 @@ def test_a_ray_cluster_that_loses_a_node_ends_in_the_same_numbers(tmp_path):
         run(workers, tmp_path / "serial", experiment=LONG)
     torch.set_num_threads(threads)
     given = [sys.executable, "-c", CLUSTER, str(Path(__file__).parent), str(tmp_path / "cluster")]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
+    paths = os.pathsep.join(folders)
     done = subprocess.run(
         given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=300
     )

@@ -1,8 +1,7 @@
-"""Trials on a Ray cluster (`--ray`): data go there once, and what is trained comes back; this
-process writes the store.
+"""Train trials on a Ray cluster (`--ray`): data go there once, trained models come back.
 
 Ray (Moritz et al. 2018, "Ray: A Distributed Framework for Emerging AI Applications") finds nodes
-with free cores and memory, starts processes there, and shares arrays between those of a node.
+with free cores and memory, starts processes there, and shares arrays between processes of a node.
 """
 
 import os
@@ -11,54 +10,54 @@ import socket
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import spikeduel.system
 from spikeduel.data import loader
 from spikeduel.data.transfer import SharedPayload
+from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
 from spikeduel.system.sentences import counted
-from spikeduel.trials.jobs import Job
-from spikeduel.trials.packing import Packed
-from spikeduel.trials.pools import News, Outcome, Pool, Task
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.jobs import Job, Message, Pool, Task
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
+VERSIONS = f"spikeduel {spikeduel.system.__version__}, numbers of version {NUMERICS_VERSION}"
 PROCESS_BYTES = 1 << 30
-"""Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials
-than fit.
-"""
+"""Memory of a trial without its data, in bytes; Ray places no more trials on a node than fit."""
 REMEDIES = {
     "CPU": "Give fewer --threads.",
     "GPU": "Give --device cpu, or start nodes with `ray start --num-gpus`.",
     "memory": "Start nodes with more memory.",
 }
-"""What to do where no node has so much of what Ray calls so."""
+"""What to do if no node has enough of one of Ray's resources."""
 SHARE = 0.5
-"""Data that would take more than this of the memory that a node shares are read from the cache's
-files, which must lie where all nodes see them.
+"""Largest share of a node's shared memory that data may take. Larger data are read from the
+cache's files, which all nodes must see.
 """
 PATIENCE = 0.5
-"""Seconds until the news are asked for again."""
-SECONDS = 10
-"""So long an address is tried."""
+"""Seconds to wait for messages."""
+TIMEOUT = 10
+"""Seconds to wait for an address to answer."""
+RECORD = "trial.json"
+"""The file of a trial that is written last: from then on the store finds the trial."""
 
 
 class Cluster(Pool):
-    """A Ray cluster: `auto` (one that runs here), an address, or `local` (one that is started for
-    as long as it takes).
+    """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`).
 
-    Workers have a store of their own for each trial; what becomes of it is sent back whole. What
-    was trained in epochs that a lost node has not finished is trained again.
+    Workers have a store of their own for each trial, and send the finished trial back whole. A
+    trial on a lost node begins again.
     """
 
-    what = "its worker"
+    worker_name = "its worker"
 
     def __init__(self, address: str, threads: int = 1) -> None:
-        """Each trial with so many `threads`. Raises `MissingExtra`."""
+        """Train each trial with `threads` threads. Raises `MissingExtra`, `InputError`."""
         super().__init__()
         try:
             import ray
@@ -71,91 +70,82 @@ class Cluster(Pool):
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Cluster":
-        # Nobody is told who uses it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray, quiet = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
+        ray, options = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
+        if self.address == "local":
+            options |= {"num_cpus": len(hardware.cores()), "include_dashboard": False}
         try:
             _require_answer(self.address)
             with signals.kept():
-                if self.address == "local":
-                    ray.init(
-                        "local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet
-                    )
-                else:
-                    ray.init(self.address, **quiet)
-        # Ray raises plain ones where its processes do not start.
-        except Exception as error:
+                ray.init(self.address, **options)
+        except Exception as error:  # Ray raises plain ones if its processes do not start
             reason = textwrap.shorten(str(error), 200, placeholder=" …")
+            text = f"no Ray cluster was found ({reason}). Start one with `ray start --head`, set "
+            text += "RAY_AUTH_MODE=token if it asks for a token, or give --ray local."
             if self.address == "local":
-                raise InputError(
-                    f"--ray local: Ray did not start ({reason}). Try again, or give --jobs."
-                ) from None
-            raise InputError(
-                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray "
-                f"start --head`, set "
-                "RAY_AUTH_MODE=token if it asks for a token, or give --ray local."
-            ) from None
+                text = f"Ray did not start ({reason}). Try again, or give --jobs."
+            raise InputError(f"--ray {self.address}: {text}") from None
         self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
         here = ray.get_runtime_context().get_node_id()
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        self._mailbox = (
-            ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy).remote()
-        )
+        mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy)
+        self._mailbox = mailbox.remote()
         return self
 
     def __exit__(self, *error: Any) -> None:
         for task in self._running:
             self.ray.cancel(task, force=True)
         self._running.clear()
-        self._handed.clear()
+        self._places.clear()
         self.ray.shutdown()
         if self._folder is not None:
             self._folder.cleanup()
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
-        """See `Pool.run`. Raises `SpikeduelError` where the whole cluster has ended."""
+        """See `Pool.run`. Raises `SpikeduelError` if the whole cluster has ended."""
         try:
             return super().run(jobs, store)
         except self.ray.exceptions.RayError as error:
             raise SpikeduelError(
                 f"--ray {self.address}: the cluster does not answer any more "
-                f"({type(error).__name__}). Trials that are "
-                "finished are saved: the same command trains the others."
+                f"({type(error).__name__}). Finished trials are saved: the same command trains the "
+                "others."
             ) from None
 
     def has_room(self) -> bool:
-        """Ray has all that may begin, and says itself what does."""
+        """Return True: Ray queues jobs itself."""
         return True
 
     def begin(self, job: Job, store: Store) -> None:
-        """See `Pool.begin`."""
+        """See `Pool.begin`. Raises `InputError` if no node has what the job needs."""
         needs = self._needs(job)
-        cpus, gpus, memory = needs.values()
-        # What a node has too little memory for must not be held by all its trials, each of which
-        # sees it free.
-        sharing = self.at_once if memory == PROCESS_BYTES else 1
-        options: dict[str, Any] = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "memory": memory,
+        options = {
+            "num_cpus": needs["CPU"],
+            "num_gpus": needs["GPU"],
+            "memory": needs["memory"],
             "max_retries": 0,
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}},
         }
-        options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
-        given = [
-            Packed.of(store, key)
+        # Data that no node's memory holds must not be held by every trial of the node, each of
+        # which sees the memory as free.
+        sharing = self.at_once if needs["memory"] == PROCESS_BYTES else 1
+        # Ray shows a trial its own GPU, whatever the number of the GPU is.
+        experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
+        task = Task(replace(job.trial, experiment=experiment), job.test)
+        packed = [
+            PackedTrial.of(store, key)
             for key in (job.key, job.trial.twin)
             if key and store.folder(key).is_dir()
         ]
+        limits, data = (self.threads, sharing), self.place_of_data(job)
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
-        # Ray shows a task the GPU that is its own, whatever its number is.
-        experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
-        data, task = self.data_of(job), Task(replace(job.trial, experiment=experiment), job.test)
-        begun = work.remote(job.key, task, data, given, (self.threads, sharing), self._mailbox)
-        self._running[begun] = job.key, store
+        running = work.remote(task, VERSIONS, data, packed, limits, self._mailbox)
+        self._running[running] = job.key, store
 
     def _needs(self, job: Job) -> dict[str, int]:
-        """The cores, GPUs and bytes that a trial needs, as Ray names them. Raises `InputError`
-        where no node has them: Ray would wait for one.
+        """Return the cores, GPUs and bytes that a trial needs, as Ray names them.
+
+        Raises `InputError` if no node has them: Ray would wait for one.
         """
         needs = {
             "CPU": self.threads,
@@ -163,62 +153,56 @@ class Cluster(Pool):
             "memory": PROCESS_BYTES,
         }
         nodes = [{name: node.get(name, 0) for name in needs} for node in self._living()]
-        rooms = [
+        memory = [
             node["memory"] for node in nodes if all(node[name] >= needs[name] for name in needs)
         ]
-        if not rooms:
+        if not memory:
             most = {name: max(node[name] for node in nodes) for name in needs}
-            lacking = [name for name in needs if most[name] < needs[name]] or [
-                name for name in needs if needs[name]
-            ]
+            lacking = [name for name in needs if most[name] < needs[name]]
+            remedies = [REMEDIES[name] for name in lacking or needs if needs[name]]
             raise InputError(
-                f"--ray {self.address}: a trial needs {_told(needs)}, and no node of the cluster "
-                f"has all of that. The most that one has is {_told(most)}. "
-                f"{' '.join(REMEDIES[name] for name in lacking)}"
+                f"--ray {self.address}: a trial needs {_said(needs)}, and no node of the cluster "
+                f"has all of that. The most that one has is {_said(most)}. {' '.join(remedies)}"
             )
-        # What does not fit, a loader leaves in its file.
+        # A loader leaves larger data in their file.
         size = job.prepared.images.nbytes
-        if size <= min(loader.SHARE * max(rooms), max(rooms) - PROCESS_BYTES):
+        if size <= min(loader.SHARE * max(memory), max(memory) - PROCESS_BYTES):
             needs["memory"] += size
         return needs
 
     def _living(self) -> list[dict[str, float]]:
-        """What each node has."""
         return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
 
-    def news(self) -> Sequence[News]:
-        """See `Pool.news`."""
+    def messages(self) -> Sequence[Message]:
+        """See `Pool.messages`."""
         done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
-        told: list[News] = list(self.ray.get(self._mailbox.take.remote()))
+        received: list[Message] = list(self.ray.get(self._mailbox.take.remote()))
+        known = {key for key, _ in self._running.values()}
         for task in done:
             key, store = self._running.pop(task)
             try:
-                outcome, packed = self.ray.get(task)
+                message, packed = self.ray.get(task)
                 if packed is not None:
-                    packed.into(store)
+                    packed.write_to(store)
             except self.ray.exceptions.RayTaskError as error:
-                outcome = Outcome(broken=str(error))
+                message = Message(key, "broken", (str(error),))
             except self.ray.exceptions.RayError as error:
-                outcome = Outcome(lost=type(error).__name__)
-            told.append(News(key, outcome))
-        # What a worker told before it was lost may come in later.
-        known = {key for key, _ in self._running.values()} | {
-            each.key for each in told if each.outcome
-        }
-        return [each for each in told if each.key in known]
+                message = Message(key, "lost", (type(error).__name__,))
+            received.append(message)
+        # A lost worker's last messages may come later.
+        return [message for message in received if message.key in known]
 
-    def hand(self, taken: SharedPayload) -> Any:
-        """See `Pool.hand`: a reference to what Ray holds."""
+    def place(self, payload: SharedPayload) -> Any:
+        """See `Pool.place`: return a reference to an object that Ray holds."""
         room = [node.get("object_store_memory", 0) for node in self._living()]
-        if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
-            return self.ray.put(taken.in_files(self._shared_folder()))
-        # As arrays, Ray has them in memory that all processes of a node share.
-        return self.ray.put(
-            SharedPayload(taken.pickled, [np.asarray(array) for array in taken.arrays])
-        )
+        if sum(np.asarray(array).nbytes for array in payload.arrays) > SHARE * min(room):
+            return self.ray.put(payload.in_files(self._shared_folder()))
+        # Processes of a node share the memory of arrays.
+        arrays = [np.asarray(array) for array in payload.arrays]
+        return self.ray.put(SharedPayload(payload.pickled, arrays))
 
     def _shared_folder(self) -> Path:
-        """A new folder where the cache is, for what does not lie there as a file."""
+        """Return a new folder in the cache, for arrays that are not in a file."""
         if self._folder is None:
             files.cache_dir().mkdir(parents=True, exist_ok=True)
             self._folder = tempfile.TemporaryDirectory(
@@ -231,52 +215,89 @@ class _Mailbox:
     """An actor on the driver's node, which outlives the nodes that write to it."""
 
     def __init__(self) -> None:
-        self.letters: list[News] = []
+        self.messages: list[Message] = []
 
-    def put(self, news: News) -> None:
-        self.letters.append(news)
+    def put(self, message: Message) -> None:
+        self.messages.append(message)
 
-    def take(self) -> list[News]:
-        taken, self.letters = self.letters, []
+    def take(self) -> list[Message]:
+        taken, self.messages = self.messages, []
         return taken
 
 
 def _require_answer(address: str) -> None:
-    """Raises `OSError` where nobody listens at a host and port: Ray would try for minutes."""
+    """Raise `OSError` if nobody listens at a host and port: Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
 
 
-def _told(amounts: Mapping[str, float]) -> str:
+def _said(amounts: Mapping[str, float]) -> str:
     cores, gpus = counted(int(amounts["CPU"]), "core"), counted(int(amounts["GPU"]), "GPU")
     return f"{cores}, {gpus} and {amounts['memory'] / 1e9:.1f} GB of memory"
 
 
+@dataclass(frozen=True)
+class PackedTrial:
+    """A trial on its way between stores: its files by path, and which test images it was asked."""
+
+    key: str
+    files: dict[str, bytes]
+    uses: list[tuple[AskedImages, bool]]
+
+    @classmethod
+    def of(cls, store: Store, key: str) -> "PackedTrial":
+        """Pack everything that a store keeps of a trial."""
+        content = {name: path.read_bytes() for name, path in _kept(store.folder(key)).items()}
+        return cls(key, content, store.uses_by(key))
+
+    def write_to(self, store: Store) -> None:
+        """Unpack the trial into `store`, replacing any copy there. Raises `InputError`."""
+        folder = store.folder(self.key)
+        with store.locked(self.key), files.writing_to(folder):
+            for name in sorted(self.files, key=lambda name: name == RECORD):
+                with files.atomic_path(folder / name) as temporary:
+                    temporary.write_bytes(self.files[name])
+            for name, path in _kept(folder).items():
+                if name not in self.files:
+                    path.unlink()
+        for asked, every_epoch in self.uses:
+            store.note_test_use(asked, self.key, every_epoch)
+
+
+def _kept(folder: Path) -> dict[str, Path]:
+    """Return the files of a trial by their paths in its folder, without temporary ones."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("[!.]*")
+        if path.is_file()
+    }
+
+
 def _work(
-    key: str,
     task: Task,
+    versions: str,
     data: SharedPayload,
-    given: list[Packed],
+    packed: list[PackedTrial],
     limits: tuple[int, int],
     mailbox: Any,
-) -> tuple[Outcome, Packed | None]:
-    """What a worker does: the task, in a store that is removed afterwards. `limits`: its threads,
-    and how many share the memory that it sees.
+) -> tuple[Message, PackedTrial | None]:
+    """Run a task in a temporary store; return its last message and, if it is finished, the trial.
+
+    `limits` are the number of threads, and of trials that share the node's memory.
     """
-    threads, sharing = limits
+    key, (threads, sharing) = task.trial.key, limits
+    if versions != VERSIONS:
+        reason = f"a worker has {VERSIONS}, and this is {versions}. Install the same there."
+        return Message(key, "refused", (reason,)), None
     hardware.compute_on(threads)
     loader.share_memory(sharing)
     root = tempfile.mkdtemp(prefix="spikeduel-")
     try:
         store = Store(root)
-        for each in given:
-            each.into(store)
-
-        def tell(method: str, arguments: tuple[Any, ...]) -> None:
-            mailbox.put.remote(News(key, method=method, arguments=arguments))
-
-        outcome = task.finish(data.load, store, tell)
-        return outcome, Packed.of(store, key) if outcome.record else None
+        for trial in packed:
+            trial.write_to(store)
+        message = task.run(data.load, store, lambda message: mailbox.put.remote(message))
+        return message, PackedTrial.of(store, key) if message.event == "record" else None
     finally:
         shutil.rmtree(root, ignore_errors=True)
