@@ -92,9 +92,9 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk, unreported):
     (controlled,) = results["comparison"]["controls"]
     assert controlled["contender"] == "dense-lif"
     assert " ".join(controlled["text"].split()) in " ".join(done.stdout.split())
-    caveats = {caveat["type"]: caveat for caveat in results["comparison"]["caveats"]}
-    assert caveats["SameWeights"]["pairs"] == [["dense-lif", "dense-relu"]]
-    assert "Confounded" not in caveats
+    caveats = {caveat["id"]: caveat for caveat in results["comparison"]["caveats"]}
+    assert caveats["same_weights"]["values"]["pairs"] == [["dense-lif", "dense-relu"]]
+    assert "confounded" not in caveats
     assert results["trials"][0]["controls_left_out"] == {}
     found = results["trials"][0]["controls"]
     assert all(

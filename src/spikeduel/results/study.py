@@ -4,15 +4,16 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from spikeduel.results import across, objections, variants
+from spikeduel.results import across, study_findings, variants
 from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
-from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.findings import Finding, find
 from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
+from spikeduel.results.study_findings import StudyContext
 from spikeduel.results.variants import Duel, Entry
 from spikeduel.system.typed import Count, Frozen, Share
 
@@ -112,7 +113,7 @@ class StudyResults(Frozen):
     scores: list[Score]
     per_dataset: list[OnDataset]
     across: Across
-    caveats: list[StudyCaveat]
+    caveats: list[Finding]
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
         """Return a duel's test of two variants on a data set; None if no duel has both."""
@@ -150,7 +151,7 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         scores=scores,
         per_dataset=list(_per_dataset(entries)),
         across=verdict,
-        caveats=list(objections.find(duels, entries, accuracies, verdict, margin)),
+        caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin)),
     )
 
 
@@ -227,8 +228,8 @@ def _summary(duel: Duel) -> DuelSummary:
         counts=results.dataset.counts,
         seeds=_num_seeds(duel),
         trials=len(results.trials),
-        failed=objections.failed_trials(duel),
-        leaks=objections.leaks(duel),
+        failed=study_findings.failed_trials(duel),
+        leaks=study_findings.leaks(duel),
         take=answer.take,
         why=answer.reason,
         rival=answer.rival,

@@ -4,7 +4,6 @@ import pytest
 from msgspec import structs
 
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.results import objections as o
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import conclude
@@ -150,47 +149,6 @@ def test_what_would_settle_an_open_question():
     assert about.startswith("About 9 data sets in all")
     (many,) = words.settling(make_study([0.03, -0.03, 0.02, -0.02, 0.002, 0.001]))
     assert many.startswith("More than 200 data sets")
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        (
-            o.FewDatasets(datasets=5, pairs=1, smallest_p=0.0625, needed=6),
-            "reach is 0.0625, so that no variant",
-        ),
-        (
-            o.FewDatasets(datasets=5, pairs=3, smallest_p=0.1875, needed=7),
-            "reach, times 3 pairs, is 0.188",
-        ),
-        (
-            o.Leaking(datasets=["x", "y"], without=None),
-            "x and y: scores there measure memory; without them nothing",
-        ),
-        (
-            o.Leaking(datasets=["x"], without=Conclusion.A_BETTER),
-            "one of the two of the headline is better, too",
-        ),
-        (
-            o.Leaking(datasets=["x"], without=Conclusion.INCONCLUSIVE),
-            "the question of the headline is open",
-        ),
-        (
-            o.Leaking(datasets=["x"], without=Conclusion.EQUIVALENT),
-            "the two of the headline are equivalent",
-        ),
-        (o.OneSeed(datasets=["x"]), "One training of a variant on x"),
-        (o.AtChance(contenders=[("a", "x")]), "Not better than chance: a on x."),
-        (o.Failed(trials=[("folder", "a, seed 1")]), "Trainings that failed: a, seed 1 (folder)."),
-        (
-            o.Missing(variant="a", datasets=["x"]),
-            "a has no score on x: its pairs are tested on the other data sets.",
-        ),
-        (o.Busy(datasets=["x"]), "timed on x: these times are left out."),
-    ],
-)
-def test_objections(found, says):
-    assert says in words.caveat(found)
 
 
 def test_a_duel_in_a_table():

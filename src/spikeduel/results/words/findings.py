@@ -29,6 +29,7 @@ class _Template(Formatter):
     | `{number:seed}` | "1 seed", "6 seeds" |
     | `{number:it\\|them}` | the text before the bar for 1, else the text behind the bar |
     | `{flag:yes\\|no}` | the text before the bar; behind the bar for False, None and empty values |
+    | `{side:test=tested\\|train=trained}` of a text | the case that the text names |
     | `{names}` of a list | "a, b and c" |
     | `{sources: from }` of a dict | "a from b and c from d" |
     | `{gains: by \\|points}` of a dict | "a by 0.65 points" |
@@ -37,6 +38,8 @@ class _Template(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, dict):
             return _paired(value, format_spec)
+        if "=" in format_spec:
+            return dict(case.split("=", 1) for case in format_spec.split("|")).get(value, "")
         if "|" in format_spec:
             is_number = isinstance(value, int) and not isinstance(value, bool)
             chosen = value == 1 if is_number else bool(value)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results import objections as o
 from spikeduel.results.across import PairAcross, fewest_datasets
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
-from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.findings import is_leak
 from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
 from spikeduel.results.variants import said
+from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 
@@ -267,38 +267,9 @@ def settling(study: StudyResults) -> list[str]:
     return steps
 
 
-def caveat(found: StudyCaveat) -> str:
-    """Return a caveat of a study as a sentence."""
-    match found:
-        case o.FewDatasets(datasets=number, pairs=pairs, smallest_p=smallest, needed=needed):
-            among = f", times {pairs} pairs," if pairs > 1 else ""
-            return (
-                f"Few data sets: with {number} the smallest p-value that Wilcoxon's test can "
-                f"reach{among} is {smallest:.3g}, so that no variant can be called better, "
-                f"however large its lead. It takes {needed}."
-            )
-        case o.Leaking(datasets=datasets, without=without):
-            said = {
-                None: "without them nothing is left to compare",
-                Conclusion.EQUIVALENT: "without them the two of the headline are equivalent",
-                Conclusion.INCONCLUSIVE: "without them the question of the headline is open",
-            }.get(without, "without them one of the two of the headline is better, too")
-            return f"Test images leak into training on {listed(datasets)}: scores there measure memory; {said}."
-        case o.OneSeed(datasets=datasets):
-            return f"One training of a variant on {listed(datasets)}: nothing says how others would differ."
-        case o.AtChance(contenders=contenders):
-            return f"Not better than chance: {listed([f'{name} on {dataset}' for name, dataset in contenders])}."
-        case o.Failed(trials=trials):
-            return f"Trainings that failed: {listed([f'{trial} ({folder})' for folder, trial in trials])}."
-        case o.Missing(variant=variant, datasets=datasets):
-            return f"{variant} has no score on {listed(datasets)}: its pairs are tested on the other data sets."
-        case o.Busy(datasets=datasets):
-            return f"Other work ran while answers were timed on {listed(datasets)}: these times are left out."
-
-
 def leaks(study: StudyResults) -> list[str]:
     """Return the caveats that must be read before any score."""
-    return [caveat(found) for found in study.caveats if isinstance(found, o.Leaking)]
+    return [sentence(finding) for finding in study.caveats if is_leak(finding)]
 
 
 def taken(duel: DuelSummary) -> str:
@@ -328,7 +299,7 @@ def settings(duel: DuelSummary) -> str:
 
 def sentences(study: StudyResults) -> list[str]:
     """Return the verdict for a terminal, without `leaks`."""
-    caveats = [caveat(found) for found in study.caveats if not isinstance(found, o.Leaking)]
+    caveats = [sentence(finding) for finding in study.caveats if not is_leak(finding)]
     parts = [
         headline(study),
         in_accuracy(study),
