@@ -23,6 +23,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing import examining, moved
+from spikeduel.auditing.examining import NEAR
 from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
 from spikeduel.settings import Experiment
@@ -99,7 +100,7 @@ def main() -> None:
     ):
         split = data.split(prepared, Experiment())
         seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))  # noqa: B023
-        same, near = np.arange(len(prepared)), Experiment().near_duplicate_ratio
+        same, near = np.arange(len(prepared)), NEAR
         of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))  # noqa: B023
         rows.append(
             {

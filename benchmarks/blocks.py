@@ -120,7 +120,7 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
 
         def milliseconds(held: Held, epoch: int, step: TrainingStep = step) -> float:
             batches = loader.training_batches(
-                held, labels, np.arange(count), experiment.images_a_step, 0, epoch
+                held, labels, np.arange(count), experiment.decided_batch_size, 0, epoch
             )
             with closing(batches):
                 started = time.perf_counter()

@@ -32,6 +32,7 @@ from scipy.ndimage import affine_transform
 
 from spikeduel import data
 from spikeduel.auditing import moved
+from spikeduel.auditing.examining import NEAR
 from spikeduel.auditing.findings import FEWEST, NEAR_PROBLEM
 from spikeduel.auditing.neighbours import closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
@@ -40,7 +41,6 @@ from spikeduel.settings import Experiment
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "copies.json"
-NEAR = Experiment().near_duplicate_ratio
 SINGLE = ("shifted", "turned", "turned by right angles", "mirrored", "cropped", "scaled")
 BORDERS = ("constant", "nearest", "reflect")
 SEED = 2026
@@ -205,7 +205,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for name in options.only:
         place = getattr(options, "photos" if name == "files" else name.replace("-", "_"))
-        experiment = Experiment(dataset=name, data_dir=place, alterations=())
+        experiment = Experiment(dataset=name, data_dir=place)
         if name in ("photos", "files"):
             experiment = Experiment(dataset=place)
         found = measured(

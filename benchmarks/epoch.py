@@ -47,8 +47,8 @@ def main() -> None:
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
-    num_batches = -(-len(split.train) // experiment.images_a_step)
-    rows = torch.from_numpy(split.train[: experiment.images_a_step].copy())
+    num_batches = -(-len(split.train) // experiment.decided_batch_size)
+    rows = torch.from_numpy(split.train[: experiment.decided_batch_size].copy())
 
     found: dict[str, list[dict[str, float]]] = {}
     for planned in contenders.trials_of(experiment, prepared, split):

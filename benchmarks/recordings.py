@@ -24,6 +24,7 @@ from scipy.ndimage import gaussian_filter
 
 from spikeduel import data
 from spikeduel.auditing import examining, statistics, stretches
+from spikeduel.auditing.examining import NEAR
 from spikeduel.auditing.neighbours import blurred, closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings, picture_of
@@ -185,7 +186,7 @@ def main() -> None:
     result = {
         "of": f"{len(images)} recordings",
         "parts": of_parts(events, images),
-        "second_recordings": of_second_recordings(images, experiment.near_duplicate_ratio),
+        "second_recordings": of_second_recordings(images, NEAR),
         "time": timed(many(prepared, given.count)),
         "cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),

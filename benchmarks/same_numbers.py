@@ -29,20 +29,20 @@ TWINS = "--contender vgg-lif --contender vgg-relu"
 COMMANDS = {
     "baseline": f"compare digits --recipe baseline {DENSE}",
     "seeds": f"compare digits --recipe baseline {DENSE} --seeds 3",
-    "robustness": f"compare digits {TWINS} {TINY} --robustness",
+    "robustness": f"compare digits {TWINS} {TINY} --set robustness=true",
     "three": f"compare digits {TINY}",
-    "optimism": f"compare digits {TWINS} {TINY} --optimism",
+    "optimism": f"compare digits {TWINS} {TINY} --set optimism=true",
     "controls": f"compare digits --contender conv-lif --contender conv-relu {DENSE} --controls",
-    "convert": f"compare digits --contender conv-relu --contender conv-lif {DENSE} --convert",
+    "convert": f"compare digits --contender conv-relu --contender conv-lif {DENSE} --set convert=32",
     "folds": f"compare digits --recipe baseline {DENSE} --folds 3",
     "folder": f"compare pictures {TWINS} {TINY} --group-by '(p[0-9]+)_'",
     "group folds": f"compare pictures --recipe baseline {DENSE} --group-by '(p[0-9]+)_' --folds 2",
     "tuned": f"compare digits --recipe baseline {DENSE} --tune 3",
-    "rate": f"compare digits --recipe baseline {DENSE} --encoding rate",
-    "latency": f"compare digits --recipe baseline {DENSE} --encoding latency",
+    "rate": f"compare digits --recipe baseline {DENSE} --set encoding=rate",
+    "latency": f"compare digits --recipe baseline {DENSE} --set encoding=latency",
     "neurons": f"compare digits {TWINS} {TINY} --set neuron=plif --set reset_mechanism=zero",
     "adaptive": f"compare digits --recipe baseline {DENSE} --set neuron=alif --set surrogate=sigmoid",
-    "bf16": f"compare digits {TWINS} {TINY} --precision bf16",
+    "bf16": f"compare digits {TWINS} {TINY} --set precision=bf16",
     "foreign": f"compare digits --contender nets:plain --contender dense-lif {DENSE}",
     "augmented": f"compare digits {TWINS} {TINY} --set augmentation=translate-flip-cutout "
     "--set dropout=0.2 --set optimizer=adamw",
@@ -51,6 +51,8 @@ COMMANDS = {
     f"{TINY}",
 }
 """Arguments of `spikeduel`, by the name of the case; a case writes into a folder of its name."""
+EARLIER = {"--set convert=32": "--convert"}
+"""Arguments that older commits call otherwise, and their names there."""
 NETS = """
 from torch import nn
 
@@ -100,9 +102,11 @@ def numbers(name: str, source: Path, folder: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": f"{source}:{work}", "OMP_NUM_THREADS": "1"}
     environment["SPIKEDUEL_CACHE"] = str(work / "cache")
     own = " --own-code nets:plain" if "nets:" in COMMANDS[name] else ""
-    command = (
-        f"{sys.executable} -m spikeduel {COMMANDS[name]}{own} --threads 1 --out run --store store"
-    )
+    arguments = COMMANDS[name]
+    if source != ROOT / "src":
+        for now, then in EARLIER.items():
+            arguments = arguments.replace(now, then)
+    command = f"{sys.executable} -m spikeduel {arguments}{own} --threads 1 --out run --store store"
     done = subprocess.run(command, shell=True, cwd=work, env=environment, capture_output=True)
     if done.returncode:
         raise SystemExit(

@@ -187,17 +187,13 @@ def trained(device, contender, **changes):
 
 
 def steps(device):
-    """For each kind of network, neuron, encoding, surrogate and readout what `trained` gives."""
+    """For each kind of network, neuron, encoding and surrogate what `trained` gives."""
     names = ("dense-snn", "small-cnn", "conv-relu", "vgg-lif", "vgg-relu", "resnet-silu")
     asked = {name: (name, {}) for name in names}
     asked |= {f"neuron {name}": ("dense-lif", {"neuron": name}) for name in NEURONS}
     asked |= {f"encoding {name}": ("conv-lif", {"encoding": name}) for name in ENCODERS}
     asked |= {f"surrogate {name}": ("dense-lif", {"surrogate": name}) for name in SURROGATES}
-    asked["readout"] = (
-        "vgg-lif",
-        {"readout": "membrane", "per_step_loss": 0.5, "label_smoothing": 0.1},
-    )
-    asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "averaging": 0.5}
+    asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "label_smoothing": 0.1}
     return {what: trained(device, name, **changes) for what, (name, changes) in asked.items()}
 
 
@@ -226,7 +222,7 @@ def main(folder):
         found |= {"away": steps("away")}
         found |= {
             "compared_away": compared(
-                folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=True
+                folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=32
             )
         }
         found |= {"refused": dict(REFUSED)}

@@ -21,9 +21,7 @@ from spikeduel.trials.training import Loop
 FEW = {"limit": 150, "batch_size": 67, "device": "cpu", "precision": "32", "hidden": 32}
 EXPERIMENTS = {
     "spiking": baseline("digits", contenders=("dense-snn",), num_steps=4, epochs=2, **FEW),
-    "gone on": replace(
-        baseline("digits", contenders=("small-cnn",), epochs=2, **FEW), schedule="linear"
-    ),
+    "gone on": replace(baseline("digits", contenders=("small-cnn",), epochs=2, **FEW)),
 }
 
 

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from spikeduel.spiking.readouts import (
         LogitReadout,
         MeanReadout,
-        MembraneReadout,
         SpikeCountReadout,
     )
     from spikeduel.studying import read_study, study
@@ -88,7 +87,7 @@ _NAMES = {
     "spiking.kernels.reference": "SURROGATES Surrogate",
     "spiking.neurons": "ALIF IF LIF LeakyReadout NEURONS Neuron PLIF carried_state",
     "spiking.random_keys": "RandomKeys",
-    "spiking.readouts": "LogitReadout MeanReadout MembraneReadout SpikeCountReadout",
+    "spiking.readouts": "LogitReadout MeanReadout SpikeCountReadout",
     "system.errors": "InputError SpikeduelError",
     "studying": "read_study study",
     "system.progress": "Progress TerminalProgress",

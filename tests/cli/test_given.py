@@ -135,7 +135,6 @@ def program(calls):
         "num_steps",
         "controls",
         "contenders",
-        "near_duplicate_ratio",
         "as_json",
     )
     def go(

@@ -116,7 +116,6 @@ def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, mon
         ("dense-lif", {"neuron": "if"}, "a beta below 1"),
         ("dense-lif", {"beta": 0.0}, "a beta above 0"),
         ("conv-lif", {}, "--set pooling=avg"),
-        ("dense-lif", {"readout": "membrane"}, "--set readout=mean"),
         ("dense-snn", {}, "--contender dense-lif"),
     ],
 )

@@ -37,7 +37,6 @@ def exported(model, path, to, **more):
         ("dense-snn", "latency", {}),
         ("dense-snn", "direct", {"neuron": "alif", "reset_mechanism": "zero"}),
         ("conv-lif", "direct", {"neuron": "plif"}),
-        ("dense-lif", "direct", {"readout": "membrane"}),
         ("vgg-lif", "direct", {"width": 4, "dropout": 0.5, "threshold": 0.02}),
         ("small-cnn", None, {}),
     ],
@@ -91,9 +90,8 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     [
         ("dense-snn", {}),
         ("conv-lif", {"neuron": "alif"}),
-        ("dense-lif", {"readout": "membrane"}),
-        ("dense-lif", {"readout": "membrane", "neuron": "plif"}),
-        ("dense-lif", {"readout": "membrane", "beta": 1.0}),
+        ("dense-lif", {"neuron": "plif"}),
+        ("dense-lif", {"beta": 1.0}),
     ],
 )
 def test_step_by_step_as_the_model_streams(shape, network, tmp_path):

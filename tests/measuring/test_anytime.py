@@ -216,7 +216,7 @@ def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
 @pytest.mark.parametrize(
     ("shape", "readout"),
-    [("dense-snn", {}), ("dense-lif", {}), ("dense-lif", {"readout": "membrane"})],
+    [("dense-snn", {}), ("dense-lif", {})],
 )
 def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, readout, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}

@@ -24,7 +24,6 @@ from spikeduel.system.errors import InputError
         ("folds", 1, "folds must be a whole number of at least 2 or unset, not 1"),
         ("split", "publishd", "did you mean 'published'"),
         ("reset_mechanism", "zeros", "did you mean 'zero'"),
-        ("alterations", ("Easyy",), "did you mean"),
         ("contenders", (), "contenders is empty"),
         ("contenders", ("a", "a"), "named twice"),
         ("contenders", "conv-lif", "contenders must be a list of text"),
@@ -130,8 +129,6 @@ def test_only_what_is_a_contenders_own_can_differ():
         "beta",
         "threshold",
         "surrogate_alpha",
-        "adaptation_decay",
-        "adaptation_gain",
     }
 
 
@@ -154,7 +151,7 @@ def test_epochs_of_single_contenders_are_what_equal_times_decide():
 
 
 def test_what_is_not_decided_yet_is_asked_for():
-    for name, given in (("num_epochs", {"epochs": 3}), ("images_a_step", {"batch_size": 3})):
+    for name, given in (("num_epochs", {"epochs": 3}), ("decided_batch_size", {"batch_size": 3})):
         with pytest.raises(InputError, match=f"{next(iter(given))}: not decided yet"):
             getattr(Experiment(), name)
         assert getattr(Experiment(**given), name) == 3
@@ -163,18 +160,15 @@ def test_what_is_not_decided_yet_is_asked_for():
 def test_every_setting_says_what_it_means_and_is_in_the_json_schema():
     described = msgspec.json.schema(Experiment)["$defs"]["Experiment"]["properties"]
     for each in fields(Experiment):
-        assert described[each.name]["description"] == setting_of(each.type).meaning
-        assert setting_of(each.type).meaning.endswith(".")
+        assert described[each.name]["description"] == setting_of(each.type).help
+        assert setting_of(each.type).help.endswith(".")
     assert (described["seeds"]["minimum"], described["seeds"]["maximum"]) == (1, 10_000)
     assert described["split"]["enum"] == ["default", "published"]
 
 
 def test_values_are_converted_to_the_types_of_the_fields():
-    experiment = Experiment(
-        contenders=["conv-lif"], beta=1, surrogate_alpha=2, alterations=["Hard"]
-    )
+    experiment = Experiment(contenders=["conv-lif"], beta=1, surrogate_alpha=2)
     assert experiment.contenders == ("conv-lif",)
-    assert experiment.alterations == ("Hard",)
     assert isinstance(experiment.beta, float)
     assert isinstance(experiment.surrogate_alpha, float)
 

@@ -5,17 +5,17 @@ import pytest
 from spikeduel.settings.fields import (
     Count,
     DeclaredFamily,
-    Device,
+    DeviceName,
     Fraction,
     NotNegative,
     Positive,
     Steps,
     Text,
-    about,
     checked,
     choices,
     described,
     parsed,
+    setting,
 )
 from spikeduel.system.errors import InputError
 
@@ -26,14 +26,13 @@ Colour = Literal["red", "green", "blue"]
     ("kind", "words"),
     [
         (bool, "true or false"),
-        (Steps, "a whole number from 1 to 100,000"),
         (Steps | None, "a whole number from 1 to 100,000 or unset"),
-        (Annotated[Count | None, about("Meaning.")], "a whole number of at least 1 or unset"),
+        (Annotated[Count | None, setting("Meaning.")], "a whole number of at least 1 or unset"),
         (Positive, "a number above 0"),
         (NotNegative, "a number of at least 0"),
         (Fraction, "a number from 0 to 1"),
         (tuple[DeclaredFamily, ...], "a list of CONTENDER=snn|cnn|ann"),
-        (Device, "auto, cpu, cuda, cuda:N, mps or xpu"),
+        (DeviceName, "auto, cpu, cuda, cuda:N, mps or xpu"),
     ],
 )
 def test_values_in_words(kind, words):
@@ -41,19 +40,15 @@ def test_values_in_words(kind, words):
 
 
 def test_choices_keep_their_order():
-    assert choices(Annotated[Colour, about("Meaning.")]) == ("red", "green", "blue")
-    assert choices(Annotated[tuple[Colour, ...] | None, about("Meaning.")]) == (
-        "red",
-        "green",
-        "blue",
-    )
+    colours = ("red", "green", "blue")
+    assert choices(Annotated[Colour, setting("Meaning.")]) == colours
+    assert choices(Annotated[tuple[Colour, ...] | None, setting("Meaning.")]) == colours
     assert choices(Text) == choices(int | None) == ()
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (Steps, "25", 25),
         (Steps, "1_000", 1000),
         (Count | None, "None", None),
         (Count | None, "", None),
@@ -64,7 +59,6 @@ def test_choices_keep_their_order():
         (Text, "none", "none"),
         (tuple[Text, ...], " a, b,,", ("a", "b")),
         (tuple[Text, ...], "", ()),
-        (tuple[Text, ...], "1, none", ("1", "none")),
         (tuple[Steps, ...], "1, 2", (1, 2)),
         (Colour, "red", "red"),
     ],
@@ -101,9 +95,7 @@ def test_long_values_are_cut_in_errors():
 
 def test_devices_may_be_numbered():
     for name in ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu:12"):
-        assert checked("device", name, Device) == name
+        assert checked("device", name, DeviceName) == name
     for name in ("gpu", "cuda:", "cuda:one", "cpu:0", "auto:1", "cuda:1\n", "rocm"):
-        with pytest.raises(
-            InputError, match="device must be auto, cpu, cuda, cuda:N, mps or xpu, not"
-        ):
-            checked("device", name, Device)
+        with pytest.raises(InputError, match="device must be auto, cpu, cuda, cuda:N, mps or xpu"):
+            checked("device", name, DeviceName)

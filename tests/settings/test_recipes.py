@@ -18,7 +18,7 @@ def test_the_baseline_is_the_studys():
     )
     assert (experiment.surrogate, experiment.hidden) == ("atan", 1024)
     assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (20, 128, 8.5e-5)
-    assert (experiment.patience, experiment.min_delta) == (3, 0.01)
+    assert experiment.patience == 3
     assert experiment.seeds == 1
 
 
@@ -67,7 +67,7 @@ def test_the_default_is_strong_and_leaves_to_the_set_what_depends_on_it():
     assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (
         None,
     ) * 4
-    for undecided in ("num_epochs", "images_a_step"):
+    for undecided in ("num_epochs", "decided_batch_size"):
         with pytest.raises(InputError, match="not decided yet"):
             getattr(experiment, undecided)
     assert replace(experiment, epochs=3).num_epochs == 3

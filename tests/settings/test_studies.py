@@ -60,12 +60,12 @@ def test_a_duel_can_be_left_out_and_so_can_a_contender(read):
 
 
 def test_what_is_a_list_itself_is_left_out_as_it_is(read):
-    lists = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfirst_steps = [[], [1, 2]]\n'
-    study = read(f'{lists}[[exclude]]\ndataset = "digits"\nfirst_steps = [1, 2]\n')
+    lists = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfamily = [[], ["m:net=snn"]]\n'
+    study = read(f'{lists}[[exclude]]\ndataset = "digits"\nfamily = ["m:net=snn"]\n')
     assert values(study) == [
         ("digits", []),
         ("fashion-mnist-mini", []),
-        ("fashion-mnist-mini", [1, 2]),
+        ("fashion-mnist-mini", ["m:net=snn"]),
     ]
 
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from spikeduel.spiking.neurons import IF, LIF, PLIF, LeakyReadout, ReLU
-from spikeduel.spiking.readouts import LogitReadout, MeanReadout, MembraneReadout, SpikeCountReadout
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 
 
 def test_spike_count_by_hand():
@@ -43,34 +42,9 @@ def test_the_mean_over_steps_is_the_score():
     assert readout.loss(output, torch.tensor([1])) == expected
 
 
-def test_a_membrane_is_that_of_neurons_that_never_spike(generator):
-    output = torch.randn(6, 4, 3, generator=generator, dtype=torch.bfloat16)
-    last = LeakyReadout(0.7)(output)[-1] / LeakyReadout(0.7)(torch.ones(6, 1, 1))[-1]
-    torch.testing.assert_close(MembraneReadout(LIF(0.7)).scores(output), last)
-    # A single step, or the same at every one, is its own mean.
-    for same in (output[:1], output[:1].expand(6, -1, -1)):
-        torch.testing.assert_close(MembraneReadout(LIF(0.7)).scores(same), output[0].float())
-
-
-@pytest.mark.parametrize("neuron", [IF(), ReLU()], ids=lambda each: type(each).__name__)
-def test_a_membrane_without_a_leak_is_the_mean(neuron, generator):
-    output = torch.randn(6, 4, 3, generator=generator)
-    torch.testing.assert_close(MembraneReadout(neuron).scores(output), MeanReadout().scores(output))
-
-
-def test_a_membrane_learns_the_leak_of_its_neurons(generator):
-    neuron = PLIF(0.5)
-    MembraneReadout(neuron).loss(
-        torch.randn(6, 4, 3, generator=generator), torch.tensor([0, 1, 2, 0])
-    ).backward()
-    assert neuron.beta_logit.grad.abs() > 0
-
-
 OVER_TIME = [
     SpikeCountReadout(),
     MeanReadout(),
-    MembraneReadout(LIF(0.7)),
-    MembraneReadout(PLIF(0.7)),
 ]
 
 
@@ -80,7 +54,7 @@ def test_scores_can_be_summed_up_step_by_step(readout, generator):
     output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
     total = readout.accumulate(readout.steps(output)[0])
     for now in readout.steps(output)[1:]:
-        total = readout.added(total, readout.accumulate(now))
+        total = total + readout.accumulate(now)
     torch.testing.assert_close(readout.scores_of(total, 6), readout.scores(output))
 
 

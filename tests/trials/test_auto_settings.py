@@ -266,7 +266,7 @@ def test_a_set_trains_by_the_root_of_its_size(num_train, shape, minutes):
 
 
 def test_all_contenders_get_the_same_epochs(quick, timed):
-    found = fitted(replace(quick, minutes=1.0, equal="epochs"))
+    found = fitted(replace(quick, minutes=1.0, budget_by="epochs"))
     # 60 seconds, of which an epoch of both takes 4.
     assert found.budget == Budget(
         minutes=1.0, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 15, "vgg-relu": 15}
@@ -320,16 +320,18 @@ def test_or_the_same_time(quick, timed):
 @pytest.mark.parametrize("equal", ["epochs", "time"])
 def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
-    fresh = decided(fitted(replace(quick, minutes=1.0, equal=equal, per_contender=own)))
+    fresh = decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=own)))
     left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
-    assert decided(fitted(replace(quick, minutes=1.0, equal=equal, per_contender=left))) == fresh
+    assert (
+        decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=left))) == fresh
+    )
     # Not timed again, either.
     assert timed == ["vgg-lif", "vgg-relu"]
 
 
 def test_each_trains_an_epoch_at_least(quick, timed):
     for equal in ("epochs", "time"):
-        assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {
+        assert fitted(replace(quick, minutes=0.001, budget_by=equal)).budget.epochs == {
             "vgg-lif": 1,
             "vgg-relu": 1,
         }
@@ -405,7 +407,7 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
     assert len(timed) == 2
     for other in (
         {"minutes": 2.0},
-        {"equal": "epochs"},
+        {"budget_by": "epochs"},
         {"width": 4},
         {"limit": 140},
         {"minutes": None},
@@ -429,7 +431,7 @@ def test_a_damaged_number_of_epochs_is_measured_anew(quick, timed):
 
 @pytest.mark.parametrize("equal", ["epochs", "time"])
 def test_run_twice_it_trains_once(equal, quick, timed, known_data, unreported):
-    experiment = replace(quick, minutes=0.1, equal=equal)
+    experiment = replace(quick, minutes=0.1, budget_by=equal)
     first = compare(experiment, "run", "s", progress=(told := Telling())).results
     epochs = {"epochs": {"vgg-lif": 1, "vgg-relu": 1}, "time": {"vgg-lif": 1, "vgg-relu": 3}}[equal]
     assert {each.contender: each.epochs for each in first.trials} == first.budget.epochs == epochs
@@ -453,7 +455,7 @@ def test_run_twice_it_trains_once(equal, quick, timed, known_data, unreported):
 def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(
     quick, timed, known_data, unreported
 ):
-    experiment = replace(quick, minutes=0.1, equal="time")
+    experiment = replace(quick, minutes=0.1, budget_by="time")
     tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
     assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
     trials = {each.contender: each.trials for each in tuned.record.contenders}

@@ -45,8 +45,7 @@ def experiment():
         limit=300,
         hidden=16,
         device="cpu",
-        convert=True,
-        conversion_steps=6,
+        convert=6,
     )
 
 
@@ -75,9 +74,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     assert (tmp_path / "out" / two.model).is_file()
     (pair,) = found.comparison.pairs
     assert (pair.a, pair.b, pair.paired) == ("dense-relu", "dense-relu-converted", True)
-    caveat = finding(
-        "not_trained", sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9
-    )
+    caveat = finding("not_trained", sources={"dense-relu-converted": "dense-relu"}, num_steps=6)
     assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.
     model = model_files.load_model(tmp_path / "out" / one.model)
@@ -90,7 +87,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
 def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported):
     first = compare(experiment, tmp_path / "a", tmp_path / "s").results
     second = compare(experiment, tmp_path / "b", tmp_path / "s").results
-    other = compare(replace(experiment, conversion_steps=3), tmp_path / "c", tmp_path / "s").results
+    other = compare(replace(experiment, convert=3), tmp_path / "c", tmp_path / "s").results
     assert [t.key for t in first.trials] == [t.key for t in second.trials]
     assert first.trials[1].test == second.trials[1].test
     assert other.trials[0].key == first.trials[0].key
@@ -98,7 +95,7 @@ def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported)
 
 
 def test_there_must_be_something_to_convert(tmp_path):
-    spiking = matched("digits", contenders=("dense-lif",), device="cpu", convert=True)
+    spiking = matched("digits", contenders=("dense-lif",), device="cpu", convert=6)
     with pytest.raises(
         InputError, match=r"convert: none of the contenders can be converted\. All contenders spike"
     ):

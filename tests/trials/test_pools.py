@@ -167,7 +167,7 @@ def test_equal_sets_are_placed_once(tmp_path):
         def place(change, altered=None):
             job = Job(
                 planned,
-                binned(prepared, replace(recorded, recording_change=change), None),
+                binned(prepared, recorded, None, change),
                 Telling(),
             )
             return workers.place_of_data(replace(job, altered=altered or {}))

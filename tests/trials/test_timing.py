@@ -33,35 +33,34 @@ def planned():
 def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned, monkeypatch):
     asked = []
 
-    def seconds_of_a_step(trial, prepared, num_steps=None):
-        asked.append((trial.card.contender, num_steps))
-        return num_steps or 6
+    def seconds_of_a_step(trial, prepared):
+        asked.append(trial.card.contender)
+        return 6
 
     monkeypatch.setattr(timing, "seconds_of_a_step", seconds_of_a_step)
-    (spiking, plain), prepared, split = planned(first_steps=(1, 2))
+    (spiking, _), prepared, split = planned()
     assert (len(split.train), len(split.val)) == (133, 17)
-    # Five steps, and 17/32 of the third of one. Time grows: 1, 2, and then all.
+    # Five steps, and 17/32 of the third of one.
     steps = 5 + 17 / 32 / 3
-    assert timing.seconds_of_an_epoch(spiking, prepared) == pytest.approx(3 * steps)
-    assert timing.seconds_of_an_epoch(plain, prepared) == pytest.approx(6 * steps)
-    assert asked == [("vgg-lif", 1), ("vgg-lif", 2), ("vgg-lif", None), ("vgg-relu", None)]
+    assert timing.seconds_of_an_epoch(spiking, prepared) == pytest.approx(6 * steps)
+    assert asked == ["vgg-lif"]
 
 
-def test_a_step_is_timed_over_as_many_time_steps_as_are_asked_for(planned, monkeypatch):
+def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch):
     taken = []
 
     class Counting(timing.TrainingStep):
         def __call__(self, images, labels, keys, targets=None):
-            taken.append((self.model.card.num_steps, self._window_now(), len(images)))
+            taken.append((self.model.card.num_steps, len(images)))
             return super().__call__(images, labels, keys, targets)
 
     monkeypatch.setattr(timing, "TrainingStep", Counting)
     monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
-    (spiking, plain), prepared, _ = planned(first_steps=(1, 2))
-    for trial, num_steps in ((spiking, 2), (spiking, None), (plain, None)):
-        assert 0 < timing.seconds_of_a_step(trial, prepared, num_steps) < 60
+    trials, prepared, _ = planned()
+    for trial in trials:
+        assert 0 < timing.seconds_of_a_step(trial, prepared) < 60
     # Three that are not timed, then at least one.
-    assert taken == [(2, None, 32)] * 4 + [(4, None, 32)] * 4 + [(None, None, 32)] * 4
+    assert taken == [(4, 32)] * 4 + [(None, 32)] * 4
 
 
 def test_timing_changes_no_random_state(planned, monkeypatch):

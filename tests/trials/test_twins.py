@@ -90,7 +90,6 @@ def test_the_key_says_whose_weights_are_the_first(quick):
     assert spiking.settings["twin"] == {
         "contender": plain.card.contender,
         "key": plain.key,
-        "start": "twin",
     }
     assert (spiking.twin, plain.twin) == (plain.key, None)
     assert "twin" not in plain.settings
@@ -104,18 +103,11 @@ def test_the_key_says_whose_weights_are_the_first(quick):
     assert {**other_spiking.settings, "twin": None} == {**spiking.settings, "twin": None}
 
 
-def test_a_fresh_start_has_no_twin_unless_it_learns_from_it(quick):
+def test_a_fresh_start_has_no_twin(quick):
     spiking, _ = planned_of(replace(quick, start="fresh"))
     assert (spiking.twin, "twin" in spiking.settings) == (None, False)
-    pupil, teacher = planned_of(replace(quick, start="fresh", distillation=0.5))
-    assert pupil.settings["twin"] == {
-        "contender": teacher.card.contender,
-        "key": teacher.key,
-        "start": "fresh",
-    }
-    both, _ = planned_of(replace(quick, distillation=0.5))
     (alone,) = planned_of(replace(quick, contenders=("vgg-lif",)))
-    assert len({each.key for each in (spiking, pupil, both, alone, planned_of(quick)[0])}) == 4
+    assert spiking.key != planned_of(quick)[0].key
     # Without one among the contenders it starts fresh.
     assert alone.key == spiking.key
 
@@ -181,19 +173,8 @@ def test_numbers_that_neurons_learn_start_as_they_would(quick, starts):
     assert equal({name: begun[name] for name in trained}, trained)
 
 
-def test_it_learns_from_its_twins_answers(quick, starts):
-    quick = replace(quick, start="fresh")
-    plain, _ = run_all(quick)
-    pupil, _ = run_all(replace(quick, distillation=0.5))
-    # From the same weights on the same labels, but for half of the targets.
-    assert equal(starts[0][1], dict(starts[2:])["vgg-lif"])
-    assert plain.history != pupil.history
-    assert plain.settings["training"] == {**pupil.settings["training"], "distillation": 0.0}
-
-
-@pytest.mark.parametrize("distillation", [0.0, 0.5])
-def test_interrupted_it_ends_in_the_same_numbers(distillation, quick):
-    experiment = replace(quick, epochs=3, distillation=distillation)
+def test_interrupted_it_ends_in_the_same_numbers(quick):
+    experiment = replace(quick, epochs=3)
 
     class Killing(Progress):
         def detail(self, text):
@@ -246,10 +227,8 @@ def test_a_twin_that_failed_leaves_no_weights_to_start_from(quick):
     )
     spiking, plain, other = run_all(experiment, progress=(told := Telling()))
     assert (plain.status, spiking.status, other.status) == ("failed", "failed", "done")
-    assert spiking.error == "its twin, from which it starts or learns, failed."
-    assert (
-        "  vgg-lif, seed 0: failed, its twin, from which it starts or learns, failed." in told.lines
-    )
+    assert spiking.error == "its twin, from which it starts, failed."
+    assert "  vgg-lif, seed 0: failed, its twin, from which it starts, failed." in told.lines
     assert (spiking.history, spiking.best_epoch) == ([], None)
     assert spiking.parameters == plain.parameters
     # It is tried again, together with its twin.

@@ -39,26 +39,25 @@ if TYPE_CHECKING:
 
 VERSION = 13
 """Raised when the same data would give another audit: kept ones are then made anew."""
+NEAR = 0.33
+"""Images nearer than this share of the usual distance are near-duplicates."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
 
 
 def audit(
     dataset_or_experiment: "str | Path | Experiment",
-    near: float | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Whether results on a data set and its split can be trusted: leaks, duplicates, labels,
     formats, broken files.
 
-    Takes an experiment, or a data set's name or folder; `near` changes what counts as a near
-    duplicate. Raises `InputError` where the data cannot be found, or not split.
+    Takes an experiment, or a data set's name or folder. Raises `InputError` where the data cannot
+    be found, or not split.
     """
     experiment = dataset_or_experiment
     if not isinstance(experiment, Experiment):
         experiment = Experiment(dataset=str(experiment))
-    if near is not None:
-        experiment = replace(experiment, near_duplicate_ratio=near)
     return audited(experiment, progress or Progress())[0]
 
 
@@ -120,8 +119,7 @@ def _key(
     ]
     state = cache.state(prepared.sources)
     source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
-    ratio = experiment.near_duplicate_ratio
-    return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, ratio, source])[:24]
+    return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, NEAR, source])[:24]
 
 
 def _examine(
@@ -132,7 +130,7 @@ def _examine(
     unreadable: dict[str, str],
     counted: FileCounts | None = None,
 ) -> Audit:
-    labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
+    labels, near = np.asarray(prepared.labels), NEAR
     groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
     same = np.asarray(
         ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids

@@ -35,9 +35,7 @@ SIDE_GAP = 0.1
 MOST_STATISTICS = 3
 """Statistics that are named."""
 REMEDIES: dict[Name, str] = {
-    "length": "--set last_ms=N",
-    "events": "--bin-by events",
-    "event rate": "--bin-by events",
+    "length": "--set bin_ms=N",
 }
 NOT_ANYONES_CHOICE: tuple[IgnoredBy, ...] = (
     "format not opened here",
@@ -347,7 +345,7 @@ def statistics_tell_class(audit: Audit) -> Iterator[Values]:
             "share": found.class_accuracy,
             "names": names,
             "chance": found.class_chance,
-            "remedy": REMEDIES.get(names[0]) if names else None,
+            "remedy": next((REMEDIES[name] for name in names if name in REMEDIES), None),
         }
 
 

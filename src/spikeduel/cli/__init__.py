@@ -45,7 +45,7 @@ def _program(
 
 
 @command(
-    *("dataset", "near_duplicate_ratio", "experiment_file", "assignments"),
+    *("dataset", "experiment_file", "assignments"),
     *("limit", "split", "data_dir", "group_by", "image_size", "out", "as_json", "quiet"),
     required=("dataset",),
     epilog="Examples: spikeduel audit my_images/ --out audit/ · spikeduel audit fashion-mnist --json",
@@ -203,7 +203,7 @@ def settings(given: Given) -> None:
     rows = []
     for each in fields(Experiment):
         values = described(each.type).partition(" of at most")[0]
-        meaning = setting_of(each.type).meaning
+        meaning = setting_of(each.type).help
         rows.append(
             {
                 "setting": each.name,

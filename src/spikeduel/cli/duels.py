@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
-DATA = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by")
+DATA = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms")
 TUNED_DATA = tuple(name for name in DATA if name != "folds")
 WORKERS = ("jobs", "ray", "threads")
-LENGTH = ("epochs", "minutes", "equal")
+LENGTH = ("epochs", "minutes", "budget_by")
 
 
 @command(
@@ -32,7 +32,6 @@ LENGTH = ("epochs", "minutes", "equal")
         "recipe",
         "contenders",
         "pretrained",
-        "family",
         "encoding",
         "num_steps",
         "seeds",
@@ -81,7 +80,7 @@ def compare(
 
 
 @command(
-    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
+    *("dataset", "recipe", "contenders", "pretrained", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
     *(*TUNED_DATA, *MACHINE, *WORKERS, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
@@ -124,7 +123,6 @@ def tune(
         "dataset",
         "contenders",
         "pretrained",
-        "family",
         "recipe",
         "encoding",
         "num_steps",
@@ -197,7 +195,7 @@ def study(
 
 
 @command(
-    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
+    *("dataset", "recipe", "contenders", "pretrained", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
     *(*DATA, *MACHINE),
     *("store", "own_code", "as_json", "quiet"),

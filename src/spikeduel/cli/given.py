@@ -294,14 +294,22 @@ def _setting_option(name: str, required: bool) -> Any:
     setting = setting_of(kind)
     value_type: Any = _OPTION_TYPES.get(type(members(kind)[0]), str)
     option = "" if name == "dataset" else setting.option or f"--{name.replace('_', '-')}"
-    if value_type is bool and not setting.option:
+    if value_type is bool and not setting.flag:
         option = f"{option}/--no{option[1:]}"
     written = f"{option} {setting.metavar or '|'.join(choices(kind))}"
     text = " ".join(
-        filter(None, (setting.meaning, setting.details, "" if required else _default(name)))
+        filter(None, (setting.help, setting.details, "" if required else _default(name)))
     )
-    shown_as = _option(written, text, "" if required else setting.panel)
+    shown_as = _option(written, text, "" if required else _panel(name))
     return Annotated[value_type if required else value_type | None, shown_as]
+
+
+def _panel(name: str) -> str:
+    """Return the part of the help that has the option of a setting."""
+    if name in ("device", "precision"):
+        return "Machine"
+    of_data = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms")
+    return "Data" if name in of_data else "Duel"
 
 
 def _default(name: str) -> str:

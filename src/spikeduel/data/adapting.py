@@ -10,7 +10,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import join_groups, numbered
 from spikeduel.data.pictures import DEFAULT_SIZE
 from spikeduel.data.prepared import Prepared, fingerprint
-from spikeduel.networks.binning import Binning
+from spikeduel.networks.binning import Binning, Change
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files
@@ -18,34 +18,33 @@ from spikeduel.system.errors import InputError
 
 
 def binned(
-    prepared: Prepared, experiment: Experiment, preprocessing: Preprocessing | None
+    prepared: Prepared,
+    experiment: Experiment,
+    preprocessing: Preprocessing | None,
+    change: Change = "none",
 ) -> Prepared:
     """Bin recordings into the frames that `experiment` says, or that a trained model's
     `preprocessing` has. Other sets are returned as they are.
+
+    `change` is what a control does to the time or the polarity of the events.
     """
     images = prepared.images
     if not isinstance(images, Recordings):
         return prepared
     binning = preprocessing.binning if preprocessing else None
-    binning = binning or _binning(experiment, images.binning.sensor)
+    binning = binning or _binning(experiment, images.binning.sensor, change)
     how = Preprocessing.of_recordings(binning)
     return replace(prepared, images=images.binned(binning), preprocessing=how)
 
 
-def _binning(experiment: Experiment, sensor: tuple[int, int]) -> Binning:
-    def microseconds(milliseconds: float | None) -> int | None:
-        return None if milliseconds is None else max(1, round(1000 * milliseconds))
-
+def _binning(experiment: Experiment, sensor: tuple[int, int], change: Change) -> Binning:
+    frame_ms = experiment.bin_ms
     return Binning(
         num_frames=experiment.num_steps,
         sensor=sensor,
-        by=experiment.bin_by,
-        frame_us=microseconds(experiment.bin_ms),
-        start_us=round(1000 * experiment.first_ms),
-        stop_us=microseconds(experiment.last_ms),
+        frame_us=None if frame_ms is None else max(1, round(1000 * frame_ms)),
         factor=-(-max(sensor) // (experiment.image_size or DEFAULT_SIZE)),
-        binary=experiment.binary_frames,
-        change=experiment.recording_change,
+        change=change,
     )
 
 

@@ -67,7 +67,6 @@ def load(
         data_dir=experiment.data_dir,
         # The events of recordings are kept, whatever frames are made of them.
         image_size=None if events_only else experiment.image_size,
-        alterations=experiment.alterations,
         preprocessing=None if events_only else preprocessing,
         skip=skip,
         track=track,

@@ -117,7 +117,7 @@ def altered(
     left_out = []
     try:
         with source_at(experiment.data_dir) as source:
-            prints = _listed(source, _parts(experiment.alterations))
+            prints = _listed(source, _parts(DataOptions().alterations))
             if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
                 raise InputError(
                     f"{str(source).rstrip('/')}: no longer holds what was prepared from it."

@@ -24,7 +24,7 @@ from spikeduel.exchange.importing import METADATA, STEP_SECONDS, import_model
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
-from spikeduel.spiking.readouts import MeanReadout, MembraneReadout
+from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import package_version
@@ -99,9 +99,7 @@ def _reasons(model: Model) -> Iterator[str]:
             yield f"NIR has no neuron like {type(neuron).__name__}: train with --set neuron=lif."
     if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
         yield "NIR has no maximum pooling: train with --set pooling=avg."
-    if isinstance(model.readout, MembraneReadout):
-        yield "NIR programs return the output of every step, and would not weigh it: train with --set readout=mean."
-    elif not isinstance(model.readout, MeanReadout):
+    if not isinstance(model.readout, MeanReadout):
         yield (
             f"{contender} breaks ties by membranes, which NIR programs do not return: train a "
             f"network whose output "

@@ -131,7 +131,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             before.setdefault(layer, {})[key] = tensor
         with carried_state(model.module, before) as after:
             output = model.module(frame.unsqueeze(0))
-        total, num_steps = readout.added(held[-2], readout.accumulate(output)), held[-1] + 1
+        total, num_steps = held[-2] + readout.accumulate(output), held[-1] + 1
         scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
         return [
             scores,

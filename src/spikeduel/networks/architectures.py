@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from spikeduel.networks import plain
-from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of, readout_of
+from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of
 from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
@@ -126,11 +126,9 @@ class DenseLIF(SpikingChain, _Dense):
         num_classes: int,
         neuron: MakeNeuron,
         hidden: int = 256,
-        readout: str = "mean",
     ) -> None:
         super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
-        self.readout = readout_of(readout, self.lif2)
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
@@ -191,11 +189,9 @@ class ConvLIF(SpikingChain, _Conv):
         neuron: MakeNeuron,
         hidden: int = 256,
         pooling: str = "max",
-        readout: str = "mean",
     ) -> None:
         super().__init__(image_shape, num_classes, hidden, pooling)
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
-        self.readout = readout_of(readout, self.lif3)
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""

@@ -72,7 +72,7 @@ def architecture_of(contender: str) -> Callable[..., nn.Module]:
     return built
 
 
-SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout", "readout")
+SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
 """The settings that go to the architecture."""
 BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron", *SHAPE_SETTINGS)
 """What an architecture may name, to be told."""

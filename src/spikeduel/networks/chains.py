@@ -8,7 +8,7 @@ from spikeduel.networks.joining import Joined, joined
 from spikeduel.networks.plain import as_sequence
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron
-from spikeduel.spiking.readouts import MeanReadout, MembraneReadout, Readout
+from spikeduel.spiking.readouts import MeanReadout, Readout
 from spikeduel.system.errors import unknown
 from spikeduel.system.registry import Family
 
@@ -16,7 +16,6 @@ Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], Neuron]
 
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
-READOUTS = ("mean", "membrane")
 
 
 def pooling_of(name: str) -> Callable[[int], nn.Module]:
@@ -24,15 +23,6 @@ def pooling_of(name: str) -> Callable[[int], nn.Module]:
     if name not in POOLINGS:
         raise unknown("pooling", name, POOLINGS)
     return POOLINGS[name]
-
-
-def readout_of(name: str, neuron: nn.Module) -> Readout:
-    """What gives the scores of an output layer that does not spike: the mean of its current over
-    the steps, or the "membrane" of neurons that leak as `neuron` does. Raises `InputError`.
-    """
-    if name not in READOUTS:
-        raise unknown("readout", name, READOUTS)
-    return MeanReadout() if name == "mean" else MembraneReadout(neuron)
 
 
 class SpikingChain(nn.Module):

@@ -237,7 +237,7 @@ class Model:
         with carried_state(self.module, before.neurons) as after:
             output = self.run(frame.to(self.device).unsqueeze(0))
         now = readout.accumulate(output)
-        total = now if before.total is None else readout.added(before.total, now)
+        total = now if before.total is None else before.total + now
         num_steps = before.num_steps + 1
         return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 

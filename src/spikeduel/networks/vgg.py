@@ -10,7 +10,7 @@ Image Recognition", with batch norm, few layers and few channels.
 
 from torch import Tensor, nn
 
-from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of, readout_of
+from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
@@ -95,11 +95,9 @@ class VGGLIF(SpikingChain, _VGG):
         width: int = 24,
         dropout: float | None = None,
         pooling: str = "max",
-        readout: str = "mean",
     ) -> None:
         super().__init__(image_shape, num_classes, width, dropout, pooling)
         self.neurons = nn.ModuleList([neuron() for _ in self.blocks])
-        self.readout = readout_of(readout, self.neurons[-1])
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""

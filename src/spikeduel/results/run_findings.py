@@ -346,8 +346,7 @@ def not_trained(run: RunContext) -> Iterator[Values]:
     if sources := {t.contender: t.converted_from for t in run.trials if t.converted_from}:
         yield {
             "sources": sources,
-            "num_steps": run.experiment.conversion_steps,
-            "percentile": run.experiment.conversion_percentile,
+            "num_steps": max(t.num_steps or 1 for t in run.trials if t.converted_from),
         }
 
 
@@ -372,7 +371,7 @@ def epoch_limit(run: RunContext) -> Iterator[Values]:
         if _improved_to_the_end(trial, run.stops_early)
     }
     # A learning rate that falls to 0 is meant to improve until the end.
-    if epochs and run.experiment.schedule == "constant":
+    if epochs and run.experiment.constant_rate:
         yield {"contenders": sorted(epochs), "epochs": max(epochs.values())}
 
 

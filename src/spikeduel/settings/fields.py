@@ -1,9 +1,7 @@
-"""What a setting is: the values it takes, what it means, and its option on the command line."""
+"""Types of settings: limits, help, and the conversion from text."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -14,19 +12,18 @@ from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.registry import FAMILIES, GPUS
 
 LONGEST = 4096
-"""Characters of a setting that is text."""
+"""Most characters of a setting that is text."""
 MOST = 2**63 - 1
 """The largest whole number that TOML can write."""
-DUEL, DATA, MACHINE = "Duel", "Data", "Machine"
-"""Panels of a command's help."""
 
-# What TOML, JSON and HTML can write, and a path may be called.
+# TOML, JSON and HTML can write it, and a path may be called so.
 Text = Annotated[
     str,
     Meta(
         max_length=LONGEST,
         pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z",
-        title=f"text of at most {LONGEST:,} characters, without control characters and bytes that are not UTF-8",
+        title=f"text of at most {LONGEST:,} characters, without control characters and bytes that "
+        "are not UTF-8",
     ),
 ]
 DeclaredFamily = Annotated[
@@ -35,6 +32,13 @@ DeclaredFamily = Annotated[
         max_length=LONGEST,
         pattern=rf"^([^\x00-\x1f\x7f\ud800-\udfff]+=)?({'|'.join(FAMILIES)})\Z",
         title=f"CONTENDER={'|'.join(FAMILIES)}",
+    ),
+]
+DeviceName = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(auto|cpu|({'|'.join(GPUS)})(:[0-9]{{1,3}})?)\Z",
+        title="auto, cpu, cuda, cuda:N, mps or xpu",
     ),
 ]
 Count = Annotated[int, Meta(ge=1, le=MOST)]
@@ -49,48 +53,29 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 @dataclass(frozen=True)
 class Setting:
-    """What people read about a setting. One with a panel has an option in the help of commands."""
+    """Help of a setting, and its option on the command line."""
 
-    meaning: str
+    help: str
     details: str = ""
-    panel: str = ""
+    """Sentences that follow `help` where there is room: in `--help-all` and in docs/settings.md."""
     metavar: str = ""
     option: str = ""
-    """The option's name; by default the setting's."""
+    """Name of the option, if it is not the field's."""
     default: str = ""
-    """What the help says of the default, unless that is the field's."""
+    """The default in words, if it is not the field's."""
     tunable: Literal["", "any", "snn"] = ""
-    """Whether `tune` may change it for a single contender: any, or a spiking one."""
+    """Contenders that may have the setting to themselves: any, or spiking ones."""
+    flag: bool = False
+    """True if the option has no `--no-…`."""
 
 
-def about(meaning: str, details: str = "", **rest: Any) -> Meta:
-    """The last part of a field's type: its `Setting`, and the description in the JSON Schema."""
-    return Meta(description=meaning, extra={"setting": Setting(meaning, details, **rest)})
-
-
-duel, data, machine = (partial(about, panel=panel) for panel in (DUEL, DATA, MACHINE))
-"""`about` for a setting that has an option, in the panel of this name."""
-
-
-Device = Annotated[
-    Annotated[
-        str,
-        Meta(
-            pattern=rf"^(auto|cpu|({'|'.join(GPUS)})(:[0-9]{{1,3}})?)\Z",
-            title="auto, cpu, cuda, cuda:N, mps or xpu",
-        ),
-    ],
-    machine(
-        "Where to compute. auto: a CUDA GPU where there is one, else the CPU.",
-        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet "
-        "(docs/scale.md#devices-and-logs).",
-        metavar="auto|cpu|cuda|cuda:N|mps|xpu",
-    ),
-]
+def setting(help: str, details: str = "", **rest: Any) -> Meta:
+    """Make the last part of a field's type: a `Setting`, and the description of the JSON Schema."""
+    return Meta(description=help, extra={"setting": Setting(help, details, **rest)})
 
 
 def setting_of(kind: Any) -> Setting:
-    """What `about` says in a field's type."""
+    """Return the `Setting` in a field's type."""
     found: Setting = kind.__metadata__[-1].extra["setting"]
     return found
 
@@ -112,17 +97,6 @@ def choices(kind: Any) -> tuple[str, ...]:
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
-
-
-def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """`per_contender` without epochs, and without contenders that have nothing else to
-    themselves.
-    """
-    by_contender = {
-        contender: {name: value for name, value in settings.items() if name != "epochs"}
-        for contender, settings in per_contender.items()
-    }
-    return {contender: settings for contender, settings in by_contender.items() if settings}
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:

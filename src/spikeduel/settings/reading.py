@@ -1,9 +1,7 @@
-"""Experiments as text: settings given one by one, and files of them, those of earlier versions
-too.
-"""
+"""Experiments as text: `--set name=value`, and TOML files."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,8 @@ import tomli_w
 
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import parsed
-from spikeduel.settings.recipes import PLAIN
 from spikeduel.system import files, typed
 from spikeduel.system.errors import naming, unknown
-
-RENAMED = {"near": "near_duplicate_ratio"}
-"""Settings by the names that earlier versions gave them; files and `--set` may still use these."""
 
 
 def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Experiment:
@@ -25,9 +19,9 @@ def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Exp
     `InputError`.
     """
     kinds = {f.name: f.type for f in dataclasses.fields(Experiment)}
-    given = _by_present_names(assignments, "setting")
+    _require_known(assignments, "setting")
     return replace(
-        experiment, **{name: parsed(name, text, kinds[name]) for name, text in given.items()}
+        experiment, **{name: parsed(name, text, kinds[name]) for name, text in assignments.items()}
     )
 
 
@@ -40,17 +34,9 @@ def read_experiment(path: Path) -> Experiment:
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
-    settings = of_earlier(_by_present_names(content, f"setting in {path}"))
+    _require_known(content, f"setting in {path}")
     with naming(path):
-        return Experiment(**settings)
-
-
-def of_earlier(content: dict[str, Any]) -> dict[str, Any]:
-    """The settings in `content`; where they were written before there was another optimizer, it
-    trained plainly.
-    """
-    plain = "optimizer" not in content and content.get("recipe", "strong") != "strong"
-    return {**PLAIN, **content} if plain else content
+        return Experiment(**content)
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
@@ -59,10 +45,8 @@ def write_experiment(path: Path, experiment: Experiment) -> None:
     files.write_text(path, tomli_w.dumps(content))
 
 
-def _by_present_names(given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    present = {RENAMED.get(name, name): value for name, value in given.items()}
-    known = {f.name for f in dataclasses.fields(Experiment)}
-    for name in present:
+def _require_known(names: Iterable[str], what: str) -> None:
+    known = {own.name for own in dataclasses.fields(Experiment)}
+    for name in names:
         if name not in known:
             raise unknown(what, name, known)
-    return present

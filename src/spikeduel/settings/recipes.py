@@ -15,15 +15,11 @@ PLAIN: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
-    "schedule": "constant",
     "label_smoothing": 0.0,
     "augmentation": "none",
     "batch_size": 128,
     "dropout": 0.0,
     "start": "fresh",
-    "distillation": 0.0,
-    "first_steps": (),
-    "per_step_loss": 0.0,
     "beta": 0.95,
     "threshold": 1.0,
 }
@@ -72,7 +68,6 @@ def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
         "learning_rate": 8.5e-5,
         "epochs": 4 if dataset == EMBEDDED else 20,
         "patience": 3,
-        "min_delta": 0.01,
     }
     return Experiment(dataset=dataset, recipe="baseline", **{**settings, **changes})
 

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -36,10 +36,6 @@ class SpikingReadout(Readout):
         """
         raise NotImplementedError
 
-    def added(self, total: Tensor, now: Tensor) -> Tensor:
-        """What was accumulated so far, and what one more step accumulates, together."""
-        return total + now
-
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
         """The scores `[B, K]` after `num_steps` steps that accumulated to `total`."""
         raise NotImplementedError
@@ -65,7 +61,7 @@ class SpikingReadout(Readout):
         total, running = None, []
         for t, step in enumerate(self.steps(output)[:-1]):
             now = self.accumulate(step)
-            total = now if total is None else self.added(total, now)
+            total = now if total is None else total + now
             running.append(self.scores_of(total, t + 1))
         # Sums in another order differ in the last digit, which would let the answer after all steps
         # be another one.
@@ -118,38 +114,6 @@ class MeanReadout(SpikingReadout):
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
         return total / num_steps
-
-
-class MembraneReadout(SpikingReadout):
-    """The last membranes of output neurons that never spike, and leak as `neuron` does, for
-    currents `[T, B, K]`.
-
-    They are divided by what a current of 1 comes to: a mean over steps, in which later ones count
-    for more.
-    """
-
-    def __init__(self, neuron: nn.Module) -> None:
-        self.neuron = neuron
-
-    @property
-    def beta(self) -> Any:
-        """The decay per step; 1 for what has none."""
-        return getattr(self.neuron, "beta", 1.0)
-
-    def accumulate(self, output: Tensor) -> Tensor:
-        """The membranes after these steps `[B, K]`."""
-        total, *others = output.float().unbind(0)
-        for now in others:
-            total = self.added(total, now)
-        return total
-
-    def added(self, total: Tensor, now: Tensor) -> Tensor:
-        membrane: Tensor = self.beta * total + now
-        return membrane
-
-    def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
-        leaks = isinstance(self.beta, Tensor) or self.beta < 1
-        return total / ((1 - self.beta**num_steps) / (1 - self.beta) if leaks else num_steps)
 
 
 class LogitReadout(Readout):

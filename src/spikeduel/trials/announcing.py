@@ -39,8 +39,6 @@ def of_contenders(plan: Plan) -> str:
         seen = "events in frames" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
         over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
         text += f"; {seen} over {over}"
-    if experiment.recording_change != "none":
-        text += f"; recordings are {experiment.recording_change}"
     lines = [_of_foreign(card, experiment) for card in cards]
     return "\n".join([f"{text}.", *filter(None, lines)])
 

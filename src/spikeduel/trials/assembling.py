@@ -121,7 +121,6 @@ def trial_entry(finished: Finished) -> Trial:
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted, twin = settings.get("converted"), settings.get("twin", {})
-    started = twin if twin.get("start") == "twin" else {}
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
@@ -141,7 +140,7 @@ def trial_entry(finished: Finished) -> Trial:
         pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
-        starts_from=None if converted else started.get("contender"),
+        starts_from=None if converted else twin.get("contender"),
         best_epoch=None if converted else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,

@@ -261,7 +261,7 @@ def _kept_budget(
     """
     one_epoch = replace(experiment, epochs=1, seeds=1)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)
-    asked = {"minutes": experiment.minutes, "equal": experiment.equal}
+    asked = {"minutes": experiment.minutes, "budget_by": experiment.budget_by}
     path = store.budget_path(typed.digest([asked, [trial.settings for trial in trials]])[:16])
     # Two processes would time each other, and train for different numbers of epochs.
     with files.locked(
@@ -296,7 +296,7 @@ def _measured(
     busy, epoch_seconds = is_busy_now(), {}
     for trial in progress.track(trials, "  timing some training steps", len(trials)):
         epoch_seconds[trial.card.contender] = seconds_of_an_epoch(trial, prepared)
-    if experiment.equal == "epochs":
+    if experiment.budget_by == "epochs":
         together = 60 * minutes / sum(epoch_seconds.values())
         possible = dict.fromkeys(epoch_seconds, together)
     else:
@@ -314,7 +314,7 @@ def _measured(
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
     by_contender = experiment.per_contender or {}
-    if experiment.equal == "time":
+    if experiment.budget_by == "time":
         by_contender = {
             name: {**by_contender.get(name, {}), "epochs": epochs}
             for name, epochs in budget.epochs.items()

@@ -34,15 +34,10 @@ TRAINING_SETTINGS = (
     "optimizer",
     "learning_rate",
     "weight_decay",
-    "schedule",
     "label_smoothing",
     "whitening",
-    "averaging",
     "patience",
-    "min_delta",
 )
-OF_STEPS = ("distillation", "first_steps", "first_surrogate_alpha", "per_step_loss", "chunk_steps")
-"""Training settings of spiking networks alone."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +148,7 @@ def trials_of(
                 **common,
             },
         )
-        is_linked = of_contender.start == "twin" or of_contender.distillation
-        if contender.card.num_steps is not None and is_linked:
+        if contender.card.num_steps is not None and of_contender.start == "twin":
             twins[contender.name] = contender.twin_among(contenders)
     trials = []
     for split in splits:
@@ -178,16 +172,15 @@ def _linked(trial: Trial, twins: Mapping[str, str | None], of_seed: Mapping[str,
     """Link a spiking trial to its ReLU twin of the same seed and fold."""
     if (name := twins.get(trial.card.contender)) is None:
         return trial
-    twin = {"contender": name, "key": of_seed[name].key, "start": trial.experiment.start}
+    twin = {"contender": name, "key": of_seed[name].key}
     return replace(trial, settings={**trial.settings, "twin": twin})
 
 
 def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
     """Return what a trial's numbers depend on apart from data, seed, device and twin."""
-    names = (*TRAINING_SETTINGS, *(OF_STEPS if card.family == "snn" else ()))
     settings = {
         **typed.plain(card),
-        "training": {name: getattr(experiment, name) for name in names},
+        "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
         "sources": _sources(card, experiment),
         "preprocessing": card.preprocessing.described(),
     }
@@ -270,8 +263,6 @@ def require_possible(experiment: Experiment, prepared: Prepared) -> None:
         "convert": experiment.convert,
         "robustness": experiment.robustness,
         "whitening": experiment.whitening,
-        "first_steps": experiment.first_steps,
-        "chunk_steps": experiment.chunk_steps,
     }
     for name in (name for name, is_asked in asked.items() if is_asked):
         raise InputError(
@@ -313,6 +304,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     of_neuron = {
         setting: getattr(experiment, setting)
         for setting in building.neuron_settings(experiment.neuron)
+        if hasattr(experiment, setting)
     }
     taken = building.names_taken(building.architecture_of(name)) or ("hidden",)
     network: dict[str, Any] = {
@@ -373,7 +365,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError(
                 "it takes its input over time, and is said to be no spiking network. Leave out "
-                "--family."
+                "family."
             )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)

@@ -94,6 +94,10 @@ class Control:
     ask: Callable[[ControlContext], Classification] | None = None
     paired: bool = False
     of_recordings: bool = False
+    change: Change = "none"
+    """Change of the recordings that are trained on."""
+    bits: bool = False
+    """True if activations have the bits of a count of spikes (`bits_of`)."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -159,9 +163,7 @@ def _of_recordings(title: str, meaning: str, change: Change, train: bool = False
         return context.kept(context.trial.key, change, answers)
 
     if train:
-        method: dict[str, Any] = {
-            "train": lambda experiment: replace(experiment, recording_change=change)
-        }
+        method: dict[str, Any] = {"train": lambda experiment: experiment, "change": change}
     else:
         method = {"ask": ask, "paired": True}
     return Control(title, meaning, spikes=False, of_recordings=True, **method)
@@ -181,10 +183,10 @@ CONTROLS: dict[str, Control] = {
         train=lambda experiment: replace(
             experiment,
             neuron="quantised-relu",
-            activation_bits=bits_of(experiment.num_steps),
             encoding="direct",
             num_steps=1,
         ),
+        bits=True,
     ),
     "one_step": Control(
         "one time step",
@@ -335,7 +337,7 @@ def _jobs(context: ControlContext) -> tuple[dict[str, str], dict[str, Job]]:
         if control.train is not None:
             labelled = context.labelled(control)
             try:
-                jobs[name] = _job(control.title, control.train, labelled)
+                jobs[name] = _job(control, control.train, labelled)
             except InputError as error:
                 reasons[name] = labelled.left_out(error)
     return reasons, jobs
@@ -366,15 +368,17 @@ def _controlled(
     return controlled
 
 
-def _job(title: str, train: Callable[[Experiment], Experiment], context: ControlContext) -> Job:
+def _job(
+    control: Control, train: Callable[[Experiment], Experiment], context: ControlContext
+) -> Job:
     """Return the job that trains a control. Raises `InputError` where there can be none."""
     trial = context.trial
     name = trial.card.contender
     changed = train(
         replace(trial.experiment, contenders=(name,), num_steps=context.num_steps, optimism=False)
     )
-    prepared = binned(context.prepared, changed, None)
-    contender = context.described.get((name, title))
+    prepared = binned(context.prepared, changed, None, control.change)
+    contender = context.described.get((name, control.title))
     if contender is None:
         contender = describe(name, changed, prepared)
         if contender.card.num_steps not in (None, changed.num_steps):
@@ -383,16 +387,19 @@ def _job(title: str, train: Callable[[Experiment], Experiment], context: Control
             )
         if changed.neuron != trial.experiment.neuron:
             _require_given_neuron(contender)
-        context.described[name, title] = contender
-    control = next(
-        planned
-        for planned in trials_of(changed, prepared, context.split, contenders=[contender])
-        if planned.card.seed == trial.card.seed
+        if control.bits:
+            network = {**contender.card.network, "activation_bits": bits_of(context.num_steps)}
+            contender = replace(contender, card=replace(contender.card, network=network))
+        context.described[name, control.title] = contender
+    planned = next(
+        other
+        for other in trials_of(changed, prepared, context.split, contenders=[contender])
+        if other.card.seed == trial.card.seed
     )
     if trial.twin:  # the control starts where the contender did
-        settings = {**control.settings, "twin": trial.settings["twin"]}
-        control = replace(control, settings=settings)
-    return Job(control, prepared, context.progress)
+        settings = {**planned.settings, "twin": trial.settings["twin"]}
+        planned = replace(planned, settings=settings)
+    return Job(planned, prepared, context.progress)
 
 
 def _trained(

@@ -24,6 +24,8 @@ from spikeduel.trials.trial import keep, load
 
 NUM_IMAGES = 1024
 """Number of training images by whose activations thresholds are set."""
+PERCENTILE = 99.9
+"""Percentile of a ReLU layer's activations that the spikes of its conversion can represent."""
 
 
 def refusals(resolved: ResolvedExperiment) -> dict[str, str]:
@@ -78,18 +80,20 @@ def _stored(
     source: Trial, record: TrialRecord, prepared: Prepared, store: Store, progress: Progress
 ) -> Trial:
     experiment, split = source.experiment, source.split
+    assert experiment.convert is not None
+    num_steps = experiment.convert
     how = {
         "contender": source.card.contender,
         "key": source.key,
         "weights": record.model_digest,
         "epochs": len(record.history),
-        "percentile": experiment.conversion_percentile,
+        "percentile": PERCENTILE,
         "images": min(NUM_IMAGES, len(split.train)),
     }
     spiking: dict[str, Any] = {
         "family": "snn",
         "encoding": "direct",
-        "num_steps": experiment.conversion_steps,
+        "num_steps": num_steps,
     }
     card = replace(
         source.card, contender=f"{source.card.contender}-converted", foreign=None, **spiking
@@ -105,9 +109,7 @@ def _stored(
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
             model = load(source, store)
-            model = converted(
-                model, sample, experiment.conversion_steps, experiment.conversion_percentile
-            )
+            model = converted(model, sample, num_steps, PERCENTILE)
             model.card = replace(
                 model.card, trained_on={**card.trained_on, "converted_from": source.card.contender}
             )

@@ -124,7 +124,7 @@ def _num_steps(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -
         if record is None
     }
     return sum(
-        math.ceil(len(trial.split.train) / trial.experiment.images_a_step)
+        math.ceil(len(trial.split.train) / trial.experiment.decided_batch_size)
         * trial.experiment.num_epochs
         for trial in trials
         if trial.card.contender in missing
@@ -152,7 +152,7 @@ def _timed_now(
 def timing_key(trial: Trial) -> str:
     """Return a hash of all that the time of the trial's epochs depends on."""
     card, experiment = trial.card, trial.experiment
-    names = ("augmentation", "optimizer", "images_a_step", "first_steps")
+    names = ("augmentation", "optimizer", "decided_batch_size")
     return typed.digest(
         [
             *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),

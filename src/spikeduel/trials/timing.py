@@ -4,7 +4,6 @@ import itertools
 import math
 import statistics
 import time
-from dataclasses import replace
 
 from spikeduel.data import Prepared, on_device, training_batches
 from spikeduel.networks import building
@@ -22,27 +21,19 @@ FORWARD_SHARE = 1 / 3
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
-    """Return the seconds of an epoch with its validation, by the time of some training steps at
-    each stage of `first_steps`.
-    """
-    stages = (
-        (*trial.experiment.first_steps, None)
-        if trial.card.num_steps and trial.card.foreign is None
-        else (None,)
-    )
-    seconds = statistics.fmean(seconds_of_a_step(trial, prepared, steps) for steps in stages)
-    images_a_step = trial.experiment.images_a_step
-    answers = FORWARD_SHARE * len(trial.split.val) / images_a_step
-    return seconds * (math.ceil(len(trial.split.train) / images_a_step) + answers)
+    """Return the seconds of an epoch with its validation, by the time of some training steps."""
+    seconds = seconds_of_a_step(trial, prepared)
+    batch_size = trial.experiment.decided_batch_size
+    answers = FORWARD_SHARE * len(trial.split.val) / batch_size
+    return seconds * (math.ceil(len(trial.split.train) / batch_size) + answers)
 
 
-def seconds_of_a_step(trial: Trial, prepared: Prepared, num_steps: int | None = None) -> float:
+def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
     """Return the median seconds of a training step of a fresh network, gathering the batch
-    included; over `num_steps` time steps, or all of the network's.
+    included.
     """
     images, labels = prepared.held
-    card = trial.card if num_steps is None else replace(trial.card, num_steps=num_steps)
-    experiment = replace(trial.experiment, first_steps=())
+    card, experiment = trial.card, trial.experiment
     with hardware.threads_on_free_cores(), seeded(card.seed):
         model = Model(building.build(card).to(trial.device), card, card.precision)
         step = TrainingStep(model, rules_of(experiment), WARM_UP + MOST_TIMED)
@@ -51,7 +42,7 @@ def seconds_of_a_step(trial: Trial, prepared: Prepared, num_steps: int | None = 
         started = time.perf_counter()
         epochs = (
             training_batches(
-                images, labels, trial.split.train, experiment.images_a_step, card.seed, epoch
+                images, labels, trial.split.train, experiment.decided_batch_size, card.seed, epoch
             )
             for epoch in itertools.count()
         )

@@ -84,8 +84,6 @@ def train(loop: Loop) -> Training:
         raise InputError(
             f"torchrun: several processes train on CPUs or CUDA GPUs, not on {device}."
         )
-    if loop.experiment.distillation:
-        raise InputError("distillation: not in several processes. Train without torchrun.")
     card, threads = loop.model.card, torch.get_num_threads()
     _from_rank_zero(Task(card, loop.experiment, loop.split, device, threads))
     return _run(loop)

@@ -31,6 +31,9 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
+MIN_DELTA = 0.01
+"""Smallest improvement of the validation loss that keeps a training with `patience` going."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -76,8 +79,6 @@ class Loop:
     progress: Progress
     sealing: Sealing | None = None
     """Tests the model after every epoch, for the optimism meter."""
-    twin: Model | None = None
-    """Whose answers it learns from, by the experiment's `distillation`."""
     ranks: Ranks = ALONE
     """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
 
@@ -89,12 +90,12 @@ class Loop:
         resumed training ends in the numbers of an uninterrupted one.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
-        num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
+        num_batches = math.ceil(len(self.split.train) / self.experiment.decided_batch_size)
         step = TrainingStep(
             self.model, rules_of(self.experiment), num_epochs * num_batches, self.ranks
         )
         best_weights: dict[str, Tensor] = {}
-        training = Training(keeps_last=self.experiment.schedule != "constant")
+        training = Training(keeps_last=not self.experiment.constant_rate)
         if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
@@ -214,7 +215,7 @@ class Loop:
         trained.
         """
         seed, device = self.model.card.seed, self.model.device
-        train, batch_size = self.split.train, self.experiment.images_a_step
+        train, batch_size = self.split.train, self.experiment.decided_batch_size
         total_loss = torch.zeros((), dtype=widest(device), device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         is_mixed = MIXUP in name.split("-")
@@ -253,19 +254,21 @@ def rules_of(experiment: Experiment) -> TrainingRules:
         optimizer=experiment.optimizer,
         learning_rate=experiment.learning_rate,
         weight_decay=experiment.weight_decay,
-        schedule=experiment.schedule,
+        schedule="constant" if experiment.constant_rate else "linear",
         label_smoothing=experiment.label_smoothing,
     )
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
-    """ "early" after `patience` consecutive epochs whose validation loss is not at least
-    `min_delta` below the best so far (a smaller improvement does not move that best), "limit" after
-    `num_epochs`, else None.
+    """Return "early", "limit", or None if the training goes on.
+
+    "early": after `patience` consecutive epochs whose validation loss is not at least `MIN_DELTA`
+    below the best so far (a smaller improvement does not move that best). "limit": after
+    `num_epochs`.
     """
     best, stale = math.inf, 0
     for entry in history:
-        if entry["val_loss"] <= best - experiment.min_delta:
+        if entry["val_loss"] <= best - MIN_DELTA:
             best, stale = entry["val_loss"], 0
         else:
             stale += 1

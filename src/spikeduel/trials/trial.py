@@ -94,7 +94,7 @@ def _train_now(
     checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:
-        error = "its twin, from which it starts or learns, failed."
+        error = "its twin, from which it starts, failed."
         progress.finished(trial.card.title, f"failed, {error}")
         return keep(trial, model, training, store, error)
     try:
@@ -107,7 +107,7 @@ def _train_now(
             some = np.sort(trial.split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         twin = _twin(trial, store)
-        if twin and trial.settings["twin"]["start"] == "twin":
+        if twin:
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
             for name, count in module.named_buffers():
                 if name.endswith("num_batches_tracked"):
@@ -129,7 +129,6 @@ def _train_now(
             checkpoint,
             progress,
             sealing,
-            twin,
         )
         training = torchrun.train(loop)
         if training.stopped == "nan":
@@ -341,5 +340,5 @@ def _reason(failure: Exception) -> str:
     if isinstance(failure, MemoryError) or any(
         sign in str(failure).lower() for sign in _OUT_OF_MEMORY
     ):
-        return f"out of memory ({reason}): try a smaller batch_size, or chunk_steps, which saves a spiking network's."
+        return f"out of memory ({reason}): try a smaller batch_size."
     return reason

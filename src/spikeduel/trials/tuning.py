@@ -28,8 +28,7 @@ from spikeduel.results.tuned import (
     TuningTrial,
 )
 from spikeduel.results.words.numbers import assigned
-from spikeduel.settings import TUNABLE, Experiment
-from spikeduel.settings.fields import without_epochs
+from spikeduel.settings import TUNABLE, Experiment, without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
@@ -185,7 +184,7 @@ _FREE = (
     "seeds",
     "epochs",
     "minutes",
-    "equal",
+    "budget_by",
     "limit",
     "dataset",
     "data_dir",
@@ -193,8 +192,6 @@ _FREE = (
     "per_contender",
     "controls",
     "convert",
-    "conversion_steps",
-    "conversion_percentile",
     "equivalence_margin",
     "robustness",
     "optimism",

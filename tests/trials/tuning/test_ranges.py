@@ -78,7 +78,7 @@ MANY = {
     "num_steps": Range(2, 4000, log=True),
     "threshold": Range(choices=(0.5, 1.0, 2.0)),
     "learning_rate": Range(1e-4, 1, log=True),
-    "adaptation_gain": Range(0.0, 3.0),
+    "weight_decay": Range(0.0, 3.0),
     "surrogate_alpha": Range(1, 9),
 }
 

@@ -151,9 +151,14 @@ def test_what_would_not_be_equal_is_refused(experiment, made_up):
     with pytest.raises(InputError, match="leave small-cnn nothing to tune"):
         made_up(experiment, lambda its: 0.5, 2, only_spiking)
     with pytest.raises(
-        InputError, match="name adaptation_gain, which has no effect on any contender"
+        InputError, match="name surrogate_alpha, which has no effect on any contender"
     ):
-        made_up(experiment, lambda its: 0.5, 2, {**RATES, "adaptation_gain": Range(0.1, 0.2)})
+        made_up(
+            replace(experiment, surrogate="straight_through_estimator"),
+            lambda its: 0.5,
+            2,
+            {**RATES, "surrogate_alpha": Range(1, 2)},
+        )
     with pytest.raises(InputError, match="at least 2 trials"):
         made_up(experiment, lambda its: 0.5, 1)
 
@@ -235,7 +240,7 @@ def tuned(experiment, made_up, tmp_path):
         ({}, True),
         ({"seeds": 6}, True),
         ({"epochs": 9}, True),
-        ({"minutes": 9.0, "equal": "epochs", "epochs": None}, True),
+        ({"minutes": 9.0, "budget_by": "epochs", "epochs": None}, True),
         ({"limit": 300}, True),
         ({"controls": True, "robustness": True}, True),
         ({"encoding": "direct"}, False),

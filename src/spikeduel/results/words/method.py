@@ -29,8 +29,10 @@ def rules(results: Results) -> list[tuple[str, str]]:
     inputs, other = _inputs(results, spiking)
     single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
     rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
-    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
-    waits = f"stops after {counted(experiment.patience or 0, 'epoch')} without a lower validation loss{least}"
+    waits = (
+        f"stops after {counted(experiment.patience or 0, 'epoch')} without a validation loss that "
+        "is 0.01 lower"
+    )
     stops = "never stops early" if experiment.patience is None else waits
     each, number = " in each fold" if folds else "", experiment.seeds
     chance = f"each contender was trained once{each}; part of any difference can be chance"
@@ -47,11 +49,11 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, "
             f"batches of "
             f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
-            f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
+            f"weights of {'the best validation accuracy' if experiment.constant_rate else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
         ),
         "start": _start(results),
-        "time": _time(results.budget, experiment.equal),
+        "time": _time(results.budget, experiment.budget_by),
         "made strong by": _strengths(experiment),
         "augmentation": _augmentation(experiment.augmentation),
         "chosen for the set": _chosen(results.rules),
@@ -94,54 +96,40 @@ def _augmentation(names: str) -> str:
 
 def _schedule(experiment: Experiment) -> str:
     return (
-        ""
-        if experiment.schedule == "constant"
-        else " at its highest, rising for a fifth and falling to 0"
+        "" if experiment.constant_rate else " at its highest, rising for a fifth and falling to 0"
     )
 
 
 def _start(results: Results) -> str:
-    """What spiking contenders have from their twins."""
-    parts, share = [], results.experiment.distillation
-    started = any(trial.starts_from for trial in results.trials)
-    if started:
-        parts.append(
-            "start at the trained weights of their twin among the contenders, and train on"
-        )
-    if share and (started or results.twins):
-        parts.append(f"have {per_cent(share, 0)} of their targets from their twin's answers")
-    return f"spiking contenders {' and '.join(parts)}" if parts else ""
+    """Say where spiking contenders start, unless that is at fresh weights."""
+    if not any(trial.starts_from for trial in results.trials):
+        return ""
+    return (
+        "spiking contenders start at the trained weights of their twin among the contenders, and "
+        "train on"
+    )
 
 
-def _time(budget: Budget | None, equal: str) -> str:
+def _time(budget: Budget | None, by: str) -> str:
     if budget is None:
         return ""
     why = "" if budget.given else "by the size of the set, "
     seconds = ", ".join(
         f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items()
     )
-    shared = "the same time for each" if equal == "time" else "the same epochs for each"
+    shared = "the same time for each" if by == "time" else "the same epochs for each"
     minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}{shared}"
     return f"{minutes}; measured beforehand: {seconds}"
 
 
 def _strengths(experiment: Experiment) -> str:
     """The settings that make networks strong, where they are on."""
-    stages = [*map(str, experiment.first_steps), str(experiment.num_steps)]
     parts = {
         f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam"
         and experiment.weight_decay > 0,
         f"label smoothing {experiment.label_smoothing:g}": experiment.label_smoothing > 0,
         f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
-        f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
-        f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
-        f"surrogates of width {experiment.first_surrogate_alpha or 0:g} at first": bool(
-            experiment.first_surrogate_alpha
-        ),
         "a whitening first layer": experiment.whitening,
-        "a readout by membranes": experiment.readout == "membrane",
-        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss
-        > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
 
@@ -180,13 +168,7 @@ def _frames(experiment: Experiment) -> str:
     """How recordings become frames."""
     number = counted(experiment.num_steps, "frame")
     long = "equal time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
-    of = "equally many events" if experiment.bin_by == "events" else long
-    first, last = experiment.first_ms, experiment.last_ms
-    end = "" if last is None else f" up to {last:g} ms"
-    taken = f", from {first:g} ms on{end}" if first or end else ""
-    counts = "where there are events" if experiment.binary_frames else "counts of events"
-    changed = "" if experiment.recording_change == "none" else f"; {experiment.recording_change}"
-    return f"{number} of {of}{taken}; {counts}, darker and brighter apart{changed}"
+    return f"{number} of {long}; counts of events, darker and brighter apart"
 
 
 def _data(dataset: Dataset) -> str:
