@@ -157,7 +157,7 @@ def results(page: bool) -> Kind:
 def stored(which: str) -> Kind:
     from spikeduel.results.trials import Classification
     from spikeduel.trials.assembling import trial_entry
-    from spikeduel.trials.runs import Finished
+    from spikeduel.trials.outcomes import TrialOutcome
     from spikeduel.trials.store import Store
 
     _, trial, quality = finished()
@@ -173,7 +173,7 @@ def stored(which: str) -> Kind:
         target.write_bytes(path.read_bytes())
         record, found = store.record(key), store.measure(key, "classification", Classification)
         if record is not None and found is not None and which != "trial":
-            trial_entry(Finished(record, {"classification": found}))
+            trial_entry(TrialOutcome(record, {"classification": found}))
 
     return Kind(
         (trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True

@@ -33,7 +33,7 @@ from spikeduel.networks import model_files
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
-from spikeduel.trials import runs, training, trial
+from spikeduel.trials import run_folder, training, trial
 from spikeduel.trials.training import Loop
 
 RESULT = Path(__file__).parent / "results" / "kill.json"
@@ -191,7 +191,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
         (training, "write_checkpoint", "writing a checkpoint"),
         (model_files, "save_model", "saving a model"),
         (trial, "_measure", "measuring"),
-        (runs, "write", "writing results"),
+        (run_folder, "write", "writing results"),
         (comparing, "report", "report"),
     ]
     for owner, name, stage in replaced:

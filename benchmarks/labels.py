@@ -34,9 +34,9 @@ from spikeduel.data import Prepared
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, labelling, trial
+from spikeduel.trials import auto_settings, contenders, label_check, trial
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.runs import Finished
+from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
 
 SHARE = 0.1
@@ -130,10 +130,10 @@ def main() -> None:
             ]
             records = Workers().run([Job(each, prepared, progress) for each in trials], store)
             finished = [
-                Finished(record, trial.measured(each, store))
+                TrialOutcome(record, trial.measured(each, store))
                 for each, record in zip(trials, records, strict=True)
             ]
-        check, listed = labelling.check(prepared, splits, finished, audit)
+        check, listed = label_check.check(prepared, splits, finished, audit)
         sides = [
             side
             for split in splits

@@ -38,7 +38,7 @@ from spikeduel.system.sentences import counted
 from spikeduel.trials import auto_settings, contenders, trial
 from spikeduel.trials.assembling import trial_entry
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.runs import Finished
+from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
 
 Found = dict[str, dict[str, Any]]
@@ -185,7 +185,7 @@ def trained(
     seconds = {record.key: sum(record.epoch_seconds) for record in records}
     found: Found = {}
     for each, record in zip(planned, records, strict=True):
-        finished = Finished(record, trial.measured(each, store))
+        finished = TrialOutcome(record, trial.measured(each, store))
         entry = trial_entry(finished)
         if (
             finished.answers is None

@@ -28,7 +28,7 @@ from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain
 from spikeduel.trials import assembling, contenders, trial
-from spikeduel.trials.runs import Finished
+from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -94,7 +94,7 @@ def main() -> None:
     trials, cost = [], {}
     for planned in contenders.trials_of(experiment, prepared, split):
         record = trial.run(planned, prepared, store, progress)
-        entry = plain(assembling.trial_entry(Finished(record, trial.measured(planned, store))))
+        entry = plain(assembling.trial_entry(TrialOutcome(record, trial.measured(planned, store))))
         calibration = {
             key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")
         }

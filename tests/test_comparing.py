@@ -27,7 +27,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.evaluating import evaluate
-from spikeduel.trials.runs import default_name
+from spikeduel.trials.run_folder import default_name
 from spikeduel.trials.tuning import Range, read_tuning
 from telling import Telling
 

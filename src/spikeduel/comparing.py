@@ -26,14 +26,15 @@ from spikeduel.trials import (
     controls,
     conversion,
     evaluating,
-    labelling,
+    label_check,
     plan,
-    runs,
+    run_folder,
     tuning,
 )
 from spikeduel.trials.contenders import Trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.outcomes import gather, test_uses, time_answers
 from spikeduel.trials.plan import Plan
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Range, Tuning
@@ -110,20 +111,20 @@ def prepare(
     `plan.make`. Raises as `compare` does.
     """
     contenders.check(experiment)
-    experiment = runs.located(experiment)
+    experiment = run_folder.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
     sized = auto_settings.by_size(experiment, prepared, splits[0])
     refused = conversion.refusals(sized)
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
-    runs.require_writable(out, prepared.name)
+    run_folder.require_writable(out, prepared.name)
     progress.say(announcing.of_data(prepared, splits))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     report_problems(audit, strict, progress)
     resolved = auto_settings.by_time_and_looks(sized, prepared, splits[0], store, progress)
     planned = plan.make(resolved, prepared, splits, store, progress, refused, timed)
-    name = runs.default_name(experiment, prepared.fingerprint)
+    name = run_folder.default_name(experiment, prepared.fingerprint)
     altered = {
         split.fold: evaluating.altered(experiment, prepared, split, progress) for split in splits
     }
@@ -168,12 +169,12 @@ def conclude(
         controlled: list[Controlled | None] = [None] * len(trials)
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
-    timed = runs.time_answers(trials, records, prepared, store, progress)
-    outcomes = runs.gather(trials, records, controlled, timed, store, ready.audit, splits[0])
-    doubted = labelling.check(prepared, splits, outcomes, ready.audit)
+    timed = time_answers(trials, records, prepared, store, progress)
+    outcomes = gather(trials, records, controlled, timed, store, ready.audit, splits[0])
+    doubted = label_check.check(prepared, splits, outcomes, ready.audit)
     results = assembling.assemble(
         *(experiment, prepared, splits, outcomes),
-        uses=runs.test_uses(store, prepared, trials, controlled),
+        uses=test_uses(store, prepared, trials, controlled),
         doubted=doubted,
         audit=ready.audit,
         tuning=tuning.record_for(tuned, planned.asked, prepared, splits[0]),
@@ -185,9 +186,9 @@ def conclude(
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's
     # results.
-    with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
-        if draws or not runs.is_written(comparison):
-            runs.write(comparison, prepared, splits, outcomes, store)
+    with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
+        if draws or not run_folder.is_written(comparison):
+            run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, doubted[1])
         if draws:
             held = Held(prepared, splits, ready.audit)
@@ -218,7 +219,7 @@ def tune(
             "Tune without --folds, on other images than those that are to be tested."
         )
     contenders.check(experiment)
-    experiment = runs.located(experiment)
+    experiment = run_folder.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     split = data.split(prepared, experiment)
     # Every contender is tuned alone, so that none starts where another one ended.
@@ -250,9 +251,9 @@ def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
     `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the
     comparison to come. Raises `InputError`.
     """
-    name = runs.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
+    name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
     folder = Path(out) if out else Path("runs") / f"{name}-tuning"
-    runs.require_writable(folder)
+    run_folder.require_writable(folder)
     write_experiment(folder / "experiment.toml", tuned.experiment)
     typed.write_json(folder / "tuning.json", tuned.record)
     report_tuning(tuned.record, folder)

@@ -22,7 +22,7 @@ from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import contenders, forecast, runs
+from spikeduel.trials import contenders, forecast, run_folder
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Tuning, read_ranges
@@ -91,7 +91,7 @@ def study(
             conclude(part.ready, trained, store, part.progress, part.tuned, workers, draws=False)
         )
         part.ready.prepared.let_go()
-    _draw([run for run in compared if not runs.is_written(run)], workers.at_once, progress)
+    _draw([run for run in compared if not run_folder.is_written(run)], workers.at_once, progress)
     for part, run in zip(parts, compared, strict=True):
         part.progress.ends(run, store)
         values = {
@@ -102,7 +102,8 @@ def study(
     margin = max(part.planned.experiment.equivalence_margin for part in parts)
     concluded = results.conclude(planned.name, duels, margin)
     with files.locked(
-        folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")
+        folder / run_folder.LOCK,
+        lambda: progress.say(f"another process is writing {folder}; waiting"),
     ):
         typed.write_json(folder / FILE, concluded)
         return concluded, report_study(concluded, folder)
@@ -123,7 +124,7 @@ def _draw(compared: Sequence[Comparison], at_once: int, progress: Progress) -> N
 
 def _report(folder: Path) -> None:
     run = load_run(folder)
-    with files.locked(folder / runs.LOCK):
+    with files.locked(folder / run_folder.LOCK):
         report(run, own_code=run.experiment.own_code)
 
 
@@ -227,7 +228,7 @@ def require_writable(folder: Path) -> None:
     """Raise `InputError` unless `folder` is writable, and empty or of a study."""
     files.require_writable(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    others = {name for name in names - {DUELS, runs.LOCK} if not name.startswith(".")}
+    others = {name for name in names - {DUELS, run_folder.LOCK} if not name.startswith(".")}
     if others and FILE not in others:
         raise InputError(
             f"{folder}: holds other things than a study. Choose a new folder, or one that a study "

@@ -13,7 +13,8 @@ from spikeduel.results.predictions import Answered, PredictionsFile, SeedAnswers
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
-from spikeduel.trials.runs import Finished, write_predictions
+from spikeduel.trials.outcomes import TrialOutcome
+from spikeduel.trials.run_folder import write_predictions
 from spikeduel.trials.store import TrialRecord
 
 LABELS = np.arange(60) % 3
@@ -78,7 +79,7 @@ def make_run(tmp_path):
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
         write_predictions(
-            run, prepared(groups, fingerprint), [split], list(map(Finished, records, measures))
+            run, prepared(groups, fingerprint), [split], list(map(TrialOutcome, records, measures))
         )
         return run
 

@@ -35,8 +35,8 @@ from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
 from spikeduel.trials.controls import Controlled
-from spikeduel.trials.runs import Finished, pooled
-from spikeduel.trials.runs import TestUses as Uses
+from spikeduel.trials.outcomes import TestUses as Uses
+from spikeduel.trials.outcomes import TrialOutcome, pooled
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -110,11 +110,11 @@ EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
 
 
 def finished(records, measures):
-    return [Finished(*each) for each in zip(records, measures, strict=True)]
+    return [TrialOutcome(*each) for each in zip(records, measures, strict=True)]
 
 
 def entry(of, found):
-    return assembling.trial_entry(Finished(of, found))
+    return assembling.trial_entry(TrialOutcome(of, found))
 
 
 def assembled(
@@ -145,7 +145,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
         for name, each in controlled.items()
     }
     finished = [
-        Finished(
+        TrialOutcome(
             record("snn", seed), measured(truth, truth), controlled=Controlled(made, controlled, {})
         )
         for seed in range(4)
@@ -259,7 +259,7 @@ def test_every_measure_reaches_the_results():
     )
     spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
     found = assembling.trial_entry(
-        Finished(
+        TrialOutcome(
             record("snn"),
             measured(
                 SNN,

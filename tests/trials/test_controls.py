@@ -22,7 +22,7 @@ from spikeduel.trials import contenders, controls
 from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.runs import Finished
+from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store, TrialRecord
 from telling import Telling
 
@@ -318,7 +318,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
         )
         measured = {} if answers is None else {"classification": answers}
         found = None if answers is None else Controlled(results, given, reasons or {})
-        finished.append(Finished(record, measured, controlled=found))
+        finished.append(TrialOutcome(record, measured, controlled=found))
     about = compare_with_controls("conv-lif", finished, groups, margin)
     return about, {row.control: row for row in about.rows}
 

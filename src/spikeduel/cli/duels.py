@@ -362,11 +362,11 @@ def _tune(
     start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None
 ) -> "Tuning":
     from spikeduel.comparing import tune
-    from spikeduel.trials import runs
+    from spikeduel.trials import run_folder
     from spikeduel.trials.tuning import read_ranges
 
     # Before the trials, which may take hours.
-    runs.require_writable(out)
+    run_folder.require_writable(out)
     with _workers(given) as workers:
         return tune(
             start,

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from spikeduel.networks.models import Model
     from spikeduel.system.progress import Progress
 
-EPOCHS_ARE_SAVED = (
-    "Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
-)
+EPOCHS_ARE_SAVED = "TrialOutcome epochs are saved (with --ray, finished trials): the same command goes on from there."
 
 _SHARED = """Args:
     experiment_file (--experiment RUN|FILE.toml, Duel): Start from the settings of an earlier run (its folder, or the

@@ -22,7 +22,7 @@ from spikeduel.results.trials import Trial
 from spikeduel.system import files
 from spikeduel.system.errors import MissingExtra, unknown, visible
 from spikeduel.system.progress import Forwarding, Progress
-from spikeduel.trials.runs import LOGS
+from spikeduel.trials.run_folder import LOGS
 from spikeduel.trials.store import Store
 
 SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds")

@@ -42,10 +42,10 @@ from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
-from spikeduel.trials import labelling
+from spikeduel.trials import label_check
 from spikeduel.trials.controls import CONTROLS
-from spikeduel.trials.runs import Finished, TestUses, pooled, right_of, tested, trainings
-from spikeduel.trials.timeless import without_time
+from spikeduel.trials.outcomes import TestUses, TrialOutcome, pooled, right_of, tested, trainings
+from spikeduel.trials.time_ablation import without_time
 
 MOST_SUSPECT_LABELS = 200
 """In results.json; labels.csv has all."""
@@ -55,10 +55,10 @@ def assemble(
     experiment: Experiment,
     prepared: Prepared,
     splits: Sequence[Split],
-    finished: Sequence[Finished],
+    finished: Sequence[TrialOutcome],
     *,
     uses: TestUses = TestUses(),
-    doubted: labelling.Checked = (None, []),
+    doubted: label_check.Checked = (None, []),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
     rules: SetRules | None = None,
@@ -67,7 +67,7 @@ def assemble(
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found;
+    `splits` holds one split, or one for each fold; `doubted` is what `label_check.check` found;
     `not_converted` says of contenders why they could not be converted.
     """
     checked, suspect_labels = doubted
@@ -111,7 +111,7 @@ def assemble(
     return with_court(results)
 
 
-def trial_entry(finished: Finished) -> Trial:
+def trial_entry(finished: TrialOutcome) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
     record, measured, controlled = finished.record, finished.measured, finished.controlled
     settings, answers = record.settings, finished.answers
@@ -211,7 +211,7 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
 
 def compare_pairs(
     contenders: Sequence[str],
-    finished: Sequence[Finished],
+    finished: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     margin: float,
 ) -> list[Pair]:
@@ -260,7 +260,7 @@ def power_of(
 
 
 def compare_with_controls(
-    contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
+    contender: str, finished: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
     """The difference of a contender to each control, over the seeds that have both; None without
     controls.
@@ -268,11 +268,7 @@ def compare_with_controls(
     The p-values are adjusted for the number of controls (Holm).
     """
     own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
-    its = [
-        each
-        for each in finished
-        if each.contender == contender and each.record.settings["seed"] in own
-    ]
+    its = [each for each in finished if each.contender == contender and each.seed in own]
     found = [each.controlled for each in its if each.controlled]
     if not found:
         return None
@@ -284,7 +280,7 @@ def compare_with_controls(
         if control.of_recordings not in kinds:
             continue
 
-        def of_control(each: Finished, name: str = name) -> Classification | None:
+        def of_control(each: TrialOutcome, name: str = name) -> Classification | None:
             return each.controlled.answers.get(name) if each.controlled else None
 
         others = pooled(finished, contender, of_control)

@@ -24,8 +24,9 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, contenders
 from spikeduel.trials import plan as plans
+from spikeduel.trials.outcomes import TrialOutcome, pooled, tested
 from spikeduel.trials.plan import Plan
-from spikeduel.trials.runs import Finished, located, pooled, tested
+from spikeduel.trials.run_folder import located
 from spikeduel.trials.store import Store
 
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
@@ -128,10 +129,10 @@ def duel_plan(
     )
 
 
-def _answered(plan: Plan, store: Store) -> list[Finished]:
+def _answered(plan: Plan, store: Store) -> list[TrialOutcome]:
     """Return the trials whose answers are known."""
     return [
-        Finished(record, {"classification": answers})
+        TrialOutcome(record, {"classification": answers})
         for record in plan.records
         if record
         and (answers := store.measure(record.key, "classification", Classification)) is not None
@@ -142,7 +143,7 @@ def _known_luck(
     experiment: Experiment,
     spread: float | None,
     run: Path | str | None,
-    finished: Sequence[Finished],
+    finished: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     num_test: int,
 ) -> tuple[Source, list[tuple[dict[str, Any], Luck]]]:

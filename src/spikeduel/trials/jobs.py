@@ -241,7 +241,7 @@ class Pool(Workers):
             f"{self.worker_name} was lost {losses} times ({content}). Is there too little memory "
             "for so many at once?"
         )
-        record = trial.given_up(job.trial, job.altered, store, error, job.test)
+        record = trial.mark_failed(job.trial, job.altered, store, error, job.test)
         outcome = "failed" if record.error else "trained, but not measured"
         job.progress.finished(title, f"{outcome}, {error}")
         return record

@@ -29,7 +29,7 @@ from spikeduel.system import files
 from spikeduel.system.hardware import widest
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
-from spikeduel.trials.sealing import Sealing
+from spikeduel.trials.deferred_test_scores import Sealing
 
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that keeps a training with `patience` going."""

@@ -25,7 +25,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import torchrun
 from spikeduel.trials.contenders import Trial, key_of, outline
-from spikeduel.trials.sealing import Sealing
+from spikeduel.trials.deferred_test_scores import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import Loop, Training
 
@@ -263,7 +263,7 @@ def trained(trial: Trial, store: Store) -> TrialRecord | None:
     return record
 
 
-def given_up(
+def mark_failed(
     trial: Trial,
     altered: Mapping[str, EvaluationBatches],
     store: Store,

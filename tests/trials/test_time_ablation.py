@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spikeduel.results.controlled import Lost
-from spikeduel.trials.timeless import Candidate, judged
+from spikeduel.trials.time_ablation import Candidate, compare_best
 
 
 def candidate(
@@ -28,7 +28,7 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
     best = candidate("vgg-lif", 0.9, 0.95, seeds=seeds)
     worse_on_validation = candidate("vgg-sum", 0.99, 0.2, seeds=seeds)
     without = candidate("vgg-relu", accuracy, 0.6, at_chance, trained_without=True, seeds=seeds)
-    found = judged(
+    found = compare_best(
         [best, candidate("vgg-gru", 0.99, 0.9, seeds=seeds)],
         [worse_on_validation, without],
         None,
@@ -42,7 +42,7 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
 
 def test_nothing_is_lost_where_the_best_sees_no_time():
     best = candidate("vgg-sum", 0.9, 0.95, seeds=1, n=20)
-    found = judged(
+    found = compare_best(
         [best, candidate("vgg-lif", 0.8)],
         [best, candidate("vgg-lif", 0.85, 0.96)],
         None,
@@ -59,7 +59,7 @@ def test_contenders_may_be_equally_good_on_validation():
         for accuracy, trained_without in ((0.9, False), (0.8, True))
     )
     same_name = candidate("vgg-lif", 0.8)
-    found = judged([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
+    found = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
     assert (found.contender, found.without, found.lost) == ("vgg-lif", "vgg-lif", Lost.NOTHING)
-    found = judged([best], [same_name, without], None, 0.005)
+    found = compare_best([best], [same_name, without], None, 0.005)
     assert (found.accuracy_without, found.lost) == (0.8, Lost.SOME)

@@ -1,5 +1,5 @@
-"""The optimism meter's part in training: the test images after every epoch, sealed until all
-choices are made.
+"""Deferred test scores: the test images after every epoch, sealed until all choices are made. They
+show how optimistic it would be to choose the epoch by them.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,8 @@ from spikeduel.trials.store import SealedEpoch, Store, TrialRecord
 
 @dataclass(frozen=True)
 class Sealing:
-    """Evaluates the `test` batches for a training of trial `key`, as they are evaluated at its end.
-
-    Training goes on as it would without: the network gets its state back, and generators of random
-    numbers too.
+    """Evaluate the `test` batches during a training of trial `key`, as they are evaluated at its
+    end. Training goes on as it would without: networks and random generators get their state back.
     """
 
     model: Model
@@ -27,13 +25,11 @@ class Sealing:
     key: str
 
     def covers(self, num_epochs: int) -> bool:
-        """Whether the first `num_epochs` epochs are sealed, whole; what they say is not looked
-        at.
-        """
+        """Return True if all of the first `num_epochs` epochs are sealed. Opens none."""
         return self.store.unsealed(self.key, num_epochs) is not None
 
     def take(self, epoch: int) -> None:
-        """Seals how the model does now."""
+        """Seal the score of the model as it is now."""
         module = self.model.module
         state = {name: value.detach().clone() for name, value in module.state_dict().items()}
         with seeded(self.model.card.seed):
@@ -44,10 +40,10 @@ class Sealing:
 
 
 def opened(record: TrialRecord, store: Store) -> Optimism | None:
-    """What was sealed of a finished trial; None where it was not. Only for after all choices are
-    made.
+    """Return the sealed scores of a finished trial, None where there are none. To be called after
+    all choices are made.
     """
     sealed = store.unsealed(record.key, len(record.history))
     if not sealed or record.status != "done" or record.best_epoch is None:
         return None
-    return curve([each.right for each in sealed], sealed[0].n, record.best_epoch)
+    return curve([epoch.right for epoch in sealed], sealed[0].n, record.best_epoch)

@@ -12,7 +12,7 @@ from spikeduel.comparing import compare, tune
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, forecast, plan, sealing, trial
+from spikeduel.trials import auto_settings, contenders, deferred_test_scores, forecast, plan, trial
 from spikeduel.trials.store import SealedEpoch, Store
 from telling import Telling
 
@@ -96,7 +96,7 @@ def test_training_is_the_same_with_and_without(contender, measured, tmp_path, mo
     assert training_of(with_it) == training_of(without)
     assert with_it.key == without.key
     assert Store("without").unsealed(without.key, 4) is None
-    found = sealing.opened(with_it, store)
+    found = deferred_test_scores.opened(with_it, store)
     assert len(found.accuracies) == len(with_it.history) == 4
     # The same evaluation as at the end.
     answered = store.measure(with_it.key, "classification", Classification)
@@ -131,14 +131,14 @@ def test_measures_of_another_model_are_taken_anew(short, measured, monkeypatch):
 @pytest.mark.parametrize("epoch", range(4))
 def test_a_lost_or_damaged_epoch_counts_as_none(epoch, measured):
     (record,) = run(measured, store := Store("s"))
-    whole = sealing.opened(record, store)
+    whole = deferred_test_scores.opened(record, store)
     path = store.folder(record.key) / "sealed" / f"epoch-{epoch}.json"
     path.write_text(path.read_text().replace('"right": ', '"right": 1'))
-    assert sealing.opened(record, store) is None
+    assert deferred_test_scores.opened(record, store) is None
     (again,) = run(measured, store)
-    assert sealing.opened(again, store) == whole
+    assert deferred_test_scores.opened(again, store) == whole
     path.unlink()
-    assert sealing.opened(record, store) is None
+    assert deferred_test_scores.opened(record, store) is None
 
 
 def test_an_interrupted_training_goes_on_and_its_epochs_are_sealed(measured):
@@ -149,7 +149,9 @@ def test_an_interrupted_training_goes_on_and_its_epochs_are_sealed(measured):
     (resumed,) = run(measured, Store("s"), told := Telling())
     assert any("goes on after epoch 2" in line for line in told.lines)
     assert training_of(resumed) == training_of(whole)
-    assert sealing.opened(resumed, Store("s")) == sealing.opened(whole, store)
+    assert deferred_test_scores.opened(resumed, Store("s")) == deferred_test_scores.opened(
+        whole, store
+    )
 
 
 def test_a_checkpoint_of_epochs_that_were_not_tested_is_not_gone_on_from(short, measured):
@@ -159,7 +161,9 @@ def test_a_checkpoint_of_epochs_that_were_not_tested_is_not_gone_on_from(short, 
     (record,) = run(measured, Store("s"), told := Telling())
     assert any("begins anew" in line for line in told.lines)
     (whole,) = run(measured, Store("whole"))
-    assert sealing.opened(record, Store("s")) == sealing.opened(whole, Store("whole"))
+    assert deferred_test_scores.opened(record, Store("s")) == deferred_test_scores.opened(
+        whole, Store("whole")
+    )
 
 
 def test_nothing_but_the_meter_depends_on_what_is_sealed(measured, monkeypatch, unreported):

@@ -5,8 +5,8 @@ import numpy as np
 from spikeduel.data import Split
 from spikeduel.results.audit import Details
 from spikeduel.results.trials import Confidences, LabelConfidences
-from spikeduel.trials.labelling import check
-from spikeduel.trials.runs import Finished
+from spikeduel.trials.label_check import check
+from spikeduel.trials.outcomes import TrialOutcome
 
 LABELS = np.array([0, 1] * 10)
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
@@ -27,16 +27,18 @@ def confidences(images: np.ndarray, given: dict[int, float]) -> Confidences:
     )
 
 
-def training(split: Split, seed: int, given: dict[int, float], fold: int | None = None) -> Finished:
+def training(
+    split: Split, seed: int, given: dict[int, float], fold: int | None = None
+) -> TrialOutcome:
     found = LabelConfidences(
         validation=confidences(split.val, given), test=confidences(split.test, given)
     )
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
-    return Finished(record, {"label_confidences": found})
+    return TrialOutcome(record, {"label_confidences": found})
 
 
 def checked(
-    *trainings: Finished,
+    *trainings: TrialOutcome,
     splits: tuple[Split, ...] = (SPLIT,),
     shares: tuple[float | None, ...] = (),
 ):

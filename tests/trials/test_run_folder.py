@@ -10,8 +10,8 @@ from spikeduel.results.times import Latency, Times
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import runs
-from spikeduel.trials.runs import default_name, located, require_writable
+from spikeduel.trials import outcomes
+from spikeduel.trials.run_folder import default_name, located, require_writable
 from spikeduel.trials.store import Store
 
 EXPERIMENT = baseline(dataset="digits")
@@ -110,7 +110,7 @@ def planned(key, title):
 
 def take(trials, images, store, progress):
     records = [SimpleNamespace(status="done") for _ in trials]
-    return runs.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
+    return outcomes.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
 
 
 def on(taken, **machine):

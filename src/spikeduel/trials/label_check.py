@@ -1,0 +1,76 @@
+"""Labels that all trained networks together doubt, of images that they were not trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.duplicates import SIDES, sides_of
+from spikeduel.data import Prepared, Split
+from spikeduel.results.audit import Audit, AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.trials.outcomes import TrialOutcome
+
+Checked = tuple[LabelCheck | None, list[SuspectLabel]]
+"""Number of labels that were examined and that look wrong; and the suspect labels, surest first."""
+
+
+def check(
+    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
+) -> Checked:
+    """Find labels that look wrong by their mean probability over all trainings (contender and
+    seed).
+
+    With folds all images are examined, by networks that were trained on other folds; else the
+    images for validation and test. An image's nearest neighbours count as much as all networks,
+    where the `audit` asked them: networks that learn from wrong labels are sure of none. Networks
+    that see no time in recordings are not asked. None where nothing was measured.
+    """
+    labels = np.asarray(prepared.labels)
+    answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))
+    suggested = labels.copy()
+    for outcome in outcomes:
+        confidences = outcome.measured.get("label_confidences")
+        is_converted = outcome.record.settings.get("converted")
+        if confidences is None or is_converted or outcome.sees_no_time:
+            continue
+        split = splits[outcome.record.fold or 0]
+        sides = [(split.test, confidences.test)]
+        if outcome.record.fold is None:
+            sides.append((split.val, confidences.validation))
+        for images, side in sides:
+            best, highest, of_label = map(np.array, (side.best, side.highest, side.given))
+            answers[images] += 1
+            agreeing[images] += best == labels[images]
+            probability[images] += of_label
+            # The suggested label comes from the training that is surest of another class.
+            is_surer = (best != labels[images]) & (highest > surest[images])
+            rows = images[is_surer]
+            suggested[rows], surest[rows] = best[is_surer], highest[is_surer]
+            probability_there[rows] = of_label[is_surer]
+    examined = np.flatnonzero(answers)
+    if not len(examined):
+        return None, []
+    mean = probability[examined] / answers[examined]
+    if audit.details.label_shares:
+        # NaN where --limit left the image out of the audited split.
+        shares = np.array(audit.details.label_shares, dtype=float)[examined]
+        mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
+    side = sides_of(splits[0], len(prepared))
+    judged = labels[examined], mean, suggested[examined], surest[examined]
+    rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
+    listed = [
+        SuspectLabel(
+            image=AuditedImage(
+                index=image,
+                side="test" if len(splits) > 1 else SIDES[side[image]],
+                label=prepared.classes[labels[image]],
+                file=prepared.names[image] if prepared.names else None,
+            ),
+            suggested=prepared.classes[suggested[image]],
+            given_probability=float(probability_there[image]),
+            suggested_probability=float(surest[image]),
+        )
+        for image in examined[rows].tolist()
+    ]
+    agreement = float(agreeing.sum() / answers.sum())
+    return LabelCheck(examined=len(examined), agreement=agreement, suspects=len(listed)), listed

@@ -1,0 +1,230 @@
+"""Outcomes of trials: their records, measures and controls, and their answers pooled over folds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel import auditing
+from spikeduel.data import Prepared, Split
+from spikeduel.measuring import latency
+from spikeduel.results.audit import Audit
+from spikeduel.results.optimism import Optimism
+from spikeduel.results.times import Latency
+from spikeduel.results.trials import Classification
+from spikeduel.system import files
+from spikeduel.system.progress import Progress
+from spikeduel.trials import deferred_test_scores, trial
+from spikeduel.trials.contenders import Trial
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
+
+REARRANGED = ("redrawn", "shuffled_frames", "reversed")
+"""Controls that change when events come and nothing else."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """A trial that was trained or failed: its record and its measures by name."""
+
+    record: TrialRecord
+    measured: Mapping[str, Any]
+    failed_measures: Mapping[str, str] = field(default_factory=dict)
+    latency: Latency | None = None
+    controlled: Controlled | None = None
+    optimism: Optimism | None = None
+
+    @property
+    def contender(self) -> str:
+        """Name of the contender."""
+        return self.record.settings["contender"]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the trial."""
+        return self.record.settings["seed"]
+
+    @property
+    def training(self) -> str:
+        """Key of the training that made the weights: of a converted network, its source's."""
+        converted = self.record.settings.get("converted")
+        return converted["key"] if converted else self.record.key
+
+    @property
+    def answers(self) -> Classification | None:
+        """Answers to the test images; None where there are none."""
+        return self.measured.get("classification")
+
+    @property
+    def sees_no_time(self) -> bool:
+        """True if the controls that only rearrange events in time change no answer; False if they
+        were not asked.
+        """
+        if self.answers is None or self.controlled is None:
+            return False
+        of_controls = self.controlled.answers
+        rearranged = [of_controls[name] for name in REARRANGED if name in of_controls]
+        return bool(rearranged) and all(
+            answers.predicted == self.answers.predicted for answers in rearranged
+        )
+
+
+def gather(
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    controlled: Sequence[Controlled | None],
+    timed: Mapping[str, Latency],
+    store: Store,
+    audit: Audit,
+    audited: Split,
+) -> list[TrialOutcome]:
+    """Gather all that is known of the trials; `timed` holds latencies by key. `audit` is of the
+    split `audited`.
+    """
+    outcomes = []
+    for planned, record, of_controls in zip(trials, records, controlled, strict=True):
+        measured = trial.measured(planned, store) if record.status == "done" else {}
+        if (answers := measured.get("classification")) and record.fold == audited.fold:
+            bins = auditing.accuracy_by_distance(audit, answers.truth, answers.predicted)
+            measured["by_distance"] = bins and list(bins)
+        # Opened only here, where nothing is left to be chosen.
+        opened = deferred_test_scores.opened(record, store)
+        outcomes.append(
+            TrialOutcome(
+                record,
+                measured,
+                store.failed_measures(record.key),
+                timed.get(record.key),
+                of_controls,
+                opened if planned.experiment.optimism else None,
+            )
+        )
+    return outcomes
+
+
+def time_answers(
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+) -> dict[str, Latency]:
+    """Return the latency of each contender's first finished trial, by its key: other seeds take as
+    long.
+
+    Where the store has all latencies from this machine (processor, threads, device, versions), they
+    are not measured again, unless the machine was busy then and is not now. Where one is missing,
+    all are measured, one after another, since times compare only within one sitting.
+    """
+    first: dict[str, Trial] = {}
+    for planned, record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(planned.card.contender, planned)
+    if not first:
+        return {}
+    timed = list(first.values())
+    images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
+    # Two processes would time each other; the second one finds what the first took.
+    with files.locked(
+        store.root / "latency.lock",
+        lambda: progress.say("another process is timing answers; waiting"),
+    ):
+        known = {planned.key: store.measure(planned.key, "latency", Latency) for planned in timed}
+        here = latency.machine(timed[0].device)
+        if all(
+            kept
+            and structs.replace(kept.machine, load_average=here.load_average) == here
+            and (not kept.machine.busy or here.busy)
+            for kept in known.values()
+        ):
+            return {key: kept for key, kept in known.items() if kept}
+        taken = {}
+        for planned in progress.track(timed, "timing answers", len(timed)):
+            path, own_code = store.model_path(planned.key), planned.experiment.own_code
+            measured = latency.latency(path, images, planned.device, own_code)
+            taken[planned.key] = measured
+            if measured.one_image is None:
+                progress.say(f"  {planned.card.title}: not timed, {measured.reasons['process']}")
+                continue
+            # Under the trial's lock, too: who takes it removes what lies there unfinished.
+            with store.locked(planned.key):
+                store.save_measure(planned.key, "latency", measured)
+    return taken
+
+
+@dataclass(frozen=True)
+class TestUses:
+    """Number of `models` that were asked about the test images of a run, of those of this run
+    (`here`), and of trainings that were asked after `every_epoch`.
+    """
+
+    models: int | None = None
+    here: int | None = None
+    every_epoch: int = 0
+
+
+def test_uses(
+    store: Store,
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    controlled: Sequence[Controlled | None],
+) -> TestUses:
+    """Return how often the test images were asked; with folds, in the fold that most models of
+    other runs were asked about. Trainings with scores after every epoch count in all folds.
+    """
+    keys_of_fold: dict[int | None, set[str]] = {}
+    for planned, of_controls in zip(trials, controlled, strict=True):
+        keys = keys_of_fold.setdefault(planned.split.fold, set())
+        keys |= {planned.key} if store.record(planned.key) else set()
+        keys |= set(of_controls.keys) if of_controls else set()
+    asked = {planned.split.fold: AskedImages.of(prepared, planned.split.test) for planned in trials}
+    uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in keys_of_fold.items()]
+    every_epoch = sum(store.tested_every_epoch(asked[fold]) for fold in keys_of_fold)
+    return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
+
+
+def tested(splits: Sequence[Split]) -> np.ndarray:
+    """Return the indices of all test images, int64 `[N]`: of one fold after the other."""
+    return np.concatenate([split.test for split in splits])
+
+
+def pooled(
+    outcomes: Sequence[TrialOutcome],
+    contender: str,
+    answers_of: Callable[[TrialOutcome], Classification | None] = lambda outcome: outcome.answers,
+) -> dict[int, np.ndarray]:
+    """Return the true and predicted classes of a contender for the images of `tested`, int64
+    `[2, N]` by seed. A seed with an unfinished fold is left out.
+    """
+    folds = sorted({_place(outcome.record.fold) for outcome in outcomes})
+    by_seed: dict[int, dict[int, np.ndarray]] = {}
+    for outcome in outcomes:
+        if outcome.contender == contender and (answers := answers_of(outcome)):
+            both = np.array([answers.truth, answers.predicted])
+            by_seed.setdefault(outcome.seed, {})[_place(outcome.record.fold)] = both
+    return {
+        seed: np.concatenate([parts[fold] for fold in folds], axis=1)
+        for seed, parts in by_seed.items()
+        if len(parts) == len(folds)
+    }
+
+
+def _place(fold: int | None) -> int:
+    return -1 if fold is None else fold
+
+
+def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Return which answers are right, bool `[S, N]`; `answers` as `pooled` returns them."""
+    return np.array([np.equal(*answers[seed]) for seed in seeds])
+
+
+def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
+    """Return the keys of the trainings behind a contender's weights, one for each fold, by seed."""
+    by_seed: dict[int, dict[int, str]] = {}
+    for outcome in outcomes:
+        if outcome.contender == contender:
+            keys = by_seed.setdefault(outcome.seed, {})
+            keys[_place(outcome.record.fold)] = outcome.training
+    return {seed: [keys[fold] for fold in sorted(keys)] for seed, keys in by_seed.items()}

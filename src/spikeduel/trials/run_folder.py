@@ -1,0 +1,141 @@
+"""The folder of a run: settings, models, results, split and predictions, each file whole or absent."""
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+
+from spikeduel import data
+from spikeduel.data import Prepared, Split
+from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from spikeduel.trials.outcomes import TrialOutcome, pooled, tested, trainings
+from spikeduel.trials.store import Store
+
+LOCK = ".lock"
+"""File in a run's folder that its writer locks."""
+LOGS = "logs"
+"""Folder of a run's logs: all that a run's folder holds while it trains."""
+
+
+def located(experiment: Experiment) -> Experiment:
+    """Make the paths of `experiment` absolute, so that it means the same in every folder."""
+    dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
+    dataset = data.absolute(dataset)
+    if data_dir is not None:
+        data_dir = str(files.located(data_dir))
+    if group_by is not None and data.names_a_file(group_by):
+        group_by = str(files.located(group_by))
+    return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
+
+
+def _dataset_of(folder: Path) -> str | None:
+    """Return the name of the data of the run in `folder`; None where it is absent or damaged."""
+    with suppress(InputError):
+        return load_run(folder).results.dataset.name
+    return None
+
+
+def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
+    """Raise `InputError` unless a run can be written to `out` (None: below `runs`): a new or empty
+    folder, or one that holds a run on this data set.
+    """
+    folder = Path(out or "runs")
+    files.require_writable(folder)
+    if out is None or not folder.is_dir():
+        return
+    if (folder / "experiment.toml").is_file():
+        before = _dataset_of(folder)
+        if dataset and before not in (None, dataset):
+            raise InputError(
+                f"{folder}: holds a run on other data ({before}). Choose another --out, or remove "
+                f"it."
+            )
+        return
+    # A process that was killed while it wrote its first file leaves these.
+    if any(
+        path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part")
+        for path in folder.iterdir()
+    ):
+        raise InputError(
+            f"{folder}: holds other things than a run. Choose a new folder, or one that a run made."
+        )
+
+
+def default_name(experiment: Experiment, fingerprint: str) -> str:
+    """Return `<data set>-<recipe>-<hash>`, the same for the same experiment on the same data."""
+    dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
+    return f"{dataset}-{experiment.recipe}-{typed.digest([asdict(experiment), fingerprint])[:8]}"
+
+
+def write(
+    comparison: Comparison,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    outcomes: Sequence[TrialOutcome],
+    store: Store,
+) -> None:
+    """Write settings, models, results, split and predictions into the run's folder."""
+    folder, results = comparison.out, comparison.results
+    write_experiment(folder / "experiment.toml", comparison.experiment)
+    for outcome, entry in zip(outcomes, results.trials, strict=True):
+        if entry.model:
+            files.link(store.model_path(outcome.record.key), folder / entry.model)
+    if results.tuning:
+        typed.write_json(folder / "tuning.json", results.tuning)
+    typed.write_json(folder / "results.json", comparison.document())
+    data.write_splits(folder / "split.csv", prepared, splits)
+    write_predictions(folder, prepared, splits, outcomes)
+
+
+def is_written(comparison: Comparison) -> bool:
+    """Return True if the folder holds just this comparison, written by this version, and the page,
+    which is written last.
+    """
+    results, page = comparison.out / "results.json", comparison.out / "report.html"
+    try:
+        before = json.loads(results.read_text())
+        is_whole = page.stat().st_mtime_ns >= results.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return False
+    now = {**json.loads(json.dumps(comparison.document())), "created": before.get("created")}
+    return is_whole and before == now
+
+
+def write_predictions(
+    folder: Path, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
+) -> None:
+    """Write the run's `predictions.json`."""
+    test = tested(splits)
+    content = PredictionsFile(
+        schema=1,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        images=[
+            f"{content:016x}" for content in prepared.content_of(test).view(np.uint64).tolist()
+        ],
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=[
+            SeedAnswers(
+                contender=contender,
+                seed=seed,
+                predicted=answers[1].tolist(),
+                trainings=trainings(outcomes, contender)[seed],
+            )
+            for contender in dict.fromkeys(outcome.contender for outcome in outcomes)
+            for seed, answers in pooled(outcomes, contender).items()
+        ],
+    )
+    files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")
