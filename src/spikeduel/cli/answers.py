@@ -25,6 +25,9 @@ from spikeduel.system.sentences import counted
 
 def told(found: Comparison, verbose: bool = False) -> None:
     """Prints whom to take, a small table, what would settle it, and where the rest is; with `verbose` the rest, too."""
+    from spikeduel.results.control_findings import claims
+    from spikeduel.results.words.findings import sentence
+
     for leak in found.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
     if verbose:
@@ -32,9 +35,9 @@ def told(found: Comparison, verbose: bool = False) -> None:
     typer.echo(f"\n{wrapped(found.headline())}")
     shown = [controls.on_time(found.results)]
     shown += [
-        sentence
-        for each in found.results.comparison.controls
-        for sentence in controls.claimed(each)
+        sentence(claim)
+        for contender in found.results.comparison.controls
+        for claim in claims(contender)
     ]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
         typer.echo(wrapped(found.said(text)))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from spikeduel.results.causes import claims
 from spikeduel.results.columns import (
     CONTENDER,
     SCORES,
@@ -17,6 +16,7 @@ from spikeduel.results.columns import (
     text_rows,
     to_latex,
 )
+from spikeduel.results.control_findings import claims
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Answer, Results
@@ -120,7 +120,7 @@ class Comparison:
         """Return the results with every `text` filled in."""
         found = self.results.comparison
         controls = [
-            structs.replace(contender, claims=list(claims(contender)), text=text)
+            structs.replace(contender, claims=claims(contender), text=text)
             for contender, text in zip(found.controls, self.controls(), strict=True)
         ]
         told = [

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from spikeduel.results.findings import Finding
 from spikeduel.results.significance import Difference
 from spikeduel.system.typed import Count, Frozen, Share
 
@@ -41,7 +42,7 @@ class ControlledContender(Frozen):
     seeds: Count
     accuracy: Share
     rows: list[ControlRow]
-    claims: list[str] = []
+    claims: list[Finding] = []
     text: str = ""
 
     @property

@@ -4,10 +4,8 @@ from msgspec import structs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_costs import control, energy_of
 from made_trials import results, trial
-from spikeduel.results.causes import Claim
 from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Reservation
-from spikeduel.results.words import controls
 from spikeduel.results.words.controls import brief, how_controlled, of_controls
 from spikeduel.results.words.verdict import titled
 
@@ -83,10 +81,6 @@ def test_the_sentences():
 def test_what_they_mean_together(conclusions, text):
     said = of_controls(RUN, controlled(**conclusions))
     assert " ".join(said[1 + len(conclusions) : -1]) == text
-
-
-def test_every_claim_has_its_sentence():
-    assert set(controls._CLAIMS) == set(Claim)
 
 
 def test_one_seed_describes_and_does_not_conclude():

@@ -4,46 +4,25 @@ without time.
 
 from collections.abc import Sequence
 
-from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
 from spikeduel.results.columns import percent
+from spikeduel.results.control_findings import WITHOUT_TIME, claims
 from spikeduel.results.controlled import ControlledContender, ControlRow, Lost
+from spikeduel.results.findings import with_id
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import Results
-from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.significance import Difference, Reservation
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.costs import range_in_words
+from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import per_cent, points, signed
 from spikeduel.results.words.verdict import (
     adjusted_for,
     brief_conclusion,
     conclusion,
-    margin,
     terms,
     titled,
 )
-from spikeduel.system.sentences import counted, listed
-
-_CLAIMS = {
-    Claim.FEW_SEEDS: (
-        "{seeds} cannot show what spiking, time steps or the order of spikes do: these numbers "
-        "describe these models "
-        f"only. Use --seeds {ADVISED_SEEDS}."
-    ),
-    Claim.SPIKING_GAINS: "Spiking over {steps} gains {name} accuracy over its {worse}, at these settings.",
-    Claim.BETTER_THAN_TWINS: "{name} is more accurate than its {worse}, at these settings.",
-    Claim.SPIKING_COSTS: "Spiking over {steps} costs {name} accuracy against its {better}, at these settings.",
-    Claim.BETWEEN_TWINS: "{name} is more accurate than its {worse}, and less than its {better}, at these settings.",
-    Claim.WORSE_THAN_A_TWIN: "{name} is less accurate than its {better}, at these settings.",
-    Claim.AS_GOOD_AS_TWINS: "{name} is as accurate as its {equal} (within {margin}), at these settings.",
-    Claim.NOT_SHOWN: "Spiking over {steps} is not shown to gain {name} accuracy, nor to cost it.",
-    Claim.STEPS_GAIN: "Its {steps} gain accuracy over a single one.",
-    Claim.STEPS_COST: "Trained with a single step, it is more accurate.",
-    Claim.STEPS_ADD_NOTHING: "Its {steps} add nothing: trained with a single one, it is as accurate (within {margin}).",
-    Claim.STEPS_NOT_SHOWN: "Its {steps} are not shown to add anything to a single one.",
-    Claim.ORDER_MATTERS: "The order of its spikes in time matters to this trained network.",
-    Claim.ORDER_HARMS: "With its spikes in random order, this trained network is more accurate.",
-    Claim.ORDER_DOES_NOT_MATTER: "The order of its spikes in time does not matter to it (within {margin}).",
-}
+from spikeduel.system.sentences import counted
 
 _LOST = {
     Lost.EVERYTHING: "On {name} everything is lost without time",
@@ -88,12 +67,13 @@ def what_it_means(results: Results, contender: ControlledContender) -> list[str]
     would take.
     """
     shown, reasons = claims(contender), left_out([contender])
-    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *claimed(contender)]
+    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
     measured = _measured(contender)
     failed = [
         row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE
     ]
-    if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
+    gain = bool(with_id(shown, "steps_gain"))
+    if not contender.of_recordings and not gain and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
 
@@ -102,29 +82,6 @@ def _measured(contender: ControlledContender) -> list[tuple[ControlRow, Differen
     """The controls that were measured and say something."""
     skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
     return [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
-
-
-def claimed(contender: ControlledContender) -> list[str]:
-    """What all controls of a contender show together, a sentence each; empty where that is
-    nothing.
-    """
-    found = [row.found for row in contender.rows if row.found]
-    words = {
-        "name": contender.contender,
-        "steps": counted(contender.num_steps or 1, "step"),
-        "seeds": counted(max((each.seeds for each in found), default=0), "seed").capitalize(),
-        "margin": margin(found[0]) if found else "",
-        "equal": _twins(contender, Conclusion.EQUIVALENT),
-        "better": _twins(contender, Conclusion.B_BETTER),
-        "worse": _twins(contender, Conclusion.A_BETTER),
-    }
-    return [_CLAIMS[claim].format(**words) for claim in claims(contender)]
-
-
-def _twins(contender: ControlledContender, conclusion: Conclusion) -> str:
-    """The titles of the twins of which this was concluded."""
-    rows = [row for row in contender.rows if row.control in TWINS and row.conclusive]
-    return listed([row.title for row in rows if row.found and row.found.conclusion is conclusion])
 
 
 def _energy_of_one_step(results: Results, contender: ControlledContender) -> list[str]:

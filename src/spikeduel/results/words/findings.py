@@ -17,7 +17,12 @@ def percent(share: float) -> str:
     return per_cent(share, 2 if 0 < share < SMALL_SHARE else 1)
 
 
-FORMATS = {"points": points, "percent": percent, "minutes": in_minutes}
+FORMATS = {
+    "points": points,
+    "percent": percent,
+    "minutes": in_minutes,
+    "margin": lambda share: f"±{100 * share:g} points",
+}
 
 
 class _Template(Formatter):

@@ -6,9 +6,15 @@ from msgspec import structs
 import made_costs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_trials import trial
-from spikeduel.results.causes import Claim, claims, without_unlearned
+from spikeduel.results.control_findings import claims, without_unlearned
 from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Reservation
+
+
+def shown_by(contender):
+    """Return the ids of what the controls show."""
+    return [claim.id for claim in claims(contender)]
+
 
 EVERY = (BETTER, WORSE, EQUAL, UNKNOWN, None)
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
@@ -16,31 +22,31 @@ OTHER_THAN = {each: {*EVERY} - {each} for each in EVERY}
 # What each claim says of the controls: with any other conclusion there, the page would contradict
 # itself.
 SAYS = {
-    Claim.SPIKING_GAINS: {
+    "spiking_gains": {
         "relu_twin": {BETTER, None},
         "quantised_twin": {BETTER, None},
         "one_step": {BETTER, None},
     },
-    Claim.BETTER_THAN_TWINS: {
+    "better_than_twins": {
         "relu_twin": {BETTER, None},
         "quantised_twin": {BETTER, None},
         "one_step": {WORSE, EQUAL, UNKNOWN},
     },
-    Claim.SPIKING_COSTS: {"relu_twin": {WORSE, None}, "quantised_twin": {WORSE, None}},
-    Claim.BETWEEN_TWINS: {"relu_twin": {BETTER, WORSE}, "quantised_twin": {BETTER, WORSE}},
-    Claim.WORSE_THAN_A_TWIN: {
+    "spiking_costs": {"relu_twin": {WORSE, None}, "quantised_twin": {WORSE, None}},
+    "between_twins": {"relu_twin": {BETTER, WORSE}, "quantised_twin": {BETTER, WORSE}},
+    "worse_than_a_twin": {
         "relu_twin": OTHER_THAN[BETTER],
         "quantised_twin": OTHER_THAN[BETTER],
     },
-    Claim.AS_GOOD_AS_TWINS: {"relu_twin": {EQUAL, None}, "quantised_twin": {EQUAL, None}},
-    Claim.NOT_SHOWN: {"relu_twin": OTHER_THAN[WORSE], "quantised_twin": OTHER_THAN[WORSE]},
-    Claim.STEPS_GAIN: {"one_step": {BETTER}},
-    Claim.STEPS_COST: {"one_step": {WORSE}},
-    Claim.STEPS_ADD_NOTHING: {"one_step": {EQUAL}},
-    Claim.STEPS_NOT_SHOWN: {"one_step": {UNKNOWN}},
-    Claim.ORDER_MATTERS: {"shuffled": {BETTER}},
-    Claim.ORDER_HARMS: {"shuffled": {WORSE}},
-    Claim.ORDER_DOES_NOT_MATTER: {"shuffled": {EQUAL}},
+    "as_good_as_twins": {"relu_twin": {EQUAL, None}, "quantised_twin": {EQUAL, None}},
+    "not_shown_beside_twins": {"relu_twin": OTHER_THAN[WORSE], "quantised_twin": OTHER_THAN[WORSE]},
+    "steps_gain": {"one_step": {BETTER}},
+    "steps_cost": {"one_step": {WORSE}},
+    "steps_add_nothing": {"one_step": {EQUAL}},
+    "steps_not_shown": {"one_step": {UNKNOWN}},
+    "order_matters": {"shuffled": {BETTER}},
+    "order_harms": {"shuffled": {WORSE}},
+    "order_does_not_matter": {"shuffled": {EQUAL}},
 }
 TWINS, STEPS, ORDER = list(SAYS)[:7], list(SAYS)[7:11], list(SAYS)[11:]
 ALL = [
@@ -53,7 +59,7 @@ ALL = [
 def test_no_claim_contradicts_a_control_of_the_same_page(num_steps):
     made = set()
     for found in ALL:
-        shown = claims(controlled(num_steps, **found))
+        shown = shown_by(controlled(num_steps, **found))
         made |= set(shown)
         for claim in shown:
             for control, allowed in SAYS[claim].items():
@@ -69,15 +75,15 @@ def test_no_claim_contradicts_a_control_of_the_same_page(num_steps):
         assert any(claim in STEPS for claim in shown) == (
             num_steps > 1 and found["one_step"] is not None
         )
-    never = {*STEPS, *ORDER, Claim.BETTER_THAN_TWINS} if num_steps == 1 else set()
+    never = {*STEPS, *ORDER, "better_than_twins"} if num_steps == 1 else set()
     assert made == set(SAYS) - never
 
 
 def test_too_few_seeds_show_no_cause_whatever_they_find():
     for found, seeds in itertools.product(ALL, (1, 2, 3)):
         measured = any(found.values())
-        assert claims(controlled(4, seeds=seeds, **found)) == (
-            [Claim.FEW_SEEDS] if measured else []
+        assert shown_by(controlled(4, seeds=seeds, **found)) == (
+            ["few_seeds_for_causes"] if measured else []
         )
 
 
@@ -85,16 +91,16 @@ def test_a_control_counts_where_it_has_seeds_enough():
     # Four seeds are enough against other trainings, and not against the same ones.
     rows = [row("relu_twin", BETTER, seeds=4), row("shuffled", BETTER, seeds=4, paired=True)]
     found = ControlledContender(contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows)
-    assert claims(found) == [Claim.SPIKING_GAINS]
+    assert shown_by(found) == ["spiking_gains"]
     alone = ControlledContender(
         contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows[1:]
     )
-    assert claims(alone) == [Claim.FEW_SEEDS]
+    assert shown_by(alone) == ["few_seeds_for_causes"]
 
 
 def test_a_control_that_learned_nothing_shows_no_cause():
     found = controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=BETTER)
-    assert claims(found) == [Claim.SPIKING_GAINS, Claim.STEPS_GAIN]
+    assert shown_by(found) == ["spiking_gains", "steps_gain"]
 
     def trials(**accuracies):
         every = {"relu_twin": 0.8, "quantised_twin": 0.8, "one_step": 0.8} | accuracies
@@ -115,18 +121,18 @@ def test_a_control_that_learned_nothing_shows_no_cause():
     ]
     # What was measured stays.
     assert failed.rows[2].found.difference == found.rows[2].found.difference
-    assert claims(failed) == [Claim.BETTER_THAN_TWINS, Claim.STEPS_NOT_SHOWN]
-    assert claims(without_unlearned(found, trials(relu_twin=0.1))) == [
-        Claim.NOT_SHOWN,
-        Claim.STEPS_GAIN,
+    assert shown_by(failed) == ["better_than_twins", "steps_not_shown"]
+    assert shown_by(without_unlearned(found, trials(relu_twin=0.1))) == [
+        "not_shown_beside_twins",
+        "steps_gain",
     ]
 
 
 def test_the_case_that_was_told_wrongly():
     # Better than its twins, as good with a single step: it is not the four steps that gain.
-    assert claims(controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=EQUAL)) == [
-        Claim.BETTER_THAN_TWINS,
-        Claim.STEPS_ADD_NOTHING,
+    assert shown_by(controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=EQUAL)) == [
+        "better_than_twins",
+        "steps_add_nothing",
     ]
 
 
@@ -136,7 +142,7 @@ def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_f
         contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[found]
     )
     control = made_costs.control("collapsed", 0.1, key="k", of_recordings=True)
-    assert claims(contender) == []
+    assert shown_by(contender) == []
     assert (
         without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": control})])
         == contender

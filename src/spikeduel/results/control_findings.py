@@ -1,0 +1,108 @@
+"""What the controls of a spiking contender show together: no claim says more than every control
+bears out.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from spikeduel.results.accuracy import unlearned_controls
+from spikeduel.results.controlled import ControlledContender
+from spikeduel.results.findings import TABLE, Finding, finding
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import Trial
+
+TWINS = ("relu_twin", "quantised_twin")
+WITHOUT_TIME = ("one_step", "shuffled")
+"""Controls that tell a network nothing new that has a single time step."""
+STEPS = {
+    Conclusion.A_BETTER: "steps_gain",
+    Conclusion.B_BETTER: "steps_cost",
+    Conclusion.EQUIVALENT: "steps_add_nothing",
+    Conclusion.INCONCLUSIVE: "steps_not_shown",
+}
+ORDER = {
+    Conclusion.A_BETTER: "order_matters",
+    Conclusion.B_BETTER: "order_harms",
+    Conclusion.EQUIVALENT: "order_does_not_matter",
+}
+
+
+def without_unlearned(
+    contender: ControlledContender, trials: Sequence[Trial]
+) -> ControlledContender:
+    """Return `contender` with controls that learned nothing made inconclusive.
+
+    `trials` are the contender's. A training that failed says nothing of what was left out of the
+    network, however much worse the control is.
+    """
+    unlearned = unlearned_controls(
+        [trial for trial in trials if trial.contender == contender.contender]
+    )
+    nothing = {"conclusion": Conclusion.INCONCLUSIVE, "reservation": Reservation.CONTROL_AT_CHANCE}
+    rows = [
+        structs.replace(row, found=structs.replace(row.found, **nothing))
+        if row.found and row.control in unlearned
+        else row
+        for row in contender.rows
+    ]
+    return structs.replace(contender, rows=rows)
+
+
+def claims(contender: ControlledContender) -> list[Finding]:
+    """Return what the controls show of spikes, of time steps and of the order of spikes, in turn.
+
+    A control with too few seeds to call anything better counts for nothing; `few_seeds_for_causes`
+    where all measured controls have too few. The list is empty where no control was measured, and
+    on recordings.
+    """
+    if contender.of_recordings:
+        return []
+    skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
+    measured = [row for row in contender.rows if row.found and row.control not in skipped]
+    if measured and not any(row.conclusive for row in measured):
+        return [_claim("few_seeds_for_causes", contender)]
+    concluded = {
+        row.control: row.found.conclusion for row in measured if row.found and row.conclusive
+    }
+    one_step = concluded.get("one_step")
+    ids = [
+        _beside_twins({concluded[twin] for twin in TWINS if twin in concluded}, one_step),
+        STEPS[one_step] if one_step else None,
+        ORDER.get(concluded["shuffled"]) if "shuffled" in concluded else None,
+    ]
+    return [_claim(id, contender) for id in ids if id]
+
+
+def _beside_twins(twins: set[Conclusion], one_step: Conclusion | None) -> str | None:
+    """Return what is shown of spikes, by the conclusions on all twins."""
+    if not twins:
+        return None
+    if twins == {Conclusion.A_BETTER}:
+        alone = one_step in (None, Conclusion.A_BETTER)
+        return "spiking_gains" if alone else "better_than_twins"
+    if twins == {Conclusion.B_BETTER}:
+        return "spiking_costs"
+    if Conclusion.B_BETTER in twins:
+        return "between_twins" if Conclusion.A_BETTER in twins else "worse_than_a_twin"
+    return "as_good_as_twins" if twins == {Conclusion.EQUIVALENT} else "not_shown_beside_twins"
+
+
+def _claim(id: str, contender: ControlledContender) -> Finding:
+    """Return the finding with the values that the table declares for it."""
+    differences = [row.found for row in contender.rows if row.found]
+    twins = [row for row in contender.rows if row.control in TWINS and row.conclusive]
+
+    def concluded(conclusion: Conclusion) -> list[str]:
+        return [row.title for row in twins if row.found and row.found.conclusion is conclusion]
+
+    values = {
+        "name": contender.contender,
+        "steps": contender.num_steps or 1,
+        "seeds": max(difference.seeds for difference in differences),
+        "margin": differences[0].margin,
+        "equal": concluded(Conclusion.EQUIVALENT),
+        "better": concluded(Conclusion.B_BETTER),
+        "worse": concluded(Conclusion.A_BETTER),
+    }
+    return finding(id, **{name: values[name] for name in TABLE[id].example})
