@@ -1,9 +1,9 @@
 """Why a random split of SOCOFing measures memory: audits of both splits, and two charts of them for
 the README.
 
-    python benchmarks/socofing.py --socofing PATH/TO/SOCOFING     # audits; without the option only
-    draws
+    python benchmarks/socofing.py --socofing PATH/TO/SOCOFING
 
+Without the option it only draws.
 Audits go to benchmarks/results/audit-socofing-<split>.json, charts (numbers only, no fingerprints)
 to docs/figures/. The networks' accuracies are those of benchmarks/study.py, direct encoding.
 """
@@ -13,11 +13,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from spikeduel import auditing
-from spikeduel.reporting import style
+from spikeduel.reporting import figure
+from spikeduel.reporting.charts import (
+    DASHES,
+    INK,
+    OTHER_COLOURS,
+    QUIET,
+    Axis,
+    Chart,
+    Key,
+    Look,
+    Marks,
+    Name,
+    Panel,
+    Rule,
+)
+from spikeduel.reporting.drawing import DPI
 from spikeduel.results.words.audit import document
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
@@ -45,14 +57,16 @@ def main() -> None:
         split: json.loads((RESULTS / f"audit-socofing-{split}.json").read_text())
         for split in SPLITS
     }
-    style.save(scores(audits), FIGURES / "socofing-scores.png")
-    style.save(distances(audits), FIGURES / "socofing-distances.png")
+    for chart in (scores(audits), distances(audits)):
+        drawn = figure(chart)
+        drawn.savefig(FIGURES / f"{chart.name}.png", dpi=DPI, bbox_inches="tight")
 
 
-def scores(audits: dict[str, Any]) -> Figure:
-    """What a nearest neighbour and the study's networks score on both splits."""
+def scores(audits: dict[str, Any]) -> Chart:
+    """Return the scores of a nearest neighbour and of the study's networks on both splits."""
+    column = "right answers, %"
     rows = {
-        "nearest neighbour,\nnothing learned": [
+        "nearest neighbour, nothing learned": [
             audits[split]["probe"]["accuracy"] for split in SPLITS
         ]
     }
@@ -63,65 +77,53 @@ def scores(audits: dict[str, Any]) -> Figure:
                 "trials"
             ]
             rows[title].append(next(t["test"]["accuracy"] for t in trials if t["family"] == family))
-    figure = style.new_figure(3.2)
-    axes = style.quiet(
-        figure.subplots(), "The same networks, the same prints, another split", y="right answers, %"
+    looks = [Look(colour, size=8) for colour in (OTHER_COLOURS[1], OTHER_COLOURS[0])]
+    marks = [
+        Marks("points", [{column: 100 * share}], look, place=place)
+        for place, shares in enumerate(rows.values())
+        for share, look in zip(shares, looks, strict=True)
+    ]
+    chance = Look(dashes=DASHES, width=0.9)
+    names = [
+        Name(title, ", ".join(f"{100 * share:.1f} %" for share in shares))
+        for title, shares in rows.items()
+    ]
+    panel = Panel(
+        Axis(column, low=0, high=100),
+        Axis(""),
+        marks,
+        "The same networks, the same prints, another split",
+        [Rule(100 * audits["by-subject"]["probe"]["chance"], look=chance)],
+        names,
+        row_height=0.45,
     )
-    places = np.arange(len(rows))
-    colours = style.OTHER_COLOURS[1], style.OTHER_COLOURS[0]
-    for number, (split, colour) in enumerate(zip(SPLITS, colours, strict=True)):
-        heights = [100 * values[number] for values in rows.values()]
-        bars = axes.bar(
-            places + 0.38 * (number - 0.5),
-            heights,
-            0.36,
-            color=colour,
-            label=f"split {SPLITS[split]}",
-        )
-        axes.bar_label(bars, [f"{height:.1f}" for height in heights], padding=2, fontsize=9)
-    chance = 100 * audits["by-subject"]["probe"]["chance"]
-    axes.axhline(
-        chance,
-        color="0.45",
-        linewidth=0.9,
-        linestyle=(0, (4, 2)),
-        label="always the commonest finger",
-    )
-    axes.set_xticks(places, list(rows))
-    axes.set_ylim(0, 128)
-    axes.set_yticks(range(0, 101, 20))
-    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=3)
-    return figure
+    splits = zip(SPLITS.values(), looks, strict=True)
+    keys = [Key(f"split {title}", "points", look) for title, look in splits]
+    return Chart("socofing-scores", [panel], [*keys, Key("commonest finger", "line", chance)])
 
 
-def distances(audits: dict[str, Any]) -> Figure:
-    """How far test images are from training images, beside how far training images are from one
-    another.
-    """
-    figure = style.new_figure(2.6)
-    title = "How far the nearest training image is"
-    axes = style.quiet(
-        figure.subplots(),
-        title,
-        x="distance of small grey versions (box: middle half, stroke: median)",
-    )
-    labels = []
-    for row, (split, part, label) in enumerate(
+def distances(audits: dict[str, Any]) -> Chart:
+    """Return the distances of test images to training images, beside those within training."""
+    colours = {"by-subject": OTHER_COLOURS[0], "published": OTHER_COLOURS[1]}
+    marks, names = [], []
+    for place, (split, part, label) in enumerate(
         (
             ("by-subject", "test_to_train", "test images, split by person"),
             ("published", "test_to_train", "test images, split at random"),
             ("published", "within_train", "training images, to the others"),
         )
     ):
-        found = audits[split]["distances"][part]
-        colour = {"by-subject": style.OTHER_COLOURS[0], "published": style.OTHER_COLOURS[1]}[split]
-        colour = "0.6" if part == "within_train" else colour
-        axes.barh(row, found["p75"] - found["p25"], left=found["p25"], height=0.55, color=colour)
-        axes.plot([found["median"]] * 2, [row - 0.27, row + 0.27], color="black", linewidth=1.6)
-        labels.append(label)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlim(0, None)
-    return figure
+        row = audits[split]["distances"][part]
+        colour = QUIET if part == "within_train" else colours[split]
+        marks += [
+            Marks("spans", [row], Look(colour, width=9), ("p25", "p75"), place),
+            Marks("points", [row], Look(INK, "tick", 11, 2), place=place),
+        ]
+        names.append(Name(label))
+    x = Axis("median", "distance (bar: middle half, stroke: median)", low=0)
+    title = "Distance to the nearest training image"
+    panel = Panel(x, Axis(""), marks, title, names=names, row_height=0.45)
+    return Chart("socofing-distances", [panel])
 
 
 if __name__ == "__main__":

@@ -80,14 +80,12 @@ def unreported(monkeypatch):
 
 @pytest.fixture
 def unpainted(monkeypatch):
-    """Figures are made, and a white pixel is saved in place of each: painting takes most of a
-    page's time.
-    """
+    """Charts are declared and not drawn: drawing takes most of a page's time."""
     import made_pages
 
-    monkeypatch.setattr("spikeduel.reporting.style.save", made_pages.unpainted)
-    monkeypatch.setattr("spikeduel.reporting.svg.chart", made_pages.undrawn)
-    monkeypatch.setattr("spikeduel.reporting.spikes.encoded_animation", made_pages.unmoved)
+    drawn = ("data:image/gif;base64,", "data:image/png;base64,", "data:image/png;base64,")
+    monkeypatch.setattr("spikeduel.reporting.drawing.panels", made_pages.unpainted)
+    monkeypatch.setattr("spikeduel.reporting.encoded.rate_encoding", lambda image: drawn)
 
 
 @pytest.fixture

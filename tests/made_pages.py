@@ -1,9 +1,7 @@
-"""Pages and figures in place of those that take seconds."""
+"""Pages and drawings in place of those that take seconds, and what declared charts hold."""
 
-from PIL import Image
+from markupsafe import Markup
 
-from spikeduel.reporting import style
-from spikeduel.reporting.svg import Chart, telling
 from spikeduel.system import files
 
 
@@ -12,25 +10,23 @@ def unreported(comparison, **settings):
     files.write_text(comparison.out / "report.html", "a page")
 
 
-def unpainted(figure, path):
-    """In place of `reporting.style.save`: a white pixel instead of the figure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (1, 1), 255).save(path, format="png")
-    return path
+def unpainted(chart, label):
+    """In place of `reporting.drawing.panels`: an empty drawing."""
+    return Markup("<svg></svg>")
 
 
-def undrawn(draw, figure, path):
-    """In place of `reporting.svg.chart`: a chart with nothing on it."""
-    return Chart(path.stem, "<svg ></svg>", "<svg ></svg>", [])
+def told(chart):
+    """Return all rows that marks of a chart tell, panel by panel."""
+    return [row for panel in chart.panels for row in told_in(panel)]
 
 
-def unmoved(encoded, image, path):
-    """In place of `reporting.spikes.encoded_animation`: a white pixel that stands still."""
-    unpainted(None, path.with_suffix(".png"))
-    Image.new("L", (1, 1), 255).save(path, format="gif")
-    return path
+def told_in(panel):
+    """Return all rows that marks of a panel tell."""
+    return [row for marks in panel.marks if marks.told for row in marks.rows]
 
 
-def told(figure):
-    """All rows that a figure tells, those of a mark after those of the other."""
-    return [row for artist in telling(figure) for row in style.rows_of(artist) if row]
+def places(panel, marks):
+    """Return x and y of the rows of some marks."""
+    rows = marks.rows
+    ys = [row[panel.y.column] for row in rows] if marks.place is None else [marks.place] * len(rows)
+    return [row[panel.x.column] for row in rows], ys

@@ -91,7 +91,7 @@ def added(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
-        patch.setattr("spikeduel.reporting.style.save", unpainted)
+        patch.setattr("spikeduel.reporting.drawing.panels", unpainted)
         patch.setitem(sd.MEASURES, "hits", measure)
         patch.setitem(sd.CONTROLS, "first_class", control)
         experiment = sd.recipes.baseline(

@@ -1,6 +1,6 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def compare(
     tuned: Tuning | None = None,
     workers: Workers | None = None,
     loggers: Collection[str] = (),
+    answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Train what the store lacks, measure, compare and write the run's folder `out`.
 
@@ -79,7 +80,8 @@ def compare(
     `runs/store`. The same call twice trains once. The data is audited first; with `strict`,
     problems found there end the call. `tuned`, from `tune`, is the source of the contenders' own
     settings in `experiment`, so that the results can say so. `workers` train; by default this
-    process does. `loggers` ("tensorboard", "mlflow", "csv") receive all progress. Raises
+    process does. `loggers` ("tensorboard", "mlflow", "csv") receive all progress. `answered`
+    is called with the comparison when its results are written, before the report is drawn. Raises
     `InputError` for what the user can mend, `AuditFailed`; a trial that fails is recorded as
     failed.
     """
@@ -94,7 +96,7 @@ def compare(
         ready.prepared.let_go()  # other processes train
     with progress.trials(ready.plan.seconds, workers.at_once):
         records = workers.run(ready.jobs(progress), store)
-    comparison = conclude(ready, records, store, progress, tuned, workers)
+    comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
     progress.ends(comparison, store)
     return comparison
 
@@ -152,6 +154,7 @@ def conclude(
     tuned: Tuning | None = None,
     workers: Workers | None = None,
     draws: bool = True,
+    answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Convert and control what is trained (`records` of the plan's trials), measure, compare, and
     write the run's folder.
@@ -190,6 +193,8 @@ def conclude(
         if draws or not run_folder.is_written(comparison):
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, doubted[1])
+        if answered:
+            answered(comparison)
         if draws:
             held = Held(prepared, splits, ready.audit)
             report(comparison, progress=progress, own_code=experiment.own_code, held=held)

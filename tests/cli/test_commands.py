@@ -332,7 +332,7 @@ def test_worse_images_for_those_who_ask(desk, unpainted):
     found = report.robustness(load_run(desk / "run").results)
     assert " ".join(found.split()) in " ".join(done.stdout.split())
     trial = json.loads((desk / "run" / "results.json").read_text())["trials"][0]
-    assert (desk / "run" / "figures" / "robustness.png").is_file()
+    assert 'data-name="robustness"' in (desk / "run" / "report.html").read_text()
     done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "--json", "-q")
     assert json.loads(done.stdout)["robustness"] == trial["robustness"]
     done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "-q")
@@ -604,7 +604,8 @@ def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypat
     run, _ = finished
     shown = []
     monkeypatch.setattr(
-        "spikeduel.reporting.page.report", lambda run, *_, **__: shown.append(run.results) or "page"
+        "spikeduel.reporting.run_report.report",
+        lambda run, *_, **__: shown.append(run.results) or "page",
     )
     (desk / "mine.toml").write_text(
         'title = "mine"\nsource = "here"\n[bits]\nweight = 8\nactivation = 8\nmembrane = 8\naddress = 8\n'
@@ -1328,7 +1329,7 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk,
         assert right == pytest.approx(trial["test"]["accuracy"] * trial["test"]["n"])
     page = (desk / "run" / "report.html").read_text()
     assert "copy.png" in page
-    assert (desk / "run" / "figures" / "audit-accuracy-by-distance.png").is_file()
+    assert 'data-name="audit-accuracy-by-distance"' in page
 
 
 # ---- Ctrl-C while others work, and twice

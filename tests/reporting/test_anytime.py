@@ -5,9 +5,10 @@ from msgspec.structs import replace
 
 from made_costs import energy_of, followed, latency, leaving, with_accuracy, with_trial
 from made_operations import spiking
-from made_pages import told
+from made_pages import places, told
 from spikeduel.measuring import energy
-from spikeduel.reporting import anytime, style
+from spikeduel.reporting import anytime, charts, drawing
+from spikeduel.results.anytime import Received
 from spikeduel.settings.recipes import baseline
 
 STEPS = [0.4, 0.6, 0.7, 0.75]
@@ -37,54 +38,53 @@ def results(make_prepared, make_results, with_trials, monkeypatch):
 
 
 def panels(results):
-    figure = anytime.curves(results, energy.read("45nm-fp32"))
-    figure.draw_without_rendering()
-    return dict(zip(("steps", "joules", "left", "times"), figure.axes, strict=True))
-
-
-def dashed(axes):
-    return next(line for line in axes.lines if line.get_linestyle() == "--")
+    """Return the panels by their y axis, and a second one of accuracy by energy."""
+    names = {"Accuracy by time steps": "steps", "Accuracy by energy": "joules"}
+    names |= {"Early exit": "left", "Time until the answer": "times"}
+    chart = anytime.curves(results, energy.read("45nm-fp32"))
+    return {names[panel.title]: panel for panel in chart.panels}
 
 
 def test_the_curves_are_means_over_seeds(results):
-    steps = panels(results)["steps"]
-    solid = steps.lines[0]
-    assert solid.get_color() == style.SPIKING_COLOURS[0]
-    np.testing.assert_allclose(solid.get_xdata(), [1, 2, 3, 4])
-    np.testing.assert_allclose(solid.get_ydata(), np.array(STEPS) + 0.05)
-    band = steps.collections[0].get_paths()[0].vertices
-    at_four = band[band[:, 0] == 4][:, 1]
-    assert np.ptp(at_four) == pytest.approx(2 * np.std([0, 0.1], ddof=1))
+    panel = panels(results)["steps"]
+    line, band, *_ = panel.marks
+    assert line.look.colour == charts.SPIKING_COLOURS[0]
+    xs, ys = places(panel, line)
+    assert xs == [1, 2, 3, 4]
+    assert ys == pytest.approx(100 * (np.array(STEPS) + 0.05))
+    last = band.rows[-1]
+    assert last["high"] - last["low"] == pytest.approx(200 * np.std([0, 0.1], ddof=1))
 
 
 def test_leaving_early_and_the_chosen_threshold(results):
-    steps = panels(results)["steps"]
-    curve = dashed(steps)
-    x, y = np.array(curve.get_xdata()), np.array(curve.get_ydata())
-    assert (x[0], x[-1]) == (1, 4)
-    assert np.interp([1, 2.5, 4], x, y) == pytest.approx([0.45, 0.75, 0.8], abs=2e-3)
-    (star,) = steps.collections[-1].get_offsets()
-    assert tuple(star) == pytest.approx((2.5, 0.75))
+    panel = panels(results)["steps"]
+    curve, star = panel.marks[2:]
+    xs, ys = places(panel, curve)
+    assert (xs[0], xs[-1]) == (1, 4)
+    assert np.interp([1, 2.5, 4], xs, ys) == pytest.approx([45, 75, 80], abs=0.5)
+    assert places(panel, star) == ([2.5], [pytest.approx(75)])
+    assert star.look.shape == "star"
 
 
 def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(results):
-    joules = panels(results)["joules"]
-    np.testing.assert_allclose(joules.lines[0].get_xdata(), [1e-6, 2e-6, 3e-6, 4e-6])
-    places = [tuple(each.get_offsets()[0]) for each in joules.collections[1:]]
-    assert places[0] == pytest.approx((2.5e-6, 0.75))
+    panel = panels(results)["joules"]
+    assert places(panel, panel.marks[0])[0] == pytest.approx([1e-6, 2e-6, 3e-6, 4e-6])
+    star, square = panel.marks[3:]
+    assert places(panel, star) == ([pytest.approx(2.5e-6)], [pytest.approx(75)])
     # The network without time stands at its own energy, zeros skipped as well.
-    accuracy = np.mean([trial.test.accuracy for trial in results.trials[1::2]])
-    assert places[1] == pytest.approx((0.5e-5, accuracy))
-    assert joules.get_xscale() == "log"
+    accuracy = 100 * np.mean([trial.test.accuracy for trial in results.trials[1::2]])
+    assert places(panel, square) == ([pytest.approx(0.5e-5)], [pytest.approx(accuracy)])
+    assert panel.x.scale == "log"
 
 
 def test_who_has_left_and_how_long_it_takes(results):
     drawn = panels(results)
-    np.testing.assert_allclose(drawn["left"].lines[0].get_ydata(), [0.5, 0.5, 0.5, 1])
-    stream, line = drawn["times"].lines
-    np.testing.assert_allclose(stream.get_ydata(), [1, 2, 3, 4])
-    assert set(line.get_ydata()) == {0.5}
-    assert tuple(drawn["times"].collections[0].get_offsets()[0]) == (4, 1.5)
+    assert places(drawn["left"], drawn["left"].marks[0])[1] == pytest.approx([50, 50, 50, 100])
+    stream, whole = drawn["times"].marks
+    assert places(drawn["times"], stream)[1] == [1, 2, 3, 4]
+    assert places(drawn["times"], whole) == ([4], [1.5])
+    (rule,) = drawn["times"].rules
+    assert (rule.at, rule.row["contender"]) == (0.5, "small-cnn")
 
 
 def test_seeds_meet_at_equal_cost():
@@ -98,21 +98,22 @@ def test_seeds_meet_at_equal_cost():
     assert np.interp(2.5, cost, accuracy) == pytest.approx((0.7 + (0.6 + 0.95) / 2) / 2, abs=2e-3)
 
 
-def test_what_is_not_known_is_said_and_nothing_breaks(results, with_trials, monkeypatch):
+def test_panels_of_what_is_not_known_are_left_out(results, with_trials, monkeypatch):
     results = with_trials(results, latency=None, energy=None)
     results = with_trial(results, 0, anytime=replace(results.trials[0].anytime, early_exit=None))
     monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: None)
     drawn = panels(results)
-    for name in ("joules", "times"):
-        assert [text.get_text() for text in drawn[name].texts] == ["not known"]
-    assert not [line for line in drawn["steps"].lines if line.get_linestyle() == "--"]
+    assert set(drawn) == {"steps", "left"}
+    assert not [marks for marks in drawn["steps"].marks if marks.look.dashes]
 
 
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_one_step_and_many(make_prepared, make_results, num_steps):
     exits = leaving(None, 0.5, [0] * (num_steps - 1) + [20])
     made = make_results(make_prepared(), baseline())
-    panels(with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits])))
+    followed_over = with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits]))
+    chart = anytime.curves(followed_over, energy.read("45nm-fp32"))
+    assert drawing.panels(chart, "").count("<svg") == len(chart.panels)
 
 
 def test_followed_are_those_with_as_many_steps_as_the_first(results):
@@ -136,15 +137,17 @@ def converted(make_prepared, make_results):
 
 
 def test_each_step_is_a_mean_over_seeds_and_the_source_a_line(converted):
-    (axes,) = anytime.conversion(converted).axes
-    curve, source = axes.lines
-    assert curve.get_xdata().tolist() == [1, 2, 3, 4]
-    assert curve.get_ydata() == pytest.approx([0.1, 0.6, 0.7, 0.81])
-    assert np.unique(source.get_ydata()) == pytest.approx([0.82])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["converted", "small-cnn"]
-    assert len(axes.collections) == 1
+    chart = anytime.conversion(converted)
+    (panel,) = chart.panels
+    curve, band = panel.marks
+    xs, ys = places(panel, curve)
+    assert xs == [1, 2, 3, 4]
+    assert ys == pytest.approx([10, 60, 70, 81])
+    assert band.kind == "band"
+    assert [rule.at for rule in panel.rules] == pytest.approx([82])
+    assert [key.label for key in chart.keys] == ["converted", "small-cnn"]
     # Guesses of the first step would take most of the height.
-    assert axes.get_ylim()[0] == pytest.approx(0.82 - 0.4)
+    assert panel.y.low == pytest.approx(82 - 40)
 
 
 def test_only_what_was_followed_beside_a_tested_source_is_shown(converted, with_trials):
@@ -178,27 +181,28 @@ def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results
     assert (anytime.one_image_ms([neither]), anytime.stream_ms([neither])) == (None, None)
 
 
-def test_what_is_told_at_each_step_and_on_leaving(results):
-    rows = told(anytime.curves(results, energy.read("45nm-fp32")))
-    by_steps = [
-        row for row in rows if "accuracy, %" in row and "steps" in row and "energy, J" not in row
-    ]
-    assert [row["steps"] for row in by_steps] == [1, 2, 3, 4]
-    np.testing.assert_allclose(
-        [row["accuracy, %"] for row in by_steps], 100 * (np.array(STEPS) + 0.05)
-    )
-    by_energy = [row for row in rows if "steps" in row and "energy, J" in row]
-    assert [row["energy, J"] for row in by_energy] == [1e-6, 2e-6, 3e-6, 4e-6]
-    (chosen,) = [row for row in rows if "mean steps" in row]
-    # Half leave after the first step, half at the fourth.
-    assert (chosen["accuracy, %"], chosen["mean steps"]) == (pytest.approx(75), 2.5)
-    assert [row["time step by step, ms"] for row in rows if "time step by step, ms" in row] == [
-        1,
-        2,
-        3,
-        4,
-    ]
-    assert [row["time in one call, ms"] for row in rows if "time in one call, ms" in row] == [
-        1.5,
-        0.5,
-    ]
+@pytest.fixture
+def recorded(make_prepared, make_results):
+    """A spiking network that was followed over two frames, and another that needs all."""
+    made = make_results(make_prepared(), baseline(seeds=1))
+    early = followed([0.4, 0.8], [leaving(0.9, 0.7, [15, 5])])
+    received = Received(milliseconds=[10.0, 30.0], events=[100.0, 500.0])
+    early = structs.replace(early, received=received)
+    return with_accuracy(with_trial(made, 0, anytime=early), 1, 0.6)
+
+
+def test_accuracy_is_told_by_what_had_come(recorded):
+    rows = told(anytime.while_it_happens(recorded))
+    for column, came, on_leaving in (("recording, ms", (10, 30), 15), ("events", (100, 500), 200)):
+        first, second, star, late = [row for row in rows if column in row]
+        assert [(row["accuracy, %"], row[column]) for row in (first, second)] == [
+            (40, came[0]),
+            (80, came[1]),
+        ]
+        # Three of four leave after the first frame.
+        assert (star["accuracy, %"], star[column]) == (70, on_leaving)
+        assert (late["contender"], late["accuracy, %"], late[column]) == ("small-cnn", 60, came[1])
+
+
+def test_of_images_there_is_none(make_prepared, make_results):
+    assert anytime.while_it_happens(make_results(make_prepared(), baseline(seeds=1))) is None

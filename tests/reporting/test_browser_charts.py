@@ -22,7 +22,7 @@ OVERFLOWING = """
         .filter(each => each.scrollWidth > each.clientWidth).map(each => each.className)
 """
 OUTSIDE = """
-    [...document.querySelectorAll(".chart svg")].filter(svg => svg.getClientRects().length).flatMap(svg => {
+    [...document.querySelectorAll(".chart .panels svg")].filter(svg => svg.getClientRects().length).flatMap(svg => {
         const whole = svg.getBoundingClientRect();
         return [...svg.querySelectorAll("text")].filter(text => {
             const own = text.getBoundingClientRect();
@@ -56,7 +56,7 @@ def test_a_point_answers_the_pointer_and_the_keys(running, page):
     with opened(running, page) as shown:
         chart, tip = shown.locator("[data-name=learning-curves]"), shown.locator(".tip")
         # The last one lies above all others.
-        mark = chart.locator(".wide [data-tip]").last
+        mark = chart.locator("[data-tip]").last
         assert tip.is_hidden()
         mark.hover()
         assert tip.inner_text() == mark.get_attribute("data-tip")
@@ -64,7 +64,7 @@ def test_a_point_answers_the_pointer_and_the_keys(running, page):
         assert tip.is_hidden()
 
         chart.locator(".drawing").focus()
-        marks = chart.locator(".wide [data-tip]")
+        marks = chart.locator("[data-tip]")
         for key, place in (
             ("ArrowRight", 0),
             ("ArrowRight", 1),
@@ -103,12 +103,16 @@ def test_data_and_drawing_can_be_downloaded(running, page, tmp_path):
         assert ElementTree.fromstring(drawing).tag == "{http://www.w3.org/2000/svg}svg"
         assert "var(" not in drawing
         assert "data-tip" not in drawing
+        assert drawing.count("<svg") > 3  # panels, and the swatches of a legend
+        assert "weights kept" in drawing
 
 
-@pytest.mark.parametrize(("width", "kind"), [(1280, "wide"), (360, "narrow")])
-def test_nothing_is_cut_off_at_either_width(running, page, width, kind):
+@pytest.mark.parametrize(("width", "abreast"), [(1280, True), (360, False)])
+def test_nothing_is_cut_off_at_either_width(running, page, width, abreast):
     with opened(running, page, width) as shown:
-        assert shown.locator(f"[data-name=learning-curves] .{kind}").is_visible()
+        panels = shown.locator("[data-name=learning-curves] .panels svg").all()
+        left, right = (panel.bounding_box()["y"] for panel in panels)
+        assert (left == right) == abreast
         assert shown.evaluate(OVERFLOWING) == []
         assert shown.evaluate(OUTSIDE) == []
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
@@ -118,7 +122,7 @@ def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(ru
     with opened(running, page, 360, scheme="dark") as shown:
         chart = shown.locator("[data-name=learning-curves]")
         chart.scroll_into_view_if_needed()
-        mark = chart.locator(".narrow [data-tip]").last
+        mark = chart.locator("[data-tip]").last
         box = mark.bounding_box()
         beside = {
             "clientX": box["x"] + box["width"] + 10,
@@ -127,7 +131,7 @@ def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(ru
         }
         chart.locator(".drawing").dispatch_event("pointerdown", beside)
         assert shown.locator(".tip").inner_text() == mark.get_attribute("data-tip")
-        fill = "getComputedStyle(document.querySelector('.narrow text')).fill"
+        fill = "getComputedStyle(document.querySelector('.panels text')).fill"
         assert (
             sum(map(int, shown.evaluate(fill).removeprefix("rgb(").removesuffix(")").split(",")))
             > 384

@@ -2,16 +2,14 @@ import html
 import json
 import re
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from made_models import SENSOR, make, of_recordings
-from spikeduel.reporting import at_step, inside, inspect
+from spikeduel.reporting import at_step, inspect
 from spikeduel.reporting.inside import look_inside
-from spikeduel.system.errors import InputError
 
 
 @pytest.fixture
@@ -23,7 +21,7 @@ def models(**changes):
     return {"spiking": make(**changes), "not spiking": make("small-cnn")}
 
 
-def test_stills_and_films_have_the_same_figure(image, tmp_path):
+def test_a_still_and_a_moving_picture_are_written(image, tmp_path):
     paths = inspect(models(), image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"])
 
     assert [path.name for path in paths] == [
@@ -35,21 +33,21 @@ def test_stills_and_films_have_the_same_figure(image, tmp_path):
     with Image.open(paths[1]) as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 0
     assert "<svg" in paths[2].read_text()
-    with Image.open(paths[3]) as film:
-        assert film.n_frames == 6
-        first = np.asarray(film.convert("L"), int)
-        film.seek(5)
-        assert (np.asarray(film.convert("L"), int) != first).any()
+    with Image.open(paths[3]) as movie:
+        assert movie.n_frames == 6
+        first = np.asarray(movie.convert("L"), int)
+        movie.seek(5)
+        assert (np.asarray(movie.convert("L"), int) != first).any()
 
 
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru"])
 def test_a_recording_is_shown_frame_by_frame(tmp_path, contender):
     frames = np.random.default_rng(0).integers(0, 3, (10, *SENSOR)).astype(np.uint8)
 
-    page, film = inspect(of_recordings(contender), frames, tmp_path, formats=["gif"])
+    page, moving = inspect(of_recordings(contender), frames, tmp_path, formats=["gif"])
 
     assert "One recording" in page.read_text()
-    with Image.open(film) as movie:
+    with Image.open(moving) as movie:
         assert movie.n_frames == 5
 
 
@@ -64,25 +62,6 @@ def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
         )
         marks = len(raster.collections[0].get_segments())
         assert marks == sum(layer.fired[:, :step].sum() for layer in found.models[0].layers) > 0
-
-
-def test_a_film_is_said_to_need_its_extra_when_all_else_is_written(image, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-
-    with pytest.raises(InputError, match=r"spikeduel\[video\]"):
-        inspect(models(), image, tmp_path, formats=["mp4", "png"])
-
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside.html", "inside.png"]
-
-
-def test_a_film_has_every_step(image, tmp_path):
-    video = pytest.importorskip("imageio_ffmpeg")
-
-    path = inspect(models(), image, tmp_path, formats=["mp4"])[-1]
-
-    frames, seconds = video.count_frames_and_secs(str(path))
-    assert frames == 6 + inside.LAST_MS // inside.STEP_MS
-    assert seconds == pytest.approx(frames * inside.STEP_MS / 1000, rel=0.1)
 
 
 def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):

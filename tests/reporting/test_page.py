@@ -1,4 +1,3 @@
-import base64
 import html
 import json
 import re
@@ -11,7 +10,6 @@ import pytest
 import torch
 from msgspec import structs
 
-from made_pages import unpainted
 from made_results import (
     failed,
     make_results,
@@ -78,12 +76,12 @@ def scripts_of(shown):
         len(rendering.SCRIPTS)
         + 1
         + ("inside-data" in shown.source)
-        + shown.source.count('class="chart"')
+        + shown.source.count('class="chart ')
     )
 
 
-def figures_of(comparison):
-    return {path.name for path in (comparison.out / "figures").iterdir()}
+def charts_of(shown):
+    return set(re.findall(r'data-name="([^"]+)"', shown.source))
 
 
 @pytest.fixture
@@ -120,20 +118,6 @@ def test_the_page_stands_alone(comparison):
     assert path.stat().st_size < 3_000_000
 
 
-def test_every_figure_of_the_study_is_there(comparison):
-    report(comparison)
-
-    assert figures_of(comparison) >= {
-        "samples.png",
-        "encoded.gif",
-        "diagonal.png",
-        "learning-curves.png",
-    }
-    assert all(
-        (comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison)
-    )
-
-
 def test_of_one_epoch_there_is_no_curve(comparison, unpainted):
     once = with_trials(comparison.results, history=lambda trial: trial.history[:1])
     assert 'id="curves"' in Page(report(comparison)).source
@@ -152,12 +136,12 @@ def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
         replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials)
     )
 
-    shown = Page(report(measured)).text
+    shown = Page(report(measured))
 
-    assert "Optimism meter" in shown
-    assert all(text in shown for text in measures.optimism(measured.results))
-    assert power_words.of_pairs(measured.results) in shown
-    assert "optimism.png" in figures_of(measured)
+    assert "Optimism meter" in shown.text
+    assert all(text in shown.text for text in measures.optimism(measured.results))
+    assert power_words.of_pairs(measured.results) in shown.text
+    assert "optimism" in charts_of(shown)
 
 
 def test_numbers_and_words_are_those_of_the_results(comparison, unpainted):
@@ -194,9 +178,10 @@ def test_means_over_trials():
 def test_differences_are_shown_with_their_intervals(comparison, no_data, unpainted):
     results = with_pair(comparison.results, conclusion=Conclusion.B_BETTER, p_value=0.03)
     better = replace(comparison, results=results)
-    shown = Page(report(better)).text
+    page = Page(report(better))
+    shown = page.text
 
-    assert "differences.png" in figures_of(comparison)
+    assert "differences" in charts_of(page)
     # The leader comes first, in the table as in the verdict.
     assert "small-cnn − dense-snn +1.23 −0.10 to +2.00 0.030" in shown
     assert "of these trained models: small-cnn is better" in shown
@@ -209,9 +194,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     assert grey in shown
     assert "inconclusive: too few seeds" in shown
     alone = replaced(results, comparison=Conclusions())
-    (comparison.out / "figures" / "differences.png").unlink()
-    report(replace(comparison, results=alone))
-    assert "differences.png" not in figures_of(comparison)
+    assert "differences" not in charts_of(Page(report(replace(comparison, results=alone))))
 
 
 def test_names_are_text_never_markup(make_run, make_prepared):
@@ -245,7 +228,7 @@ def test_every_kind_of_run_has_a_page(
     shown = Page(report(comparison))
 
     assert "Left out of this page" not in shown.text
-    assert ("encoded.gif" in figures_of(comparison)) == ("dense-snn" in contenders)
+    assert ("data:image/gif" in shown.source) == ("dense-snn" in contenders)
     assert ("± is the standard deviation" in shown.text) == (seeds > 1)
     assert ("Shown for comparison" in shown.text) == (
         "dense-snn" in contenders and encoding != "rate"
@@ -283,15 +266,15 @@ def test_data_that_is_handed_over_is_not_loaded_again(
     shown = Page(report(comparison, held=held))
 
     assert "Left out of this page" not in shown.text
-    assert "samples.png" in figures_of(comparison)
+    assert "The data" in shown.text
 
 
 def test_without_the_data_the_page_goes_without_images(comparison, no_data, unpainted):
     shown = Page(report(comparison))
 
     assert "my_images: no such folder." in shown.text
-    assert "learning-curves.png" in figures_of(comparison)
-    assert "samples.png" not in figures_of(comparison)
+    assert "learning-curves" in charts_of(shown)
+    assert "One image per class" not in shown.text
 
 
 def test_data_that_has_changed_is_not_shown(comparison, unpainted):
@@ -347,11 +330,8 @@ def test_other_neurons_get_no_false_equation(comparison, unpainted):
     assert "leaky integrate-and-fire" not in Page(report(replace(comparison, results=results))).text
 
 
-def test_what_was_measured_besides_has_its_sections(comparison, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("spikeduel.reporting.style.save", unpainted)
-        report(comparison)
-    assert not {"reliability.png", "robustness.png", "corruptions.png"} & figures_of(comparison)
+def test_what_was_measured_besides_has_its_sections(comparison):
+    assert not {"reliability", "robustness"} & charts_of(Page(report(comparison)))
     scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
     accuracies = CorruptedAccuracies(n=20, accuracies=[0.6, 0.5, 0.4, 0.3, 0.2])
@@ -366,14 +346,15 @@ def test_what_was_measured_besides_has_its_sections(comparison, monkeypatch):
     assert measures.probabilities_of_counts(["dense-snn"]) in shown.text
     assert "pooled" not in shown.text
     assert measures.robustness(results) in shown.text
-    assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
+    assert {"reliability", "robustness"} <= charts_of(shown)
+    assert "The seven corruptions" in shown.text
     assert "None" not in shown.text
 
 
 def test_the_preprocessing_is_told(make_run, make_prepared, unpainted):
     shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
 
-    assert "(the first 10 of 12): the original above" in shown
+    assert "(the first 10 of 12): the original, then" in shown
     assert (
         "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 "
         "pixels" in shown
@@ -404,31 +385,21 @@ def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_the_figures_of_the_run_are_written_with_its_own_page_alone(
-    comparison, tmp_path, no_data, unpainted
-):
+def test_files_are_drawn_only_where_they_are_asked_for(comparison, no_data, unpainted):
     figures = comparison.out / "figures"
-    report(comparison, tmp_path / "page.html")
+    shown = Page(report(comparison))
     assert not figures.exists()
 
-    report(comparison, comparison.out / "report.html")
-    assert (figures / "learning-curves.png").is_file()
+    report(comparison, figures=True)
+    expected = {f"{name}.{kind}" for name in charts_of(shown) for kind in ("png", "svg")}
+    assert {path.name for path in figures.iterdir()} == expected
+    assert all(path.stat().st_size > 500 for path in figures.iterdir())
 
 
 def test_rendering_again_gives_the_same_page(comparison):
     first = report(comparison).read_bytes()
 
     assert report(comparison).read_bytes() == first
-
-
-def test_a_picture_is_its_own_address(comparison, no_data):
-    report(comparison)
-    picture = comparison.out / "figures" / "learning-curves.png"
-
-    kind, content = rendering.data_uri(picture).split(",")
-
-    assert kind == "data:image/png;base64"
-    assert base64.b64decode(content) == picture.read_bytes()
 
 
 def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_prepared):

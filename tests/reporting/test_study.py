@@ -7,9 +7,8 @@ import re
 import pytest
 
 from browser import browser, opened
-from made_pages import undrawn, unpainted
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import report_study
+from spikeduel.reporting import across, report_study
 from spikeduel.results.findings import finding
 from spikeduel.results.study import conclude
 from spikeduel.results.words import study as words
@@ -17,30 +16,21 @@ from spikeduel.results.words import study as words
 LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]
 
 
-@pytest.fixture
-def unpictured(monkeypatch):
-    """Figures that take no time."""
-    monkeypatch.setattr("spikeduel.reporting.style.save", unpainted)
-    monkeypatch.setattr("spikeduel.reporting.svg.chart", undrawn)
-
-
 def text_of(page):
     return page.read_text(encoding="utf-8")
 
 
-def test_the_page_stands_beside_its_figures_and_says_the_answer(tmp_path, unpictured):
+def test_the_page_says_the_answer_and_has_its_charts(tmp_path, unpainted):
     study = make_study(LEADS)
     page = report_study(study, tmp_path)
     assert page == tmp_path / "study.html"
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "study-overview.png",
-        "study-differences.png",
-    }
+    names = re.findall(r'data-name="([^"]+)"', text_of(page))
+    assert names == ["study-differences"]
     (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", text_of(page), re.S)
     assert heading.strip() == words.headline(study)
 
 
-def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_path, unpictured):
+def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_path, unpainted):
     duels = [
         make_duel(f"set {n}", {SPIKING: [0.7], OTHER: [0.8]}, encoding=encoding)
         for n in range(7)
@@ -49,12 +39,13 @@ def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_p
     study = conclude("many", duels, 0.005)
     page = text_of(report_study(study, tmp_path))
     rows = re.findall(r'<th scope="row">', page)
-    assert len(rows) == len(study.variants) + len(study.across.pairs) + len(study.duels)
+    parts = (study.variants, across.overview(study), study.across.pairs, study.duels)
+    assert len(rows) == sum(map(len, parts))
     links = re.findall(r'href="([^"#]+)"', page)
     assert links == [f"{duel.folder.replace(' ', '%20')}/report.html" for duel in study.duels]
 
 
-def test_names_are_text_and_leaks_are_said_first(tmp_path, unpictured):
+def test_names_are_text_and_leaks_are_said_first(tmp_path, unpainted):
     leak = [finding("leakage", shared=0.4, official=False)]
     duels = [make_duel("<b>x</b>", {SPIKING: [0.7, 0.7], OTHER: [0.8, 0.8]}, caveats=leak)]
     page = text_of(report_study(conclude("a <i>study", duels, 0.005), tmp_path))
@@ -64,7 +55,7 @@ def test_names_are_text_and_leaks_are_said_first(tmp_path, unpictured):
 
 
 @pytest.mark.parametrize("duels", [[], [make_duel("x", {SPIKING: [None], OTHER: [None]})]])
-def test_a_study_without_results_has_a_page(tmp_path, unpictured, duels):
+def test_a_study_without_results_has_a_page(tmp_path, unpainted, duels):
     assert words.headline(conclude("none", duels, 0.005)) in text_of(
         report_study(conclude("none", duels, 0.005), tmp_path)
     )
@@ -80,7 +71,7 @@ def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, width, scheme):
     ):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#answer-heading").bounding_box()["y"] < 400
-        assert page.locator(".drawing").count() == 2
+        assert page.locator(".drawing").count() == 1
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         page.evaluate(
             "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"

@@ -269,8 +269,8 @@ from spikeduel.system.errors import InputError
 from spikeduel.networks.model_files import save_model
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
-from spikeduel.reporting import style
-from spikeduel.reporting import encoded_animation
+from spikeduel.reporting import drawing, encoded_animation
+from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import AskedImages, Store
@@ -283,8 +283,8 @@ experiment = baseline("digits", contenders=("small-cnn",), device="cpu")
 prepared = load(experiment)
 card = describe("small-cnn", experiment, prepared).card
 noise = np.random.default_rng(0).integers(0, 2, (30, 1, 64, 64))
-figure = style.new_figure(4.0)
-figure.add_subplot().imshow(noise[0, 0])
+rows = [{"x": k, "y": float(noise[:, 0, :, k].sum())} for k in range(64)]
+panel = Panel(Axis("x"), Axis("y"), [Marks("line", rows, Look())])
 store = Store(full / "store")
 kinds = {
     "experiment": lambda: [write_experiment(full / f"{n}.toml", experiment) for n in range(900)],
@@ -294,7 +294,7 @@ kinds = {
     "measure": lambda: store.save_measure("k", "classification", {"predicted": list(range(200_000))}),
     "ledger": lambda: [store.note_test_use(AskedImages("f" * 50_000, "", "")) for _ in range(20)],
     "report": lambda: files.write_text(full / "report.html", "x" * 500_000),
-    "figure": lambda: [style.save(figure, full / f"{n}.png") for n in range(60)],
+    "figure": lambda: [drawing.save(Chart(f"{n}", [panel]), full) for n in range(60)],
     "animation": lambda: [encoded_animation(noise, noise[0] * 255, full / f"{n}.gif") for n in range(60)],
 }
 for name, write in kinds.items():

@@ -14,6 +14,7 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
+    from spikeduel.results.comparison import Comparison
     from spikeduel.settings import Experiment
     from spikeduel.trials.jobs import Workers
     from spikeduel.trials.tuning import Tuning
@@ -239,7 +240,7 @@ def plan(
 
 @command(
     *("quiet", "model_code"),
-    when_stopped="The figures drawn so far are kept; the page is the old one.",
+    when_stopped="The page is the old one.",
 )
 def report(
     given: Given,
@@ -247,12 +248,13 @@ def report(
     out: Path | None = None,
     energy_table: list[str] | None = None,
     accounting: list[str] | None = None,
+    figures: bool = False,
 ) -> None:
-    """Write a run's report and figures again, without training anything.
+    """Write a run's report again, without training anything.
 
     Args:
-        out (--out FILE.html): The page, which has its figures in itself; figures/ in the run is written anew only with
-            the run's own page. (Default: report.html in the run)
+        out (--out FILE.html): The page. (Default: report.html in the run)
+        figures (--figures): Also write each chart as PNG and SVG into figures/ of the run.
         energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
             45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
         accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
@@ -264,7 +266,8 @@ def report(
 
     tables = [energy.read(table) for table in energy_table or ()]
     laws = [accountings.read(each) for each in accounting or ()]
-    typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables, laws))
+    page = report_again(run, out, given.progress(), given.model_code or (), tables, laws, figures)
+    typer.echo(page)
 
 
 @command(
@@ -384,6 +387,10 @@ def _compare(
     from spikeduel.cli import answers
     from spikeduel.comparing import compare
 
+    def answered(comparison: "Comparison") -> None:
+        if not given.as_json:
+            answers.told(comparison, given.verbose)
+
     with _workers(given) as workers:
         found = compare(
             experiment,
@@ -394,10 +401,9 @@ def _compare(
             tuned,
             workers,
             given.loggers or (),
+            answered,
         )
     if given.as_json:
         print_json(found.document())
-    else:
-        answers.told(found, given.verbose)
     if found.failed:
         raise typer.Exit(3)

@@ -185,8 +185,8 @@ def inspect(
             that come with the package (`spikeduel models`). All must know the same classes. Last, one image file, or a
             recording.
         out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
-        formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
-            last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
+        formats (--formats png,svg,gif): Figures beside the page, for papers and slides: png and svg show the last step,
+            gif all steps.
     """
     from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw

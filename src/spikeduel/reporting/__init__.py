@@ -1,20 +1,23 @@
-"""Results as people read them: one page for a run, what goes on inside for one image, each figure
-also on its own.
+"""Results as people read them: a page for a run, a tuning, an audit and a study, charts, and what
+goes on inside models for one image.
 """
 
-from spikeduel.reporting.figures import confusion_matrix, samples
+from spikeduel.reporting.audit_report import audit_page
+from spikeduel.reporting.drawing import figure
+from spikeduel.reporting.encoded import encoded_animation, raster_of_diagonal
 from spikeduel.reporting.inside import at_step, inspect
 from spikeduel.reporting.learning import learning_curves, tuning_trials
-from spikeduel.reporting.page import Held, audit_page, report, report_again, report_tuning
-from spikeduel.reporting.spikes import encoded_animation, raster_of_diagonal
+from spikeduel.reporting.pictures import samples
+from spikeduel.reporting.run_report import Held, report, report_again
 from spikeduel.reporting.study import report_study
+from spikeduel.reporting.tuning_report import report_tuning
 
 __all__ = [
     "Held",
     "at_step",
     "audit_page",
-    "confusion_matrix",
     "encoded_animation",
+    "figure",
     "inspect",
     "learning_curves",
     "raster_of_diagonal",

@@ -20,8 +20,7 @@
     tip.style.top = `${above > 4 ? above : at.bottom + 8}px`;
   };
 
-  const isShown = (element) => element.getClientRects().length > 0;
-  const marksOf = (drawing) => [...drawing.querySelectorAll("[data-tip]")].filter(isShown);
+  const marksOf = (drawing) => [...drawing.querySelectorAll("[data-tip]")];
 
   const nearest = (marks, x, y) => {
     let [least, found] = [REACH, null];
@@ -44,12 +43,26 @@
   const quoted = (value) => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : (value ?? ""));
   const csv = ({ columns, rows }) => [columns, ...rows].map((row) => row.map(quoted).join(",") + "\r\n").join("");
 
+  // Panels and legend in one drawing, as they stand on the page.
   const picture = (drawing) => {
-    const copy = [...drawing.querySelectorAll("svg")].find(isShown).cloneNode(true);
-    copy.querySelector(".tips").remove();
-    copy.setAttribute("font-family", "'DejaVu Sans', Verdana, sans-serif");
+    const whole = drawing.getBoundingClientRect();
+    const make = (tag, given) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(given)) made.setAttribute(name, value);
+      return made;
+    };
+    const all = make("svg", { viewBox: `0 0 ${whole.width} ${whole.height}`, "font-family": "'DejaVu Sans', Verdana, sans-serif" });
+    for (const part of drawing.querySelectorAll("svg, .legend span")) {
+      const { left, top, bottom, width, height } = part.getBoundingClientRect();
+      const place = { x: left - whole.left, y: top - whole.top, width, height };
+      const copy = part.localName === "svg" ? part.cloneNode(true) : make("text", { "font-size": 13 });
+      for (const [name, value] of Object.entries(place)) copy.setAttribute(name, value);
+      if (part.localName !== "svg") Object.assign(copy, { textContent: part.textContent }).setAttribute("y", bottom - whole.top - 5);
+      copy.querySelector(".tips")?.remove();
+      all.append(copy);
+    }
     // Colours of the page are not known elsewhere.
-    return new XMLSerializer().serializeToString(copy).replaceAll(/var\(--[\w-]+, (#\w+)\)/g, "$1");
+    return new XMLSerializer().serializeToString(all).replaceAll(/var\(--[\w-]+, (#\w+)\)/g, "$1");
   };
 
   for (const chart of document.querySelectorAll(".chart")) {

@@ -1,286 +1,218 @@
 """Charts of trainings: learning curves, accuracy over time, the optimism meter, tuning."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from spikeduel.reporting import style
+from spikeduel.reporting import charts
+from spikeduel.reporting.charts import DASHES, INK, Axis, Chart, Key, Look, Marks, Panel, Row
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 
+_ACCURACY = "accuracy, %"
+_KEPT = Look(shape="circle", size=4)
 
-def learning_curves(results: Results) -> Figure:
-    """Loss and accuracy after each epoch, training (dashed) and validation (solid), of all
-    contenders.
 
-    With several seeds each is a thin line, and their mean, as long as all of them train, a thick
-    one. A dot marks the epoch whose weights were kept.
+def learning_curves(results: Results) -> Chart:
+    """Return loss and accuracy after each epoch, on training (dashed) and validation images.
+
+    With several trainings, each is a thin line, and their mean, as long as all of them train, a
+    thick one. A dot marks the epoch whose weights were kept.
     """
-    colours = style.contender_colours(results.trials)
-    figure, panels = style.new_panels(2, 2.9)
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
-        style.quiet(axes, quantity, x="epoch", grid=True)
+    colours = charts.contender_colours(results.trials)
+    panels = []
+    for quantity in ("loss", _ACCURACY):
+        marks = []
         for name, colour in colours.items():
             trials = [trial for trial in results.of(name, tested=False) if trial.history]
-            for part in ("train", "val"):
-                _curves(axes, trials, part, quantity, colour)
-        style.count_axis(axes.xaxis)
-    panels[0].set_ylim(bottom=0)
-    style.per_cent_axis(panels[1].yaxis)
-    parts = [
-        style.key("validation", linewidth=1.5),
-        style.key("training", linewidth=1.5, linestyle=style.DASHED),
-        style.key("weights kept", marker="o", linestyle="none", markersize=5),
+            for images in ("training", "validation"):
+                marks += _curves(trials, images, quantity, colour)
+        lowest = 0.0 if quantity == "loss" else None
+        panels.append(Panel(Axis("epoch", ticks="whole"), Axis(quantity, low=lowest), marks))
+    keys = [
+        *charts.contender_keys(colours),
+        Key("validation", "line", Look()),
+        Key("training", "line", Look(dashes=DASHES)),
+        Key("weights kept", "points", _KEPT),
     ]
-    style.legend(figure, [*style.keys(colours), *parts])
-    return figure
+    return Chart("learning-curves", panels, keys)
 
 
-def accuracy_over_time(results: Results) -> Figure:
-    """Validation accuracy against the time that was trained, a line a training, dots at the ends of
-    epochs.
-
-    What starts from a trained twin begins where that one ended: a line joins the two.
-    """
-    colours = style.contender_colours(results.trials)
-    figure = style.new_figure(3.3)
-    longest = max(sum(trial.epoch_seconds) for trial in results.trials)
-    unit, length = ("minutes", 60) if longest >= 120 else ("seconds", 1)
-    axes = style.quiet(
-        figure.subplots(), "", x=f"{unit} of training", y="validation accuracy", grid=True
-    )
-    for name, colour in colours.items():
-        for trial in results.of(name, tested=False):
-            source = results.source_of(trial)
-            before = sum(source.epoch_seconds) if source else 0.0
-            spent = (before + np.cumsum(trial.epoch_seconds)) / length
-            accuracies = [epoch.val_accuracy for epoch in trial.history]
-            (line,) = axes.plot(
-                spent[: len(accuracies)],
-                accuracies,
-                color=colour,
-                linewidth=1.4,
-                marker=".",
-                markersize=4,
-            )
-            style.told(
-                line,
-                [
-                    style.of_training(trial)
-                    | {
-                        "epoch": epoch,
-                        "training, min": at * length / 60,
-                        "accuracy, %": 100 * accuracy,
-                    }
-                    for epoch, (at, accuracy) in enumerate(zip(spent, accuracies, strict=False), 1)
-                ],
-            )
-            if source and accuracies:
-                axes.plot(
-                    [before / length, spent[0]],
-                    [source.history[-1].val_accuracy, accuracies[0]],
-                    color=colour,
-                    linewidth=0.9,
-                    linestyle=style.DASHED,
-                )
-    style.cost_axis(axes, "")
-    axes.xaxis.set_major_formatter("{x:g}")
-    style.per_cent_axis(axes.yaxis)
-    style.legend(figure, style.keys(colours))
-    return figure
-
-
-def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colour: str) -> None:
-    values = [[getattr(epoch, f"{part}_{quantity}") for epoch in trial.history] for trial in trials]
-    series = [
-        np.array([np.nan if value is None else value for value in each], dtype=float)
-        for each in values
+def _curves(trials: Sequence[Trial], images: str, quantity: str, colour: str) -> list[Marks]:
+    several = len(trials) > 1
+    dashes = DASHES if images == "training" else ()
+    look = Look(colour, "none", width=0.8 if several else 1.6, dashes=dashes)
+    faint = Look(colour, "none", width=0.8, dashes=dashes, opacity=0.35)
+    rows = [_by_epoch(trial, images) for trial in trials]
+    marks = [Marks("line", of_trial, faint if several else look) for of_trial in rows]
+    finished = [
+        [row[quantity] for row in of_trial]
+        for of_trial, trial in zip(rows, trials, strict=True)
+        if trial.status == "done"
     ]
-    look: dict[str, Any] = {
-        "color": colour,
-        "linestyle": "solid" if part == "val" else style.DASHED,
-    }
-    several = len(series) > 1
-    for each, trial in zip(series, trials, strict=True):
-        (line,) = axes.plot(
-            np.arange(1, len(each) + 1),
-            each,
-            linewidth=0.8 if several else 1.6,
-            alpha=0.35 if several else 1.0,
-            marker="." if len(each) == 1 else None,
-            **look,
-        )
-        style.told(line, _by_epoch(trial, part))
-    finished = [each for each, trial in zip(series, trials, strict=True) if trial.status == "done"]
     if several and finished:
         shortest = min(map(len, finished))
-        mean = np.mean([each[:shortest] for each in finished], axis=0)
-        axes.plot(np.arange(1, shortest + 1), mean, linewidth=2.0, **look)
-    for each, trial in zip(series, trials, strict=True):
-        best = trial.best_epoch
-        if part == "val" and best is not None and best < len(each):
-            axes.scatter(
-                [best + 1],
-                each[[best]],
-                s=12 if several else 26,
-                color=colour,
-                zorder=3,
-                linewidths=0,
-            )
+        values = np.array([curve[:shortest] for curve in finished], dtype=float)
+        mean = charts.line("epoch", range(1, shortest + 1), quantity, values.mean(0))
+        thick = Look(colour, "none", width=2.0, dashes=dashes)
+        marks.append(Marks("line", mean, thick, told=False))
+    if images == "validation":
+        kept = [
+            of_trial[trial.best_epoch]
+            for of_trial, trial in zip(rows, trials, strict=True)
+            if trial.best_epoch is not None and trial.best_epoch < len(of_trial)
+        ]
+        dot = Look(colour, size=3.5 if several else 5)
+        marks.append(Marks("points", kept, dot, told=False))
+    return marks
 
 
-def _by_epoch(trial: Trial, part: str) -> list[style.Row]:
-    images = {"images": "training" if part == "train" else "validation"}
+def _by_epoch(trial: Trial, images: str) -> list[Row]:
+    part = "train" if images == "training" else "val"
     return [
-        style.of_training(trial)
-        | images
+        charts.training_row(trial)
         | {
+            "images": images,
             "epoch": number,
             "loss": getattr(epoch, f"{part}_loss"),
-            "accuracy, %": style.percent(getattr(epoch, f"{part}_accuracy")),
+            _ACCURACY: charts.percent(getattr(epoch, f"{part}_accuracy")),
         }
         for number, epoch in enumerate(trial.history, 1)
     ]
 
 
-def optimism(results: Results) -> Figure:
-    """Test accuracy after each epoch, a line a training: a dot at the chosen epoch, a ring at the
-    best one.
+def accuracy_over_time(results: Results) -> Chart:
+    """Return validation accuracy against the time of training, a line a training.
 
-    A panel for each contender, so that its trainings can be told apart.
+    A training that starts from a trained twin begins where the twin's training ended: a dashed line
+    joins the two.
     """
-    colours = style.contender_colours(results.trials)
-    shown = {name: [trial for trial in results.of(name) if trial.optimism] for name in colours}
-    shown = {name: found for name, found in shown.items() if found}
-    figure, panels = style.new_panels(len(shown), 2.5, sharey=True)
-    every = []
-    for axes, (name, trials) in zip(panels, shown.items(), strict=True):
-        style.quiet(axes, style.shortened(name, 30), x="epoch", y="test accuracy", grid=True)
-        for trial, each in ((trial, trial.optimism) for trial in trials if trial.optimism):
-            epochs = np.arange(1, len(each.accuracies) + 1)
-            (line,) = axes.plot(
-                epochs, each.accuracies, color=colours[name], linewidth=1.2, alpha=0.5, zorder=2
-            )
-            style.told(
-                line,
-                [
-                    style.of_training(trial)
-                    | {"epoch": epoch + 1, "test accuracy, %": 100 * accuracy, "chosen": chosen}
-                    for epoch, accuracy in enumerate(each.accuracies)
-                    for chosen in ["chosen" if epoch == each.chosen_epoch else None]
-                ],
-            )
-            axes.scatter(
-                [each.chosen_epoch + 1],
-                [each.chosen],
-                s=24,
-                color=colours[name],
-                linewidths=0,
-                zorder=4,
-            )
-            axes.scatter(
-                [each.best_epoch + 1],
-                [each.best],
-                s=64,
-                facecolors="none",
-                edgecolors=style.INK,
-                linewidths=1.1,
-                zorder=3,
-            )
-            every.append(each)
-        axes.tick_params(labelleft=True)
-        style.count_axis(axes.xaxis)
-    # What is chosen and what is best differ by little: the climb of the first epochs may leave
-    # below.
-    low, high = min(each.chosen for each in every), max(each.best for each in every)
-    least = min(min(each.accuracies) for each in every)
-    panels[0].set_ylim(
-        max(least, low - 2 * max(high - low, style.SMALLEST_RANGE)), high + 0.1 * (high - low)
-    )
-    style.accuracy_axis(panels[0])
-    ring: dict[str, Any] = {
-        "markersize": 8,
-        "markerfacecolor": "none",
-        "markeredgecolor": style.INK,
-    }
-    keys = [
-        style.key("chosen", marker="o", linestyle="none", markersize=5),
-        style.key("best for the test", marker="o", linestyle="none", **ring),
-    ]
-    style.legend(figure, keys)
-    return figure
-
-
-def tuning_trials(record: TuningRecord) -> Figure:
-    """Left, the validation accuracy of every trial, a ring around the chosen; right, the expected
-    best of so many.
-    """
-    colours = style.contender_colours(record.contenders)
-    figure, (left, right) = style.new_panels(2, 3.0, sharey=True)
-    style.quiet(left, "every trial", x="trial", y="validation accuracy", grid=True)
-    style.quiet(right, "expected best", x="number of trials", grid=True)
-    for place, (tuned, colour) in enumerate(zip(record.contenders, colours.values(), strict=True)):
-        # Beside one another: equal accuracies would hide one another.
-        aside = 0.16 * (place - (len(colours) - 1) / 2)
-        done = {
-            t.number: (t.number + 1 + aside, t.validation.accuracy)
-            for t in tuned.trials
-            if t.validation
-        }
-        dots = left.scatter(
-            [x for x, _ in done.values()],
-            [y for _, y in done.values()],
-            s=22,
-            color=colour,
-            linewidths=0,
-            zorder=3,
-        )
-        style.told(dots, [_tried(tuned, tuned.trials[number]) for number in done])
-        if tuned.best is not None:
-            left.scatter(
-                *done[tuned.best],
-                s=90,
-                facecolors="none",
-                edgecolors=colour,
-                linewidths=1.4,
-                zorder=4,
-            )
-        curve = tuned.expected_best
-        numbers, low, high = (
-            [point.trials for point in curve],
-            [p.low for p in curve],
-            [p.high for p in curve],
-        )
-        right.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
-        (line,) = right.plot(
-            numbers, [point.mean for point in curve], color=colour, linewidth=2.0, marker="."
-        )
-        style.told(
-            line,
-            [
-                {
-                    "contender": tuned.contender,
-                    "trials": point.trials,
-                    "expected best, %": 100 * point.mean,
-                    "standard deviation, points": 100 * point.standard_deviation,
+    colours = charts.contender_colours(results.trials)
+    longest = max(sum(trial.epoch_seconds) for trial in results.trials)
+    column, length = ("training, min", 60) if longest >= 120 else ("training, s", 1)
+    marks = []
+    for name, colour in colours.items():
+        for trial in results.of(name, tested=False):
+            source = results.source_of(trial)
+            before = sum(source.epoch_seconds) if source else 0.0
+            spent = (before + np.cumsum(trial.epoch_seconds)) / length
+            rows = [
+                charts.training_row(trial)
+                | {"epoch": number, column: time, _ACCURACY: 100 * epoch.val_accuracy}
+                for number, (time, epoch) in enumerate(zip(spent, trial.history, strict=False), 1)
+            ]
+            marks.append(Marks("line", rows, Look(colour, size=2.5, width=1.4)))
+            if source and rows:
+                first: Row = {
+                    column: before / length,
+                    _ACCURACY: 100 * source.history[-1].val_accuracy,
                 }
-                for point in curve
-            ],
-        )
-    for axes in (left, right):
-        style.count_axis(axes.xaxis)
-        style.per_cent_axis(axes.yaxis)
-    right.tick_params(labelleft=True)
-    style.legend(figure, style.keys(colours, marker="o"))
-    return figure
+                joint = Look(colour, "none", width=0.9, dashes=DASHES)
+                marks.append(Marks("line", [first, rows[0]], joint, told=False))
+    x, y = Axis(column, scale="log"), Axis(_ACCURACY, "validation accuracy, %")
+    keys = charts.contender_keys(colours)
+    return Chart("accuracy-over-time", [Panel(x, y, marks)], keys)
 
 
-def _tried(tuned: TunedContender, trial: TuningTrial) -> style.Row:
-    row: dict[str, str | float | None] = {"contender": tuned.contender, "trial": trial.number + 1}
+def optimism(results: Results) -> Chart:
+    """Return test accuracy after each epoch, a panel a contender and a line a training.
+
+    A dot marks the chosen epoch, a ring the best one for the test. The climb of the first epochs may
+    lie below the panel, since the two epochs differ by little.
+    """
+    colours = charts.contender_colours(results.trials)
+    column = "test accuracy, %"
+    metered = [trial for trial in results.trials if trial.test and trial.optimism]
+    meters = [trial.optimism for trial in metered if trial.optimism]
+    low, high = min(meter.chosen for meter in meters), max(meter.best for meter in meters)
+    least = min(min(meter.accuracies) for meter in meters)
+    bottom = max(least, low - 2 * max(high - low, charts.LEAST_RANGE / 100))
+    y = Axis(
+        column,
+        low=100 * bottom - 0.2,
+        high=100 * high + max(10 * (high - low), charts.LEAST_RANGE / 10),
+    )
+    panels = []
+    for name, colour in colours.items():
+        marks = []
+        for trial in (trial for trial in metered if trial.contender == name):
+            meter = trial.optimism
+            assert meter is not None
+            rows: list[Row] = [
+                charts.training_row(trial)
+                | {
+                    "epoch": epoch + 1,
+                    column: 100 * accuracy,
+                    "chosen": "chosen" if epoch == meter.chosen_epoch else None,
+                }
+                for epoch, accuracy in enumerate(meter.accuracies)
+            ]
+            chosen, best = rows[meter.chosen_epoch], rows[meter.best_epoch]
+            marks += [
+                Marks("line", rows, Look(colour, "none", width=1.2, opacity=0.5)),
+                Marks("points", [best], _BEST, told=False),
+                Marks("points", [chosen], Look(colour, size=5), told=False),
+            ]
+        if marks:
+            title = charts.shortened(name, 30)
+            panels.append(Panel(Axis("epoch", ticks="whole"), y, marks, title))
+    keys = [Key("chosen", "points", Look(size=5)), Key("best for the test", "points", _BEST)]
+    return Chart("optimism", panels, keys)
+
+
+_BEST = Look(INK, size=8, width=1.1, filled=False)
+
+
+def tuning_trials(record: TuningRecord) -> Chart:
+    """Return the validation accuracy of every trial, and the expected best of so many trials.
+
+    A ring marks the chosen trial.
+    """
+    colours = charts.contender_colours(record.contenders)
+    tried, expected = list[Marks](), list[Marks]()
+    for tuned, colour in zip(record.contenders, colours.values(), strict=True):
+        rows = {trial.number: _tried(tuned, trial) for trial in tuned.trials if trial.validation}
+        tried.append(Marks("points", list(rows.values()), Look(colour, size=5)))
+        if tuned.best is not None:
+            ring = Look(colour, size=9.5, width=1.4, filled=False)
+            tried.append(Marks("points", [rows[tuned.best]], ring, told=False))
+        curve: list[Row] = [
+            {
+                "contender": tuned.contender,
+                "trials": point.trials,
+                "expected best, %": 100 * point.mean,
+                "standard deviation, points": 100 * point.standard_deviation,
+            }
+            for point in tuned.expected_best
+        ]
+        band: list[Row] = [
+            {"trials": point.trials, "low": 100 * point.low, "high": 100 * point.high}
+            for point in tuned.expected_best
+        ]
+        expected += [
+            Marks("band", band, Look(colour), ("low", "high"), told=False),
+            Marks("line", curve, Look(colour, size=3, width=2.0)),
+        ]
+    panels = [
+        Panel(
+            Axis("trial", ticks="whole"),
+            Axis(_ACCURACY, "validation accuracy, %"),
+            tried,
+            "Every trial",
+        ),
+        Panel(
+            Axis("trials", "number of trials", ticks="whole"),
+            Axis("expected best, %"),
+            expected,
+            "Expected best",
+        ),
+    ]
+    return Chart("tuning", panels, charts.contender_keys(colours, "points"))
+
+
+def _tried(tuned: TunedContender, trial: TuningTrial) -> Row:
+    row: dict[str, charts.Value] = {"contender": tuned.contender, "trial": trial.number + 1}
     if trial.validation:
-        row["accuracy, %"] = 100 * trial.validation.accuracy
+        row[_ACCURACY] = 100 * trial.validation.accuracy
     return row | trial.settings | ({"chosen": "chosen"} if trial.number == tuned.best else {})

@@ -1,113 +1,100 @@
-"""How far answers can be relied on: calibration, accuracy on corrupted images, and what the audit
-of the data found.
-"""
+"""Charts of how far answers can be relied on: calibration, corruptions, distance to training."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from textwrap import fill
-from typing import Any
 
 import numpy as np
-import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from spikeduel.data.prepared import Prepared
-from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
-from spikeduel.reporting import style
+from spikeduel.measuring.robustness import CORRUPTIONS
+from spikeduel.reporting import charts
+from spikeduel.reporting.charts import (
+    DASHES,
+    INK,
+    QUIET,
+    Axis,
+    Chart,
+    Key,
+    Look,
+    Marks,
+    Panel,
+    Row,
+    Rule,
+)
 from spikeduel.results.accuracy import share_of_most_frequent
-from spikeduel.results.audit import Audit, Pair, SuspectLabel
+from spikeduel.results.audit import Audit
 from spikeduel.results.columns import scaled
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
-from spikeduel.results.words.audit import move_in_words
 from spikeduel.results.words.measures import robustness_by_contender
 
-_TOLD = 201
-"""Points at most of a line through many."""
-_BESIDE = 3
-"""Diagrams in a row."""
-PAIRS_A_ROW = 3
-LABELS_A_ROW = 6
-_SIDES = {"train": "training", "val": "validation", "test": "test"}
+MOST_POINTS = 201
+"""Points of a line through many distances: as many as a reader can point at."""
+_RAW = Look(opacity=0.75)
+_SCALED = Look(INK, size=4, width=0.9, filled=False)
+_SHARE = Look(QUIET, "none", width=1.2)
+_EQUAL = Look(QUIET, "none", width=0.9, dashes=DASHES)
 
 
-def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Figure:
-    """A reliability diagram for each contender, and below it the share of images in each bin."""
-    columns = min(len(measured), 1 if style.canvas().narrow else _BESIDE)
-    rows = -(-len(measured) // columns)
-    figure = style.new_figure(0.5 + 2.9 * rows)
-    parts = figure.subfigures(
-        rows, columns if style.canvas().narrow else max(columns, 2), squeeze=False
-    ).flat
-    after_temperature = {
-        "marker": "o",
-        "markersize": 4,
-        "markerfacecolor": "white",
-        "linewidth": 0.9,
-    }
-    for part, (name, found) in zip(parts, measured.items(), strict=False):
-        upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        style.quiet(upper, style.shortened(name, 24), y="accuracy", grid=True)
-        style.quiet(lower, x="confidence", y="share", grid=True)
-        upper.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.9, linestyle=style.DASHED)
-        before = pooled(found)
-        centres = np.array([(each.low + each.high) / 2 for each in before])
-        right = np.array([np.nan if each.accuracy is None else each.accuracy for each in before])
-        for axes, heights in ((upper, right), (lower, _shares(before))):
-            width = (before[0].high - before[0].low) * 0.92
-            bars = axes.bar(centres, heights, width, color=colours[name], alpha=0.75)
-            for bar, row in zip(bars, _by_bin(name, "raw", before), strict=True):
-                style.told(bar, [row])
-        if after := pooled(scaled(found)):
-            filled = [each for each in after if each.count]
-            points = [(each.confidence, each.accuracy) for each in filled]
-            (line,) = upper.plot(
-                *zip(*points, strict=True), color=style.INK, clip_on=False, **after_temperature
-            )
-            style.told(line, _by_bin(name, "after temperature", filled))
-            lower.stairs(
-                _shares(after), [each.low for each in after] + [1], color=style.INK, linewidth=0.9
-            )
-        upper.set_ylim(0, 1)
-        lower.set_xlim(0, 1)
-        for axis in (upper.yaxis, lower.yaxis, lower.xaxis):
-            style.per_cent_axis(axis)
-    style.legend(
-        figure,
-        [
-            style.key("accuracy = confidence", linewidth=0.9, linestyle=style.DASHED),
-            Patch(color=style.QUIET, alpha=0.75, label="raw"),
-            style.key("after temperature", style.INK, **after_temperature),
-        ],
-    )
-    return figure
+def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Chart:
+    """Return a reliability diagram for each contender, with the share of images in each bin."""
+    panels = []
+    for name, calibrations in measured.items():
+        raw = _by_bin(name, "raw", pooled(calibrations))
+        marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
+        if after := pooled(scaled(calibrations)):
+            filled = [row for row in _by_bin(name, "after temperature", after) if row["number"]]
+            marks.append(Marks("line", filled, _SCALED))
+        total = sum(float(row["number"] or 0) for row in raw)
+        share: list[Row] = [
+            {_CONFIDENCE: row[_CONFIDENCE], "accuracy, %": 100 * float(row["number"] or 0) / total}
+            for row in raw
+        ]
+        ends: list[Row] = [{_CONFIDENCE: end, "accuracy, %": end} for end in (0, 100)]
+        marks += [
+            Marks("stairs", share, _SHARE, told=False),
+            Marks("line", ends, _EQUAL, told=False),
+        ]
+        x = Axis(_CONFIDENCE, low=0, high=100)
+        panels.append(
+            Panel(x, Axis("accuracy, %", low=0, high=100), marks, charts.shortened(name, 30))
+        )
+    keys = [
+        Key("accuracy = confidence", "line", _EQUAL),
+        Key("raw", "bars", _RAW),
+        Key("after temperature", "points", _SCALED),
+        Key("share of images", "line", _SHARE),
+    ]
+    return Chart("reliability", panels, keys)
 
 
-def _by_bin(contender: str, answers: str, bins: Sequence[CalibrationBin]) -> list[style.Row]:
+_CONFIDENCE = "confidence, %"
+
+
+def _by_bin(contender: str, answers: str, bins: Sequence[CalibrationBin]) -> list[Row]:
     return [
         {
             "contender": contender,
             "answers": answers,
-            "confidence from, %": 100 * each.low,
-            "confidence to, %": 100 * each.high,
-            "mean confidence, %": style.percent(each.confidence),
-            "accuracy, %": style.percent(each.accuracy),
-            "number": each.count,
+            # Bars stand in the middle of their bin, rings at the mean confidence.
+            _CONFIDENCE: 50 * (part.low + part.high)
+            if answers == "raw"
+            else charts.percent(part.confidence),
+            "confidence from, %": 100 * part.low,
+            "confidence to, %": 100 * part.high,
+            "mean confidence, %": charts.percent(part.confidence),
+            "accuracy, %": charts.percent(part.accuracy),
+            "number": part.count,
         }
-        for each in bins
+        for part in bins
     ]
 
 
-def pooled(found: Sequence[Calibrated]) -> list[CalibrationBin]:
-    """The bins of several trials as if their images were one set."""
+def pooled(calibrations: Sequence[Calibrated]) -> list[CalibrationBin]:
+    """Return the bins of several trials as if their images were one set."""
     bins = []
-    for same in zip(*[each.bins for each in found], strict=True):
-        count = sum(each.count for each in same)
+    for same in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
+        count = sum(part.count for part in same)
         means = {
-            name: sum(each.count * getattr(each, name) for each in same if each.count) / count
+            name: sum(part.count * getattr(part, name) for part in same if part.count) / count
             if count
             else None
             for name in ("confidence", "accuracy")
@@ -116,245 +103,139 @@ def pooled(found: Sequence[Calibrated]) -> list[CalibrationBin]:
     return bins
 
 
-def _shares(bins: Sequence[CalibrationBin]) -> np.ndarray:
-    counts = np.array([each.count for each in bins], dtype=float)
-    return counts / counts.sum()
+def robustness(results: Results) -> Chart:
+    """Return accuracy against severity for each corruption and the mean of all, a line a contender.
 
-
-def robustness(results: Results) -> Figure:
-    """Seven panels and their mean: accuracy against severity, a line a contender, a band over
-    seeds.
+    The band is a standard deviation over seeds.
     """
-    measured, colours = robustness_by_contender(results), style.contender_colours(results.trials)
-    figure, panels = style.new_panels(
-        len(CORRUPTIONS) + 1, 2.1, abreast=4, stacked=2, sharex=True, sharey=True
-    )
+    measured = robustness_by_contender(results)
+    colours = charts.contender_colours(results.trials)
     tested = [trial for trial in results.trials if trial.test]
-    for axes, corruption in zip(panels, [*CORRUPTIONS, None], strict=True):
-        style.quiet(axes, corruption or "mean of all", x="severity", y="accuracy", grid=True)
+    rules = []
+    if tested:
+        share = 100 * share_of_most_frequent(tested)
+        row: Row = {"contender": "the most frequent class alone", "accuracy, %": share}
+        rules = [Rule(share, "y", look=Look(width=0.9, dashes=(1.5, 1.5)), row=row)]
+    panels = []
+    for corruption in [*CORRUPTIONS, None]:
+        marks = []
         for place, (name, found) in enumerate(measured.items()):
-            line = _line(axes, found, corruption, colours[name], **_beneath(place, len(measured)))
-            style.told(line, _by_severity(name, found, corruption))
-        if tested:
-            line = axes.axhline(
-                share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":"
-            )
-            share = 100 * share_of_most_frequent(tested)
-            style.told(line, [{"contender": "the most frequent class alone", "accuracy, %": share}])
-    panels[0].set_ylim(0, 1)
-    panels[0].set_xticks((0, *SEVERITIES))
-    style.per_cent_axis(panels[0].yaxis)
-    style.legend(figure, style.keys({name: colours[name] for name in measured}), columns=4)
-    return figure
+            at = 100 * at_severities(found, corruption)
+            mean = at.mean(0)
+            rows: list[Row] = [
+                {
+                    "contender": name,
+                    "corruption": corruption or "mean of all",
+                    "severity": severity,
+                    "accuracy, %": value,
+                }
+                for severity, value in enumerate(mean.tolist())
+            ]
+            marks.append(Marks("line", rows, _beneath(place, len(measured), colours[name])))
+            if len(at) > 1:
+                deviation = at.std(0, ddof=1)
+                ends = zip(mean - deviation, mean + deviation, strict=True)
+                band: list[Row] = [
+                    {"severity": severity, "low": low, "high": high}
+                    for severity, (low, high) in enumerate(ends)
+                ]
+                look = Look(colours[name])
+                marks.append(Marks("band", band, look, ("low", "high"), told=False))
+        x = Axis("severity", ticks="whole")
+        y = Axis("accuracy, %", low=0, high=100)
+        panels.append(Panel(x, y, marks, corruption or "mean of all", rules, height=1.6))
+    keys = charts.contender_keys({name: colours[name] for name in measured})
+    return Chart("robustness", panels, keys, abreast=4)
 
 
-def _beneath(place: int, number: int) -> dict[str, Any]:
-    """Widths of the line at `place` of so many, each drawn over those before it: of equal ones all
-    are seen.
-    """
+def _beneath(place: int, number: int, colour: str) -> Look:
+    """Return a line for `place` of `number`, drawn over wider lines: equal ones are all seen."""
     wider = (number - 1 - place) / max(number - 1, 2)
-    return {"linewidth": 1.6 + 2.8 * wider, "markersize": 4 + 5 * wider}
+    return Look(colour, size=3 + 4 * wider, width=1.6 + 2.8 * wider)
 
 
-def _line(
-    axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str, **look: Any
-) -> Line2D:
-    at, steps = _at_severities(found, corruption), np.array((0, *SEVERITIES))
-    (line,) = axes.plot(steps, at.mean(0), color=colour, marker="o", clip_on=False, **look)
-    style.band(axes, steps, at, colour)
-    return line
-
-
-def _at_severities(found: Sequence[Robustness], corruption: str | None) -> np.ndarray:
-    """Accuracies `[S, 6]` at severities 0 to 5 under `corruption`, or (None) averaged over all that
-    were measured.
+def at_severities(found: Sequence[Robustness], corruption: str | None) -> np.ndarray:
+    """Return accuracies `[S, 6]` at severities 0 to 5 under `corruption`, or (None) the mean over
+    all corruptions that were measured.
     """
     names = [name for name in CORRUPTIONS if corruption in (None, name)]
     return np.array(
         [
             [
-                each.clean,
+                robust.clean,
                 *np.mean(
-                    [each.corruptions[name] for name in names if name in each.corruptions], axis=0
+                    [robust.corruptions[name] for name in names if name in robust.corruptions],
+                    axis=0,
                 ),
             ]
-            for each in found
+            for robust in found
         ]
     )
 
 
-def _by_severity(
-    contender: str, found: Sequence[Robustness], corruption: str | None
-) -> list[style.Row]:
-    means = _at_severities(found, corruption).mean(0)
-    what = {"contender": contender, "corruption": corruption or "mean of all"}
-    return [
-        what | {"severity": severity, "accuracy, %": 100 * mean}
-        for severity, mean in enumerate(means)
-    ]
-
-
-def corruptions(image: np.ndarray, index: int) -> Figure:
-    """A test image uint8 `[C, H, W]`, clean and under each corruption at each severity, as the
-    measure drew it.
+def distances(audit: Audit) -> Chart:
+    """Return the share of images by distance to the nearest training image: of test images, and of
+    training images to other ones.
     """
-    height, width = image.shape[1:]
-    cell = 0.75
-    figure = style.new_figure(
-        0.3 + len(CORRUPTIONS) * (cell + 0.04) * min(height / width, 1.6), 0.9 + 6 * cell
-    )
-    grid = figure.subplots(len(CORRUPTIONS), 1 + len(SEVERITIES))
-    batch = torch.from_numpy(np.array(image))[None]
-    for row, name in zip(grid, CORRUPTIONS, strict=True):
-        for axes, severity in zip(row, (0, *SEVERITIES), strict=True):
-            corrupted = corrupt(name, batch, severity, np.array([index])) if severity else batch
-            title = f"severity {severity}" if severity else "clean"
-            style.show_image(
-                axes, corrupted[0].numpy(), title if axes.get_subplotspec().is_first_row() else ""
-            )
-        row[0].set_ylabel(name, fontsize=style.SMALL, color=style.INK)
-    return figure
-
-
-def distances(audit: Audit) -> Figure:
-    """How far test images are from training, against how far training images are from one another:
-    two ECDFs.
-    """
-    figure = style.new_figure(3.0)
     noun = audit.noun
-    x = f"distance to the nearest training {noun} (0: equal up to brightness and contrast)"
-    axes = style.quiet(figure.subplots(), x=x, y=f"share of {noun}s nearer", grid=True)
     test = np.sort([distance for distance in audit.details.test_distances if distance is not None])
-    for values, label, colour, dashes in (
+    shown = (
         (
             audit.details.within_quantiles,
             f"training {noun}s (to another one)",
-            style.QUIET,
-            style.DASHED,
+            Look(QUIET, "none", dashes=DASHES),
         ),
-        (test, f"test {noun}s", style.OTHER_COLOURS[0], "solid"),
-    ):
-        # As many as a reader can point at.
-        every = np.unique(np.linspace(0, len(values) - 1, min(len(values), _TOLD)).astype(int))
-        values, shares = np.asarray(values)[every], np.linspace(0, 1, len(values))[every]
-        (line,) = axes.plot(
-            values, shares, color=colour, linewidth=1.8, linestyle=dashes, label=label
-        )
-        style.told(
-            line,
-            [
-                {"images": label, "nearer, %": 100 * share, "distance": value}
-                for share, value in zip(shares, values, strict=True)
-            ],
-        )
-    axes.set_ylim(0, 1.02)
-    axes.set_xlim(left=0)
-    style.per_cent_axis(axes.yaxis)
-    style.axes_legend(axes, "lower right")
-    return figure
-
-
-def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
-    """Accuracy of each contender (mean over seeds) on test images near to and far from training."""
-    figure = style.new_figure(3.0)
-    axes = style.quiet(
-        figure.subplots(), x="distance to the nearest of training", y="accuracy", grid=True
+        (test, f"test {noun}s", Look(charts.OTHER_COLOURS[0], "none")),
     )
+    marks = []
+    for values, label, look in shown:
+        every = np.unique(
+            np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int)
+        )
+        nearer = np.linspace(0, 100, len(values))[every]
+        rows: list[Row] = [
+            {"images": label, "nearer, %": share, "distance": value}
+            for share, value in zip(
+                nearer.tolist(), np.asarray(values)[every].tolist(), strict=True
+            )
+        ]
+        marks.append(Marks("line", rows, look))
+    x = Axis("distance", "distance to nearest", low=0)
+    panel = Panel(x, Axis("nearer, %", f"share of {noun}s nearer, %", low=0, high=102), marks)
+    return Chart("audit-distances", [panel], [Key(label, "line", look) for _, label, look in shown])
+
+
+def accuracy_by_distance(trials: Sequence[Trial]) -> Chart:
+    """Return the accuracy of each contender (mean over seeds) by distance to training."""
     binned = [
         (trial.contender, trial.test.by_distance)
         for trial in trials
         if trial.test and trial.test.by_distance
     ]
-    bins = binned[0][1]
-    places = np.arange(len(bins))
-    colours = style.contender_colours(trials)
+    colours, marks = charts.contender_colours(trials), []
     for place, (name, colour) in enumerate(colours.items()):
-        rows = [
-            [b.accuracy if b.accuracy is not None else np.nan for b in row]
-            for who, row in binned
-            if who == name
+        of_name = [parts for contender, parts in binned if contender == name]
+        if not of_name:
+            continue
+        scores = [
+            [np.nan if part.accuracy is None else 100 * part.accuracy for part in parts]
+            for parts in of_name
         ]
-        if rows:
-            means, look = np.mean(rows, axis=0), _beneath(place, len(colours))
-            (line,) = axes.plot(
-                places, means, color=colour, marker="o", label=name, clip_on=False, **look
+        rows: list[Row] = [
+            {
+                "contender": name,
+                "fifth": number,
+                "distance from": part.low,
+                "distance to": part.high,
+                "number": part.n,
+                "accuracy, %": accuracy,
+            }
+            for number, (part, accuracy) in enumerate(
+                zip(of_name[0], np.mean(scores, axis=0).tolist(), strict=True), 1
             )
-            style.told(
-                line,
-                [
-                    {
-                        "contender": name,
-                        "distance from": b.low,
-                        "distance to": b.high,
-                        "number": b.n,
-                        "accuracy, %": 100 * mean,
-                    }
-                    for b, mean in zip(bins, means, strict=True)
-                ],
-            )
-    wide, narrow = "{0.low:.2f} to {0.high:.2f}\n{0.n:,} answers", "{0.low:.2f}\nto\n{0.high:.2f}"
-    axes.set_xticks(
-        places, [(narrow if style.canvas().narrow else wide).format(each) for each in bins]
-    )
-    style.accuracy_axis(axes)
-    style.axes_legend(axes)
-    return figure
-
-
-def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
-    """Pairs of pictures side by side, each with its kind, and the side, label and file or index of
-    both.
-    """
-    num_rows = -(-len(listed) // PAIRS_A_ROW)
-    # How a copy was moved takes up to three lines.
-    height = 2.25 if any(pair.move for pair in listed) else 1.85
-    figure = style.new_figure(0.1 + height * num_rows)
-    # A narrow column between two pairs.
-    columns = 3 * PAIRS_A_ROW - 1
-    widths = [0.25 if column % 3 == 2 else 1.0 for column in range(columns)]
-    grid = figure.subplots(num_rows, columns, squeeze=False, width_ratios=widths)
-    for axes in grid.flat:
-        axes.set_visible(False)
-    for number, pair in enumerate(listed):
-        for half, image in enumerate((pair.a, pair.b)):
-            axes = grid[number // PAIRS_A_ROW, 3 * (number % PAIRS_A_ROW) + half]
-            axes.set_visible(True)
-            style.show_image(axes, prepared.pictures[image.index])
-            title = f"{_SIDES[image.side]}\n{style.shortened(image.label, 17)}"
-            colour = style.INK if pair.a.label == pair.b.label else style.WRONG
-            axes.set_title(title, fontsize=style.SMALL, color=colour)
-            name = (
-                style.shortened(Path(image.file).name, 16) if image.file else f"image {image.index}"
-            )
-            if pair.move and half:
-                name += "\n" + fill(move_in_words(pair.move), 24)
-            axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
-    return figure
-
-
-def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> Figure:
-    """Pictures whose label looks wrong: the given label, the suggested one with its probability,
-    file or index.
-    """
-    num_rows = -(-len(listed) // LABELS_A_ROW)
-    figure = style.new_figure(0.1 + 1.95 * num_rows)
-    grid = figure.subplots(num_rows, LABELS_A_ROW, squeeze=False)
-    for axes in grid.flat:
-        axes.set_visible(False)
-    for axes, each in zip(grid.flat, listed, strict=False):
-        axes.set_visible(True)
-        style.show_image(axes, prepared.pictures[each.image.index])
-        given, suggested = (
-            style.shortened(each.image.label, 14),
-            style.shortened(each.suggested, 14),
-        )
-        axes.set_title(
-            f"{given} →\n{suggested}, {each.suggested_probability:.0%}", fontsize=style.SMALL
-        )
-        name = (
-            style.shortened(Path(each.image.file).name, 16)
-            if each.image.file
-            else f"image {each.image.index}"
-        )
-        axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
-    return figure
+        ]
+        marks.append(Marks("line", rows, _beneath(place, len(colours), colour)))
+    x = Axis("fifth", "fifth by distance", ticks="whole")
+    y = Axis("accuracy, %", least=charts.LEAST_RANGE)
+    keys = charts.contender_keys(colours)
+    return Chart("audit-accuracy-by-distance", [Panel(x, y, marks)], keys)

@@ -1,13 +1,9 @@
-"""The page above the duels of a study: what hundreds of trainings found over all its data sets."""
+"""Build study.html: the page above the duels of a study."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from spikeduel.reporting import across
-from spikeduel.reporting.rendering import saved, write
+from spikeduel.reporting import across, drawing
+from spikeduel.reporting.rendering import write
 from spikeduel.results.study import StudyResults
 from spikeduel.results.words import study as words
 
@@ -15,28 +11,30 @@ MOST_SHOWN = 12
 """Pairs in a table that is not folded."""
 
 
-def report_study(study: StudyResults, folder: Path) -> Path:
-    """Writes `folder`/study.html and its figures; returns the page's path. Raises `InputError`."""
+def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Path:
+    """Write `folder`/study.html, and with `figures` each chart; return the page's path.
+
+    Raises `InputError`.
+    """
     looks = across.looks(study)
+    made = [across.against_cost(study), across.headline_differences(study)]
+    drawn = {chart.name: chart for chart in made if chart and len(study.variants) > 1}
     page = {
         "title": words.title(study),
         "study": study,
         "said": words,
         "definitions": words.DEFINITIONS,
-        "variants": [{"of": each, "look": looks[each.name]} for each in study.variants],
-        "drawn": saved(_drawings(study), folder / "figures"),
+        "variants": [{"of": variant, "look": looks[variant.name]} for variant in study.variants],
+        "drawn": drawn,
+        "overview": across.overview(study),
         "costs_known": [
-            cost for cost in words.COSTS if any(cost in each.costs for each in study.variants)
+            cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
         ],
         "most_shown": MOST_SHOWN,
         "most_named": across.MOST_NAMED,
     }
-    return write(folder / "study.html", "study.html.j2", page, study.noun)
-
-
-def _drawings(study: StudyResults) -> Iterator[tuple[str, Callable[[], Figure | None]]]:
-    if study.scores:
-        yield "study-overview", partial(across.overview, study)
-    if len(study.variants) > 1:
-        yield "study-cost", partial(across.against_cost, study)
-        yield "study-differences", partial(across.differences, study)
+    path = write(folder / "study.html", "study.html.j2", page, study.noun)
+    if figures:
+        for chart in drawn.values():
+            drawing.save(chart, folder / "figures")
+    return path

@@ -2,7 +2,6 @@
 place in it.
 """
 
-import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data import Prepared
-from spikeduel.reporting import style
+from spikeduel.reporting.pictures import as_picture, data_uri
 from spikeduel.results.predictions import (
     Answered,
     Disagreement,
@@ -59,6 +58,7 @@ class Thumbnails:
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
     pairs: list[tuple[Disagreement, dict[str, Group]]] = field(default_factory=list)
+    MOST_OF_ONE = MOST_OF_ONE
 
     @property
     def rows(self) -> int:
@@ -132,7 +132,7 @@ def _small(image: np.ndarray) -> np.ndarray:
     """`image` uint8 `[C, H, W]` as a picture `[h, w]` or `[h, w, 3]`, at most `SIDE` pixels a
     side.
     """
-    picture = style.as_picture(image)
+    picture = as_picture(image)
     height, width = picture.shape[:2]
     if max(height, width) <= SIDE:
         return picture
@@ -153,7 +153,7 @@ def _sprite(pictures: Sequence[np.ndarray], columns: int) -> str:
         sheet.paste(Image.fromarray(each), corner)
     content = BytesIO()
     sheet.save(content, "WEBP", lossless=side <= LOSSLESS_SIDE, quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return data_uri(content.getvalue(), "webp")
 
 
 def _said(answered: Answered, row: int, prepared: Prepared | None) -> dict[str, Any]:

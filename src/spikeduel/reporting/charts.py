@@ -1,0 +1,275 @@
+"""Charts as data: panels of marks, axes named by columns, rows that say what each mark shows.
+
+`drawing` turns a `Chart` into SVG for a page, or into a figure for a file. Tips, the table under a
+chart and its download come from the same rows.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Literal
+
+from spikeduel.results.trials import Trial
+from spikeduel.results.tuned import TunedContender
+from spikeduel.system.errors import visible
+
+SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
+"""Warm colours of spiking contenders, told apart by colour-blind readers (Okabe and Ito, 2008), at
+a contrast of at least 3 to 1 against white."""
+OTHER_COLOURS = ("#0072B2", "#009E73", "#5E4FA2", "#3A93CB")
+"""Cool colours of contenders that do not spike."""
+INK, QUIET, FAINT, PAPER = "#1F2933", "#5F6B7A", "#DDE2E8", "#FFFFFF"
+RIGHT, WRONG = "#1B7F5C", "#B3261E"
+CHANNEL_COLOURS = ("#C62828", "#2E7D32", "#1565C0")
+IN_THE_DARK = {
+    "#D55E00": "#F2833A",
+    "#CC79A7": "#E39BC2",
+    "#8C510A": "#C98B4B",
+    "#C17F00": "#FFC04D",
+    "#0072B2": "#4BA3E3",
+    "#009E73": "#34C79A",
+    "#5E4FA2": "#A99BE6",
+    "#3A93CB": "#8FD0F5",
+    RIGHT: "#5CC49C",
+    WRONG: "#FF8A80",
+}
+"""Colours of marks on a dark page."""
+MOST_LISTED = 100
+"""Rows in the table under a chart; the download has all rows."""
+LEAST_RANGE = 2.0
+"""Least height of an axis of accuracy, in points: seeds and 10,000 images leave as much open."""
+
+Value = str | float | None
+Row = Mapping[str, Value]
+"""Texts and numbers by column. A column may end in ", " and a unit; None is not known."""
+Kind = Literal["line", "points", "bars", "stairs", "spans", "intervals", "band"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and form of marks: size and width in points, dashes as lengths of line and gap."""
+
+    colour: str = QUIET
+    shape: Literal["circle", "square", "triangle", "diamond", "star", "tick", "none"] = "circle"
+    size: float = 6.0
+    width: float = 1.6
+    dashes: tuple[float, ...] = ()
+    opacity: float = 1.0
+    filled: bool = True
+
+
+DASHES = (4.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Rows that are drawn alike.
+
+    A line, points, bars and stairs go through the columns of the panel's axes. Spans go along x,
+    intervals along y, and a band fills the space, between the two columns `ends`. `place` is the
+    height of all rows in a panel of names; `label` is a text beside the points. Rows that are not
+    `told` are drawn alone: no tip, table or download has them.
+    """
+
+    kind: Kind
+    rows: Sequence[Row]
+    look: Look
+    ends: tuple[str, str] = ("", "")
+    place: float | None = None
+    label: str = ""
+    told: bool = True
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the values in `column`, which is its title unless `title` says another.
+
+    `low` and `high` are limits, None for the reach of the values; `least` is the smallest distance
+    between them. `ticks` are those of whole numbers, signed differences, ratios, or numbers.
+    """
+
+    column: str
+    title: str | None = None
+    scale: Literal["linear", "log", "powers of two"] = "linear"
+    ticks: Literal["numbers", "whole", "signed", "ratios"] = "numbers"
+    low: float | None = None
+    high: float | None = None
+    least: float = 0.0
+    falling: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A straight line through a whole panel at `at` of one axis; up to `until`, a zone."""
+
+    at: float
+    axis: Literal["x", "y"] = "x"
+    until: float | None = None
+    look: Look = field(default=Look(width=0.9))
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a row of a panel, and what was concluded, at the right in `colour`."""
+
+    text: str
+    concluded: str = ""
+    colour: str = INK
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Marks on two axes. In a panel of `names`, y has a row for each name, 0 at the top."""
+
+    x: Axis
+    y: Axis
+    marks: Sequence[Marks]
+    title: str = ""
+    rules: Sequence[Rule] = ()
+    names: Sequence[Name] = ()
+    note: str = ""
+    height: float = 2.4
+    row_height: float = 0.31
+    """Inches, as `height`; of a row with its name above it."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend."""
+
+    label: str
+    kind: Kind
+    look: Look
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart by its `name` in the page and in files, with at most `abreast` panels in a row."""
+
+    name: str
+    panels: Sequence[Panel]
+    keys: Sequence[Key] = ()
+    abreast: Literal[1, 2, 3, 4] = 2
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all marks, each of them once."""
+        told = [marks.rows for panel in self.panels for marks in panel.marks if marks.told]
+        ruled = [rule.row for panel in self.panels for rule in panel.rules if rule.row]
+        every = [row for rows in (*told, ruled) for row in rows]
+        return [*{repr(row): row for row in map(plain, every)}.values()]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all rows."""
+        return list(dict.fromkeys(column for row in self.rows for column in row))
+
+    @property
+    def table(self) -> list[list[Value]]:
+        """The values of all rows, by `columns`."""
+        columns = self.columns
+        return [[row.get(column) for column in columns] for row in self.rows]
+
+    @property
+    def worded(self) -> list[bool]:
+        """True for each of `columns` that holds words."""
+        return [
+            any(isinstance(value, str) for value in values)
+            for values in zip(*self.table, strict=True)
+        ]
+
+
+def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
+    """Return a colour for each contender by family and place: the same in every chart."""
+    spiking = {trial.contender: trial.family == "snn" for trial in trials}
+    palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
+    return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
+
+
+def contender_keys(colours: Mapping[str, str], kind: Kind = "line") -> list[Key]:
+    """Return an entry of a legend for each contender."""
+    return [Key(shortened(name, 44), kind, Look(colour)) for name, colour in colours.items()]
+
+
+def training_row(trial: Trial) -> dict[str, Value]:
+    """Return the beginning of a row about one training."""
+    row: dict[str, Value] = {"contender": trial.contender, "seed": trial.seed}
+    return row if trial.fold is None else row | {"fold": trial.fold}
+
+
+def percent(share: float | None) -> float | None:
+    """Return a share of one in per cent."""
+    return None if share is None else 100 * share
+
+
+def line(column_x: str, xs: Iterable[float], column_y: str, ys: Iterable[float]) -> list[Row]:
+    """Return rows of two columns."""
+    return [{column_x: x, column_y: y} for x, y in zip(xs, ys, strict=True)]
+
+
+def plain(row: Row) -> Row:
+    """Return a row with numbers of Python at six digits, None for what is not finite."""
+    return {column: _plain(value) for column, value in row.items()}
+
+
+def _plain(value: Value) -> Value:
+    if value is None or isinstance(value, str | int):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def title_of(column: str) -> str:
+    """Return the name of a column without its unit."""
+    return column.rpartition(", ")[0] or column
+
+
+def unit_of(column: str) -> str:
+    """Return the unit of a column, "" without one."""
+    return column.rpartition(", ")[2] if ", " in column else ""
+
+
+def engineering(value: float, unit: str, places: int | None = None) -> str:
+    """Return a value with an SI prefix: "1.75 µJ"."""
+    exponent = 0 if value == 0 else max(-24, min(24, 3 * math.floor(math.log10(abs(value)) / 3)))
+    number = value / 10**exponent
+    text = f"{number:.{places}f}" if places is not None else f"{number:g}"
+    return f"{text} {'yzafpnµm kMGTPEZY'[8 + exponent // 3].strip()}{unit}".strip()
+
+
+def said(column: str, value: Value) -> str:
+    """Return a value as people read it, with its unit: "90.4 %", "1.75 µJ"."""
+    if value is None or isinstance(value, str):
+        return visible(value or "")
+    unit = unit_of(column)
+    if unit in ("J", "s"):
+        return engineering(value, unit, 2)
+    # Differences of two sums may leave a crumb, or a zero with a sign.
+    number = f"{value:,}" if isinstance(value, int) else f"{round(value, 12) + 0:.4g}"
+    unit = "point" if unit == "points" and number in ("1", "-1") else unit
+    return f"{number} {unit}".strip().replace("-", "−")
+
+
+def tip(row: Row) -> str:
+    """Return a row as lines: names of things alone, numbers after their column."""
+    known = [(column, value) for column, value in plain(row).items() if value is not None]
+    return "\n".join(
+        visible(value) if isinstance(value, str) else f"{title_of(column)}: {said(column, value)}"
+        for column, value in known
+    )
+
+
+def shortened(text: str, length: int = 18) -> str:
+    """Return `text` on one line, the middle replaced by … where it is longer than `length`."""
+    text = visible(text)
+    if len(text) > length:
+        tail = (length - 1) // 3
+        text = text[: length - 1 - tail] + "…" + text[len(text) - tail :]
+    return text
+
+
+def file_name(text: str) -> str:
+    """Return `text` as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "unnamed"

@@ -1,0 +1,97 @@
+"""Pictures of a page: samples, pairs, labels, corruptions."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from msgspec import structs
+from PIL import Image
+
+from spikeduel.auditing import examine
+from spikeduel.data import Split
+from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
+from spikeduel.reporting import pictures
+from spikeduel.reporting.pictures import as_picture
+from spikeduel.results.audit import AuditedImage, Move, SuspectLabel
+from spikeduel.settings.recipes import baseline
+
+SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
+
+
+def pixels(source):
+    kind, content = source.split(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "shape"), [(2, (1, 8, 8)), (10, (3, 9, 7)), (50, (1, 28, 28))]
+)
+def test_samples_show_each_class_before_and_after(make_prepared, num_classes, shape):
+    prepared = make_prepared(num_classes, shape)
+    shown = pictures.samples(prepared)
+    number = min(num_classes, pictures.MOST_SAMPLES)
+    assert [picture.title for picture in shown] == [f"class {k}" for k in range(number)]
+    assert [words for _, words in shown[1].images] == [
+        f"original, {shape[2] + 2}×{shape[1] + 4}",
+        f"prepared, {shape[2]}×{shape[1]}",
+    ]
+    np.testing.assert_array_equal(pixels(shown[1].images[1][0]), as_picture(prepared.images[1]))
+
+
+def test_without_originals_the_prepared_images_are_shown(make_prepared):
+    shown = pictures.samples(make_prepared(3, samples=False))
+    assert [len(picture.images) for picture in shown] == [1, 1, 1]
+
+
+@pytest.fixture
+def planted(make_prepared):
+    """A set with an image of class 1 that stands once more in test, as class 2."""
+    prepared = make_prepared(classes=["a<b", "two", "three"])
+    prepared.images[50] = prepared.images[1]
+    return prepared
+
+
+def test_pictures_of_a_pair_lie_side_by_side_and_say_how_a_copy_was_moved(planted):
+    (pair,) = examine(baseline(dataset="digits"), planted, SPLIT).details.pairs[:1]
+    (shown,) = pictures.pairs([pair], planted)
+    assert (shown.title, shown.warns) == ("three / two", True)
+    assert [words for _, words in shown.images] == ["test, image 50", "training, image 1"]
+    for source, _ in shown.images:
+        np.testing.assert_array_equal(pixels(source), planted.images[1, 0])
+    move = Move(mirrored=True, degrees=8.0, scale=1.0, right=0.0, down=0.0)
+    (shown,) = pictures.pairs([structs.replace(pair, move=move)], planted)
+    assert shown.images[1][1] == "training, image 1, mirrored, turned by 8°"
+
+
+def test_a_doubtful_label_stands_beside_the_suggested_one(planted):
+    image = AuditedImage(index=4, side="train", label="two", file="dir/x.png")
+    suspect = SuspectLabel(
+        image=image, suggested="three", given_probability=0.1, suggested_probability=0.75
+    )
+    (shown,) = pictures.labels([suspect], planted)
+    assert (shown.title, shown.images[0][1]) == ("two → three", "75%, x.png")
+
+
+def test_a_large_picture_is_made_small():
+    assert max(pixels(pictures.source(np.zeros((1, 400, 200), np.uint8))).shape) == 160
+
+
+def test_corruptions_are_those_that_the_measure_drew(make_prepared):
+    image = np.asarray(make_prepared(shape=(3, 12, 10)).images[4])
+    shown = pictures.corruptions(image, 4)
+    assert list(shown) == list(CORRUPTIONS)
+    assert {len(sources) for sources in shown.values()} == {6}
+    expected = corrupt("translation", torch.from_numpy(image.copy())[None], 5, np.array([4]))[0]
+    drawn = shown["translation"]
+    np.testing.assert_array_equal(pixels(drawn[5]), np.moveaxis(expected.numpy(), 0, -1))
+    np.testing.assert_array_equal(pixels(drawn[0]), np.moveaxis(image, 0, -1))
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (1, 8, 6), (3, 8, 6), (8, 6, 3), (2, 8, 6)])
+def test_every_kind_of_image_becomes_a_picture(shape):
+    picture = as_picture(np.zeros(shape, np.uint8))
+    assert picture.shape[:2] == (8, 6)
+    assert picture.shape[2:] in ((), (3,))
