@@ -78,10 +78,6 @@ def test_many_at_once_make_it_once() -> None:
     assert make.calls == 1
 
 
-def delete_images(folder: Path) -> None:
-    (folder / "images.npy").unlink()
-
-
 def cut_images(folder: Path) -> None:
     (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:-5])
 
@@ -94,22 +90,8 @@ def labels_of_no_class(folder: Path) -> None:
     np.save(folder / "labels.npy", np.full(8, 9, dtype=np.int64))
 
 
-def garbage_samples(folder: Path) -> None:
-    (folder / "samples.npz").write_bytes(b"PK nonsense")
-
-
 def garbage_manifest(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"format": 1, "na')
-
-
-def empty_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("[]")
-
-
-def manifest_without_classes(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["classes"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def sources_that_are_no_list(folder: Path) -> None:
@@ -136,14 +118,10 @@ def a_file_in_its_place(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        delete_images,
         cut_images,
         other_shape,
         labels_of_no_class,
-        garbage_samples,
         garbage_manifest,
-        empty_manifest,
-        manifest_without_classes,
         other_format,
         sources_that_are_no_list,
         pickled_labels,

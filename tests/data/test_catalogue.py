@@ -26,7 +26,7 @@ from spikeduel.data.prepared import DataOptions, Prepared
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
-from synthetic_files import write_mnist_like, write_pictures, write_socofing
+from synthetic_files import write_mnist_like, write_socofing
 
 
 def synthetic_source(name: str, folder: Path) -> Path | None:
@@ -40,17 +40,6 @@ def synthetic_source(name: str, folder: Path) -> Path | None:
     else:
         write_mnist_like(folder, **({"stems": EMNIST_STEMS} if name == "emnist-digits" else {}))
     return folder
-
-
-def test_there_are_data_sets() -> None:
-    assert set(DATASETS) >= {
-        "fashion-mnist",
-        "emnist-digits",
-        "mnist",
-        "socofing",
-        "digits",
-        "fashion-mnist-mini",
-    }
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -99,13 +88,6 @@ def test_folder_by_path(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(cached()) == 1
 
 
-def test_folder_that_changed_is_read_again(image_folder: Path) -> None:
-    assert len(prepare(str(image_folder))) == 12
-    write_pictures(image_folder / "cat" / "new", 1, seed=99)
-    assert len(prepare(str(image_folder))) == 13
-    assert len(cached()) == 1
-
-
 def test_options_reach_the_data_set_and_progress_is_shown(image_folder: Path) -> None:
     shown = []
 
@@ -117,11 +99,6 @@ def test_options_reach_the_data_set_and_progress_is_shown(image_folder: Path) ->
     assert prepared.image_shape == (1, 10, 10)
     steps = ("looking at images", "reading images", "looking for equal images")
     assert shown == [(step, 12) for step in steps]
-
-
-def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
-    with pytest.raises(InputError, match="data_dir"):
-        prepare(str(image_folder), DataOptions(data_dir=str(image_folder)))
 
 
 @pytest.mark.parametrize(
@@ -207,13 +184,6 @@ def test_own_function_sees_changed_files(own_module: Path) -> None:
     assert cached()[0][0].stat().st_mtime_ns != first
 
 
-def test_own_function_that_returns_something_else(own_module: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"own_blobs:nothing.*must return a RawDataset, not NoneType"
-    ):
-        prepare("own_blobs:nothing")
-
-
 def test_importing_the_package_is_cheap() -> None:
     heavy = "{'torch', 'torchvision', 'sklearn', 'scipy', 'kagglehub', 'requests'}"
     code = f"import sys, spikeduel.data; print(sorted({heavy} & set(sys.modules)))"
@@ -265,11 +235,3 @@ def test_an_expression_is_checked_before_images_are_read(image_folder: Path) -> 
     (image_folder / "cat" / "broken.png").write_text("no image")
     with pytest.raises(InputError, match="group_by"):
         load(Experiment(dataset=str(image_folder), group_by="("))
-
-
-def test_own_code_groups_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_groups.py").write_text("def pets(options): raise AssertionError\n")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="own_groups:pets groups its images itself"):
-        load(Experiment(dataset="own_groups:pets", group_by="(a)"))
-    sys.modules.pop("own_groups", None)

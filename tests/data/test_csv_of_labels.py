@@ -7,7 +7,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.auditing.examining import file_counts
-from spikeduel.data import catalogue, folder, load, split
+from spikeduel.data import catalogue, folder, load
 from spikeduel.data.folder import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment
@@ -98,20 +98,6 @@ def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
     assert sides == sorted(sides)
 
 
-def test_no_split_cuts_the_groups_of_a_csv(tmp_path: Path) -> None:
-    root = tmp_path / "pictures"
-    write_pictures(root, 60, seed=1)
-    lines = [f"{name},{'ab'[k % 2]},{k // 4}" for k, name in enumerate(names(root))]
-    experiment = Experiment(dataset=str(write_labels(root, *lines, header="file,label,group")))
-    prepared = load(experiment)
-    made_split = split(prepared, experiment)
-    assert made_split.kind == "grouped"
-    assert prepared.groups is not None
-    assert not set(prepared.groups[made_split.train].tolist()) & set(
-        prepared.groups[made_split.test].tolist()
-    )
-
-
 def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
     lines = labelled(flat)
     table = write_labels(flat, *lines)
@@ -136,13 +122,6 @@ def test_files_may_lie_elsewhere_and_a_change_there_is_noticed(flat: Path, tmp_p
     assert fingerprint(table) != before
 
 
-def test_a_change_of_the_csv_is_noticed(flat: Path) -> None:
-    table = write_labels(flat, *labelled(flat))
-    before = fingerprint(table)
-    write_labels(flat, *[line.replace("cat", "fox") for line in labelled(flat)])
-    assert fingerprint(table) != before
-
-
 def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
     experiment = Experiment(dataset=str(write_labels(flat, *labelled(flat)[:8])))
     counts = file_counts(experiment, load(experiment))
@@ -153,13 +132,6 @@ def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
     assert sum(ignored.values()) == 1  # the CSV itself
 
 
-def test_what_is_worth_knowing_is_noted(flat: Path) -> None:
-    lines = [f"{line},2020,train" for line in labelled(flat)]
-    unused, no_test = laid_out(write_labels(flat, *lines, header="file,label,date,split")).notes
-    assert "date" in unused
-    assert "a tenth" in no_test
-
-
 def test_a_csv_is_looked_for_only_where_there_are_no_folders_of_classes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_pictures(tmp_path / name, 3, seed=len(name))
@@ -168,18 +140,12 @@ def test_a_csv_is_looked_for_only_where_there_are_no_folders_of_classes(tmp_path
     assert {item.label for item in laid_out(table).items} == {"x", "y"}
 
 
-def test_files_in_one_folder_below_the_csv_are_no_class(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "all", 4)
-    write_labels(tmp_path, *[f"all/{line}" for line in labelled(tmp_path / "all")])
-    assert laid_out(tmp_path).names == ("all/000.png", "all/003.png", "all/001.png", "all/002.png")
-
-
 def test_a_csv_of_another_kind_is_none_of_labels(flat: Path) -> None:
     write_labels(flat, "000,1", name="notes.csv", header="name,value")
     with pytest.raises(InputError, match="but no class sub-folders"):
         laid_out(flat)
     write_labels(flat, *labelled(flat))
-    assert len(laid_out(flat).paths) == 12
+    assert len(laid_out(flat).items) == 12
 
 
 def test_two_csvs_of_labels_have_to_be_told_apart(flat: Path) -> None:
@@ -187,7 +153,7 @@ def test_two_csvs_of_labels_have_to_be_told_apart(flat: Path) -> None:
         write_labels(flat, *labelled(flat), name=name)
     with pytest.raises(InputError, match=r"2 CSVs .*a\.csv and b\.csv.*Name the one to use"):
         laid_out(flat)
-    assert len(laid_out(flat / "b.csv").paths) == 12
+    assert len(laid_out(flat / "b.csv").items) == 12
 
 
 PROBLEMS = {
@@ -251,12 +217,6 @@ def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem: str, tmp_path
     with pytest.raises(InputError, match=expected) as caught:
         catalogue.prepare(str(write_labels(tmp_path, *lines, header=header)))
     assert "\n" not in str(caught.value)
-
-
-def test_a_csv_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff,a\n")
-    with pytest.raises(InputError, match=r"labels\.csv: not a CSV file in UTF-8"):
-        laid_out(tmp_path / "labels.csv")
 
 
 def test_a_folder_of_recordings_without_classes_is_called_one(flat: Path) -> None:

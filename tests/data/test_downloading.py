@@ -73,10 +73,6 @@ def test_file_arrives_whole_with_progress(server, tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_unknown_length(server, tmp_path: Path) -> None:
-    assert fetched(tmp_path / "file", address_of(server, "bare")).read_bytes() == CONTENT
-
-
 def test_second_mirror_after_404(server, tmp_path: Path) -> None:
     assert (
         fetched(
@@ -121,11 +117,6 @@ def test_nobody_listens(server, tmp_path: Path) -> None:
         fetched(tmp_path / "file", address)
 
 
-def test_no_such_host(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"file could not be downloaded \(http://"):
-        fetched(tmp_path / "file", "http://no-such-host.invalid/file")
-
-
 def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
     def interrupted(items, description, total):
         yield next(iter(items))
@@ -163,12 +154,6 @@ def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(
     os.utime(left, (yesterday, yesterday))
     assert fetched(tmp_path / "file", address).read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_after_a_server_that_broke_off_the_next_try_begins_anew(server, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="broke off"):
-        fetched(tmp_path / "file", address_of(server, "truncated"))
-    assert fetched(tmp_path / "file", address_of(server, "right")).read_bytes() == CONTENT
 
 
 def test_a_mirror_that_sends_without_end_is_left(

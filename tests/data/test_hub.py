@@ -10,10 +10,10 @@ from PIL import Image
 from spikeduel import auditing
 from spikeduel.data import hub
 from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, prepare, resolve
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
-from synthetic_files import noisy_png, write_pictures, write_table
+from synthetic_files import noisy_png, write_table
 
 datasets = pytest.importorskip("datasets")
 
@@ -49,17 +49,6 @@ def test_splits_are_sides_and_columns_are_found_by_their_types(birds: Path) -> N
         np.testing.assert_array_equal(raw.images[3], raw.preprocessing(picture))
     np.testing.assert_array_equal(raw.images[24], raw.images[0])
     assert [row for row, _ in raw.samples] == [0, 1]
-
-
-def test_a_folder_of_pictures_as_the_library_reads_it(tmp_path: Path) -> None:
-    for side, count in (("train", 5), ("test", 2)):
-        for seed, name in enumerate(("owl", "wren")):
-            write_pictures(tmp_path / "birds" / side / name, count, seed=10 * seed + count)
-    raw = read(tmp_path / "birds")
-    assert raw.classes == ("owl", "wren")
-    assert raw.official is not None
-    assert sorted(raw.official.tolist()) == [TRAIN] * 10 + [TEST] * 4
-    assert raw.images.shape == (14, 1, 20, 20)
 
 
 def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:

@@ -86,49 +86,6 @@ def test_evaluation_keeps_the_order(prepared: Prepared) -> None:
     )
 
 
-def test_no_indices_no_batches(prepared: Prepared) -> None:
-    assert list(evaluation_batches(*prepared.held, np.array([], dtype=np.int64), 4)) == []
-
-
-def test_a_batch_may_be_written_to_and_the_set_stays(prepared: Prepared) -> None:
-    before = np.array(prepared.images)
-    for batch, truth, _ in evaluation_batches(*prepared.held, INDICES, 8):
-        batch.zero_()
-        truth.zero_()
-    np.testing.assert_array_equal(prepared.images, before)
-    again = torch.cat([batch for batch, _, _ in evaluation_batches(*prepared.held, INDICES, 8)])
-    np.testing.assert_array_equal(again.numpy(), before[INDICES])
-
-
-def test_from_disk_the_same_batches_come_as_from_memory(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_prepared(np.arange(50) % 3)
-    cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    mapped = cache.read(tmp_path / "set")
-    for from_disk, from_memory in zip(
-        training_batches(*mapped.held, INDICES, 8, 1, 2),
-        training_batches(*made.held, INDICES, 8, 1, 2),
-        strict=True,
-    ):
-        assert torch.equal(from_disk[0], from_memory[0])
-        assert torch.equal(from_disk[1], from_memory[1])
-        np.testing.assert_array_equal(from_disk[2], from_memory[2])
-
-
-def test_a_map_can_be_read_when_its_file_is_gone(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_prepared(np.arange(50) % 3)
-    cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = cache.read(tmp_path / "set").held
-    (tmp_path / "set" / "images.npy").unlink()
-    found = torch.cat([batch for batch, _, _ in evaluation_batches(images, labels, INDICES, 8)])
-    np.testing.assert_array_equal(found.numpy(), made.images[INDICES])
-
-
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
 def test_the_system_is_told_which_bytes_a_batch_needs(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -209,26 +166,6 @@ def test_what_the_producer_raises_is_raised_in_its_place() -> None:
     assert producers() == []
 
 
-def test_closed_early_the_thread_ends() -> None:
-    source = Counted(1000)
-    batches = prefetched(source, 2)
-    next(batches)
-    assert len(producers()) == 1
-    batches.close()
-    assert producers() == []
-    assert source.made < 1000
-
-
-def test_dropped_by_a_consumer_that_fails_the_thread_ends() -> None:
-    source = Counted(1000)
-    with pytest.raises(ZeroDivisionError):
-        for number in prefetched(source, 2):
-            1 / (number - 3)
-    gc.collect()
-    assert producers() == []
-    assert source.made < 1000
-
-
 @pytest.mark.parametrize("system", ["takes advice", "takes none"])
 def test_a_thread_gathers_ahead_where_the_system_does_not_read_ahead(
     system: str, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -291,14 +228,6 @@ def test_the_order_is_one_of_size_and_of_no_memory(
     assert not loader.by_blocks(made.images, 10)
 
 
-def test_blocks_are_cut_elsewhere_in_another_epoch() -> None:
-    firsts = set()
-    for epoch in range(60):
-        unmixed, _ = loader.shuffled_blocks(np.arange(40), 5, 40, np.random.default_rng(epoch))
-        firsts |= {int(each) % 5 for each in unmixed[1:][np.diff(unmixed) != 1]}
-    assert firsts == {0, 1, 2, 3, 4}
-
-
 @pytest.mark.usefixtures("large")
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
 def test_blocks_are_asked_for_a_window_ahead_and_only_while_the_disk_is_waited_for(
@@ -339,12 +268,6 @@ def test_on_the_device_of_the_network(prepared: Prepared) -> None:
     assert all(images.is_meta and labels.is_meta for images, labels, _ in moved)
 
 
-def test_half_of_what_is_available_may_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "available_memory", lambda: 600)
-    assert loader.fits_in_memory(300)
-    assert not loader.fits_in_memory(301)
-
-
 def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):
     asked = []
     monkeypatch.setattr(
@@ -360,3 +283,17 @@ def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):
         list(on_device([batch], torch.device(kind)))
         assert asked == [not waits] * 2
         asked.clear()
+
+
+def test_closed_early_or_dropped_the_thread_ends() -> None:
+    source = Counted(1000)
+    batches = prefetched(source, 2)
+    next(batches)
+    assert len(producers()) == 1
+    batches.close()
+    with pytest.raises(ZeroDivisionError):
+        for number in prefetched(source, 2):
+            1 / (number - 3)
+    gc.collect()
+    assert producers() == []
+    assert source.made < 1000

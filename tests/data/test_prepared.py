@@ -12,7 +12,6 @@ from spikeduel.data.prepared import (
     Prepared,
     RawDataset,
     from_raw,
-    ids_of_images,
 )
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
@@ -22,13 +21,6 @@ from spikeduel.system.errors import InputError
 def raw() -> RawDataset:
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 5), dtype=np.uint8)
     return RawDataset(images, np.array([0, 1, 0, 1, 0, 1]), ("a", "b"), Preprocessing(1, 4, 5))
-
-
-def test_shape_length_and_types(raw: RawDataset) -> None:
-    prepared = from_raw("mine", replace(raw, labels=raw.labels.astype(np.uint8)))
-    assert prepared.image_shape == (1, 4, 5)
-    assert len(prepared) == 6
-    assert prepared.labels.dtype == np.int64
 
 
 def test_groups_are_joined_with_exact_duplicates(raw: RawDataset) -> None:
@@ -155,25 +147,3 @@ def test_how_images_are_known_decides_no_result(raw: RawDataset) -> None:
     known = from_raw("made", replace(raw, content=np.arange(len(raw.labels))))
     assert known.fingerprint == from_raw("made", raw).fingerprint
     assert known.content_of(np.array([2, 1])).tolist() == [2, 1]
-
-
-def test_what_is_in_memory_already_needs_no_room(
-    raw: RawDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    prepared = from_raw("mine", raw)
-    images, _ = prepared.held
-    assert isinstance(images, torch.Tensor)
-    images[0] ^= 255
-    assert (prepared.images[0] != images[0].numpy()).all()
-
-
-def test_it_is_held_once(mapped: Prepared) -> None:
-    assert mapped.held[0] is mapped.held[0]
-
-
-def test_duplicates_are_exact() -> None:
-    images = np.zeros((4, 1, 3, 3), dtype=np.uint8)
-    images[1, 0, 0, 0] = 1
-    images[3, 0, 0, 0] = 1
-    np.testing.assert_array_equal(ids_of_images(images), [0, 1, 0, 1])

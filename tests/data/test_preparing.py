@@ -108,7 +108,7 @@ def test_another_size_begins_anew(image_folder: Path, workplace: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["journal.npy", "images.npy", "how.json", "look.json"])
+@pytest.mark.parametrize("part", ["journal.npy", "images.npy", "decided.json"])
 def test_a_damaged_workplace_is_no_hindrance(
     part: str, image_folder: Path, workplace: Path
 ) -> None:

@@ -1,6 +1,5 @@
-import os
+import io
 import struct
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import altered, pictures, prepare
-from spikeduel.data.prepared import DataOptions, RawDataset, ids_of_images
-from spikeduel.data.socofing import CLASSES, parse, socofing
+from spikeduel.data import altered, prepare
+from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel.data.socofing import CLASSES, socofing
 from spikeduel.data.splits import Split
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -38,14 +37,6 @@ def load(data_dir: Path, **more: object) -> RawDataset:
     return socofing(DataOptions(data_dir=str(data_dir), **more))  # type: ignore[arg-type]
 
 
-def test_names_labels_and_subjects() -> None:
-    print_ = parse("17__F_Right_ring_finger_Zcut.BMP", "Altered/Altered-Easy")
-    assert (print_.subject, CLASSES[print_.label]) == (17, "right ring")
-    assert CLASSES[parse("1__M_Left_thumb_finger.bmp", "Real").label] == "left thumb"
-    assert CLASSES[0] == "left thumb"
-    assert CLASSES[-1] == "right little"
-
-
 def test_images_labels_and_groups(root: Path) -> None:
     raw = load(root)
     assert raw.images.shape == (80, 1, 97, 97)
@@ -54,14 +45,6 @@ def test_images_labels_and_groups(root: Path) -> None:
     np.testing.assert_array_equal(np.bincount(raw.groups), [20] * 4)
     assert raw.classes == CLASSES
     assert raw.official is None
-
-
-def test_real_and_altered_prints_of_a_finger_look_alike(root: Path) -> None:
-    raw = load(root)
-    real, altered = raw.images[0, 0].astype(int), raw.images[1, 0].astype(int)
-    assert raw.labels[0] == raw.labels[1]
-    different = real != altered
-    assert 0 < different.sum() <= 100
 
 
 def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> None:
@@ -76,27 +59,12 @@ def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> N
     assert not alone[0, :, 93:].any()
 
 
-def test_large_prints_are_shrunk(root: Path) -> None:
-    Image.fromarray(np.stack([ridges(7, (241, 298))] * 3, axis=-1)).save(
-        root / "Real" / "9__M_Left_thumb_finger.BMP"
-    )
-    raw = load(root)
-    assert len(raw.images) == 81
-    assert raw.images.shape[2:] == (97, 97)
-
-
 def test_prints_are_known_by_their_files_at_any_size(root: Path, tmp_path: Path) -> None:
     first, smaller = load(root), load(root, image_size=24)
     assert first.content is not None
     np.testing.assert_array_equal(first.content, smaller.content)
     assert len(set(first.content.tolist())) > 1
     np.testing.assert_array_equal(load(zipped(root, tmp_path / "s.zip", "")).content, first.content)
-
-
-def test_image_size(root: Path) -> None:
-    small = load(root, image_size=32)
-    assert small.images.shape[2:] == (32, 32)
-    assert small.preprocessing.width == 32
 
 
 def test_samples_are_real_prints_as_they_were(root: Path) -> None:
@@ -143,39 +111,6 @@ def test_what_is_not_a_print_is_ignored(root: Path, tmp_path: Path) -> None:
     assert len(load(path).images) == 80
 
 
-def test_name_that_says_nothing_is_named(root: Path) -> None:
-    (root / "Real" / "print of my thumb.BMP").write_bytes(b"")
-    with pytest.raises(InputError, match=r"Real/print of my thumb\.BMP: not a name of SOCOFing's"):
-        load(root)
-
-
-def test_unreadable_print_is_named(root: Path, tmp_path: Path) -> None:
-    for name in ("1__F_Left_thumb_finger.BMP", "2__M_Left_thumb_finger.BMP"):
-        path = root / "Real" / name
-        path.write_bytes(path.read_bytes()[:500])
-    for given in (root, zipped(root, tmp_path / "a.zip", "")):
-        with pytest.raises(
-            InputError, match=r"2 files .*Real/1__F_Left_thumb_finger\.BMP: cannot be read"
-        ):
-            load(given)
-
-
-def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent: no such folder or zip"):
-        load(tmp_path / "absent")
-
-
-def test_folder_of_something_else(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no folder Real"):
-        load(tmp_path)
-
-
-def test_not_a_zip(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(b"<html>")
-    with pytest.raises(InputError, match=r"a\.zip: cannot be read as a zip"):
-        load(tmp_path / "a.zip")
-
-
 def test_a_zip_whose_member_has_no_name(root: Path, tmp_path: Path) -> None:
     path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
     with zipfile.ZipFile(path, "a") as archive:
@@ -183,33 +118,11 @@ def test_a_zip_whose_member_has_no_name(root: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(path).images, load(root).images)
 
 
-def test_zip_of_something_else(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("readme.txt", "hello")
-    with pytest.raises(InputError, match=r"a\.zip: has no folder Real"):
-        load(tmp_path / "a.zip")
-
-
-def test_too_large_a_member_is_refused(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 20_000)
-    with pytest.raises(InputError, match="larger than 0 MB"):
-        load(zipped(root, tmp_path / "a.zip", ""))
-
-
 def test_alterations_that_are_not_there(root: Path, tmp_path: Path) -> None:
     for given in (root, zipped(root, tmp_path / "a.zip", "")):
         with pytest.raises(InputError, match="has no folder Altered/Altered-Hard"):
             load(given, alterations=("Easy", "Hard"))
         assert len(load(given, alterations=()).images) == 40
-
-
-def test_empty_folder(root: Path) -> None:
-    for path in (root / "Real").iterdir():
-        path.unlink()
-    with pytest.raises(InputError, match="Real: holds no fingerprints"):
-        load(root)
 
 
 def test_without_data_dir_kaggle_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,40 +152,6 @@ def test_people_are_never_cut(tmp_path: Path) -> None:
             sides = [set(people[part].tolist()) for part in (made.train, made.val, made.test)]
             assert sum(map(len, sides)) == 12
             assert made.kind == "grouped"
-
-
-REAL = os.environ.get("SPIKEDUEL_SOCOFING", "")
-
-
-@pytest.mark.skipif(not REAL, reason="SPIKEDUEL_SOCOFING does not point to the real SOCOFing")
-def test_the_real_prints() -> None:
-    start = time.perf_counter()
-    prepared = prepare("socofing", DataOptions(data_dir=REAL))
-    seconds = time.perf_counter() - start
-    assert prepared.groups is not None
-    assert len(prepared) >= 10_000
-    assert prepared.image_shape == (1, 97, 97)
-    num_subjects = len({parse(Path(n).name, "Real").subject for n in _names(REAL)})
-    num_groups = len(np.unique(prepared.groups))
-    assert num_groups < num_subjects
-    same = ids_of_images(prepared.images)
-    print(
-        f"{len(prepared)} images in {seconds:.1f} s, {num_subjects} subjects, {num_groups} groups,"
-    )
-    print(f"{len(same) - len(np.unique(same))} copies of prepared images; {prepared.notes}")
-    if Path(REAL).name == "socofing-subjects-1-400.zip":
-        assert len(prepared) == 15_944
-
-
-def _names(path: str) -> list[str]:
-    if Path(path).is_file():
-        with zipfile.ZipFile(path) as archive:
-            return [
-                name
-                for name in archive.namelist()
-                if "Real/" in name and name.lower().endswith(".bmp")
-            ]
-    return [str(file) for file in Path(path).rglob("Real/*.BMP")]
 
 
 def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(
@@ -306,14 +185,6 @@ def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
         assert path.stat().st_size < 3 << 20
         with pytest.raises(InputError, match=rf"9__M_Left_index_finger.*{problem}"):
             load(path)
-
-
-def test_a_picture_of_another_format_is_no_fingerprint(root: Path) -> None:
-    Image.new("L", (30, 30)).save(root / "Real" / "9__M_Left_index_finger.BMP", "PNG")
-    with pytest.raises(
-        InputError, match=r"9__M_Left_index_finger\.BMP: cannot be read as an image"
-    ):
-        load(root)
 
 
 def kaggle_error(kind: str) -> Exception:
@@ -414,14 +285,6 @@ def test_images_are_prepared_as_the_data_set_is(whole_root: Path) -> None:
     assert prepared.classes[labels[row]] == "left thumb"
 
 
-def test_who_is_in_training_too_is_left_out(whole_root: Path) -> None:
-    """The published split cuts people in two; with all of them in training, nobody is left."""
-    experiment, prepared, split = loaded(whole_root, split="published")
-    found, missing = altered(prepared, split, experiment)
-    assert found == {}
-    assert any("no print of a person who is in the test part alone" in line for line in missing)
-
-
 def test_who_shares_a_group_with_training_is_left_out(whole_root: Path) -> None:
     experiment, prepared, _ = loaded(whole_root)
     groups = np.repeat(np.arange(NUM_PEOPLE), 20)
@@ -459,7 +322,48 @@ def test_other_files_than_were_prepared(whole_root: Path) -> None:
     assert "no longer holds what was prepared from it" in missing[0]
 
 
-def test_other_data_sets_have_none() -> None:
-    experiment = Experiment(dataset="digits")
-    prepared = data.load(experiment)
-    assert altered(prepared, data.split(prepared, experiment), experiment) == ({}, [])
+def not_a_zip(place: Path) -> None:
+    place.write_bytes(b"<html>")
+
+
+def empty_folder(place: Path) -> None:
+    (place / "Real").mkdir(parents=True)
+
+
+def zip_of_something_else(place: Path) -> None:
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def with_real(name: str, content: bytes) -> object:
+    def make(place: Path) -> None:
+        write_real(place / "Real" / "1__M_Left_thumb_finger.BMP", ridges(1))
+        (place / "Real" / name).write_bytes(content)
+
+    return make
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (30, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+BROKEN = {
+    "absent": (lambda place: None, "place: no such folder or zip"),
+    "something else": (Path.mkdir, "has no folder Real"),
+    "no zip": (not_a_zip, "place: cannot be read as a zip"),
+    "zip of something else": (zip_of_something_else, "place: has no folder Real"),
+    "empty": (empty_folder, "Real: holds no fingerprints"),
+    "name": (with_real("my thumb.BMP", b""), r"Real/my thumb\.BMP: not a name of SOCOFing's"),
+    "cut off": (with_real("2__M_Left_thumb_finger.BMP", b"BM"), r"2__M_.* cannot be read as"),
+    "PNG": (with_real("2__M_Left_thumb_finger.BMP", png()), r"2__M_.* cannot be read as"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_no_socofing_is_named(case: str, tmp_path: Path) -> None:
+    make, problem = BROKEN[case]
+    make(tmp_path / "place")  # type: ignore[operator]
+    with pytest.raises(InputError, match=problem):
+        load(tmp_path / "place", alterations=())

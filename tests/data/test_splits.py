@@ -43,14 +43,6 @@ def test_without_official_split_80_10_10_of_each_class(make_prepared: MakePrepar
     np.testing.assert_array_equal(np.bincount(LABELS[made.test]), [30, 20, 10])
 
 
-def test_official_test_set_stays_whole(make_prepared: MakePrepared) -> None:
-    made = by(make_prepared(LABELS, official=OFFICIAL))
-    check_partition(made, 600)
-    assert made.kind == "official"
-    np.testing.assert_array_equal(made.test, np.flatnonzero(OFFICIAL == TEST))
-    assert len(made.val) == 50
-
-
 def test_official_validation_stays_whole(make_prepared: MakePrepared) -> None:
     official = np.where(np.arange(600) % 6 == 1, VALIDATION, OFFICIAL).astype(np.uint8)
     made = by(make_prepared(LABELS, official=official))
@@ -94,77 +86,12 @@ def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) ->
     np.testing.assert_array_equal(np.bincount(GROUPED_LABELS[made.test]), [20] * 10)
 
 
-@pytest.mark.parametrize(
-    ("official", "groups"),
-    [(None, None), (OFFICIAL, None), (OFFICIAL, np.arange(600) // 3)],
-    ids=["nothing", "official", "official and groups"],
-)
-def test_published_is_the_default_where_there_is_nothing_to_cut(
-    make_prepared: MakePrepared, official: np.ndarray | None, groups: np.ndarray | None
-) -> None:
-    prepared = make_prepared(LABELS, groups=groups, official=official)
-    default, published = by(prepared), by(prepared, split="published")
-    assert default.kind == published.kind
-    np.testing.assert_array_equal(default.train, published.train)
-    np.testing.assert_array_equal(default.test, published.test)
-
-
-def test_groups_hold_between_train_and_official_rest(make_prepared: MakePrepared) -> None:
-    groups = np.arange(600) // 2
-    made = by(make_prepared(LABELS, groups=groups, official=OFFICIAL))
-    assert not set(groups[made.train]) & set(groups[made.val])
-    np.testing.assert_array_equal(made.test, np.flatnonzero(OFFICIAL == TEST))
-
-
 def test_same_seed_same_split_other_seed_other_split(make_prepared: MakePrepared) -> None:
     for prepared in (make_prepared(LABELS), make_prepared(GROUPED_LABELS, groups=GROUPS)):
         first, again, other = by(prepared), by(prepared), by(prepared, split_seed=1)
         for part in ("train", "val", "test"):
             np.testing.assert_array_equal(getattr(first, part), getattr(again, part))
         assert not np.array_equal(first.test, other.test)
-
-
-def test_copies_among_many_single_images_stay_together(make_prepared: MakePrepared) -> None:
-    groups = np.arange(600)
-    groups[[0, 1, 310]] = 0
-    groups[[550, 551]] = 550
-    for seed in range(10):
-        made = by(make_prepared(LABELS, groups=groups), split_seed=seed)
-        check_partition(made, 600)
-        assert cut(made, groups) == 0
-        np.testing.assert_allclose(np.bincount(LABELS[made.test]), [30, 20, 10], atol=2)
-
-
-def test_few_groups_still_reach_every_side(make_prepared: MakePrepared) -> None:
-    for num_groups in (3, 4, 5):
-        labels, groups = np.tile(np.arange(5), num_groups * 2), np.repeat(np.arange(num_groups), 10)
-        made = by(make_prepared(labels, groups=groups))
-        assert cut(made, groups) == 0
-        assert min(len(made.train), len(made.val), len(made.test)) > 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    num_groups=st.integers(30, 80),
-    num_classes=st.integers(2, 4),
-)
-def test_random_groups(seed: int, num_groups: int, num_classes: int) -> None:
-    rng = np.random.default_rng(seed)
-    groups = np.repeat(np.arange(num_groups), rng.integers(1, 9, num_groups))
-    labels = rng.integers(0, num_classes, len(groups))
-    labels[:num_classes] = np.arange(num_classes)
-    images = rng.integers(0, 256, (len(groups), 1, 4, 4), dtype=np.uint8)
-    classes = tuple(map(str, range(num_classes)))
-    prepared = from_raw(
-        "noise", RawDataset(images, labels, classes, Preprocessing(1, 4, 4), groups)
-    )
-    made = by(prepared, split_seed=seed)
-    check_partition(made, len(groups))
-    assert cut(made, groups) == 0
-    for part in (made.train, made.val, made.test):
-        assert len(np.unique(labels[part])) == num_classes
-    assert abs(len(made.test) / len(groups) - 0.1) < 0.1
 
 
 @settings(max_examples=60, deadline=None)
@@ -197,41 +124,12 @@ def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared)
         )
 
 
-def test_limit_above_the_whole_changes_nothing(make_prepared: MakePrepared) -> None:
-    prepared = make_prepared(LABELS)
-    np.testing.assert_array_equal(by(prepared, limit=10_000).train, by(prepared).train)
-
-
 @pytest.mark.parametrize("limit", [6, 7, 10, 539])
 def test_small_limits_keep_every_class(make_prepared: MakePrepared, limit: int) -> None:
     made = by(make_prepared(LABELS), limit=limit)
     assert len(made.train) + len(made.val) == limit
     assert len(np.unique(LABELS[made.train])) == 3
     assert len(np.unique(LABELS[made.val])) == 3
-
-
-def test_limit_below_two_a_class(make_prepared: MakePrepared) -> None:
-    with pytest.raises(InputError, match="limit 5 is too small: 3 classes need at least 6"):
-        by(make_prepared(LABELS), limit=5)
-
-
-def test_too_few_images(make_prepared: MakePrepared) -> None:
-    with pytest.raises(
-        InputError, match="class 'class 1' has 2 images, and a split needs at least 3"
-    ):
-        by(make_prepared(np.array([0] * 30 + [1] * 2)))
-    official = np.array([TRAIN] * 30 + [TRAIN, TEST], dtype=np.uint8)
-    with pytest.raises(
-        InputError, match="class 'class 1' has 1 image, and a split needs at least 2"
-    ):
-        by(make_prepared(np.array([0] * 30 + [1] * 2), official=official))
-
-
-def test_too_few_groups(make_prepared: MakePrepared) -> None:
-    labels = np.array([0] * 30 + [1] * 30)
-    groups = np.concatenate([np.arange(30), np.repeat([50, 51], 15)])
-    with pytest.raises(InputError, match="class 'class 1' has too few groups"):
-        by(make_prepared(labels, groups=groups))
 
 
 # ---- folds
@@ -269,40 +167,6 @@ def test_one_fold_is_the_same_as_among_all(make_prepared: MakePrepared) -> None:
     assert not np.array_equal(other.test, split(prepared, experiment).test)
 
 
-def test_folds_of_what_is_split_already_are_refused(make_prepared: MakePrepared) -> None:
-    with pytest.raises(
-        InputError, match="folds: noise has a test set of its own, which stays whole"
-    ):
-        splits(make_prepared(LABELS, official=OFFICIAL), Experiment(folds=3))
-    validation = np.where(OFFICIAL == TEST, VALIDATION, TRAIN).astype(np.uint8)
-    with pytest.raises(InputError, match="folds: noise has a validation set of its own"):
-        splits(make_prepared(LABELS, official=validation), Experiment(folds=3))
-
-
-def test_the_published_split_has_no_folds(make_prepared: MakePrepared) -> None:
-    with pytest.raises(InputError, match="folds: the published split is the study's one split"):
-        splits(make_prepared(LABELS), Experiment(folds=3, split="published"))
-
-
-def test_more_folds_than_groups_of_a_class(make_prepared: MakePrepared) -> None:
-    prepared = make_prepared(np.tile([0, 1], 20), groups=np.repeat(np.arange(4), 10))
-    with pytest.raises(
-        InputError, match=r"20 images lie in 4 groups, and 5 sides need .* fewer folds"
-    ):
-        splits(prepared, Experiment(folds=5))
-
-
-def test_copies_hold_together_between_train_and_validation_of_an_official_split(
-    make_prepared: MakePrepared,
-) -> None:
-    groups = np.arange(600)
-    groups[[1, 2, 3]] = 1
-    groups[[310, 550, 306]] = 310
-    for seed in range(10):
-        made = by(make_prepared(LABELS, groups=groups, official=OFFICIAL), split_seed=seed)
-        assert not set(groups[made.train]) & set(groups[made.val])
-
-
 def test_many_groups_are_quick(make_prepared: MakePrepared) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 60_000)
@@ -321,19 +185,6 @@ ALTERNATING, FOURS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def test_a_set_without_names_is_listed_by_index(
-    make_prepared: MakePrepared, tmp_path: Path
-) -> None:
-    prepared = make_prepared(ALTERNATING)
-    made = splits(prepared, Experiment())
-    write_splits(tmp_path / "split.csv", prepared, made)
-    assert (tmp_path / "split.csv").read_text().startswith("index,split\n")
-    found = rows(tmp_path / "split.csv")
-    for side in ("train", "val", "test"):
-        listed = [int(row["index"]) for row in found if row["split"] == side]
-        assert listed == getattr(made[0], side).tolist()
 
 
 def test_files_are_listed_by_path_with_fold_and_group(
@@ -460,33 +311,12 @@ def test_groups_come_nearest_to_the_targets_by_hand():
         assert np.bincount(sides_of(labels, groups, seed=seed)).tolist() == [80, 10, 10]
 
 
-def test_a_naive_stratified_split_would_cut_what_this_keeps_whole():
-    labels, groups = np.tile([0, 1], 60), np.repeat(np.arange(30), 4)
-    naive = sides_of(labels, None)
-    assert any(len(set(naive[groups == group])) > 1 for group in range(30))
-    check(sides_of(labels, groups), labels, groups, THREE)
-
-
 def test_what_cannot_be_divided_is_shared_out_among_the_sides():
     # Seven images a class for five folds: two are left over, and must not always go to the first
     # folds.
     labels = np.repeat(np.arange(10), 7)
     found = np.bincount(sides_of(labels, None, [0.2] * 5))
     assert found.tolist() == [14] * 5
-
-
-def test_the_exact_search_finds_the_only_way():
-    # A, B and C hold all classes but for one of them; only {A}, {B, c}, … as one group each can
-    # work for three sides.
-    contents = [[0, 1], [2], [0, 2], [1], [1, 2], [0]]
-    labels = np.concatenate(contents)
-    groups = np.repeat(np.arange(6), [len(content) for content in contents])
-    side = sides_of(labels, groups)
-    check(side, labels, groups, THREE)
-    assert [
-        side[groups == one][0] == side[groups == other][0]
-        for one, other in ((0, 1), (2, 3), (4, 5))
-    ] == [True] * 3
 
 
 def test_a_rare_class_among_many_groups_that_are_all_different():
@@ -527,3 +357,39 @@ def test_enough_groups_for_each_class_and_yet_no_way():
         InputError, match=r"no split into 3 sides .* Add images of it in other groups"
     ):
         sides_of(labels, groups)
+
+
+@pytest.mark.parametrize("official", [None, OFFICIAL], ids=["drawn", "official"])
+def test_copies_among_many_single_images_stay_together(
+    make_prepared: MakePrepared, official: np.ndarray | None
+) -> None:
+    groups = np.arange(600)
+    groups[[1, 2, 309]] = 1
+    groups[[310, 550, 551]] = 310
+    for seed in range(10):
+        made = by(make_prepared(LABELS, groups=groups, official=official), split_seed=seed)
+        check_partition(made, 600)
+        assert not set(groups[made.train]) & set(groups[made.val])
+        if official is None:
+            assert cut(made, groups) == 0
+            np.testing.assert_allclose(np.bincount(LABELS[made.test]), [30, 20, 10], atol=2)
+        else:
+            assert made.kind == "official"
+            np.testing.assert_array_equal(made.test, np.flatnonzero(OFFICIAL == TEST))
+
+
+VALIDATED = np.where(OFFICIAL == TEST, VALIDATION, TRAIN).astype(np.uint8)
+REFUSED = {
+    "few for a limit": ({}, {"limit": 5}, "limit 5 is too small: 3 classes need at least 6"),
+    "official test": ({"official": OFFICIAL}, {"folds": 3}, "noise has a test set of its own"),
+    "official val": ({"official": VALIDATED}, {"folds": 3}, "noise has a validation set of its"),
+    "published": ({}, {"folds": 3, "split": "published"}, "published split is the study's one"),
+    "few groups": ({"groups": np.arange(600) // 60}, {"folds": 5}, r"2 groups, and 5 sides need"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_splits_that_cannot_be_are_refused(case: str, make_prepared: MakePrepared) -> None:
+    more, settings, problem = REFUSED[case]
+    with pytest.raises(InputError, match=problem):
+        splits(make_prepared(LABELS, **more), Experiment(**settings))  # type: ignore[arg-type]

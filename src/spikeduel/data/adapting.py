@@ -133,7 +133,6 @@ def names_a_file(group_by: str) -> bool:
 
 
 def _read_table(path: Path) -> dict[str, str]:
-    """Return the group of each path in a CSV. Raises `InputError` naming the line that is wrong."""
     groups: dict[str, str] = {}
     for line, row in tables.rows(path, ("path", "group"), f"group_by {path}"):
         name, group = row["path"].removeprefix("./"), row["group"]

@@ -84,7 +84,6 @@ def tree(
 
 
 def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
-    """Return the members of an archive by their paths in it, less hidden ones and the system's."""
     cache = files.cache_dir()
     try:
         with files.writing_to(cache):

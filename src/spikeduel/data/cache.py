@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -101,27 +101,22 @@ def fetch(
         files.remove_left_behind(root(), folder.name)
         with suppress(InputError):
             return read(folder)
-        with _working_in(folder.with_name(f".{folder.name}{UNFINISHED}")) as place:
+        place = folder.with_name(f".{folder.name}{UNFINISHED}")
+        with files.writing_to(place):
+            place.mkdir(exist_ok=True)
+        try:
             write(folder, from_raw(name, make(place), track), source, place)
+            shutil.rmtree(place, ignore_errors=True)
+        finally:
+            # An interrupted preparation goes on with what is in it.
+            with suppress(OSError):
+                place.rmdir()
     try:
         return read(folder)
     except InputError as error:
         raise InputError(
             f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE."
         ) from None
-
-
-@contextmanager
-def _working_in(place: Path) -> Iterator[Path]:
-    """Yield the folder `place`, which goes when the block succeeds; else it stays unless empty."""
-    with files.writing_to(place):
-        place.mkdir(exist_ok=True)
-    try:
-        yield place
-    finally:
-        with suppress(OSError):
-            place.rmdir()
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def unfinished() -> list[Path]:

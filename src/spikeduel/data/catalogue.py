@@ -115,10 +115,9 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     """Return the prepared set `name`: from the cache, or made and cached. Raises `InputError`.
 
-    `name` is one of `DATASETS`, else a folder, a CSV or shards of one's own, `hf:owner/name`, or
-    the user's `module:function`, which is given a `DataOptions` and returns a `RawDataset`. A set
-    is made anew when its options, its source files (path, size, time of change) or the user's code
-    have changed. With files to skip it is not cached.
+    `name` is one of `DATASETS`, a folder, a CSV, shards, `hf:owner/name`, or the user's
+    `module:function`, from `DataOptions` to `RawDataset`. A set is made anew when its options, its
+    source files or the user's code have changed. With files to skip it is not cached.
     """
     options, source = options or DataOptions(), resolve(name)
     own_code = registry.source_hash(source) if source not in (*DATASETS.values(), *_OWN) else ""
@@ -157,7 +156,6 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 
 
 def _short_name(name: str, place: Path, source: Source) -> str:
-    """Return what a set of one's own is called in results."""
     if source is hub.hub:
         return name
     if source is hub.shards:
@@ -205,7 +203,6 @@ def resolve(name: str) -> Source:
 
 
 def _near(name: str) -> str:
-    """Name the folders of the current one that are called much like `name`."""
     here: list[str] = []
     with suppress(OSError):
         here += [path.name for path in Path.cwd().glob("[!.]*/")]

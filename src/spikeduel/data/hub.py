@@ -16,7 +16,7 @@ from spikeduel.data.archives import Whole
 from spikeduel.data.folder import SIDES
 from spikeduel.data.inventory import walk
 from spikeduel.data.pictures import endings
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.data.preparing import Source, key_of, picture_dataset
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, MissingExtra
@@ -116,7 +116,8 @@ def hub(options: DataOptions) -> RawDataset:
     ignored = ", ".join(name for name in loaded if name not in sides)
     notes = [f"Splits that are not used: {ignored}."] * bool(ignored)
     first = loaded[next(iter(sides))]
-    column, label = _picture_column(place, first), _label_column(place, first, asked["label"])
+    column = _column(place, first, "Image")
+    label = _column(place, first, "ClassLabel", asked["label"])
     splits = []
     for name, side in sides.items():
         labels = np.asarray(loaded[name].with_format("numpy")[label][:], np.int64)
@@ -125,13 +126,11 @@ def hub(options: DataOptions) -> RawDataset:
             continue
         names = [f"{name}/{row}" for row in range(len(labels))]
         splits.append(_Split(name, side, loaded[name], labels, names))
-    if not any(split.side == TRAIN for split in splits):
+    if TRAIN not in {split.side for split in splits}:
         raise InputError(f"{place}: has no split train with labels; there are {', '.join(loaded)}.")
-    if not any(split.side == TEST for split in splits) and len(splits) > 1:
-        notes.append("There is no split test: a tenth of train is the test set.")
     classes = tuple(loaded[splits[0].name].features[label].names)
     sources = (files.located(path),) if files.is_folder(path) else ()
-    return _from_tables(place, splits, column, classes, options, notes, sources)
+    return _from_tables(place, splits, column, classes, options, sources, notes)
 
 
 def shards(options: DataOptions) -> RawDataset:
@@ -157,7 +156,7 @@ def shards(options: DataOptions) -> RawDataset:
         "webdataset",
         data_files={names[side]: tars for side, tars in sorted(shards_of.items())},
     )
-    column = _picture_column(place, tables["train"])
+    column = _column(place, tables["train"], "Image")
     texts = {name: _labels(place, table) for name, table in tables.items()}
     if absent := sorted(set().union(*texts.values()) - set(texts["train"])):
         raise InputError(
@@ -174,10 +173,8 @@ def shards(options: DataOptions) -> RawDataset:
             for url, key in zip(table["__url__"], table["__key__"], strict=True)
         ]
         splits.append(_Split(name, SIDES[name], table, labels, names_of_rows))
-    notes = ["No shard is for test: a tenth of those for training is the test set."]
-    notes *= len(splits) > 1 and TEST not in shards_of
     sources = (home,) if files.is_folder(place) else tuple(paths)
-    return _from_tables(place, splits, column, classes, options, notes, sources)
+    return _from_tables(place, splits, column, classes, options, sources)
 
 
 def is_sharded(name: str) -> bool:
@@ -195,8 +192,8 @@ def _from_tables(
     column: str,
     classes: tuple[str, ...],
     options: DataOptions,
-    notes: Sequence[str],
     sources: tuple[Path, ...],
+    notes: Sequence[str] = (),
 ) -> RawDataset:
     from datasets import Image
 
@@ -233,7 +230,6 @@ def _from_tables(
 
 
 def _loaded(place: str, path: str, **more: Any) -> "dict[str, Dataset]":
-    """Return the table of each split. Raises `InputError`."""
     try:
         import datasets
     except ImportError:
@@ -265,7 +261,6 @@ def _loaded(place: str, path: str, **more: Any) -> "dict[str, Dataset]":
 
 
 def _is_answered(path: str) -> bool:
-    """Return True if the hub answers, if only that it has no such set."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import HfHubHTTPError
 
@@ -280,49 +275,30 @@ def _is_answered(path: str) -> bool:
     return True
 
 
-def _picture_column(place: str, table: "Dataset") -> str:
-    """Return the column of pictures. Raises `InputError`, naming what there is."""
-    columns = _columns_of_type(table, "Image")
-    if len(columns) != 1:
-        count = f"{len(columns)} columns" if columns else "no column"
-        raise InputError(
-            f"{place}: has {count} of the type Image, and one is needed. {_columns(table)}"
-        )
-    return columns[0]
-
-
-def _label_column(place: str, table: "Dataset", asked: str | None) -> str:
-    """Return the column of classes, by default the only one. Raises `InputError`."""
-    columns = _columns_of_type(table, "ClassLabel")
-    if asked is not None and asked not in columns:
-        raise InputError(
-            f"{place}: has no column {asked} of the type ClassLabel. {_columns(table)}"
-        )
-    if asked is None and len(columns) != 1:
-        count = f"{len(columns)} columns" if columns else "no column"
-        remedy = "Make one, or write a module:function."
-        remedy = f"Say which one: {place}#{columns[0]}." if columns else remedy
-        raise InputError(f"{place}: has {count} of the type ClassLabel. {_columns(table)} {remedy}")
-    return asked or columns[0]
-
-
-def _columns_of_type(table: "Dataset", kind: str) -> list[str]:
-    return [name for name, feature in table.features.items() if type(feature).__name__ == kind]
-
-
-def _columns(table: "Dataset") -> str:
-    kinds = (f"{name} ({type(feature).__name__})" for name, feature in table.features.items())
-    return f"Its columns: {', '.join(kinds)}."
+def _column(place: str, table: "Dataset", kind: str, asked: str | None = None) -> str:
+    """Return the column of type `kind` that is asked for, by default the only one. Raises
+    `InputError`, naming what there is.
+    """
+    kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
+    columns = [name for name in kinds if kinds[name] == kind]
+    if asked in columns or (asked is None and len(columns) == 1):
+        return asked or columns[0]
+    count = f"{len(columns)} columns" if asked is None and columns else "no column"
+    told = ", ".join(f"{name} ({kind_of})" for name, kind_of in kinds.items())
+    say_which = f" Say which one: {place}#{columns[0]}." if columns and kind == "ClassLabel" else ""
+    raise InputError(
+        f"{place}: has {count}{f' {asked}' * bool(asked)} of the type {kind}, and one is needed. "
+        f"Its columns: {told}.{say_which}"
+    )
 
 
 def _labels(place: str, table: "Dataset") -> list[str]:
-    """Return the class of each sample of some shards, as it is written. Raises `InputError`."""
     column = next((name for name in LABELS if name in table.column_names), None)
     if column is None:
         raise InputError(
             f"{place}: nothing says the class of a sample: a file of its name with the ending .cls "
             f"(a number) or .cls.txt, or .json with one of the fields {', '.join(FIELDS)}. "
-            f"{_columns(table)}"
+            f"It has {listed(table.column_names)}."
         )
     texts = list(map(_text, table[column]))
     if "" in texts:
@@ -334,7 +310,6 @@ def _labels(place: str, table: "Dataset") -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Return the class that a sample's file says; "" where it says none."""
     if isinstance(value, dict):
         value = next((value[field] for field in FIELDS if value.get(field) is not None), None)
     if isinstance(value, bytes):

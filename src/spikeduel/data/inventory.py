@@ -102,10 +102,9 @@ def walk(
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of its folders, names of its files), by name, of `root` and below.
 
-    Links are followed, each real folder once and none of those `seen`, so that loops of links end.
-    Hidden entries and folders such as __MACOSX are left out, and a folder that cannot be read or
-    lies deeper than `DEEPEST` raises `InputError`; with `everything`, nothing is left out, and a
-    folder that cannot be read counts as empty.
+    Links are followed, each real folder once and none of those `seen`, so that loops end. Hidden
+    entries and folders such as __MACOSX are left out, and a folder that cannot be read or lies too
+    deep raises `InputError`; with `everything`, nothing is left out and nothing raised.
     """
 
     def refuse(error: OSError) -> None:
@@ -181,7 +180,6 @@ def ending(path: Path) -> str:
 
 
 def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> IgnoredBy:
-    """Return why `path`, below `root`, is not read."""
     parts = path.relative_to(root).parts
     if any(part.startswith(".") for part in parts):
         return "hidden"

@@ -67,8 +67,8 @@ def training_batches(
     """Yield (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
     `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on
-    `seed`, `epoch` and the size of the images alone, so that all contenders see the same one,
-    resumed or not, in memory or not. Only the `part` of each batch is taken.
+    `seed`, `epoch` and the images' size alone: the same for all contenders, resumed or not, in
+    memory or not. Only the `part` of each batch is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
@@ -173,10 +173,8 @@ def _gathered(
 
 
 class _Announced:
-    """Tells the system which bytes of a map are needed next, as long as they come from a disk.
-
-    A map alone would be read one place after the other, when it is taken. Images are taken roughly
-    in the order of `indices` `[N]`, and announced `ahead` of that by so many.
+    """Tells the system which bytes of a map are needed next, `ahead` images in the order of
+    `indices`, as long as they come from a disk: else they are read only when taken.
     """
 
     def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
@@ -210,7 +208,6 @@ class _Announced:
 
 
 def _waits() -> int:
-    """Return how often this thread has waited for a page from a disk so far."""
     if resource is None or not hasattr(resource, "RUSAGE_THREAD"):
         return 0
     return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt

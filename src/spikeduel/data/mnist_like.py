@@ -235,9 +235,6 @@ def _require_defaults(name: str, options: DataOptions, size: int) -> None:
 def _read_side(
     family: _Family, images_file: IdxFile, labels_file: IdxFile
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images uint8 `[N, 28, 28]` and labels uint8 `[N]`. Raises `InputError` where they do
-    not fit.
-    """
     pixels, labels = read(images_file, 3), read(labels_file, 1)
     if pixels.shape[1:] != (28, 28):
         raise InputError(f"{images_file}: holds {pixels.shape}, 28×28 bytes each expected.")
@@ -257,9 +254,6 @@ def _read_side(
 
 
 def _given(family: _Family, folder: Path) -> list[IdxFile]:
-    """Return the user's four files: in `folder`, below it, or for EMNIST in a zip. Raises
-    `InputError`.
-    """
     if not folder.exists():
         raise InputError(f"data_dir {folder}: no such folder.")
     if folder.is_file():
@@ -283,18 +277,19 @@ def _given(family: _Family, folder: Path) -> list[IdxFile]:
 
 
 def _paths_in(family: _Family, folder: Path) -> dict[str, Path]:
-    """Return the files of the family that are in `folder`, by stem."""
-    paths: dict[str, Path] = {}
-    for stem in family.stems:
-        for name in (stem, stem.replace("-idx", ".idx")):
-            for path in (folder / name, folder / f"{name}.gz"):
-                if path.is_file():
-                    paths.setdefault(stem, path)
-    return paths
+    names = {
+        stem: [
+            f"{name}{end}" for name in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")
+        ]
+        for stem in family.stems
+    }
+    there = {
+        stem: [folder / name for name in names[stem] if (folder / name).is_file()] for stem in names
+    }
+    return {stem: paths[0] for stem, paths in there.items() if paths}
 
 
 def _in_archive(path: Path) -> list[IdxFile]:
-    """Return the files within EMNIST's `gzip.zip`, read in place."""
     try:
         archive = zipfile.ZipFile(path)
         members = {Path(member).name: member for member in archive.namelist()}

@@ -184,7 +184,6 @@ def events_in(path: Path) -> np.ndarray:
 
 @contextmanager
 def _named(path: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
-    """Open a picture; errors, also of the block, name the file."""
     source = path if isinstance(path, bytes) else Path(path)
     if isinstance(source, Path) and files.is_folder(source):
         raise InputError(f"{path!s}: a folder; name an image file in it.")

@@ -29,20 +29,17 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class RawDataset:
-    """A data set as its function returns it, before it is checked and written to the cache.
+    """A data set as its function returns it, before it is checked and cached.
 
-    - `images`: uint8 `[N, C, H, W]`, or recordings of an event camera, which are binned when taken.
+    - `images`: uint8 `[N, C, H, W]`, or recordings, which are binned when taken.
     - `labels`: integer `[N]`, indices into `classes`.
     - `groups`: integer `[N]` or None. Images of one group never lie on two sides of a split.
-    - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST, or None where there is no official split.
-    - `samples`: pictures before preprocessing, (index into images, uint8 `[h, w]` or `[h, w, 3]`),
-      one a class.
-    - `sources`: the user's files and folders that were read. If they change, the set is prepared
-      anew.
-    - `names`: a name for each image that its user knows, such as its path in the folder, or None.
-    - `content`: int64 `[N]`, a hash of the file or record that each image comes from
-      (`pictures.content_of`), which is the same whatever the image is prepared to. None: of its
-      prepared pixels.
+    - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST; None without an official split.
+    - `samples`: (index, picture before preprocessing, uint8 `[h, w]` or `[h, w, 3]`), one a class.
+    - `sources`: the user's files and folders. If they change, the set is prepared anew.
+    - `names`: names that the user knows, such as paths in the folder, or None.
+    - `content`: int64 `[N]`, a hash of each image's file (`pictures.content_of`), the same whatever
+      it is prepared to; None: of the prepared pixels.
     """
 
     images: np.ndarray | Recordings
@@ -60,11 +57,11 @@ class RawDataset:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared(RawDataset):
-    """A data set ready to use: checked, its arrays memory-mapped, with its name and fingerprint.
+    """A data set ready to use: checked, memory-mapped, named.
 
     `groups` int64 `[N]` joins the source's groups and exact duplicates; None where every image is
-    alone. `image_ids` int64 `[N]` are equal where images are equal, None where they were not
-    compared yet. `ungrouped` is the fingerprint before `--group-by` regrouped the set, else None.
+    alone. `image_ids` int64 `[N]` are equal where images are; None if not compared. `ungrouped` is
+    the fingerprint before `--group-by`, or None.
     """
 
     name: str
@@ -91,10 +88,8 @@ class Prepared(RawDataset):
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from.
-
-        Copies in memory, made at first use and shared by all users of this set; images that would
-        not fit (`loader.fits_in_memory`) stay memory-mapped.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from: copies in memory,
+        made at first use; images that would not fit stay memory-mapped.
         """
         import torch
 
@@ -120,13 +115,12 @@ class Prepared(RawDataset):
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where data comes from and how it is prepared, as far as a user can say.
+    """Where data comes from and how it is prepared.
 
-    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like
-    it. `skip` holds names of files to leave out, as `UnreadableFiles` gives them. An interrupted
-    preparation leaves its work in the folder `workplace`; images in a .npy file there are moved,
-    not copied, when the set is kept. `track` shows the progress of a long loop, `say` tells a line
-    of news.
+    `preprocessing` is that of a trained model, which a folder is prepared like. `skip` names files
+    to leave out, as `UnreadableFiles` does. The folder `workplace` keeps an interrupted
+    preparation; images in a .npy file there are moved, not copied. `track` shows progress, `say`
+    tells a line of news.
     """
 
     data_dir: str | None = None
@@ -157,6 +151,8 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
         those = "image is an exact copy of another"
         those = those if copies == 1 else "images are exact copies of others"
         notes.append(f"{copies:,} {those}; copies count as one group.")
+    if raw.official is not None and TEST not in raw.official:
+        notes.append("No image is for test: a tenth of those for training is the test set.")
     is_on_disk = isinstance(raw.images, Recordings | np.memmap)
     prepared = Prepared(
         name=name,
@@ -264,5 +260,4 @@ def checksum(pixels: np.ndarray) -> bytes:
 
 
 def _content(checksums: Sequence[bytes]) -> np.ndarray:
-    """Return the first half of each checksum, int64 `[N]`."""
     return np.frombuffer(b"".join(checksums), "<i8")[::2].astype(np.int64)

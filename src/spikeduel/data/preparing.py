@@ -28,6 +28,7 @@ from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.typed import Frozen
 
 Source = Path | zipfile.Path | Packed
 """The file of a picture."""
@@ -53,18 +54,17 @@ def picture_dataset(
 ) -> RawDataset:
     """Return the data set of the N `pictures`, with `more` fields of `RawDataset`.
 
-    `keys` int64 `[N]` (`key_of`) tell whether a picture is still the one that an interrupted
-    preparation made an image of. Without a `preprocessing` among the `options`, the pictures'
-    headers decide: images become squares of `image_size` pixels, or of 64 or of the longest side
-    where all are smaller; grey if all are, stored as grey or in colour with equal channels. Raises
-    `UnreadableFiles` with all that cannot be read.
+    `keys` int64 `[N]` (`key_of`) identify the pictures to a preparation that goes on. Without a
+    `preprocessing` among the `options`, headers decide: squares of `image_size` pixels, by default
+    of 64 or the longest side where all are smaller; grey if all are, also in colour with equal
+    channels. Raises `UnreadableFiles`.
     """
     with _workplace(options) as place, files.writing_to(place):
-        preprocessing, has_large = _preprocessing_of(place, pictures, keys, options)
-        journal = _journal(place, keys, preprocessing)
+        decided = _decided(place, pictures, keys, options)
+        preprocessing, journal = decided.preprocessing, _journal(place, keys, decided)
         if before := int(_is_made(journal).sum()):
             options.say(f"{before:,} of {len(pictures):,} images are there from before; going on")
-        _make(place, pictures, journal, preprocessing, has_large, options)
+        _make(place, pictures, journal, decided, options)
         content, path = np.array(journal["content"]), place / "images.npy"
         is_grey = bool((journal["state"] == _GREY).all())
         if options.preprocessing is None and preprocessing.channels == 3 and is_grey:
@@ -101,7 +101,6 @@ def key_of(entry: Any) -> int:
 
 @contextmanager
 def _workplace(options: DataOptions) -> Iterator[Path]:
-    """Yield the folder to work in: the given one, which stays, or a temporary one."""
     if options.workplace is not None:
         yield options.workplace
         return
@@ -116,45 +115,52 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _preprocessing_of(
-    place: Path, sources: Sequence[Source], keys: np.ndarray, options: DataOptions
-) -> tuple[Preprocessing, bool]:
-    """Return the preprocessing (the given one, that of the interrupted preparation, or by headers),
-    and whether some pictures may be so large that memory counts.
+class _Decided(Frozen):
+    """The preprocessing of some pictures, which were `asked` for; `has_large` is True if one of
+    them may be so large that memory counts.
     """
+
+    asked: str
+    preprocessing: Preprocessing
+    has_large: bool
+
+
+def _decided(
+    place: Path, pictures: Sequence[Source], keys: np.ndarray, options: DataOptions
+) -> _Decided:
+    """Return the given preprocessing, that of the interrupted preparation, or one by headers."""
+    asked = typed.digest([hashlib.sha256(keys.tobytes()).hexdigest(), options.image_size])
     if options.preprocessing is not None:
-        return options.preprocessing, True
-    note = place / "look.json"
-    asked = [hashlib.sha256(keys.tobytes()).hexdigest(), options.image_size]
-    with suppress(InputError, KeyError, TypeError):
-        known = files.read_json(note)
-        if known["asked"] == asked:
-            return Preprocessing.from_dict(known["preprocessing"]), bool(known["has_large"])
-    sides: list[int] = []
-    grey = True
+        return _Decided(asked="given", preprocessing=options.preprocessing, has_large=True)
+    if (before := _noted(place)) is not None and before.asked == asked:
+        return before
+    headers: list[tuple[int, bool]] = []
     try:
-        for _, (side, is_grey) in over_files(
-            _header, sources, options.track, "looking at images", at_once=AT_ONCE, processes=True
+        for _, header in over_files(
+            _header, pictures, options.track, "looking at images", at_once=AT_ONCE, processes=True
         ):
-            sides.append(side)
-            grey &= is_grey
+            headers.append(header)
     except UnreadableFiles:
         # Otherwise named later, with the pictures that cannot be decoded.
-        if not sides:
+        if not headers:
             raise
-    size = options.image_size or min(DEFAULT_SIZE, max(sides))
-    preprocessing, has_large = Preprocessing(1 if grey else 3, size, size), max(sides) ** 2 > LARGE
-    decided = {
-        "asked": asked,
-        "preprocessing": typed.plain(preprocessing),
-        "has_large": has_large,
-    }
-    files.write_text(note, json.dumps(decided))
-    return preprocessing, has_large
+    longest = max(side for side, _ in headers)
+    size = options.image_size or min(DEFAULT_SIZE, longest)
+    channels = 1 if all(is_grey for _, is_grey in headers) else 3
+    return _Decided(
+        asked=asked,
+        preprocessing=Preprocessing(channels, size, size),
+        has_large=longest**2 > LARGE,
+    )
+
+
+def _noted(place: Path) -> _Decided | None:
+    with suppress(InputError):
+        return typed.converted(files.read_json(place / "decided.json"), _Decided)
+    return None
 
 
 def _header(_row: int, source: Source) -> tuple[int, bool]:
-    """Return the longest side of a picture, and whether it is stored as grey."""
     with opened(source) as picture:
         is_grey = picture.mode in _GREY_MODES or picture.mode.startswith("I;16")
         return max(picture.size), is_grey
@@ -178,16 +184,16 @@ class _ImageMaker:
         return content_of(source), _GREY if (image == image[:1]).all() else _COLOUR
 
 
-def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.memmap:
+def _journal(place: Path, keys: np.ndarray, decided: _Decided) -> np.memmap:
     """Map the journal beside images.npy, with what an interrupted preparation made of sources that
     are still the same: files may have been added, removed or mended.
     """
-    shape = (len(keys), *preprocessing.shape)
-    journal, images, how = place / "journal.npy", place / "images.npy", place / "how.json"
-    before = None
+    shape = (len(keys), *decided.preprocessing.shape)
+    journal, images = place / "journal.npy", place / "images.npy"
+    before, known = None, _noted(place)
     # Whatever is wrong with it, beginning anew is right.
-    with suppress(InputError, OSError, ValueError):
-        if Preprocessing.from_dict(files.read_json(how)) == preprocessing:
+    with suppress(OSError, ValueError):
+        if known is not None and known.preprocessing == decided.preprocessing:
             entries = np.load(journal, mmap_mode="r+")
             made = np.load(images, mmap_mode="r").shape
             if entries.dtype == _ENTRY and made == (len(entries), *shape[1:]):
@@ -204,7 +210,7 @@ def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.
     del new, new_images, before
     journal.unlink(missing_ok=True)
     (place / "images.new.npy").replace(images)
-    files.write_text(how, json.dumps(typed.plain(preprocessing)))
+    files.write_text(place / "decided.json", json.dumps(typed.plain(decided)))
     (place / "journal.new.npy").replace(journal)
     return np.load(journal, mmap_mode="r+")
 
@@ -229,11 +235,9 @@ def _make(
     place: Path,
     sources: Sequence[Source],
     journal: np.memmap,
-    preprocessing: Preprocessing,
-    has_large: bool,
+    decided: _Decided,
     options: DataOptions,
 ) -> None:
-    """Make the images that the journal lacks. Raises `UnreadableFiles`."""
     images: np.memmap = np.load(place / "images.npy", mmap_mode="r+")
     pending: list[tuple[int, int, int]] = []
     noted = time.monotonic()
@@ -249,14 +253,14 @@ def _make(
 
     try:
         for row, (content, state) in over_files(
-            _ImageMaker(place / "images.npy", preprocessing),
+            _ImageMaker(place / "images.npy", decided.preprocessing),
             sources,
             options.track,
             "reading images",
             rows=np.flatnonzero(~_is_made(journal)),
             at_once=AT_ONCE,
             # Large pictures wait for one another, which processes could not.
-            processes=not has_large,
+            processes=not decided.has_large,
         ):
             pending.append((row, content, state))
             if time.monotonic() - noted > FLUSH_SECONDS:
@@ -267,7 +271,6 @@ def _make(
 
 
 def _one_channel(place: Path) -> Path:
-    """Write the first channel of images.npy beside it, and return the path."""
     images, path = np.load(place / "images.npy", mmap_mode="r"), place / "grey.npy"
     grey = empty_npy(path, (len(images), 1, *images.shape[2:]), np.uint8)
     for start in range(0, len(images), COPIED_AT_ONCE):

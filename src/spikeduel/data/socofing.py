@@ -169,16 +169,12 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
 
 
 def _parts(alterations: Iterable[str]) -> list[str]:
-    """Return the folders within SOCOFing that these `alterations` take, the real prints first."""
     return ["Real", *(f"Altered/Altered-{level}" for level in alterations)]
 
 
 def _listed(
     source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()
 ) -> list[Fingerprint]:
-    """Return the prints in `parts` but those named in `skip`, in the order of the data set's
-    images. Raises `InputError`.
-    """
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
     for part in parts:
@@ -249,7 +245,6 @@ def _prefix(names: list[str]) -> str:
 
 
 def _download() -> Path:
-    """Return the folder where kagglehub keeps SOCOFing. Raises `InputError`."""
     import kagglehub
 
     try:

@@ -159,7 +159,6 @@ def _limited(
 def _sample(
     rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw `count` of `rows`, each class in its share and at least once."""
     present, sizes = np.unique(labels[rows], return_counts=True)
     quota = np.maximum(np.floor(sizes * count / len(rows)).astype(np.int64), 1)
     while quota.sum() != count:
@@ -293,7 +292,6 @@ def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarra
 
 
 def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndarray:
-    """Count the images of each class on each side: `[sides, classes]`."""
     counts = np.zeros((num_sides, content.shape[1]), dtype=np.int64)
     np.add.at(counts, side_of, content)
     return counts

@@ -91,8 +91,6 @@ def _in_file(array: np.ndarray | MappedArray, file: Path) -> MappedArray:
 
 
 class _WithoutArrays(pickle.Pickler):
-    """Pickles a value and collects its large arrays and tensors in `arrays`."""
-
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=5)
         self.arrays: list[np.ndarray] = []
@@ -118,8 +116,6 @@ class _WithoutArrays(pickle.Pickler):
 
 
 class _WithArrays(pickle.Unpickler):
-    """Unpickles a value and puts its `arrays` back."""
-
     def __init__(self, file: io.BytesIO, arrays: Sequence[np.ndarray]) -> None:
         super().__init__(file)
         self.arrays = arrays

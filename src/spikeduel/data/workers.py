@@ -43,10 +43,10 @@ def over_files(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (row, `look(row, sources[row])`) in the order of `rows`, by default of all sources.
 
-    A few threads work on chunks of `at_once` sources; with `processes`, all cores do where there
-    are `FEWEST` sources or more, and `look` and the sources are pickled. Workers are never far
-    ahead: little waits in memory, and a consumer that stops waits for little. Raises
-    `UnreadableFiles` at the end, naming each source for which `look` failed.
+    A few threads work on chunks of `at_once` sources; with `processes`, and `FEWEST` sources or
+    more, all cores do, and everything is pickled. Workers are never far ahead: little waits in
+    memory, and a consumer that stops waits for little. Raises `UnreadableFiles` at the end, naming
+    each source for which `look` failed.
     """
     rows = np.arange(len(sources)) if rows is None else rows
     chunks = (rows[start : start + at_once].tolist() for start in range(0, len(rows), at_once))

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.cli.given import Given
 from spikeduel.data import DATASETS, load, split
 from spikeduel.data.downloading import Remote
 from spikeduel.data.events import formats, sets
@@ -113,11 +112,6 @@ def test_a_set_by_name_is_prepared_once_whatever_the_frames(
     assert again.image_shape == prepared.image_shape
 
 
-def test_recordings_by_name_bring_the_recipe_of_recordings() -> None:
-    for name in SETS:
-        assert Given(settings={"dataset": name}).experiment().recipe == "events"
-
-
 def test_recording_k_of_n_mnist_is_of_image_k(tmp_path: Path) -> None:
     made.as_distributed("n-mnist", tmp_path)
     raw = made_of("n-mnist", tmp_path)
@@ -204,15 +198,6 @@ def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None
     )
 
 
-def test_a_broken_archive_is_named(tmp_path: Path) -> None:
-    made.as_distributed("n-mnist", tmp_path)
-    (tmp_path / "Train.zip").write_bytes(b"<html>")
-    with pytest.raises(
-        InputError, match=r"Train\.zip: cannot be read as an archive .* Download it again"
-    ):
-        made_of("n-mnist", tmp_path)
-
-
 @pytest.mark.parametrize("line", ["12,1,2", "0,1,2", "3,5,5", "x,1,2", "3,1"])
 def test_labels_of_gestures_that_cannot_be_right_are_named(tmp_path: Path, line: str) -> None:
     made.gestures(tmp_path)
@@ -281,17 +266,3 @@ def test_what_can_be_downloaded_is(
     monkeypatch.setattr(sets, constant, replace(its_set, remotes=wrong))
     with pytest.raises(InputError, match=rf"wrong checksum.*{its_set.page}.*--data-dir"):
         SETS[name](DataOptions())
-
-
-@pytest.mark.parametrize("name", ["dvs-gesture", "n-cars"])
-def test_what_cannot_be_downloaded_names_the_page(name: str) -> None:
-    with pytest.raises(InputError, match=r"https://.*--data-dir"):
-        SETS[name](DataOptions())
-
-
-def test_addresses_are_whole() -> None:
-    for its_set in (sets.N_MNIST, sets.CIFAR10_DVS, sets.N_CALTECH101):
-        assert set(its_set.remotes) <= set(its_set.archives)
-        for remote in its_set.remotes.values():
-            assert len(remote.md5) == 32
-            assert remote.urls[0].startswith("https://")

@@ -1,7 +1,5 @@
 """Folders of recordings, from files to prepared sets; and a duel on them."""
 
-import tempfile
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,6 @@ from spikeduel import data
 from spikeduel.data.adapting import binned
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.loader import evaluation_batches
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
 
@@ -42,21 +39,6 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
     assert not np.asarray(merged.images)[:, 1::2].any()
 
 
-def test_another_file_is_another_set(folder):
-    before = data.load(experiment(folder)).fingerprint
-    (folder / "up" / "0.bs2").write_bytes(
-        made.five_bytes(made.some_events(sensor=(12, 12), last=9000))
-    )
-    assert data.load(experiment(folder)).fingerprint != before
-
-
-def test_copies_are_one_group(folder):
-    (folder / "up" / "copy.bs2").write_bytes((folder / "up" / "3.bs2").read_bytes())
-    prepared = data.load(experiment(folder))
-    names = dict(zip(prepared.names, prepared.groups.tolist(), strict=True))
-    assert names["up/copy.bs2"] == names["up/3.bs2"] != names["up/4.bs2"]
-
-
 def test_broken_recordings_are_named(folder):
     (folder / "up" / "0.bs2").write_bytes(b"123")
     with pytest.raises(UnreadableFiles, match=r"up/0\.bs2: cut off at byte 3"):
@@ -76,14 +58,6 @@ def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     for number in range(1, 6):
         (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
     assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
-
-
-def test_batches_are_frames(folder):
-    prepared = data.load(experiment(folder))
-    images, labels = prepared.held
-    (batch, truth, _), *_ = evaluation_batches(images, labels, np.array([3, 1]), 2)
-    assert (batch.numpy() == prepared.images[[3, 1]]).all()
-    assert truth.tolist() == prepared.labels[[3, 1]].tolist()
 
 
 @pytest.mark.parametrize("setting", [{"robustness": True}, {"convert": 32}, {"encoding": "rate"}])
@@ -118,16 +92,6 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     assert data.files_to_answer([folder / "none"], True)[1] == [
         f"{folder / 'none'}: holds no recordings that can be read here."
     ]
-
-
-def test_events_wait_on_the_disk_of_the_cache(folder, monkeypatch, tmp_path):
-    places = []
-    temporary = tempfile.TemporaryFile
-    monkeypatch.setattr(
-        tempfile, "TemporaryFile", lambda dir: places.append(dir) or temporary(dir=dir)
-    )
-    data.load(experiment(folder))
-    assert tmp_path / "cache" in places
 
 
 def test_frames_of_another_kind_prepare_nothing_anew(folder, monkeypatch):

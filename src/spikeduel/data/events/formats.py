@@ -85,7 +85,6 @@ def _loaded(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _of_array(array: np.ndarray) -> Events:
-    """Return the events of a structured array, or of one with four columns."""
     if array.dtype.names:
         return _of_columns({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != 4:
@@ -198,9 +197,6 @@ def _is_number(text: str) -> bool:
 
 
 def _hdf5(content: bytes) -> Events:
-    """Return the events of the first group with a dataset for each column, or of the first dataset
-    with named fields.
-    """
     try:
         import h5py
     except ImportError:

@@ -108,7 +108,6 @@ _DECODERS: dict[str, Decoder] = {"2.0": _evt2, "2.1": _evt21, "3.0": _evt3}
 
 
 def _header(content: bytes) -> tuple[str, int]:
-    """Return the lines that begin with %, and the byte after them."""
     end = 0
     while content[end : end + 1] == b"%":
         line_end = content.find(b"\n", end) + 1
@@ -122,7 +121,6 @@ def _header(content: bytes) -> tuple[str, int]:
 
 
 def _sensor(header: str) -> tuple[int, int] | None:
-    """Return (height, width) if the header says them."""
     if geometry := re.search(r"geometry\s+(\d+)x(\d+)", header, re.IGNORECASE):
         return int(geometry[2]), int(geometry[1])
     sides = [re.search(rf"{side}[ =](\d+)", header, re.IGNORECASE) for side in ("height", "width")]

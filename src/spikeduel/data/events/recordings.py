@@ -266,7 +266,6 @@ def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _read(parts: Sequence[Part]) -> Iterable[_Read]:
-    """Read the recordings `parts` of one file."""
     file = parts[0].file
     with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
         events = formats.read(file)

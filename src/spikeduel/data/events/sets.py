@@ -167,7 +167,6 @@ class RecordingSet:
         )
 
     def _downloaded(self, options: DataOptions) -> Path:
-        """Return the folder that holds `remotes`."""
         remedy = (
             f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with "
             f"--data-dir."
@@ -190,7 +189,6 @@ def _mendeley(dataset: str, *remotes: tuple[str, str, str]) -> dict[str, Remote]
 
 
 def _figshare(*remotes: tuple[str, int, str]) -> dict[str, Remote]:
-    """Return files at figshare, each given by name, number and md5."""
     return {
         name: Remote((f"https://ndownloader.figshare.com/files/{file}",), md5)
         for name, file, md5 in remotes
