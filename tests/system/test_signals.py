@@ -1,21 +1,11 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from spikeduel.system.signals import Stopped, heard, hidden_from_children, kept
-
-ENDED = """
-import os, signal, sys
-from spikeduel.system.signals import heard
-with heard():
-    os.kill(os.getpid(), int(sys.argv[1]))
-    signal.pause()
-"""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -44,16 +34,6 @@ def test_a_second_sigterm_says_nothing_new():
             signal.pause()
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-@pytest.mark.parametrize(
-    ("rank", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)]
-)
-def test_processes_of_torchrun_end_at_once(rank, number):
-    variables = {**os.environ, "TORCHELASTIC_RUN_ID": "1", "RANK": str(rank)}
-    command = [sys.executable, "-c", ENDED, str(int(number))]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (-number, "")
 
 
 def test_what_is_started_hears_no_ctrl_c_while_it_loads():

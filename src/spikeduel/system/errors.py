@@ -1,6 +1,4 @@
-"""Errors for people: which file or setting, what is wrong, what to do; and text from outside, made
-harmless to show.
-"""
+"""Errors for people (which file or setting, what is wrong, what to do), and text made harmless."""
 
 import copyreg
 import difflib
@@ -11,31 +9,27 @@ from pathlib import Path
 from typing import Any
 
 MOST_LISTED = 8
-"""So many choices are listed beside the nearest one."""
+"""Most choices that an error lists beside the nearest one."""
 
 
 class SpikeduelError(Exception):
-    """Base of all errors that spikeduel raises on purpose; its text is one line for the user."""
+    """Base of all errors that spikeduel raises on purpose; the text is one line for the user."""
 
     exit_code = 1
 
     def __reduce__(self) -> Any:
-        """For another process it is made of its text, whatever its kind is made of here."""
+        """Rebuild the error from its text in another process, without calling `__init__`."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(SpikeduelError, ValueError):
-    """What the user gave (a name, a file, a setting, a folder) cannot be used. The text says what
-    to do.
-    """
+    """A name, file, setting or folder that cannot be used. The text says what to do."""
 
     exit_code = 2
 
 
 class UnreadableFiles(InputError):
-    """Picture files, of the data set `of`, that cannot be decoded. `files` maps the name of each to
-    the reason.
-    """
+    """Picture files of a data set that cannot be decoded: `files` maps names to reasons."""
 
     def __init__(self, files: dict[str, str], of: str = "") -> None:
         self.files = files
@@ -48,11 +42,11 @@ class UnreadableFiles(InputError):
 
 
 class AuditFailed(SpikeduelError):
-    """The audit found what would invalidate a result, and the user asked not to go on then."""
+    """The audit found a problem that would invalidate a result, with `--strict`."""
 
 
 class MissingExtra(InputError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency that is needed and not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'spikeduel[{extra}]'")
@@ -60,9 +54,7 @@ class MissingExtra(InputError):
 
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
-    """Puts `place` (a file, a setting) before the text of an `InputError` or `AuditFailed` that is
-    raised within.
-    """
+    """Put `place` (a file, a setting) before the text of an `InputError` or `AuditFailed`."""
     try:
         yield
     except (InputError, AuditFailed) as error:
@@ -71,9 +63,7 @@ def naming(place: Path | str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
-    """The error for an unknown `name`, offering the nearest of `choices` where there is one, and
-    them all where few.
-    """
+    """Return the error for an unknown `name`, with the nearest of `choices`, or all if few."""
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name.lower(), choices, n=1)
     offers = [f"did you mean '{nearest[0]}'?"] if nearest else []
@@ -84,12 +74,13 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Inp
 
 
 def visible(text: str) -> str:
-    """`text` on one line, with what is not printable written as an escape, such as `\\n`, `\\x1b` or `\\u202e`.
+    """Return `text` with unprintable characters escaped, such as `\\n`, `\\x1b` or `\\u202e`.
 
-    So a name can neither break a line, nor send commands to a terminal, nor turn the writing direction around.
+    A name can then neither break a line nor send commands to a terminal.
     """
     if text.isprintable():
         return text
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
     )

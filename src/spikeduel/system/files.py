@@ -22,24 +22,21 @@ import platformdirs
 from spikeduel.system.errors import InputError
 
 MOST_BYTES = 1 << 30
-"""Larger settings, results and manifests are refused: they would be read into memory whole."""
+"""Largest settings, results or manifest in bytes: they are read into memory whole."""
 LEFT_BEHIND_SECONDS = 24 * 60 * 60
-"""A temporary file that nobody has written to for this long belongs to a process that was
-killed.
-"""
+"""Age from which an unused temporary file belongs to a process that was killed."""
 
 
 def cache_dir() -> Path:
-    """The folder for prepared data and downloads: `SPIKEDUEL_CACHE`, or the user's cache folder."""
+    """Return the folder for prepared data: `SPIKEDUEL_CACHE`, or the user's cache folder."""
     return Path(os.environ.get("SPIKEDUEL_CACHE") or platformdirs.user_cache_dir("spikeduel"))
 
 
 @contextmanager
 def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
-    """Yields a temporary file (or `folder`) beside `path`; puts it in `path`'s place if the block
-    succeeds, else removes it.
+    """Yield a temporary file (or `folder`) that replaces `path` if the block succeeds.
 
-    Raises `InputError` where it cannot be written, or where a file's `path` is a folder.
+    Raises `InputError` if it cannot be written, or if the `path` of a file is a folder.
     """
     path = Path(path)
     if path.is_dir() and not folder:
@@ -74,11 +71,9 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
-    """Removes the temporary files of `name` (None: of any file) that killed processes left in
-    `folder`.
+    """Remove temporary files of `name` (None: of any file) that killed processes left in `folder`.
 
-    Only those that were not written to for `seconds`; with 0, hold the lock that all writers of
-    `folder` take.
+    A file is left if nobody wrote to it for `seconds`; with 0, hold the lock of all writers.
     """
     for path in left_behind(folder, name, seconds):
         # Another process may be removing the same files.
@@ -89,47 +84,45 @@ def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0
 def left_behind(
     folder: Path, name: str | None = None, seconds: float = LEFT_BEHIND_SECONDS
 ) -> Iterator[Path]:
-    """What `remove_left_behind` would remove."""
+    """Yield the paths that `remove_left_behind` removes."""
     for path in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
         if unused_for(path) >= seconds:
             yield path
 
 
 def unused_for(path: Path) -> float:
-    """Seconds since `path`, or what is newest in it, was written or `touch`ed; 0 where it is gone
-    meanwhile.
-    """
+    """Return the seconds since `path`, or a file in it, was written or touched; 0 if it is gone."""
     with suppress(OSError):
-        return time.time() - max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        return time.time() - max(inner.stat().st_mtime for inner in (path, *path.rglob("*")))
     return 0.0
 
 
 def touch(path: Path) -> None:
-    """Notes that `path` is used; not where it may not be changed."""
+    """Note that `path` is used, if it may be changed."""
     with suppress(OSError):
         os.utime(path)
 
 
 def remove(path: Path) -> None:
-    """Removes a file or folder: at no time is half of it there under its name."""
-    # What an interruption leaves is a temporary file like any other.
+    """Remove a file or folder: at no time is half of it there under its name."""
+    # An interruption leaves a temporary file like any other.
     going = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     path.replace(going)
     shutil.rmtree(going) if going.is_dir() else going.unlink()
 
 
 def size(path: Path) -> int:
-    """The bytes of a file or folder that go with it: those of a file that lies elsewhere, too
-    (`link`), do not.
-    """
-    found = (each.lstat() for each in (path, *path.rglob("*")))
-    return sum(each.st_size for each in found if stat.S_ISREG(each.st_mode) and each.st_nlink == 1)
+    """Return the bytes that removing a file or folder frees: not those of files `link`ed elsewhere."""
+    details = (inner.lstat() for inner in (path, *path.rglob("*")))
+    return sum(
+        detail.st_size
+        for detail in details
+        if stat.S_ISREG(detail.st_mode) and detail.st_nlink == 1
+    )
 
 
 def link(source: Path, path: Path) -> None:
-    """Puts the content of `source` at `path` as well, atomically: on one disk it is held once for
-    both.
-    """
+    """Put the content of `source` at `path` as well, atomically; shared on one disk."""
     with atomic_path(path) as temporary:
         temporary.unlink()
         try:
@@ -139,22 +132,21 @@ def link(source: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` atomically."""
+    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def checksum(path: Path) -> str:
-    """sha256 of a file, 64 hex digits."""
+    """Return the sha256 of a file, 64 hex digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+    """Return the content of a regular file of at most `most` bytes.
 
-    Raises `InputError` naming the file, also for a pipe or device, from which reading might never
-    end.
+    Raises `InputError` naming the file, also for a pipe or device, which might never end.
     """
     try:
         # A pipe that nobody writes to would block here without O_NONBLOCK.
@@ -178,10 +170,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, in which texts may be no Unicode, as names of files are.
+    """Return the content of a JSON file, whose texts may be no Unicode, as names of files are.
 
-    Raises `InputError` where it is missing or broken, and for NaN, infinity and nesting that is too
-    deep.
+    Raises `InputError` if it is missing or broken, and for NaN, infinity and deep nesting.
     """
 
     def number(text: str) -> float:
@@ -200,23 +191,21 @@ def read_json(path: Path) -> Any:
 
 
 def is_folder(path: Path | str) -> bool:
-    """Whether `path` is a folder; False for what cannot be a path."""
+    """Return True if `path` is a folder; False also for a text that cannot be a path."""
     with suppress(*_NO_PATH):
         return Path(path).expanduser().is_dir()
     return False
 
 
 def is_file(path: Path | str) -> bool:
-    """Whether `path` is a regular file; False for pipes and devices, and for what cannot be a
-    path.
-    """
+    """Return True if `path` is a regular file; False also for a text that cannot be a path."""
     with suppress(*_NO_PATH):
         return Path(path).expanduser().is_file()
     return False
 
 
 def located(text: str) -> Path:
-    """The absolute path that a user's `text` means, `~` and links followed. Raises `InputError`."""
+    """Return the absolute path of a user's `text`, `~` and links followed. Raises `InputError`."""
     try:
         return Path(text).expanduser().resolve()
     except _NO_PATH as error:
@@ -228,15 +217,14 @@ def located(text: str) -> Path:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds the lock file `path` (created if missing); another process that wants it calls
-    `waiting` once, and waits.
+    """Hold the lock file `path`. If another process holds it, call `waiting` once, and wait.
 
-    The system releases the lock of a process that is killed; the file itself stays and does not
-    lock anything. Raises `InputError` where files cannot be locked.
+    The system releases the lock of a killed process; the file stays, and locks nothing. Raises
+    `InputError` if files cannot be locked.
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The fallback, a file that locks by existing, would outlive a killed process.
+        # The fallback locks by a file's existence, and would outlive a killed process.
         lock = filelock.FileLock(path, fallback_to_soft=False)
         try:
             try:
@@ -262,9 +250,7 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (read-only, full, not a folder) into an `InputError`
-    naming `folder`.
-    """
+    """Turn the system's refusals (read-only, full, not a folder) into an `InputError`."""
     try:
         yield
     except OSError as error:
@@ -275,9 +261,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises `InputError` unless files can be created in `folder`, or `folder` in the nearest one
-    above that exists.
-    """
+    """Raise `InputError` unless files can be created in `folder`, or `folder` itself can be."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
@@ -290,7 +274,7 @@ def require_writable(folder: Path) -> None:
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_OR_READ_ONLY = {*_FULL, errno.EROFS}
 _NO_PATH = (OSError, ValueError, RuntimeError)
-"""What `Path` raises for what cannot be a path."""
+"""Errors of `Path` for a text that cannot be a path."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
@@ -302,7 +286,7 @@ def _cannot_write(folder: Path, error: OSError) -> InputError:
 
 
 def _names_to_disk(folder: Path) -> None:
-    """Makes a renaming in `folder` permanent: a power cut could otherwise undo it later."""
+    """Make a renaming in `folder` permanent, which a power cut could otherwise undo."""
     # Windows cannot open folders, and some network drives cannot flush them.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

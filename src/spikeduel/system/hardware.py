@@ -20,26 +20,24 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.registry import GPUS, Precision
 
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
-"""The instruction sets on which speed depends, as PyTorch names them."""
+"""Instruction sets on which speed depends, as PyTorch names them."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision ("32", or
-    "bf16": matrix products and convolutions in bfloat16).
-    """
+    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision."""
 
     device: str = "cpu"
     precision: Precision = "32"
 
     @property
     def kind(self) -> str:
-        """What the device is, whatever its number: results depend on that alone."""
+        """Return the device without its number: results depend on the kind alone."""
         return self.device.partition(":")[0]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Within, torch computes in this precision; weights stay float32."""
+        """Compute in this precision; weights stay float32."""
         if self.kind == "cuda" and self.precision == "32":
             return _without_tf32()
         return torch.autocast(self.kind, torch.bfloat16, enabled=self.precision == "bf16")
@@ -47,7 +45,7 @@ class Compute:
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """float32 on a GPU: by default cuDNN's convolutions round it to the ten bits of TF32."""
+    """Compute in float32 on a GPU, where cuDNN's convolutions use TF32 by default."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -58,19 +56,18 @@ def _without_tf32() -> Iterator[None]:
 
 
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:
-    """What `device` and `precision` mean on this machine.
+    """Return the device and precision to use on this machine.
 
-    `auto` is a CUDA GPU where there is one, else the CPU: other GPUs have no kernels of ours, and
-    are used where they are named. It is bfloat16 where the device is known to have it in hardware;
-    float32 elsewhere, where bfloat16 could be slower. Raises `InputError` for a device that torch
-    does not find, and says which it finds; and for a numbered one where several processes train
-    together.
+    `auto` is a CUDA GPU if there is one, else the CPU: other GPUs have no kernels of ours, and must
+    be named. The precision `auto` is bfloat16 if the device is known to have it in hardware, else
+    float32. Raises `InputError` for a device that torch does not find, and under torchrun for a
+    numbered one.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
     kind, _, number = device.partition(":")
     if kind in GPUS and int(number or 0) >= (found := num_gpus(kind)):
-        names = ", ".join(f"{kind}:{each}" for each in range(found))
+        names = ", ".join(f"{kind}:{index}" for index in range(found))
         listed = (
             f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}"
             if found
@@ -90,16 +87,15 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
 
 
 def num_gpus(kind: str) -> int:
-    """How many GPUs of one of the kinds of `GPUS` torch finds here."""
+    """Return how many GPUs of a kind of `GPUS` torch finds."""
     return int(torch.get_device_module(kind).device_count())
 
 
 @cache
 def has_bf16(kind: str) -> bool:
-    """Whether a kind of device is known to multiply matrices of bfloat16 in hardware: AMX or
-    AVX512-BF16, tensor cores.
+    """Return True if a kind of device is known to multiply bfloat16 matrices in hardware.
 
-    Of Apple's and Intel's GPUs nobody has measured whether that is faster there.
+    AMX, AVX512-BF16 and tensor cores do. Apple's and Intel's GPUs were not measured.
     """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -107,15 +103,13 @@ def has_bf16(kind: str) -> bool:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """In what sums are taken on `device`: float64, which Apple's GPUs and some of Intel's do not
-    have.
-    """
+    """Return the type for sums on `device`: float64 where every device of the kind has it."""
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """The instruction sets of `FAST_INSTRUCTIONS` that this CPU has."""
+    """Return the instruction sets of `FAST_INSTRUCTIONS` that this CPU has."""
     if hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
         return frozenset(name for name in FAST_INSTRUCTIONS if capabilities.get(name))
@@ -124,9 +118,7 @@ def cpu_features() -> frozenset[str]:
 
 
 def _first_value(file: Path, name: str) -> str | None:
-    """What one of Linux's files of `name: value` lines says first of `name`; None where it says
-    nothing.
-    """
+    """Return the first value of `name` in a file of `name: value` lines; None if there is none."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -136,10 +128,10 @@ def _first_value(file: Path, name: str) -> str | None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Has the C library keep freed memory for the next request; True where it can (glibc).
+    """Have glibc keep freed memory for the next request; return True if it can.
 
-    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the
-    next training step. Holds for the process; `release_freed_memory` gives back what is not in use.
+    By default large blocks go back to Linux, which fills them with zeros at the next training step.
+    `release_freed_memory` gives unused memory back.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
@@ -149,17 +141,16 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Returns to the system the unused memory that `keep_freed_memory` kept."""
+    """Return unused memory that `keep_freed_memory` kept to the system."""
     if keep_freed_memory.cache_info().currsize and keep_freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held; None where the system does not say."""
+    """Return the most bytes that this process has held; None if the system does not say."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage tells a process that another one has started of that one's peak, if it is
-        # higher.
+        # getrusage gives the parent's peak if that is higher.
         peak = _first_value(status, "VmHWM:")
         return int(peak.split()[0]) << 10 if peak else None
     try:
@@ -172,23 +163,19 @@ def peak_memory_bytes() -> int | None:
 
 
 def peak_gpu_memory_bytes(device: torch.device) -> int | None:
-    """The most memory that this process has held on a GPU; None on the CPU, and where torch does
-    not say (Apple's).
-    """
+    """Return the most bytes that this process has held on a GPU; None if torch does not say."""
     ask = getattr(torch.get_device_module(device), "max_memory_allocated", None)
     return None if device.type == "cpu" or ask is None else int(ask(device))
 
 
 def _gpu_name(device: str) -> str | None:
-    """As its maker calls it; None on the CPU, and where torch does not say (Apple's)."""
+    """Return the GPU's name; None on the CPU, and if torch does not say (Apple's)."""
     ask = getattr(torch.get_device_module(device), "get_device_name", None)
     return None if device == "cpu" or ask is None else str(ask(device))
 
 
 def environment(compute: Compute) -> dict[str, Any]:
-    """What a measurement depends on: versions, processor, threads, processes, device and
-    precision.
-    """
+    """Return the conditions of a measurement: versions, processor, threads, device, precision."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -206,14 +193,14 @@ def environment(compute: Compute) -> dict[str, Any]:
 
 
 def cores() -> list[int]:
-    """The processor cores that this process may use, by number."""
+    """Return the numbers of the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def num_processes() -> int:
-    """Return the number of processes of torchrun's that train with this one; 1 without."""
+    """Return the number of torchrun's processes, 1 without torchrun."""
     distributed = torch.distributed
     return (
         distributed.get_world_size()
@@ -223,7 +210,7 @@ def num_processes() -> int:
 
 
 def gpus() -> list[str]:
-    """The CUDA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    """Return the CUDA GPUs that this process may use, as in `CUDA_VISIBLE_DEVICES`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return (
         visible.split(",")
@@ -233,15 +220,13 @@ def gpus() -> list[str]:
 
 
 _chosen_threads: list[int] = []
-"""The number of threads that the user chose for this process; empty where none was."""
+"""The number of threads that the user chose for this process; empty if none."""
 
 
 def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -> None:
-    """Compute with so many threads in this process, on these `cores` alone where the system can
-    do that.
+    """Compute with `threads` threads in this process, on `cores` alone if the system can.
 
-    A number that the user has `chosen` is kept whatever else the machine does, see
-    `threads_on_free_cores`.
+    `threads_on_free_cores` keeps a number that the user has `chosen`.
     """
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
@@ -251,12 +236,10 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
 
 @contextmanager
 def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
-    """Within, compute with no more threads than there are free cores, and `say` so where that is
-    fewer than all.
+    """Compute with no more threads than there are free cores, and `say` so if that is fewer.
 
-    Threads of one computation wait for one another, so that one more than there are free cores
-    makes all of them slow. Nothing changes where the user chose the number of threads, or where
-    several processes train together.
+    Threads wait for one another: one more than there are free cores makes all of them slow. Nothing
+    changes if the user chose the number of threads, or under torchrun.
     """
     before = torch.get_num_threads()
     threads = before
@@ -279,7 +262,7 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
 
 
 def package_version(package: str) -> str | None:
-    """The version of an installed package; None if it is not installed."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,4 @@
-"""How much memory there is for this process: the machine's, less under the limits of control groups
-and of its own.
-"""
+"""Memory available to this process, under the limits of the machine, control groups and ulimit."""
 
 import os
 from collections.abc import Iterator
@@ -13,13 +11,13 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 UNKNOWN = 1 << 31
-"""What is taken to be available, in bytes, where the system does not say."""
+"""Bytes assumed to be available if the system does not say."""
 
 ROOT = Path("/")
 
 
 def available_memory() -> int:
-    """The bytes that this process may still take: the machine's, or less where a limit is set."""
+    """Return the bytes that this process may still take."""
     machine = _table(ROOT / "proc/meminfo").get("MemAvailable:", 0) * 1024
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
         with suppress(AttributeError, ValueError, OSError):
@@ -28,7 +26,7 @@ def available_memory() -> int:
 
 
 def _of_this_process() -> Iterator[int]:
-    """What the limits leave that are set on this process (`ulimit -d`, `ulimit -v`)."""
+    """Yield the bytes left by the limits of this process (`ulimit -d`, `ulimit -v`)."""
     used = _table(ROOT / "proc/self/status")
     for limit, name in (("RLIMIT_DATA", "VmData:"), ("RLIMIT_AS", "VmSize:")):
         if name in used and resource is not None:
@@ -38,7 +36,7 @@ def _of_this_process() -> Iterator[int]:
 
 
 def _of_control_groups() -> Iterator[int]:
-    """What each limit leaves that is set on this process's group, or on one above it."""
+    """Yield the bytes left by the limits of this process's control group and of groups above."""
     for line in _text(ROOT / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -59,7 +57,7 @@ def _of_control_groups() -> Iterator[int]:
             values = _text(folder / limit).strip(), _text(folder / usage).strip()
             if all(value.isdecimal() for value in values):
                 statistics = _table(folder / "memory.stat")
-                # The kernel gives these pages back when somebody asks for memory.
+                # The kernel gives these pages back when a process asks for memory.
                 cache = sum(
                     statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive")
                 )
@@ -67,7 +65,7 @@ def _of_control_groups() -> Iterator[int]:
 
 
 def _table(path: Path) -> dict[str, int]:
-    """A file of lines that begin with a name and a number."""
+    """Return the numbers of a file whose lines begin with a name and a number."""
     rows = (line.split() for line in _text(path).splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
 

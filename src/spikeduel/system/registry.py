@@ -1,4 +1,4 @@
-"""Names to things: from a plain dict, or from the user's own code as `module:attribute`."""
+"""Resolve names: in a registry, or in the user's own code as `module:attribute`."""
 
 import hashlib
 import importlib
@@ -11,44 +11,37 @@ from typing import Any, Literal, get_args
 from spikeduel.system.errors import InputError, unknown
 
 Family = Literal["snn", "cnn", "ann"]
-"""What a network is: "snn" spikes; "cnn" does not, and convolves; "ann" does neither."""
+"""Kind of network: "snn" spikes; "cnn" convolves without spikes; "ann" does neither."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 Precision = Literal["32", "bf16"]
-"""Where "bf16" computes matrix products and convolutions in bfloat16."""
+"""Arithmetic: float32, or "bf16": matrix products and convolutions in bfloat16."""
 
 GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
-"""What can compute beside "cpu", as torch calls it and as people do."""
+"""Devices beside "cpu": torch's names, and names for people."""
 
 LIBRARIES = ("torchvision", "timm")
-"""Before a colon, these name a library whose networks are taken by their names, and no module of
-one's own.
-"""
-
+"""Libraries whose networks can be named, as in `torchvision:resnet18`."""
 
 HUB = "hf:"
-"""What the names of the Hugging Face hub's data sets begin with."""
+"""Prefix of data sets of the Hugging Face hub."""
 
 
 def library_of(name: str) -> str | None:
-    """The library that `name` names a network of, as in `torchvision:resnet18`; None where there is
-    none.
-    """
+    """Return the library of a network such as `torchvision:resnet18`; None for other names."""
     library, colon, _ = name.partition(":")
     return library if colon and library in LIBRARIES else None
 
 
 def is_own_code(name: str) -> bool:
-    """Whether `name` is a `module:attribute` of the user's own."""
+    """Return True if `name` is a `module:attribute` of the user's own code."""
     return ":" in name and library_of(name) is None and not name.startswith(HUB)
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
-    """`registry[name]`, or what `module:attribute` names; the current folder's modules can be
-    imported.
+    """Return `registry[name]`, or import a `module:attribute`, also from the current folder.
 
-    Raises `InputError`: an unknown name (offering the nearest), no such module or attribute, an
-    error in it.
+    Raises `InputError` for an unknown name, a missing module or attribute, or an error on import.
     """
     if name in registry:
         return registry[name]
@@ -69,19 +62,18 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
             raise unknown(
                 f"attribute of {module_name}",
                 attribute,
-                [n for n in dir(thing) if not n.startswith("_")],
+                [member for member in dir(thing) if not member.startswith("_")],
             )
         thing = getattr(thing, part)
     return thing
 
 
 def source_hash(thing: Any, name: str = "") -> str:
-    """sha256 (64 hex digits) of the source file in which `thing` is defined; not of what that file
-    imports.
+    """Return the sha256 (64 hex digits) of the source file of `thing`, without the file's imports.
 
-    An object that is neither class nor function is defined in the module of its `name`,
-    `module:attribute`. Where there is no file, of the source of `thing` itself. Raises `InputError`
-    where there is neither.
+    An object that is neither class nor function is defined in the module of `name`,
+    `module:attribute`. Without a file, hash the source of `thing`. Raises `InputError` if there is
+    neither.
     """
     if inspect.isclass(thing) or inspect.isroutine(thing):
         module = sys.modules.get(thing.__module__)

@@ -1,8 +1,5 @@
-"""Signals that end the program: Ctrl-C (SIGINT), and SIGTERM, which Slurm, `docker stop` and
-`timeout` send.
-"""
+"""Signals that end the program: Ctrl-C (SIGINT), and SIGTERM (Slurm, `docker stop`, `timeout`)."""
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,57 +9,47 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """The user pressed Ctrl-C, or SIGTERM asks this process to end; finished epochs are saved."""
+    """Ctrl-C or SIGTERM ends this process; `number` is the signal. Finished epochs are saved."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
-        """By the signal of this `number`."""
         self.exit_code = 128 + number
 
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Within, both raise `Stopped`, and any `KeyboardInterrupt` becomes one. A second Ctrl-C does
-    not wait for what the first has to put away.
+    """Raise `Stopped` on both signals, and in place of any `KeyboardInterrupt`.
 
-    Processes that torchrun has started are ended by its SIGTERM at once, and only the first of them
-    hears Ctrl-C: one process speaks for all.
+    A second Ctrl-C ends the process at once, without cleaning up.
     """
-
     last = int(signal.SIGINT)
 
     def stop(number: int, frame: Any) -> None:
         nonlocal last
         last = number
-        # A second SIGTERM says nothing new: `timeout` sends one to the process, and one to its
-        # group.
-        for each in before:
-            signal.signal(
-                each, signal.SIG_IGN if each == number == signal.SIGTERM else signal.SIG_DFL
-            )
+        for other in before:
+            # `timeout` sends SIGTERM twice, to the process and to its group.
+            is_repeated = other == number == signal.SIGTERM
+            signal.signal(other, signal.SIG_IGN if is_repeated else signal.SIG_DFL)
         raise Stopped(number)
 
-    handlers: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        handlers = {signal.SIGINT: stop if os.environ.get("RANK") == "0" else signal.SIG_DFL}
-    # Only the main thread may set handlers; and who had a signal ignored, as nohup does, wants it
-    # so.
     usual: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
     }
+    # A signal that is ignored, as nohup does, stays ignored. Only the main thread may set handlers.
     before = {
-        number: usual[number] for number in handlers if signal.getsignal(number) is usual[number]
+        number: usual[number] for number in usual if signal.getsignal(number) is usual[number]
     }
     if threading.current_thread() is not threading.main_thread():
         before.clear()
     for number in before:
-        signal.signal(number, handlers[number])
+        signal.signal(number, stop)
     try:
         yield
     except Stopped:
         raise
     except KeyboardInterrupt:
-        # Some libraries, such as Ray, raise their own in its place.
+        # Some libraries, such as Ray, replace `Stopped`.
         raise Stopped(last) from None
     finally:
         for number, handler in before.items():
@@ -71,13 +58,14 @@ def heard() -> Iterator[None]:
 
 @contextmanager
 def hidden_from_children() -> Iterator[None]:
-    """Processes that are started within never hear Ctrl-C, not even while they load. This one hears
-    it afterwards. On Windows nothing changes.
+    """Start processes that never hear Ctrl-C, not even while they load (except on Windows).
+
+    This process hears it afterwards.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # It lets signals through again when it has been started.
+    # The tracker unblocks signals when it starts.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -88,7 +76,7 @@ def hidden_from_children() -> Iterator[None]:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """After it SIGTERM is handled as before, whatever a library has set within."""
+    """Restore the handler of SIGTERM, which a library may replace within."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,6 +1,4 @@
-"""Documents as types: JSON and TOML to frozen structs and back, by msgspec, with errors for
-people.
-"""
+"""Documents as types: JSON and TOML to frozen structs and back, with errors for people."""
 
 import hashlib
 import json
@@ -25,7 +23,7 @@ Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 """A number from 0 to 1."""
 MOST_TOML_BYTES = 1 << 20
-"""Larger files of settings are refused."""
+"""Largest file of settings in bytes."""
 
 _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
@@ -39,13 +37,11 @@ class _FrozenMeta(msgspec.StructMeta):
 
 
 class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
-    """What documents are made of: named fields, checked when they are read, never changed."""
+    """Base of documents: named fields, checked when they are read, never changed."""
 
 
 def converted(value: Any, kind: type[T]) -> T:
-    """`value`, made of dicts, lists, texts and numbers, as `kind`. Raises `InputError` naming the
-    place in it.
-    """
+    """Return plain data as `kind`. Raises `InputError` naming the place in the data."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -57,12 +53,9 @@ def converted(value: Any, kind: type[T]) -> T:
 
 
 def plain(value: Any) -> Any:
-    """A struct, dataclass or what holds some as what JSON can say: dicts, lists, texts and
-    numbers.
-    """
+    """Return structs and dataclasses as plain data: dicts, lists, texts and numbers."""
 
     def with_lists(value: Any) -> Any:
-        # JSON knows no tuples.
         if isinstance(value, dict):
             return {name: with_lists(inner) for name, inner in value.items()}
         return [with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -71,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
-    """JSON as `kind`. Raises `InputError` naming the place in the document."""
+    """Return JSON as `kind`. Raises `InputError` naming the place in the document."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
@@ -83,7 +76,7 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
 
 
 def parse_toml(content: bytes, kind: type[T]) -> T:
-    """TOML as `kind`. Raises `InputError` naming the place in the document."""
+    """Return TOML as `kind`. Raises `InputError` naming the place in the document."""
     try:
         value = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
@@ -94,44 +87,39 @@ def parse_toml(content: bytes, kind: type[T]) -> T:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """A JSON file as `kind`. Raises `InputError` naming the file and the place in it."""
+    """Return a JSON file as `kind`. Raises `InputError` naming the file and the place in it."""
     content = files.read_bytes(path)
     with naming(path):
         return parse_json(content, kind)
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
-    """A TOML file of at most `MOST_TOML_BYTES` as `kind`. Raises `InputError` naming the file and
-    the place in it.
-    """
+    """Return a TOML file as `kind`. Raises `InputError` naming the file and the place in it."""
     content = files.read_bytes(path, MOST_TOML_BYTES)
     with naming(path):
         return parse_toml(content, kind)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word
-    for them.
-    """
+    """Write `value` as readable JSON, atomically. Raises ValueError for NaN and infinity."""
     files.write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def said(error: msgspec.ValidationError, kind: Any = None) -> str:
-    """What is wrong, and where: `trials[3].epochs: expected int, got str.`"""
+    """Return an error with its place: `trials[3].epochs: expected int, got str.`"""
     text = str(error)
     place = ""
-    if found := _PLACE.search(text):
-        text, place = text[: found.start()], found[1].lstrip(".")
+    if match := _PLACE.search(text):
+        text, place = text[: match.start()], match[1].lstrip(".")
     if (name := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.S)) and not place:
-        # Most likely a misspelt one: offers what is meant, where the fields of the document itself
-        # are known.
+        # Most likely misspelt: offer the nearest field.
         return str(unknown("key", visible(name[1])[:60], getattr(kind, "__struct_fields__", ())))
     text = visible(text.replace("`", ""))
     return f"{place}: {text[0].lower()}{text[1:]}." if place else f"{text}."
 
 
 def digest(value: Any) -> str:
-    """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
+    """Return a hash of JSON-like `value`, the same on every machine: 64 hex digits."""
     return hashlib.sha256(
         json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()
