@@ -45,14 +45,16 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
     for _ in progress.track(range(repeats), title, repeats):
         (a, b), _ = answers(scenario, rng, None)
         found += significance.difference(a, b).conclusion is Conclusion.A_BETTER
-        told.append(power.chance(power.luck_of(a, b), scenario.difference, scenario.seeds))
-    alike = power.assumed_luck(scenario.spread, scenario.images)
-    other = power.assumed_luck(scenario.times_spread * scenario.spread, scenario.images)
+        told.append(power.chance(power.variability_of(a, b), scenario.difference, scenario.seeds))
+    alike = power.assumed_variability(scenario.spread, scenario.images)
+    other = power.assumed_variability(scenario.times_spread * scenario.spread, scenario.images)
     low, high = np.quantile(told, [0.05, 0.95]).tolist()
-    luck = power.Luck(seeds_a=alike.seeds_a, seeds_b=other.seeds_b, images=alike.images)
+    variability = power.Variability(
+        seeds_a=alike.seeds_a, seeds_b=other.seeds_b, images=alike.images
+    )
     return {
         "simulated": found / repeats,
-        "computed": power.chance(luck, scenario.difference, scenario.seeds),
+        "computed": power.chance(variability, scenario.difference, scenario.seeds),
         "told": float(np.mean(told)),
         "told_p5": low,
         "told_p95": high,

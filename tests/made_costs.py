@@ -4,7 +4,6 @@ from msgspec.structs import replace
 
 import made_results
 from spikeduel.results.answer import answered
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.costs import (
     MEMORIES,
     Energy,
@@ -14,8 +13,19 @@ from spikeduel.results.costs import (
     WayJoules,
 )
 from spikeduel.results.run import SCHEMA, Conclusions, Counts, Dataset, Results
-from spikeduel.results.times import Latency, Machine, PeakMemory, StartUp, Throughput, Times
-from spikeduel.results.trials import ControlResult, Score, Trial
+from spikeduel.results.trials import (
+    Anytime,
+    ControlResult,
+    EarlyExit,
+    ExitChoice,
+    Latency,
+    Leaving,
+    Machine,
+    Score,
+    Throughput,
+    Times,
+    Trial,
+)
 from spikeduel.settings.recipes import baseline
 
 MACHINE = Machine(
@@ -76,10 +86,8 @@ def fully_timed():
             )
             for size, number in (("32", 4000.4), ("256", 3000.0))
         },
-        start_up=StartUp(
-            import_seconds=1, load_seconds=0.1, first_answer_seconds=0.15, total_seconds=1.25
-        ),
-        peak_memory_bytes=PeakMemory(first_answer=300_000_000),
+        start_up_seconds=1.25,
+        peak_memory_bytes=300_000_000,
     )
 
 

@@ -521,7 +521,7 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     assert (found["source"], found["trained"]) == ("store", 2)
     other = json.loads(spikeduel("plan", "digits", *FAST, "--from", "pilot", "--json").stdout)
     assert (other["source"], other["trained"]) == ("run", 0)
-    assert other["cases"][0]["luck"] == found["cases"][0]["luck"]
+    assert other["cases"][0]["variability"] == found["cases"][0]["variability"]
     assert "no such folder" in refused(desk, "plan", "digits", *QUICKEST, "--from", "nowhere")
 
 

@@ -20,7 +20,7 @@ from spikeduel.measuring.over_time import (
 )
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
-from spikeduel.results.anytime import Anytime, ExitChoice
+from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
 

@@ -7,7 +7,7 @@ from msgspec import structs
 from made_models import make
 from spikeduel.measuring.latency import latency, machine
 from spikeduel.networks.model_files import save_model
-from spikeduel.results.times import Latency
+from spikeduel.results.trials import Latency
 from spikeduel.system import typed
 
 
@@ -31,15 +31,10 @@ def test_a_model_is_timed_in_a_process_of_its_own(path, images):
     assert set(found.throughput) == {"1", "32", "256"}
     assert 0 < found.one_image.median_ms < 1000
     assert len(found.stream_ms) == 6
-    start_up = found.start_up
-    parts = [start_up.import_seconds, start_up.load_seconds, start_up.first_answer_seconds]
-    assert min(parts) > 0
-    assert start_up.total_seconds == pytest.approx(sum(parts))
+    assert found.start_up_seconds > 0.1
     # Torch is in it; and it is not the memory of this process, which has grown by pictures and
     # tests.
-    memory = found.peak_memory_bytes
-    assert 50 << 20 < memory.first_answer <= memory.batch_256
-    assert memory.gpu is None
+    assert 50 << 20 < found.peak_memory_bytes < 4 << 30
     assert (
         typed.converted(json.loads(json.dumps(typed.plain(found), allow_nan=False)), Latency)
         == found

@@ -8,7 +8,7 @@ from made_operations import spiking
 from made_pages import places, told
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, charts, drawing
-from spikeduel.results.anytime import Received
+from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
 
 STEPS = [0.4, 0.6, 0.7, 0.75]

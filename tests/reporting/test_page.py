@@ -130,7 +130,7 @@ def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
         comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3)
     )
     (pair,) = with_pair(
-        results, power=power.power(power.assumed_luck(0.003, 20), 0.01, 6)
+        results, power=power.power(power.assumed_variability(0.003, 20), 0.01, 6)
     ).comparison.pairs
     measured = with_comparison(
         replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials)

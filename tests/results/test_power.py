@@ -7,13 +7,13 @@ from msgspec import structs
 
 from spikeduel.results import uncertainty
 from spikeduel.results.power import (
-    Luck,
-    assumed_luck,
+    Variability,
+    assumed_variability,
     chance,
-    luck_of,
     on_images,
     power,
     seeds_needed,
+    variability_of,
 )
 
 
@@ -29,10 +29,12 @@ from spikeduel.results.power import (
     ],
 )
 def test_it_is_what_simulations_find(seeds, lead, spread, images, simulated):
-    assert chance(assumed_luck(spread, images), lead, seeds) == pytest.approx(simulated, abs=0.015)
+    assert chance(assumed_variability(spread, images), lead, seeds) == pytest.approx(
+        simulated, abs=0.015
+    )
 
 
-def simulated(luck, lead, seeds, draws=3000):
+def simulated(variability, lead, seeds, draws=3000):
     """The share of drawn accuracies of `seeds` that both tests find, each as `uncertainty` has
     it.
     """
@@ -43,14 +45,14 @@ def simulated(luck, lead, seeds, draws=3000):
     for _ in range(draws):
         a = (
             lead
-            + luck.images * random.standard_normal()
-            + luck.seeds_a * random.standard_normal(seeds)
+            + variability.images * random.standard_normal()
+            + variability.seeds_a * random.standard_normal(seeds)
         )
-        b = luck.seeds_b * random.standard_normal(seeds)
+        b = variability.seeds_b * random.standard_normal(seeds)
         parts = [each.var(ddof=1) / seeds for each in (a, b)]
         off = uncertainty.Uncertainty(
             a.mean() - b.mean(),
-            luck.images**2,
+            variability.images**2,
             math.inf,
             sum(parts),
             (seeds - 1) * sum(parts) ** 2 / sum(part**2 for part in parts),
@@ -67,49 +69,56 @@ def simulated(luck, lead, seeds, draws=3000):
     [(4, 0.004, 0.004), (4, 0.002, 0.006), (5, 0.005, 0.005), (6, 0.001, 0.007)],
 )
 def test_other_and_unequal_spreads_and_few_seeds(seeds, spread_a, spread_b):
-    luck = Luck(seeds_a=spread_a, seeds_b=spread_b, images=0.002)
-    assert chance(luck, 0.01, seeds) == pytest.approx(simulated(luck, 0.01, seeds), abs=0.03)
+    variability = Variability(seeds_a=spread_a, seeds_b=spread_b, images=0.002)
+    assert chance(variability, 0.01, seeds) == pytest.approx(
+        simulated(variability, 0.01, seeds), abs=0.03
+    )
 
 
 def test_it_grows_with_the_lead_and_the_seeds_and_shrinks_with_spread_and_comparisons():
-    luck = assumed_luck(0.004, 5_000)
+    variability = assumed_variability(0.004, 5_000)
 
     def rising(values):
         return all(a < b for a, b in itertools.pairwise(values))
 
-    assert rising([chance(luck, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
-    assert rising([chance(luck, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
+    assert rising([chance(variability, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
+    assert rising([chance(variability, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
     assert rising(
-        [chance(assumed_luck(spread, 5_000), 0.01, 6) for spread in (0.008, 0.005, 0.002, 0.0)]
+        [
+            chance(assumed_variability(spread, 5_000), 0.01, 6)
+            for spread in (0.008, 0.005, 0.002, 0.0)
+        ]
     )
-    assert rising([chance(luck, 0.01, 6, comparisons) for comparisons in (15, 3, 1)])
+    assert rising([chance(variability, 0.01, 6, comparisons) for comparisons in (15, 3, 1)])
     # Without a lead, one side of the level of the test, or less where variances are few seeds'
     # guesses.
-    assert 0.005 < chance(luck, 0.0, 20) < 0.03
-    assert chance(luck, 0.5, 6) == pytest.approx(1.0)
+    assert 0.005 < chance(variability, 0.0, 20) < 0.03
+    assert chance(variability, 0.5, 6) == pytest.approx(1.0)
 
 
 def test_the_number_of_seeds_that_is_needed_is_the_first_that_is_enough():
-    luck = assumed_luck(0.005, 10_000)
-    needed = seeds_needed(luck, 0.01)
-    assert chance(luck, 0.01, needed) >= 0.8 > chance(luck, 0.01, needed - 1)
-    assert seeds_needed(luck, 0.2) == 4
+    variability = assumed_variability(0.005, 10_000)
+    needed = seeds_needed(variability, 0.01)
+    assert chance(variability, 0.01, needed) >= 0.8 > chance(variability, 0.01, needed - 1)
+    assert seeds_needed(variability, 0.2) == 4
     # These images do not show so small a lead, with any number of seeds.
-    assert seeds_needed(luck, 0.001) is None
-    assert power(luck, 0.01, 6, 3).chance == chance(luck, 0.01, 6, 3)
-    assert power(luck, 0.01, 6, 3).seeds_needed == seeds_needed(luck, 0.01, 3) > needed
+    assert seeds_needed(variability, 0.001) is None
+    assert power(variability, 0.01, 6, 3).chance == chance(variability, 0.01, 6, 3)
+    assert (
+        power(variability, 0.01, 6, 3).seeds_needed == seeds_needed(variability, 0.01, 3) > needed
+    )
 
 
 def test_too_few_groups_find_nothing_and_few_find_less():
-    many, few = assumed_luck(0.003, 10_000), assumed_luck(0.003, 10_000, 7.0)
+    many, few = assumed_variability(0.003, 10_000), assumed_variability(0.003, 10_000, 7.0)
     assert chance(few, 0.01, 6) < chance(many, 0.01, 6)
-    assert chance(assumed_luck(0.003, 10_000, 5.9), 0.01, 6) == 0.0
+    assert chance(assumed_variability(0.003, 10_000, 5.9), 0.01, 6) == 0.0
 
 
-def test_the_luck_of_answers_is_that_of_the_interval():
+def test_the_variability_of_answers_is_that_of_the_interval():
     random = np.random.default_rng(0)
     a, b = (random.random((5, 400)) < rate for rate in (0.8, 0.7))
-    found, off = luck_of(a, b), uncertainty.of_difference(a, b, None)
+    found, off = variability_of(a, b), uncertainty.of_difference(a, b, None)
     assert found.seeds_a**2 / 5 + found.seeds_b**2 / 5 == pytest.approx(off.seeds)
     assert found.images**2 == pytest.approx(off.images)
     assert (off.image_freedom, found.image_freedom, found.effective_groups) == (
@@ -118,15 +127,15 @@ def test_the_luck_of_answers_is_that_of_the_interval():
         None,
     )
     # Groups of one image each are none.
-    assert luck_of(a, b, np.arange(400)) == found
-    grouped = luck_of(a, b, np.arange(400) // 40)
+    assert variability_of(a, b, np.arange(400)) == found
+    grouped = variability_of(a, b, np.arange(400) // 40)
     assert grouped.effective_groups == 10
     assert grouped.image_freedom == 9
 
 
 def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
     a = np.array([[1, 0] * 50, [0, 1] * 50], bool)  # as accurate, and right on other images
-    found = luck_of(a, a)
+    found = variability_of(a, a)
     off = uncertainty.of_difference(a, a, None)
     assert off.seeds > 0
     assert found.seeds_a == found.seeds_b
@@ -134,13 +143,16 @@ def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
 
 
 def test_other_test_images_change_the_part_of_the_images():
-    luck = assumed_luck(0.003, 1_000, 50.0)
-    more = on_images(luck, 1_000, 4_000)
-    assert more.images == pytest.approx(luck.images / 2)
+    variability = assumed_variability(0.003, 1_000, 50.0)
+    more = on_images(variability, 1_000, 4_000)
+    assert more.images == pytest.approx(variability.images / 2)
     assert more.effective_groups == pytest.approx(200)
     assert (
         structs.replace(
-            more, images=luck.images, effective_groups=50.0, image_freedom=luck.image_freedom
+            more,
+            images=variability.images,
+            effective_groups=50.0,
+            image_freedom=variability.image_freedom,
         )
-        == luck
+        == variability
     )

@@ -8,10 +8,10 @@ from msgspec import structs
 from made_operations import spiking
 from made_times import untimed
 from made_trials import FOUR, dataset, pair, results, scored, trial
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.run import json_schema
 from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 

@@ -10,7 +10,7 @@ from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.networks.cards import Calling
 from spikeduel.results.audit import Counts, LabelCheck
 from spikeduel.results.findings import finding, with_id
-from spikeduel.results.power import Luck, power
+from spikeduel.results.power import Variability, power
 from spikeduel.results.run import Budget, Neither
 from spikeduel.results.run_findings import (
     RunContext,
@@ -563,8 +563,8 @@ def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
 # ---- what would overturn it
 
 
-LUCK = Luck(seeds_a=0.0173, seeds_b=0.007, images=0.0042)
-FOUND = {"difference": -0.0213, "seeds_needed": None, "power": power(LUCK, 0.01, 6)}
+VARIABILITY = Variability(seeds_a=0.0173, seeds_b=0.007, images=0.0042)
+FOUND = {"difference": -0.0213, "seeds_needed": None, "power": power(VARIABILITY, 0.01, 6)}
 FEW = {"groups_tested": 5, "groups": 48}
 
 
@@ -646,7 +646,7 @@ def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, pla
     images = with_id(found, "more_images", "far_more_images")
     assert [found.index(each) for each in images] == ([] if place is None else [place])
     # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's
-    # luck.
+    # variability.
     least = 2.8 * (0.037 / num_test) ** 0.5
     assert all(each.values["detectable"] == pytest.approx(least) for each in images)
 

@@ -10,7 +10,7 @@ from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.binning import Binning
 from spikeduel.networks.cards import Calling, ModelCard
-from spikeduel.results.forecast import ContenderTime
+from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.trials import announcing

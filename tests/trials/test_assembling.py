@@ -14,7 +14,6 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import power
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
@@ -22,12 +21,16 @@ from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
+    Anytime,
     Calibrated,
     Calibration,
     ControlResult,
     CorruptedAccuracies,
+    EarlyExit,
     EncodingSpread,
     Epoch,
+    ExitChoice,
+    Leaving,
     Score,
     WeightShapes,
 )
@@ -548,8 +551,8 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
         name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names
     }
     for pair in pairs:
-        luck = power.luck_of(right[pair.a], right[pair.b])
-        assert pair.power == power.power(luck, 0.01, 5, comparisons=3)
+        variability = power.variability_of(right[pair.a], right[pair.b])
+        assert pair.power == power.power(variability, 0.01, 5, comparisons=3)
         assert 0 < pair.power.chance < 1
     assert pair_of().power is None
 

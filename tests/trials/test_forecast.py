@@ -8,7 +8,7 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.results import power
-from spikeduel.results.forecast import SEEDS
+from spikeduel.results.power import SEEDS
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
@@ -35,8 +35,8 @@ def test_where_nothing_is_known_a_range_is_assumed_and_steps_are_timed(two):
     )
     assert [case.spread for case in found.cases] == list(power.ASSUMED_SPREADS)
     for case in found.cases:
-        assert case.luck == power.assumed_luck(case.spread, 179)
-        assert case.chances == [power.chance(case.luck, 0.01, seeds) for seeds in SEEDS]
+        assert case.variability == power.assumed_variability(case.spread, 179)
+        assert case.chances == [power.chance(case.variability, 0.01, seeds) for seeds in SEEDS]
     assert [(each.contender, each.epochs, each.from_store) for each in found.times] == [
         ("dense-snn", 2, False),
         ("small-cnn", 2, False),
@@ -51,8 +51,8 @@ def test_a_spread_that_is_given_is_taken(two):
     found = forecast(two, 0.02, spread=0.004, store="s")
     (case,) = found.cases
     assert (found.source, found.lead, case.spread) == ("given", 0.02, 0.004)
-    assert case.luck == power.assumed_luck(0.004, 179)
-    assert case.seeds_needed == power.seeds_needed(case.luck, 0.02)
+    assert case.variability == power.assumed_variability(0.004, 179)
+    assert case.seeds_needed == power.seeds_needed(case.variability, 0.02)
 
 
 def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
@@ -61,12 +61,15 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
     found = forecast(two, store="s")
     (case,) = found.cases
     assert (found.source, found.trained, case.a, case.b) == ("store", 3, "dense-snn", "small-cnn")
-    assert case.luck == pair.power.luck
-    for name, luck in (("dense-snn", case.luck.seeds_a), ("small-cnn", case.luck.seeds_b)):
+    assert case.variability == pair.power.variability
+    for name, variability in (
+        ("dense-snn", case.variability.seeds_a),
+        ("small-cnn", case.variability.seeds_b),
+    ):
         # No less than what seeds and images together leave unexplained.
-        assert luck in (
+        assert variability in (
             pytest.approx(np.std([t.test.accuracy for t in results.of(name)], ddof=1)),
-            case.luck.seeds_b,
+            case.variability.seeds_b,
         )
     times = {each.contender: each for each in found.times}
     seconds = [second for trial in results.of("small-cnn") for second in trial.epoch_seconds]
@@ -79,7 +82,7 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
     assert forecast(other, store="s").source == "assumed"
     of_run = forecast(other, run="run", store="s")
     assert (of_run.source, of_run.spread_of, of_run.trained) == ("run", None, 0)
-    assert of_run.cases[0].luck == case.luck
+    assert of_run.cases[0].variability == case.variability
     kept = typed.read_json(Path("run/predictions.json"), PredictionsFile)
     typed.write_json(
         Path("run/predictions.json"), structs.replace(kept, dataset="others", fingerprint="f")
@@ -91,12 +94,14 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
         forecast(replace(two, contenders=("dense-snn", "conv-relu")), run="run", store="s")
 
 
-def test_the_luck_of_a_run_is_scaled_to_other_test_images(two, unreported):
+def test_the_variability_of_a_run_is_scaled_to_other_test_images(two, unreported):
     compare(replace(two, seeds=2), "run", "s")
     here, there = (forecast(each, run="run", store="s") for each in (two, replace(two, folds=3)))
     assert there.test_images > here.test_images
     ratio = here.test_images / there.test_images
-    assert there.cases[0].luck.images == pytest.approx(here.cases[0].luck.images * ratio**0.5)
+    assert there.cases[0].variability.images == pytest.approx(
+        here.cases[0].variability.images * ratio**0.5
+    )
     assert (there.folds, there.times[0].seed_seconds) == (
         3,
         pytest.approx(6 * there.times[0].epoch_seconds),

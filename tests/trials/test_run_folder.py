@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from spikeduel.measuring.latency import machine
-from spikeduel.results.times import Latency, Times
+from spikeduel.results.trials import Latency, Times
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

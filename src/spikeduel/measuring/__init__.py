@@ -17,9 +17,9 @@ from spikeduel.measuring.correctness import (
 )
 from spikeduel.measuring.costing import operations
 from spikeduel.measuring.over_time import anytime
-from spikeduel.results.anytime import Anytime
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
+    Anytime,
     Calibration,
     Classification,
     EncodingSpread,

@@ -13,8 +13,8 @@ from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import NotCounted
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.anytime import Leaving
 from spikeduel.results.costs import Counted
+from spikeduel.results.trials import Leaving
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout

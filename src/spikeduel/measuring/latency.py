@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spikeduel.measuring.latency_process import BATCH_SIZES
-from spikeduel.results.times import Latency, Machine
+from spikeduel.results.trials import Latency, Machine
 from spikeduel.system import hardware, load, typed
 from spikeduel.system.hardware import Compute
 
@@ -38,10 +38,9 @@ def latency(
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
 
-    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up` has the
-    seconds of importing spikeduel and torch, of loading, of the first answer (compiling kernels
-    included), and in all; `peak_memory_bytes` the process's memory after that, after the largest
-    batches, and the GPU's. All but `machine` are None where the process fails or takes longer than
+    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up_seconds` are
+    those of importing spikeduel and torch, of loading and of the first answer (compiling kernels
+    included); `peak_memory_bytes` is the process's memory then. All but `machine` are None where the process fails or takes longer than
     `seconds`; `reasons` then says why.
     """
     here = machine(device)

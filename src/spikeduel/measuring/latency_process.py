@@ -21,7 +21,7 @@ import torch
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import peak_gpu_memory_bytes, peak_memory_bytes
+from spikeduel.system.hardware import peak_memory_bytes
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -114,25 +114,17 @@ def main(begun: float, imported: float) -> None:
     torch.set_num_threads(settings["threads"])
     loading = time.perf_counter()
     model = load_model(settings["path"], settings["device"], settings["own_code"])
-    loaded = time.perf_counter()
     model.predict(images[:1])
-    first = time.perf_counter()
-    parts = {"import": imported - begun, "load": loaded - loading, "first_answer": first - loaded}
-    memory = {"first_answer": peak_memory_bytes()}
+    start_up_seconds = imported - begun + time.perf_counter() - loading
+    peak_memory = peak_memory_bytes()
     times = timed(model, images)
-    memory[f"batch_{BATCH_SIZES[-1]}"] = peak_memory_bytes()
-    memory["gpu"] = peak_gpu_memory_bytes(model.device)
-    start_up = {
-        f"{name}_seconds": seconds
-        for name, seconds in {**parts, "total": sum(parts.values())}.items()
-    }
     with document:
         json.dump(
             {
                 "precision": model.precision,
                 **times,
-                "start_up": start_up,
-                "peak_memory_bytes": memory,
+                "start_up_seconds": start_up_seconds,
+                "peak_memory_bytes": peak_memory,
             },
             document,
         )

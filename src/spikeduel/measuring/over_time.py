@@ -11,7 +11,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Asked, Running, answers_of
 from spikeduel.networks.models import Model
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Received
+from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Received
 
 TOLERANCE, CONFIDENCE = 0.002, 0.95
 """Loss of accuracy that leaving early may cost, two images in a thousand, and the confidence that

@@ -7,10 +7,9 @@ import numpy as np
 from spikeduel.measuring import energy
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import DASHES, Axis, Chart, Key, Look, Marks, Panel, Row, Rule
-from spikeduel.results.anytime import EarlyExit
 from spikeduel.results.rankings import joules_of, mean_range
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import EarlyExit, Trial
 
 _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows: the first steps would take all its height."""

@@ -30,8 +30,8 @@ from spikeduel.reporting.charts import (
 from spikeduel.reporting.drawing import DPI
 from spikeduel.reporting.encoded import animation
 from spikeduel.reporting.pictures import as_picture
+from spikeduel.results import inside as words
 from spikeduel.results.inside import Inside, Pictures, Seen
-from spikeduel.results.words import inside as words
 from spikeduel.system import files
 from spikeduel.system.errors import unknown
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import columns, rankings
+from spikeduel.results import inside as inside_words
 from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
@@ -27,7 +28,6 @@ from spikeduel.results.words import (
     verdict,
 )
 from spikeduel.results.words import court as court_words
-from spikeduel.results.words import inside as inside_words
 from spikeduel.results.words import report as words
 from spikeduel.results.words.numbers import said_of
 from spikeduel.system import files

@@ -139,7 +139,7 @@ def _energy(results: Results, trials: Sequence[Trial]) -> list[Range]:
 
 def _memory(results: Results, trials: Sequence[Trial]) -> list[Range]:
     peaks = [trial.latency.peak_memory_bytes for trial in trials if trial.latency]
-    return _exact(peak.first_answer for peak in peaks if peak and peak.first_answer)
+    return _exact(peak for peak in peaks if peak)
 
 
 def _size(results: Results, trials: Sequence[Trial]) -> list[Range]:

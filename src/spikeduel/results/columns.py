@@ -38,7 +38,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """One column of a table whose rows are `Row`: `value` reads a row, None where it is not known;
+    """Column of a table whose rows are `Row`: `value` reads a row, None where it is not known;
     `form` writes the value; `is_text` aligns it left on the page.
     """
 
@@ -171,7 +171,7 @@ def validation_accuracy(validation: Score | None) -> str:
 
 
 class ContenderRow(NamedTuple):
-    """One contender's trials, the `tested` ones that its numbers are of, and its twin's name."""
+    """Trials of a contender, the `tested` ones that the numbers are of, and the name of a twin."""
 
     name: str
     trials: Sequence[Trial]
@@ -382,7 +382,7 @@ def corruption_rows(robustness: Robustness) -> list[dict[str, str]]:
 
 
 class TuningRow(NamedTuple):
-    """One trial of a tuning, and its contender."""
+    """Trial of a tuning, and its contender."""
 
     contender: TunedContender
     trial: TuningTrial
@@ -430,7 +430,7 @@ def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
 
 
 class CalibrationRow(NamedTuple):
-    """One contender's calibration over its trials: raw, or after its `temperatures`."""
+    """Calibration of a contender over its trials: raw, or after its `temperatures`."""
 
     contender: str
     temperatures: Sequence[float]
@@ -542,7 +542,7 @@ SHIPPED: list[Column[Origin]] = [
 
 
 class LayerRow(NamedTuple):
-    """One layer's counts, or the totals of a network."""
+    """Counts of a layer, or the totals of a network."""
 
     name: str
     counts: Layer | Totals

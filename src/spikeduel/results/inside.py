@@ -1,5 +1,5 @@
-"""What happens inside networks while they answer one image: the types; `measuring/inside.py` finds
-it.
+"""Types of a look inside networks while they answer one image (`measuring/inside.py`), and the
+sentences around it.
 """
 
 import math
@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from spikeduel.system.sentences import listed
 from spikeduel.system.typed import Frozen
 
 
@@ -68,7 +69,7 @@ class SpikingLayer(Frozen):
 
 
 class Activations(Frozen):
-    """What a layer gives to the next convolution or linear layer: the strongest of its `channels`.
+    """Outputs of a layer for the next convolution or linear layer: the strongest of its `channels`.
 
     `maps` is `[N, C, H, W]`, with N = 1 or the number of time steps. Of a layer without places
     there is one map, which has its `channels` numbers row by row, and zeros after them.
@@ -79,9 +80,9 @@ class Activations(Frozen):
 
 
 class Seen(Frozen):
-    """What one model makes of the image.
+    """The image inside one model.
 
-    `input` is what it gets, one picture for each time step or one for all. `probabilities` `[S, K]`
+    `input` is what the model gets, one picture for each time step or one for all. `probabilities` `[S, K]`
     are those of `Inside.classes` after each of S = T steps, or S = 1 where there is only one
     answer; `decided` is the step (from 1) from which on the answer stays, None where there is only
     one. `spikes` and `joules` are what it took at each step, and so far; None where that is not
@@ -104,7 +105,7 @@ class Seen(Frozen):
 
 
 class Inside(Frozen):
-    """One image, and what each of several models makes of it. `classes` are the most probable ones,
+    """An image, and what several models make of it. `classes` are the most probable ones,
     and the `truth`, which is a place in them. `energy` names the table that joules are estimated
     by.
     """
@@ -119,4 +120,44 @@ class Inside(Frozen):
     @property
     def num_steps(self) -> int:
         """The most time steps that one of them takes."""
-        return max(max(len(each.probabilities), each.input.shape[0]) for each in self.models)
+        return max(max(len(model.probabilities), model.input.shape[0]) for model in self.models)
+
+
+# ---- sentences
+
+
+def title(inside: Inside) -> str:
+    """Return the heading of a page."""
+    return f"Inside {listed([model.name for model in inside.models])}"
+
+
+def answers(inside: Inside) -> str:
+    """Return the models' answers, and the true class."""
+    answered = [f"{model.name} answers {inside.classes[model.answer]}" for model in inside.models]
+    truth = "" if inside.truth is None else f" The true class is {inside.classes[inside.truth]}."
+    return f"{'; '.join(answered)}.{truth}"
+
+
+def introduction(inside: Inside) -> str:
+    """Return the introduction above the pictures."""
+    spiking = any(model.spiking for model in inside.models)
+    steps = (
+        " A spiking network works in time steps: move the slider, or press play." if spiking else ""
+    )
+    return f"One {inside.noun}, and what goes on in each network that sees it. {answers(inside)}{steps}"
+
+
+def how_found(inside: Inside) -> str:
+    """Return how attribution and energies are computed."""
+    surrogate = (
+        " The gradient of a spike is that of its surrogate."
+        if any(model.spiking for model in inside.models)
+        else ""
+    )
+    return (
+        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this "
+        "one, for the "
+        f"network's own answer.{surrogate} Energy: an estimate from counted operations "
+        f"({inside.energy}), without "
+        "memory, the low end. Of a layer, at most 40 neurons and 6 channels are shown."
+    )

@@ -1,12 +1,13 @@
-"""Power: the chance that a true lead is found, as a function of the lead, the seeds, and how much
-luck there is.
+"""Power: the chance that a true lead is found, by the lead, the seeds and the variability; and a
+forecast of the seeds that a lead takes.
 
 A lead is found where `significance` would call its owner better: by the crossed t test (after Holm,
-at worst) and by the exchange of seeds. `chance` computes it for normal luck; `benchmarks/power.py`
-simulates the same from answers to single images, and has both beside each other.
+at worst) and by the exchange of seeds. `chance` computes it for normal variation; `benchmarks/power.py`
+simulates the same from answers to single images, and shows both beside each other.
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ LEAD = 0.01
 BETWEEN, WITHIN = 0.083, 0.046
 """Shares of test images on which trainings of two contenders, and two trainings of one, disagree:
 Fashion-MNIST, direct encoding, the study's networks (`benchmarks/significance.py`). Assumed where
-nothing is known of one's own.
+nothing else is known.
 """
 ASSUMED_SPREADS = (0.003, 0.0055)
 """Standard deviations over seeds that bracket what was measured there by the study's stopping rule:
@@ -28,22 +29,21 @@ ASSUMED_SPREADS = (0.003, 0.0055)
 (`benchmarks/results/precision-*.json`).
 """
 IN_REACH = 2.80
-"""So many standard deviations from 0, a true difference is found in 80 % of cases at 5 %: 1.96 and
+"""Standard deviations from 0 at which a true difference is found in 80 % of cases at 5 %: 1.96 and
 0.84.
 """
 LEVELS = 48
 DRAWS = 20_000
 
 
-class Luck(Frozen):
-    """How much chance there is in a difference of contenders a and b: standard deviations,
-    fractions.
+class Variability(Frozen):
+    """Variability of a difference of contenders a and b: standard deviations, fractions.
 
     `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds, and at least
-    what single answers show of it where few seeds end level by luck. `images`: of the difference in
-    means over other test images, however many seeds there are, with `image_freedom` degrees of
+    that which single answers show where few seeds end level by chance. `images`: of the difference
+    in means over other test images, however many seeds there are, with `image_freedom` degrees of
     freedom. The images weigh as much as `effective_groups` groups of one size. Both are None where
-    each image stands for itself.
+    no images belong together.
     """
 
     seeds_a: Amount
@@ -65,24 +65,26 @@ class Power(Frozen):
     comparisons: Positive
     chance: Probability
     seeds_needed: Count | None
-    luck: Luck
+    variability: Variability
 
 
-def power(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> Power:
-    """`chance` and `seeds_needed` together."""
+def power(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> Power:
+    """Return `chance` and `seeds_needed` together."""
     return Power(
         lead=lead,
         seeds=num_seeds,
         comparisons=comparisons,
-        chance=chance(luck, lead, num_seeds, comparisons),
-        seeds_needed=seeds_needed(luck, lead, comparisons),
-        luck=luck,
+        chance=chance(variability, lead, num_seeds, comparisons),
+        seeds_needed=seeds_needed(variability, lead, comparisons),
+        variability=variability,
     )
 
 
-def luck_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None = None) -> Luck:
-    """What two contenders' answers show, bool `[S, N]` of two seeds or more; `groups` `[N]` as in
-    `significance`.
+def variability_of(
+    right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None = None
+) -> Variability:
+    """Return the variability that two contenders' answers show, bool `[S, N]` of two seeds or more;
+    `groups` `[N]` as in `significance`.
     """
     cluster = None
     if groups is not None:
@@ -94,7 +96,7 @@ def luck_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None 
     least = math.sqrt(off.seeds * off.num_seeds / 2)
     if math.hypot(*spreads) < least * math.sqrt(2):
         spreads = [least, least]
-    return Luck(
+    return Variability(
         seeds_a=spreads[0],
         seeds_b=spreads[1],
         images=math.sqrt(off.images),
@@ -103,13 +105,15 @@ def luck_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None 
     )
 
 
-def assumed_luck(spread: float, num_images: int, effective_groups: float | None = None) -> Luck:
-    """Where accuracy on an unlimited test set varies by `spread` over seeds, and answers disagree
-    as in `BETWEEN`.
+def assumed_variability(
+    spread: float, num_images: int, effective_groups: float | None = None
+) -> Variability:
+    """Return the variability where accuracy on an unlimited test set varies by `spread` over seeds,
+    and answers disagree as in `BETWEEN`.
     """
-    # Half of it is one training's, and adds to its spread on so many images.
+    # Half of the disagreement is one training's, and adds to its spread on so many images.
     of_training = math.sqrt(spread**2 + WITHIN / 2 / num_images)
-    return Luck(
+    return Variability(
         seeds_a=of_training,
         seeds_b=of_training,
         images=math.sqrt((BETWEEN - WITHIN) / num_images),
@@ -118,26 +122,28 @@ def assumed_luck(spread: float, num_images: int, effective_groups: float | None 
     )
 
 
-def on_images(luck: Luck, num_images: int, now: int) -> Luck:
-    """The luck on `now` test images, where that on `num_images` is known: of their part; seeds keep
+def on_images(variability: Variability, num_images: int, now: int) -> Variability:
+    """The variability on `now` test images, where that on `num_images` is known: of their part; seeds keep
     theirs.
     """
     scale = num_images / now
-    return Luck(
-        seeds_a=luck.seeds_a,
-        seeds_b=luck.seeds_b,
-        images=luck.images * math.sqrt(scale),
-        image_freedom=luck.image_freedom and luck.image_freedom / scale,
-        effective_groups=luck.effective_groups and luck.effective_groups / scale,
+    return Variability(
+        seeds_a=variability.seeds_a,
+        seeds_b=variability.seeds_b,
+        images=variability.images * math.sqrt(scale),
+        image_freedom=variability.image_freedom and variability.image_freedom / scale,
+        effective_groups=variability.effective_groups and variability.effective_groups / scale,
     )
 
 
-def spread(luck: Luck, num_seeds: int) -> float:
+def spread(variability: Variability, num_seeds: int) -> float:
     """The standard deviation of the difference that is measured, of means over so many seeds."""
-    return math.sqrt((luck.seeds_a**2 + luck.seeds_b**2) / num_seeds + luck.images**2)
+    return math.sqrt(
+        (variability.seeds_a**2 + variability.seeds_b**2) / num_seeds + variability.images**2
+    )
 
 
-def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> float:
+def chance(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> float:
     """The chance that the contender which truly leads by `lead` is called better.
 
     The difference is normal around `lead`. Of its two variances, that over images is taken as
@@ -146,22 +152,25 @@ def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> flo
     freedom each; Welch's, as in `uncertainty`). Several comparisons are tested at 5 % by their
     number, which is Holm's first step, and so the worst case.
     """
-    few_groups = luck.effective_groups is not None and luck.effective_groups < FEWEST_GROUPS
+    few_groups = (
+        variability.effective_groups is not None and variability.effective_groups < FEWEST_GROUPS
+    )
     if num_seeds < FEWEST_SEEDS or few_groups:
         return 0.0
     from scipy import special
 
-    variances = np.square([luck.seeds_a, luck.seeds_b]) / num_seeds
+    variances = np.square([variability.seeds_a, variability.seeds_b]) / num_seeds
     tail, freedom = ALPHA / 2 / comparisons, num_seeds - 1
     by_images = (
-        float(uncertainty.student(tail, luck.image_freedom or math.inf)) ** 2 * luck.images**2
+        float(uncertainty.student(tail, variability.image_freedom or math.inf)) ** 2
+        * variability.images**2
     )
-    off = spread(luck, num_seeds)
+    off = spread(variability, num_seeds)
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     # With four seeds, exchanging them is the harder test: drawn, since it asks for the order of all
     # seeds.
     if num_seeds == FEWEST_SEEDS:
-        return _chance_of_few(luck, lead, num_seeds, tail, by_images)
+        return _chance_of_few(variability, lead, num_seeds, tail, by_images)
     estimates = special.gammaincinv(freedom / 2, levels) * 2 / freedom
     half = _half_width(
         variances[0] * estimates[:, None], variances[1] * estimates, freedom, tail, by_images
@@ -169,48 +178,122 @@ def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> flo
     return float(special.ndtr((lead - half) / max(off, 1e-12)).mean())
 
 
-def seeds_needed(luck: Luck, lead: float, comparisons: int = 1) -> int | None:
+def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) -> int | None:
     """The smallest number of seeds with which `lead` is found in 80 % of cases; None where
     `MOST_SEEDS` are too few.
     """
     low, high = FEWEST_SEEDS, MOST_SEEDS
-    if chance(luck, lead, high, comparisons) < POWER:
+    if chance(variability, lead, high, comparisons) < POWER:
         return None
     while low < high:
         middle = (low + high) // 2
-        if chance(luck, lead, middle, comparisons) >= POWER:
+        if chance(variability, lead, middle, comparisons) >= POWER:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def smallest_lead(luck: Luck, num_seeds: int, comparisons: int = 1) -> float | None:
+def smallest_lead(variability: Variability, num_seeds: int, comparisons: int = 1) -> float | None:
     """The smallest lead that is found in 80 % of cases, to 0.01 points; None where none would
     be.
     """
-    return uncertainty.smallest_found(lambda lead: chance(luck, lead, num_seeds, comparisons))
+    return uncertainty.smallest_found(
+        lambda lead: chance(variability, lead, num_seeds, comparisons)
+    )
 
 
 def _half_width(
     a: np.ndarray, b: np.ndarray, freedom: int, tail: float, by_images: float
 ) -> np.ndarray:
-    """Of the interval, for variances of the mean over seeds as they are estimated."""
+    """Return the half-width of the interval, for estimated variances of the mean over seeds."""
     total = np.maximum(a + b, 1e-24)
     welch = freedom * total**2 / np.maximum(a**2 + b**2, 1e-48)
     return np.sqrt(uncertainty.student(tail, welch) ** 2 * total + by_images)
 
 
-def _chance_of_few(luck: Luck, lead: float, num_seeds: int, tail: float, by_images: float) -> float:
+def _chance_of_few(
+    variability: Variability, lead: float, num_seeds: int, tail: float, by_images: float
+) -> float:
     """`chance` from draws of the seeds' accuracies: all of one must be above all of the other."""
     random = np.random.default_rng(0)
     a, b = (
         spread * random.standard_normal((DRAWS, num_seeds))
-        for spread in (luck.seeds_a, luck.seeds_b)
+        for spread in (variability.seeds_a, variability.seeds_b)
     )
-    ahead = lead + luck.images * random.standard_normal(DRAWS)
+    ahead = lead + variability.images * random.standard_normal(DRAWS)
     half = _half_width(
         a.var(1, ddof=1) / num_seeds, b.var(1, ddof=1) / num_seeds, num_seeds - 1, tail, by_images
     )
     found = (a.mean(1) - b.mean(1) + ahead > half) & (a.min(1) + ahead > b.max(1))
     return float(found.mean())
+
+
+# ---- a forecast before training
+
+SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
+"""Numbers of seeds whose chances and times a forecast gives."""
+Source = Literal["given", "run", "store", "assumed"]
+"""Where the spread of accuracy over seeds is known from."""
+
+
+class Case(Frozen):
+    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for any
+    two whose accuracy on an unlimited test set varies by `spread` over seeds.
+    """
+
+    variability: Variability
+    chances: list[Probability]
+    seeds_needed: Count | None
+    a: str | None = None
+    b: str | None = None
+    spread: Amount | None = None
+
+
+class ContenderTime(Frozen):
+    """Training time of a contender: mean epochs (at most so many, unless `from_store`), seconds an
+    epoch, and seconds of one seed in all folds. `from_store`: as its earlier trainings took; else
+    some training steps were timed.
+    """
+
+    contender: str
+    epochs: Amount
+    epoch_seconds: Amount
+    seed_seconds: Amount
+    from_store: bool
+
+
+class Forecast(Frozen):
+    """Seeds that a true `lead` takes, and their training time. `trained` seeds are in the store,
+    whole.
+
+    `spread_of` is the data set of the run that the spread comes from, where it is not `dataset`.
+    """
+
+    dataset: str
+    test_images: Positive
+    lead: Probability
+    comparisons: Positive
+    source: Source
+    cases: list[Case]
+    times: list[ContenderTime]
+    trained: Count
+    folds: Count | None = None
+    spread_of: str | None = None
+    seeds: tuple[int, ...] = SEEDS
+
+    @property
+    def seed_seconds(self) -> float:
+        """Return the training time of one seed of all contenders."""
+        return sum(time.seed_seconds for time in self.times)
+
+    def seconds(self, seeds: int) -> float:
+        """Return the training time of so many seeds, without those in the store."""
+        return max(0, seeds - self.trained) * self.seed_seconds
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Return the seeds that find the lead in 80 % of every case; None where 100 are too few."""
+        needed = [case.seeds_needed for case in self.cases]
+        known = [seeds for seeds in needed if seeds is not None]
+        return max(known) if len(known) == len(needed) else None

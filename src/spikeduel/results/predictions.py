@@ -25,7 +25,7 @@ MOST_PAIRS = 3
 
 
 class SeedAnswers(typed.Frozen):
-    """One finished seed's predicted classes, in the order of the document's `indices`.
+    """Predicted classes of a finished seed, in the order of the document's `indices`.
 
     `trainings` are the keys of the trainings whose weights answered, one a fold: those of a
     converted network are its source's.
@@ -251,7 +251,7 @@ def _groups(first: PredictionsFile, second: PredictionsFile) -> list[int] | None
 # ---- images behind a number
 
 Side = Literal["only_a", "only_b", "neither"]
-"""Of two contenders, only the first is right, only the second, or neither."""
+"""Which of two contenders are right: only the first, only the second, or neither."""
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
 
 
 class Evidence(StrEnum):
-    """How sure it is that a leader leads.
+    """Evidence that a leader leads.
 
     `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two
     measurements of one thing differ; of energy: by all accountings. `THESE`: of these trained
@@ -254,7 +254,7 @@ class Answer(Frozen):
 
 
 class Conclusions(Frozen):
-    """What may be concluded: every two contenders with a seed in common, controls, caveats, what
+    """Conclusions: every two contenders with a seed in common, controls, caveats, what
     could overturn the verdict; what reporting the best epoch for the test would have shown; a
     contender better than both twins; what recordings lose without time; and the answer.
     """

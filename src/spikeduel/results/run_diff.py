@@ -184,7 +184,7 @@ class ContenderInRun(Frozen):
 
 
 class ContenderCompared(Frozen):
-    """One contender in two runs; `difference` is a − b, or `why_not` says why it was not tested."""
+    """A contender in two runs; `difference` is a − b, or `why_not` says why it was not tested."""
 
     contender: str
     a: ContenderInRun | None

@@ -122,7 +122,7 @@ def overturned_by(run: RunContext) -> list[Finding]:
 
 
 def tuning_limits(tuning: TuningRecord, num_val: int | None = None) -> list[Finding]:
-    """Return where a tuning may have found too little, or chosen by luck.
+    """Return where a tuning may have found too little, or chosen by chance.
 
     `num_val`: validation images, where the record does not say.
     """
@@ -526,10 +526,10 @@ def _detectable_by_one_seed(run: RunContext) -> float:
     """
     if run.seeds != 1 or any(_tested_groups(run.dataset)):
         return 0.0
-    luck = power.assumed_luck(
+    variability = power.assumed_variability(
         power.ASSUMED_SPREADS[0], run.pairs[0].n, run.dataset.effective_groups_tested
     )
-    return min(1.0, power.IN_REACH * luck.images)
+    return min(1.0, power.IN_REACH * variability.images)
 
 
 @finds("enough_seeds")

@@ -1,5 +1,5 @@
-"""Two contenders on the same test images: the difference, its interval, its p-value, and what may
-be concluded.
+"""Two contenders on the same test images: the difference, its interval, its p-value, and a
+conclusion.
 
 Usable alone, on anybody's predictions.
 
@@ -42,15 +42,15 @@ from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
 FEWEST_GROUPS = 6
-"""Of test images, and of equal size, for flipping their signs to reach a p-value below `ALPHA`: 2
-of 2^6 ways.
+"""Groups of test images, of equal size, whose flipped signs reach a p-value below `ALPHA`: 2 of 2^6
+ways.
 """
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Conclusion(StrEnum):
-    """What may be concluded of two contenders a and b."""
+    """Conclusion about two contenders a and b."""
 
     A_BETTER = "a_better"
     B_BETTER = "b_better"
@@ -59,13 +59,13 @@ class Conclusion(StrEnum):
 
     @property
     def better(self) -> bool:
-        """Whether one of the two is better."""
+        """Return True if one of the two is better."""
         return self in (Conclusion.A_BETTER, Conclusion.B_BETTER)
 
 
 class Reservation(StrEnum):
-    """Why neither is called better though the interval excludes 0; or, of a control, because it
-    learned nothing.
+    """Reason why neither is called better though the interval excludes 0, or why a control, which
+    learned nothing, shows nothing.
 
     Interval and exact test ask about different kinds of chance, and an exact test of few things
     that can be exchanged has no small p-values at all, however large the difference.
@@ -79,7 +79,7 @@ class Reservation(StrEnum):
 
 
 class Difference(Frozen):
-    """How contenders a and b differ in accuracy on the same `n` test images: fractions, a − b.
+    """Difference in accuracy of contenders a and b on the same `n` test images: fractions, a − b.
 
     `conclusion` is that one is better where `p_value` is at most 0.05; else that they are
     equivalent where `ci90` lies inside `±margin` (two one-sided tests at 5 %: Schuirmann 1987);
@@ -126,24 +126,22 @@ class Difference(Frozen):
 
     @property
     def fewest_seeds(self) -> int:
-        """With how many the exact test lets one be better, which says something of other
-        trainings.
-        """
+        """Return the number of seeds with which the exact test can call one better."""
         return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
 
     @property
     def smallest_p(self) -> float:
-        """The smallest p-value that exchanging so many seeds can reach."""
+        """Return the smallest p-value that exchanging so many seeds can reach."""
         return 2.0 ** (1 - self.seeds) if self.paired else 2 / math.comb(2 * self.seeds, self.seeds)
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the 95 % interval excludes 0."""
+        """Return True if the 95 % interval excludes 0."""
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
     @property
     def few_groups(self) -> bool:
-        """Whether the images come in too few groups for anybody to be called better."""
+        """Return True if the images come in too few groups to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
@@ -160,7 +158,7 @@ def compare_predictions(
     margin: float = MARGIN,
     paired: bool = False,
 ) -> Difference:
-    """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
+    """Compare two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
     seeds.
 
     `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one
@@ -171,8 +169,8 @@ def compare_predictions(
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
-    for name, given in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
-        predicted = _of_images(name, given, len(truth), seeds=True)
+    for name, labelled in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
+        predicted = _of_images(name, labelled, len(truth), seeds=True)
         if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
             raise InputError(f"{name} and labels must both be numbers, or both be text.")
         right.append(np.atleast_2d(predicted == truth))
@@ -192,7 +190,7 @@ def difference(
     margin: float = MARGIN,
     paired: bool = False,
 ) -> Difference:
-    """The same from whether each seed of a contender is right on each image: bool `[S, N]`. Raises
+    """Compare two contenders by which images each seed gets right: bool `[S, N]`. Raises
     `InputError`.
     """
     if not 0 <= margin <= 1:
@@ -223,7 +221,7 @@ def difference(
         # of those.
         p_value = max(uncertainty.sign_flips(sums), off.p_value)
         test = f"t test over groups of images, and exact sign flips of {len(sums):,} group{'s' if len(sums) > 1 else ''}"
-    found = Difference(
+    compared = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),
         ci90=off.interval(0.90),
@@ -243,45 +241,47 @@ def difference(
         paired=paired,
     )
     if num_seeds > 1:
-        found = structs.replace(
-            found,
-            seeds_needed=off.seeds_needed(margin, found.fewest_seeds),
-            seeds_for_difference=off.seeds_needed(abs(found.difference), found.fewest_seeds),
+        fewest = compared.fewest_seeds
+        compared = structs.replace(
+            compared,
+            seeds_needed=off.seeds_needed(margin, fewest),
+            seeds_for_difference=off.seeds_needed(abs(compared.difference), fewest),
         )
-    return adjusted([found])[0]
+    return adjusted([compared])[0]
 
 
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """The comparisons of one experiment, with `p_value` and what may be concluded after Holm."""
+    """Return the comparisons of one experiment with p-values and conclusions after Holm."""
     results = []
-    for found, p_value in zip(
-        differences, uncertainty.holm([each.p_value_raw for each in differences]), strict=True
-    ):
-        p_value = max(p_value, found.p_permutation or 0.0)
-        negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
+    p_values = uncertainty.holm([difference.p_value_raw for difference in differences])
+    for difference, p_value in zip(differences, p_values, strict=True):
+        p_value = max(p_value, difference.p_permutation or 0.0)
+        low, high = difference.ci90
+        negligible = -difference.margin < low and high < difference.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
-        if p_value <= ALPHA and not found.few_groups:
-            conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
+        if p_value <= ALPHA and not difference.few_groups:
+            ahead = difference.difference > 0
+            conclusion = Conclusion.A_BETTER if ahead else Conclusion.B_BETTER
         concluded = structs.replace(
-            found, p_value=p_value, conclusion=conclusion, negligible=negligible
+            difference, p_value=p_value, conclusion=conclusion, negligible=negligible
         )
         results.append(structs.replace(concluded, reservation=reservation(concluded)))
     return results
 
 
-def reservation(found: Difference) -> Reservation | None:
-    """Why neither is better though the interval excludes 0; None where interval and conclusion
-    agree.
+def reservation(difference: Difference) -> Reservation | None:
+    """Return why neither is better though the interval excludes 0; None where interval and
+    conclusion agree.
 
     They also agree where the difference is too small to count, and called equivalent.
     """
-    if found.conclusion is not Conclusion.INCONCLUSIVE or not found.excludes_zero:
+    if difference.conclusion is not Conclusion.INCONCLUSIVE or not difference.excludes_zero:
         return None
-    if 1 < found.seeds < found.fewest_seeds:
+    if 1 < difference.seeds < difference.fewest_seeds:
         return Reservation.FEW_SEEDS
-    if found.few_groups:
+    if difference.few_groups:
         return Reservation.FEW_GROUPS
-    tests = (found.p_value_raw, found.p_permutation)
+    tests = (difference.p_value_raw, difference.p_permutation)
     return (
         Reservation.COMPARISONS
         if all(p is None or p <= ALPHA for p in tests)
@@ -290,18 +290,18 @@ def reservation(found: Difference) -> Reservation | None:
 
 
 def smallest_p(groups: int) -> float:
-    """The smallest p-value that flipping the signs of so many groups can reach."""
+    """Return the smallest p-value that flipping the signs of so many groups can reach."""
     return 2.0 ** (1 - groups)
 
 
 def _of_images(
-    name: str, given: ArrayLike, num_images: int | None = None, seeds: bool = False
+    name: str, values: ArrayLike, num_images: int | None = None, seeds: bool = False
 ) -> np.ndarray:
-    """A whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises
+    """Return a whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises
     `InputError`.
     """
     try:
-        array = np.asarray(given)
+        array = np.asarray(values)
     except ValueError:
         raise InputError(f"{name}: its rows have different lengths.") from None
     kind, shape = array.dtype.kind, list(array.shape)

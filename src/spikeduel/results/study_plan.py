@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from spikeduel.results import across
-from spikeduel.results.forecast import Source
+from spikeduel.results.power import Source
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 VARIES = 0.005

@@ -1,4 +1,4 @@
-"""One trained contender: how its training went, and what was measured of it."""
+"""Types of a trial: a contender trained with one seed on one fold, and its measures."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from msgspec import field
 
 from spikeduel.counting.operations import Operations
 from spikeduel.networks.cards import Calling, Temperature
-from spikeduel.results.anytime import Anytime
 from spikeduel.results.audit import DistanceBin
 from spikeduel.results.costs import Energy
-from spikeduel.results.optimism import Optimism
-from spikeduel.results.times import Latency
+from spikeduel.system.load import is_busy
 from spikeduel.system.registry import Family
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
 class Epoch(Frozen):
-    """One epoch. Training numbers are averages while it trained; a converted network has none."""
+    """Scores of an epoch. Training numbers are averages over the epoch; a converted network has
+    none.
+    """
 
     val_loss: float
     val_accuracy: Share
@@ -28,7 +28,7 @@ class Epoch(Frozen):
 
     @property
     def validation(self) -> "Score":
-        """Accuracy and loss on the validation images."""
+        """Return accuracy and loss on the validation images."""
         return Score(accuracy=self.val_accuracy, loss=self.val_loss)
 
 
@@ -53,8 +53,8 @@ class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over the classes.
 
     `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a
-    tie-break decided. `computed_in` is the precision of the answers, None where it is not known:
-    "32" unless somebody asked for "bf16".
+    tie-break decided. `computed_in` is the precision of the answers, "32" or "bf16", None where it
+    is not known.
     """
 
     n: Count
@@ -70,21 +70,21 @@ class Scores(Frozen):
 
 
 class Classification(Scores, kw_only=True):
-    """`Scores` with every image's true and predicted class, in the order of the images: what the
-    store keeps.
+    """`Scores` with every image's true and predicted class, in the order of the images, as the
+    store keeps them.
     """
 
     truth: list[Count]
     predicted: list[Count]
 
     def scores(self) -> Scores:
-        """The same without the single answers."""
+        """Return the scores without the single answers."""
         return Scores(**{name: getattr(self, name) for name in Scores.__struct_fields__})
 
 
 class EncodingSpread(Frozen):
-    """Accuracies under other draws of a random encoding, and their standard deviation; None where
-    it is not random.
+    """Accuracies under other draws of a random encoding, and their standard deviation; None for an
+    encoding that is not random.
     """
 
     accuracies: list[Share] | None = None
@@ -107,8 +107,8 @@ class Calibrated(Frozen):
     """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier
     score, bins.
 
-    `ece_of_perfect` and `ece_of_perfect_95`: what a perfectly calibrated model of the same
-    confidences has on as many images, on average and in 95 of 100 cases at most.
+    `ece_of_perfect` and `ece_of_perfect_95` are the error of a perfectly calibrated model with the
+    same confidences on as many images, on average and in 95 of 100 cases at most.
     """
 
     ece: Share
@@ -120,14 +120,16 @@ class Calibrated(Frozen):
 
 
 class Calibration(Calibrated):
-    """Of the raw probabilities, and `scaled` by the `temperature` that fits validation best."""
+    """Calibration of the raw probabilities, and of those `scaled` by the `temperature` that fits the
+    validation images best.
+    """
 
     temperature: Temperature | None = None
     scaled: Calibrated | None = None
 
 
 class Test(Scores):
-    """What was measured on the test images."""
+    """Scores and further measures on the test images."""
 
     encoding_spread: EncodingSpread | None = None
     calibration: Calibration | None = None
@@ -157,7 +159,9 @@ class Robustness(Frozen):
 
 
 class Confidences(Frozen):
-    """Of N images: the probability of the label, the most probable class, and its probability."""
+    """Probabilities of N images: that of the given label, the most probable class, and that of the
+    most probable class.
+    """
 
     given: list[Share]
     best: list[Count]
@@ -165,26 +169,169 @@ class Confidences(Frozen):
 
 
 class LabelConfidences(Frozen):
-    """The `Confidences` on validation and test images: what a check of their labels needs."""
+    """Confidences on validation and test images, for a check of their labels."""
 
     validation: Confidences
     test: Confidences
 
     @property
     def sides(self) -> "list[Confidences]":
-        """Validation, then test."""
+        """Return validation, then test."""
         return [self.validation, self.test]
 
 
+# ---- over time
+
+
+class Leaving(Frozen):
+    """Early exit at one threshold: mean steps, accuracy, and the number of images that leave at
+    each step `[T]`.
+    """
+
+    threshold: Share | None
+    mean_steps: Amount
+    accuracy: Share
+    exit_steps: list[Count]
+
+
+class ExitChoice(Frozen):
+    """Evidence for a threshold: `n` validation images.
+
+    `most_lost` is the accuracy that leaving costs at most, by these images and with the confidence
+    asked for; `fewest` is the number of images that would show the tolerance if none of them
+    changed.
+    """
+
+    n: Count
+    mean_steps: Amount
+    accuracy: Share
+    full_accuracy: Share
+    most_lost: Share | None = None
+    fewest: Count | None = None
+
+
+class EarlyExit(Leaving):
+    """Early exit at the threshold chosen on validation images; `curve` has every threshold.
+
+    `confidence` is how sure it has to be that leaving costs no more than `tolerance`.
+    """
+
+    tolerance: Share
+    validation: ExitChoice
+    curve: list[Leaving]
+    confidence: Share | None = None
+
+
+class Received(Frozen):
+    """Parts of recordings received by the end of each of T frames: mean milliseconds from the
+    start, mean events.
+    """
+
+    milliseconds: list[Amount]
+    events: list[Amount]
+
+
+class Anytime(Frozen):
+    """Accuracy after each of T steps; all None for a network without steps. `received`: the parts of
+    recordings by then.
+    """
+
+    num_steps: Positive | None = None
+    n: Count | None = None
+    accuracies: list[Share] | None = None
+    validation_accuracies: list[Share] | None = None
+    early_exit: EarlyExit | None = None
+    received: Received | None = None
+
+
+class Optimism(Frozen):
+    """Test accuracy on `n` images after each epoch of a training, which no choice was made by.
+
+    `chosen` is the accuracy of `chosen_epoch`, whose weights were kept: the trial's accuracy. `best`
+    is the highest, of `best_epoch`, the first that has it: often reported in place of `chosen`.
+    """
+
+    n: Count
+    accuracies: list[Share]
+    chosen_epoch: Count
+    chosen: Share
+    best_epoch: Count
+    best: Share
+
+
+# ---- times
+
+
+class Times(Frozen):
+    """Milliseconds of `n` answers; `p95_ms` is None for few."""
+
+    median_ms: Amount
+    p95_ms: Amount | None
+    min_ms: Amount
+    n: Count
+
+
+class Throughput(Times):
+    """Times of batches of `batch_size` images."""
+
+    batch_size: Positive
+    images_per_second: Amount
+
+
+class Machine(Frozen):
+    """The machine that times were taken on. `load_average` is over the last minute, or the own
+    threads and the others that ran just then, if that was less.
+    """
+
+    cpu: str
+    cores: int | None
+    threads: int
+    device: str
+    gpu: str | None
+    torch: str
+    python: str
+    platform: str
+    load_average: float | None
+
+    @property
+    def busy(self) -> bool:
+        """Return True if other work used more than a quarter of the cores, see `is_busy`."""
+        return is_busy(self.load_average, self.cores or 1, self.threads)
+
+
+class Latency(Frozen):
+    """Times and memory of a model that starts and answers on this machine; `reasons` says why
+    something is None.
+
+    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there
+    are scores after each step of one image's stream; `start_up_seconds` are those of a fresh process
+    until its first answer, and `peak_memory_bytes` its memory then.
+    """
+
+    machine: Machine
+    precision: str | None = None
+    one_image: Times | None = None
+    throughput: dict[str, Throughput] | None = None
+    joules_per_image: Amount | None = None
+    joules_source: str | None = None
+    stream_ms: list[Amount] | None = None
+    start_up_seconds: Amount | None = None
+    peak_memory_bytes: Count | None = None
+    reasons: dict[str, str] = {}
+
+
+# ---- trials
+
+
 class WeightShapes(Frozen):
-    """Name to shape of all that a network keeps, single numbers left out: twins have the same."""
+    """Shapes by name of all that a network keeps, without single numbers. Twins have the same."""
 
     shapes: dict[str, list[Count]]
 
 
 class AddedMeasure(Frozen):
-    """What a measure from outside the package found: `value` is shown as `form` says, `found` is
-    all of it.
+    """A measure from outside the package: `value` is shown in the format `form`, `found` holds the
+    whole.
     """
 
     title: str
@@ -195,11 +342,10 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """What one control of a trial scored; `val_accuracy` on validation, if it was trained.
-    `spikes`: whether it spikes itself, which decides its colour.
+    """Score of one control of a trial; `val_accuracy` on validation, if the control was trained.
 
-    `of_recordings`: it changed what the contender saw of recordings, so that nothing may be left to
-    learn.
+    `spikes`: the control is a spiking network. `of_recordings`: the control changed the recordings
+    that the contender saw, so that nothing may be left to learn.
     """
 
     title: str
@@ -221,7 +367,7 @@ class ControlResult(Frozen):
 
 
 class Trial(Frozen):
-    """One contender trained with one seed, on one fold. What was not measured is None.
+    """A contender trained with one seed, on one fold. A measure that was not taken is None.
 
     `epoch_seconds` are of training only; epochs count from 0. `threads` is the number that training
     began with: sums are rounded differently with another number. `model` is a path within the run's
@@ -268,12 +414,12 @@ class Trial(Frozen):
 
     @property
     def spiking(self) -> bool:
-        """Whether it is a spiking network."""
+        """Return True for a spiking network."""
         return self.family == "snn"
 
     @property
     def title(self) -> str:
-        """Contender, seed and fold."""
+        """Return contender, seed and fold as text."""
         return f"{self.contender}, seed {self.seed}" + (
             "" if self.fold is None else f", fold {self.fold}"
         )
@@ -288,8 +434,8 @@ class Trial(Frozen):
         ) < self.epochs == len(self.optimism.accuracies):
             raise ValueError("optimism has not one test accuracy for each epoch")
         if self.anytime is not None:
-            leave = self.anytime.early_exit
-            exits = [each.exit_steps for each in (leave, *leave.curve)] if leave else []
+            choice = self.anytime.early_exit
+            exits = [exit.exit_steps for exit in (choice, *choice.curve)] if choice else []
             lengths = {len(self.anytime.accuracies or []), *map(len, exits)}
             if self.latency and self.latency.stream_ms:
                 lengths.add(len(self.latency.stream_ms))
@@ -302,19 +448,19 @@ class Trial(Frozen):
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:
-    """Minutes that all of `trials` trained for one seed, in all folds, their trained controls
-    included.
+    """Return the minutes of training of one seed of all `trials`, in all folds, with their trained
+    controls.
     """
     seconds: dict[int, float] = {}
     for trial in trials:
         controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
-        own = 0.0 if trial.converted_from else sum(trial.epoch_seconds)
-        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + own + controls
+        trained = 0.0 if trial.converted_from else sum(trial.epoch_seconds)
+        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + trained + controls
     return statistics.fmean(seconds.values()) / 60
 
 
 def _inside(path: str) -> bool:
-    both = (PurePosixPath(path), PureWindowsPath(path))
+    on_systems = (PurePosixPath(path), PureWindowsPath(path))
     return path.isprintable() and not any(
-        p.is_absolute() or p.drive or ".." in p.parts for p in both
+        there.is_absolute() or there.drive or ".." in there.parts for there in on_systems
     )

@@ -1,4 +1,4 @@
-"""What a tuning tried and chose: the content of tuning.json, and a part of results.json."""
+"""Types of a tuning: the content of tuning.json, and a part of results.json."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class DrawnFrom(Frozen):
-    """Where a setting was drawn from: from `low` to `high` (of its logarithm with `log`), or one of
+    """Range of a setting: from `low` to `high` (drawn by its logarithm with `log`), or one of
     `choices`.
     """
 
@@ -22,7 +22,7 @@ class DrawnFrom(Frozen):
 
 
 class TuningTrial(Frozen):
-    """One trial: the settings tried, and how its training went."""
+    """Trial of a tuning: the settings, and the outcome of the training."""
 
     number: Count
     settings: dict[str, float | None]
@@ -37,8 +37,8 @@ class TuningTrial(Frozen):
 
 
 class ExpectedBest(Frozen):
-    """The best validation accuracy that so many trials find: mean, standard deviation and one of it
-    either side.
+    """Best validation accuracy of so many trials: mean, standard deviation, and the mean less and
+    plus it.
     """
 
     trials: Count
@@ -49,9 +49,7 @@ class ExpectedBest(Frozen):
 
 
 class TunedContender(Frozen):
-    """One contender's trials; `best` is the number of the chosen one, None where none was
-    finished.
-    """
+    """Trials of a contender; `best` is the number of the chosen one, None where none was finished."""
 
     contender: str
     family: Family
@@ -100,11 +98,12 @@ class TuningRecord(Frozen):
     per_contender: dict[str, dict[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        if any(len(each.trials) != self.num_trials for each in self.contenders):
+        if any(len(contender.trials) != self.num_trials for contender in self.contenders):
             raise ValueError(f"a contender has not {self.num_trials} trials")
 
     @property
     def most_epochs(self) -> int:
-        """At most how many epochs a trial trained."""
-        given = self.experiment.get("epochs")
-        return given or max(trial.epochs for each in self.contenders for trial in each.trials)
+        """Return the most epochs of a trial."""
+        return self.experiment.get("epochs") or max(
+            trial.epochs for contender in self.contenders for trial in contender.trials
+        )

@@ -1,5 +1,4 @@
-"""How far a difference in accuracy may be luck: its variances over other seeds and images, and
-exact tests.
+"""Uncertainty of a difference in accuracy: variances over other seeds and images, and exact tests.
 
 Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer
 of seed s to image i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the
@@ -29,17 +28,17 @@ import numpy as np
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 100
-"""The number of seeds needed is looked for up to here."""
+"""Seeds up to which the number needed is looked for."""
 SMALLEST_P = 1e-12
-"""Of a t test: beyond, the tails of real data are not known."""
+"""Smallest p-value of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
-"""Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
+"""Seeds of a contender with which exchanging seeds reaches a p-value below `ALPHA`: 2 of 70 ways."""
 FEWEST_PAIRED_SEEDS = 6
-"""Where both are of the same trainings, for flipping the signs of the seeds' differences to do so:
-2 of 64 ways.
+"""Seeds of the same trainings with which flipping the signs of their differences reaches a p-value
+below `ALPHA`: 2 of 64 ways.
 """
 ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
-"""What is advised wherever one seed, or few, leave a question open: enough for either test."""
+"""Seeds advised where one seed, or few, leave a question open: enough for either test."""
 MOST_WAYS = 200_000
 """All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always
 the same.
@@ -48,8 +47,7 @@ the same.
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """How uncertain a difference of `centre` is: the variances that `images` and `seeds`
-    contribute.
+    """Uncertainty of a difference of `centre`: the variances that `images` and `seeds` contribute.
 
     Each has its degrees of freedom, and the half-width of an interval is the root of the sum of the
     squares of what each would have alone (Howe 1974; Zou and Donner 2008). In simulations with
@@ -65,13 +63,15 @@ class Uncertainty:
     num_seeds: int = 1
 
     def interval(self, level: float) -> tuple[float, float]:
-        """The confidence interval of the difference."""
+        """Return the confidence interval of the difference."""
         half = float(self._reach((1 - level) / 2))
         return max(-1.0, self.centre - half), min(1.0, self.centre + half)
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of no difference: the dual of the interval; `SMALLEST_P` at least."""
+        """Return the two-sided p-value of no difference: the dual of the interval; `SMALLEST_P` at
+        least.
+        """
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -84,19 +84,17 @@ class Uncertainty:
 
     @property
     def detectable(self) -> float:
-        """The true difference that would be found significant in 80 % of cases; 1, the largest
-        there is, at most.
-        """
+        """Return the true difference that would be found significant in 80 % of cases, at most 1."""
         return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
     def detectable_at_best(self) -> float:
-        """The same on these images with any number of seeds."""
+        """Return the detectable difference on these images with any number of seeds."""
         return replace(self, seeds=0.0).detectable
 
     def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
-        """The smallest number of seeds, from `fewest`, with which `margin` is detectable; None
-        beyond `MOST_SEEDS`.
+        """Return the smallest number of seeds, from `fewest`, with which `margin` is detectable;
+        None beyond `MOST_SEEDS`.
         """
         numbers = np.arange(fewest, MOST_SEEDS + 1)
         enough = np.flatnonzero(
@@ -105,8 +103,8 @@ class Uncertainty:
         return int(numbers[enough[0]]) if len(enough) else None
 
     def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
-        """How far from `centre` a tail of that probability begins, with other numbers of seeds if
-        given.
+        """Return the distance from `centre` at which a tail of that probability begins, with other
+        numbers of seeds if given.
         """
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
         freedom = (
@@ -119,7 +117,7 @@ class Uncertainty:
 
 
 def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
-    """The upper quantile of Student's t; `scipy.stats` has it too, and takes a second to import."""
+    """Return the upper quantile of Student's t. (`scipy.stats` takes a second to import.)"""
     from scipy import special
 
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
@@ -128,8 +126,8 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
 def of_difference(
     right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
 ) -> Uncertainty:
-    """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other
-    seeds.
+    """Return the uncertainty of the difference of two contenders, bool `[S, N]`: over other images
+    and, from two seeds on, over other seeds.
 
     `cluster` `[N]` numbers the groups of images from 0; `paired`: seed s of both is one training.
     """
@@ -157,7 +155,7 @@ def of_difference(
 
 
 def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[float, float]:
-    """The variance of the mean of `differences` `[N]` over other images, and its degrees of
+    """Return the variance of the mean of `differences` `[N]` over other images, and its degrees of
     freedom.
 
     As Agresti and Min (2005), with two images more, on which each contender is once right alone by
@@ -175,15 +173,15 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
 
 
 def effective_groups(cluster: np.ndarray) -> float:
-    """How many groups of one size weigh as much as those of `cluster` `[N]`, numbered from 0: N² /
-    Σ n².
+    """Return the number of equally large groups that weigh as much as the groups of `cluster` `[N]`,
+    numbered from 0: N² / Σ n².
     """
     sizes = np.bincount(cluster)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
 def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
-    """The jackknife's variance of the mean of images in groups, whose residuals add up to `sums`
+    """Return the jackknife's variance of the mean of images in groups, whose residuals add up to `sums`
     `[G]`, or `[S, G]`.
     """
     sizes = np.bincount(cluster)
@@ -191,8 +189,8 @@ def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
 
 
 def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
-    """The part of the variance of the mean of `table` `[S, N]` that is special to a seed on an
-    image (or cluster).
+    """Return the part of the variance of the mean of `table` `[S, N]` that is special to a seed on
+    an image (or cluster).
     """
     num_seeds, num_images = table.shape
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
@@ -206,8 +204,8 @@ def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """The exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each image
-    that only one gets.
+    """Return the exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each
+    image that only one gets right.
     """
     from scipy import stats
 
@@ -216,8 +214,8 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
 
 
 def sign_flips(sums: np.ndarray) -> float:
-    """The share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far from 0
-    as it is.
+    """Return the share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far
+    from 0 as their own.
 
     Exact for any G: of c sums of one size a binomial number is positive, and the sizes'
     distributions are convolved.
@@ -243,10 +241,8 @@ def sign_flips(sums: np.ndarray) -> float:
 def exchanged(
     counts_a: np.ndarray, counts_b: np.ndarray
 ) -> tuple[float, Literal["exact", "Monte Carlo"]]:
-    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could
-    change sides.
-
-    And whether all ways were counted.
+    """Return the two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S
+    could change sides; and "exact" if all ways were counted.
     """
     num_seeds = len(counts_a)
     both = np.concatenate([counts_a, counts_b]).astype(np.int64)
@@ -262,7 +258,7 @@ def exchanged(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted for their number, in their order (Holm 1979)."""
+    """Return the p-values adjusted for their number, in their order (Holm 1979)."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
@@ -271,8 +267,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_found(chance: Callable[[float], float]) -> float | None:
-    """The smallest true lead, to 0.01 points, whose `chance` of being found is 80 %; None where
-    that of 1 is less.
+    """Return the smallest true lead, to 0.01 points, whose `chance` of being found is 80 %; None
+    where the chance of a lead of 1 is less.
     """
     low, high = 0.0, 1.0
     if chance(high) < POWER:

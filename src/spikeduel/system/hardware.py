@@ -162,12 +162,6 @@ def peak_memory_bytes() -> int | None:
     )
 
 
-def peak_gpu_memory_bytes(device: torch.device) -> int | None:
-    """Return the most bytes that this process has held on a GPU; None if torch does not say."""
-    ask = getattr(torch.get_device_module(device), "max_memory_allocated", None)
-    return None if device.type == "cpu" or ask is None else int(ask(device))
-
-
 def _gpu_name(device: str) -> str | None:
     """Return the GPU's name; None on the CPU, and if torch does not say (Apple's)."""
     ask = getattr(torch.get_device_module(device), "get_device_name", None)

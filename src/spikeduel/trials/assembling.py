@@ -255,7 +255,7 @@ def power_of(
     if len(right_a) < 2:
         return None
     return power.power(
-        power.luck_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons
+        power.variability_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons
     )
 
 

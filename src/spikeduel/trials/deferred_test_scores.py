@@ -8,7 +8,8 @@ from typing import Any
 
 from spikeduel.measuring.answers import answers_of
 from spikeduel.networks.models import Model
-from spikeduel.results.optimism import Optimism, curve
+from spikeduel.results.optimism import curve
+from spikeduel.results.trials import Optimism
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.trials.store import SealedEpoch, Store, TrialRecord
 

@@ -14,8 +14,7 @@ import numpy as np
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.results import power, predictions
-from spikeduel.results.forecast import SEEDS, Case, Forecast, Source
-from spikeduel.results.power import Luck
+from spikeduel.results.power import SEEDS, Case, Forecast, Source, Variability
 from spikeduel.results.study_plan import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
@@ -72,11 +71,11 @@ def forecast(
     cases = [
         Case(
             **case,
-            luck=luck,
-            chances=[power.chance(luck, lead, seeds, comparisons) for seeds in SEEDS],
-            seeds_needed=power.seeds_needed(luck, lead, comparisons),
+            variability=variability,
+            chances=[power.chance(variability, lead, seeds, comparisons) for seeds in SEEDS],
+            seeds_needed=power.seeds_needed(variability, lead, comparisons),
         )
-        for case, luck in known
+        for case, variability in known
     ]
     return Forecast(
         dataset=prepared.name,
@@ -100,9 +99,9 @@ def duel_plan(
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     source, known = _known_luck(experiment, None, None, _answered(plan, store), groups, len(test))
     pairs = max(1, math.comb(len(plan.contenders), 2))
-    leads = [power.smallest_lead(luck, experiment.seeds, pairs) for _, luck in known]
+    leads = [power.smallest_lead(variability, experiment.seeds, pairs) for _, variability in known]
     found = [lead for lead in leads if lead is not None]
-    spreads = [power.spread(luck, experiment.seeds) for _, luck in known]
+    spreads = [power.spread(variability, experiment.seeds) for _, variability in known]
     missing = {trial.key for trial in plan.missing}
     return DuelPlan(
         label=label,
@@ -146,14 +145,14 @@ def _known_luck(
     finished: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     num_test: int,
-) -> tuple[Source, list[tuple[dict[str, Any], Luck]]]:
-    """Return the source of the luck, and the luck of every two contenders, or of every spread."""
+) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
+    """Return the source of the variability, and the variability of every two contenders, or of every spread."""
     weigh = None
     if groups is not None:
         numbers = np.unique(groups, return_inverse=True)[1]
         weigh = effective_groups(numbers) if int(numbers.max()) + 1 < len(numbers) else None
     if spread is not None:
-        return "given", [({"spread": spread}, power.assumed_luck(spread, num_test, weigh))]
+        return "given", [({"spread": spread}, power.assumed_variability(spread, num_test, weigh))]
     if run is not None:
         file = predictions.read(run)
         truth, of_groups = (
@@ -171,7 +170,8 @@ def _known_luck(
                 f"{run}: has no two seeds of {both}, to show how much accuracy varies over seeds."
             )
         return "run", [
-            (names, power.on_images(luck, len(truth), num_test)) for names, luck in known
+            (names, power.on_images(variability, len(truth), num_test))
+            for names, variability in known
         ]
     right = {
         name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()}
@@ -180,7 +180,7 @@ def _known_luck(
     if known := _by_pair(right, groups, experiment.contenders):
         return "store", known
     assumed = [
-        ({"spread": assumed_spread}, power.assumed_luck(assumed_spread, num_test, weigh))
+        ({"spread": assumed_spread}, power.assumed_variability(assumed_spread, num_test, weigh))
         for assumed_spread in power.ASSUMED_SPREADS
     ]
     return "assumed", assumed
@@ -194,11 +194,11 @@ def _other_data(run: Path | str, prepared: Prepared) -> str | None:
 
 def _by_pair(
     right: dict[str, dict[int, np.ndarray]], groups: np.ndarray | None, contenders: Sequence[str]
-) -> list[tuple[dict[str, Any], Luck]]:
-    """Return the luck of every two of `contenders` that have two or more seeds in common."""
+) -> list[tuple[dict[str, Any], Variability]]:
+    """Return the variability of every two of `contenders` that have two or more seeds in common."""
     pairs = []
     for a, b in itertools.combinations([name for name in contenders if name in right], 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
             right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            pairs.append(({"a": a, "b": b}, power.luck_of(right_a, right_b, groups)))
+            pairs.append(({"a": a, "b": b}, power.variability_of(right_a, right_b, groups)))
     return pairs

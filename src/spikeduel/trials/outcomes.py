@@ -11,9 +11,7 @@ from spikeduel import auditing
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
-from spikeduel.results.optimism import Optimism
-from spikeduel.results.times import Latency
-from spikeduel.results.trials import Classification
+from spikeduel.results.trials import Classification, Latency, Optimism
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 from spikeduel.trials import deferred_test_scores, trial

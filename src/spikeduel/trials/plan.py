@@ -10,7 +10,7 @@ from functools import cached_property
 
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
-from spikeduel.results.forecast import ContenderTime
+from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
 from spikeduel.system import typed

@@ -7,13 +7,17 @@ from msgspec import structs
 from made_results import failed, make_results, replaced, with_tests, with_trials
 from made_trials import results as results_of
 from made_trials import trial
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving, Received
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.trials import (
+    Anytime,
     Calibrated,
     Calibration,
     CalibrationBin,
+    EarlyExit,
     EncodingSpread,
+    ExitChoice,
+    Leaving,
+    Received,
     Robustness,
 )
 from spikeduel.results.words import measures

@@ -2,12 +2,21 @@ import pytest
 from msgspec import structs
 
 from made_trials import pair, results, trial
-from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast
-from spikeduel.results.power import Luck, Power, assumed_luck
+from spikeduel.results.power import (
+    SEEDS,
+    Case,
+    ContenderTime,
+    Forecast,
+    Power,
+    Variability,
+    assumed_variability,
+)
 from spikeduel.results.words import power
 
-LUCK = Luck(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
-FOUND = Power(lead=0.01, seeds=6, comparisons=1, chance=0.657, seeds_needed=9, luck=LUCK)
+VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
+FOUND = Power(
+    lead=0.01, seeds=6, comparisons=1, chance=0.657, seeds_needed=9, variability=VARIABILITY
+)
 
 
 def run(*found, **changes):
@@ -32,7 +41,7 @@ def test_a_run_says_what_it_could_have_found():
     )
     assert power.of_pairs(run(None)) == ""
     alike = power.of_pairs(
-        run(FOUND, structs.replace(FOUND, luck=structs.replace(LUCK, seeds_b=0.01)))
+        run(FOUND, structs.replace(FOUND, variability=structs.replace(VARIABILITY, seeds_b=0.01)))
     )
     assert (
         "in 66 % of cases for each of 2 pairs (accuracy varies by 0.45 to 1.00 points over seeds). "
@@ -63,7 +72,11 @@ def plan(*cases, **changes):
 
 CHANCES = [k / 10 for k in range(len(SEEDS))]
 OF_PAIR = Case(
-    luck=LUCK, chances=[min(1.0, each) for each in CHANCES], seeds_needed=12, a="snn", b="cnn"
+    variability=VARIABILITY,
+    chances=[min(1.0, each) for each in CHANCES],
+    seeds_needed=12,
+    a="snn",
+    b="cnn",
 )
 
 
@@ -105,7 +118,7 @@ def test_a_plan_from_a_run_names_its_data_where_they_are_others(spread_of, told)
 def test_an_assumed_plan_says_what_is_assumed():
     cases = [
         Case(
-            luck=assumed_luck(spread, 10_000, 50.0),
+            variability=assumed_variability(spread, 10_000, 50.0),
             chances=CHANCES,
             seeds_needed=needed,
             spread=spread,
@@ -138,7 +151,7 @@ def test_a_lead_that_cannot_be_found():
         told[1]
         == "Not even 100 seeds find it in 80 % of cases: it takes more test images, or trainings that vary less."
     )
-    few = structs.replace(hopeless, luck=structs.replace(LUCK, effective_groups=4.0))
+    few = structs.replace(hopeless, variability=structs.replace(VARIABILITY, effective_groups=4.0))
     assert any(
         text.startswith("The groups of test images are too few")
         for text in power.sentences(plan(few))

@@ -171,7 +171,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One quantity: a cell for each contender; by how much the leader leads, `over` which one, and
+    """Row of a quantity: a cell for each contender; by how much the leader leads, `over` which one, and
     the evidence.
     """
 

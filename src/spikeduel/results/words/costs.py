@@ -21,8 +21,7 @@ from spikeduel.results.rankings import (
     with_memory,
 )
 from spikeduel.results.run import Results
-from spikeduel.results.times import Latency
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import Latency, Trial
 from spikeduel.results.words.numbers import counted, listed, per_cent
 from spikeduel.results.words.verdict import titled
 
@@ -212,8 +211,8 @@ def page_rows(results: Results) -> dict[str, list[str]]:
 
 
 def _times(latency: Latency) -> dict[str, str]:
-    one, start, joules = latency.one_image, latency.start_up, latency.joules_per_image
-    peak = latency.peak_memory_bytes.first_answer if latency.peak_memory_bytes else None
+    one, start, joules = latency.one_image, latency.start_up_seconds, latency.joules_per_image
+    peak = latency.peak_memory_bytes
     # Of few repetitions, none is the 95th of a hundred.
     slow = f" ({one.p95_ms:.2f})" if one and one.p95_ms is not None else ""
     rows = {
@@ -224,9 +223,7 @@ def _times(latency: Latency) -> dict[str, str]:
         rows[f"images a second, {size} at a time"] = (
             f"{times.images_per_second:,.0f}" if times else ""
         )
-    rows["start of a process until its first answer"] = (
-        f"{start.total_seconds:.1f} s" if start else ""
-    )
+    rows["start of a process until its first answer"] = f"{start:.1f} s" if start else ""
     rows["peak memory of that process"] = "" if peak is None else f"{peak / 1e9:.2f} GB"
     measured = f"{energy_in_words(joules)} ({latency.joules_source})"
     return rows | {"energy of one image, measured": "" if joules is None else measured}

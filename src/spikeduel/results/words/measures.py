@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.anytime import EarlyExit
 from spikeduel.results.columns import (
     Averaged,
     averaged,
@@ -14,7 +13,7 @@ from spikeduel.results.columns import (
 )
 from spikeduel.results.optimism import LeadOptimism, OptimismMeter
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Calibration, Robustness, Trial
+from spikeduel.results.trials import Calibration, EarlyExit, Robustness, Trial
 from spikeduel.results.words.numbers import counted, listed, per_cent, points, signed
 
 SOON = 0.01

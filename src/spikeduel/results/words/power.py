@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results.forecast import Case, Forecast
-from spikeduel.results.power import BETWEEN, WITHIN, Luck, Power
+from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast, Power, Variability
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.system.sentences import counted, listed
@@ -30,13 +29,13 @@ def of_pairs(results: Results) -> str:
         return ""
     lead = _points(found[0][1].lead)
     told = [
-        f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.luck])})"
+        f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.variability])})"
         for pair, power in found
     ]
     if len(found) > 1 and len(chances := {_chance(power) for _, power in found}) == 1:
         told = [
             f"{chances.pop()} for each of {len(found)} pairs "
-            f"({_spreads([power.luck for _, power in found])})"
+            f"({_spreads([power.variability for _, power in found])})"
         ]
     pair, hardest = min(found, key=lambda each: each[1].chance)
     return (
@@ -49,11 +48,15 @@ def _chance(power: Power) -> str:
     return f"{100 * power.chance:.0f} % of cases"
 
 
-def _spreads(lucks: Sequence[Luck]) -> str:
-    of_all = [f"{100 * spread:.2f}" for luck in lucks for spread in (luck.seeds_a, luck.seeds_b)]
+def _spreads(variabilities: Sequence[Variability]) -> str:
+    of_all = [
+        f"{100 * spread:.2f}"
+        for variability in variabilities
+        for spread in (variability.seeds_a, variability.seeds_b)
+    ]
     said = (
         " and ".join(of_all)
-        if len(lucks) == 1
+        if len(variabilities) == 1
         else f"{min(of_all, key=float)} to {max(of_all, key=float)}"
     )
     return f"accuracy varies by {said} points over seeds"
@@ -64,7 +67,7 @@ def _points(lead: float) -> str:
 
 
 _REMEDY = ": it takes more test images, or trainings that vary less."
-"""Where seeds do not help: with the lucks of both, either may be what is too large."""
+"""Where seeds do not help: with the variabilities of both, either may be what is too large."""
 
 
 def _needed(seeds: int | None, lead: str, several: bool) -> str:
@@ -118,7 +121,9 @@ def sentences(plan: Forecast) -> list[str]:
         last = duration(plan.seconds(high))
         text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
     found += [text, _source(plan), *_assumed(plan)]
-    if any(case.luck.effective_groups is not None for case in plan.cases) and plan.source in (
+    if any(
+        case.variability.effective_groups is not None for case in plan.cases
+    ) and plan.source in (
         "given",
         "assumed",
     ):
@@ -126,7 +131,10 @@ def sentences(plan: Forecast) -> list[str]:
             "The test images come in groups. How alike those of a group are is not known before a "
             "run, and makes these chances smaller."
         )
-    if any(case.luck.effective_groups is not None and not any(case.chances) for case in plan.cases):
+    if any(
+        case.variability.effective_groups is not None and not any(case.chances)
+        for case in plan.cases
+    ):
         found.append(
             "The groups of test images are too few for anybody to be called better: --folds 5 "
             "tests them all."
@@ -145,7 +153,7 @@ def _source(plan: Forecast) -> str:
 def _assumed(plan: Forecast) -> Sequence[str]:
     if plan.source not in ("given", "assumed"):
         return []
-    seen = listed([f"{100 * case.luck.seeds_a:.2f}" for case in plan.cases])
+    seen = listed([f"{100 * case.variability.seeds_a:.2f}" for case in plan.cases])
     return [
         f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the "
         f"test images, two of one on {100 * WITHIN:.1f} %. With that, accuracy on so many images "
