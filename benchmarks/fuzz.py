@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import PIL
+
 from fuzz_kinds import KINDS, Kind
 
 RESULT = Path(__file__).parent / "results" / "fuzz.json"

@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from significance import ACCURACY, CORRELATION, DISAGREEMENT, Scenario, answers
 
+from significance import ACCURACY, CORRELATION, DISAGREEMENT, Scenario, answers
 from spikeduel.results import power, significance
 from spikeduel.results.significance import Conclusion
 from spikeduel.system.progress import TerminalProgress

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tables import mean
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
@@ -40,6 +39,7 @@ from spikeduel.trials.assembling import trial_entry
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
+from tables import mean
 
 Found = dict[str, dict[str, Any]]
 """By contender."""

@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from spikeduel.measuring.bench import Benchmark
+from speed import Benchmark
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 

@@ -1,7 +1,8 @@
 """Workloads that train in milliseconds."""
 
-from spikeduel.measuring.bench.workloads import Workload
+from speed.workloads import Workload
 
+TINY = Workload("tiny", "dense", side=4, encoding="direct", num_steps=3, batch_size=2, hidden=5)
 SMALL = {
     "dense-direct": Workload(
         "dense-direct", "dense", side=8, encoding="direct", num_steps=5, batch_size=16, hidden=64

@@ -193,16 +193,6 @@ COMMANDS = {
     ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
     ("runs",): ["[RUN OTHER]", "--runs", "--json"],
     ("clean",): ["--runs", "--days", "--dry-run", "--yes", "--store", "--json"],
-    ("bench",): [
-        "--quick",
-        "--only",
-        "--rounds",
-        "--threads",
-        "--scaling",
-        "--out",
-        "--json",
-        "--quiet",
-    ],
     ("settings",): [],
     ("data", "list"): ["--json"],
     ("data", "prepare"): ["DATASET", "--data-dir", "--image-size"],
@@ -816,81 +806,6 @@ def test_a_failed_trial_has_its_own_exit_code(desk, unreported):
     assert "Traceback" not in done.output
     (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
     assert " ".join(load_run(run).headline().split()) in " ".join(done.stdout.split())
-
-
-# ---- bench
-
-
-BENCH = ["bench", "--quick", "--only", "cnn-28", "--rounds", "1", "--threads", "1"]
-
-
-@pytest.fixture
-def measured(monkeypatch):
-    """Limits that are known, and steps that take 5 ms each."""
-    from spikeduel.measuring import bench
-
-    class Steady:
-        precision = "float32"
-        error = None
-
-        def __init__(self, contender, workload, threads):
-            if self.error and contender.name == self.error[0]:
-                raise self.error[1]
-
-        def steps(self, count):
-            return [5.0] * count
-
-        def peak_memory_bytes(self):
-            return 1 << 28
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(bench, "call", lambda *given: bench.Limits(200.0, 100.0, 10.0))
-    monkeypatch.setattr(bench, "Worker", Steady)
-    return Steady
-
-
-def test_bench_prints_tables_or_one_json_document(measured, desk):
-    done = spikeduel(*BENCH, "--out", "speed.json")
-    assert done.exit_code == 0
-    assert re.search(r"cnn-28 +torch-cnn +float32 +5\.00", done.stdout)
-    assert re.search(r"torch-cnn / spikeduel +1\.00", done.stdout)
-    assert "torch-cnn: the study's CNN in plain PyTorch; float32." in done.stdout
-    assert done.stdout.endswith("measurements: speed.json\n")
-    kept = json.loads((desk / "speed.json").read_text())
-    document = json.loads(spikeduel(*BENCH, "--json").stdout)
-    assert [row["ms"] for row in document["rows"]] == [row["ms"] for row in kept["rows"]]
-    assert {row["contender"] for row in document["rows"]} == {
-        "spikeduel",
-        "torch-cnn",
-        "torch-cnn-tuned",
-    }
-
-
-def test_bench_has_its_own_exit_code_where_spikeduel_fails_but_not_where_a_peer_does(measured):
-    from spikeduel.measuring.bench.contenders import Failed
-
-    measured.error = ("torch-cnn", Failed("gone"))
-    done = spikeduel(*BENCH)
-    assert (done.exit_code, "torch-cnn: gone" in done.stdout) == (0, True)
-    measured.error = ("spikeduel", Failed("gone"))
-    assert spikeduel(*BENCH, "--json").exit_code == 3
-
-
-def test_bench_stopped_says_what_is_kept(measured, desk):
-    measured.error = ("torch-cnn", KeyboardInterrupt())
-    done = spikeduel(*BENCH, "--out", "speed.json")
-    assert done.exit_code == 130
-    assert "stopped. What was measured so far is in speed.json." in done.stderr
-    assert json.loads((desk / "speed.json").read_text())["finished"] is False
-    assert "--out FILE.json keeps what is done" in spikeduel(*BENCH).stderr
-
-
-def test_bench_knows_its_workloads():
-    done = spikeduel("bench", "--only", "snn-28-rat")
-    assert done.exit_code == 2
-    assert "unknown workload 'snn-28-rat': did you mean 'snn-28-rate'?" in done.stderr
 
 
 # ---- Ctrl-C

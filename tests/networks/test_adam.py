@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.measuring.bench.networks import card_of
-from spikeduel.measuring.bench.workloads import Workload, batch
+from speed.networks import card_of
+from speed.workloads import Workload, batch
 from spikeduel.networks.adam import Adam, Bf16Copies, adam
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model

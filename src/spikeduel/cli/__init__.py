@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spikeduel.cli import duels, keeping, models
-from spikeduel.cli.given import Given, command, for_people, print_json, shown, wrapped
+from spikeduel.cli.given import Given, command, print_json, shown, wrapped
 from spikeduel.system import __version__
 
 app = typer.Typer(
@@ -139,58 +139,6 @@ def data_prepare(given: Given) -> None:
     )
 
 
-@command(
-    *("as_json", "quiet"),
-    epilog="Examples: spikeduel bench --quick · spikeduel bench --only snn-28-rate --out speed.json",
-)
-def bench(
-    given: Given,
-    quick: bool = False,
-    only: list[str] | None = None,
-    rounds: int | None = None,
-    threads: int | None = None,
-    scaling: bool | None = None,
-    out: Path | None = None,
-) -> None:
-    """Measure how fast a training step is on this machine: spikeduel, snnTorch, SpikingJelly and plain PyTorch.
-
-    Each runs in a process of its own, and they take turns. The last column compares the time with the machine's
-    limit. Without --quick it takes half an hour, most of it compiling peers. The peers come with:
-    pip install 'spikeduel[bench]'
-
-    Args:
-        quick (--quick): Under a minute on two cores: few rounds, no scaling, nothing that must be compiled first; skips
-            slower variants of peers.
-        only (--only WORKLOAD): Only this training step (network, image side, encoding): snn-28-direct, snn-28-rate,
-            snn-97-direct, snn-97-rate, conv-snn-28, cnn-28, cnn-97 or events-34; repeatable.
-        rounds (--rounds N): Rounds, in each of which all take turns. (Default: 10; --quick: 2)
-        threads (--threads N): Threads to compute with. (Default: PyTorch's)
-        scaling (--scaling/--no-scaling): Time and memory against steps, batch, width and threads. (Default: unless
-            --quick)
-        out (--out FILE.json, Output): Write the measurements to this file, again after each workload.
-    """
-    kept = (
-        f"What was measured so far is in {out}."
-        if out
-        else "Nothing is kept: --out FILE.json keeps what is done."
-    )
-    with for_people(when_stopped=kept):
-        from spikeduel.measuring import bench as benchmark
-
-        plan = benchmark.plan(only or (), quick, rounds, threads, scaling)
-        document = benchmark.run(plan, given.progress(on_stderr=True), out)
-        if given.as_json:
-            print_json(document)
-        else:
-            typer.echo(f"{benchmark.table(document)}\n")
-            for note in benchmark.notes(document):
-                typer.echo(wrapped(note, "  · "))
-            if out:
-                typer.echo(f"\nmeasurements: {out}")
-        if benchmark.failed(document):
-            raise typer.Exit(3)
-
-
 @command()
 def settings(given: Given) -> None:
     """List every setting that --set takes, with its default, meaning and values."""
@@ -234,7 +182,7 @@ app.registered_commands += [
         models.export,
         models.import_,
     ),
-    *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
+    *(audit, duels.report, duels.test, keeping.runs, keeping.clean, settings, schema),
 ]
 data_app.registered_commands += [data_list, data_prepare]
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from small_workloads import SMALL
-from spikeduel.measuring.bench import networks
-from spikeduel.measuring.bench.networks import (
+from speed import networks
+from speed.networks import (
     LEARNING_RATE,
     Peer,
     SnnTorch,
@@ -18,7 +19,7 @@ from spikeduel.measuring.bench.networks import (
     TaughtSpikingJelly,
     peer,
 )
-from spikeduel.measuring.bench.workloads import WORKLOADS, Workload, batch, recorded, stages
+from speed.workloads import WORKLOADS, Workload, batch, recorded, stages
 from spikeduel.networks.building import build, num_parameters
 from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import baseline
@@ -35,7 +36,7 @@ def test_ours_has_the_parameters_that_the_roofline_counts(name):
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("name", SMALL)
 def test_ours_learns(precision, name, losses, monkeypatch):
-    monkeypatch.setattr(networks, "baseline", lambda: baseline(learning_rate=2e-3))
+    monkeypatch.setattr(networks, "RULES", replace(networks.RULES, learning_rate=2e-3))
     found = losses(networks.spikeduel, SMALL[name], precision=precision)
     assert found[-1] < 0.9 * found[0]
     assert (

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from small_workloads import SMALL
-from spikeduel.measuring.bench import Benchmark, plan
-from spikeduel.measuring.bench.workloads import WORKLOADS, batch
+from speed import Benchmark, plan
+from speed.workloads import WORKLOADS, batch
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 

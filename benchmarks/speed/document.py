@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from spikeduel.measuring.bench.contenders import CONTENDERS, is_spikeduel
-from spikeduel.measuring.bench.workloads import Limits, Workload, needs
+from speed.contenders import CONTENDERS, is_spikeduel
+from speed.workloads import Limits, Workload, needs
 from spikeduel.results.columns import render
 from spikeduel.system.typed import Frozen
 

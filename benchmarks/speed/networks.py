@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speed.workloads import NUM_CLASSES, Workload, recorded, stages
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, recorded, stages
 from spikeduel.networks.building import build, neuron_settings
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench_fakes import TINY
-from spikeduel.measuring.bench import workloads
-from spikeduel.measuring.bench.workloads import (
+from small_workloads import TINY
+from speed import workloads
+from speed.workloads import (
     WORKLOADS,
     Limits,
     Workload,

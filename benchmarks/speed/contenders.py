@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from spikeduel.measuring.bench import networks
-from spikeduel.measuring.bench.networks import Built, Peer, peer
-from spikeduel.measuring.bench.workloads import Workload, batch
+from speed import networks
+from speed.networks import Built, Peer, peer
+from speed.workloads import Workload, batch
 from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import torch
 
-from spikeduel.measuring.bench.contenders import (
+from speed.contenders import (
     BINNING,
     CONTENDERS,
     PEER_OF_SCALING,
@@ -25,7 +25,7 @@ from spikeduel.measuring.bench.contenders import (
     call,
     taking_part,
 )
-from spikeduel.measuring.bench.document import (
+from speed.document import (
     BINNED,
     CNN,
     RATE,
@@ -41,7 +41,7 @@ from spikeduel.measuring.bench.document import (
     rows,
     table,
 )
-from spikeduel.measuring.bench.workloads import (
+from speed.workloads import (
     RULE,
     WORKLOADS,
     Limits,
@@ -98,7 +98,7 @@ def plan(
 
 
 def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -> Benchmark:
-    """Measures what `plan` says, and returns the document that `spikeduel bench --json` prints.
+    """Measures what `plan` says, and returns the document.
 
     `out` is written after every workload, so that an interruption keeps what is done (`finished` is
     then false). Raises `InputError` where `out` cannot be written.

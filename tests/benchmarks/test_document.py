@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bench_fakes import TINY
 from damage import FUZZED, changed, problem
-from spikeduel.measuring.bench.document import (
+from small_workloads import TINY
+from speed.document import (
     Benchmark,
     Milliseconds,
     Ratio,
@@ -19,7 +19,7 @@ from spikeduel.measuring.bench.document import (
     rows,
     table,
 )
-from spikeduel.measuring.bench.workloads import WORKLOADS, Limits
+from speed.workloads import WORKLOADS, Limits
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
