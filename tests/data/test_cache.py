@@ -78,65 +78,6 @@ def test_many_at_once_make_it_once() -> None:
     assert make.calls == 1
 
 
-def cut_images(folder: Path) -> None:
-    (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:-5])
-
-
-def other_shape(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.zeros(3, dtype=np.int64))
-
-
-def labels_of_no_class(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.full(8, 9, dtype=np.int64))
-
-
-def garbage_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text('{"format": 1, "na')
-
-
-def sources_that_are_no_list(folder: Path) -> None:
-    # Letter by letter, this would be the root of the disk and all below it.
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"sources": "../x"}))
-
-
-def other_format(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
-
-
-def pickled_labels(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.array([{}] * 8, dtype=object), allow_pickle=True)
-
-
-def a_file_in_its_place(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
-    (folder / "manifest.json").mkdir()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        cut_images,
-        other_shape,
-        labels_of_no_class,
-        garbage_manifest,
-        other_format,
-        sources_that_are_no_list,
-        pickled_labels,
-        a_file_in_its_place,
-    ],
-)
-def test_damaged_set_is_made_again(damage: Callable[[Path], None]) -> None:
-    make = Maker()
-    first = fetch(make)
-    ((folder, _),) = cache.cached()
-    damage(folder)
-    assert fetch(make).fingerprint == first.fingerprint
-    assert make.calls == 2
-
-
 def test_changed_source_is_noticed(tmp_path: Path) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
@@ -161,7 +102,7 @@ def test_cached_lists_sets_and_skips_damaged_ones() -> None:
     fetch(Maker(), size=1)
     fetch(Maker(), size=2)
     first, second = cache.cached()
-    garbage_manifest(second[0])
+    DAMAGE["garbage manifest"](second[0])
     (found,) = cache.cached()
     assert found == first
     assert (found[1].name, found[1].count, found[1].classes, found[1].source) == (
@@ -222,3 +163,46 @@ def test_a_saved_array_is_what_numpy_saves(tmp_path: Path) -> None:
         cache._save(tmp_path / "ours.npy", array)
         np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
         assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
+
+
+def manifest_with(**changes: object) -> Callable[[Path], object]:
+    def damage(folder: Path) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+    return damage
+
+
+def labels_of(labels: np.ndarray) -> Callable[[Path], object]:
+    return lambda folder: np.save(folder / "labels.npy", labels)
+
+
+def a_folder_in_its_place(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no images": lambda folder: (folder / "images.npy").unlink(),
+    "cut images": lambda folder: os.truncate(folder / "images.npy", 100),
+    "another shape": labels_of(np.zeros(3, np.int64)),
+    "labels of no class": labels_of(np.full(8, 9, np.int64)),
+    "pickled labels": labels_of(np.array([{}] * 8, dtype=object)),
+    "garbage samples": lambda folder: (folder / "samples.npz").write_bytes(b"PK nonsense"),
+    "garbage manifest": lambda folder: (folder / "manifest.json").write_text('{"format": 1, "na'),
+    "another format": manifest_with(format=0),
+    "no classes": manifest_with(classes=None),
+    # Letter by letter, this would be the root of the disk and all below it.
+    "sources that are no list": manifest_with(sources="../x"),
+    "a folder in its place": a_folder_in_its_place,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_set_is_made_again(damage: str) -> None:
+    make = Maker()
+    first = fetch(make)
+    ((folder, _),) = cache.cached()
+    DAMAGE[damage](folder)
+    assert fetch(make).fingerprint == first.fingerprint
+    assert make.calls == 2

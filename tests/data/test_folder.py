@@ -12,7 +12,7 @@ from spikeduel.data.folder import folder
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
 from spikeduel.system.errors import InputError, UnreadableFiles
-from synthetic_files import png_that_claims, write_pictures
+from synthetic_files import noisy_png, png_that_claims, write_pictures
 
 
 def load(root: Path, **more: object) -> RawDataset:
@@ -147,84 +147,6 @@ def test_linked_class_folder_is_followed(image_folder: Path, tmp_path: Path) -> 
     assert state(raw.sources) != before
 
 
-def empty(root: Path) -> str:
-    root.mkdir()
-    return "holds no images"
-
-
-def folders_without_images(root: Path) -> str:
-    (root / "a").mkdir(parents=True)
-    (root / "b").mkdir()
-    return "holds no images"
-
-
-def loose_only(root: Path) -> str:
-    write_pictures(root, 3)
-    return "has 3 images but no class sub-folders"
-
-
-def one_class(root: Path) -> str:
-    write_pictures(root / "a", 3)
-    return r"one class only \(a\)"
-
-
-def an_empty_class(root: Path) -> str:
-    write_pictures(root / "a", 3)
-    (root / "b").mkdir()
-    return r"b: holds no images.*or remove the folder"
-
-
-def a_class_of_what_cannot_be_opened(root: Path) -> str:
-    write_pictures(root / "a", 3)
-    (root / "b").mkdir()
-    (root / "b" / "one.cr2").write_bytes(b"no matter what")
-    return r"b: holds no images that can be read here\. 1 \.cr2 cannot be opened here"
-
-
-def other_classes_in_test(root: Path) -> str:
-    for name in ("train/a", "train/b", "test/a", "test/c"):
-        write_pictures(root / name, 2)
-    return r"the classes for test differ .*lacks b; adds c"
-
-
-def only_test(root: Path) -> str:
-    for name in ("test/a", "test/b"):
-        write_pictures(root / name, 2)
-    return r"has test/ but no train/"
-
-
-def train_without_classes(root: Path) -> str:
-    write_pictures(root / "train", 2)
-    return "train: has 2 images but no class sub-folders"
-
-
-def absent(root: Path) -> str:
-    return "no such folder"
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        empty,
-        folders_without_images,
-        loose_only,
-        one_class,
-        an_empty_class,
-        a_class_of_what_cannot_be_opened,
-        other_classes_in_test,
-        only_test,
-        train_without_classes,
-        absent,
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path: Path, make: object) -> None:
-    problem = make(tmp_path / "root")  # type: ignore[operator]
-    with pytest.raises(InputError, match=problem) as caught:
-        load(tmp_path / "root")
-    assert str(tmp_path / "root") in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_what_only_looks_like_an_image_is_left_alone(image_folder: Path) -> None:
     os.mkfifo(image_folder / "cat" / "pipe.png")
     (image_folder / "cat" / "null.png").symlink_to("/dev/zero")
@@ -308,3 +230,35 @@ def test_unreadable_images_are_named_and_counted(image_folder: Path) -> None:
         load(image_folder)
     assert sorted(caught.value.files) == [str(dog / f"{name}.png") for name in broken]
     assert "more than the 80,000,000 pixels" in caught.value.files[str(dog / "005.png")]
+
+
+UNUSABLE = {
+    "absent": (None, "no such folder"),
+    "empty": ([], "holds no images"),
+    "no images": (["a/", "b/"], "holds no images"),
+    "loose": (["1.png", "2.png"], "has 2 images but no class sub-folders"),
+    "one class": (["a/1.png"], r"one class only \(a\)"),
+    "an empty class": (["a/1.png", "b/"], "b: holds no images.*or remove the folder"),
+    "not opened here": (["a/1.png", "b/1.cr2"], r"b: holds no images .* 1 \.cr2 cannot be opened"),
+    "other classes": (
+        ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"],
+        "the classes for test differ .*lacks b; adds c",
+    ),
+    "only test": (["test/a/1.png", "test/b/1.png"], "has test/ but no train/"),
+    "train without classes": (["train/1.png"], "train: has 1 image but no class sub-folders"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_folders_that_cannot_be_used(case: str, tmp_path: Path) -> None:
+    names, problem = UNUSABLE[case]
+    root = tmp_path / "root"
+    for name in ["", *names] if names is not None else []:
+        folder_of = root / name if name.endswith("/") or not name else (root / name).parent
+        folder_of.mkdir(parents=True, exist_ok=True)
+        if folder_of != root / name:
+            (root / name).write_bytes(noisy_png(len(name)))
+    with pytest.raises(InputError, match=problem) as caught:
+        load(root)
+    assert str(root) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -178,11 +178,6 @@ def test_grey_is_repeated_for_a_colour_model() -> None:
     )
 
 
-def test_black_and_white() -> None:
-    picture = Image.fromarray(np.array([[True, False], [False, True]]))
-    np.testing.assert_array_equal(AS_IS(picture)[0], [[255, 0], [0, 255]])
-
-
 def test_palette() -> None:
     picture = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).convert("P")
     picture.putpalette([10, 10, 10, 250, 250, 250])

@@ -5,7 +5,7 @@ and tar files of WebDataset.
 import os
 import re
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from spikeduel.data.inventory import walk
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.data.preparing import Source, key_of, picture_dataset
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.registry import HUB
 from spikeduel.system.sentences import listed
@@ -59,44 +59,31 @@ class Blob(NamedTuple):
         return self.name
 
 
-class _Split(NamedTuple):
-    """A split of a set: its name, its side, its table, and the label and the name of each row."""
+@dataclass(frozen=True, eq=False)
+class _Pictures(Sequence[Source]):
+    """The pictures in a `column` of a table, with a name for each row, read when they are taken."""
 
-    name: str
+    table: "Dataset"
+    column: str
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        stored = self.table[int(index)][self.column] or {"bytes": b""}  # a missing picture
+        if stored["bytes"] is None:
+            return Path(stored["path"])
+        return Blob(stored["bytes"], self.names[index])
+
+
+class _Split(NamedTuple):
+    """A split of a set: its side, its table, and the label and the name of each row."""
+
     side: int
     table: "Dataset"
     labels: np.ndarray
     names: Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
-class _Pictures(Sequence[Source]):
-    """The pictures in a `column` of several tables, each read when it is taken: picture i is in row
-    `rows[i]` of the table of `splits[which[i]]`.
-    """
-
-    place: str
-    splits: Sequence[_Split]
-    column: str
-    which: np.ndarray
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        split, row = self.splits[self.which[index]], int(self.rows[index])
-        stored = split.table[row][self.column] or {"bytes": b""}  # a picture that is missing
-        if stored["bytes"] is None:
-            return Path(stored["path"])
-        return Blob(stored["bytes"], f"{self.place}, {split.names[row]}")
-
-    def without(self, skip: Collection[str]) -> "_Pictures":
-        """Leave out the pictures that `skip` names."""
-        if not skip:
-            return self
-        kept = [index for index in range(len(self)) if str(self[index]) not in skip]
-        return replace(self, which=self.which[kept], rows=self.rows[kept])
 
 
 def hub(options: DataOptions) -> RawDataset:
@@ -125,10 +112,10 @@ def hub(options: DataOptions) -> RawDataset:
             notes.append(f"The split {name} has no labels, and is not used.")
             continue
         names = [f"{name}/{row}" for row in range(len(labels))]
-        splits.append(_Split(name, side, loaded[name], labels, names))
+        splits.append(_Split(side, loaded[name], labels, names))
     if TRAIN not in {split.side for split in splits}:
         raise InputError(f"{place}: has no split train with labels; there are {', '.join(loaded)}.")
-    classes = tuple(loaded[splits[0].name].features[label].names)
+    classes = tuple(splits[0].table.features[label].names)
     sources = (files.located(path),) if files.is_folder(path) else ()
     return _from_tables(place, splits, column, classes, options, sources, notes)
 
@@ -172,7 +159,7 @@ def shards(options: DataOptions) -> RawDataset:
             f"{Path(url).relative_to(home).as_posix()}/{key}.{column}"
             for url, key in zip(table["__url__"], table["__key__"], strict=True)
         ]
-        splits.append(_Split(name, SIDES[name], table, labels, names_of_rows))
+        splits.append(_Split(SIDES[name], table, labels, names_of_rows))
     sources = (home,) if files.is_folder(place) else tuple(paths)
     return _from_tables(place, splits, column, classes, options, sources)
 
@@ -195,37 +182,34 @@ def _from_tables(
     sources: tuple[Path, ...],
     notes: Sequence[str] = (),
 ) -> RawDataset:
-    from datasets import Image
+    from datasets import Image, concatenate_datasets
 
-    splits = sorted(
-        (
-            split._replace(
-                table=split.table.select_columns([column]).cast_column(column, Image(decode=False))
-            )
-            for split in splits
-        ),
-        key=lambda split: split.side,
-    )
-    lengths = [len(split.table) for split in splits]
-    which = np.repeat(np.arange(len(splits)), lengths)
-    rows = np.concatenate([np.arange(length) for length in lengths])
-    pictures = _Pictures(place, splits, column, which, rows).without(options.skip)
-    states = [
-        (split.name, *sorted(file["filename"] for file in split.table.cache_files))
+    splits = sorted(splits, key=lambda split: split.side)
+    tables = [
+        split.table.select_columns([column]).cast_column(column, Image(decode=False))
         for split in splits
     ]
-    places = list(zip(pictures.which.tolist(), pictures.rows.tolist(), strict=True))
-    sides = np.array([splits[number].side for number, _ in places], np.uint8)
+    names = [name for split in splits for name in split.names]
+    labels = np.concatenate([split.labels for split in splits])
+    sides = np.repeat(np.array([split.side for split in splits], np.uint8), list(map(len, tables)))
+    table = concatenate_datasets(tables)
+    pictures = _Pictures(table, column, [f"{place}, {name}" for name in names])
+    rows = np.arange(len(names))
+    if options.skip:
+        rows = np.array([row for row in rows if str(pictures[row]) not in options.skip])
+        chosen = [pictures.names[row] for row in rows]
+        pictures = replace(pictures, table=table.select(rows), names=chosen)
+    state = typed.digest(sorted(file["filename"] for file in table.cache_files))
     return picture_dataset(
         pictures,
-        np.array([key_of((*states[number], row)) for number, row in places], np.int64),
-        np.array([splits[number].labels[row] for number, row in places], np.int64),
+        np.array([key_of((state, names[row])) for row in rows], np.int64),
+        labels[rows],
         options,
         classes=classes,
-        official=sides if sides.any() else None,
+        official=sides[rows] if sides.any() else None,
         notes=tuple(notes),
         sources=sources,
-        names=tuple(splits[number].names[row] for number, row in places),
+        names=tuple(names[row] for row in rows),
     )
 
 
