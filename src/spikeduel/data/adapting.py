@@ -49,11 +49,10 @@ def _binning(experiment: Experiment, sensor: tuple[int, int], change: Change) ->
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """Join the groups that `group_by` gives the images with those that `prepared` has (duplicates).
+    """Join the groups that `group_by` gives the images with those of `prepared` (duplicates).
 
-    The fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by`,
-    `prepared` is returned as it is. Raises `InputError` where `group_by` leaves an image without a
-    group, or says nothing that a split could keep to.
+    The fingerprint covers the new groups; `ungrouped` keeps the old one. Raises `InputError` where
+    `group_by` leaves an image without a group, or says nothing that a split could keep to.
     """
     if group_by is None:
         return prepared
@@ -96,12 +95,11 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
 
 
 def group_rule(group_by: str) -> Callable[[str], str | None]:
-    """Return the rule from an image's path, relative to its folder with forward slashes, to the
-    name of its group, or None.
+    """Return the rule from an image's path in its folder, with forward slashes, to the name of its
+    group, or None.
 
-    `group_by` is the name of a CSV file, else a regular expression. Raises `InputError` for a CSV
-    without the columns `path` and `group`, and for an expression that is invalid or has not exactly
-    one capturing group.
+    `group_by` is the name of a CSV with the columns `path` and `group`, else a regular expression
+    with one capturing group. Raises `InputError`.
     """
     if names_a_file(group_by):
         return _read_table(Path(group_by).expanduser()).get

@@ -56,12 +56,12 @@ class Entry(NamedTuple):
 def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
 ) -> dict[str, Entry]:
-    """Return the files with one of the `endings` in a folder and below, or in an archive, by paths
-    relative to `place`.
+    """Return the files with one of the `endings` in a folder or an archive, by paths relative to
+    `place`.
 
-    Archives called like one of `archives` (in small letters) are opened, too, also within archives:
-    their members come last, by the archive's path and their own. All stay open as long as `stack`.
-    Raises `InputError`.
+    Archives within called like one of `archives` (in small letters) are opened, too; their members
+    come last, by the archive's path and their own. All stay open as long as `stack`. Raises
+    `InputError`.
     """
     if files.is_folder(place):
         paths = files_below(place, endings | ENDINGS)

@@ -25,7 +25,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 FORMAT = 4
-"""Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+"""Raised when the folder's layout, or the images of the same files, change."""
 
 UNFINISHED = ".making"
 """The end of the folder's name while a set is made."""
@@ -79,12 +79,11 @@ def fetch(
     say: Callable[[str], None] = Progress().say,
     track: Track = Progress().track,
 ) -> Prepared:
-    """Return the prepared set of this name and identity; `make` makes it if it is not cached, or
-    its files changed.
+    """Return the prepared set of this name and identity; `make` makes it where it is missing or its
+    files changed.
 
-    `make` is given a folder to work in, which stays until it succeeds. Where another process is
-    making the set, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
-    cannot be written.
+    `make` gets a folder to work in, which stays until it succeeds. Where another process makes the
+    set, `say` tells so, and it is waited for. Raises `InputError`.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -140,10 +139,8 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Write `prepared` as `folder`, atomically, with the state of its `sources`, so that `read`
-    sees a change.
-
-    Arrays that lie in the folder `place` in the form in which they are kept are not copied.
+    """Write `prepared` as `folder`, atomically, with the state of its `sources`. Arrays in the
+    folder `place` are linked, not copied, where they have their final form.
     """
     arrays = arrays_of(prepared.images)
     arrays |= {part: array for part in _PER_IMAGE if (array := getattr(prepared, part)) is not None}
@@ -185,7 +182,7 @@ def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
 
 
 def read(folder: Path) -> Prepared:
-    """Map the prepared set in `folder`. Raises `InputError` where it is not whole or out of date."""
+    """Map the prepared set in `folder`. Raises `InputError` if it is broken or out of date."""
     manifest = _manifest(folder)
     sources = tuple(map(Path, manifest.sources))
     if state(sources) != manifest.sources_state:

@@ -49,11 +49,10 @@ def load(
     say: Callable[[str], None] = Progress().say,
     skip: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """Return the prepared data set that `experiment` names, grouped by its `group_by`; see
-    `prepare`.
+    """Return the prepared data set of `experiment`, grouped by its `group_by`; see `prepare`.
 
-    A `preprocessing` (of a trained model) takes the place of the one that a folder would choose by
-    itself. `track`, `say` and `skip` are as in `DataOptions`. Raises `InputError`.
+    A trained model's `preprocessing` replaces the one that a folder would choose by itself. Raises
+    `InputError`.
     """
     name, events_only = experiment.dataset, is_recorded(experiment.dataset)
     if experiment.group_by is not None:
@@ -99,8 +98,8 @@ def _require_groups(name: str, group_by: str) -> None:
 
 
 def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
-    """Return the set of `experiment`, and the reason of each file that is left out because it
-    cannot be read. Raises `InputError` where too little is left.
+    """Return the set of `experiment` without its unreadable files, and the reason of each. Raises
+    `InputError` where too little is left.
     """
     unreadable: dict[str, str] = {}
     while True:
@@ -211,9 +210,7 @@ def _near(name: str) -> str:
 
 
 def home(name: str) -> Path | None:
-    """Return the folder that the names of files are relative to, of a data set that is a folder or
-    a CSV; None for others.
-    """
+    """Return the folder that names of files are relative to, for a folder or a CSV; else None."""
     if name in DATASETS or is_packed(name):
         return None
     if files.is_folder(name):
@@ -223,9 +220,7 @@ def home(name: str) -> Path | None:
 
 
 def is_packed(name: str) -> bool:
-    """Return True if the pictures of a data set are no files of their own: shards, and sets of the
-    Hugging Face hub.
-    """
+    """Return True if the pictures of a data set are no files of their own: shards and the hub."""
     return name.startswith(registry.HUB) or (name not in DATASETS and hub.is_sharded(name))
 
 
@@ -240,9 +235,7 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Return True if the data set is on this machine: built in, a folder, a CSV, shards, or
-    prepared before.
-    """
+    """Return True if the data set is on this machine: built in, own files, or prepared before."""
     is_here = name in BUILT_IN or home(name) is not None or hub.is_sharded(name)
     return is_here or any(manifest.name == name for _, manifest in cache.cached())
 
@@ -255,9 +248,7 @@ def is_recorded(name: str) -> bool:
 
 
 def listing() -> list[dict[str, str]]:
-    """Return the known data sets, then the prepared folders: name, whether it is prepared here,
-    description.
-    """
+    """Return the known data sets, then the prepared folders: name, state, description."""
     about = {
         name: " ".join((source.__doc__ or "").partition("\n\n")[0].split())
         for name, source in DATASETS.items()

@@ -70,8 +70,8 @@ def rows_of(tensor: "Tensor", rows: np.ndarray, at_once: int = ROWS_AT_ONCE) -> 
 
 
 def in_parts(images: Any, transform: "Callable[..., Tensor]", *more: Any) -> "Tensor":
-    """Return `transform(images, *more)` of `images` `[N, …]` as an `empty_tensor`, computed
-    `IMAGES_AT_ONCE` images at a time: neither images nor result need to fit in memory.
+    """Return `transform(images, *more)` of `images` `[N, …]`, computed `IMAGES_AT_ONCE` images at a
+    time as an `empty_tensor`.
     """
     filled: Tensor | None = None
     for start in range(0, len(images), IMAGES_AT_ONCE):
@@ -86,8 +86,8 @@ def in_parts(images: Any, transform: "Callable[..., Tensor]", *more: Any) -> "Te
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The `rows` `[M]` of vectors `of`, taken when indexed; `transform` makes vectors (float32
-    `[…, D]`) of rows that are none yet.
+    """The `rows` `[M]` of vectors `of`, taken when indexed; `transform` makes them vectors (float32
+    `[…, D]`).
     """
 
     of: Any

@@ -51,10 +51,8 @@ class Item(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The files of a data set, images or an event camera's recordings, by side, class and path.
-
-    Names are paths relative to `home`. `sources` are the files and folders that change where one of
-    the files does.
+    """The files of a data set, images or recordings, by side, class and path; names are relative to
+    `home`. `sources` change where one of the files does.
     """
 
     home: Path
@@ -112,8 +110,8 @@ def _names(home: Path, paths: Sequence[Path]) -> Iterator[str]:
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """Return the files among `paths` and those to read in the folders among them; and a sentence for
-    each path, or kind of picture, that cannot be used. `say` tells of other files in the folders.
+    """Return the files among `paths` and those to read in the folders among them; and a sentence
+    for each path, or kind of picture, that cannot be used. `say` tells of other files there.
     """
     chosen: list[Path] = []
     unusable: list[str] = []
@@ -179,8 +177,8 @@ def laid_out(place: Path) -> Layout:
 
 
 def labels_file(place: Path) -> Path | None:
-    """Return the CSV of labels: `place` itself, or the only one in a folder without folders of
-    classes. Raises `InputError` where there are several.
+    """Return the CSV of labels: `place`, or the only one in a folder without folders of classes.
+    Raises `InputError` where there are several.
     """
     if not files.is_folder(place):
         return place
@@ -201,8 +199,8 @@ def labels_file(place: Path) -> Path | None:
 
 
 def holds_recordings(place: Path) -> bool:
-    """Return True if a folder holds an event camera's recordings and no pictures, or a CSV lists
-    recordings. Raises `InputError`.
+    """Return True if a folder holds recordings and no pictures, or a CSV lists recordings. Raises
+    `InputError`.
     """
     if (table := labels_file(place)) is not None:
         return any(

@@ -1,5 +1,5 @@
-"""Data sets that the library `datasets` reads (extra [hf]): `hf:owner/name` of the Hugging Face hub,
-and tar files of WebDataset.
+"""Data sets that the library `datasets` reads (extra [hf]): `hf:owner/name` of the Hugging Face
+hub, and tar files of WebDataset.
 """
 
 import os
@@ -324,10 +324,8 @@ def _located(place: str) -> tuple[Path, list[Path]]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """Return the tar files in a folder that holds no other folders, or has them in train/, val/ and
-    test/.
-
-    Compressed ones alone are taken for shards only where there is nothing else to read.
+    """Return the tar files in a folder without other folders, or with train/, val/ and test/ only.
+    Compressed ones alone count only where there is nothing else to read.
     """
     shards: list[Path] = []
     has_others, readable = False, (*endings(), ".csv")

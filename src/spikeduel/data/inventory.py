@@ -32,8 +32,8 @@ IgnoredBy = Literal[
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
 _PICTURES = (
-    "heic heif hif avif jxl jxr wdp hdp jp2 j2k jpf webp svg svgz psd psb xcf kra ai eps ps wmf emf "
-    "ico icns cur exr hdr xbm xpm dcm dicom fits fit fts czi nd2 lif svs ndpi mrc raw dng cr2 cr3 "
+    "heic heif hif avif jxl jxr wdp hdp jp2 j2k jpf webp svg svgz psd psb xcf kra ai eps ps wmf "
+    "emf ico icns cur exr hdr xbm xpm dcm dicom fits fit fts czi nd2 lif svs ndpi mrc raw dng cr2 cr3 "
     "crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf mef mos kdc dcr rwl"
 )
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
@@ -152,8 +152,8 @@ def inventory(
 ) -> FileCounts:
     """Count every file under `root`; `read` and `unreadable` are paths below it.
 
-    `is_recorded`: the set is one of recordings, and no picture is looked for; `is_listed`: a CSV
-    says what is read. Files in a folder that is reached twice, through a link, count once.
+    `is_recorded`: no picture is looked for; `is_listed`: a CSV says what is read. Files that links
+    reach twice count once.
     """
     real = cache(os.path.realpath)
     accounted = {(real(path.parent), path.name) for path in (*read, *unreadable)}
@@ -217,7 +217,8 @@ def opening(endings: Collection[str]) -> str:
     if HEIF_ENDINGS.isdisjoint(endings):
         return "Convert them to PNG or JPEG, or move them out of the data folder."
     others = " Convert the others to PNG or JPEG." if set(endings) - HEIF_ENDINGS else ""
-    return f"Install what opens them (pip install pillow-heif), or convert them to PNG or JPEG.{others}"
+    convert = f"or convert them to PNG or JPEG.{others}"
+    return f"Install what opens them (pip install pillow-heif), {convert}"
 
 
 def pictures_left_out(counts: FileCounts) -> list[str]:

@@ -83,8 +83,8 @@ def training_batches(
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
-    """Return True if `count` of the `images` are shuffled by blocks: by their size, whatever memory
-    there is. Never recordings, each of which is a long piece to read.
+    """Return True if `count` of the `images` are shuffled by blocks, by their size alone. Never
+    recordings, each of which is a long piece to read.
     """
     return not isinstance(images, Recordings) and count * bytes_of_one(images) > WHOLE
 
@@ -97,10 +97,8 @@ def bytes_of_one(images: "Held | np.ndarray") -> int:
 def shuffled_blocks(
     indices: np.ndarray, block: int, window: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffle `indices` `[N]` in blocks of `block`. Return them so, and with the images of each
-    `window` mixed.
-
-    The first block's length is drawn, so that the same images do not share a block in every epoch.
+    """Shuffle `indices` `[N]` in blocks of `block`; return them so, and with each `window` of
+    images mixed. The first block's length is drawn, so that blocks differ between epochs.
     """
     number = (np.arange(len(indices)) + rng.integers(block)) // block
     place = rng.permutation(int(number[-1]) + 1 if len(number) else 0)
@@ -214,10 +212,10 @@ def _waits() -> int:
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Yield `batches`; a background thread makes the next `depth` while the consumer works on one.
+    """Yield `batches`; a background thread makes the next `depth` meanwhile.
 
-    An error of the producer is raised here, in its place. The thread ends with the last batch, with
-    an error, or when the consumer closes or drops this generator.
+    An error of the producer is raised here, in its place. The thread ends with the last batch, an
+    error, or when this generator is closed or dropped.
     """
     producer, end = iter(batches), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
@@ -233,10 +231,8 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 def on_device(
     batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device"
 ) -> "Batches":
-    """Move images and labels to `device`: to CUDA from pinned memory, and without waiting.
-
-    Other devices are waited for: on Apple's GPUs, copies that are not waited for arrive with wrong
-    numbers (pytorch/pytorch#139550).
+    """Move images and labels to `device`; to CUDA from pinned memory, without waiting. On Apple's
+    GPUs, copies that are not waited for arrive with wrong numbers (pytorch/pytorch#139550).
     """
     on_cuda = device.type == "cuda"
     for images, labels, indices in batches:

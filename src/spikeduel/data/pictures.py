@@ -88,7 +88,7 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Return the endings of the picture files that are read, in small letters: ".jpg" and others."""
+    """Return the endings of pictures that are read, in small letters: ".jpg" and others."""
     known = (*formats(), "MPO")  # JPEG files with several pictures
     return frozenset(
         ending for ending, name in Image.registered_extensions().items() if name in known
@@ -104,9 +104,8 @@ def opened(
     """Open the picture in a file, or in a file's bytes, and read its header; of several frames, the
     first. Its format is one of `only`, by default of `formats()`.
 
-    Raises `InputError` for no regular file (a pipe would be waited for) and for more than
-    `most_pixels`, and whatever Pillow raises for no picture of these formats. Large pictures wait
-    for one another, because each needs much memory.
+    Raises `InputError` for no regular file (a pipe would be waited for) or more than `most_pixels`,
+    and whatever Pillow raises. Large pictures wait for one another: each needs much memory.
     """
     most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
     if isinstance(source, zipfile.Path):

@@ -76,7 +76,7 @@ class Prepared(RawDataset):
         return channels, height, width
 
     def content_of(self, indices: np.ndarray) -> np.ndarray:
-        """Return what identifies the images of `indices`, however they are prepared: int64 `[N]`."""
+        """Return int64 `[N]` that identify the images of `indices`, however prepared."""
         if self.content is None:
             return _content([checksum_of(self.images, index) for index in indices])
         return np.asarray(self.content)[indices]
@@ -115,7 +115,7 @@ class Prepared(RawDataset):
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where data comes from and how it is prepared.
+    """The place of data and the way to prepare it.
 
     `preprocessing` is that of a trained model, which a folder is prepared like. `skip` names files
     to leave out, as `UnreadableFiles` does. The folder `workplace` keeps an interrupted
@@ -211,11 +211,8 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """Return the sha256 of all that decides a result: pixels, labels, groups, official split, class
-    names, preprocessing.
-
-    For recordings it covers the events and the sensor; how they are binned is a setting of an
-    experiment.
+    """Return the sha256 of all that decides a result: pixels (or events and sensor), labels,
+    groups, official split, class names, preprocessing.
     """
     images = prepared.images
     how: dict[str, Any] = prepared.preprocessing.described()

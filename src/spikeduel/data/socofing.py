@@ -105,11 +105,11 @@ def socofing(options: DataOptions) -> RawDataset:
 def altered(
     prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
-    """Return SOCOFing's harder alterations of the prints of people whom nobody trained on: images
-    uint8 `[N, C, H, W]` and labels `[N]` by name; and a sentence for each that is left out.
+    """Return SOCOFing's harder alterations of the prints of people whom nobody trained on, by name:
+    images uint8 `[N, C, H, W]` and labels `[N]`; and a sentence for each that is left out.
 
-    People count who are in the test part of `split` and share no group with an image of its
-    training or validation part. Empty for any other data set.
+    These people are in the test part of `split` and share no group with an image of its other
+    parts. Empty for any other data set.
     """
     if experiment.dataset != "socofing":
         return {}, []

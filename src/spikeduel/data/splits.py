@@ -24,7 +24,7 @@ MOST_NODES = 200
 busy machine another split.
 """
 MOST_NUMBERS = 200
-"""Up to so many unknowns, the exact search goes on to the best solution."""
+"""Unknowns at most for which the exact search goes on to the best solution."""
 NEAR_ENOUGH = 0.05
 """Share of a class's target on a side that the exact search may miss: less takes long and is worth
 nothing.
@@ -40,9 +40,9 @@ _REMEDY = (
 class Split:
     """Indices (sorted int64) into a prepared set's images.
 
-    `kind`: "official" (there is an official test set), "grouped" (no group is cut), "stratified"
-    (by class), or "published" (by class at random over files, cutting groups: results may measure
-    memory). `fold` counts from 0 where this is one of several folds.
+    `kind`: "official" (an official test set), "grouped" (no group is cut), "stratified" (by class),
+    or "published" (by class over files, cutting groups: results may measure memory). `fold` counts
+    from 0.
     """
 
     train: np.ndarray
@@ -62,10 +62,8 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
 
     An official test or validation set stays whole; a missing one is a tenth of the rest. Every
     class is on every side; no group is cut, unless `split` is "published" and there is no official
-    test set. `limit` is a total over train and validation, never test. With K folds there are K
-    splits, and each image is in the test set of exactly one; validation is a tenth of the rest.
-    Raises `InputError` where a class has too few images (or groups), and for folds of a set that is
-    already split.
+    test set. `limit` is a total over train and validation. With folds, each image is tested once.
+    Raises `InputError` where that is impossible.
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
@@ -140,7 +138,7 @@ def _limited(
     limit: int | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut `train` and `val` down to `limit` in all, in their proportion, each class in its share."""
+    """Cut `train` and `val` down to `limit` in all, in proportion, each class in its share."""
     if limit is None or limit >= len(train) + len(val):
         return train, val
     labels = np.asarray(prepared.labels)
@@ -174,11 +172,9 @@ def _sample(
 
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
-    """Write a CSV with a line for each used image in each fold, atomically.
-
-    Columns: `path` (relative to the data's folder), or `index` (from 0, in the order of the data's
-    files, those for training first) where images have no names; `split` (train, val or test);
-    `fold` where there are folds; `group` (a number) where images have groups.
+    """Write a CSV with a line for each used image in each fold, atomically: `path` (relative to the
+    data's folder) or `index` (from 0) where images have no names, `split` (train, val or test),
+    `fold` where there are folds, `group` where there are groups.
     """
     has_folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
@@ -210,8 +206,8 @@ def assign(
     a side gets, about.
 
     Each class is on each side, and no group is on two. Groups of several images are placed first,
-    the largest ahead; single images fill up, by class. Where a class is missing somewhere after
-    that, an exact search mends it. Raises `InputError` where it cannot be done.
+    the largest ahead; single images fill up; an exact search mends what is missing. Raises
+    `InputError` where it cannot be done.
     """
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
     content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
@@ -319,8 +315,8 @@ def _searched(
     """Place each group by integer programming: every class on every side, near to `target`; None
     where that is impossible.
 
-    `others` `[sides, classes]` counts the images that have their side already. Groups of equal
-    content are interchangeable: the unknowns are how many of each kind go to each side.
+    `others` `[sides, classes]` counts images that have a side. Groups of equal content are
+    interchangeable: the unknowns are how many of each kind go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron

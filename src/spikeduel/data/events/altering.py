@@ -28,10 +28,10 @@ JITTER = 0.5
 class Alteration:
     """An alteration of the events of B recordings; shares are numbers of parts of a `WHOLE`.
 
-    Events are left out from one time to before another (`hidden` `[B, 2]`, shares of the
-    recording's length), in a rectangle (`place` `[B, 4]`: top, bottom, left and right, shares of
-    the sensor's sides), and by chance (`left_out` `[B]`). The others are moved in time by up to the
-    share `moved` `[B]` of its length. `keys` uint64 `[B]` decide about single events.
+    Events are left out in a time (`hidden` `[B, 2]`, shares of the length), in a rectangle (`place`
+    `[B, 4]`: top, bottom, left and right, shares of the sensor), and by chance (`left_out` `[B]`);
+    others are moved in time by up to the share `moved` `[B]`. `keys` uint64 `[B]` decide about
+    single events.
     """
 
     keys: np.ndarray

@@ -23,7 +23,7 @@ _NAMES = {
 _AT_ONCE = 1000
 """Microseconds of events from a stream that are handed on together."""
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""In N-MNIST's `.bin`, an event in this row says that so many microseconds have passed."""
+"""N-MNIST's `.bin` has events in this row to say that so many microseconds have passed."""
 
 
 def read(path: Path | zipfile.Path) -> Events:

@@ -56,9 +56,8 @@ class Recordings:
     """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by
     `binning` when taken.
 
-    `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`);
-    recording i begins at `offsets[i]`, int64 `[N + 1]`. `altering` returns the alteration of the
-    recordings of rows `[B]` before they are binned.
+    `packed` uint64 `[E]` has the events of all recordings (`Events.packed`); recording i begins at
+    `offsets[i]`, int64 `[N + 1]`. `altering` returns the alteration of rows `[B]`.
     """
 
     packed: np.ndarray
@@ -180,10 +179,8 @@ def picture_of(counts: np.ndarray) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """A recording: its file and, where it is not all of it, from when on until before when, in
-    microseconds of the file's own clock.
-
-    `name` is what its user calls the file, by default its path.
+    """A recording: its file, and from when on until before when in microseconds of the file's clock
+    (None: all). `name` is what its user calls the file, by default its path.
     """
 
     file: Path | zipfile.Path
@@ -197,8 +194,8 @@ class Part(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A recording that was read: its events, a hash of them, the sensor that it needs at least, and
-    True if the file says the sensor.
+    """A recording that was read: events, their hash, the sensor, and True if the file says the
+    sensor.
     """
 
     packed: np.ndarray
@@ -208,12 +205,12 @@ class _Read(NamedTuple):
 
 
 def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
-    """Read the N recordings `parts`, and return them with a hash of the events of each, int64 `[N]`
-    (`RawDataset.content`).
+    """Read the N recordings `parts`, and return them with a hash of the events of each, int64
+    `[N]`.
 
-    They are read one after the other into a file, so that memory stays bounded. A file of which
-    several parts follow one another is read once. The sensor is as large as a file says, or as the
-    pixels that occur. Raises `UnreadableFiles`.
+    They are read into a file, so that memory stays bounded; a file with several parts in a row is
+    read once. The sensor is as large as a file says, or as the pixels that occur. Raises
+    `UnreadableFiles`.
     """
     of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.file_name)]
     names = [group[0].file_name for group in of_files]
@@ -248,10 +245,8 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
 
 def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
-    """Raise `UnreadableFiles` naming the few recordings that reach far beyond the pixels of all
-    others: one stray event would blow up the sensor, and with it every frame.
-
-    `sides` `[N, 2]` are (height, width) of the pixels with events of each recording.
+    """Raise `UnreadableFiles` naming the few recordings that reach far beyond all others: one stray
+    event would blow up the sensor. `sides` `[N, 2]` are (height, width) of their pixels.
     """
     few = int(FEW * len(sides))
     usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)

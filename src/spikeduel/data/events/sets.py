@@ -112,11 +112,10 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
 class RecordingSet:
     """A set of recordings as it is distributed.
 
-    `counts`: recordings by side, TRAIN alone where there is no official split. `pattern` matches
-    the end of a recording's path, with the groups `label`, perhaps `side`, and perhaps `number`,
-    by which the recordings of a side are ordered. `archives` are opened where they lie in the given
-    folder; `classes` are the labels that occur, unless given; `remotes` are downloaded where no
-    folder is given.
+    `counts`: recordings by side, TRAIN alone without an official split. `pattern` matches the end
+    of a recording's path, with the groups `label`, perhaps `side` and `number` (their order).
+    `archives` are opened in the given folder; without a folder `remotes` are downloaded. `classes`
+    are by default the labels that occur.
     """
 
     name: str
@@ -214,7 +213,8 @@ DVS_GESTURE = RecordingSet(
     page="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
     counts={TRAIN: 1_176, TEST: 288},
     archives=("DvsGesture.tar.gz",),
-    looked_for="trials_to_train.txt, trials_to_test.txt and the .aedat files that they list, with their _labels.csv",
+    looked_for="trials_to_train.txt, trials_to_test.txt and the .aedat files that they list, with "
+    "their _labels.csv",
     rows=_by_labels,
     classes=GESTURES,
 )
