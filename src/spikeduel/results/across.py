@@ -24,7 +24,7 @@ from spikeduel.results.uncertainty import ALPHA, POWER, holm, sign_flips, smalle
 from spikeduel.system.typed import Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
-"""By variant, by data set: the accuracy of each seed."""
+"""Accuracies of all seeds, by variant and data set."""
 DRAWS = 10_000
 MOST_DATASETS = 200
 """Largest number of data sets that `datasets_needed` names."""

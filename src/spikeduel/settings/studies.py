@@ -1,6 +1,4 @@
-"""A study: every combination of a grid of settings is a duel. Read from a TOML file, checked,
-expanded.
-"""
+"""A study's TOML file: every combination of a grid of settings is a duel."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +15,14 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
 
 CONTENDER = "contender"
-"""In an exclusion: leaves out one contender, not the whole duel."""
-OF_ALL = ("robustness", "optimism", "equivalence_margin")
-"""Settings that decide what is measured of a trial, which duels may share, and what is concluded
-from all of them.
-"""
-_KNOWN = {each.name: each.type for each in fields(Experiment)}
+"""Key of an exclusion that leaves out one contender, not the whole duel."""
+SAME_IN_ALL = ("robustness", "optimism", "equivalence_margin")
+"""Settings that cannot vary: duels share measured trials, and one margin decides the verdict."""
+_SETTING_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):
-    """`[tuning]`: how many trials each contender gets in each duel, and the file of ranges, if not
-    the usual ones.
-    """
+    """`[tuning]`: trials of each contender in each duel, and a file of ranges, if not the usual."""
 
     trials: int
     ranges: str | None = None
@@ -46,9 +40,7 @@ class StudyFile(typed.Frozen, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class PlannedDuel:
-    """A duel of a study: the `values` of the grid that it has, by setting, and what is to be
-    compared.
-    """
+    """A duel of a study: its `values` of the grid, by setting, and the experiment."""
 
     values: dict[str, Any]
     experiment: Experiment
@@ -56,9 +48,7 @@ class PlannedDuel:
 
 @dataclass(frozen=True)
 class Study:
-    """The duels of a study's file, in the order of its grid; `varied` are the settings with several
-    values.
-    """
+    """The duels of a study in the order of the grid; `varied` settings have several values."""
 
     name: str
     duels: tuple[PlannedDuel, ...]
@@ -66,27 +56,22 @@ class Study:
     tuning: Tuned | None = None
 
     def dataset_of(self, duel: PlannedDuel) -> str:
-        """What the data set of one of the duels is called in text: as many of its last parts as no
-        other ends with.
-        """
-        others = {Path(each.experiment.dataset) for each in self.duels} - {
-            mine := Path(duel.experiment.dataset)
-        }
-        for number in range(1, len(mine.parts)):
-            if all(each.parts[-number:] != mine.parts[-number:] for each in others):
-                return "/".join(mine.parts[-number:])
+        """Return a unique name of the duel's data set: as few last parts of the path as needed."""
+        path = Path(duel.experiment.dataset)
+        others = {Path(other.experiment.dataset) for other in self.duels} - {path}
+        for number in range(1, len(path.parts)):
+            if all(other.parts[-number:] != path.parts[-number:] for other in others):
+                return "/".join(path.parts[-number:])
         return duel.experiment.dataset
 
     def label(self, duel: PlannedDuel) -> str:
-        """What one of the duels is called in text: its data set, and its values of what else
-        varies.
-        """
+        """Return a name of the duel: its data set, and its values of the other varied settings."""
         values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
         return ", ".join([self.dataset_of(duel), *values])
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """The `module:attribute` names among the settings of all duels."""
+        """Return the `module:attribute` names among the settings of all duels."""
         return tuple(
             dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code)
         )
@@ -97,97 +82,93 @@ def read(
     is_recorded: Callable[[str], bool] = lambda dataset: False,
     is_known: Callable[[str], bool] = lambda dataset: False,
 ) -> Study:
-    """The study in a TOML file; `is_recorded` says of which data sets a recipe for recordings is
-    the default.
+    """Return the study in a TOML file. Runs nothing.
 
-    Folders are looked for beside the file, then in the current folder, but for data sets that have
-    a name of their own (`is_known`). Raises `InputError` naming the file and what in it is wrong.
-    Reading runs nothing.
+    `is_recorded(dataset)` is True if the recipe for recordings is the default. Folders are looked
+    for beside the file, then in the current folder, unless `is_known(dataset)`, a data set with a
+    name. Raises `InputError` naming the file and the mistake.
     """
     path = Path(path)
     content = typed.read_toml(path, StudyFile)
     with naming(path):
-        if not content.grid:
-            raise InputError(
-                'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'
-            )
-        for name, value in content.settings.items():
-            _require("[settings]", name, [value])
-        for name, values in content.grid.items():
-            if not isinstance(values, list):
-                raise InputError(
-                    f"[grid] {name}: must be a list of values, such as {name} = [first, second]."
-                )
-            _require("[grid]", name, values)
-            if name in content.settings:
-                raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
-            if not values:
-                raise InputError(f"[grid] {name}: is empty. Name its values.")
-            if name in OF_ALL:
-                raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
-            if len({typed.digest(each) for each in values}) < len(values):
-                raise InputError(f"[grid] {name}: names a value twice.")
-        used = [False] * len(content.exclude)
-        duels = []
+        _check_values(content)
+        duels, used = [], set[int]()
         for combination in itertools.product(*content.grid.values()):
-            chosen = dict(zip(content.grid, combination, strict=True))
-            if duel := _duel(
-                chosen, _located(content, chosen, path.parent, is_known), content, is_recorded, used
-            ):
+            values = dict(zip(content.grid, combination, strict=True))
+            settings = _located({**content.settings, **values}, path.parent, is_known)
+            is_recording = is_recorded(settings.get("dataset", ""))
+            if duel := _duel(values, settings, content.exclude, is_recording, used):
                 duels.append(duel)
-        if idle := [
-            each for each, is_used in zip(content.exclude, used, strict=True) if not is_used
-        ]:
-            raise InputError(
-                f"[[exclude]] {_said(idle[0])}: no duel is like that. Check its names and values."
-            )
-        if not duels:
-            raise InputError("no duel is left: [[exclude]] leaves out all of them.")
-        for name in {each.experiment.dataset for each in duels}:
-            if (
-                len({each.experiment.data_dir for each in duels if each.experiment.dataset == name})
-                > 1
-            ):
-                raise InputError(
-                    f"[grid] data_dir: {name} has several. A study tells data sets apart by their "
-                    f"names."
-                )
+        _check_duels(duels, content.exclude, used)
         tuning = content.tuning
-        if (
-            tuning is not None
-            and tuning.ranges is not None
-            and (path.parent / tuning.ranges).exists()
-        ):
+        if tuning and tuning.ranges and (path.parent / tuning.ranges).exists():
             tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
         varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
         return Study(content.name or path.stem, tuple(duels), varied, tuning)
 
 
-def _require(where: str, name: str, values: Sequence[Any]) -> None:
-    """Raises `InputError` unless there is a setting of this `name` that can have all these
-    `values`.
-    """
-    if name not in _KNOWN:
-        raise unknown(f"setting in {where}", name, _KNOWN)
+def _check_values(content: StudyFile) -> None:
+    """Raise `InputError` for wrong names and values in [settings] and [grid]."""
+    if not content.grid:
+        raise InputError(
+            'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'
+        )
+    for name, value in content.settings.items():
+        _check("[settings]", name, [value])
+    for name, values in content.grid.items():
+        if not isinstance(values, list):
+            raise InputError(
+                f"[grid] {name}: must be a list of values, such as {name} = [first, second]."
+            )
+        _check("[grid]", name, values)
+        if name in content.settings:
+            raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
+        if not values:
+            raise InputError(f"[grid] {name}: is empty. Name its values.")
+        if name in SAME_IN_ALL:
+            raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
+        if len({typed.digest(value) for value in values}) < len(values):
+            raise InputError(f"[grid] {name}: names a value twice.")
+
+
+def _check_duels(
+    duels: Sequence[PlannedDuel], exclude: Sequence[Mapping[str, Any]], used: set[int]
+) -> None:
+    """Raise `InputError` if an exclusion is unused, no duel is left, or a name means two sets."""
+    for number, exclusion in enumerate(exclude):
+        if number not in used:
+            raise InputError(
+                f"[[exclude]] {_said(exclusion)}: no duel is like that. Check its names and values."
+            )
+    if not duels:
+        raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+    folders: dict[str, str | None] = {}
+    for duel in duels:
+        name, folder = duel.experiment.dataset, duel.experiment.data_dir
+        if folders.setdefault(name, folder) != folder:
+            raise InputError(
+                f"[grid] data_dir: {name} has several. A study tells data sets apart by their names."
+            )
+
+
+def _check(where: str, name: str, values: Sequence[Any]) -> None:
+    """Raise `InputError` unless there is a setting `name` that can have all `values`."""
+    if name not in _SETTING_TYPES:
+        raise unknown(f"setting in {where}", name, _SETTING_TYPES)
     with naming(where):
         for value in values:
-            checked(name, value, _KNOWN[name])
+            checked(name, value, _SETTING_TYPES[name])
 
 
 def _located(
-    content: StudyFile, values: Mapping[str, Any], home: Path, is_known: Callable[[str], bool]
+    settings: dict[str, Any], home: Path, is_known: Callable[[str], bool]
 ) -> dict[str, Any]:
-    """The settings of the duel of these `values`. What lies beside the file means the same wherever
-    one stands.
-    """
-    settings = {**content.settings, **values}
+    """Return `settings` with absolute paths of data that lie in `home`, beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
-        if (
-            text is not None
-            and (home / text).exists()
-            and not (name == "dataset" and is_known(text))
-        ):
+        if text is None or (name == "dataset" and is_known(text)):
+            continue
+        if (home / text).exists():
             settings[name] = str((home / text).resolve())
     return settings
 
@@ -195,61 +176,58 @@ def _located(
 def _duel(
     values: dict[str, Any],
     settings: Mapping[str, Any],
-    content: StudyFile,
-    is_recorded: Callable[[str], bool],
-    used: list[bool],
+    exclude: Sequence[Mapping[str, Any]],
+    is_recording: bool,
+    used: set[int],
 ) -> PlannedDuel | None:
-    """The duel of these `values`, None where it is excluded; notes which exclusions were `used`."""
+    """Return the duel of these `values`, None if it is excluded; add exclusions to `used`."""
     with naming(_said(values)):
-        experiment = asked(settings, is_recorded(settings.get("dataset", "")))
-    without = []
-    for number, excluded in enumerate(content.exclude):
-        wanted = {name: value for name, value in excluded.items() if name != CONTENDER}
-        for name, value in wanted.items():
-            # A list is one value of what is a list itself, else several.
-            several = isinstance(value, list) and not isinstance(
-                getattr(experiment, name, None), tuple
-            )
-            _require("[[exclude]]", name, value if several else [value])
-        if not all(
-            _is_like(values.get(name, getattr(experiment, name)), value)
-            for name, value in wanted.items()
-        ):
+        experiment = asked(settings, is_recording)
+    without = set()
+    for number, exclusion in enumerate(exclude):
+        if not _applies(exclusion, values, experiment):
             continue
-        if CONTENDER not in excluded:
-            used[number] = True
+        if CONTENDER not in exclusion:
+            used.add(number)
             return None
-        if excluded[CONTENDER] in experiment.contenders:
-            used[number] = True
-            without.append(excluded[CONTENDER])
+        if exclusion[CONTENDER] in experiment.contenders:
+            used.add(number)
+            without.add(exclusion[CONTENDER])
     if without:
         left = [name for name in experiment.contenders if name not in without]
         if len(left) < 2:
             raise InputError(
                 f"[[exclude]]: {_said(values)} has fewer than two contenders left. Leave the duel "
-                f"out."
+                "out."
             )
-        experiment = asked(
-            {**settings, "contenders": left}, is_recorded(settings.get("dataset", ""))
-        )
+        experiment = asked({**settings, "contenders": left}, is_recording)
     return PlannedDuel(values, experiment)
 
 
-def _is_like(value: Any, wanted: Any) -> bool:
-    """Whether a setting's `value` is the one `wanted`, or one of a list of them."""
-    plain = typed.plain(value)
-    return plain == wanted or (
-        isinstance(wanted, list) and not isinstance(plain, list) and plain in wanted
-    )
+def _applies(
+    exclusion: Mapping[str, Any], values: Mapping[str, Any], experiment: Experiment
+) -> bool:
+    """Return True if a duel has all values of an exclusion. Raises `InputError` for wrong ones.
+
+    A list means any of its values, unless the setting itself is a list.
+    """
+    applies = True
+    for name, wanted in exclusion.items():
+        if name == CONTENDER:
+            continue
+        is_list = isinstance(getattr(experiment, name, None), tuple)
+        choices = wanted if isinstance(wanted, list) and not is_list else [wanted]
+        _check("[[exclude]]", name, choices)
+        value = typed.plain(values.get(name, getattr(experiment, name)))
+        applies = applies and value in choices
+    return applies
 
 
 def shown(value: Any) -> str:
-    """A value of a grid, in text."""
-    return (
-        "+".join(map(str, value))
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else str(value)
-    )
+    """Return a value of a grid as text."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "+".join(map(str, value))
+    return str(value)
 
 
 def _said(values: Mapping[str, Any]) -> str:

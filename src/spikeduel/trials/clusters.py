@@ -34,7 +34,7 @@ REMEDIES = {
     "GPU": "Give --device cpu, or start nodes with `ray start --num-gpus`.",
     "memory": "Start nodes with more memory.",
 }
-"""What to do if no node has enough of one of Ray's resources."""
+"""Remedies if no node has enough of one of Ray's resources."""
 SHARE = 0.5
 """Largest share of a node's shared memory that data may take. Larger data are read from the
 cache's files, which all nodes must see.

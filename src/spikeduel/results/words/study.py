@@ -1,4 +1,4 @@
-"""What a study found over its data sets, in sentences and in cells of tables."""
+"""The results of a study, in sentences and in cells of tables."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ METHOD = (
     "zero; zeros keep their ranks (Pratt 1959).",
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
-"""How the numbers of a study are made, with sources."""
+"""Methods of a study, with sources."""
 FEWEST_TELLING = 5
 """Fewest data sets whose spread says how many would be needed."""
 LEVEL = 0.00005
