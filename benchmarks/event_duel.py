@@ -41,7 +41,9 @@ def main() -> None:
     )
     dataset = structs.replace(comparison.results.dataset, name=options.name, suspect_labels=[])
     named = replace(comparison.results.experiment, dataset=options.name)
-    shown = structs.replace(comparison.results, dataset=dataset, experiment=named, court=None)
+    shown = structs.replace(
+        comparison.results, dataset=dataset, experiment=named, energy_accountings=None
+    )
     document = Comparison(named, shown, comparison.out).document()
     results = {
         name: document[name]

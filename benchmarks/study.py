@@ -108,11 +108,11 @@ def main() -> None:
         comparison = compare(experiment, options.runs / name, options.runs / "store", progress)
         results = comparison.document()
         # Where the files lie is nobody's business, nor what a person's print is called. `court.py`
-        # has the court.
+        # has the accountings.
         (
             results["experiment"]["data_dir"],
             results["dataset"]["suspect_labels"],
-            results["court"],
+            results["energy_accountings"],
         ) = None, [], None
         results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         RESULTS.mkdir(exist_ok=True)

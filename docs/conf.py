@@ -57,7 +57,7 @@ class Settings(SphinxDirective):
                 (
                     f"`{each.name}`",
                     _shown(each.default),
-                    _sentences(setting.meaning, setting.details),
+                    _sentences(setting.help, setting.details),
                     values,
                 )
             )

@@ -158,7 +158,7 @@ def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
         run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")]
     )
     assert "a spike a joule" in page.read_text()
-    judged = json.loads((run.out / "results.json").read_text())["court"]
+    judged = json.loads((run.out / "results.json").read_text())["energy_accountings"]
     assert {law["name"] for law in judged["accountings"]} == set(accounting.NAMES)
 
 

@@ -174,7 +174,7 @@ def test_energies_and_the_court_are_printed_as_text(tutorial):
     assert str(found).splitlines()[-3:] == str(found.energy()).splitlines()[-3:]
     assert len(memories) == 3
     assert str(found.energy("loihi")).splitlines()[-1] == "  It has no energy for fc1."
-    assert str(found.court()).startswith("this network is cheaper than its ReLU twin in ")
+    assert str(found.accountings()).startswith("this network is cheaper than its ReLU twin in ")
 
 
 def test_a_trained_model_is_counted_by_its_own_encoding():
@@ -356,13 +356,13 @@ def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
         'leaves_out = "l"\n[formula]\nspiking = "acs"\nother = "macs"\n'
     )
     found = sd.cost(tutorial, IMAGES)
-    mine, syops, *_ = found.court(tmp_path / "mine.toml").rulings
+    mine, syops, *_ = found.accountings(tmp_path / "mine.toml").by_accounting
     assert mine.spiking.low == found.operations.totals.acs.total
     # 64 · 20 + 20 · 3 weights, each used once.
     assert mine.other.low == 1340
     assert syops.other.low == pytest.approx(1340 * 4.6e-12)
 
 
-def test_a_network_without_spikes_has_no_court():
+def test_a_network_without_spikes_has_no_accountings():
     with pytest.raises(InputError, match="takes spikes"):
-        sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), IMAGES).court()
+        sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), IMAGES).accountings()

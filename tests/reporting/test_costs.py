@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from made_costs import control, fully_timed, latency, with_trial
 from spikeduel.measuring import energy
-from spikeduel.measuring.costing import cost_entry, operations, with_court, with_energy
+from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
 from spikeduel.reporting import report, report_again
 from spikeduel.results.costs import Joules, Range
-from spikeduel.results.words import costs, court
+from spikeduel.results.words import costs, energy_accountings
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.typed import Frozen
@@ -162,21 +162,21 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
         assert text in page
     drawn = set(re.findall(r'data-name="([^"]+)"', page))
     assert {"pareto", "break-even-dense-snn"} <= drawn
-    assert not any(name.startswith("court") for name in drawn)
+    assert not any(name.startswith("accountings") for name in drawn)
     assert not {"break-even-small-cnn", "anytime", "conversion"} & drawn
 
 
 def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
-    run, judged = make_run(encoding="direct"), with_court(results)
+    run, judged = make_run(encoding="direct"), with_accountings(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
-    assert court.summary(judged.court.cases[0]) in page
-    for law in judged.court.accountings:
+    assert energy_accountings.summary(judged.energy_accountings.pairs[0]) in page
+    for law in judged.energy_accountings.definitions:
         for text in (
             law.title,
             law.source,
             law.spiking,
             law.leaves_out,
-            *dict(court.constants(law)),
+            *dict(energy_accountings.constants(law)),
         ):
             assert text in page
-    assert 'data-name="court-dense-snn-small-cnn"' in page
+    assert 'data-name="accountings-dense-snn-small-cnn"' in page

@@ -17,7 +17,7 @@ from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult
-from spikeduel.results.words.court import in_order
+from spikeduel.results.words.energy_accountings import in_order
 from spikeduel.settings.recipes import baseline
 
 # ---- pairs
@@ -228,42 +228,44 @@ def duel():
     )
 
 
-def accountings(case, court, results):
+def drawn(accounted, accountings, results):
     colours = charts.contender_colours(results.trials)
-    return differences.energy_accountings(case, court, colours)
+    return differences.energy_accountings(accounted, accountings, colours)
 
 
 def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(duel):
-    court = compare_run(duel)
-    case = court.cases[0]
-    chart = accountings(case, court, duel)
+    accountings = compare_run(duel)
+    accounted = accountings.pairs[0]
+    chart = drawn(accounted, accountings, duel)
     (panel,) = chart.panels
-    rulings = in_order(case)
-    labels = [court.accounting(ruling.accounting).label for ruling in rulings]
+    by_accounting = in_order(accounted)
+    labels = [accountings.accounting(result.accounting).label for result in by_accounting]
     assert [name.text for name in panel.names] == labels
     colours = charts.contender_colours(duel.trials)
     expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
     assert [marks.look.colour for marks in panel.marks if marks.told] == [
-        expected[ruling.cheaper] for ruling in rulings
+        expected[result.cheaper] for result in by_accounting
     ]
     concluded = {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}
-    for told_row, ruling in zip(chart.rows, rulings, strict=True):
+    for told_row, result in zip(chart.rows, by_accounting, strict=True):
         ends = (told_row["snn / cnn from"], told_row["snn / cnn to"])
-        assert ends == pytest.approx((ruling.ratio.low, ruling.ratio.high), rel=1e-5)
-        assert told_row["conclusion"] == concluded[ruling.cheaper]
+        assert ends == pytest.approx((result.ratio.low, result.ratio.high), rel=1e-5)
+        assert told_row["conclusion"] == concluded[result.cheaper]
 
 
 def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_edge(duel):
-    court = compare_run(duel)
-    case = court.cases[0]
-    far, none, *rest = case.rulings
-    rulings = [
+    accountings = compare_run(duel)
+    accounted = accountings.pairs[0]
+    far, none, *rest = accounted.by_accounting
+    by_accounting = [
         structs.replace(far, ratio=Range(low=1e9, high=1e9), cheaper="other"),
         structs.replace(none, ratio=None),
         *rest,
     ]
-    (panel,) = accountings(structs.replace(case, rulings=rulings), court, duel).panels
-    assert len(panel.names) == len(rulings) - 1
+    (panel,) = drawn(
+        structs.replace(accounted, by_accounting=by_accounting), accountings, duel
+    ).panels
+    assert len(panel.names) == len(by_accounting) - 1
     row, seen = (marks.rows[0]["snn / cnn from"] for marks in panel.marks[-2:])
     assert (row, seen) == (1e9, 1000)
     assert panel.x.high > 1000

@@ -7,7 +7,7 @@ from made_trials import dataset, pair, results, trial
 from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
-from spikeduel.results.court import Case, Court, Ruling
+from spikeduel.results.energy_accountings import AccountedPair, AccountingResult, EnergyAccountings
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Evidence, Reason
 from spikeduel.results.significance import Conclusion
@@ -143,8 +143,10 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
 MOST = ["spiking", "spiking", "other"]
 
 
-def ruling(number, cheaper):
-    return Ruling(accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper)
+def result(number, cheaper):
+    return AccountingResult(
+        accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,16 +158,19 @@ def ruling(number, cheaper):
     ],
 )
 def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
-    case = Case(
+    accounted = AccountedPair(
         spiking="snn",
         other="cnn",
         num_steps=4,
         rate=0.1,
-        rulings=list(map(ruling, range(3), sides)),
+        by_accounting=list(map(result, range(3), sides)),
     )
     trials = [trial("snn", 0.9, energy=energy_of(1e-6)), trial("cnn", 0.9, energy=energy_of(2e-6))]
     found = decide(
-        structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
+        structs.replace(
+            results(trials, [pair(0.0)]),
+            energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
+        )
     )
     energy = found.lead("energy")
     assert (energy.leader, energy.cheaper_in, energy.judged, energy.evidence) == (
@@ -177,16 +182,19 @@ def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
 
 
 def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
-    case = Case(
+    accounted = AccountedPair(
         spiking="snn",
         other="cnn",
         num_steps=4,
         rate=0.1,
-        rulings=[ruling(n, s) for n, s in enumerate(MOST)],
+        by_accounting=[result(n, s) for n, s in enumerate(MOST)],
     )
     trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
     energy = decide(
-        structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))
+        structs.replace(
+            results(trials, [pair(0.0)]),
+            energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
+        )
     ).leads[3]
     assert (energy.leader, energy.cheaper_in) == (None, 2)
 

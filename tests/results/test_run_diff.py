@@ -92,7 +92,7 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     newer = make_run(
         "newer",
         {"snn": [40, 20]},
-        replace(EXPERIMENT, augmentation="flip", seeds=2),
+        replace(EXPERIMENT, augmentation="threshold", seeds=2),
         about=dataset(NUM, image_shape=(1, 32, 32)),
         created="2021-02-03T04:05:06+00:00",
     )
@@ -109,7 +109,7 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     assert found[0].settings == {
         "image_size": 32,
         "tuned": None,
-        "augmentation": "flip",
+        "augmentation": "threshold",
         "seeds": 2,
     }
     assert found[1].settings == {"image_size": None, "tuned": 4, "augmentation": "auto", "seeds": 1}

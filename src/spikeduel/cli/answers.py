@@ -14,7 +14,7 @@ from spikeduel.results.words import (
     answer,
     controls,
     costs,
-    court,
+    energy_accountings,
     measures,
     power,
     study,
@@ -95,7 +95,7 @@ def _everything(found: Comparison) -> None:
         typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
     words = (
         costs.events(found.results),
-        *court.lines(found.results.court),
+        *energy_accountings.lines(found.results.energy_accountings),
         power.of_pairs(found.results),
         measures.robustness(found.results),
         " ".join(measures.while_it_happens(found.results)),

@@ -23,10 +23,10 @@ from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
 from spikeduel.results.columns import layer_rows
 from spikeduel.results.costs import Counted, TableEnergy
-from spikeduel.results.court import Case
+from spikeduel.results.energy_accountings import AccountedPair
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
-from spikeduel.results.words import court as court_words
+from spikeduel.results.words import energy_accountings as accounting_words
 from spikeduel.results.words.costs import amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
@@ -43,11 +43,11 @@ class PrintedEnergy(TableEnergy):
         return energy_text(self)
 
 
-class PrintedCase(Case):
+class PrintedPair(AccountedPair):
     """The accountings of one network that `print` shows."""
 
     def __str__(self) -> str:
-        return court_words.text(self)
+        return accounting_words.text(self)
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
@@ -99,11 +99,11 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     return replace(results, trials=[of(trial) for trial in results.trials])
 
 
-def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
+def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
     """Return `results` with every spiking contender judged by all accountings from their counts, by
     `more` of them first; and with the answer that follows.
     """
-    return answered(replace(results, court=pairwise.compare_run(results, more)))
+    return answered(replace(results, energy_accountings=pairwise.compare_run(results, more)))
 
 
 @dataclass(frozen=True)
@@ -127,19 +127,19 @@ class Cost:
         )
         return PrintedEnergy(**asdict(estimate))
 
-    def court(self, *more: str | Path) -> Case:
+    def accountings(self, *more: str | Path) -> AccountedPair:
         """Set this spiking network against its ReLU twin by all published accountings, and `more`
         (TOML files).
 
         The twin follows from the shape: the same synapses, each used once, none skipped. `print`
-        shows the case. Raises `InputError`, also for a network without spikes.
+        shows the comparison. Raises `InputError`, also for a network without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
-                "no layer of this network takes spikes, and the court judges a spiking network."
+                "no layer of this network takes spikes, and accountings compare a spiking network."
             )
-        case = pairwise.against_twin(self.operations, [accounting.read(path) for path in more])
-        return PrintedCase(**asdict(case))
+        accounted = pairwise.against_twin(self.operations, [accounting.read(path) for path in more])
+        return PrintedPair(**asdict(accounted))
 
     def __str__(self) -> str:
         return network_text(self.operations, self.energy(), energy.HEADLINE)

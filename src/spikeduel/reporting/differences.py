@@ -24,10 +24,10 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
-from spikeduel.results.court import Case, Court
+from spikeduel.results.energy_accountings import AccountedPair, EnergyAccountings
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.words import court as court_words
+from spikeduel.results.words import energy_accountings as accounting_words
 from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.verdict import BRIEF
 
@@ -216,24 +216,28 @@ def time_controls(results: Results) -> Chart:
     return Chart("controls", [panel], keys)
 
 
-def energy_accountings(case: Case, court: Court, colours: dict[str, str]) -> Chart:
+def energy_accountings(
+    accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
+) -> Chart:
     """Return the ratio of what two networks take, a row for each accounting that has a number.
 
     A bar is an accounting that gives a range. The colour is that of the cheaper network, grey where
     that is open.
     """
-    rulings = [(ruling, ruling.ratio) for ruling in court_words.in_order(case) if ruling.ratio]
+    by_accounting = [
+        (result, result.ratio) for result in accounting_words.in_order(accounted) if result.ratio
+    ]
     sides = {
-        "spiking": (case.spiking, colours.get(case.spiking, SPIKING_COLOURS[0])),
-        "other": (case.other, colours.get(case.other, OTHER_COLOURS[0])),
+        "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
+        "other": (accounted.other, colours.get(accounted.other, OTHER_COLOURS[0])),
     }
-    low = max(min([0.5, *(ratio.low for _, ratio in rulings)]), 1 / WIDEST_RATIO)
-    high = min(max([2.0, *(ratio.high for _, ratio in rulings)]), WIDEST_RATIO)
-    ends = tuple(f"{case.spiking} / {case.other} {end}" for end in ("from", "to"))
+    low = max(min([0.5, *(ratio.low for _, ratio in by_accounting)]), 1 / WIDEST_RATIO)
+    high = min(max([2.0, *(ratio.high for _, ratio in by_accounting)]), WIDEST_RATIO)
+    ends = tuple(f"{accounted.spiking} / {accounted.other} {end}" for end in ("from", "to"))
     marks, names = [], []
-    for place, (ruling, ratio) in enumerate(rulings):
-        cheaper, colour = sides[ruling.cheaper] if ruling.cheaper else (None, QUIET)
-        label = court.accounting(ruling.accounting).label
+    for place, (result, ratio) in enumerate(by_accounting):
+        cheaper, colour = sides[result.cheaper] if result.cheaper else (None, QUIET)
+        label = accountings.accounting(result.accounting).label
         row: Row = {
             "accounting": label,
             ends[0]: ratio.low,
@@ -246,7 +250,7 @@ def energy_accountings(case: Case, court: Court, colours: dict[str, str]) -> Cha
         if ratio.low == ratio.high:
             seen: Row = {ends[0]: min(max(ratio.low, low), high)}
             marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
-    title = f"{charts.shortened(case.spiking, 16)} / {charts.shortened(case.other, 16)}"
+    title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(ends[0], title, "log", "ratios", low / 1.5, high * 1.5)
     panel = Panel(
         x,
@@ -256,4 +260,4 @@ def energy_accountings(case: Case, court: Court, colours: dict[str, str]) -> Cha
         [Rule(1.0, look=Look(INK, width=0.9))],
         names,
     )
-    return Chart(court_words.figure_name(case), [panel])
+    return Chart(accounting_words.figure_name(accounted), [panel])

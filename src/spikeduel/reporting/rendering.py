@@ -27,7 +27,7 @@ from spikeduel.results.words import (
     power,
     verdict,
 )
-from spikeduel.results.words import court as court_words
+from spikeduel.results.words import energy_accountings as accounting_words
 from spikeduel.results.words import report as words
 from spikeduel.results.words.numbers import said_of
 from spikeduel.system import files
@@ -75,7 +75,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "controls": controls,
         "power": power,
         "verdicts": verdict,
-        "court": court_words,
+        "accountings": accounting_words,
         "audits": audit_words,
         "answers": answers,
         "inside_words": inside_words,

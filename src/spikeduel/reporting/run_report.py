@@ -36,7 +36,7 @@ from spikeduel.results.findings import is_leak
 from spikeduel.results.inside import Inside
 from spikeduel.results.run import Results
 from spikeduel.results.words import costs as cost_words
-from spikeduel.results.words import court as court_words
+from spikeduel.results.words import energy_accountings as accounting_words
 from spikeduel.results.words import measures
 from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
@@ -155,7 +155,7 @@ def report_again(
         # Stored counts are weighed again, so that runs of earlier versions are shown by the
         # accountings of this version.
         results = costing.with_energy(comparison.results, tables)
-        comparison = replace(comparison, results=costing.with_court(results, accountings))
+        comparison = replace(comparison, results=costing.with_accountings(results, accountings))
         table = tables[0] if tables else None
         return report(comparison, path, progress, own_code, table, figures=figures)
     except SpikeduelError:
@@ -342,11 +342,11 @@ def _costs(page: Page) -> Iterator[Chart | None]:
         yield anytime.conversion(results)
 
 
-def _court(page: Page) -> Iterator[Chart | None]:
-    if court := page.results.court:
+def _accountings(page: Page) -> Iterator[Chart | None]:
+    if accountings := page.results.energy_accountings:
         colours = contender_colours(page.results.trials)
-        for case in court_words.shown(court):
-            yield differences.energy_accountings(case, court, colours)
+        for accounted in accounting_words.shown(accountings):
+            yield differences.energy_accountings(accounted, accountings, colours)
 
 
 def _controls(page: Page) -> Iterator[Chart | None]:
@@ -400,7 +400,12 @@ SECTIONS = (
     Section("disagreement", "Where they disagree", lambda page: page.results.comparison.pairs),
     Section("classes", "By class"),
     Section("costs", "Cost of an answer", lambda page: cost_words.page_rows(page.results), _costs),
-    Section("court", "Energy accountings", lambda page: page.results.court, _court),
+    Section(
+        "accountings",
+        "Energy accountings",
+        lambda page: page.results.energy_accountings,
+        _accountings,
+    ),
     Section(
         "controls",
         "What spiking adds",

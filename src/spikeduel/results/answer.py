@@ -17,7 +17,7 @@ from msgspec import structs
 
 from spikeduel.results import accuracy
 from spikeduel.results.costs import Range
-from spikeduel.results.court import Case
+from spikeduel.results.energy_accountings import AccountedPair
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.power import LEAD
 from spikeduel.results.rankings import finished, mean_range, with_memory
@@ -215,36 +215,43 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     """Judge by the accountings where they compare the two, else by the ranges of the table that
     leads.
     """
-    case = case_of(results, best, over)
-    if case is None or not case.judged:
+    accounted = accounted_pair(results, best, over)
+    if accounted is None or not accounted.judged:
         if lead.values[best].below(lead.values[over]):
             return structs.replace(lead, evidence=Evidence.SHOWN)
         return structs.replace(lead, leader=None)
-    cheaper = {case.spiking: len(case.found("spiking")), case.other: len(case.found("other"))}
+    cheaper = {
+        accounted.spiking: len(accounted.found("spiking")),
+        accounted.other: len(accounted.found("other")),
+    }
     leader, other = sorted(cheaper, key=cheaper.__getitem__, reverse=True)
     # By most accountings, and not against what the table shows.
     above = (
         lead.values[other].low < lead.values[leader].low
         and lead.values[other].high < lead.values[leader].high
     )
-    by_all = cheaper[leader] == case.judged
+    by_all = cheaper[leader] == accounted.judged
     return structs.replace(
         lead,
-        leader=leader if by_all or (2 * cheaper[leader] > case.judged and not above) else None,
+        leader=leader if by_all or (2 * cheaper[leader] > accounted.judged and not above) else None,
         over=other,
         evidence=Evidence.SHOWN if by_all else Evidence.NOT_SHOWN,
         cheaper_in=cheaper[leader],
-        judged=case.judged,
+        judged=accounted.judged,
     )
 
 
-def case_of(results: Results, one: str, other: str) -> Case | None:
+def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:
     """Return the accountings' case of two contenders; None where one was not counted, or both spike
     or neither.
     """
-    cases = results.court.cases if results.court else []
+    accounted_pairs = results.energy_accountings.pairs if results.energy_accountings else []
     return next(
-        (case for case in cases if not case.control and {case.spiking, case.other} == {one, other}),
+        (
+            accounted
+            for accounted in accounted_pairs
+            if not accounted.control and {accounted.spiking, accounted.other} == {one, other}
+        ),
         None,
     )
 

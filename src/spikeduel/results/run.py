@@ -12,7 +12,7 @@ from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controlled import ControlledContender, WithoutTime
 from spikeduel.results.costs import Range
-from spikeduel.results.court import Court
+from spikeduel.results.energy_accountings import EnergyAccountings
 from spikeduel.results.findings import Finding
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
@@ -316,7 +316,7 @@ class Results(Frozen):
     trials: Annotated[list[Trial], Meta(min_length=1)]
     comparison: Conclusions
     tuning: TuningRecord | None = None
-    court: Court | None = None
+    energy_accountings: EnergyAccountings | None = None
     rules: SetRules | None = None
     budget: Budget | None = None
 

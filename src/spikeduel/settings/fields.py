@@ -57,7 +57,7 @@ class Setting:
 
     help: str
     details: str = ""
-    """Sentences that follow `help` where there is room: in `--help-all` and in docs/settings.md."""
+    """Sentences that follow `help` where there is room: in `--help-all` and in docs/api.md."""
     metavar: str = ""
     option: str = ""
     """Name of the option, if it is not the field's."""

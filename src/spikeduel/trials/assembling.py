@@ -14,7 +14,7 @@ from msgspec import structs
 from spikeduel.data import TEST, Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, robustness
-from spikeduel.measuring.costing import cost_entry, with_court
+from spikeduel.measuring.costing import cost_entry, with_accountings
 from spikeduel.networks.cards import Calling
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
@@ -108,7 +108,7 @@ def assemble(
             without_time=without_time(finished, trials, groups, margin),
         ),
     )
-    return with_court(results)
+    return with_accountings(results)
 
 
 def trial_entry(finished: TrialOutcome) -> Trial:

@@ -1,4 +1,4 @@
-"""Published figures, from the files that the court reads; and small networks by hand."""
+"""Published figures, from the files of accountings; and small networks by hand."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.amounts import STEPS, arrays
 from spikeduel.measuring.energy import accounting, pairwise
 from spikeduel.measuring.energy.pairwise import Counted, Pair, against_twin, compare_by, compare_run
-from spikeduel.results.court import AXES
+from spikeduel.results.energy_accountings import AXES
 from spikeduel.system.errors import InputError
 
 
@@ -117,7 +117,7 @@ def test_the_crossovers_of_spyx(steps, per_cent):
         pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]),
         law("yan-dram"),
     )
-    assert 100 * found.flip("rate").value == pytest.approx(per_cent, abs=0.006)
+    assert 100 * found.threshold("rate").value == pytest.approx(per_cent, abs=0.006)
 
 
 def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
@@ -240,55 +240,57 @@ def test_by_hand(name):
     assert found.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
 
 
-# ---- where it flips
+# ---- where it thresholds
 
 
 FLIPS = [
-    (name, flip) for name in accounting.NAMES for flip in compare_by(NETWORKS, law(name)).flips
+    (name, threshold)
+    for name in accounting.NAMES
+    for threshold in compare_by(NETWORKS, law(name)).thresholds
 ]
 
 
 def test_answers_change_along_every_axis():
-    assert {flip.axis for _, flip in FLIPS} == {"rate", "steps", "bits"}
+    assert {threshold.axis for _, threshold in FLIPS} == {"rate", "steps", "bits"}
     # Memory counts for little in a network of so few weights; with more of it:
     large = pair(dense(4096, 64, 0.3, 5), 5, [numbers(4096, 64)])
-    assert compare_by(large, law("memory")).flip("memory").becomes == "spiking"
+    assert compare_by(large, law("memory")).threshold("memory").becomes == "spiking"
     assert {*AXES} == {"rate", "steps", "bits", "memory"}
     assert len(FLIPS) > len(accounting.NAMES)
 
 
 @pytest.mark.parametrize(
-    ("name", "flip"), FLIPS, ids=[f"{name}-{flip.axis}" for name, flip in FLIPS]
+    ("name", "threshold"), FLIPS, ids=[f"{name}-{threshold.axis}" for name, threshold in FLIPS]
 )
-def test_the_answer_is_another_at_a_flip_and_the_same_before(name, flip):
+def test_the_answer_is_another_at_a_flip_and_the_same_before(name, threshold):
     now = compare_by(NETWORKS, law(name)).cheaper
-    step = 1 if flip.axis in ("steps", "bits") else 1e-4 * flip.value
-    before = flip.value - step if flip.value > flip.now else flip.value + step
+    step = 1 if threshold.axis in ("steps", "bits") else 1e-4 * threshold.value
+    before = threshold.value - step if threshold.value > threshold.now else threshold.value + step
 
     def cheaper(value):
         column = np.array([[value]])
         changed = {
-            key: column for key, each in law(name).constants.items() if each.axis == flip.axis
+            key: column for key, each in law(name).constants.items() if each.axis == threshold.axis
         }
         sides = pairwise._cheaper(
-            *pairwise._weighed(NETWORKS, law(name), NETWORKS.moved(flip.axis, column), changed)
+            *pairwise._weighed(NETWORKS, law(name), NETWORKS.moved(threshold.axis, column), changed)
         )
         return pairwise._SIDES[int(sides[0])]
 
-    assert flip.becomes != now
-    assert (cheaper(flip.value), cheaper(before)) == (flip.becomes, now)
+    assert threshold.becomes != now
+    assert (cheaper(threshold.value), cheaper(before)) == (threshold.becomes, now)
 
 
 def test_the_rate_of_a_flip_by_hand():
     # 40 MACs and 40 r ACs against 60 MACs: level where 0.9 · 40 r = 20 · 4.6, which is above one
     # spike a step.
-    assert compare_by(NETWORKS, law("first-layer-once")).flip("rate") is None
+    assert compare_by(NETWORKS, law("first-layer-once")).threshold("rate") is None
     cheap = pair(dense(10, 4, 0.5, 2), 2, [numbers(10, 4)])
     found = compare_by(cheap, law("operations"))
     # Two steps of 40 r additions against 40 operations: level at a half.
     assert (found.cheaper, found.ratio.low) == (None, 1.0)
     # 0.9 · 20 T against 4.6 · 40: from the 11th step on.
-    assert compare_by(cheap, law("syops")).flip("steps").value == 11
+    assert compare_by(cheap, law("syops")).threshold("steps").value == 11
 
 
 def test_what_has_nothing_to_count_is_said_and_not_judged():
@@ -317,26 +319,32 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
         counted("cnn", plain()),
     )
     found = compare_run(results)
-    assert [(case.spiking, case.other, case.control) for case in found.cases] == [
+    assert [
+        (accounted.spiking, accounted.other, accounted.control) for accounted in found.pairs
+    ] == [
         ("snn-a", "cnn", None),
         ("snn-a", "ReLU twin", "relu_twin"),
         ("snn-b", "cnn", None),
     ]
-    case = found.cases[0]
-    assert (case.num_steps, case.rate, case.judged) == (2, 0.5, len(accounting.NAMES))
-    sides = [len(case.found(side)) for side in ("spiking", "other", None)]
-    assert sum(sides) == case.judged
-    assert [law.name for law in found.accountings] == list(accounting.NAMES)
+    accounted = found.pairs[0]
+    assert (accounted.num_steps, accounted.rate, accounted.judged) == (
+        2,
+        0.5,
+        len(accounting.NAMES),
+    )
+    sides = [len(accounted.found(side)) for side in ("spiking", "other", None)]
+    assert sum(sides) == accounted.judged
+    assert [law.name for law in found.definitions] == list(accounting.NAMES)
 
 
-def test_without_a_pair_there_is_no_court():
+def test_without_a_pair_there_is_no_comparison():
     assert compare_run(results_of(trial("snn"), trial("cnn"))) is None
     assert compare_run(results_of(counted("cnn", plain()))) is None
 
 
 def test_one_network_stands_against_its_twin():
-    case = against_twin(spiking())
-    syops = next(ruling for ruling in case.rulings if ruling.accounting == "syops")
+    accounted = against_twin(spiking())
+    syops = next(result for result in accounted.by_accounting if result.accounting == "syops")
     assert syops.other.low == pytest.approx(60 * 4.6e-12)
 
 
@@ -345,7 +353,7 @@ def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     found = compare_run(
         results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)]
     )
-    first, *others = found.cases[0].rulings
+    first, *others = found.pairs[0].by_accounting
     assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == (
         "mine",
         4,
@@ -369,12 +377,14 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
         write(tmp_path / "a" / "mine.toml"),
         write(tmp_path / "b" / "mine.toml", "2 * spikes"),
     )
-    twice = pairwise.laws([accounting.read(mine), accounting.read(mine), accounting.read("syops")])
+    twice = pairwise.all_accountings(
+        [accounting.read(mine), accounting.read(mine), accounting.read("syops")]
+    )
     assert [each.name for each in twice[:3]] == ["mine", "syops", "first-layer-once"]
     assert len(twice) == 1 + len(accounting.NAMES)
     assert [each.own for each in twice[:2]] == [True, False]
     with pytest.raises(InputError, match="two accountings are called mine"):
-        pairwise.laws([accounting.read(mine), accounting.read(other)])
+        pairwise.all_accountings([accounting.read(mine), accounting.read(other)])
 
 
 @pytest.mark.parametrize(

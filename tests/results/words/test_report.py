@@ -157,7 +157,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         epoch_seconds={"dense-snn": 3.04, "small-cnn": 0.5},
         epochs={"dense-snn": 15, "small-cnn": 15},
     )
-    chosen = {"batch_size": 32, "dropout": 0.2, "augmentation": "translate-flip"}
+    chosen = {"batch_size": 32, "dropout": 0.2, "augmentation": "translate-threshold"}
     decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123, moved=0.04, epochs=15)
     rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
     assert rules["time"] == (
@@ -166,7 +166,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
-        "batch size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and "
+        "batch size 32, dropout 0.2, augmentation translate-threshold, for 1,234 training images and "
         "15 epochs; 12 % of them look most like another of their class in the mirror (they are "
         "flipped where that is surely above 10 %), 4 % like another that is moved (they are moved "
         "where that is surely above 10 %, in long training, and always below 2,000 images)"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from spikeduel.counting.amounts import MEANINGS
 from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
 from spikeduel.measuring.energy.tables import named_or_file
-from spikeduel.results import court
+from spikeduel.results import energy_accountings
 from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
@@ -67,10 +67,10 @@ class Constant(Frozen, forbid_unknown_fields=True):
     most: float | None = None
 
     @property
-    def stored(self) -> court.Constant:
+    def stored(self) -> energy_accountings.Constant:
         """The number as results.json has it."""
         low, high = (self.value, self.value) if self.value is not None else (self.low, self.high)
-        return court.Constant(
+        return energy_accountings.Constant(
             low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where)
         )
 
@@ -100,7 +100,7 @@ class _File(Frozen, forbid_unknown_fields=True):
     title: Text
     source: Text
     where: Text
-    read: court.Read
+    read: energy_accountings.Read
     unit: str
     leaves_out: Text
     formula: Formula
@@ -114,7 +114,7 @@ class Accounting(Frozen):
     `own` marks a user's accounting.
     """
 
-    entry: court.Accounting
+    entry: energy_accountings.Accounting
     spiking: Expression
     other: Expression
     constants: dict[str, Constant]
@@ -145,7 +145,7 @@ class Accounting(Frozen):
 
 def read(name: str | Path) -> Accounting:
     """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises `InputError`."""
-    law = named_or_file(
+    definition = named_or_file(
         name,
         NAMES,
         "accountings",
@@ -153,7 +153,7 @@ def read(name: str | Path) -> Accounting:
         "docs/energy-tables.md#accountings-of-your-own",
         _accounting,
     )
-    return replace(law, own=str(name) not in NAMES)
+    return replace(definition, own=str(name) not in NAMES)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:
@@ -176,7 +176,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
         other = parse(file.formula.other or file.formula.spiking, known)
     if unused := sorted(file.constants.keys() - spiking.names - other.names):
         raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
-    entry = court.Accounting(
+    entry = energy_accountings.Accounting(
         name=visible(name),
         label=visible(file.label),
         title=visible(file.title),

@@ -15,7 +15,15 @@ from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.energy.formulas import Expression
 from spikeduel.results.costs import Range
-from spikeduel.results.court import AXES, Axis, Case, Court, Flip, Ruling, Side
+from spikeduel.results.energy_accountings import (
+    AXES,
+    AccountedPair,
+    AccountingResult,
+    Axis,
+    EnergyAccountings,
+    Side,
+    Threshold,
+)
 from spikeduel.results.rankings import control_results, finished
 from spikeduel.results.run import Results
 from spikeduel.system.errors import InputError
@@ -86,17 +94,19 @@ class Pair:
         return {**amounts, STEPS: steps}
 
 
-def compare_by(pair: Pair, law: Accounting) -> Ruling:
+def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
     here = {**pair.spiking, STEPS: np.full((1, 1), float(pair.steps))}
-    finding = partial(Ruling, accounting=law.name, own=law.own)
-    spiking, other = _weighed(pair, law, here)
+    finding = partial(AccountingResult, accounting=definition.name, own=definition.own)
+    spiking, other = _weighed(pair, definition, here)
     for network, amounts, formula, named in (
-        ("spiking network", spiking, law.spiking, here),
-        ("other network", other, law.other, {**pair.other, STEPS: here[STEPS]}),
+        ("spiking network", spiking, definition.spiking, here),
+        ("other network", other, definition.other, {**pair.other, STEPS: here[STEPS]}),
     ):
         if not np.isfinite(amounts).all() or amounts.min() < 0:
-            failures = (formula.failure({**named, **constants}) for constants in law.corners())
+            failures = (
+                formula.failure({**named, **constants}) for constants in definition.corners()
+            )
             why = next(filter(None, failures), "gives no amount of at least 0")
             return finding(reason=f"its formula {why} for the {network}")
     if not spiking.any() or not other.all():
@@ -107,55 +117,63 @@ def compare_by(pair: Pair, law: Accounting) -> Ruling:
         other=_bounds(other),
         ratio=_bounds(spiking / other),
         cheaper=_SIDES[cheaper],
-        flips=[flip for axis in AXES if (flip := _flip(pair, law, axis, cheaper))],
+        thresholds=[
+            threshold for axis in AXES if (threshold := _threshold(pair, definition, axis, cheaper))
+        ],
     )
 
 
 def compare_pair(
-    pair: Pair, laws: Sequence[Accounting], spiking: str, other: str, control: str | None = None
-) -> Case:
+    pair: Pair,
+    definitions: Sequence[Accounting],
+    spiking: str,
+    other: str,
+    control: str | None = None,
+) -> AccountedPair:
     """Compare a pair by all accountings; `spiking`, `other` and `control` are names."""
-    rulings = [compare_by(pair, law) for law in laws]
-    return Case(
+    by_accounting = [compare_by(pair, definition) for definition in definitions]
+    return AccountedPair(
         spiking=spiking,
         other=other,
         control=control,
         num_steps=pair.steps,
         rate=pair.rate,
-        rulings=rulings,
+        by_accounting=by_accounting,
     )
 
 
-def laws(more: Sequence[Accounting] = ()) -> list[Accounting]:
+def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
     """Return `more` accountings, then those that come with spikeduel; a name once.
 
     Raises `InputError` for two different accountings of one name.
     """
     by_name: dict[str, Accounting] = {}
-    for law in more:
-        if by_name.setdefault(law.name, law).entry != law.entry:
-            raise InputError(f"two accountings are called {law.name}: rename one of the files.")
+    for definition in more:
+        if by_name.setdefault(definition.name, definition).entry != definition.entry:
+            raise InputError(
+                f"two accountings are called {definition.name}: rename one of the files."
+            )
     return [
         *by_name.values(),
         *(accounting.read(name) for name in accounting.NAMES if name not in by_name),
     ]
 
 
-def compare_run(results: Results, more: Sequence[Accounting] = ()) -> Court | None:
-    """Compare all spiking networks of a run with all others, by `laws`; None without such a pair."""
-    applied, trials = laws(more), finished(results)
+def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
+    """Compare all spiking networks of a run with all others, by `all_accountings`; None without such a pair."""
+    applied, trials = all_accountings(more), finished(results)
     counted = {
         name: [trial.operations for trial in trials_of_one if trial.operations]
         for name, trials_of_one in trials.items()
     }
     networks = {name: Counted(operations) for name, operations in counted.items() if operations}
-    cases = []
+    pairs = []
     for name in networks:
         if not trials[name][0].spiking:
             continue
         for other in networks:
             if not trials[other][0].spiking:
-                cases.append(
+                pairs.append(
                     compare_pair(Pair(networks[name], networks[other]), applied, name, other)
                 )
         for control in trials[name][0].controls:
@@ -166,7 +184,7 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> Court | No
                 if trials_of_one.operations and not trials_of_one.spikes
             ]
             if operations:
-                cases.append(
+                pairs.append(
                     compare_pair(
                         Pair(networks[name], Counted(operations)),
                         applied,
@@ -175,22 +193,29 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> Court | No
                         control,
                     )
                 )
-    return Court(accountings=[law.entry for law in applied], cases=cases) if cases else None
+    return (
+        EnergyAccountings(definitions=[definition.entry for definition in applied], pairs=pairs)
+        if pairs
+        else None
+    )
 
 
-def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> Case:
+def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:
     """Compare a spiking network with its ReLU twin, which follows from its shape and skips no
     zeros.
     """
     twin = replace(operations, layers=relu_twin(operations), num_steps=1)
     return compare_pair(
-        Pair(Counted([operations]), Counted([twin])), laws(more), "this network", "its ReLU twin"
+        Pair(Counted([operations]), Counted([twin])),
+        all_accountings(more),
+        "this network",
+        "its ReLU twin",
     )
 
 
 def _weighed(
     pair: Pair,
-    law: Accounting,
+    definition: Accounting,
     spiking: Mapping[str, np.ndarray],
     changed: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -198,17 +223,22 @@ def _weighed(
     constants' ranges.
     """
     other = {**pair.other, STEPS: spiking[STEPS]}
-    corners = [{**constants, **(changed or {})} for constants in law.corners()]
+    corners = [{**constants, **(changed or {})} for constants in definition.corners()]
     points = len(spiking[STEPS])
 
     def total(formula: Expression, values: Mapping[str, Any]) -> np.ndarray:
         return np.broadcast_to(formula.value(values), (points, values["acs"].shape[-1])).sum(-1)
 
     columns = [
-        (total(law.spiking, {**spiking, **constants}), total(law.other, {**other, **constants}))
+        (
+            total(definition.spiking, {**spiking, **constants}),
+            total(definition.other, {**other, **constants}),
+        )
         for constants in corners
     ]
-    one, two = (law.factor * np.stack(totals, axis=1) for totals in zip(*columns, strict=True))
+    one, two = (
+        definition.factor * np.stack(totals, axis=1) for totals in zip(*columns, strict=True)
+    )
     return one, two
 
 
@@ -223,11 +253,11 @@ def _bounds(values: np.ndarray) -> Range:
     return Range(low=float(values.min()), high=float(values.max()))
 
 
-def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
+def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
     """Return the nearest change along an axis, by the ratio of values; None without one within its
     limits.
     """
-    limits = _limits(pair, law, axis)
+    limits = _limits(pair, definition, axis)
     if limits is None:
         return None
     now, least, most, unit = limits
@@ -235,9 +265,9 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
     def sides_at(values: np.ndarray) -> np.ndarray:
         column = values[:, None]
         changed = {
-            name: column for name, constant in law.constants.items() if constant.axis == axis
+            name: column for name, constant in definition.constants.items() if constant.axis == axis
         }
-        return _cheaper(*_weighed(pair, law, pair.moved(axis, column), changed))
+        return _cheaper(*_weighed(pair, definition, pair.moved(axis, column), changed))
 
     changes = []
     for end in (least, most):
@@ -258,10 +288,12 @@ def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:
     if not changes:
         return None
     _, at, becomes = min(changes)
-    return Flip(axis=axis, value=at, now=now, becomes=_SIDES[becomes], unit=unit)
+    return Threshold(axis=axis, value=at, now=now, becomes=_SIDES[becomes], unit=unit)
 
 
-def _limits(pair: Pair, law: Accounting, axis: Axis) -> tuple[float, float, float, str] | None:
+def _limits(
+    pair: Pair, definition: Accounting, axis: Axis
+) -> tuple[float, float, float, str] | None:
     """Return the present value of an axis, its limits and its unit; None where the axis has no
     effect.
     """
@@ -272,7 +304,7 @@ def _limits(pair: Pair, law: Accounting, axis: Axis) -> tuple[float, float, floa
         )
     if axis == "steps":
         return (float(pair.steps), 1.0, float(max(MOST_STEPS, pair.steps)), _UNITS[axis])
-    for constant in law.constants.values():
+    for constant in definition.constants.values():
         if constant.axis == axis and constant.value and constant.least and constant.most:
             return constant.value, constant.least, constant.most, constant.unit
     return None

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from spikeduel.results.answer import NOTICEABLE, case_of, too_few, was_busy
+from spikeduel.results.answer import NOTICEABLE, accounted_pair, too_few, was_busy
 from spikeduel.results.columns import score
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, with_id
@@ -138,13 +138,13 @@ def _times(ratio: float) -> str:
 
 def _energy(answer: Answer, results: Results) -> str:
     """Return in how many accountings the spiking one of the two takes less energy."""
-    case = case_of(results, answer.take or "", answer.rival or "")
-    if case is None or not case.judged:
+    accounted = accounted_pair(results, answer.take or "", answer.rival or "")
+    if accounted is None or not accounted.judged:
         return ""
-    cheaper, dearer = len(case.found("spiking")), len(case.found("other"))
+    cheaper, dearer = len(accounted.found("spiking")), len(accounted.found("other"))
     more = f", more in {dearer}" if dearer else ""
     return (
-        f" {case.spiking} takes less energy in {cheaper} of {case.judged} published "
+        f" {accounted.spiking} takes less energy in {cheaper} of {accounted.judged} published "
         f"accountings{more}."
     )
 

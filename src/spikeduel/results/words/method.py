@@ -75,7 +75,7 @@ _AUGMENTATIONS = {
     "shift": "moved a little",
     "translate": "moved a little",
     "affine": "turned, stretched and moved a little",
-    "flip": "mirrored by turns",
+    "threshold": "mirrored by turns",
     "cutout": "covered in a small square",
     "mixup": "mixed in pairs",
     "droptime": "left without a stretch of time",

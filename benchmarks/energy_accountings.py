@@ -1,11 +1,11 @@
 """Which network is cheaper, by every published accounting, from the operations that runs keep; no
 network runs.
 
-    python benchmarks/court.py RUN [RUN …] [--accounting FILE.toml …]
+    python benchmarks/energy_accountings.py RUN [RUN …] [--accounting FILE.toml …]
 
 RUN is a run's folder. Each spiking contender stands against every other contender and its trained
 controls. Prints who is cheaper in how many accountings, and where the answers change; the result
-goes to benchmarks/results/court.json.
+goes to benchmarks/results/energy-accountings.json.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.columns import render
 from spikeduel.results.comparison import load_run
-from spikeduel.results.court import Side
-from spikeduel.results.words import court as words
+from spikeduel.results.energy_accountings import Side
+from spikeduel.results.words import energy_accountings as words
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
-RESULT = Path(__file__).parent / "results" / "court.json"
+RESULT = Path(__file__).parent / "results" / "energy-accountings.json"
 SIDES: tuple[Side | None, ...] = ("spiking", "other", None)
 OF_DATA = ("dataset", "encoding", "num_steps", "epochs", "seeds")
 
@@ -42,23 +42,23 @@ def main() -> None:
 
 def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     comparison = load_run(run)
-    court = compare_run(comparison.results, laws)
+    accountings = compare_run(comparison.results, laws)
     settings = {
         name: value for name, value in plain(comparison.experiment).items() if name in OF_DATA
     }
     print(f"\n{run.name}: {settings}")
     cases = []
-    for case in court.cases if court else []:
-        assert court is not None
+    for accounted in accountings.pairs if accountings else []:
+        assert accountings is not None
         print(
-            f"\n{words.summary(case)}\n{words.nearest(case, court) or ''}\n{render(words.rows(case, court))}"
+            f"\n{words.summary(accounted)}\n{words.nearest(accounted, accountings) or ''}\n{render(words.rows(accounted, accountings))}"
         )
-        sides = {side or "open": len(case.found(side)) for side in SIDES}
-        cases.append({"cheaper_in": sides, "judged": case.judged, **plain(case)})
+        sides = {side or "open": len(accounted.found(side)) for side in SIDES}
+        cases.append({"cheaper_in": sides, "judged": accounted.judged, **plain(accounted)})
     return {
         "run": run.name,
         "settings": settings,
-        "accountings": court and plain(court.accountings),
+        "accountings": accountings and plain(accountings.definitions),
         "cases": cases,
     }
 

@@ -1,0 +1,175 @@
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from made_costs import control, results_of, trial
+from made_operations import plain, spiking
+from spikeduel.counting.amounts import MEANINGS
+from spikeduel.measuring.energy.pairwise import compare_run
+from spikeduel.results.costs import Range
+from spikeduel.results.energy_accountings import AccountedPair, AccountingResult, Threshold
+from spikeduel.results.words import energy_accountings as words
+
+
+@pytest.fixture
+def accountings():
+    twin = control("ReLU twin", 0.9, operations=plain())
+    snn = trial("snn", operations=spiking(), controls={"relu_twin": twin})
+    return compare_run(results_of(snn, trial("cnn", operations=plain())))
+
+
+def result(name, low, high=None, cheaper=None, **given):
+    bounds = Range(low=low, high=high or low)
+    return AccountingResult(
+        accounting=name,
+        spiking=bounds,
+        other=Range(low=1, high=1),
+        ratio=bounds,
+        cheaper=cheaper,
+        **given,
+    )
+
+
+def test_every_name_of_a_formula_is_told(accountings):
+    told = dict(words.amounts(accountings.definitions))
+    assert set(told) <= set(MEANINGS)
+    for law in accountings.definitions:
+        assert set(re.findall("[A-Za-z_0-9]+", f"{law.spiking} {law.other}")) & set(
+            MEANINGS
+        ) <= set(told)
+
+
+@pytest.fixture
+def accounted():
+    thresholds = [
+        Threshold(axis="rate", value=0.1, now=0.2, becomes="spiking", unit="u"),
+        Threshold(axis="steps", value=3, now=4, becomes=None, unit="u"),
+        Threshold(axis="memory", value=1.5, now=25, becomes="spiking", unit="pJ a byte"),
+    ]
+    by_accounting = [
+        result("lemaire", 1.5e-9, cheaper="other", thresholds=thresholds),
+        result("syops", 0.5, cheaper="spiking"),
+        result("dampfhoffer", 0.4, 2.0),
+        result(
+            "fp16",
+            0.25,
+            cheaper="spiking",
+            thresholds=[replace(thresholds[0], value=0.3, becomes="other")],
+        ),
+        AccountingResult(accounting="int8", reason="it finds nothing to count"),
+    ]
+    return AccountedPair(
+        spiking="snn", other="cnn", num_steps=4, rate=0.2, by_accounting=by_accounting
+    )
+
+
+def test_the_summary_counts_those_that_have_a_number(accounted):
+    assert words.summary(accounted) == (
+        "snn is cheaper than cnn in 2 of 4 published accountings of energy, dearer in 1, 1 leaves "
+        "it open."
+    )
+    sure = replace(accounted, by_accounting=accounted.by_accounting[1:2])
+    assert words.summary(sure).endswith("in 1 of 1 published accountings of energy, dearer in 0.")
+    with_own = replace(
+        accounted,
+        by_accounting=[*accounted.by_accounting[:3], replace(accounted.by_accounting[3], own=True)],
+    )
+    assert "in 2 of 4 accountings of energy" in words.summary(with_own)
+
+
+def test_the_order_goes_by_side_then_by_ratio(accounted):
+    assert [each.accounting for each in words.in_order(accounted)] == [
+        "fp16",
+        "syops",
+        "dampfhoffer",
+        "lemaire",
+        "int8",
+    ]
+
+
+def test_who_says_what(accounted, accountings):
+    assert words.by_side(accounted, accountings) == [
+        ("snn is cheaper", "MAC and AC and 16-bit floats"),
+        ("cnn is cheaper", "Lemaire"),
+        ("open", "Dampfhoffer"),
+    ]
+
+
+def test_the_nearest_change_along_each_axis(accounted, accountings):
+    assert words.nearest(accounted, accountings) == (
+        "The nearest changes of an answer, all else as it is: spike rate 30.0 % instead of 20.0 % "
+        "(16-bit floats); T = 3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 "
+        "(Lemaire)."
+    )
+    assert (
+        words.nearest(replace(accounted, by_accounting=accounted.by_accounting[1:2]), accountings)
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (1, "bits of a weight", "1 bit of a weight: snn"),
+        (2, "bits", "2 bits: snn"),
+        (2, "", "2 bits: snn"),
+    ],
+)
+def test_bits_are_counted(value, unit, shown, accounted, accountings):
+    threshold = Threshold(axis="bits", value=value, now=4, becomes="spiking", unit=unit)
+    one = replace(
+        accounted, by_accounting=[replace(accounted.by_accounting[0], thresholds=[threshold])]
+    )
+    assert words.rows(one, accountings)[0]["changes"] == shown
+
+
+def test_a_case_alone_is_printed_with_its_rulings_by_name(accounted):
+    first, *table = words.text(accounted).splitlines()
+    assert first == f"{words.summary(accounted)} Ratio: snn / cnn."
+    assert [line.split()[0] for line in table[2:]] == [
+        each.accounting for each in words.in_order(accounted)
+    ]
+
+
+def test_the_rows_of_the_page(accounted, accountings):
+    rows = {row["accounting"]: row for row in words.rows(accounted, accountings)}
+    assert rows["Lemaire"] == {
+        "accounting": "Lemaire",
+        "spiking": "1.50 nJ",
+        "other": "1000 mJ",
+        "ratio": "1.5e-09",
+        "cheaper": "cnn",
+        "changes": "spike rate 10.0 %: snn; T = 3: open; memory at 1.5 pJ a byte: snn",
+    }
+    assert (rows["Dampfhoffer"]["spiking"], rows["Dampfhoffer"]["ratio"]) == (
+        "0.40 to 2.00",
+        "0.4 to 2",
+    )
+    assert rows["8-bit integers"]["cheaper"] == "it finds nothing to count"
+    assert rows["8-bit integers"]["ratio"] == ""
+
+
+def test_the_numbers_of_an_accounting_with_unit_and_place(accountings):
+    numbers = dict(words.constants(accountings.accounting("digital-chips")))
+    assert numbers["sop = 5.3 to 12.7 pJ"].startswith("ReckOn")
+    assert "mac = 4.6 pJ" in numbers
+
+
+def test_a_contender_that_is_the_twin_stands_for_the_control(accountings):
+    assert [accounted.other for accounted in words.tabled(accountings, [])] == ["cnn", "ReLU twin"]
+    assert [accounted.other for accounted in words.tabled(accountings, [("snn", "cnn")])] == ["cnn"]
+    assert [accounted.other for accounted in words.tabled(accountings, [("another", "cnn")])] == [
+        "cnn",
+        "ReLU twin",
+    ]
+
+
+def test_contenders_are_shown_and_controls_where_there_are_no_others(accountings):
+    assert [accounted.other for accounted in words.shown(accountings)] == ["cnn"]
+    alone = replace(
+        accountings, pairs=[accounted for accounted in accountings.pairs if accounted.control]
+    )
+    assert [accounted.other for accounted in words.shown(alone)] == ["ReLU twin"]
+    assert words.shown(None) == words.lines(None) == []
+    assert len(words.lines(accountings)) == 1
