@@ -9,7 +9,7 @@ from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.reporting import Held, report, report_tuning
+from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
@@ -196,7 +196,7 @@ def conclude(
         if answered:
             answered(comparison)
         if draws:
-            held = Held(prepared, splits, ready.audit)
+            held = RunData(prepared, splits, ready.audit)
             report(comparison, progress=progress, own_code=experiment.own_code, held=held)
     return comparison
 

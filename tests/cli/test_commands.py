@@ -22,7 +22,7 @@ from spikeduel.data import mnist_like
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
-from spikeduel.results.words import report
+from spikeduel.results.words import measures
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__
@@ -319,7 +319,7 @@ def test_worse_images_for_those_who_ask(desk, unpainted):
     arguments = ["compare", "digits", "--contender", "dense-snn", *QUICKEST, "-q"]
     done = spikeduel(*arguments, "--robustness", "--out", "run", "--verbose")
     assert done.exit_code == 0
-    found = report.robustness(load_run(desk / "run").results)
+    found = measures.robustness(load_run(desk / "run").results)
     assert " ".join(found.split()) in " ".join(done.stdout.split())
     trial = json.loads((desk / "run" / "results.json").read_text())["trials"][0]
     assert 'data-name="robustness"' in (desk / "run" / "report.html").read_text()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spikeduel.networks.model_files import load_model
 from spikeduel.playing.serving import application
-from spikeduel.playing.table import laid
+from spikeduel.playing.table import lay
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium")
@@ -24,7 +24,7 @@ ANSWERED = "#inside[aria-busy=false] .sdi-model"
 @pytest.fixture(scope="module")
 def address():
     """The page of the default models, served in a thread."""
-    table = laid([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
+    table = lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

@@ -20,7 +20,7 @@ from spikeduel import playing
 from spikeduel.networks.model_files import load_model
 from spikeduel.playing import serving
 from spikeduel.playing.serving import application
-from spikeduel.playing.table import laid
+from spikeduel.playing.table import lay
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
 from synthetic_files import png_that_claims
@@ -31,7 +31,7 @@ BINARY = {"content-type": serving.BODY}
 
 @pytest.fixture(scope="module")
 def table():
-    return laid([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
+    return lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
 
 
 class Client:

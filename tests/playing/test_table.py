@@ -10,7 +10,7 @@ from spikeduel.measuring.robustness import corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.model_files import load_model, save_model
 from spikeduel.networks.models import Model
-from spikeduel.playing.table import MOST_STEPS, laid, takes
+from spikeduel.playing.table import MOST_STEPS, lay, takes
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
@@ -21,7 +21,7 @@ LIF, RELU = "vgg-lif", "vgg-relu"
 
 @pytest.fixture(scope="module")
 def table():
-    return laid([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
+    return lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
 
 
 def test_samples_are_two_test_images_of_each_class_most_of_them_known(table):
@@ -31,7 +31,7 @@ def test_samples_are_two_test_images_of_each_class_most_of_them_known(table):
 
 
 def test_without_its_data_a_model_has_no_samples():
-    table = laid([made_models.make()])
+    table = lay([made_models.make()])
     assert table.samples.shape == (0, 1, 10, 10)
     assert table.about()["samples"] == []
 
@@ -51,7 +51,7 @@ def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(
         "preprocessing": digits.preprocessing,
     }
     save_model(path, made_models.make("small-cnn", network={"hidden": 12}, **card))
-    table = laid([load_model(path)])
+    table = lay([load_model(path)])
     assert len(table.samples) == num_samples
     if num_samples:
         test = digits.images[data.split(digits, experiment).test]
@@ -78,7 +78,7 @@ def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(
 )
 def test_models_that_cannot_look_at_one_image_are_refused(models):
     with pytest.raises(InputError):
-        laid(models)
+        lay(models)
 
 
 def test_what_can_be_changed_in_a_model(table):
@@ -152,11 +152,11 @@ def test_settings_out_of_limits_are_refused(table, name, text):
 
 
 def test_limits_hold_the_values_as_trained_and_twice_these():
-    long = laid(
+    long = lay(
         [made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 3.0}, num_steps=24)]
     )
     assert long.limits == {"num_steps": (1, 48), "threshold": (0.05, 6.0)}
-    longest = laid(
+    longest = lay(
         [
             made_models.make(
                 network={"hidden": 12, "neuron": "lif", "threshold": 0.01}, num_steps=2 * MOST_STEPS
@@ -177,6 +177,6 @@ def test_an_image_is_corrupted_as_robustness_does_it(table):
 
 
 def test_one_draws_as_the_pictures_are():
-    dark = laid([made_models.make(preprocessing=AS_SHOT)])
+    dark = lay([made_models.make(preprocessing=AS_SHOT)])
     assert dark.about()["dark"]
-    assert not laid([made_models.make()]).about()["dark"]  # its pictures are turned around
+    assert not lay([made_models.make()]).about()["dark"]  # its pictures are turned around

@@ -12,7 +12,7 @@ import pytest
 from browser import browser, opened
 from made_results import make_results, with_trials
 from spikeduel.data import Split
-from spikeduel.reporting import Held, report
+from spikeduel.reporting import RunData, report
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.optimism import curve
 from spikeduel.settings.recipes import baseline
@@ -48,7 +48,7 @@ def page(running, tmp_path_factory, make_prepared):
     results = with_trials(
         make_results(prepared, experiment), optimism=curve([10, 30, 20, 25, 28], 100, 3)
     )
-    held = Held(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
+    held = RunData(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
     return report(Comparison(experiment, results, tmp_path_factory.mktemp("run")), held=held)
 
 

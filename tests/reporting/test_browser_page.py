@@ -8,7 +8,7 @@ import pytest
 from browser import browser, opened
 from made_results import make_predictions, make_results
 from spikeduel.data import Split
-from spikeduel.reporting import Held, report
+from spikeduel.reporting import RunData, report
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
@@ -40,7 +40,7 @@ def made(tmp_path_factory, make_prepared):
     typed.write_json(out / "predictions.json", kept)
     report(
         Comparison(experiment, results, out),
-        held=Held(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),)),
+        held=RunData(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),)),
     )
     return out / "report.html", kept
 

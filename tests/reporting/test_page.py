@@ -23,7 +23,7 @@ from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import Held, rendering, report, report_again
+from spikeduel.reporting import RunData, rendering, report, report_again
 from spikeduel.results import columns, power
 from spikeduel.results.findings import finding
 from spikeduel.results.optimism import curve, meter
@@ -261,7 +261,9 @@ def test_data_that_is_handed_over_is_not_loaded_again(
     comparison, make_prepared, no_data, unpainted
 ):
     numbers = np.arange(60)
-    held = Held(make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
+    held = RunData(
+        make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),)
+    )
 
     shown = Page(report(comparison, held=held))
 

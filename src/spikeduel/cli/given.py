@@ -45,7 +45,7 @@ _SHARED = """Args:
         See `spikeduel settings`.
     own_code (--own-code module:attribute, Duel): Code that the given file, or run, names and that may be run;
         repeatable.
-    out (--out DIR, Output): The run's folder: report.html, results.json, models/, figures/. (Default:
+    out (--out DIR, Output): The run's folder: report.html, results.json, models/. (Default:
         runs/DATASET-RECIPE-…)
     store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
         runs/store)

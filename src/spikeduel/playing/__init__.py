@@ -1,33 +1,25 @@
-"""A page on this machine where one image is answered by several models side by side, and settings
-can be moved.
+"""A page on this machine on which several models answer one image side by side.
 
-A small Starlette application behind uvicorn, and a page of our own: two small packages that are
-quick to import, a security policy that we write, and the viewer of `inspect` and the report. Gradio
-would be a large download with a look of its own, and keeps uploads in a folder that it serves.
+A Starlette application behind uvicorn, a page of the project's own, and the viewer of `inspect`.
+Gradio would be a large download, and keeps uploads in a folder that it serves.
 
-Why it is made as it is:
-
-- It listens on 127.0.0.1 alone. A page elsewhere in the same browser can still send requests there. So the Host header
-  must be this machine's name (else a stranger's name could be made to lead here), the Origin must
-  be the page's own, and an image must come as `application/octet-stream`, for which browsers ask
-  before they send it across origins.
-- Nothing is kept. An image and its settings come in, the inside view goes out: two people cannot see each other's
-  images, and there is nothing to clean up. There are no cookies and no sessions.
-- No path from a request is ever opened. There is no static folder; page, script and style are read into memory at
-  start, and a sample is known by its number. An encoding is chosen from a list, since a name could
-  else import code.
-- Models are shared and never changed: other settings build a network anew from its card, with the same weights.
-- What a request costs is limited: 16 MB of body, 20 million pixels (looked up before decoding), so many time steps.
-- One answer is computed at a time, in a thread beside the loop, in the order of arrival. A visitor's page has one
-  request under way, so that visitors take turns. Too many waiting requests are refused, and the
-  page asks again.
+- The server listens on 127.0.0.1 alone. Pages of other sites in the same browser can still send
+  requests, so the Host header must name this machine, the Origin must be the page itself, and an
+  image must come as `application/octet-stream`, for which browsers ask across origins.
+- Nothing is kept: no upload, no cookie, no session. Two visitors cannot see each other's images.
+- No path of a request is opened. Page, script and style are in memory, a sample is a number, and an
+  encoding is one of a list, since a name could import code.
+- Models are shared and never changed: other settings build a network anew, with the same weights.
+- A request is limited to 16 MB, 20 million pixels (looked up before decoding) and `MOST_STEPS`.
+- One answer is computed at a time, in a thread, in the order of arrival. A page has one request
+  under way, so that visitors take turns; too many waiting requests are refused and ask again.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from spikeduel.networks.models import Model
-from spikeduel.playing.table import laid
+from spikeduel.playing.table import lay
 from spikeduel.system.errors import MissingExtra
 from spikeduel.system.progress import Progress
 
@@ -39,14 +31,13 @@ def play(
     browser: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Serves the page of `models` on 127.0.0.1 until Ctrl-C; `ready` is told its address, once it
-    can be asked for.
+    """Serve the page of `models` on 127.0.0.1 until Ctrl-C; call `ready` with the address.
 
-    Port 0: any that is free. With `browser`, the page is opened. Raises `InputError`, also for a
-    port in use and without the extra `play`.
+    Port 0 is any free port; `browser` opens the page. Raises `InputError`, also for a port in use
+    and without the extra `play`.
     """
     try:
         from spikeduel.playing.serving import serve
     except ImportError as error:
         raise MissingExtra(str(error.name), "play") from None
-    serve(laid(models, progress), port, ready, browser)
+    serve(lay(models, progress), port, ready, browser)

@@ -1,4 +1,4 @@
-"""The page's server: what it gives out, what it refuses, and whose turn it is."""
+"""Serve the page: files, answers one at a time, refusals."""
 
 import socket
 import sys
@@ -29,17 +29,14 @@ ADDRESS = "127.0.0.1"
 MOST_BYTES = 16 << 20
 """Larger bodies are refused."""
 MOST_BYTES_READ = 4 * MOST_BYTES
-"""So much of a refused body is read, and thrown away: who is still sending when we close never sees
-the refusal.
-"""
+"""Bytes of a refused body that are read and thrown away: a browser that is still sending when the
+connection closes never shows the refusal."""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
 MOST_WAITING = 8
-"""Requests that wait for their turn; more are asked to come again."""
+"""Requests that wait for their turn; further ones are asked to come again."""
 POINTS = 8
-"""Of the attribution, which takes most of an answer's time: fewer than elsewhere, so that a slider
-answers at once.
-"""
+"""Integration steps of the attribution; few, because it dominates the answer's time."""
 BODY = "application/octet-stream"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -51,7 +48,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every response."""
+"""Headers of every response."""
 _FILES = {
     "/": ("playing", "play.html", "text/html"),
     "/play.js": ("playing", "play.js", "text/javascript"),
@@ -59,7 +56,7 @@ _FILES = {
     "/inside.js": ("reporting", "inside.js", "text/javascript"),
     "/inside.css": ("reporting", "inside.css", "text/css"),
 }
-"""By address: the room, the file and the type of what the page is made of."""
+"""Room, file and media type of each address."""
 
 
 class _Refused(Exception):
@@ -72,7 +69,7 @@ class _Refused(Exception):
 def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
     """See `playing.play`."""
     with _listening(port) as listening:
-        # Of proxies nothing is believed, and nothing is logged of who asked what.
+        # Headers of proxies are ignored, and requests are not logged.
         config = uvicorn.Config(
             application(table),
             log_level="error",
@@ -94,26 +91,24 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
 
 
 def _listening(port: int) -> socket.socket:
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if sys.platform != "win32":  # where it would let two programs share a port
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((ADDRESS, port))
-        found.listen()
+        listening.bind((ADDRESS, port))
+        listening.listen()
     except OSError as error:
-        found.close()
+        listening.close()
         why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
         raise InputError(
             f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
             f"--port 0."
         ) from None
-    return found
+    return listening
 
 
 def application(table: Table) -> Starlette:
-    """The page of `table` as an application of its own, for any ASGI server; see this room's
-    docstring.
-    """
+    """Return the page of `table` as an application for any ASGI server (see `playing`)."""
     pages = {
         path: Response(
             resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind
@@ -151,7 +146,7 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
         async with turn:
             if await request.is_disconnected():
                 return Response(status_code=499)
-            found = await run_sync(_answered, table, content, settings)
+            answer = await run_sync(_answered, table, content, settings)
     except InputError as error:
         raise _Refused(422, str(error)) from None
     except TimeoutError:
@@ -164,11 +159,11 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
         raise _Refused(
             500, f"The models could not answer ({kind}): choose another setting or image."
         ) from error
-    return Response(found, media_type="application/json")
+    return Response(answer, media_type="application/json")
 
 
 async def _refused(request: Request, error: Any) -> Response:
-    # What is left of a body is not waited for, so that this connection cannot go on.
+    # The rest of the body is not read, so this connection has to close.
     said = msgspec.json.encode({"error": error.sentence})
     return Response(said, error.status, {"Connection": "close"}, "application/json")
 
@@ -181,9 +176,9 @@ def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
 
 
 def _require_own(request: Request) -> None:
-    """Raises `_Refused` for what a page of somebody else's can make a browser send."""
-    own = f"http://{request.headers.get('host')}"
-    if request.headers.get("origin", own) != own or request.headers.get(
+    """Raise `_Refused` for requests that a page of another site can make a browser send."""
+    origin = f"http://{request.headers.get('host')}"
+    if request.headers.get("origin", origin) != origin or request.headers.get(
         "sec-fetch-site", "none"
     ) not in (
         "same-origin",
@@ -195,7 +190,7 @@ def _require_own(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, of at most `MOST_BYTES`. Raises `_Refused`."""
+    """Return the body, of at most `MOST_BYTES`. Raises `_Refused`."""
     length = request.headers.get("content-length", "")
     claimed = int(length) if length.isdigit() else 0
     parts, size = [], 0
@@ -212,7 +207,7 @@ async def _body(request: Request) -> bytes:
 
 
 class _WithHeaders:
-    """Adds `HEADERS` to every response of `app`, refusals included."""
+    """Add `HEADERS` to every response of `app`, refusals included."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

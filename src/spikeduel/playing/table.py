@@ -1,6 +1,4 @@
-"""What lies on the table: the models that answer, their sample images, and an answer under other
-settings.
-"""
+"""The models that answer, their sample images, and models under other settings."""
 
 import base64
 import io
@@ -28,11 +26,9 @@ from spikeduel.trials import evaluating
 
 MOST_MODELS = 4
 MOST_STEPS = 64
-"""More time steps are refused, unless a model has more of its own: all who play wait for an
-answer.
-"""
+"""Time steps at most, unless a model was trained with more: all visitors wait for an answer."""
 MOST_PIXELS = 20_000_000
-"""Larger pictures are refused, before they are decoded: for as long, everybody waits."""
+"""Pixels of a picture at most, refused before it is decoded."""
 MOST_SAMPLES = 20
 SAMPLE_SIDE = 64
 """Pixels of a sample's picture to choose it by, at most."""
@@ -41,10 +37,9 @@ _OF_NEURONS = ("threshold", "beta")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Models by name, with the same classes and preprocessing; `samples` uint8 `[N, C, H, W]` and
-    `labels` `[N]`.
+    """Models by name, with the same classes and preprocessing, and samples; never changed.
 
-    Nothing on it is ever changed.
+    `samples` is uint8 `[N, C, H, W]`, `labels` `[N]`.
     """
 
     models: Mapping[str, Model]
@@ -53,41 +48,40 @@ class Table:
 
     @property
     def card(self) -> ModelCard:
-        """Of one of the models: what they have in common."""
+        """Return the card of the first model, for what all models have in common."""
         return next(iter(self.models.values())).card
 
     @cached_property
     def limits(self) -> dict[str, tuple[float, float]]:
-        """The least and the most of what can be moved: up to twice a model's own value, and never
-        less than these.
-        """
-        own = [takes(model) for model in self.models.values()]
+        """Return the least and the most of sliders: at least up to twice a model's value."""
+        trained = [takes(model) for model in self.models.values()]
         steps, thresholds = (
-            [its[name] for its in own if name in its] for name in ("num_steps", "threshold")
+            [values[name] for values in trained if name in values]
+            for name in ("num_steps", "threshold")
         )
+        twice = [min(2 * num_steps, MOST_STEPS) for num_steps in steps]
+        highest = max([2.0, *(2 * threshold for threshold in thresholds)])
         return {
-            "num_steps": (1, max([16, *steps, *(min(2 * each, MOST_STEPS) for each in steps)])),
-            "threshold": (min([0.05, *thresholds]), max([2.0, *(2 * each for each in thresholds)])),
+            "num_steps": (1, max([16, *steps, *twice])),
+            "threshold": (min([0.05, *thresholds]), highest),
         }
 
     @cached_property
     def kinds(self) -> dict[str, Any]:
-        """The settings of an answer, each with the type that limits its values."""
+        """Return the settings of an answer with the types that limit their values."""
         return {
             "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
             "num_steps": Annotated[int, _between(self.limits["num_steps"])],
             "threshold": Annotated[float, _between(self.limits["threshold"])],
             "beta": Fraction,
-            # Never as text alone: a name of the form module:attribute would be imported.
+            # No plain text: a name of the form module:attribute would be imported.
             "encoding": Literal[tuple(ENCODERS)],
             "corruption": Literal[tuple(CORRUPTIONS)],
             "severity": Annotated[int, Meta(ge=SEVERITIES[0], le=SEVERITIES[-1])],
         }
 
     def about(self) -> dict[str, Any]:
-        """What the page is told at start: the models, the limits of the settings, and the samples
-        as pictures.
-        """
+        """Return what the page shows at start: models, limits of settings, and sample pictures."""
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
@@ -95,7 +89,8 @@ class Table:
             ],
             "limits": self.limits,
             "encodings": {
-                name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()
+                name: f"{encoder.help[0].upper()}{encoder.help[1:]}."
+                for name, encoder in ENCODERS.items()
             },
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
@@ -107,28 +102,24 @@ class Table:
         }
 
     def _is_dark(self) -> bool:
-        """Whether prepared images are light on dark: at their borders. So it is where there are
-        none to look at.
-        """
+        """Return True if prepared images are dark at their borders, or there is no sample."""
         border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
         return not border.size or bool(np.median(border) < 128)
 
-    def settings(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """`given` texts as the values of settings. Raises `InputError` for an unknown one, or a
-        value out of limits.
+    def settings(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return settings of their texts. Raises `InputError` for an unknown setting, or a value
+        out of limits.
         """
-        for name in given:
+        for name in texts:
             if name not in self.kinds:
                 raise unknown("setting", visible(name)[:60], self.kinds)
         return {
-            name: parsed(name, text[:200], self.kinds[name]) for name, text in given.items() if text
+            name: parsed(name, text[:200], self.kinds[name]) for name, text in texts.items() if text
         }
 
     def image(self, content: bytes, settings: Mapping[str, Any]) -> np.ndarray:
-        """uint8 `[C, H, W]`: of the picture file in `content`, else the sample; corrupted, if
-        `settings` say so.
-
-        Raises `InputError`.
+        """Return uint8 `[C, H, W]`: the picture in `content`, else the sample, corrupted if
+        `settings` say so. Raises `InputError`.
         """
         sample = settings.get("sample")
         if content:
@@ -148,13 +139,14 @@ class Table:
         return image
 
     def players(self, settings: Mapping[str, Any]) -> dict[str, Model]:
-        """The models, those of them anew that take another of `settings`. Raises `InputError`."""
+        """Return the models, rebuilt where a setting changed. Raises `InputError`."""
         return {name: _with(model, settings) for name, model in self.models.items()}
 
 
-def laid(models: Sequence[Model], progress: Progress | None = None) -> Table:
-    """A table of `models`, with samples where the data that the first was trained on are at hand.
-    Raises `InputError` where they cannot look at the same image.
+def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
+    """Return a table of `models`, with samples where the training data of the first is at hand.
+
+    Raises `InputError` for models that cannot take the same image.
     """
     if not 1 <= len(models) <= MOST_MODELS:
         raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")
@@ -182,7 +174,7 @@ def _between(limits: tuple[float, float]) -> Meta:
 
 
 def _data_uri(image: np.ndarray) -> str:
-    """A small picture of uint8 `[C, H, W]` as the address of itself."""
+    """Return a small picture of uint8 `[C, H, W]` as a data URI."""
     picture, file = (
         Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)),
         io.BytesIO(),
@@ -193,27 +185,29 @@ def _data_uri(image: np.ndarray) -> str:
 
 
 def takes(model: Model) -> dict[str, Any]:
-    """The settings that can be changed in a model, with its own values: none if it does not
+    """Return the settings that can be changed in a model, with its values; {} if it does not
     spike.
     """
     card = model.card
     if card.encoding is None or card.foreign is not None:
         return {}
     neurons = [layer for layer in model.module.modules() if isinstance(layer, Neuron)]
-    # One that is learned, or differs between neurons, is a tensor and comes with the weights.
+    # A value that is learned, or differs between neurons, is a tensor and comes with the weights.
     same = [
         name
         for name in _OF_NEURONS
-        if all(isinstance(getattr(each, name, None), float) for each in neurons)
+        if all(isinstance(getattr(neuron, name, None), float) for neuron in neurons)
     ]
     of_neurons = {name: card.network[name] for name in same if name in card.network}
     return {"num_steps": card.num_steps, **of_neurons, "encoding": card.encoding}
 
 
 def _with(model: Model, settings: Mapping[str, Any]) -> Model:
-    own = takes(model)
+    trained = takes(model)
     changes = {
-        name: value for name, value in settings.items() if name in own and value != own[name]
+        name: value
+        for name, value in settings.items()
+        if name in trained and value != trained[name]
     }
     if not changes:
         return model

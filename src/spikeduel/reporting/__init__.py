@@ -8,12 +8,12 @@ from spikeduel.reporting.encoded import encoded_animation, raster_of_diagonal
 from spikeduel.reporting.inside import at_step, inspect
 from spikeduel.reporting.learning import learning_curves, tuning_trials
 from spikeduel.reporting.pictures import samples
-from spikeduel.reporting.run_report import Held, report, report_again
+from spikeduel.reporting.run_report import RunData, report, report_again
 from spikeduel.reporting.study import report_study
 from spikeduel.reporting.tuning_report import report_tuning
 
 __all__ = [
-    "Held",
+    "RunData",
     "at_step",
     "audit_page",
     "encoded_animation",

@@ -164,12 +164,12 @@ def at_a_glance(results: Results) -> Chart | None:
 
     None where neither is known.
     """
-    found, colours = results.answer, charts.contender_colours(results.trials)
+    answer, colours = results.answer, charts.contender_colours(results.trials)
     x = Axis("energy, J", "energy with memory (estimate)", "log")
-    costs = found.lead("energy").values
+    costs = answer.lead("energy").values
     if not costs:
         x = Axis("time, s", "time of an answer (measured)", "log")
-        costs = found.lead("answer").values
+        costs = answer.lead("answer").values
     shown = [
         _point(name, colours[name], results.of(name), spent, None)
         if x.column == "energy, J"

@@ -177,11 +177,8 @@ def _markup(panel: Panel, width: float, label: str) -> str:
     text = written.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
     # Ids that nothing refers to would stand on the page several times.
-    body = re.sub(
-        r' id="(?:figure|patch|axes|matplotlib|xtick|ytick|line2d|text|PathC|Fill|Poly|Line|Quad|legend)[^"]*"',
-        "",
-        body,
-    )
+    used = set(re.findall(r"#([\w-]+)", body))
+    body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
     body = re.sub(
         r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>|\s*\n\s*", " ", body, flags=re.DOTALL
     )

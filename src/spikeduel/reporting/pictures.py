@@ -28,9 +28,7 @@ _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, or two that belong together: a title, in red if it `warns`, and for each image a
-    data URI and the words below it.
-    """
+    """A title, in red if it `warns`, and images: a data URI each, and the words below it."""
 
     title: str
     images: tuple[tuple[str, str], ...]

@@ -119,8 +119,8 @@ def robustness(results: Results) -> Chart:
     panels = []
     for corruption in [*CORRUPTIONS, None]:
         marks = []
-        for place, (name, found) in enumerate(measured.items()):
-            at = 100 * at_severities(found, corruption)
+        for place, (name, of_seeds) in enumerate(measured.items()):
+            at = 100 * at_severities(of_seeds, corruption)
             mean = at.mean(0)
             rows: list[Row] = [
                 {
@@ -154,7 +154,7 @@ def _beneath(place: int, number: int, colour: str) -> Look:
     return Look(colour, size=3 + 4 * wider, width=1.6 + 2.8 * wider)
 
 
-def at_severities(found: Sequence[Robustness], corruption: str | None) -> np.ndarray:
+def at_severities(of_seeds: Sequence[Robustness], corruption: str | None) -> np.ndarray:
     """Return accuracies `[S, 6]` at severities 0 to 5 under `corruption`, or (None) the mean over
     all corruptions that were measured.
     """
@@ -168,7 +168,7 @@ def at_severities(found: Sequence[Robustness], corruption: str | None) -> np.nda
                     axis=0,
                 ),
             ]
-            for robust in found
+            for robust in of_seeds
         ]
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import columns, rankings
@@ -63,6 +63,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "sentence": findings.sentence,
         "shortened": charts.shortened,
         "embedded": embedded,
+        "unbroken": unbroken,
     }
     environment.globals |= {
         "words": words,
@@ -102,6 +103,11 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
 def embedded(value: Any) -> Markup:
     """Return a struct as JSON within a page."""
     return Markup(msgspec.json.encode(value).decode().replace("<", r"\u003c"))
+
+
+def unbroken(text: str) -> Markup:
+    """Return a variant's name for a page, which does not break within "T = 4"."""
+    return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
 
 
 def scripts() -> list[str]:

@@ -49,7 +49,7 @@ MOST_INSIDE = 4
 
 
 @dataclass(frozen=True)
-class Held:
+class RunData:
     """The data of a run: prepared images, their split (or that of each fold), and the audit of the
     first split.
     """
@@ -66,7 +66,7 @@ class Page:
     comparison: Comparison
     table: energy.Table
     models: dict[str, Model]
-    held: Held | None
+    held: RunData | None
     missing: list[str]
     drawn: dict[str, Chart] = field(default_factory=dict)
     galleries: dict[str, list[pictures.Picture]] = field(default_factory=dict)
@@ -109,7 +109,7 @@ def report(
     progress: Progress | None = None,
     own_code: Collection[str] = (),
     table: energy.Table | None = None,
-    held: Held | None = None,
+    held: RunData | None = None,
     figures: bool = False,
 ) -> Path:
     """Write the page to `path` (the run's report.html), and return `path`.
@@ -201,6 +201,7 @@ def _context(page: Page) -> dict[str, Any]:
         "table": page.table.title,
         "prepared": prepared,
         "pictured": _behind_numbers(page),
+        "most_of_one": thumbnails.MOST_OF_ONE,
         "audit": page.audit,
         "counting": [
             name
@@ -213,7 +214,7 @@ def _context(page: Page) -> dict[str, Any]:
     }
 
 
-def _of_data(page: Page, held: Held) -> dict[str, Any]:
+def _of_data(page: Page, held: RunData) -> dict[str, Any]:
     """Return what the page shows of single images."""
     prepared, test = held.prepared, held.splits[0].test
     page.galleries["samples"] = pictures.samples(prepared)
@@ -256,7 +257,7 @@ def _load_models(
 
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
-) -> Held | None:
+) -> RunData | None:
     """Return the data, its splits, and its audit where the run has one; None where the data is
     missing or is not what the trials were trained on.
     """
@@ -280,7 +281,7 @@ def _load_data(
         )
         return None
     audit = auditing.examine(experiment, prepared, splits[0], progress) if dataset.audit else None
-    return Held(prepared, splits, audit)
+    return RunData(prepared, splits, audit)
 
 
 def _look_inside(page: Page, prepared: Prepared) -> Inside | None:

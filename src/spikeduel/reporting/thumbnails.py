@@ -1,6 +1,4 @@
-"""Small pictures of test images for a page: chosen, put into one picture, and found again by their
-place in it.
-"""
+"""Small pictures of test images behind the numbers of a page, all in one picture."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,9 +31,7 @@ LOSSLESS_SIDE = 32
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that belong together: their places among those of the page, the worst first, of
-    `total`.
-    """
+    """Places of pictures that belong together, the worst first, of `total` images."""
 
     places: list[int]
     total: int
@@ -43,12 +39,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The pictures of a page. `sprite` has all in one, `columns` in a row, as a data URI; None
-    where there are none.
+    """The pictures of a page: `sprite` is a data URI with `columns` in a row, None without pictures.
 
-    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script
-    says of each. `cells` are groups by contender, true class and answer; `classes` the wrong
-    answers by contender and true class.
+    Pictures are `pixelated` if they are so small that their pixels should be seen. `listed` is what
+    the page says of each picture. `cells` are groups by contender, true class and answer; `classes`
+    are the wrong answers by contender and true class.
     """
 
     sprite: str | None
@@ -58,18 +53,15 @@ class Thumbnails:
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
     pairs: list[tuple[Disagreement, dict[str, Group]]] = field(default_factory=list)
-    MOST_OF_ONE = MOST_OF_ONE
 
     @property
     def rows(self) -> int:
-        """Of the sprite."""
+        """Return the number of rows in the sprite."""
         return max(1, math.ceil(len(self.listed) / self.columns))
 
 
 def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
-    """The test images behind the numbers of a run; without `prepared` all are counted and none is
-    shown.
-    """
+    """Return the test images behind the numbers of a run; without `prepared` they are only counted."""
     answered = Answered(kept)
     pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
     cells = {name: answered.cells(name) for name in kept.contenders}
@@ -95,7 +87,7 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
     return Thumbnails(
         sprite=_sprite(pictures, columns) if pictures else None,
         columns=columns,
-        pixelated=all(max(each.shape[:2]) <= LOSSLESS_SIDE for each in pictures),
+        pixelated=all(max(picture.shape[:2]) <= LOSSLESS_SIDE for picture in pictures),
         listed=[_said(answered, row, prepared) for row in chosen],
         cells={
             name: {cell: group(rows) for cell, rows in of.items()} for name, of in cells.items()
@@ -106,31 +98,29 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
 
 
 def _wrong_by_class(cells: Mapping[tuple[int, int], Sequence[int]]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    by_class: dict[int, list[int]] = {}
     for truth in sorted({truth for truth, _ in cells}):
         wrong = [rows for (true, answer), rows in cells.items() if true == truth != answer]
-        # The worst of each wrong answer in turn.
-        found[truth] = list(dict.fromkeys(_in_turn(wrong)))
-    return found
+        # The worst image of every wrong answer in turn.
+        by_class[truth] = list(dict.fromkeys(_in_turn(wrong)))
+    return by_class
 
 
 def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
-    """The first of each, then the second of each, and so on."""
+    """Return the first row of every list, then the second rows, and so on."""
     return [row for rank in zip_longest(*lists) for row in rank if row is not None]
 
 
 def _chosen(wanted: Sequence[Sequence[int]]) -> list[int]:
-    """The rows that are shown, in the order of the file: of each list the first, as many as there
-    is room for.
-    """
+    """Return the rows to show, in the order of the file: the first of every list, while room lasts."""
     return sorted(
         list(dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted])))[:MOST_IN_ALL]
     )
 
 
 def _small(image: np.ndarray) -> np.ndarray:
-    """`image` uint8 `[C, H, W]` as a picture `[h, w]` or `[h, w, 3]`, at most `SIDE` pixels a
-    side.
+    """Return `image` uint8 `[C, H, W]` as a picture `[h, w]` or `[h, w, 3]`, at most `SIDE` pixels
+    a side.
     """
     picture = as_picture(image)
     height, width = picture.shape[:2]
@@ -142,15 +132,15 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _sprite(pictures: Sequence[np.ndarray], columns: int) -> str:
-    """All in one WebP, each in the middle of its square, as a data URI."""
-    side = max(max(each.shape[:2]) for each in pictures)
-    mode = "L" if all(each.ndim == 2 for each in pictures) else "RGB"
+    """Return all pictures in one WebP, each in the middle of a square, as a data URI."""
+    side = max(max(picture.shape[:2]) for picture in pictures)
+    mode = "L" if all(picture.ndim == 2 for picture in pictures) else "RGB"
     sheet = Image.new(mode, (columns * side, math.ceil(len(pictures) / columns) * side))
-    for number, each in enumerate(pictures):
+    for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        height, width = each.shape[:2]
+        height, width = picture.shape[:2]
         corner = column * side + (side - width) // 2, row * side + (side - height) // 2
-        sheet.paste(Image.fromarray(each), corner)
+        sheet.paste(Image.fromarray(picture), corner)
     content = BytesIO()
     sheet.save(content, "WEBP", lossless=side <= LOSSLESS_SIDE, quality=80)
     return data_uri(content.getvalue(), "webp")
@@ -162,20 +152,20 @@ def _said(answered: Answered, row: int, prepared: Prepared | None) -> dict[str, 
     name = prepared.names[index] if prepared is not None and prepared.names else f"image {index}"
     answers = []
     for contender in kept.contenders:
-        found = answered.of(contender, row)
-        seeds = sum(times for _, times in found)
+        chosen = answered.of(contender, row)
+        seeds = sum(times for _, times in chosen)
         said = [
-            kept.classes[k] + (f" ({times} of {seeds})" if len(found) > 1 else "")
-            for k, times in found
+            kept.classes[k] + (f" ({times} of {seeds})" if len(chosen) > 1 else "")
+            for k, times in chosen
         ]
-        right = bool(found) and found[0][0] == kept.labels[row]
-        brief = ", ".join(kept.classes[k] for k, _ in found if k != kept.labels[row])
+        right = bool(chosen) and chosen[0][0] == kept.labels[row]
+        brief = ", ".join(kept.classes[k] for k, _ in chosen if k != kept.labels[row])
         answers.append(
             {
                 "who": contender,
                 "said": ", ".join(said),
                 "wrong": brief,
-                "right": right and len(found) == 1,
+                "right": right and len(chosen) == 1,
             }
         )
     return {"name": name, "truth": kept.classes[kept.labels[row]], "answers": answers}

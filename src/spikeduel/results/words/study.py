@@ -220,11 +220,6 @@ def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
     )
 
 
-def whole(name: str) -> str:
-    """Return a variant's name that does not break within "T = 4"."""
-    return name.replace(" = ", "\u00a0=\u00a0")
-
-
 def interval(pair: PairAcross) -> str:
     """Return the 95 % interval in points, or that there is none."""
     return _span(pair.ci95) if pair.ci95 else "too few data sets"
