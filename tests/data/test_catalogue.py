@@ -137,7 +137,8 @@ OWN = """
     def blobs(options):
         "Blobs, light and dark."
         labels = np.arange(40) % 2
-        images = np.full((40, 1, 4, 4), {level}, dtype=np.uint8) + labels[:, None, None, None].astype(np.uint8)
+        images = np.full((40, 1, 4, 4), {level}, np.uint8)
+        images += labels[:, None, None, None].astype(np.uint8)
         return RawDataset(images, labels, ("dark", "light"), Preprocessing(1, 4, 4))
 
     def nothing(options):

@@ -105,6 +105,9 @@ def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path:
         read(place)
     assert list(caught.value.files) == [f"hf:{place}, train/{row}" for row in (2, 4)]
     assert read(place, skip=frozenset(caught.value.files)).labels.tolist() == [0, 1, 1]
+    every = frozenset(f"hf:{place}, train/{row}" for row in range(5))
+    with pytest.raises(InputError, match="none of its images can be read"):
+        read(place, skip=every)
 
 
 def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:

@@ -194,9 +194,11 @@ def _from_tables(
     sides = np.repeat(np.array([split.side for split in splits], np.uint8), list(map(len, tables)))
     table = concatenate_datasets(tables)
     pictures = _Pictures(table, column, [f"{place}, {name}" for name in names])
-    rows = np.arange(len(names))
+    rows = list(range(len(names)))
     if options.skip:
-        rows = np.array([row for row in rows if str(pictures[row]) not in options.skip])
+        rows = [row for row in rows if str(pictures[row]) not in options.skip]
+        if not rows:
+            raise InputError(f"{place}: none of its images can be read.")
         chosen = [pictures.names[row] for row in rows]
         pictures = replace(pictures, table=table.select(rows), names=chosen)
     state = typed.digest(sorted(file["filename"] for file in table.cache_files))

@@ -33,8 +33,8 @@ DEEPEST = 32
 """Folders nested deeper than this are refused."""
 _PICTURES = (
     "heic heif hif avif jxl jxr wdp hdp jp2 j2k jpf webp svg svgz psd psb xcf kra ai eps ps wmf "
-    "emf ico icns cur exr hdr xbm xpm dcm dicom fits fit fts czi nd2 lif svs ndpi mrc raw dng cr2 cr3 "
-    "crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf mef mos kdc dcr rwl"
+    "emf ico icns cur exr hdr xbm xpm dcm dicom fits fit fts czi nd2 lif svs ndpi mrc raw dng cr2 "
+    "cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf mef mos kdc dcr rwl"
 )
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
 """Endings of pictures, whether they can be opened here or not."""
