@@ -23,7 +23,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing import examining, moved
-from spikeduel.auditing.examining import NEAR
+from spikeduel.auditing.context import NEAR, AuditContext
 from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
 from spikeduel.settings import Experiment
@@ -99,7 +99,8 @@ def main() -> None:
         ("fashion-mnist-mini", data.load(Experiment())),
     ):
         split = data.split(prepared, Experiment())
-        seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))  # noqa: B023
+        context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
+        seconds = timed(lambda: examining._examine(context))  # noqa: B023
         same, near = np.arange(len(prepared)), NEAR
         of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))  # noqa: B023
         rows.append(

@@ -32,8 +32,8 @@ from scipy.ndimage import affine_transform
 
 from spikeduel import data
 from spikeduel.auditing import moved
-from spikeduel.auditing.examining import NEAR
-from spikeduel.auditing.findings import FEWEST, NEAR_PROBLEM
+from spikeduel.auditing.context import NEAR
+from spikeduel.auditing.copies import FEWEST, NEAR_PROBLEM
 from spikeduel.auditing.neighbours import closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.prepared import ids_of_images

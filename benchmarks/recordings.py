@@ -23,8 +23,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from spikeduel import data
-from spikeduel.auditing import examining, statistics, stretches
-from spikeduel.auditing.examining import NEAR
+from spikeduel.auditing import examining, recordings, stretches
+from spikeduel.auditing.context import NEAR, AuditContext, sides_of
 from spikeduel.auditing.neighbours import blurred, closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings, picture_of
@@ -146,19 +146,20 @@ def timed(prepared: Prepared) -> dict[str, Any]:
         np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10])
     )
     split = Split(train, val, test, "stratified")
-    side = examining.duplicates.sides_of(split, count)
+    side = sides_of(split, count)
     experiment, labels, groups = (
         Experiment(dataset="digits"),
         np.asarray(prepared.labels),
         np.arange(count),
     )
+    context = AuditContext(experiment, prepared, split, Progress(), {}, None)
     seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
     for name, work in {
         "shared_stretches": lambda: stretches.search(images, groups, side, Progress()),
-        "statistics": lambda: statistics.examine(
+        "statistics": lambda: recordings.examine(
             images, labels, prepared.classes, groups, split, Progress()
         ),
-        "whole_audit": lambda: examining._examine(experiment, prepared, split, Progress(), {}),
+        "whole_audit": lambda: examining._examine(context),
     }.items():
         wall, processor = time.perf_counter(), time.process_time()
         work()

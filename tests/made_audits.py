@@ -4,8 +4,16 @@ from typing import Any
 
 import msgspec
 
-from spikeduel.results.audit import Audit, Counts, Distances, ExactDuplicates, NearDuplicates, Probe
-from spikeduel.results.statistics import Statistic, Statistics
+from spikeduel.results.audit import (
+    Audit,
+    Counts,
+    Distances,
+    ExactDuplicates,
+    NearDuplicates,
+    Probe,
+    Statistic,
+    Statistics,
+)
 
 CLEAN = Audit(
     dataset="pets",

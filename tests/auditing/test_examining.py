@@ -8,12 +8,8 @@ from scipy.stats.contingency import association
 import spikeduel as sd
 from spikeduel import data
 from spikeduel.auditing import accuracy_by_distance, examine, examining
-from spikeduel.auditing.file_formats import (
-    cramers_v,
-    file_formats,
-    file_properties,
-    properties_of,
-)
+from spikeduel.auditing.file_formats import file_formats
+from spikeduel.auditing.files import cramers_v, file_properties, properties_of
 from spikeduel.data import Split
 from spikeduel.data.catalogue import load_readable
 from spikeduel.results.audit import AuditedImage, NearDuplicates
@@ -138,7 +134,7 @@ def test_names_that_are_no_unicode_are_kept_too(tmp_path, monkeypatch):
 
 def test_images_are_compared_once(make_set, monkeypatch):
     prepared = replace(make_set(), image_ids=np.arange(300) // 2)
-    monkeypatch.setattr("spikeduel.auditing.examining.ids_of_images", None)
+    monkeypatch.setattr("spikeduel.auditing.context.ids_of_images", None)
     assert examine(EXPERIMENT, prepared, SPLIT).exact_duplicates.sets == 150
 
 

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
-from spikeduel.auditing.findings import findings
+from spikeduel.auditing.examining import findings
 from spikeduel.data.inventory import FileCounts, IgnoredFiles
 from spikeduel.results.audit import (
     Counts,

@@ -12,10 +12,10 @@ from spikeduel.auditing.neighbours import (
     lowest,
     nearest,
     num_portions,
-    probe,
     search,
     small_grey,
 )
+from spikeduel.auditing.siblings import probe
 from spikeduel.data import Split
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import Counts

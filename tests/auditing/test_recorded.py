@@ -7,7 +7,7 @@ import pytest
 
 from made_recordings import five_bytes, part, seen
 from spikeduel.auditing import audited, examine
-from spikeduel.auditing.duplicates import write_groups
+from spikeduel.auditing.copies import write_groups
 from spikeduel.data import Split
 from spikeduel.networks.events import Events
 from spikeduel.results.audit import NearDuplicates

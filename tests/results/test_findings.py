@@ -5,7 +5,7 @@ import json
 import pytest
 
 from made_findings import example
-from spikeduel.auditing import findings as audit_findings
+from spikeduel.auditing import examining
 from spikeduel.results import findings, run_findings, study_findings
 from spikeduel.results.findings import TABLE, Finding, find, finding, is_leak, ranked
 from spikeduel.results.uncertainty import ADVISED_SEEDS
@@ -13,7 +13,7 @@ from spikeduel.results.words.findings import assigned, brief, caveat, sentence
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
-MODULES = (audit_findings, run_findings, study_findings)
+MODULES = (examining, run_findings, study_findings)
 """Every module that has finders."""
 
 

@@ -13,14 +13,16 @@ Limits were chosen with one draw of flipped labels (seed 0) on digits and MNIST:
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.auditing.neighbours import lowest
-from spikeduel.results.audit import SuspectLabel
+from spikeduel.auditing.context import AuditContext, Fields
+from spikeduel.auditing.neighbours import gradients, lowest
+from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
+from spikeduel.results.findings import Values, finds
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
@@ -47,6 +49,46 @@ MOST_PRODUCTS = 1e12
 images.
 """
 QUERIES_AT_ONCE = 1024
+
+
+def check(context: AuditContext) -> Fields:
+    """Ask the nearest neighbours for labels that look wrong.
+
+    Nothing is found where neighbours know too little of the labels; nor of recordings, whose
+    pictures have no time.
+    """
+    used = np.flatnonzero(context.side >= 0)
+    if len(used) < 2 or context.recordings:
+        return {}
+    labels, classes = context.labels, context.prepared.classes
+    vectors = gradients(context.prepared.pictures)
+    given, best, highest = votes(vectors, labels, context.same, used, context.progress)
+    agreement = float((best == labels[used]).mean())
+    if agreement < LEAST_AGREEMENT:
+        return {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
+    found = tuple(
+        SuspectLabel(
+            image=context.described(int(used[row])),
+            suggested=classes[best[row]],
+            given_probability=round(float(given[row]), 4),
+            suggested_probability=round(float(highest[row]), 4),
+        )
+        for row in suspects(labels[used], given, best, highest, MOST_BY_NEIGHBOURS)
+    )
+    shares: list[float | None] = [None] * len(labels)
+    for image, share in zip(used.tolist(), given.tolist(), strict=True):
+        shares[image] = round(share, 4)
+    return {
+        "labels": LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)),
+        "details": {"labels": found, "label_shares": tuple(shares)},
+    }
+
+
+@finds("labels_to_check")
+def labels_to_check(audit: Audit) -> Iterator[Values]:
+    if audit.labels and (count := audit.labels.suspects):
+        examined = audit.labels.examined
+        yield {"count": count, "share": count / examined, "examined": examined}
 
 
 def suspects(

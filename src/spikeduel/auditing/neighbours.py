@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.disk_arrays import Rows, in_parts, rows_of
-from spikeduel.results.audit import Counts, Probe
+from spikeduel.data.disk_arrays import Rows, in_parts
+from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -342,65 +342,3 @@ def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
                 found.distance[nearer],
             )
     return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))
-
-
-def probe(
-    small: "Tensor",
-    labels: np.ndarray,
-    groups: np.ndarray,
-    same: np.ndarray,
-    neighbours: Neighbourhood,
-    split: Split,
-    near: float,
-    over_files: Split | None,
-) -> Probe:
-    """What the nearest neighbour on the small grey versions scores, with and without siblings.
-
-    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and
-    near duplicates. `over_files` is a split that cuts groups, where there is one.
-    """
-    import torch
-
-    index, distance = neighbours.training
-    test = split.test[index[split.test] >= 0]
-    if not len(test):
-        return Probe()
-    right = labels[index[test]] == labels[test]
-    has_sibling = distance[test] < near * neighbours.usual[test]
-    for numbers in (same, groups):
-        has_sibling |= np.isin(numbers[test], numbers[split.train])
-    # Whether the nearest training image that is no sibling has the label; not where none is left.
-    without = right.copy()
-    at_once = max(1, min(256, MOST_SCORES // len(split.train)))
-    references = rows_of(small, split.train)
-    squares = torch.cat([part.square().sum(1) for part in references.split(QUERIES_AT_ONCE)])
-    for rows in np.split(
-        np.flatnonzero(has_sibling), range(at_once, int(has_sibling.sum()), at_once)
-    ):
-        images = test[rows]
-        distances = (
-            squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
-        )
-        sibling = distances < torch.from_numpy(near * neighbours.usual[images])[:, None].square()
-        for numbers in (same, groups):
-            sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
-        found = distances.masked_fill(sibling, float("inf")).min(1)
-        is_right = labels[split.train[found.indices.numpy()]] == labels[images]
-        without[rows] = is_right & torch.isfinite(found.values).numpy()
-    ungrouped = None
-    if over_files is not None:
-        nearest = closest(
-            Rows(small, over_files.test),
-            Rows(small, over_files.train),
-            1 + len(over_files.train) // PORTION,
-        ).index
-        ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
-    most_frequent = np.bincount(labels[split.train]).argmax()
-    return Probe(
-        accuracy=float(right.mean()),
-        accuracy_if_grouped=float(without.mean()),
-        accuracy_if_ungrouped=ungrouped,
-        chance=float((labels[test] == most_frequent).mean()),
-        siblings_in_train=float(has_sibling.mean()),
-        n=len(test),
-    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spikeduel.auditing import Audit
-from spikeduel.auditing.duplicates import write_groups
+from spikeduel.auditing.copies import write_groups
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared
 from spikeduel.reporting import pictures, reliability

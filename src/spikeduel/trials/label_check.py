@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from spikeduel.auditing import labels as judging
-from spikeduel.auditing.duplicates import SIDES, sides_of
+from spikeduel.auditing.context import sides_of
 from spikeduel.data import Prepared, Split
-from spikeduel.results.audit import Audit, AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.results.audit import SIDES, Audit, AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.trials.outcomes import TrialOutcome
 
 Checked = tuple[LabelCheck | None, list[SuspectLabel]]

@@ -1,15 +1,15 @@
 """Statistics of recordings in words."""
 
-from spikeduel.results.statistics import Name, Statistics
+from spikeduel.results.audit import StatisticName, Statistics
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.system.sentences import listed
 
-UNITS: dict[Name, str] = {"length": " ms", "event rate": "/s"}
-SHARES: tuple[Name, ...] = ("brighter events", "pixels in use", "at hot pixels")
+UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
+SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
 SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
-def amount(name: Name, value: float) -> str:
+def amount(name: StatisticName, value: float) -> str:
     """A statistic's value with its unit: "307 ms", "48.2 %"."""
     if name in SHARES:
         return per_cent(value)

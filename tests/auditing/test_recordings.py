@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from made_recordings import kept, some_events
-from spikeduel.auditing.statistics import examine
+from spikeduel.auditing.recordings import examine
 from spikeduel.data import Split
 from spikeduel.networks.events import Events
 from spikeduel.system.progress import Progress

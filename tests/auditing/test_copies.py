@@ -1,16 +1,10 @@
 import numpy as np
 
-from spikeduel.auditing.duplicates import (
-    cut,
-    earliest,
-    exact,
-    moved_ones,
-    near_ones,
-    pairs,
-    sides_of,
-)
+from spikeduel.auditing.context import sides_of
+from spikeduel.auditing.copies import earliest, exact, moved_ones, near_ones, pairs
 from spikeduel.auditing.moved import Moved
 from spikeduel.auditing.neighbours import Neighbourhood
+from spikeduel.auditing.siblings import cut
 from spikeduel.data import Split
 from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates, Move
 

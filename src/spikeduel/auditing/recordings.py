@@ -5,15 +5,17 @@ A network may learn these instead. So a small classifier is given nothing else, 
 class, and for the side of the split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 import numpy as np
 
+from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
 from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks.events import unpacked
-from spikeduel.results.statistics import Name, Statistic, Statistics
+from spikeduel.results.audit import Audit, Statistic, StatisticName, Statistics
+from spikeduel.results.findings import Values, finds
 from spikeduel.system.progress import Progress
 
 HOT = 8
@@ -27,6 +29,21 @@ NUM_TREES = 100
 FEWEST_IN_LEAF = 3
 MOST_LEARNED = 10_000
 """Recordings that the classifier learns from, a random sample where there are more."""
+SIDE_GAP = 0.1
+"""What may be told beyond half of the sides, without recordings being of another kind."""
+MOST_STATISTICS = 3
+"""Statistics that are named."""
+REMEDIES: dict[StatisticName, str] = {"length": "--set bin_ms=N"}
+"""Options that hide what a statistic tells."""
+
+
+def check(context: AuditContext) -> Fields:
+    """Ask what numbers of a recording, without any frame, tell of class and side."""
+    if (recordings := context.recordings) is None:
+        return {}
+    classes, split = context.prepared.classes, context.split
+    numbers = examine(recordings, context.labels, classes, context.groups, split, context.progress)
+    return {"noun": "recording", "statistics": numbers}
 
 
 def examine(
@@ -49,7 +66,9 @@ def examine(
     of_side = _by_side(numbers, compared, is_test, fold)
     told = []
     for column, name in enumerate(
-        progress.track(get_args(Name), "asking what statistics tell", len(get_args(Name)))
+        progress.track(
+            get_args(StatisticName), "asking what statistics tell", len(get_args(StatisticName))
+        )
     ):
         alone = numbers[:, column : column + 1]
         varies = bool((alone != alone[0]).any())
@@ -89,11 +108,11 @@ def _counts(recordings: Recordings, row: int) -> np.ndarray:
 def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `[N, S]`: the statistics of each recording, in the order of `Name`; and int64 `[K]`:
+    """float64 `[N, S]`: the statistics of each recording, in the order of `StatisticName`; and int64 `[K]`:
     the pixels, row after row, that are hot in most recordings of one of `parts` (indices).
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
-    numbers = np.zeros((len(recordings), len(get_args(Name))))
+    numbers = np.zeros((len(recordings), len(get_args(StatisticName))))
     hottest: list[np.ndarray] = []
     for row in progress.track(range(len(recordings)), "measuring recordings", len(recordings)):
         events, counts = unpacked(recordings.events_of(row)), _counts(recordings, row)
@@ -177,3 +196,49 @@ def _told(learned: np.ndarray, answers: np.ndarray, asked: np.ndarray) -> np.nda
 
     forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)
     return forest.fit(learned, answers).predict(asked)
+
+
+# ---- what it means
+
+
+@finds("hot_pixels")
+def hot_pixels(audit: Audit) -> Iterator[Values]:
+    if audit.statistics and (pixels := audit.statistics.hot_pixels):
+        yield {"count": len(pixels), "pixels": [f"({x}, {y})" for x, y in pixels]}
+
+
+@finds("statistics_tell_class")
+def statistics_tell_class(audit: Audit) -> Iterator[Values]:
+    if (found := audit.statistics) is None:
+        return
+    chance = max(found.class_chance or 0, 1 / len(audit.class_sides))
+    if is_above_chance(found.class_accuracy, chance, found.num_tested):
+        alone = {
+            statistic.name: statistic.class_accuracy
+            for statistic in found.statistics
+            if is_above_chance(statistic.class_accuracy, chance, found.num_tested)
+        }
+        names = _most_telling(alone)
+        yield {
+            "share": found.class_accuracy,
+            "names": names,
+            "chance": found.class_chance,
+            "remedy": next((REMEDIES[name] for name in names if name in REMEDIES), None),
+        }
+
+
+@finds("statistics_tell_side")
+def statistics_tell_side(audit: Audit) -> Iterator[Values]:
+    found = audit.statistics
+    if found and is_above_chance(found.side_accuracy, 0.5, found.num_groups, SIDE_GAP):
+        alone = {
+            statistic.name: statistic.side_accuracy
+            for statistic in found.statistics
+            if is_above_chance(statistic.side_accuracy, 0.5, found.num_groups, SIDE_GAP)
+        }
+        yield {"share": found.side_accuracy, "names": _most_telling(alone)}
+
+
+def _most_telling(accuracies: Mapping[StatisticName, float | None]) -> list[StatisticName]:
+    """Return the statistics that tell most, each by itself."""
+    return sorted(accuracies, key=lambda name: -(accuracies[name] or 0))[:MOST_STATISTICS]

@@ -1,0 +1,158 @@
+"""The data of an audit, and what several checks need to know of it, found once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikeduel.auditing import moved, neighbours, stretches
+from spikeduel.auditing.file_formats import Format, file_formats
+from spikeduel.data import Prepared, Split, catalogue
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.inventory import FileCounts
+from spikeduel.data.prepared import ids_of_images
+from spikeduel.results.audit import SIDES, AuditedImage, Counts
+from spikeduel.settings import Experiment
+from spikeduel.system.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NEAR = 0.33
+"""Images nearer than this share of the usual distance are near-duplicates."""
+GAP = 0.05
+"""Accuracy above chance that matters; and what the probe may lose without siblings."""
+SURE = 2.0
+"""Standard deviations that an accuracy has to lie above chance."""
+
+Fields = dict[str, Any]
+"""Fields of `Audit` that a check fills; under "details" fields of `Details`."""
+
+
+@dataclass(frozen=True, eq=False)
+class AuditContext:
+    """A data set of N images and its split, as checks see them.
+
+    `unreadable`: files that had to be left out, with reasons. `files`: every file of a folder or of
+    a CSV, None where the data is neither.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    split: Split
+    progress: Progress
+    unreadable: dict[str, str]
+    files: FileCounts | None
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class of each image, int64 `[N]`."""
+        return np.asarray(self.prepared.labels)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Group of each image, int64 `[N]`; each image alone where no groups are known."""
+        groups = self.prepared.groups
+        return np.arange(len(self.prepared)) if groups is None else np.asarray(groups)
+
+    @cached_property
+    def same(self) -> np.ndarray:
+        """A number for each image, int64 `[N]`: equal images have equal numbers."""
+        ids = self.prepared.image_ids
+        return np.asarray(ids_of_images(self.prepared.images) if ids is None else ids)
+
+    @cached_property
+    def side(self) -> np.ndarray:
+        """Side of each image, int64 `[N]`, as `sides_of` numbers them."""
+        return sides_of(self.split, len(self.prepared))
+
+    @cached_property
+    def formats(self) -> list[Format]:
+        """Formats of the files behind the images; empty where images have no file each."""
+        return file_formats(self.experiment, self.prepared, self.progress.track)
+
+    @property
+    def recordings(self) -> Recordings | None:
+        """The recordings of an event camera, None where the data are images."""
+        images = self.prepared.images
+        return images if isinstance(images, Recordings) else None
+
+    @cached_property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the files behind the images, None where images have no file each."""
+        has_files = self.formats or self.recordings or catalogue.is_packed(self.experiment.dataset)
+        return self.prepared.names if has_files else None
+
+    @cached_property
+    def stretches(self) -> stretches.Stretches | None:
+        """Recordings that share a stretch of events, None where the data are images."""
+        if self.recordings is None:
+            return None
+        return stretches.search(self.recordings, self.same, self.side, self.progress)
+
+    @cached_property
+    def joined(self) -> np.ndarray:
+        """Groups joined where recordings share a stretch, int64 `[N]`."""
+        return self.groups if self.stretches is None else self.stretches.joined(self.groups)
+
+    @cached_property
+    def small(self) -> "Tensor":
+        """Small grey versions of the images, float32 `[N, D]`."""
+        pictures = self.prepared.pictures
+        if self.recordings is not None:
+            pictures = neighbours.blurred(pictures)
+        return neighbours.small_grey(pictures)
+
+    @cached_property
+    def neighbours(self) -> neighbours.Neighbourhood:
+        """The nearest neighbours of each image by its small grey version."""
+        return neighbours.search(self.small, self.split, self.progress)
+
+    @cached_property
+    def moved(self) -> moved.Moved:
+        """The best candidate of each image for being its moved copy."""
+        shapes = np.array([(height, width) for _, _, width, height in self.formats])
+        return moved.search(
+            self.prepared.pictures,
+            self.same,
+            self.split,
+            NEAR,
+            self.progress,
+            shapes if len(shapes) else None,
+        )
+
+    def counts(self, chosen: np.ndarray) -> Counts:
+        """Return how many images of each side are `chosen`, bool `[N]`."""
+        return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
+
+    def across_sides(self, flagged: np.ndarray, partner: np.ndarray) -> dict[str, int]:
+        """Return how many images are `flagged`, bool `[N]`, and how many test images among them
+        have their `partner`, int64 `[N]`, in training.
+        """
+        in_training = int((flagged & (self.side[partner] == 0))[self.split.test].sum())
+        return {"across": int(flagged.sum()), "test_in_training": in_training}
+
+    def described(self, image: int) -> AuditedImage:
+        """Return the side, class and file of the image with an index."""
+        return AuditedImage(
+            index=image,
+            side=SIDES[self.side[image]],
+            label=self.prepared.classes[self.labels[image]],
+            file=self.names[image] if self.names else None,
+        )
+
+
+def sides_of(split: Split, count: int) -> np.ndarray:
+    """Return int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 for images left out."""
+    side = np.full(count, -1)
+    for number, name in enumerate(SIDES):
+        side[getattr(split, name)] = number
+    return side
+
+
+def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float = GAP) -> bool:
+    """Return True if an accuracy on `num` images lies further above chance than luck brings."""
+    if accuracy is None or not num:
+        return False
+    return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)

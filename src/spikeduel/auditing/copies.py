@@ -1,0 +1,361 @@
+"""Check for copies: equal images, near duplicates, moved copies and shared stretches of events."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from spikeduel.auditing.context import NEAR, AuditContext, Fields
+from spikeduel.auditing.moved import Moved, move_of
+from spikeduel.auditing.neighbours import Neighbourhood, num_portions
+from spikeduel.auditing.siblings import has_gap, keep_together, several
+from spikeduel.auditing.stretches import Stretches
+from spikeduel.data import socofing
+from spikeduel.results.audit import (
+    SIDES,
+    Audit,
+    AuditedImage,
+    ExactDuplicates,
+    Move,
+    MovedCopies,
+    NearDuplicates,
+    Pair,
+    PairKind,
+    SharedStretches,
+)
+from spikeduel.results.findings import Values, finds
+from spikeduel.system import files
+
+MOST_PAIRS = 200
+"""Pairs to look at that an audit keeps."""
+SMALL_SHARE = 0.001
+"""Share of images with a near duplicate elsewhere that moves no result by a tenth of a point."""
+MOVED_SHARE = 0.005
+"""Share of moved copies among validation and test images that look-alikes by nature may give."""
+NEAR_PROBLEM = 0.05
+"""Share of test images with a near duplicate, or a moved copy, in training above which scores
+measure memory. Natural sets stay far below: Fashion-MNIST has 0.6 %.
+"""
+FEWEST = 3
+"""Test images below which near duplicates and gaps are no problem: near is a judgement."""
+
+
+def check(context: AuditContext) -> Fields:
+    """Count copies within and across the sides of the split, and list pairs to look at."""
+    found, same, side = context.neighbours, context.same, context.side
+    stretches, moved = context.stretches, context.moved
+    within, across = near_ones(found, same, NEAR, stretches)
+    shared = None
+    if stretches is not None:
+        counts = context.across_sides(stretches.across, stretches.earlier[0])
+        shared = SharedStretches(within=int(stretches.within.sum()), **counts)
+    moved_across = moved_ones(moved, found, same, NEAR, stretches)
+    return {
+        "exact_duplicates": exact(same, context.labels, side, _people(context), context.names),
+        "near_duplicates": NearDuplicates(
+            within=int(within.sum()), **context.across_sides(across, found.earlier[0])
+        ),
+        "moved_copies": MovedCopies(**context.across_sides(moved_across, moved.index)),
+        "stretches": shared,
+        "near": NEAR,
+        "near_portions": num_portions(len(context.split.train)),
+        "searched": found.searched,
+        "details": {
+            "pairs": pairs(
+                found, moved, same, context.labels, side, NEAR, context.described, stretches
+            )
+        },
+    }
+
+
+def _people(context: AuditContext) -> np.ndarray | None:
+    """Return the subjects that the names of SOCOFing's prints say: groups, before copies are
+    joined.
+    """
+    if context.experiment.dataset != "socofing" or context.names is None:
+        return None
+    return np.array([socofing.parse(Path(name).name, "").subject for name in context.names])
+
+
+def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """int64 `[N]`: the first image (by side, then index) that has the same number in `same`; often
+    itself.
+    """
+    order = np.argsort(side, kind="stable")
+    _, first = np.unique(same[order], return_index=True)
+    _, number = np.unique(same, return_inverse=True)
+    return order[first][number]
+
+
+def exact(
+    same: np.ndarray,
+    labels: np.ndarray,
+    side: np.ndarray,
+    named_groups: np.ndarray | None,
+    files: tuple[str, ...] | None = None,
+) -> ExactDuplicates:
+    """The counts of equal images, int64 `[N]` each: `same` numbers them, `side` is that of
+    `sides_of`.
+
+    `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
+    """
+    used = np.flatnonzero(side >= 0)
+    same, labels, side = same[used], labels[used], side[used]
+    size = np.bincount(same)
+    first_side = np.full(len(size), len(SIDES))
+    np.minimum.at(first_side, same, side)
+    is_conflicting = several(same, labels)
+    # Images that equal one with another label, equal ones in a row.
+    conflicts = np.flatnonzero(is_conflicting[same])
+    conflicts = used[conflicts[np.argsort(same[conflicts], kind="stable")]]
+    return ExactDuplicates(
+        within=len(same) - len(np.unique(np.stack([same, side]), axis=1).T),
+        across=int((side > first_side[same]).sum()),
+        conflicting=int(is_conflicting.sum()),
+        conflicting_images=len(conflicts),
+        sets=int((size > 1).sum()),
+        images=int(size[size > 1].sum()),
+        test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
+        across_groups=None
+        if named_groups is None
+        else int(several(same, named_groups[used]).sum()),
+        conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
+    )
+
+
+def near_ones(
+    neighbours: Neighbourhood, same: np.ndarray, near: float, stretches: Stretches | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one.
+
+    Equal ones are left out, and recordings that share a stretch of events.
+    """
+
+    def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        index, distance = neighbour
+        with np.errstate(invalid="ignore"):
+            return (index >= 0) & (distance < near * neighbours.usual) & (same[index] != same)
+
+    within, across = flagged(neighbours.same_side), flagged(neighbours.earlier)
+    return (
+        (within, across)
+        if stretches is None
+        else (within & ~stretches.within, across & ~stretches.across)
+    )
+
+
+def moved_ones(
+    moved: Moved,
+    neighbours: Neighbourhood,
+    same: np.ndarray,
+    near: float,
+    stretches: Stretches | None = None,
+) -> np.ndarray:
+    """bool `[N]`: moved copies of an image on an earlier side; what is near, or shares a stretch,
+    is left out.
+    """
+    found = (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
+    return found if stretches is None else found & ~stretches.across
+
+
+def write_groups(path: Path, names: Sequence[str], groups: Sequence[int]) -> Path:
+    """Writes which images belong together, a row each, as `group_by` reads it; returns `path`."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("path", "group"), *zip(names, groups, strict=True)])
+    files.write_text(path, text.getvalue())
+    return path
+
+
+def pairs(
+    neighbours: Neighbourhood,
+    moved: Moved,
+    same: np.ndarray,
+    labels: np.ndarray,
+    side: np.ndarray,
+    near: float,
+    described: Callable[[int], AuditedImage],
+    stretches: Stretches | None = None,
+) -> tuple[Pair, ...]:
+    """Pairs to look at, the gravest first, the nearest first within a kind; at most `MOST_PAIRS`.
+
+    `described` says of an image's index what it is.
+    """
+    first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
+    within, across = near_ones(neighbours, same, near, stretches)
+    ranked: list[tuple[PairKind, int, int, float]] = []
+    for image in np.flatnonzero(first != np.arange(len(same))).tolist():
+        other = int(first[image])
+        kind: PairKind = "equal images on one side"
+        if labels[image] != labels[other]:
+            kind = "equal images, different labels"
+        elif side[image] != side[other]:
+            kind = "equal images on two sides"
+        ranked.append((kind, image, other, 0.0))
+    ratios = [
+        found[1] / np.maximum(neighbours.usual, 1e-9)
+        for found in (neighbours.earlier, neighbours.same_side)
+    ]
+    moves: dict[tuple[PairKind, int], Move] = {}
+    kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [
+        ("near on two sides", neighbours.earlier[0], ratios[0], across),
+        (
+            "moved on two sides",
+            moved.index,
+            moved.ratio,
+            moved_ones(moved, neighbours, same, near, stretches),
+        ),
+        ("near on one side", neighbours.same_side[0], ratios[1], within),
+    ]
+    if stretches is not None:
+        kinds += [
+            (
+                "a stretch on two sides",
+                stretches.earlier[0],
+                1 - stretches.earlier[1],
+                stretches.across,
+            ),
+            (
+                "a stretch on one side",
+                stretches.same_side[0],
+                1 - stretches.same_side[1],
+                stretches.within,
+            ),
+        ]
+    for kind, index, ratio, flagged in kinds:
+        for image in np.flatnonzero(flagged).tolist():
+            other = int(index[image])
+            # Of two images that are each other's neighbour, the pair is listed once.
+            if index[other] != image or image < other or not flagged[other]:
+                ranked.append((kind, image, other, float(ratio[image])))
+                if kind == "moved on two sides":
+                    moves[kind, image] = move_of(moved.placement[image])
+    ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
+    return tuple(
+        Pair(
+            kind=kind,
+            a=described(a),
+            b=described(b),
+            ratio=round(ratio, 4),
+            move=moves.get((kind, a)),
+        )
+        for kind, a, b, ratio in ranked[:MOST_PAIRS]
+    )
+
+
+# ---- what it means
+
+
+@finds("test_in_training")
+def test_in_training(audit: Audit) -> Iterator[Values]:
+    if count := audit.exact_duplicates.test_in_training:
+        remedy = "--split default" if audit.split == "published" else "remove the copies"
+        yield {"count": count, "share": count / audit.counts.test, "remedy": remedy}
+
+
+@finds("stretch_test_in_training")
+def stretch_test_in_training(audit: Audit) -> Iterator[Values]:
+    if audit.stretches and (count := audit.stretches.test_in_training):
+        remedy = keep_together(audit)
+        yield {
+            "count": count,
+            "share": count / audit.counts.test,
+            "remedy": "--group-by groups.csv" if remedy == "--group-by" else remedy,
+        }
+
+
+@finds("near_test_in_training")
+def near_test_in_training(audit: Audit) -> Iterator[Values]:
+    siblings = audit.probe.siblings_in_train
+    if siblings is None or has_gap(audit) or audit.groups_cut_test_images:
+        return
+    # Equal images, and shared stretches, are findings of their own.
+    known = audit.exact_duplicates.test_in_training
+    known += audit.stretches.test_in_training if audit.stretches else 0
+    share = siblings - known / audit.counts.test
+    if share > NEAR_PROBLEM and share * audit.probe.n >= FEWEST:
+        yield {"share": share, "above": NEAR_PROBLEM, "remedy": keep_together(audit)}
+
+
+@finds("moved_test_in_training")
+def moved_test_in_training(audit: Audit) -> Iterator[Values]:
+    count = audit.moved_copies.test_in_training if audit.moved_copies else 0
+    share = count / max(1, audit.counts.test)
+    if share > NEAR_PROBLEM and count >= FEWEST and not audit.groups_cut_test_images:
+        remedy = keep_together(audit)
+        yield {"count": count, "share": share, "above": NEAR_PROBLEM, "remedy": remedy}
+
+
+@finds("conflicting_labels")
+def conflicting_labels(audit: Audit) -> Iterator[Values]:
+    exact = audit.exact_duplicates
+    if exact.conflicting_images:
+        yield {
+            "count": exact.conflicting,
+            "images": exact.conflicting_images,
+            "share": exact.conflicting_images / audit.counts.total,
+            "names": exact.conflicting_files,
+        }
+
+
+@finds("groups_joined")
+def groups_joined(audit: Audit) -> Iterator[Values]:
+    if count := audit.exact_duplicates.across_groups:
+        yield {"count": count}
+
+
+@finds("validation_copies")
+def validation_copies(audit: Audit) -> Iterator[Values]:
+    exact = audit.exact_duplicates
+    if elsewhere := exact.across - exact.test_in_training:
+        yield {"count": elsewhere}
+
+
+@finds("copies_on_one_side")
+def copies_on_one_side(audit: Audit) -> Iterator[Values]:
+    if count := audit.exact_duplicates.within:
+        yield {"count": count}
+
+
+@finds("near_across_sides")
+def near_across_sides(audit: Audit) -> Iterator[Values]:
+    near, counts = audit.near_duplicates, audit.counts
+    if near.across > SMALL_SHARE * (counts.test + counts.val):
+        yield {
+            "count": near.across,
+            "in_training": near.test_in_training,
+            "num_test": counts.test,
+        }
+
+
+@finds("moved_across_sides")
+def moved_across_sides(audit: Audit) -> Iterator[Values]:
+    moved, counts = audit.moved_copies, audit.counts
+    if moved and moved.across > MOVED_SHARE * (counts.test + counts.val):
+        yield {
+            "count": moved.across,
+            "in_training": moved.test_in_training,
+            "num_test": counts.test,
+        }
+
+
+@finds("stretches_elsewhere")
+def stretches_elsewhere(audit: Audit) -> Iterator[Values]:
+    stretches = audit.stretches
+    if stretches and (elsewhere := stretches.across - stretches.test_in_training):
+        yield {"count": elsewhere}
+
+
+@finds("searched_a_sample")
+def searched_a_sample(audit: Audit) -> Iterator[Values]:
+    names = {"train": "training", "val": "validation", "test": "test"}
+    samples = {side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in SIDES}
+    if parts := [
+        f"{searched:,} of {number:,} {names[side]}"
+        for side, (searched, number) in samples.items()
+        if searched < number
+    ]:
+        yield {"samples": parts}
