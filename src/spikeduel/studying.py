@@ -33,7 +33,7 @@ MOST_LETTERS = 60
 
 
 @dataclass(frozen=True)
-class Part:
+class BegunDuel:
     """A duel of a study, prepared; `label` is its name in text."""
 
     label: str
@@ -153,7 +153,7 @@ def prepare_all(
     workers: Workers,
     strict: bool = False,
     loggers: Collection[str] = (),
-) -> list[Part]:
+) -> list[BegunDuel]:
     """Prepare every duel of a study: check it, load and audit its data, tune if the study asks.
 
     Runs will be written below `out`. Duels on the same images share them in memory. Names are
@@ -186,7 +186,9 @@ def prepare_all(
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
         ready.prepared.let_go()
-        parts.append(Part(label, duel, ready, None, Logged(Labelled(progress, label), loggers)))
+        parts.append(
+            BegunDuel(label, duel, ready, None, Logged(Labelled(progress, label), loggers))
+        )
     if planned.tuning is None:
         return parts
     tuned = progress.track(parts, "tuning", len(parts))
@@ -194,13 +196,13 @@ def prepare_all(
 
 
 def _tuned(
-    part: Part,
+    part: BegunDuel,
     tuning: studies.Tuned,
     store: Store,
     workers: Workers,
     strict: bool,
     timed: dict[str, float],
-) -> Part:
+) -> BegunDuel:
     """Return `part` with each contender's tuned settings."""
     with naming(part.label):
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
@@ -210,7 +212,9 @@ def _tuned(
     return replace(part, ready=replace(ready, prepared=part.ready.prepared), tuned=tuned)
 
 
-def study_plan(planned: Study, parts: Sequence[Part], store: Store, workers: Workers) -> StudyPlan:
+def study_plan(
+    planned: Study, parts: Sequence[BegunDuel], store: Store, workers: Workers
+) -> StudyPlan:
     """Return what a study's trials take and can show."""
     duels = [
         forecast.duel_plan(

@@ -8,7 +8,8 @@ import pytest
 
 from browser import browser, opened
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import across, report_study
+from spikeduel.reporting import report_study
+from spikeduel.reporting.study import overview
 from spikeduel.results.findings import finding
 from spikeduel.results.study import conclude
 from spikeduel.results.words import study as words
@@ -39,7 +40,7 @@ def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_p
     study = conclude("many", duels, 0.005)
     page = text_of(report_study(study, tmp_path))
     rows = re.findall(r'<th scope="row">', page)
-    parts = (study.variants, across.overview(study), study.across.pairs, study.duels)
+    parts = (study.variants, overview(study), study.across.pairs, study.duels)
     assert len(rows) == sum(map(len, parts))
     links = re.findall(r'href="([^"#]+)"', page)
     assert links == [f"{duel.folder.replace(' ', '%20')}/report.html" for duel in study.duels]

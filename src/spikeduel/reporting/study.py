@@ -1,14 +1,34 @@
-"""Build study.html: the page above the duels of a study."""
+"""Build study.html, the page above the duels of a study, and its charts."""
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
-from spikeduel.reporting import across, drawing
+import numpy as np
+
+from spikeduel.reporting import charts, differences, drawing
+from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel, Row
+from spikeduel.reporting.costs import front
+from spikeduel.reporting.differences import CONCLUSION_COLOURS, Interval
 from spikeduel.reporting.rendering import write
-from spikeduel.results.study import StudyResults
+from spikeduel.results.run import Quantity
+from spikeduel.results.study import StudyResults, VariantScore
 from spikeduel.results.words import study as words
 
+SHAPES = ("circle", "square", "triangle", "diamond")
+"""Shapes of the first four variants of a kind, of the next four, and so on."""
+LEAST_SHADED = 0.01
+"""A cell of full shade is at least so far behind, so that chance does not look like a difference."""
 MOST_SHOWN = 12
 """Pairs in a table that is not folded."""
+MOST_NAMED = 6
+"""Variants that all have their names beside them."""
+MOST_REACH = 3
+"""Length of the axis of a chart of differences, in largest differences."""
+_COSTS: dict[Quantity, str] = {
+    "energy": "energy, times the least",
+    "answer": "time, times the least",
+}
 
 
 def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Path:
@@ -16,8 +36,8 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
 
     Raises `InputError`.
     """
-    looks = across.looks(study)
-    made = [across.against_cost(study), across.headline_differences(study)]
+    looks = looks_of(study)
+    made = [against_cost(study), headline_differences(study)]
     drawn = {chart.name: chart for chart in made if chart and len(study.variants) > 1}
     page = {
         "title": words.title(study),
@@ -26,15 +46,150 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
         "definitions": words.DEFINITIONS,
         "variants": [{"of": variant, "look": looks[variant.name]} for variant in study.variants],
         "drawn": drawn,
-        "overview": across.overview(study),
+        "overview": overview(study),
         "costs_known": [
             cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
         ],
         "most_shown": MOST_SHOWN,
-        "most_named": across.MOST_NAMED,
+        "most_named": MOST_NAMED,
     }
     path = write(folder / "study.html", "study.html.j2", page, study.noun)
     if figures:
         for chart in drawn.values():
             drawing.save(chart, folder / "figures")
     return path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The score of a variant on a data set; `shade` from 0, the best, to 1, the farthest behind.
+
+    `is_behind` is None where the two are in different duels and were not tested.
+    """
+
+    score: VariantScore
+    shade: float
+    is_behind: bool | None
+    said: str
+
+
+def looks_of(study: StudyResults) -> dict[str, Look]:
+    """Return warm colours for variants that spike and cool ones for others, then other shapes."""
+    palettes = {True: charts.SPIKING_COLOURS, False: charts.OTHER_COLOURS}
+    every = {kind: itertools.cycle(itertools.product(SHAPES, palettes[kind])) for kind in palettes}
+    drawn = {variant.name: next(every[variant.spiking]) for variant in study.variants}
+    return {name: Look(colour, shape) for name, (shape, colour) in drawn.items()}  # type: ignore[arg-type]
+
+
+def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
+    """Return the cells by data set, the most accurate first, and by variant."""
+    best: dict[str, VariantScore] = {}
+    for score in study.scores:
+        if score.dataset not in best or score.mean > best[score.dataset].mean + 1e-12:
+            best[score.dataset] = score
+    behind = [best[score.dataset].mean - score.mean for score in study.scores]
+    darkest = max(LEAST_SHADED, float(np.quantile(behind, 0.9))) if behind else LEAST_SHADED
+    cells: dict[str, dict[str, Cell]] = {
+        dataset: {} for dataset in sorted(best, key=lambda dataset: -best[dataset].mean)
+    }
+    for score in study.scores:
+        first = best[score.dataset]
+        away = max(0.0, round(first.mean - score.mean, 12))
+        tested = study.test(score.variant, first.variant, score.dataset)
+        is_behind = None if tested is None else bool(tested.conclusion.better)
+        is_behind = is_behind if away else False
+        said = "the best here"
+        if score.variant != first.variant:
+            said = f"{100 * away:.2f} points behind {first.variant}: {words.sure(tested)}"
+        shade = min(1.0, away / darkest)
+        cells[score.dataset][score.variant] = Cell(score, shade, is_behind, said)
+    return cells
+
+
+def against_cost(study: StudyResults) -> Chart | None:
+    """Return the mean points behind the best against energy, or, where that is not known, time.
+
+    Of many variants, the Pareto front and the two of the headline have their names beside them.
+    """
+    known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
+    if not known or not study.variants:
+        return None
+    quantity, drawn = known[0], looks_of(study)
+    x = Axis("times the least", _COSTS[quantity], "log")
+    y = Axis("behind the best, points", falling=True)
+    spent = [variant.costs[quantity] for variant in study.variants]
+    named = {variant.name for variant in study.variants}
+    if len(study.variants) > MOST_NAMED:
+        pair = study.across.headline
+        best = front([cost.low for cost in spent], [-variant.behind for variant in study.variants])
+        named = {study.variants[index].name for index in best}
+        named |= {pair.a, pair.b} if pair else set()
+    marks = []
+    for variant, cost in zip(study.variants, spent, strict=True):
+        look = drawn[variant.name]
+        row: Row = {
+            "variant": variant.name,
+            y.column: 100 * variant.behind,
+            x.column: cost.low,
+            "times the least, at most": cost.high if cost.high > cost.low else None,
+            "mean accuracy, %": 100 * variant.accuracy,
+            "data sets": len(variant.datasets),
+        }
+        bar = Look(look.colour, width=2.5, opacity=0.3)
+        label = variant.name if variant.name in named else ""
+        ends = (x.column, "times the least, at most")
+        marks += [
+            Marks("spans", [row], bar, ends, told=False),
+            Marks("points", [row], look, label=label),
+        ]
+    height = 2.8 + 0.1 * max(0, len(study.variants) - 4)
+    return Chart("study-cost", [Panel(x, y, marks, height=height)])
+
+
+def headline_differences(study: StudyResults) -> Chart | None:
+    """Return the two variants of the headline on each data set, and over all data sets."""
+    pair = study.across.headline
+    if pair is None or len(pair.differences) < 2:
+        return None
+    rows = [
+        _interval(
+            "all data sets",
+            pair.difference,
+            (pair.ci95, pair.ci90),
+            words.conclusion(pair),
+            CONCLUSION_COLOURS.get(pair.conclusion, charts.INK),
+        )
+    ]
+    for dataset, difference in sorted(pair.differences.items(), key=lambda item: -item[1]):
+        tested = study.test(pair.a, pair.b, dataset)
+        if tested is None:
+            concluded = "not tested: in different duels"
+            rows.append(_interval(dataset, difference, (None, None), concluded, charts.QUIET))
+            continue
+        sign = 1 if tested.a == pair.a else -1
+        ends = _turned(tested.ci95, sign), _turned(tested.ci90, sign)
+        concluded = words.sure(tested)
+        if tested.conclusion.better:
+            concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
+        colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)
+        rows.append(_interval(dataset, difference, ends, concluded, colour))
+    # A few test images give intervals beside which nothing else would be seen.
+    bounds = [*pair.differences.values(), *(pair.ci95 or ())]
+    reach = MOST_REACH * max(study.margin, *map(abs, bounds))
+    return differences.intervals("study-differences", rows, study.margin, reach)
+
+
+def _turned(ends: tuple[float, float], sign: int) -> tuple[float, float]:
+    low, high = sorted(sign * end for end in ends)
+    return low, high
+
+
+def _interval(
+    dataset: str,
+    difference: float,
+    ends: tuple[tuple[float, float] | None, tuple[float, float] | None],
+    concluded: str,
+    colour: str,
+) -> Interval:
+    name, said = charts.shortened(dataset, 30), {"data set": dataset}
+    return Interval(name, difference, *ends, concluded, colour, said)

@@ -14,7 +14,7 @@ from spikeduel.results.findings import Finding, find
 from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study_findings import StudyContext
-from spikeduel.results.variants import Duel, Entry
+from spikeduel.results.variants import Duel, VariantInDuel
 from spikeduel.system.typed import Count, Frozen, Share
 
 COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
@@ -63,7 +63,7 @@ class Variant(Frozen):
     costs: dict[Quantity, Range]
 
 
-class Score(Frozen):
+class VariantScore(Frozen):
     """A variant on a data set: accuracies of its seeds on `images` test images, mean costs (as in
     `run.Lead`).
     """
@@ -110,7 +110,7 @@ class StudyResults(Frozen):
     trainings: Count
     duels: list[DuelSummary]
     variants: list[Variant]
-    scores: list[Score]
+    scores: list[VariantScore]
     per_dataset: list[OnDataset]
     across: Across
     caveats: list[Finding]
@@ -155,9 +155,9 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     )
 
 
-def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
+def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
     """Yield the score of each variant on each data set, by the duel with the most seeds."""
-    places: dict[tuple[str, str], list[Entry]] = {}
+    places: dict[tuple[str, str], list[VariantInDuel]] = {}
     for entry in entries:
         places.setdefault((entry.variant, entry.duel.dataset), []).append(entry)
     for (variant, dataset), candidates in places.items():
@@ -172,7 +172,7 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
             costs = {quantity: values.get(entry.contender) for quantity, values in leads.items()}
             if was_busy(entry.duel.results):
                 costs["answer"] = None
-            yield Score(
+            yield VariantScore(
                 dataset=dataset,
                 variant=variant,
                 accuracies=accuracies[most],
@@ -182,7 +182,7 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
             )
 
 
-def _variant(entry: Entry, scores: Sequence[Score], behind: float) -> Variant:
+def _variant(entry: VariantInDuel, scores: Sequence[VariantScore], behind: float) -> Variant:
     means = {score.dataset: score.mean for score in scores if score.variant == entry.variant}
     costs = {quantity: _relative(quantity, entry.variant, scores) for quantity in COSTS}
     return Variant(
@@ -198,11 +198,11 @@ def _variant(entry: Entry, scores: Sequence[Score], behind: float) -> Variant:
     )
 
 
-def _is_best(dataset: str, mean: float, scores: Sequence[Score]) -> bool:
+def _is_best(dataset: str, mean: float, scores: Sequence[VariantScore]) -> bool:
     return all(score.mean <= mean + 1e-12 for score in scores if score.dataset == dataset)
 
 
-def _relative(quantity: Quantity, variant: str, scores: Sequence[Score]) -> Range | None:
+def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) -> Range | None:
     """Return the mean cost of a variant, times the cheapest variant's, where all are known."""
     ratios: list[tuple[float, float]] = []
     for score in scores:
@@ -243,7 +243,7 @@ def _num_seeds(duel: Duel) -> int:
     return len({trial.seed for trial in duel.results.trials})
 
 
-def _per_dataset(entries: Sequence[Entry]) -> Iterator[OnDataset]:
+def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
     """Yield each pair of variants once a data set, by the duel with the most seeds that has both."""
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()

@@ -9,7 +9,7 @@ from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
 from spikeduel.results.findings import Values, finds, is_leak, with_id
 from spikeduel.results.significance import smallest_p
-from spikeduel.results.variants import Duel, Entry
+from spikeduel.results.variants import Duel, VariantInDuel
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class StudyContext:
     """A study as finders see it; `accuracies` are of each variant on each data set, seed by seed."""
 
     duels: Sequence[Duel]
-    entries: Sequence[Entry]
+    entries: Sequence[VariantInDuel]
     accuracies: Mapping[str, Mapping[str, Sequence[float]]]
     verdict: Across
     margin: float

@@ -28,7 +28,7 @@ class Duel:
 
 
 @dataclass(frozen=True)
-class Entry:
+class VariantInDuel:
     """A contender in a duel, as a variant with the settings that concern it."""
 
     duel: Duel
@@ -38,7 +38,7 @@ class Entry:
     variant: str
 
 
-def entries(duels: Sequence[Duel]) -> list[Entry]:
+def entries(duels: Sequence[Duel]) -> list[VariantInDuel]:
     """Return every contender of every duel. Names of variants have what varies for a contender."""
     entries = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
@@ -51,7 +51,7 @@ def entries(duels: Sequence[Duel]) -> list[Entry]:
             settings = {axis: duel.settings[axis] for axis in axes if axis in duel.settings}
             words = ", ".join(said(axis, settings[axis]) for axis in varied if axis in settings)
             variant = f"{contender} ({words})" if words else contender
-            entries.append(Entry(duel, contender, in_duel, settings, variant))
+            entries.append(VariantInDuel(duel, contender, in_duel, settings, variant))
     return entries
 
 

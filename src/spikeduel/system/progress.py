@@ -61,33 +61,26 @@ class Forwarding(Progress):
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterable[Item]:
-        """See `Progress.track`."""
         return self.inner.track(items, description, total)
 
     def say(self, text: str) -> None:
-        """See `Progress.say`."""
         self.inner.say(text)
 
     def detail(self, text: str) -> None:
-        """See `Progress.detail`."""
         self.inner.detail(text)
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """See `Progress.trials`."""
         with self.inner.trials(seconds, at_once):
             yield
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """See `Progress.epoch`."""
         self.inner.epoch(title, accuracies, num_epochs)
 
     def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """See `Progress.curve`."""
         self.inner.curve(title, epochs)
 
     def finished(self, title: str, text: str) -> None:
-        """See `Progress.finished`."""
         self.inner.finished(title, text)
 
 
@@ -101,15 +94,12 @@ class Labelled(Forwarding):
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterable[Item]:
-        """See `Progress.track`."""
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
     def say(self, text: str) -> None:
-        """See `Progress.say`."""
         self.inner.say(f"  {self.label}: {text.strip().removeprefix(f'{self.label}: ')}")
 
     def detail(self, text: str) -> None:
-        """See `Progress.detail`."""
         self.inner.detail(f"  {self.label}: {text.strip()}")
 
     @contextmanager
@@ -118,15 +108,12 @@ class Labelled(Forwarding):
         yield
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """See `Progress.epoch`."""
         self.inner.epoch(f"{self.label}: {title}", accuracies, num_epochs)
 
     def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """See `Progress.curve`."""
         self.inner.curve(f"{self.label}: {title}", epochs)
 
     def finished(self, title: str, text: str) -> None:
-        """See `Progress.finished`."""
         self.inner.finished(f"{self.label}: {title}", text)
 
 
@@ -138,7 +125,6 @@ class Once(Forwarding):
         self._said: set[str] = set()
 
     def say(self, text: str) -> None:
-        """See `Progress.say`."""
         if text not in self._said:
             self._said.add(text)
             self.inner.say(text)
@@ -151,23 +137,18 @@ class Relayed(Progress):
         self.send = send
 
     def say(self, text: str) -> None:
-        """See `Progress.say`."""
         self.send("say", (text,))
 
     def detail(self, text: str) -> None:
-        """See `Progress.detail`."""
         self.send("detail", (text,))
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """See `Progress.epoch`."""
         self.send("epoch", (title, list(accuracies), num_epochs))
 
     def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """See `Progress.curve`."""
         self.send("curve", (title, [dict(epoch) for epoch in epochs]))
 
     def finished(self, title: str, text: str) -> None:
-        """See `Progress.finished`."""
         self.send("finished", (title, text))
 
 
@@ -206,7 +187,6 @@ class TerminalProgress(Progress):
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterator[Item]:
-        """See `Progress.track`."""
         if total is None and isinstance(items, Sized):
             total = len(items)
         with self._shown():
@@ -219,17 +199,14 @@ class TerminalProgress(Progress):
                 self._bars.remove_task(task)
 
     def say(self, text: str) -> None:
-        """See `Progress.say`."""
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def detail(self, text: str) -> None:
-        """See `Progress.detail`."""
         if self.verbose:
             self.say(text)
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """See `Progress.trials`."""
         self._left, self._number, self._at_once = dict(seconds), len(seconds), at_once
         with self._shown():
             try:
@@ -238,12 +215,10 @@ class TerminalProgress(Progress):
                 self._left, self._number, self._running = {}, 0, {}
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        """See `Progress.epoch`."""
         since = self._running[title].since if title in self._running else time.monotonic()
         self._running[title] = _Running(since, accuracies, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
-        """See `Progress.finished`."""
         ran = self._running.pop(title, None)
         curve = f"  {sparkline(ran.accuracies)}" if self.console.is_terminal and ran else ""
         if text:

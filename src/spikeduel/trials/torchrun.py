@@ -40,7 +40,7 @@ class TrainingLost(SpikeduelError):
 
 
 @dataclass(frozen=True)
-class Task:
+class SharedTraining:
     """A training as rank 0 tells the other ranks of it."""
 
     card: ModelCard
@@ -85,7 +85,7 @@ def train(loop: Loop) -> Training:
             f"torchrun: several processes train on CPUs or CUDA GPUs, not on {device}."
         )
     card, threads = loop.model.card, torch.get_num_threads()
-    _from_rank_zero(Task(card, loop.experiment, loop.split, device, threads))
+    _from_rank_zero(SharedTraining(card, loop.experiment, loop.split, device, threads))
     return _run(loop)
 
 
@@ -107,7 +107,7 @@ def _run(loop: Loop) -> Training:
 def _follow() -> None:
     """Train whenever rank 0 does, until it ends."""
     prepared: Prepared | None = None
-    while isinstance(task := _from_rank_zero(None), Task):
+    while isinstance(task := _from_rank_zero(None), SharedTraining):
         torch.set_num_threads(task.threads)
         prepared = _data_of(task, prepared)
         model = Model(building.build(task.card).to(task.device), task.card, task.card.precision)
@@ -115,7 +115,7 @@ def _follow() -> None:
         _run(Loop(model, *prepared.held, task.split, task.experiment, checkpoint, Progress()))
 
 
-def _data_of(task: Task, before: Prepared | None) -> Prepared:
+def _data_of(task: SharedTraining, before: Prepared | None) -> Prepared:
     """Return the data of `task`: `before`, of the training before, or loaded. Raises
     `InputError` if this host has other data.
     """
@@ -131,5 +131,5 @@ def _data_of(task: Task, before: Prepared | None) -> Prepared:
     return prepared
 
 
-def _from_rank_zero(task: Task | None) -> Any:
+def _from_rank_zero(task: SharedTraining | None) -> Any:
     return Ranks(distributed.get_rank(), distributed.get_world_size()).from_rank_zero(lambda: task)

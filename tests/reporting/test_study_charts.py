@@ -5,7 +5,8 @@ from msgspec import structs
 
 from made_pages import told
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import across, charts, drawing
+from spikeduel.reporting import charts, drawing
+from spikeduel.reporting import study as study_page
 from spikeduel.results.costs import Range
 from spikeduel.results.study import conclude
 
@@ -34,7 +35,7 @@ def grid(datasets, steps=("1", "2", "4", "8")):
 
 
 def test_the_overview_tells_every_score_and_how_far_it_is_behind():
-    cells = across.overview(make_study(LEADS))
+    cells = study_page.overview(make_study(LEADS))
     assert sum(len(row) for row in cells.values()) == 12
     behind = cells["set 2"][OTHER]
     assert behind.score.mean == pytest.approx(0.761)
@@ -45,12 +46,12 @@ def test_the_overview_tells_every_score_and_how_far_it_is_behind():
 
 
 def test_the_darkest_cells_are_farthest_behind_and_the_most_accurate_sets_come_first():
-    cells = across.overview(make_study(LEADS))
+    cells = study_page.overview(make_study(LEADS))
     shades = {name: cell.shade for name, row in cells.items() for cell in [row[SPIKING]]}
     assert max(shades, key=shades.get) == "set 4"
     assert shades["set 4"] == 1
     assert shades["set 2"] == 0
-    assert list(across.overview(grid(3, ("1", "4")))) == ["set 2", "set 1", "set 0"]
+    assert list(study_page.overview(grid(3, ("1", "4")))) == ["set 2", "set 1", "set 0"]
 
 
 def test_pairs_of_different_duels_are_marked_as_not_tested():
@@ -58,7 +59,7 @@ def test_pairs_of_different_duels_are_marked_as_not_tested():
         make_duel("x", {SPIKING: [score], OTHER: [0.5]}, encoding=encoding)
         for encoding, score in (("rate", 0.7), ("direct", 0.8))
     ]
-    cells = across.overview(conclude("x", duels, 0.005))["x"]
+    cells = study_page.overview(conclude("x", duels, 0.005))["x"]
     assert {name: cell.is_behind for name, cell in cells.items()} == {
         f"{SPIKING} (direct)": False,
         f"{SPIKING} (rate)": None,
@@ -67,7 +68,7 @@ def test_pairs_of_different_duels_are_marked_as_not_tested():
 
 
 def test_variants_have_looks_of_their_own_and_spiking_ones_are_warm():
-    looks = across.looks(grid(2))
+    looks = study_page.looks_of(grid(2))
     assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 9
     warm = {look.colour for name, look in looks.items() if name != OTHER}
     assert warm == set(charts.SPIKING_COLOURS)
@@ -76,14 +77,14 @@ def test_variants_have_looks_of_their_own_and_spiking_ones_are_warm():
 
 def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
     study = make_study(LEADS)
-    assert across.against_cost(study) is None
+    assert study_page.against_cost(study) is None
     for quantity, low, high in (("answer", 3, 3), ("energy", 2, 5)):
         variants = [
             structs.replace(each, costs={**each.costs, quantity: Range(low=low, high=high)})
             for each in study.variants
         ]
         study = structs.replace(study, variants=variants)
-        row = told(across.against_cost(study))[0]
+        row = told(study_page.against_cost(study))[0]
         assert (row["times the least"], row["times the least, at most"]) == (
             low,
             high if high > low else None,
@@ -101,7 +102,7 @@ def test_of_many_variants_the_best_for_their_cost_are_named():
         )
         for k, each in enumerate(study.variants)
     ]
-    (panel,) = across.against_cost(structs.replace(study, variants=variants)).panels
+    (panel,) = study_page.against_cost(structs.replace(study, variants=variants)).panels
     pair = study.across.headline
     # The first is the best, the second is cheaper; all others are behind one as cheap.
     assert {marks.label for marks in panel.marks if marks.label} == {
@@ -116,7 +117,7 @@ def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     study = make_study(LEADS)
     rows = {
         row["data set"]: row
-        for row in told(across.headline_differences(study))
+        for row in told(study_page.headline_differences(study))
         if "data set" in row
     }
     assert next(iter(rows)) == "all data sets"
@@ -129,11 +130,11 @@ def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     assert rows["set 2"]["conclusion"] == f"{SPIKING} better"
     assert rows["set 4"]["conclusion"] == f"{OTHER} better"
     assert rows["set 1"]["conclusion"] == "not shown"
-    assert across.headline_differences(make_study([0.1])) is None
+    assert study_page.headline_differences(make_study([0.1])) is None
 
 
 @pytest.mark.parametrize("datasets", [2, 40])
 def test_many_data_sets_are_drawn(datasets):
-    chart = across.headline_differences(grid(datasets))
+    chart = study_page.headline_differences(grid(datasets))
     assert len(chart.panels[0].names) == 1 + datasets
     assert drawing.panels(chart, "").count("<svg") == 1

@@ -26,10 +26,10 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.transfer import MappedArray, SharedPayload
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import hardware
+from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.trials import clusters, contenders
-from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
+from spikeduel.trials.clusters import PROCESS_BYTES, Cluster, PackedTrial
 from spikeduel.trials.jobs import MOST_LOSSES, Job, Message, Task, ThisProcess, Workers
 from spikeduel.trials.processes import Processes
 from spikeduel.trials.store import Store
@@ -345,7 +345,7 @@ import os, sys
 from pathlib import Path
 from ray.cluster_utils import Cluster as Nodes
 sys.path.insert(0, sys.argv[1])
-from test_pools import LONG, run
+from test_jobs import LONG, run
 from telling import Telling
 from spikeduel.trials.clusters import Cluster
 
@@ -396,3 +396,26 @@ def test_a_ray_cluster_that_loses_a_node_ends_in_the_same_numbers(tmp_path):
     assert numbers(tmp_path / "cluster") == numbers(tmp_path / "serial")
     # What ran on the lost node, and nothing else.
     assert int(done.stdout.split()[-1]) == 1
+
+
+KEY = "0123456789abcdef"
+
+
+def test_a_store_has_afterwards_what_the_other_one_has_and_no_more(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    here.save_failed_measures(KEY, {"latency": "no time"})
+    here.save_measure(KEY, "classification", {"n": 1})
+    files.write_text(here.checkpoint_path(KEY), "after the first epoch")
+    PackedTrial.of(here, KEY).write_to(there)
+    # The worker goes on, and finishes.
+    there.checkpoint_path(KEY).unlink()
+    there.save_failed_measures(KEY, {})
+    there.save_measure(KEY, "latency", {"seconds": 1.0})
+    PackedTrial.of(there, KEY).write_to(here)
+    assert here.failed_measures(KEY) == {}
+    assert not here.checkpoint_path(KEY).exists()
+    assert sorted(path.name for path in here.folder(KEY).glob("measures/*")) == [
+        "classification.json",
+        "latency.json",
+    ]
+    assert PackedTrial.of(here, KEY) == PackedTrial.of(there, KEY)
