@@ -3,18 +3,20 @@ joined.
 """
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from spikeduel.networks.architectures import ConvLIF, DenseLIF
-from spikeduel.networks.joining import Joined, joined
+from spikeduel.networks.architectures import ConvLIF, DenseLIF, DenseSNN
+from spikeduel.networks.joining import NormalisedNeurons, ProjectedNeurons, join_layers, joined
 from spikeduel.networks.models import neurons_watched
 from spikeduel.spiking import ConstantInput, kernels
-from spikeduel.spiking.kernels import normalised
+from spikeduel.spiking.kernels import normalised, projected
 from spikeduel.spiking.neurons import ALIF, LIF, NEURONS, ReLU, carried_state
 
 IMAGE = (1, 9, 8)
@@ -32,9 +34,9 @@ def runs(monkeypatch):
 
 def network(neuron=LIF, pooling="max"):
     torch.manual_seed(0)
-    return ConvLIF(IMAGE, 3, neuron, hidden=8, pooling=pooling).to(
-        memory_format=torch.channels_last
-    )
+    net = ConvLIF(IMAGE, 3, neuron, hidden=8, pooling=pooling)
+    join_layers(net)
+    return net.to(memory_format=torch.channels_last)
 
 
 def images(constant=True):
@@ -76,10 +78,9 @@ def test_bfloat16_trains_too(runs):
     assert all(0 < g.abs().sum() < torch.inf for g in gradients.values())
 
 
-def test_in_evaluation_each_layer_runs_by_itself(runs):
-    net = network().eval()
-    assert not any(isinstance(layer, Joined) for layer in joined(net.layers()))
-    net(images())
+def test_layers_run_one_by_one_in_evaluation_and_before_they_are_asked_to_join(runs):
+    network().eval()(images())
+    ConvLIF(IMAGE, 3, LIF, hidden=8)(images())
     assert not runs
 
 
@@ -158,20 +159,31 @@ def test_other_neurons_run_by_themselves(neuron, runs):
 def test_only_what_follows_one_another_in_this_way_is_joined():
     norm, neuron, pool, last = nn.BatchNorm2d(16), LIF(), nn.MaxPool2d(2), nn.Flatten()
     first = nn.Sequential(nn.Conv2d(1, 16, 3), norm)
-    assert joined([first, neuron, pool, last]) == [Joined((first[0],), norm, neuron, pool), last]
-    assert joined([norm, neuron, last]) == [Joined((), norm, neuron, None), last]
-    assert joined([nn.Sequential(pool, norm), neuron, last]) == [
-        Joined((pool,), norm, neuron, None),
+    assert joined([first, neuron, pool, last]) == [
+        NormalisedNeurons((first[0],), norm, neuron, pool),
         last,
     ]
-    assert joined([pool, norm, neuron, last]) == [pool, Joined((), norm, neuron, None), last]
+    assert joined([norm, neuron, last]) == [NormalisedNeurons((), norm, neuron, None), last]
+    assert joined([nn.Sequential(pool, norm), neuron, last]) == [
+        NormalisedNeurons((pool,), norm, neuron, None),
+        last,
+    ]
+    assert joined([pool, norm, neuron, last]) == [
+        pool,
+        NormalisedNeurons((), norm, neuron, None),
+        last,
+    ]
     for other in (
         nn.MaxPool2d(3),
         nn.MaxPool2d(2, 1),
         nn.MaxPool2d(2, padding=1),
         nn.MaxPool2d(2, ceil_mode=True),
     ):
-        assert joined([norm, neuron, other, last]) == [Joined((), norm, neuron, None), other, last]
+        assert joined([norm, neuron, other, last]) == [
+            NormalisedNeurons((), norm, neuron, None),
+            other,
+            last,
+        ]
     # The spikes of neurons that come last are the answer, with their membranes.
     for chain in (
         [norm, neuron],
@@ -180,8 +192,8 @@ def test_only_what_follows_one_another_in_this_way_is_joined():
         [first, nn.ReLU(), pool],
     ):
         assert joined(chain) == chain
-    layers = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
-    assert joined(layers) == layers
+    *layers, neuron, linear = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
+    assert joined([*layers, neuron, linear]) == [*layers, ProjectedNeurons(neuron, linear)]
 
 
 def test_without_a_kernel_the_layers_run_one_by_one(runs):
@@ -201,3 +213,53 @@ def test_it_compiles_without_a_break():
     torch.testing.assert_close({name: p.grad for name, p in other.named_parameters()}, expected[1])
     torch.testing.assert_close(dict(other.named_buffers()), expected[2])
     torch._dynamo.reset()
+
+
+# ---- neurons under a constant current, and a linear layer of few outputs
+
+IN, OUT = 48, 5
+X = ConstantInput(torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(1)), 5)
+
+
+@pytest.fixture
+def projections(monkeypatch):
+    """A list that gets an entry of each run of neurons with their linear layer."""
+    calls, run = [], projected.projected_scan
+    monkeypatch.setattr(projected, "projected_scan", lambda *args: calls.append(1) or run(*args))
+    return calls
+
+
+def dense(**settings):
+    torch.manual_seed(0)
+    net = DenseSNN((1, 6, 6), OUT, partial(LIF, **settings), hidden=IN)
+    join_layers(net)
+    return net
+
+
+def test_neurons_and_their_linear_layer_train_as_one_by_one(projections):
+    apart = dense()
+    apart.lif1.register_forward_hook(lambda *_: None)
+    results = []
+    for net in (dense(), apart):
+        output = net(X)
+        loss = net.readout.loss(output, torch.tensor([0, 1, 2, 3]))
+        results.append((*output, *torch.autograd.grad(loss, list(net.parameters()))))
+    assert len(projections) == 1
+    torch.testing.assert_close(*results)
+
+
+def test_neurons_and_their_linear_layer_are_seen_one_by_one(projections):
+    net = dense()
+    with neurons_watched(net) as watched:
+        net(X)
+    assert watched["lif1"][1].shape == (5, 4, IN)
+    with FlopCounterMode(display=False) as counter:
+        net(X)
+    assert counter.get_total_flops() == 2 * 4 * 36 * IN + 2 * 5 * 4 * IN * OUT
+    with carried_state(net, {}) as states:
+        net(X)
+    assert states.keys() == {"lif1", "lif2"}
+    net.eval()(X)
+    dense(surrogate="sigmoid")(X)
+    net.train()(X.expand())
+    assert not projections

@@ -1,4 +1,4 @@
-"""ReLU of max-pooling in one pass: PyTorch's numbers and gradients, to the last bit."""
+"""ReLU of the max-pooling of a convolution in one pass: PyTorch's numbers but for rounding."""
 
 import math
 
@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from spikeduel.networks import pooling
-from spikeduel.networks.architectures import ConvReLU, SmallCNN
-from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
+from spikeduel.networks.architectures import SmallCNN
+from spikeduel.networks.joining import join_layers
+from spikeduel.networks.pooling import relu_of_max_pool_of_conv
 from spikeduel.spiking.kernels import cpu
 
 DTYPES = (torch.bfloat16, torch.float32)
@@ -22,51 +23,6 @@ def threads(request, monkeypatch):
     torch.set_num_threads(request.param)
     yield
     torch.set_num_threads(before)
-
-
-def channels_last(x):
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def both_ways(pooled, x, grad):
-    leaf = x.clone().requires_grad_()
-    y = pooled(leaf)
-    (grad_x,) = torch.autograd.grad(y, leaf, grad.to(y.dtype))
-    return y.detach(), grad_x
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 16, 4, 6), (2, 32, 5, 7), (1, 16, 2, 3), (5, 48, 3, 2)])
-def test_it_equals_pytorchs(shape, dtype, monkeypatch):
-    """Few different numbers, so that many are equal, many negative; what a kernel leaves out would
-    be NaN.
-    """
-    monkeypatch.setattr(
-        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype)
-    )
-    generator = torch.Generator().manual_seed(0)
-    x = channels_last(torch.randint(-3, 4, shape, generator=generator).to(dtype) / 3)
-    grad = torch.randn(shape[0], shape[1], shape[2] // 2, shape[3] // 2, generator=generator)
-    found = both_ways(relu_of_max_pool, x, grad)
-    expected = both_ways(lambda x: F.relu(F.max_pool2d(x, 2)), x, grad)
-    assert type(relu_of_max_pool(x.requires_grad_()).grad_fn).__name__ == "_ReluOfMaxPoolBackward"
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
-        assert one.is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_infinities_are_numbers_and_nans_stay(dtype):
-    values = (
-        [[-math.inf, -1.0], [math.inf, 2.0]],
-        [[math.nan, 1.0], [5.0, 6.0]],
-        [[-math.nan, -1.0], [-2.0, -math.inf]],
-    )
-    x = channels_last(torch.tensor(values).to(dtype)[:, None].expand(3, 16, 2, 2).contiguous())
-    found = relu_of_max_pool(x)[:, 0, 0, 0].tolist()
-    assert found[0] == math.inf
-    assert math.isnan(found[1])
-    assert math.isnan(found[2])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -133,22 +89,12 @@ def test_the_number_of_threads_changes_no_gradient(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_what_does_not_fit_takes_pytorchs_way(monkeypatch):
-    monkeypatch.setattr(pooling, "_ReluOfMaxPool", None)
-    x = torch.randn(2, 16, 4, 4)
-    for other in (x, channels_last(x).double(), channels_last(x[:, :15])):
-        assert torch.equal(relu_of_max_pool(other), F.relu(F.max_pool2d(other, 2)))
-
-
-@pytest.mark.parametrize("made", [SmallCNN, ConvReLU])
-def test_a_network_trains_by_it_and_answers_without(made, monkeypatch):
-    network, x = (
-        made((1, 12, 12), 4).to(memory_format=torch.channels_last),
-        torch.rand(2, 1, 12, 12),
-    )
-    network.train()(x)
-    monkeypatch.setattr(pooling, "_ReluOfMaxPool", None)
+def test_a_network_trains_by_it_and_answers_without(monkeypatch):
+    network, x = SmallCNN((1, 12, 12), 4), torch.rand(2, 1, 12, 12)
+    network(x)
     monkeypatch.setattr(pooling, "_ReluOfMaxPoolOfConv", None)
+    network(x)
+    join_layers(network)
     network.eval()(x)
     with pytest.raises(AttributeError):
         network.train()(x)
@@ -156,12 +102,5 @@ def test_a_network_trains_by_it_and_answers_without(made, monkeypatch):
 
 def test_a_network_of_bf16_weights_trains_without_autocast():
     network = SmallCNN((1, 12, 12), 4).to(torch.bfloat16, memory_format=torch.channels_last)
+    join_layers(network)
     assert network(torch.rand(2, 1, 12, 12).bfloat16()).dtype == torch.bfloat16
-
-
-def test_whoever_watches_operators_sees_pytorchs():
-    from torch.utils.flop_counter import FlopCounterMode
-
-    x = channels_last(torch.randn(2, 16, 4, 4).requires_grad_())
-    with FlopCounterMode(display=False):
-        assert type(relu_of_max_pool(x).grad_fn).__name__ == "ReluBackward0"

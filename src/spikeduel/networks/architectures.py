@@ -1,14 +1,13 @@
-"""Network shapes: what builds a network takes those of `building.BUILT_WITH` that it names, and
-what else it has.
+"""Network shapes. An architecture is called with those of `building.BUILT_WITH` that it names.
 
 `image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()`
-makes one layer of neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
-`ConstantInput`; any other has the family "cnn" or "ann" and takes `[B, C, H, W]`. All have a
-`readout`. One that can be written as NIR has `layers()`.
+makes a layer of neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
+`ConstantInput`; others are "cnn" or "ann" and take `[B, C, H, W]`. All have a `readout`. Networks
+with `layers()` can be written as NIR.
 
-Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have the same weights, shape for shape:
-a difference between them is the activation's. Imported and converted networks become a
-`Sequential`, of layers as plain data.
+Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have weights of the same shapes, so
+that a difference between them is the activation's. Imported and converted networks are a
+`Sequential`.
 """
 
 import math
@@ -19,20 +18,20 @@ from torch import Tensor, nn
 
 from spikeduel.networks import plain
 from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of
-from spikeduel.networks.narrow import NarrowLinear, through
+from spikeduel.networks.joining import JoinsLayers
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
-from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
+from spikeduel.networks.pooling import relu_of_max_pool_of_conv
 from spikeduel.networks.resnet import ResNetSiLU
 from spikeduel.networks.vgg import VGGGRU, VGGLIF, VGGReLU, VGGSum
-from spikeduel.spiking import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
-"""Two poolings leave nothing of a smaller image, nor do they with the study's unpadded 3×3
-convolutions.
+"""Least pixels a side: two poolings leave nothing of a smaller image; in the study's CNN, whose
+convolutions are unpadded, of one below the second number.
 """
 
 
@@ -47,27 +46,19 @@ class DenseSNN(SpikingChain):
         super().__init__()
         self.linear1 = nn.Linear(math.prod(image_shape), hidden)
         self.lif1 = neuron()
-        self.linear2 = NarrowLinear(hidden, num_classes)
+        self.linear2 = nn.Linear(hidden, num_classes)
         self.lif2 = neuron()
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`."""
         return [nn.Sequential(nn.Flatten(), self.linear1), self.lif1, self.linear2, self.lif2]
 
-    def forward(self, x: Tensor | ConstantInput) -> tuple[Tensor, Tensor]:
-        """See `SpikingChain.forward`."""
-        current = over_time(self.linear1, over_time(nn.Flatten(), x))
-        spk, mem = self.lif2(through(current, self.lif1, self.linear2))
-        return spk, mem
 
+class SmallCNN(JoinsLayers):
+    """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K.
 
-class SmallCNN(nn.Module):
-    """The study's CNN: Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2, Linear → hidden,
-    ReLU, Linear → K.
-
-    The ReLU stands after the pooling: the same numbers and gradients for a quarter of its work.
-    Zeros surround images below 10×10. The cross-entropy of its logits is the study's negative
-    log-likelihood after log-softmax.
+    ReLU follows the pooling: equal numbers and gradients for a quarter of its work. Zeros surround
+    images below 10×10. The cross-entropy of the logits is the study's negative log-likelihood after
+    log-softmax.
     """
 
     family: Family = "cnn"
@@ -92,29 +83,26 @@ class SmallCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
         x = self.border(x)
-        if not self.training:
+        if not self.is_joined:
             return self.classifier(self.features(x).flatten(1))
-        first, _, _, second, *_ = self.features
-        return self.classifier(
-            relu_of_max_pool(second(relu_of_max_pool_of_conv(first, x))).flatten(1)
-        )
+        first, _, _, *rest = self.features
+        x = relu_of_max_pool_of_conv(first, x)
+        return self.classifier(nn.Sequential(*rest)(x).flatten(1))
 
 
 class _Dense(nn.Module):
-    """The weights that the twins share: block1, block2 {Linear → hidden, batch norm}, linear →
-    K.
-    """
+    """Weights of the dense twins: block1, block2 {Linear → hidden, batch norm}, linear → K."""
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int) -> None:
         super().__init__()
-        # Batch norm has the bias.
+        # Batch norm has a bias.
         self.block1 = nn.Sequential(
             nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden)
         )
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
-        self.linear = NarrowLinear(hidden, num_classes)
+        self.linear = nn.Linear(hidden, num_classes)
 
 
 class DenseLIF(SpikingChain, _Dense):
@@ -131,7 +119,6 @@ class DenseLIF(SpikingChain, _Dense):
         self.lif1, self.lif2 = neuron(), neuron()
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`."""
         return [
             nn.Sequential(nn.Flatten(), self.block1),
             self.lif1,
@@ -152,13 +139,13 @@ class DenseReLU(_Dense):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
         return self.linear(self.relu(self.block2(self.relu(self.block1(x.flatten(1))))))
 
 
 class _Conv(nn.Module):
-    """The weights that the twins share: block1, block2 {Conv 3×3, batch norm}, linear1 → hidden,
-    linear2 → K.
+    """Weights of the convolutional twins: two {Conv 3×3, batch norm}, linear1 → hidden, linear2 →
+    K.
     """
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int, pooling: str) -> None:
@@ -166,7 +153,7 @@ class _Conv(nn.Module):
         channels, height, width = image_shape
         first, second = 32, 64
         below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
-        # Batch norm has the bias.
+        # Batch norm has a bias.
         inputs = nn.Conv2d(channels, first, 3, padding=1, bias=False)
         self.block1 = nn.Sequential(
             nn.ZeroPad2d((0, right, 0, below)), inputs, nn.BatchNorm2d(first)
@@ -194,7 +181,6 @@ class ConvLIF(SpikingChain, _Conv):
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`."""
         convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
         return [
             *convolutions,
@@ -217,23 +203,19 @@ class ConvReLU(_Conv):
         self.relu, self.flatten = nn.ReLU(), ChannelsLastFlatten()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
         for block in (self.block1, self.block2):
-            # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of
-            # its work.
+            # max(ReLU(x)) = ReLU(max(x)), for a quarter of the work
             is_max = isinstance(self.pool, nn.MaxPool2d)
-            if is_max and self.training:
-                x = relu_of_max_pool(block(x))
-            else:
-                x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
+            x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
         return self.linear2(self.relu(self.linear1(self.flatten(x))))
 
 
 class Sequential(SpikingChain):
-    """`layers` of plain data (`plain.made`); without them, one hidden layer of neurons, an
-    integrating readout.
+    """Plain `layers` (`plain.made`); without them, one hidden layer of neurons and an integrating
+    readout.
 
-    If the last layer spikes, its most spikes are the answer. Raises `InputError`.
+    If the last layer spikes, the class with the most spikes is the answer. Raises `InputError`.
     """
 
     def __init__(
@@ -247,8 +229,12 @@ class Sequential(SpikingChain):
     ) -> None:
         super().__init__()
         if layers is None:
-            narrow = NarrowLinear(hidden, num_classes)
-            chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), narrow]
+            chain = [
+                nn.Flatten(),
+                nn.Linear(math.prod(image_shape), hidden),
+                neuron(),
+                nn.Linear(hidden, num_classes),
+            ]
             self.inputs, self.largest = (
                 plain.in_order(len(chain)),
                 max(math.prod(image_shape), hidden),
@@ -260,7 +246,7 @@ class Sequential(SpikingChain):
             self.readout = SpikeCountReadout()
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`. Raises `InputError` where they are no chain."""
+        """Return the layers. Raises `InputError` if they are no chain."""
         if self.inputs != plain.in_order(len(self.chain)):
             raise InputError(
                 "its layers are no chain: some take the outputs of others than the one before."
@@ -268,7 +254,6 @@ class Sequential(SpikingChain):
         return list(self.chain)
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
-        """See `SpikingChain.forward`."""
         output, mem = plain.run(list(self.chain), self.inputs, x)
         return as_sequence(output) if mem is None else (as_sequence(output), mem)
 

@@ -1,4 +1,4 @@
-"""From events to frames: counts of events by time, polarity and place."""
+"""Frames of a recording: counts of events by time, polarity and place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,30 +12,29 @@ from spikeduel.networks.events import TIME_SHIFT
 
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
 Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
-"""What is taken away from the time, or the polarity, of recordings: see `Binning`."""
+"""Information taken away from recordings, see `Binning`."""
 Alter = Callable[
     [np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]],
     tuple[np.ndarray, np.ndarray, np.ndarray],
 ]
 """Changes events: (packed, begins, ends, last times, sensor) -> (packed, begins, ends)."""
 _SHUFFLED = 0x5F0E
-"""Sets these random numbers apart from others that are drawn for the same recording."""
+"""Separates these random numbers from others for the same recording."""
 
 
 @dataclass(frozen=True)
 class Binning:
-    """How a recording becomes `num_frames` T frames of `sensor` (height, width), 2 polarities each:
-    kept with a model.
+    """Division of a recording into `num_frames` T frames of 2 polarities; kept with a model.
 
-    `by` "time": each frame is `frame_us` microseconds long, or, where that is None, a T-th of what
-    is taken of the recording; "events": each has a T-th of the events. What is taken begins at
-    `start_us` and ends before `stop_us` (None: at the end), both from the recording's first event.
-    `factor`: so many pixels a side become one. `binary`: a pixel is 1 where there is an event, else
-    the number of events (255 at most).
+    `sensor` is (height, width). `by` "time": frames last `frame_us` microseconds, or, if None, a
+    T-th of the used part; "events": frames have a T-th of the events. The used part begins at
+    `start_us` and ends before `stop_us` (None: at the end), both from the first event. `factor`
+    pixels a side become one. `binary`: a pixel is 1 for any events, else their number (255 at
+    most).
 
-    `change` takes something away: "collapsed": every frame has all events; "reversed": the last
-    frame comes first; "shuffled": frames are in random order, another for each recording;
-    "redrawn": each event is in a random frame; "merged": all polarities are one.
+    `change` takes information away: "collapsed": every frame has all events; "reversed": the last
+    frame comes first; "shuffled": frames in random order, another for each recording; "redrawn":
+    events in random frames; "merged": one polarity.
     """
 
     num_frames: Annotated[int, Meta(ge=1, le=4096)]
@@ -50,7 +49,7 @@ class Binning:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(2·T, height, width) of the frames, one after the other, darker before brighter."""
+        """Shape (2·T, height, width) of the frames, one after the other, darker before brighter."""
         height, width = (-(-side // self.factor) for side in self.sensor)
         return 2 * self.num_frames, height, width
 
@@ -65,7 +64,7 @@ class Binning:
         `alter`.
 
         Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events
-        outside the sensor are left out. A recording is as long as before its alteration.
+        outside the sensor are left out. `alter` does not change a recording's length.
         """
         from spikeduel.networks.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -100,9 +99,10 @@ class Binning:
     def received(
         self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """When each frame is over, and how many events had come by then, of the recordings `rows`
-        `[B]`: microseconds from where it is taken from, and counts, both int64 `[B, T]`. A `change`
-        is left out of it.
+        """Return the end of each frame and the number of events until then, int64 `[B, T]` both.
+
+        Ends are in microseconds from the beginning of the used part of the recordings `rows` `[B]`.
+        A `change` is ignored.
         """
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
         parts = np.arange(1, self.num_frames + 1)
@@ -131,7 +131,7 @@ class Binning:
         return ends, counts
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:
-        """The frame in which each frame's events come, int64 `[B, T]`."""
+        """Return the frame in which each frame's events are put, int64 `[B, T]`."""
         in_turn = np.arange(self.num_frames)
         if self.change == "reversed":
             return np.tile(in_turn[::-1], (len(rows), 1))

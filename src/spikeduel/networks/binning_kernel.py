@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""The compiled loop behind `Binning.frames`."""
+"""Compiled loop of `Binning.frames`."""
 
 import numpy as np
 from numba import njit
@@ -8,12 +8,12 @@ from spikeduel.networks.events import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
-"""Places in `binning.Change`."""
+"""Positions in `binning.Change`."""
 
 
 @njit(**UNCOUNTED)
 def drawn(key, event):
-    """A random 64-bit number for an event of what has this `key`: the finaliser of SplitMix64."""
+    """Return a random 64-bit number for an event under this `key`: the finaliser of SplitMix64."""
     z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(
         0xD1342543DE82EF95
     )
@@ -24,9 +24,7 @@ def drawn(key, event):
 
 @njit(**UNCOUNTED)
 def _first_from(packed, begin, end, microseconds):
-    """The place of the first of the events `begin` to `end`, in order of time, that is not before
-    `microseconds`.
-    """
+    """Return the first of the sorted events `begin` to `end` that is not before `microseconds`."""
     while begin < end:
         middle = (begin + end) // 2
         if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:
@@ -38,7 +36,7 @@ def _first_from(packed, begin, end, microseconds):
 
 @njit(**UNCOUNTED)
 def _add(packed, begin, end, frame, sensor, factor, binary, merged):
-    """Adds the events `begin` to `end` to `frame` `[2, H, W]`."""
+    """Add the events `begin` to `end` to `frame` `[2, H, W]`."""
     for place in range(begin, end):
         word = np.int64(packed[place])
         y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
@@ -71,13 +69,14 @@ def bin_recordings(
     first,
     last,
 ):
-    """Fills `out[first:last]`; see `Binning`. Recording `rows[i]` has the events `begins[i]` to
-    `ends[i]` and lasts until `lasts[i]`. `frame_us` 0 and `stop_us` −1 stand for None, `change` is
-    a number.
+    """Fill `out[first:last]`; see `Binning`.
+
+    Recording `rows[i]` has the events `begins[i]` to `ends[i]` and lasts until `lasts[i]`.
+    `frame_us` 0 and `stop_us` −1 stand for None, `change` is a number.
     """
     num_frames = out.shape[1] // 2
     for row in range(first, last):
-        # Events are in order of time: what is taken of them is a slice, and so is each frame.
+        # Events are sorted by time: the used part is a slice, and so is each frame.
         begin = _first_from(packed, begins[row], ends[row], start_us)
         end = ends[row] if stop_us < 0 else _first_from(packed, begin, ends[row], stop_us)
         length = (lasts[row] + 1 if stop_us < 0 else stop_us) - start_us

@@ -1,4 +1,4 @@
-"""Networks made from their cards, and what an architecture or a neuron wants to be told."""
+"""Networks built from their cards."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -19,11 +19,11 @@ from spikeduel.system.errors import unknown, visible
 
 
 def build(card: ModelCard) -> nn.Module:
-    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises
-    `InputError`.
+    """Return a fresh network as `card` describes it, weights drawn from torch's generator.
 
-    The architecture is called with those of `BUILT_WITH` that it names; one's own class or function
-    that must have others, with the first three in this order, and the rest by name.
+    The architecture is called with those of `BUILT_WITH` that it names; a user's class or function
+    with other required arguments gets the first three by position, and the rest by name. Raises
+    `InputError`.
     """
     architecture = architecture_of(card.contender)
     num_steps = (
@@ -53,9 +53,7 @@ def build(card: ModelCard) -> nn.Module:
 
 
 def started(card: ModelCard) -> nn.Module:
-    """The network as its training starts: as `build` makes it, with the pretrained weights that its
-    card names.
-    """
+    """Return a network as `build` does, with the pretrained weights that the card names."""
     module = build(card)
     if isinstance(module, libraries.LibraryNetwork):
         module.start()
@@ -63,8 +61,8 @@ def started(card: ModelCard) -> nn.Module:
 
 
 def architecture_of(contender: str) -> Callable[..., nn.Module]:
-    """What builds a contender: spikeduel's own, a library's, or the user's. Raises `InputError` for
-    an unknown name.
+    """Return the builder of a contender: spikeduel's, a library's, or the user's. Raises
+    `InputError`.
     """
     if registry.library_of(contender):
         return libraries.architecture(contender)
@@ -73,14 +71,15 @@ def architecture_of(contender: str) -> Callable[..., nn.Module]:
 
 
 SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
-"""The settings that go to the architecture."""
+"""Settings of architectures."""
 BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron", *SHAPE_SETTINGS)
-"""What an architecture may name, to be told."""
+"""Arguments that an architecture can name."""
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """What an architecture wants by name; None where one's own must have more than `BUILT_WITH`, or
-    says nothing.
+    """Return the arguments that an architecture names.
+
+    None if a user's code requires other arguments than `BUILT_WITH`, or tells nothing.
     """
     if (parameters := _parameters(build)) is None:
         return None
@@ -98,10 +97,10 @@ def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
 
 
 def outlined(card: ModelCard) -> nn.Module:
-    """The network of `card` without memory, only to see that it can be built, and what it is.
+    """Return the network of `card` on the meta device, to check it and to see its shapes.
 
-    Foreign ones decide by values while they are built, and so do some of one's own: they get
-    memory. Raises whatever building them raises.
+    Foreign networks and some of the user's decide by values while they are built: these get memory.
+    Raises whatever building raises.
     """
     if card.foreign is None:
         try:
@@ -124,11 +123,11 @@ NEURON_SETTINGS = (
     "adaptation_gain",
     "activation_bits",
 )
-"""The settings that go to the neuron, not to the architecture."""
+"""Settings of neurons."""
 
 
 def neuron_settings(neuron: str) -> tuple[str, ...]:
-    """Those of `NEURON_SETTINGS` that the neuron of this name takes. Raises `InputError`."""
+    """Return those of `NEURON_SETTINGS` that this neuron takes. Raises `InputError`."""
     taken = _parameters(registry.resolve("neuron", neuron, NEURONS)) or ()
     return tuple(name for name in NEURON_SETTINGS if name in taken)
 
@@ -136,10 +135,10 @@ def neuron_settings(neuron: str) -> tuple[str, ...]:
 def _parameters(build: Callable[..., Any]) -> Mapping[str, Parameter] | None:
     try:
         return inspect.signature(build).parameters
-    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+    except (TypeError, ValueError):  # user code that tells nothing about its arguments
         return None
 
 
 def num_parameters(module: nn.Module) -> int:
-    """The number of trainable numbers."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""A model in words: the metadata of a model file, light to import."""
+"""Cards of models: the metadata of a model file. Importing them imports no torch."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -11,20 +11,19 @@ from spikeduel.system.typed import Frozen, Positive
 
 COLDEST, HOTTEST = 0.01, 100.0
 Temperature = Annotated[float, Meta(ge=COLDEST, le=HOTTEST)]
-"""What scores are divided by before the softmax."""
+"""Divisor of scores before the softmax."""
 Size = Annotated[int, Meta(gt=0)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
-"""A number of time steps."""
+"""Number of time steps."""
 
 
 class Calling(Frozen, kw_only=False):
-    """How a network of another library is called, and what it gives.
+    """Calling convention of a network of another library.
 
-    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made
-    inside), "step" (called for each time step, keeps its state between), "sequence" (all time steps
-    at once, `[T, B, …]`). With `flat`, images come as `[B, C·H·W]`. `output`: "scores" `[B, K]`,
-    "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; of a single step where
-    it is called for each.
+    `way`: "once" (image in, answer out), "loop" (image in, `num_steps` steps inside), "step"
+    (called for each time step, keeps state between), "sequence" (all time steps at once, `[T, B,
+    …]`). With `flat`, images come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B,
+    K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; without T for the way "step".
     """
 
     way: str
@@ -35,16 +34,15 @@ class Calling(Frozen, kw_only=False):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is and how it wants its images: the metadata of a model file.
+    """Description of a model and of the images that it takes.
 
-    `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and
-    for a spiking one `neuron` and its settings. `encoding` and `num_steps` (T) are None for a
-    network that takes the analogue image. `precision` is the one that it was trained in. Scores
-    after all time steps, divided by `temperature`, give calibrated probabilities; None where none
-    was fitted. `trained_on` identifies the data (`fingerprint`, and `ungrouped` without `group_by`)
-    and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never tested on
-    images that it has seen. `foreign` says how a network of another library is called; None for all
-    others.
+    `image_shape` is (C, H, W). `network` has the settings of the architecture and of its neurons.
+    `encoding` and `num_steps` (T) are None for a network that takes the analogue image. `precision`
+    is that of training. Scores after all time steps, divided by `temperature`, give calibrated
+    probabilities (None: not fitted). `trained_on` identifies the data (`fingerprint`, and
+    `ungrouped` without `group_by`) and the split (`split`, `split_seed`, `limit`, `folds`, `fold`),
+    so that a model is never tested on images of its training. `foreign` is None for spikeduel's
+    networks.
     """
 
     contender: str
@@ -64,8 +62,8 @@ class ModelCard:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what its network takes: an image, or all frames of a recording; one frame,
-        if it spikes.
+        """Shape (C, H, W) of the network's input: an image, all frames of a recording, or, if it
+        spikes, one frame.
         """
         channels, height, width = self.image_shape
         binning = self.preprocessing.binning
@@ -77,8 +75,6 @@ class ModelCard:
 
     @property
     def title(self) -> str:
-        """What a trial is called in text: its contender, its seed, and its fold where there are
-        several.
-        """
+        """Name of the trial in text: contender, seed, and fold if there are several."""
         fold = self.trained_on.get("fold")
         return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")

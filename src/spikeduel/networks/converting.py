@@ -46,27 +46,25 @@ from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
 
 MOST_VALUES = 100_000_000
-"""Of more activations, all layers together, some are looked at: evenly many of each batch."""
+"""Activations of all layers together; of more, evenly many of each batch are looked at."""
 _BATCH = 128
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6)
 _WEIGHTED = (nn.Linear, nn.Conv2d, Affine, Scale)
 
 
 def require_convertible(module: nn.Module) -> None:
-    """Raises `InputError` naming what in a network, trained or not, has no counterpart that
-    spikes.
+    """Raise `InputError` naming a part of a network, trained or not, that no spiking layer can
+    replace.
     """
     layers = tracing.traced(module)
     _Conversion(layers, {}, 1).run()
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
-    """`model` over `num_steps` steps of integrate-and-fire neurons: a `Sequential` of plain layers,
-    as it is loaded.
+    """Return `model` as integrate-and-fire neurons over `num_steps` steps: a `Sequential`.
 
-    `images` uint8 `[N, C, H, W]` are training images; of their positive activations in each layer,
-    `percentile` per cent fit between no spike and one at every step. Raises `InputError` for what
-    cannot be converted.
+    `images` uint8 `[N, C, H, W]` are training images; `percentile` per cent of the positive
+    activations of each layer fit between no spike and one at every step. Raises `InputError`.
     """
     layers = tracing.traced(model.module)
     scales = activation_scales(model, images, percentile, layers)
@@ -96,11 +94,10 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
 def activation_scales(
     model: Model, images: Tensor, percentile: float, layers: Sequence[Layer] | None = None
 ) -> dict[str, float]:
-    """For each ReLU of `model`, by the name of its layer, the `percentile` of its positive
-    activations.
+    """Return the `percentile` of the positive activations of each ReLU of `model`, by layer name.
 
-    `images` are uint8 `[N, C, H, W]`. Raises `InputError`, also where the network does something
-    else than its layers one by one.
+    `images` are uint8 `[N, C, H, W]`. Raises `InputError`, also if the network does something else
+    than its layers one by one.
     """
     layers = tracing.traced(model.module) if layers is None else layers
     seen: dict[str, list[np.ndarray]] = {
@@ -109,7 +106,7 @@ def activation_scales(
 
     def note(name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
         every = output.numel() // len(output) * len(images) * len(seen) // MOST_VALUES
-        # An odd number, so that it goes through all columns.
+        # An odd stride goes through all columns.
         kept = output.flatten()[:: every | 1]
         seen[name].append(kept[kept > 0].float().cpu().numpy())
 
@@ -119,7 +116,7 @@ def activation_scales(
         for start in range(0, len(images), _BATCH):
             x = analogue(images[start : start + _BATCH].to(model.device))
             found, expected = tracing.run(layers, x), model.readout.scores(model.run(x))
-            # A logarithm of the softmax at its end was left out.
+            # A final log-softmax was left out.
             alike = torch.allclose(
                 found.log_softmax(1), expected.log_softmax(1), rtol=1e-2, atol=1e-3
             )
@@ -128,7 +125,7 @@ def activation_scales(
     for hook in hooks:
         hook.remove()
     values = {name: np.concatenate(parts or [np.empty(0)]) for name, parts in seen.items()}
-    # A layer that is silent on all of them has nothing to scale.
+    # A layer without activations has no scale.
     return {
         name: float(np.percentile(found, percentile)) if len(found) else 1.0
         for name, found in values.items()
@@ -136,23 +133,19 @@ def activation_scales(
 
 
 class _Conversion:
-    """Makes the spiking layers of `source`, one after another.
-
-    `scales` are those of its ReLUs, 1 where there is none.
-    """
+    """Makes the spiking layers of `source`, one after another; `scales` are those of its ReLUs."""
 
     def __init__(self, source: Sequence[Layer], scales: dict[str, float], num_steps: int) -> None:
         self.source, self.scales, self.shift = source, scales, 0.5 / num_steps
         self.found: list[Layer] = []
         self._uses = Counter(each for layer in source for each in layer.inputs)
-        # Of a layer of the source that was asked for: the layer here, and its scale. Images come as
-        # they are.
+        # By layer of the source: the layer made for it, and its scale. Images are unscaled.
         self._known: dict[int, tuple[int, float]] = {IMAGES: (IMAGES, 1.0)}
         self._steady = {IMAGES}
-        """Layers that no neuron comes before: the same at every step."""
+        """Layers before all neurons: equal at every step."""
 
     def run(self) -> list[Layer]:
-        """The layers of the spiking network."""
+        """Return the layers of the spiking network."""
         if not any(isinstance(layer.module, _ACTIVATIONS) for layer in self.source):
             raise InputError(
                 "it has no ReLU: there is nothing that neurons could take the place of."
@@ -176,8 +169,8 @@ class _Conversion:
         return index
 
     def _at(self, index: int, scale: float, shift: float) -> int:
-        """A layer that gives what the source's layer `index` does, divided by `scale`, and `shift`
-        more.
+        """Return a layer with the output of the source's layer `index`, divided by `scale`, plus
+        `shift`.
         """
         if index not in self._known and self._uses[index] <= 1 and self._bends(index):
             return self._made(index, scale, shift)
@@ -187,9 +180,7 @@ class _Conversion:
         return self._add(f"{self._name(index)}, scaled", Scale(own / scale, shift), found)
 
     def _natural(self, index: int) -> tuple[int, float]:
-        """A layer that gives what the source's layer `index` does, and the scale that it has
-        anyway.
-        """
+        """Return a layer with the output of the source's layer `index`, and its scale."""
         if index not in self._known:
             module, inputs = self.source[index].module, self.source[index].inputs
             if isinstance(module, nn.MaxPool2d):
@@ -197,19 +188,17 @@ class _Conversion:
             elif isinstance(module, (*_WEIGHTED, AsPretrained)):
                 self._known[index] = self._made(index, 1.0, 0.0), 1.0
             else:
-                # Where branches meet, the first one needs no other scale.
+                # Where branches meet, the first keeps its scale.
                 scale = self._natural(inputs[0])[1]
                 self._known[index] = self._made(index, scale, 0.0), scale
         return self._known[index]
 
     def _bends(self, index: int) -> bool:
-        """Whether a layer can be made at any scale."""
+        """Return True if a layer can be made at any scale."""
         return not isinstance(self.source[index].module, nn.MaxPool2d | AsPretrained)
 
     def _made(self, index: int, scale: float, shift: float) -> int:
-        """The source's layer `index` at this scale and shift, as far as it goes in what it is made
-        of.
-        """
+        """Make the source's layer `index` at this scale and shift, and the layers before it."""
         layer, name = self.source[index], self.source[index].name
         module = layer.module
         if isinstance(module, _WEIGHTED):
@@ -232,12 +221,12 @@ class _Conversion:
         return self._add(f"{name}, shifted", Scale(1.0, shift), made)
 
     def _takes_shift(self, index: int) -> bool:
-        """Whether a shift goes into weights of this layer, which nothing else takes."""
+        """Return True if a shift can go into the weights of this layer, used nowhere else."""
         module = None if index == IMAGES else self.source[index].module
         return index not in self._known and self._uses[index] == 1 and isinstance(module, _WEIGHTED)
 
     def _pooled(self, index: int) -> tuple[int, float]:
-        """Max-pooling: of spikes by their counts, of what is the same at every step as it is."""
+        """Pool spikes by their counts; pool inputs that are equal at every step as they are."""
         layer = self.source[index]
         before, scale = self._natural(layer.inputs[0])
         pool: Any = layer.module
@@ -253,7 +242,7 @@ class _Conversion:
         return self._add(layer.name, counts, before), scale
 
     def _counts(self, found: int) -> bool:
-        """Whether a layer gives spikes, or sums of them, which are never below 0."""
+        """Return True for a layer of spikes, or of sums of spikes, which are never below 0."""
         module = self.found[found].module if found != IMAGES else None
         if isinstance(module, LIF | PooledCounts):
             return True
@@ -268,8 +257,8 @@ class _Conversion:
 
 
 def _keeps_shift(module: nn.Module) -> bool:
-    """Whether a number added to its input is added to its output: not where a border of zeros comes
-    in.
+    """Return True if a number added to the input is added to the output: not with a border of
+    zeros.
     """
     if isinstance(module, nn.AvgPool2d):
         return module.divisor_override is None and (
@@ -279,8 +268,8 @@ def _keeps_shift(module: nn.Module) -> bool:
 
 
 def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.Module:
-    """`module` for inputs that are 1/`before` of the source's, giving 1/`scale` of its outputs, and
-    `shift` more.
+    """Return `module` for inputs divided by `before`, with outputs divided by `scale`, plus
+    `shift`.
     """
     if isinstance(module, Scale):
         return Scale(module.factor * before / scale, module.shift / scale + shift)
@@ -293,9 +282,7 @@ def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.
 
 
 def _described(layer: Layer, index: int) -> dict[str, Any]:
-    """The layer of the number `index` as plain data: an entry of `layers`, as `plain.made` takes
-    them.
-    """
+    """Return the layer with number `index` as plain data for `plain.made`."""
     module = layer.module
     data = _settings(module)
     return data if layer.inputs == (index - 1,) else {**data, "inputs": list(layer.inputs)}

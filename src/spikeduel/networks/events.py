@@ -1,6 +1,4 @@
-"""Events of one recording: four columns, checked; or one sorted number an event, as they are
-kept.
-"""
+"""Events of a recording: checked columns, or one sorted number an event."""
 
 from dataclasses import dataclass
 
@@ -9,24 +7,23 @@ import numpy as np
 from spikeduel.system.errors import InputError
 
 TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
-"""Bits of a kept event, from the right: 1 of polarity, 13 of x, 13 of y, 36 of microseconds (19
-hours).
-"""
+"""Bits of a packed event, from the right: 1 polarity, 13 x, 13 y, 36 microseconds (19 hours)."""
 LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
-"""Pixels a side and microseconds a recording that these bits can hold."""
+"""Most pixels a side, and microseconds, that these bits can hold."""
 
 
 BACKWARDS, BACKWARDS_US = 0.01, 1000
-"""Time may fall back by so much of a recording's length, and so many microseconds: some cameras mix
-up neighbours.
+"""Tolerated fall of time, as a share of the recording's length or in microseconds: some cameras
+swap neighbouring events.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t`
-    in microseconds, `p` 1 for brighter and 0 for darker. `sensor` is (height, width) where the file
-    says it.
+    """Events of a recording, `[N]` each.
+
+    `x` and `y` are in pixels from the upper left, `t` in microseconds, `p` is 1 for brighter and 0
+    for darker. `sensor` is (height, width) if known.
     """
 
     x: np.ndarray
@@ -36,12 +33,11 @@ class Events:
     sensor: tuple[int, int] | None = None
 
     def packed(self) -> np.ndarray:
-        """The events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
+        """Return the events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
 
-        Events at the same time are in order of their pixels, so that equal recordings are equal.
-        Raises `InputError` for a recording without events, for a pixel outside the sensor, for a
-        polarity other than 0, 1 and −1, for time that runs backwards and for a recording that is
-        too long.
+        Events at the same time are sorted by pixel, so that equal recordings are equal. Raises
+        `InputError` for a recording without events or too long, a pixel outside the sensor, a
+        polarity other than 0, 1 and −1, and time that runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -81,7 +77,7 @@ class Events:
 
 
 def unpacked(packed: np.ndarray) -> Events:
-    """The columns of events as `Events.packed` gives them."""
+    """Return the columns of packed events."""
     words = packed.astype(np.int64)
     most = LARGEST_SIDE - 1
     return Events(

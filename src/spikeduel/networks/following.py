@@ -1,6 +1,4 @@
-"""The graph of a network, as `torch.fx` traces it, followed node by node: `tracing` has the rules
-for each.
-"""
+"""The graph of a network as `torch.fx` traces it, followed node by node by the rules of `tracing`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,17 +6,15 @@ from typing import Any
 
 from torch import fx, nn
 
-from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.networks.plain import IMAGES, Affine, AsPretrained, ChannelsLastFlatten
 from spikeduel.system.errors import InputError
 
 
 @dataclass
 class Layer:
-    """A layer by the `name` that its network has for it, what it computes, and which layers'
-    outputs it takes.
+    """A layer: its `name` in the network, the module, and the layers whose outputs it takes.
 
-    One that is called twice is two, the second named "NAME, call 2".
+    A layer that is called twice is two, the second named "NAME, call 2".
     """
 
     name: str
@@ -28,23 +24,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Output:
-    """What a node of the graph is: the output of the layer of this number; `IMAGES` for what goes
-    in.
-    """
+    """The output of a layer, by number; `IMAGES` for the network's input."""
 
     layer: int
 
 
 @dataclass(frozen=True)
 class Size:
-    """A size of a tensor, or all of them: of use in `view` alone."""
+    """Sizes of a tensor, of use in `view` only."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is done with each call, by the class of a module, the function, or the name of the
-    method.
-    """
+    """Rules for calls, by class of module, by function, and by name of method."""
 
     modules: Mapping[Any, Callable[..., Any]]
     functions: Mapping[Any, Callable[..., Any]]
@@ -52,12 +44,10 @@ class Rules:
 
 
 class Tracer(fx.Tracer):
-    """Looks into all modules but torch's and those of `plain`; into those, too, that `forward`
-    makes anew.
-    """
+    """Looks into all modules but torch's and those of `plain`, and into modules made in `forward`."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine | NarrowLinear)
+        known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine)
         return known or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
@@ -69,10 +59,10 @@ class Tracer(fx.Tracer):
 
 
 class Followed:
-    """The layers found so far, and what each node of the graph is, by `rules` for what it calls.
+    """The layers so far, and the value of each node of the graph.
 
-    A rule gets this, the module of a call of one, and what the call was given; it adds layers and
-    returns an `Output`.
+    A rule gets this object, the called module if there is one, and the arguments; it adds layers
+    and returns an `Output`.
     """
 
     def __init__(self, modules: dict[str, nn.Module], rules: Rules) -> None:
@@ -82,14 +72,14 @@ class Followed:
         self.node: Any = None
 
     def take(self, node: fx.Node) -> None:
-        """Adds what `node` does."""
+        """Add what `node` does."""
         self.node = node
         if node.op == "placeholder":
             self.known[node] = Output(IMAGES if not self.layers else 0)
         elif node.op == "output":
             self._end(self._value(node.args[0]))
         elif node.op == "get_attr":
-            self.known[node] = None  # refused where something is done with it
+            self.known[node] = None  # refused as soon as it is used
         elif node.op == "call_module":
             module = self.modules[str(node.target)]
             self.known[node] = self._called(self.rules.modules.get(type(module)), module)
@@ -98,12 +88,12 @@ class Followed:
             self.known[node] = self._called(named.get(node.target))
 
     def add(self, name: str, module: nn.Module, *inputs: Output) -> Output:
-        """Adds a layer."""
+        """Add a layer."""
         self.layers.append(Layer(self.unlike(name), module, tuple(each.layer for each in inputs)))
         return Output(len(self.layers) - 1)
 
     def unlike(self, name: str) -> str:
-        """`name`, with the number of the call where there is a layer of this name."""
+        """Return `name`, with the number of the call if there is a layer of this name."""
         calls = 1 + sum(each.name.partition(", call")[0] == name for each in self.layers)
         return f"{name}, call {calls}" if calls > 1 else name
 
@@ -117,11 +107,11 @@ class Followed:
             raise self.refused()
         try:
             return rule(self, *first, *args, **kwargs)
-        except TypeError:  # it was called in a way that no rule knows
+        except TypeError:  # called with arguments that the rule does not know
             raise self.refused() from None
 
     def _value(self, given: Any) -> Any:
-        """Arguments, with what is known in place of nodes."""
+        """Return arguments, nodes replaced by their values."""
         if isinstance(given, fx.Node):
             return self.known[given]
         if isinstance(given, tuple | list):
@@ -136,7 +126,7 @@ class Followed:
 
     @property
     def name(self) -> str:
-        """What the present node is called in the network."""
+        """Name of the current node in the network."""
         stack = list((self.node.meta.get("nn_module_stack") or {}).values())
         inside = str(stack[-1][0]) if stack else ""
         if self.node.op == "call_module":
@@ -145,7 +135,7 @@ class Followed:
         return f"{inside}: {what}" if inside else what
 
     def refused(self, why: str = "") -> InputError:
-        """The error for the present node."""
+        """Make the error for the current node."""
         kind = ""
         if self.node.op == "call_module":
             kind = f" ({type(self.modules[self.node.target]).__name__})"
@@ -156,6 +146,6 @@ class Followed:
         return InputError(f"{self.name}{kind} {why}.")
 
     def uses(self, layer: Output) -> int:
-        """How many nodes take the output of a layer, but for those that do nothing to it."""
+        """Return how many nodes use the output of a layer, without those that only pass it on."""
         nodes = [node for node, known in self.known.items() if known == layer]
         return sum(self.known.get(user) != layer for node in nodes for user in node.users)

@@ -1,8 +1,8 @@
 """Classifiers of torchvision and timm as contenders: `torchvision:NAME` and `timm:NAME`.
 
-Each has a new head for the data's classes, and sees images as it was pretrained
-(`plain.AsPretrained`). Pretrained weights come as the library itself gets them; a model file has
-its own weights, and needs none of that.
+They get a new head for the data's classes, and see images as they were pretrained
+(`plain.AsPretrained`). Pretrained weights come through the library; a model file has the weights of
+its own.
 """
 
 import difflib
@@ -27,9 +27,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Seen:
-    """How a network was pretrained: the name of its `weights`, and the side, mean and spread of
-    images it saw.
-    """
+    """Pretraining of a network: the name of its `weights`, and side, mean and spread of its images."""
 
     weights: str | None
     size: int
@@ -41,7 +39,7 @@ class LibraryNetwork(nn.Module):
     """A classifier of a library, for images `[B, C, H, W]` in [0, 1].
 
     `size`, `mean` and `std` are those of `AsPretrained`. `weights` names the pretrained ones that
-    `start` loads; made without, it is as the library draws it. Raises `InputError`.
+    `start` loads; until then the weights are random. Raises `InputError`.
     """
 
     readout = LogitReadout()
@@ -70,12 +68,12 @@ class LibraryNetwork(nn.Module):
         self.family = family_of(self.net)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores `[B, K]`."""
+        """Return scores `[B, K]`."""
         return self.net(self.front(x))
 
     def start(self) -> None:
-        """Takes the pretrained weights, but for the head's. Raises `InputError` where they cannot
-        be had.
+        """Load the pretrained weights, except the head's. Raises `InputError` if they are
+        unavailable.
         """
         if self.weights is None:
             return
@@ -83,7 +81,7 @@ class LibraryNetwork(nn.Module):
         with torch.device("meta"):
             other = library.make(name, self.num_classes + 1).state_dict()
         own, given = self.net.state_dict(), _fetched(self.contender)
-        # What depends on the number of classes is the head.
+        # Weights whose shape depends on the number of classes are the head.
         body = {
             key: given.get(key) for key, value in own.items() if value.shape == other[key].shape
         }
@@ -95,8 +93,8 @@ class LibraryNetwork(nn.Module):
 
 
 def architecture(contender: str) -> Callable[..., LibraryNetwork]:
-    """What builds the contender. Raises `InputError` for an unknown name, or a library that is not
-    installed.
+    """Return the builder of a contender. Raises `InputError` for unknown names and missing
+    libraries.
     """
     library, name = _of(contender)
     library.require(name)
@@ -106,11 +104,10 @@ def architecture(contender: str) -> Callable[..., LibraryNetwork]:
 def settings_of(
     contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained
 ) -> dict[str, Any]:
-    """What `LibraryNetwork` is built with for images of this shape.
+    """Return the settings of `LibraryNetwork` for images of this shape.
 
-    With pretrained weights, it sees images of the size that it was pretrained with; without, as
-    they are prepared, if it takes that. "auto" goes without where the weights cannot be had; "yes"
-    raises `InputError` then.
+    With pretrained weights, a network sees images of the size of its pretraining; without, as they
+    are prepared, if it can. "auto" does without unavailable weights; "yes" raises `InputError`.
     """
     library, name = _of(contender)
     library.require(name)
@@ -122,9 +119,7 @@ def settings_of(
 
 
 def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
-    """Why `contender` starts from nothing; None where it starts from pretrained weights, which are
-    fetched.
-    """
+    """Return the reason why `contender` starts without pretrained weights; None if it has them."""
     if pretrained == "no":
         return "--pretrained no"
     reason = _unavailable(contender, torch.hub.get_dir())
@@ -135,9 +130,7 @@ def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
 
 @cache
 def _unavailable(contender: str, where: str) -> str | None:
-    """Why there are no pretrained weights `where` torch keeps them, nor can they be fetched; asked
-    once.
-    """
+    """Return the reason why pretrained weights are unavailable `where` torch keeps them. Cached."""
     try:
         _fetched(contender)
     except DamagedWeights:
@@ -148,29 +141,27 @@ def _unavailable(contender: str, where: str) -> str | None:
 
 
 class DamagedWeights(InputError):
-    """A file of weights that is there and cannot be read."""
+    """Error: a file of weights cannot be read."""
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
-    """The pretrained weights, from the library's own cache, or downloaded as the library does.
-    Raises `InputError`.
-    """
+    """Return pretrained weights from the library's cache or by its download. Raises `InputError`."""
     library, name = _of(contender)
     try:
         return library.fetch(name)
     except InputError:
         raise
-    except Exception as error:  # whatever the library, its network client or torch.load raise
+    except Exception as error:  # the library, its network client or torch.load can raise anything
         raise library.failure(name, error) from None
 
 
 def _takes(contender: str, image_shape: tuple[int, int, int]) -> bool:
-    """Whether the network can see images of this size as they are."""
+    """Return True if the network takes images of this size as they are."""
     try:
         with torch.device("meta"), torch.no_grad():
             network = LibraryNetwork(contender, image_shape, 2).eval()
             network(torch.empty(1, *image_shape))
-    except Exception:  # the library says so in many ways
+    except Exception:  # libraries raise many errors here
         return False
     return True
 
@@ -183,8 +174,8 @@ def _of(contender: str) -> tuple["Library", str]:
 
 @dataclass(frozen=True)
 class Library:
-    """What is asked of a library: `require` a name, how a network was `seen`, to `make` and to
-    `fetch` it, and what a `failure` to fetch means.
+    """A library's functions: check a name, describe its pretraining, build, fetch weights, explain
+    failure.
     """
 
     require: Callable[[str], None]
@@ -195,7 +186,7 @@ class Library:
 
 
 def _known(library: str, name: str, names: Collection[str], others: Collection[str] = ()) -> None:
-    """Raises `InputError` unless `name` is among a library's `names` of classifiers."""
+    """Raise `InputError` unless `name` is among the classifiers `names`."""
     if name in names:
         return
     if name in others:
@@ -220,7 +211,7 @@ def _known(library: str, name: str, names: Collection[str], others: Collection[s
 # ---- torchvision
 
 _BUILT_WITH: dict[str, dict[str, Any]] = {
-    # Without the heads that help to train from nothing, and without a second normalisation.
+    # Without auxiliary heads and without a second normalisation.
     name: {"aux_logits": False, "init_weights": True, "transform_input": False}
     for name in ("googlenet", "inception_v3")
 }
@@ -237,7 +228,7 @@ def _seen_by_torchvision(name: str) -> Seen:
 
     weights: Any = models.get_model_weights(name).DEFAULT
     how = weights.transforms()
-    # These were pretrained with another normalisation, which is in their forward there.
+    # The forward of these normalises otherwise.
     mean, std = ([0.5] * 3, [0.5] * 3) if name in _BUILT_WITH else (how.mean, how.std)
     return Seen(str(weights), how.crop_size[0], mean, std)
 
@@ -254,7 +245,7 @@ def _made_by_torchvision(name: str, num_classes: int) -> nn.Module:
 def _fetched_by_torchvision(name: str) -> Mapping[str, Tensor]:
     from torchvision import models
 
-    # So that what it draws before it loads changes nothing.
+    # Random numbers drawn before loading change nothing.
     with torch.random.fork_rng():
         return models.get_model(name, weights="DEFAULT", progress=False).state_dict()
 
@@ -292,7 +283,7 @@ def _timm() -> Any:
 
 def _require_timm(name: str) -> None:
     timm = _timm()
-    # A tag says which weights; nothing else, such as hf-hub:…, is a name of its own.
+    # A tag names weights; prefixes such as hf-hub:… are refused.
     base, _, tag = name.partition(".")
     _known("timm", base, timm.list_models())
     if tag and name not in timm.list_pretrained(f"{base}.*"):
@@ -343,4 +334,4 @@ LIBRARIES: dict[str, Library] = {
     ),
     "timm": Library(_require_timm, _seen_by_timm, _made_by_timm, _fetched_by_timm, _timm_failed),
 }
-"""By the name before the colon; `registry.LIBRARIES` has the same."""
+"""By the name before the colon; same names as `registry.LIBRARIES`."""

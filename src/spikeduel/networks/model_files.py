@@ -1,4 +1,4 @@
-"""Trained networks on disk: safetensors files, whose opening runs no code."""
+"""Model files: safetensors, whose opening runs no code."""
 
 import json
 from collections.abc import Collection
@@ -27,9 +27,7 @@ from spikeduel.system.typed import Frozen
 FORMAT = 1
 """Version of the metadata in a model file."""
 MOST_HEADER_BYTES = 8 << 20
-"""Larger headers are refused: a few bytes can claim one of any size, and it would be read into
-memory whole.
-"""
+"""Larger headers are refused: a few bytes can claim any size, which would be read into memory."""
 _OTHERS = {
     b"PK\x03\x04": "a zip, as torch.save writes it",
     b"\x89HDF": "an HDF5 file",
@@ -39,13 +37,13 @@ _OTHERS = {
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Writes weights and card to a safetensors file, atomically."""
+    """Write weights and card to a safetensors file, atomically."""
     metadata = {"spikeduel": json.dumps({"format": FORMAT, **typed.plain(model.card)})}
     weights = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.module.state_dict().items()
     }
-    # Written by Python, whose errors say what is wrong with the disk.
+    # Written by Python, whose errors name what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
         temporary.write_bytes(save(weights, metadata))
 
@@ -56,15 +54,12 @@ def load_model(
     own_code: Collection[str] = (),
     precision: str = "32",
 ) -> Model:
-    """The model in a file that spikeduel wrote, or that comes with it (`shipped.names`), to compute
-    in `precision`.
+    """Return the model in a file, or one that comes with spikeduel (`shipped.names`).
 
-    Raises `InputError`.
-
-    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron,
-    surrogate or encoder needs that code: `own_code` lists the `module:attribute` names that may be
-    imported for it. Reports and exports are of answers in float32; in "bf16", which is faster where
-    hardware has it, a few labels in a thousand differ.
+    Opening a file runs no code but spikeduel's. For a user's architecture, neuron, surrogate or
+    encoder, `own_code` lists the `module:attribute` names that may be imported. Reports and exports
+    are about float32; with `precision` "bf16", faster on some hardware, a few labels in a thousand
+    differ. Raises `InputError`.
     """
     path = shipped.located(Path(path))
     how = next((known for known in get_args(Precision) if known == precision), None)
@@ -97,7 +92,7 @@ def load_model(
         raise InputError(
             f"{path}: not a model file of spikeduel, or a damaged one ({error})."
         ) from None
-    # Wrong settings raise where they are used: in torch, or in the user's own code.
+    # Wrong settings raise where they are used: in torch, or in the user's code.
     except Exception as error:
         raise InputError(
             f"{path}: no model can be built from it ({type(error).__name__}: {error})."
@@ -108,7 +103,7 @@ def load_model(
 def _require_reasonable_header(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(8)
-    # The first eight bytes are the size of the header.
+    # The first eight bytes are the header's size.
     if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
         kind = next((f"{kind}, " for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
         raise InputError(
@@ -121,9 +116,7 @@ def _require_reasonable_header(path: Path) -> None:
 def _require_fitting(
     card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]
 ) -> None:
-    """Without memory, so that a card cannot ask for more than its file holds, and running no code
-    but `own_code`.
-    """
+    """Check the card against the shapes of the weights, without memory or foreign code."""
     for name in (
         card.contender,
         card.network.get("neuron"),
@@ -136,7 +129,7 @@ def _require_fitting(
                 f"trust it, add --own-code {visible(name)} (in Python: own_code=[…])."
             )
     module = outlined(card)
-    # Networks that do not spike were all called "cnn" once.
+    # Networks without spikes were all called "cnn" once.
     if (family_of(module) == "snn") != (card.family == "snn"):
         raise InputError(
             f"its card says {card.family}, and {card.contender} is of family {family_of(module)}."
@@ -152,7 +145,7 @@ def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCa
         if stored.dtype != built.dtype:
             dtype, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (stored, built))
             raise InputError(f"its weights {name} are {dtype}, and {card.contender} has {wanted}.")
-        # What is not trained, such as a mask, may well be infinite.
+        # Untrained entries, such as a mask, may be infinite.
         if not bool(stored.isfinite().all() if name in trained else ~stored.isnan().any()):
             raise InputError(
                 f"its weights {name} are not all numbers (NaN or infinite): train it again."
@@ -178,7 +171,7 @@ class _TrainedOn(Frozen):
 
 
 class _Dicts(Frozen):
-    """What is read from the dicts of a card, and from what results.json takes as any text."""
+    """Dicts of a card, checked."""
 
     network: _Network
     trained_on: _TrainedOn | None
@@ -198,7 +191,7 @@ def _card(text: str | None) -> ModelCard:
             )
         typed.converted({**content, "trained_on": content.get("trained_on") or None}, _Dicts)
         card = typed.converted(content, ModelCard)
-        how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
+        how = Preprocessing.from_dict(content["preprocessing"])  # refuses impossible preprocessing
         if card.foreign is not None and not registry.is_own_code(card.contender):
             raise InputError(
                 f"it calls {visible(card.contender)} foreign, which is spikeduel's own."

@@ -1,4 +1,4 @@
-"""Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
+"""Trained networks: predict labels, step through a stream, look inside."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.plain import as_sequence
@@ -25,19 +24,17 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.registry import Precision
 
 MOST_IMAGES, MOST_VALUES = 256, 2**28
-"""Images answered at once, and numbers in the largest of their layers over all time steps (1
-GiB).
-"""
+"""Most images answered at once, and numbers in their largest layer over all time steps (1 GiB)."""
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
-"""Where networks keep the channels of a pixel side by side."""
+"""Device types on which networks are channels-last."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What happened inside a spiking network, step by step.
+    """The inside of a spiking network, step by step.
 
-    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons
-    to `[T, B, …]`. All are float32, on the CPU.
+    `encoded` `[T, B, C, H, W]` is the input; `current`, `spk` and `mem` map layers of neurons to
+    `[T, B, …]`. All are float32, on the CPU.
     """
 
     encoded: Tensor
@@ -48,9 +45,7 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps
-    taken so far.
-    """
+    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, and the number of steps."""
 
     neurons: dict[str, State] = field(default_factory=dict)
     total: Tensor | None = None
@@ -58,12 +53,11 @@ class StreamState:
 
 
 class Model:
-    """A network and its card. It computes in `precision`: float32 unless set otherwise, whatever it
-    was trained in.
+    """A network and its card, computing in `precision`, whatever it was trained in.
 
-    It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K =
-    `len(card.classes)` classes. A spiking network sees them encoded, over T = `card.num_steps` time
-    steps. `file` is the one that it was loaded from, None where there is none.
+    Input are prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them; there are K
+    = `len(card.classes)` classes. A spiking network takes them encoded, over T = `card.num_steps`
+    time steps. `file` is the model file, if there is one.
     """
 
     def __init__(
@@ -73,8 +67,8 @@ class Model:
         precision: Precision = "32",
         file: Path | None = None,
     ) -> None:
-        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls
-        # view(). On Apple's GPUs a batch norm has wrong gradients then (pytorch/pytorch#175189).
+        # Convolutions are faster channels-last. A foreign network may call view(), which fails
+        # then. On Apple's GPUs batch norm has wrong gradients (pytorch/pytorch#175189).
         lies_on = {each.device.type for each in module.parameters()}
         as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,32 +106,31 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie."""
+        """Device of the weights."""
         return next(self.module.parameters()).device
 
     @property
     def readout(self) -> Readout:
-        """What turns the network's output into a loss and scores; plain modules return logits."""
+        """Readout of the network's output; plain modules return logits."""
         return getattr(self.module, "readout", LogitReadout())
 
     @property
     def images_at_once(self) -> int:
-        """How many images it should answer at once: fewer than usual where all time steps of a
-        layer are too large.
-        """
+        """Images to answer at once: fewer if all time steps of a layer are large."""
         largest = getattr(self.module, "largest", 1) * (self.card.num_steps or 1)
         return max(1, min(MOST_IMAGES, MOST_VALUES // largest))
 
     @property
     def encoder(self) -> Encoder | None:
-        """What encodes its images; None for a network that takes the analogue image."""
+        """Encoder of the images; None for a network that takes the analogue image."""
         if self.card.encoding is None:
             return None
         return OF_RECORDINGS if self.card.preprocessing.binning else encoder_of(self.card.encoding)
 
     def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
-        """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`,
-        for a spiking one `[T, B, C, H, W]` or a `ConstantInput`.
+        """Return the network's input for prepared images uint8 `[B, C, H, W]`.
+
+        Float `[B, C, H, W]`; for a spiking network `[T, B, C, H, W]` or a `ConstantInput`.
         """
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
@@ -147,17 +140,13 @@ class Model:
                 )
             return encoder(images, num_steps, keys)
 
-    def run(self, x: Tensor | ConstantInput, weights: dict[str, Tensor] | None = None) -> Any:
-        """The network's output for what `encode` gives, in the model's precision: what `readout`
-        takes.
-
-        `weights` stand for those of the same names.
-        """
+    def run(self, x: Tensor | ConstantInput) -> Any:
+        """Return the network's output for the result of `encode`, in the model's precision."""
         with self.autocast():
-            return functional_call(self.module, weights, (x,)) if weights else self.module(x)
+            return self.module(x)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Within, torch computes in the model's precision."""
+        """Compute in the model's precision within this context."""
         return Compute(self.device.type, self.precision).autocast()
 
     @torch.inference_mode()
@@ -168,11 +157,12 @@ class Model:
         batch_size: int | None = None,
         calibrated: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Class indices int64 `[N]` and probabilities float32 `[N, K]` (see `probabilities`).
+        """Return class indices int64 `[N]` and probabilities float32 `[N, K]` (see
+        `probabilities`).
 
         `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from
-        `keys`; without, from the images' content, so that the same image always gets the same
-        answer. Raises `InputError`.
+        `keys`, by default from the images' content, so that an image always gets the same answer.
+        Raises `InputError`.
         """
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
@@ -189,8 +179,8 @@ class Model:
         return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
 
     def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
-        """The softmax of `scores` `[…, K]`, those of `step` too, divided by the card's temperature
-        if `calibrated`.
+        """Return the softmax of `scores` `[…, K]`, divided by the card's temperature if
+        `calibrated`.
         """
         temperature = self.card.temperature if calibrated else None
         return (scores / (temperature or 1.0)).softmax(-1)
@@ -198,10 +188,9 @@ class Model:
     def frames(
         self, images: Tensor | np.ndarray, keys: RandomKeys | None = None
     ) -> Iterator[Tensor]:
-        """What the network sees of prepared images (see `predict`), step by step: T times float
-        `[B, C, H, W]`.
+        """Yield the network's input for prepared images step by step: T times float `[B, C, H, W]`.
 
-        Raises `InputError` for a network that does not spike.
+        Raises `InputError` for a network without time steps.
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
@@ -211,13 +200,12 @@ class Model:
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
-        """One time step of a stream: `(scores so far [B, K], state)`, for what the network sees
-        now.
+        """Take one time step of a stream; return the scores so far `[B, K]` and the next state.
 
-        `frame` is float32 `[B, C, H, W]`: an encoded step of `frames`, or what comes from a sensor.
-        Without a state a new stream begins. After the model's `num_steps` frames of an image, the
-        scores are those of `predict`. Raises `InputError` for a network that does not spike, or
-        whose readout needs all steps at once.
+        `frame` is float32 `[B, C, H, W]`: a step of `frames`, or of a sensor. Without a state a
+        stream begins. After `num_steps` frames of an image, the scores are those of `predict`.
+        Raises `InputError` for a network without time steps, or whose readout needs all steps at
+        once.
         """
         self._require_steps(
             "it cannot stream, since spikeduel can neither take out its state nor put it back"
@@ -248,10 +236,9 @@ class Model:
         keys: RandomKeys | None = None,
         num_steps: int | None = None,
     ) -> Trace:
-        """What each layer of neurons received and did, for a few images (see `predict`) over
-        `num_steps` steps.
+        """Return the inside of each layer of neurons for a few images, over `num_steps` steps.
 
-        Raises `InputError` for a network that does not spike, and for a foreign one.
+        Raises `InputError` for networks without spikes, and for foreign ones.
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
@@ -303,8 +290,8 @@ class Model:
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
-    """`models` by the shortest name that tells them apart: the contender, also its seed and fold,
-    the file, its path, or else a number.
+    """Return `models` by the shortest distinct names: contender, seed and fold, file, path, or
+    number.
     """
     ways: tuple[Callable[[Model], str], ...] = (
         lambda model: model.card.contender,
@@ -322,8 +309,7 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
 def neurons_watched(
     module: nn.Module, with_mem: bool = False
 ) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
-    """Within, a dict that gets `(current, spk, mem)` of each layer of neurons in `module` that
-    runs, by its name.
+    """Collect `(current, spk, mem)` of each layer of neurons that runs within, by name.
 
     Without `with_mem`, membranes may be left out; see `Neuron.forward`.
     """

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from spikeduel.networks.adam import Bf16Copies
 
 WARM_UP = 0.2
 """The share of a training for which a linear schedule rises."""
@@ -64,7 +61,7 @@ class Optimizer:
     """The optimizer that `rules` name, for the weights of `module`, over `num_steps` training steps.
 
     Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be
-    kept and put back. Adam keeps `copies` of weights up to date, and takes their gradients.
+    kept and put back.
     """
 
     def __init__(
@@ -72,27 +69,20 @@ class Optimizer:
         module: nn.Module,
         rules: TrainingRules,
         num_steps: int,
-        copies: "Bf16Copies | None" = None,
     ) -> None:
         self.rules = rules
         self.num_steps = num_steps
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
-        self._copies = copies
         self._taken = 0
-        self._optimizers = list(_made(module, self.weights, rules, self._copies))
+        self._optimizers = list(_made(module, self.weights, rules))
         self._rates = [(group, group["lr"]) for group in self._groups()]
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
-    @property
-    def copies(self) -> dict[str, Tensor] | None:
-        """Copies that stand for weights in this step, by name; None where there are none."""
-        return None if self._copies is None else self._copies.current()
-
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for weight in (*self.weights, *(self._copies.by_name.values() if self._copies else ())):
+        for weight in self.weights:
             weight.grad = None
 
     def step(self) -> None:
@@ -127,14 +117,12 @@ class Optimizer:
 
 
 def _made(
-    module: nn.Module, weights: Sequence[Tensor], rules: TrainingRules, copies: "Bf16Copies | None"
+    module: nn.Module, weights: Sequence[Tensor], rules: TrainingRules
 ) -> Iterable[torch.optim.Optimizer]:
-    from spikeduel.networks.adam import adam  # it takes Numba to start
-
     rate, decay = rules.learning_rate, rules.weight_decay
     if rules.optimizer == "adam":
         # Momenta and epsilon are torch's defaults, as in the study.
-        yield adam(weights, rate, copies=copies)
+        yield torch.optim.Adam(weights, lr=rate, fused=True)
         return
     # Frozen weights, and what a parametrisation computes, are not among `weights`.
     of_muon = {*weights} & {*_hidden(module)} if rules.optimizer == "muon" else set()

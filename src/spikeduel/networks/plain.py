@@ -1,10 +1,8 @@
-"""Layers as plain data: what a file says of a network that no class of its own describes, made and
-run.
+"""Layers as plain data, for networks that files describe: imported and converted ones.
 
-A layer is a dict with a `type` (`LAYERS`) and what that takes. It gets the output of the layer
-before it, or of those that its `inputs` name: numbers of earlier layers, -1 for the images. So a
-list of layers says residual networks too. Imported and converted networks are made of them
-(`architectures.Sequential`).
+A layer is a dict with a `type` (`LAYERS`) and its settings. It takes the output of the layer before
+it, or of its `inputs`: numbers of earlier layers, -1 for the images; so a list describes residual
+networks too.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,30 +18,27 @@ from spikeduel.spiking.neurons import LIF, Neuron, State
 from spikeduel.system.errors import InputError, unknown, visible
 
 MOST_LAYERS = 2000
-"""A residual network of 152 layers takes some 600."""
+"""A residual network of 152 layers has some 600."""
 IMAGES = -1
-"""What stands for the images among the `inputs` of a layer."""
+"""Number of the images among the `inputs` of a layer."""
 
 
 def as_sequence(x: Tensor | ConstantInput) -> Tensor:
-    """`[T, B, …]`, of a `ConstantInput` as a view."""
+    """Return `[T, B, …]`; of a `ConstantInput` a view."""
     return x.expand() if isinstance(x, ConstantInput) else x
 
 
 class ChannelsLastFlatten(nn.Module):
-    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing
-    is copied.
+    """Flattens `[N, C, H, W]` to `[N, H·W·C]`, the order of channels-last memory: nothing is
+    copied.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """See `ChannelsLastFlatten`."""
         return features.permute(0, 2, 3, 1).flatten(1)
 
 
 class Affine(nn.Module):
-    """`x · weight + bias`, a number for each channel: `[N, C, …]` to the same shape. A batch norm
-    after training.
-    """
+    """Computes `x · weight + bias` per channel of `[N, C, …]`: a batch norm after training."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -53,14 +48,13 @@ class Affine(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """See `Affine`."""
         shape = (-1, *[1] * (x.dim() - 2))
         return x * self.weight.view(shape) + self.bias.view(shape)
 
 
 class Scale(nn.Module):
-    """`x · factor + shift`, numbers that are not trained: spikes stay events, of another size,
-    without a shift.
+    """Computes `x · factor + shift`, untrained. Without a shift, spikes stay events of another
+    size.
     """
 
     def __init__(self, factor: float, shift: float = 0.0) -> None:
@@ -68,7 +62,6 @@ class Scale(nn.Module):
         self.factor, self.shift = float(factor), float(shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See `Scale`."""
         scaled = x * self.factor
         return scaled + self.shift if self.shift else scaled
 
@@ -77,12 +70,11 @@ class Scale(nn.Module):
 
 
 class AsPretrained(nn.Module):
-    """Prepared images as a network of a library was trained to see them: its number of channels,
-    side and range.
+    """Prepared images as a library's network saw them in its pretraining.
 
-    `[N, C, H, W]` in [0, 1] to `[N, K, S, S]`, where `mean` and `std` have K numbers: grey is
-    repeated, and `size` S (None: as they are) is reached by bilinear interpolation, averaging where
-    images get smaller.
+    `[N, C, H, W]` in [0, 1] become `[N, K, S, S]`, with K numbers in `mean` and `std`: grey is
+    repeated, and the `size` S (None: unchanged) is reached by bilinear interpolation, antialiased
+    for smaller images.
     """
 
     mean: Tensor
@@ -91,12 +83,11 @@ class AsPretrained(nn.Module):
     def __init__(self, size: int | None, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.size = size
-        # They stand among the settings, and need no place among the weights.
+        # Settings, not weights.
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See `AsPretrained`."""
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
             smaller = max(x.shape[-2:]) > self.size
             x = F.interpolate(
@@ -109,10 +100,9 @@ class AsPretrained(nn.Module):
 
 
 class Add(nn.Module):
-    """The sum of what it is given, all of one shape."""
+    """Adds inputs of one shape."""
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """See `Add`."""
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -120,21 +110,19 @@ class Add(nn.Module):
 
 
 class Concat(nn.Module):
-    """What it is given `[N, C, …]`, one after another along the channels."""
+    """Concatenates inputs `[N, C, …]` along the channels."""
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """See `Concat`."""
         return torch.cat(parts, 1)
 
 
 class PooledCounts(Neuron):
-    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most
-    active of its neurons.
+    """Max-pooling of spikes by their counts: a place spikes as often as its most active neuron.
 
-    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H',
-    W']`, pooled as by `nn.MaxPool2d`. (Pooled step by step, a place spikes where any of its neurons
-    does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose gates let the neuron with
-    the highest rate through.
+    The output is the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C,
+    H', W']`, pooled as by `nn.MaxPool2d`. (Pooled step by step, a place would spike whenever any of
+    its neurons does.) `mem` are the counts. After Rueckauer et al. 2017, whose gates pass the
+    neuron with the highest rate.
     """
 
     def __init__(
@@ -145,19 +133,17 @@ class PooledCounts(Neuron):
 
     @property
     def stride(self) -> tuple[int, int]:
-        """By how many neurons one place lies beside the next."""
+        """Distance of pooled places, in neurons."""
         stride = self.pool.stride
         return (stride, stride) if isinstance(stride, int) else tuple(stride)  # type: ignore[return-value]
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Neuron.step`."""
         spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
         return spk[0], last
 
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """See `Neuron.over_time`."""
         sequence = as_sequence(current)
         counts = (state or self.initial_state(sequence[0]))["mem"]
         highest, spikes, membranes = self.pool(counts), [], []
@@ -171,14 +157,12 @@ class PooledCounts(Neuron):
         return torch.stack(spikes), mem, {"mem": counts}
 
     def initial_state(self, current: Tensor) -> State:
-        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
+        """Return zero counts in float32: bfloat16 counts no further than 256."""
         return {"mem": torch.zeros_like(current, dtype=torch.float32)}
 
 
 class EachItsOwnLIF(LIF):
-    """A `LIF` whose neurons, of `shape`, have a `beta` and a `threshold` each: buffers, not
-    trained.
-    """
+    """A `LIF` with a `beta` and a `threshold` per neuron, in untrained buffers of `shape`."""
 
     def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
         super().__init__(reset_mechanism=reset_mechanism)
@@ -186,11 +170,10 @@ class EachItsOwnLIF(LIF):
         self.register_buffer("thresholds", torch.ones(*shape))
 
     def _keep_beta(self, beta: float) -> None:
-        """Leaves the name to the buffer."""
+        """Leave the name to the buffer."""
 
     @property
     def dynamics(self) -> Dynamics:
-        """What the kernels are told."""
         return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
 
     def extra_repr(self) -> str:
@@ -199,7 +182,7 @@ class EachItsOwnLIF(LIF):
         )
 
 
-# A layer's `type`, and what makes it of the other entries of its dict.
+# By a layer's `type`, the function of the dict's other entries that makes it.
 LAYERS: dict[str, Callable[..., nn.Module]] = {
     "flatten": nn.Flatten,
     "channels_last_flatten": ChannelsLastFlatten,
@@ -236,9 +219,7 @@ Inputs = tuple[tuple[int, ...], ...]
 
 
 class Made(NamedTuple):
-    """Layers, what each takes, and how many numbers of an image are in the largest output of
-    one.
-    """
+    """Layers, their inputs, and the number of values per image in the largest output."""
 
     layers: list[nn.Module]
     inputs: Inputs
@@ -246,14 +227,14 @@ class Made(NamedTuple):
 
 
 def in_order(num_layers: int) -> Inputs:
-    """What each of so many layers takes where they are a chain."""
+    """Return the inputs of a chain of so many layers."""
     return tuple((index - 1,) for index in range(num_layers))
 
 
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
-    """The layers that `layers` describes. Each is made without memory first, to see that it fits.
+    """Return the layers that `layers` describe, checked on the meta device first.
 
-    Raises `InputError` for what cannot be made, naming the layer.
+    Raises `InputError` naming the layer that cannot be made.
     """
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
@@ -287,7 +268,7 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
                     raise InputError(f"it is for neurons {settings['shape']}")
                 outputs[index] = _passed(outline, given)
             chain.append(LAYERS[kind](**settings))
-        except Exception as error:  # it is data from a file, of which anything can be
+        except Exception as error:  # data from a file can be anything
             shapes = " and ".join(str(list(x.shape[1:])) for x in given)
             raise InputError(
                 f"layers[{index}] ({kind}) cannot be made or does not fit what it is given "
@@ -307,7 +288,7 @@ def _is_earlier(given: Any, index: int) -> bool:
 
 
 def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
-    """What has the shape of a layer's output for `given` `[1, …]`, without memory."""
+    """Return a meta tensor with the shape of a layer's output for inputs `[1, …]`."""
     if not isinstance(layer, Neuron):
         return layer(*given)
     (current,) = given
@@ -317,10 +298,9 @@ def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
 def run(
     layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
 ) -> tuple[Tensor | ConstantInput, Tensor | None]:
-    """The last layer's output for what an encoder gives, `[T, B, …]`; and, if it is of neurons, its
-    membranes.
+    """Return the last layer's output `[T, B, …]` and, for neurons, the membranes.
 
-    What no later layer takes is let go of.
+    Outputs that no later layer takes are freed.
     """
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
     held: dict[int, Tensor | ConstantInput] = {IMAGES: x}
@@ -339,9 +319,7 @@ def run(
 
 
 def _applied(layer: nn.Module, given: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
-    """`over_time`, for a layer of several inputs too: what is constant stays so where all of them
-    are.
-    """
+    """Apply `over_time` to several inputs; the output is constant if all inputs are."""
     if len(given) == 1:
         return over_time(layer, given[0])
     constants = [each for each in given if isinstance(each, ConstantInput)]

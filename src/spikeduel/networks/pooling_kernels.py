@@ -1,18 +1,18 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""The compiled part of `pooling`: one square of four numbers at a time, for a vector of channels.
+"""Compiled loops of `pooling`: one square of four places at a time, for a vector of channels.
 
-Arrays are flat, in the order of `[N, H, W, C]`; float32, or the bits of bfloat16 as int16. A winner is the place, row
-by row, of the number of its square that was taken, or `_NOBODY`.
+Arrays are flat, in the order of `[N, H, W, C]`; float32, or the bits of bfloat16 as int16. A winner
+is the place, row by row, of the highest number of a square, or `_NOBODY`.
 """
 
 import numpy as np
 from numba import njit
 
-# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+# Numba caches by file: save this file anew after a change of an imported one.
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
-_NOBODY = 4  # where none of the four is positive
+_NOBODY = 4  # if none of the four is positive
 
 
 @njit(**COMPILED)
@@ -22,9 +22,7 @@ def _place(k):
 
 @njit(**COMPILED)
 def _take(a, b, c, d, pooled, winners, at):
-    """Writes the positive part of the highest of four vectors; of equal ones it takes the first,
-    and any NaN.
-    """
+    """Write the positive part of the highest of four vectors: the first of equal ones, any NaN."""
     highest, place = a, _place(0)
     for k, other in ((1, b), (2, c), (3, d)):
         is_number, is_higher = other == other, other > highest
@@ -37,54 +35,13 @@ def _take(a, b, c, d, pooled, winners, at):
 
 
 @njit(**COMPILED)
-def pool(x, pooled, winners, height, width, channels, start, stop):
-    """Fills images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H,
-    W, C]`.
-    """
-    rows, columns, line = height // 2, width // 2, width * channels
-    for image in range(start, stop):
-        for row in range(rows):
-            for column in range(columns):
-                corner = (image * height + 2 * row) * line + 2 * column * channels
-                out = ((image * rows + row) * columns + column) * channels
-                for channel in range(0, channels, LANES):
-                    at = corner + channel
-                    a, b = load(x, at), load(x, at + channels)
-                    c, d = load(x, at + line), load(x, at + line + channels)
-                    _take(a, b, c, d, pooled, winners, out + channel)
-
-
-@njit(**COMPILED)
-def unpool(grad, winners, grad_x, height, width, channels, start, stop):
-    """Fills images `start` to `stop` of `grad_x` `[N, H, W, C]`: the winners get `grad`, the others
-    nothing.
-    """
-    rows, columns, line = height // 2, width // 2, width * channels
-    nothing = _place(0)
-    for image in range(start, stop):
-        for row in range(rows):
-            first = (image * height + 2 * row) * line
-            for column in range(columns):
-                at = first + 2 * column * channels
-                out = ((image * rows + row) * columns + column) * channels
-                for channel in range(0, channels, LANES):
-                    g, winner = load(grad, out + channel), load(winners, out + channel)
-                    for k in range(4):
-                        place = at + k // 2 * line + k % 2 * channels + channel
-                        store(where(winner == _place(k), g, nothing), grad_x, place)
-            for side in range(2):
-                end = first + (side + 1) * line
-                grad_x[end - (width - 2 * columns) * channels : end] = 0
-        grad_x[(image * height + 2 * rows) * line : (image + 1) * height * line] = 0
-
-
-@njit(**COMPILED)
 def convolve_and_pool(
     x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop
 ):
-    """`pool` of a convolution 3×3 of `x` `[N, H, W, planes]`, which is never written.
+    """Fill images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]`.
 
-    `weights` are `[9·planes, C]`, `offsets` how far each of the 9·planes numbers is from the first.
+    Pooled is a 3×3 convolution of `x` `[N, H, W, planes]`, which is never written. `weights` are
+    `[9·planes, C]`, `offsets` the distances of the 9·planes numbers from the first.
     """
     channels, line = len(bias), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
@@ -107,8 +64,9 @@ def convolve_and_pool(
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fills images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`: each image's share of the
-    gradient of `convolve_and_pool`'s weights, and of its bias.
+    """Fill images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`.
+
+    They are the shares of the images in the gradients of weights and bias of `convolve_and_pool`.
     """
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2

@@ -1,4 +1,4 @@
-"""How a picture or a recording becomes the uint8 array that a network takes."""
+"""Preprocessing: a picture or a recording as the uint8 array that a network takes."""
 
 import math
 from collections.abc import Mapping
@@ -14,24 +14,22 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 MOST_PIXELS = 80_000_000
-"""Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns
-at 89 million.)
+"""Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only
+warns, at 89 million.)
 """
 LONGEST_SIDE = 4096
-"""Of a prepared image."""
+"""Pixels a side of a prepared image."""
 _Pixels = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture or a recording becomes an array: crop, grey or colour, polarity, padding, size;
-    or its binning. Stored with every model.
+    """Steps from a picture, or a recording, to an array; stored with every model.
 
     `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark.
-    A picture of another aspect ratio is padded with black, centred; it is shrunk if larger, and
-    enlarged only if `enlarge` (else padded, centred). Shrinking averages (bilinear with a support
-    that grows with the factor). A recording of an event camera has a `binning`, which gives
-    channels, height and width; the rest is for pictures.
+    A picture of another aspect ratio is padded with black, centred; larger ones shrink (bilinear,
+    averaging), smaller ones grow if `enlarge`, else they are padded. A recording of an event camera
+    has a `binning`, which decides the shape; all else is for pictures.
     """
 
     channels: Annotated[int, Meta(ge=1, le=8192)]
@@ -49,13 +47,11 @@ class Preprocessing:
 
     @classmethod
     def of_recordings(cls, binning: Binning) -> "Preprocessing":
-        """That of recordings that are binned so."""
+        """Return the preprocessing of recordings with this binning."""
         return cls(*binning.shape, binning=binning)
 
     def described(self) -> dict[str, Any]:
-        """Its fields, without a binning where it has none: as it was before there were
-        recordings.
-        """
+        """Return the fields, for pictures without `binning`."""
         fields = asdict(self)
         return (
             fields
@@ -64,10 +60,10 @@ class Preprocessing:
         )
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
-        """uint8 `[C, H, W]` from a picture of any mode and size. Raises `InputError` if crop leaves
-        nothing.
+        """Return uint8 `[C, H, W]` of a picture of any mode and size. Raises `InputError` for an
+        empty crop.
         """
-        # Before it is decoded, which may take long; it may lie on its side (EXIF).
+        # Before decoding, which may take long; the picture may lie on its side (EXIF).
         _require_room(min(map(self._room_for, (picture.size, picture.size[::-1])), key=math.prod))
         picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
         width, height = self._room_for(picture.size)
@@ -90,8 +86,8 @@ class Preprocessing:
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def _room_for(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Width and height of what is left by the crop of a picture of `size`, padded to the shape
-        of the image.
+        """Return width and height after the crop of a picture of `size`, padded to the image's
+        shape.
         """
         left, top, right, bottom = self.crop
         width, height = size[0] - left - right, size[1] - top - bottom
@@ -101,9 +97,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
-        """A preprocessing of the fields in `content`, also after a trip through JSON. Raises
-        `InputError`.
-        """
+        """Return the preprocessing with these fields, also from JSON. Raises `InputError`."""
         try:
             preprocessing = typed.converted(content, cls)
         except InputError as error:
@@ -131,12 +125,11 @@ def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """`picture` upright (EXIF orientation applied), 8 bits a channel, without transparency.
+    """Return `picture` upright (EXIF applied), with 8 bits a channel and without transparency.
 
-    Transparency is laid on black; an alpha channel that is 0 everywhere says nothing and is
-    ignored. 16-bit grey (`I;16`, `I`) is scaled down by 257. `F` is taken as 0 … 1 where all its
-    values lie there, else as
-    0 … 255; NaN is 0. Raises `InputError` where no value is finite.
+    Transparency is laid on black; an alpha channel of zeros is ignored. 16-bit grey (`I;16`, `I`)
+    is divided by 257. Mode `F` is 0 … 1 if all values are, else 0 … 255; NaN is 0. Raises
+    `InputError` if no value is finite.
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):

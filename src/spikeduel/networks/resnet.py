@@ -1,11 +1,10 @@
-"""`ResNetSiLU`, the strong recipe's CNN without a twin: with what spiking networks lack, shortcuts
-and smooth activations, and on maps twice as fine.
+"""`ResNetSiLU`, the strong recipe's CNN without a twin: shortcuts, smooth activations, finer maps.
 
-{conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the
-maps are small enough; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two
-convolutions}, the mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning for
-Image Recognition", small; SiLU after Elfwing et al.
-2018, "Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
+{conv 3×3, batch norm, SiLU}, or for larger images {conv, max-pooling, batch norm, SiLU} until maps
+are small; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two convolutions},
+the mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning for Image
+Recognition", small; SiLU after Elfwing et al. 2018, "Sigmoid-weighted linear units for neural
+network function approximation in reinforcement learning".
 """
 
 from torch import Tensor, nn
@@ -17,13 +16,11 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
 LARGEST_FIRST_MAP, LEAST_STAGES, GROWTH = 48, 2, 4
-"""The first layers halve larger images; each stage halves the map and doubles the channels, up to
+"""Side of the first maps at most; fewest stages, which halve the map and double the channels up to
 `GROWTH` times those of the first layer.
 """
 LAST_MAP = 6
-"""More stages follow while they leave maps of such a side, so that the last one sees all of a large
-image.
-"""
+"""Further stages must leave maps of this side, so that the last one sees all of a large image."""
 
 
 class ResNetSiLU(nn.Module):
@@ -54,12 +51,12 @@ class ResNetSiLU(nn.Module):
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
         return self.linear(self.features(x).mean((2, 3)))
 
 
 class _Block(nn.Module):
-    """A residual block: two convolutions and a shortcut past them."""
+    """Two convolutions and a shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a spiking network answers while a recording goes on, or while a camera's events come in."""
+"""Answers of a spiking network during a recording, or to a camera's stream of events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ from spikeduel.system.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network says after a frame: the `milliseconds` and the number of `events` that it has
-    seen, from where it began; `probabilities` of the classes, float32 `[K]`.
+    """Answer after a frame: `milliseconds` and `events` since the beginning, `probabilities`
+    float32 `[K]`.
     """
 
     milliseconds: float
@@ -26,11 +26,10 @@ class Answer:
 def answers_to_recording(
     model: Model, packed: np.ndarray, calibrated: bool = True
 ) -> Iterator[Answer]:
-    """The answer after each frame of a recording (`Events.packed`), cut as the model's training cut
-    its own.
+    """Yield the answer after each frame of a recording (`Events.packed`), binned as in training.
 
-    The last has the probabilities of `Model.predict`. Raises `InputError` for a model that cannot
-    stream.
+    The last answer has the probabilities of `Model.predict`. Raises `InputError` for a model that
+    cannot stream.
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
@@ -47,13 +46,11 @@ def answers_to_recording(
 def answers_to_stream(
     model: Model, chunks: Iterable[Events], frame_ms: float | None = None, calibrated: bool = True
 ) -> Iterator[Answer]:
-    """The answer after each frame of events that come in, `chunks` of them in order of time,
-    microseconds in `t`.
+    """Yield the answer after each frame of a stream: `chunks` of events in order of time.
 
-    A frame lasts `frame_ms`, or as long as the model's own. It is over once a later event comes, or
-    no more do. After as many frames as the model was trained with it forgets, and begins anew.
-    Raises `InputError` for a model that cannot stream, for one whose frames have no length of their
-    own, where none is given, and where time runs backwards.
+    A frame lasts `frame_ms`, or as long as in training. It is over once a later event comes, or the
+    stream ends. After as many frames as in training the model starts anew. Raises `InputError` for
+    a model that cannot stream, for frames without a length, and for time that runs backwards.
     """
     binning = _binning(model)
     frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
@@ -106,9 +103,7 @@ def _after(
     frame_us: int,
     calibrated: bool,
 ) -> tuple[StreamState, int, Answer]:
-    """The state, the number of events and the answer after a frame of `events`; the state is new
-    after the last.
-    """
+    """Return the state, the number of events and the answer after a frame; the last frame resets."""
     frames = np.zeros((1, *binning.shape), np.uint8)
     if len(events.t):
         packed = replace(events, sensor=binning.sensor).packed()

@@ -1,9 +1,8 @@
-"""A trained network, followed by `torch.fx`, as a list of simple layers: what its conversion to
-spikes starts from.
+"""A trained network as a list of simple layers, traced by `torch.fx` for conversion to spikes.
 
-Batch norms are folded into the linear layer before them, or become a `plain.Affine`; dropout and
-what else does nothing after training goes; a ReLU behind a max-pooling comes before it, which is
-the same. What is none of the layers that `plain.LAYERS` has, or a ReLU, is refused by its name.
+Batch norms are folded into the linear layer before them, or become a `plain.Affine`; dropout goes;
+a ReLU behind a max-pooling moves before it, which gives the same. Layers other than ReLU and those
+of `plain.LAYERS` are refused by name.
 """
 
 import copy
@@ -19,7 +18,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from spikeduel.networks import plain
 from spikeduel.networks.following import Followed, Layer, Output, Rules, Size, Tracer
 from spikeduel.networks.foreign import Foreign
-from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.networks.plain import (
     IMAGES,
     Add,
@@ -35,10 +33,9 @@ from spikeduel.system.errors import InputError
 
 
 def traced(module: nn.Module) -> list[Layer]:
-    """The layers of a network that takes images `[B, C, H, W]` and gives scores `[B, K]`, after
-    training.
+    """Return the layers of a network from images `[B, C, H, W]` to scores `[B, K]`, after training.
 
-    Its own layers stay as they are. Raises `InputError` naming the layer that is not known.
+    The network's layers are not changed. Raises `InputError` naming an unknown layer.
     """
     flat = isinstance(module, Foreign) and module.calling.flat
     if not isinstance(getattr(module, "readout", LogitReadout()), LogitReadout):
@@ -48,7 +45,7 @@ def traced(module: nn.Module) -> list[Layer]:
     tracer = Tracer()
     try:
         graph = tracer.trace(network)
-    except Exception as error:  # it is the user's code, which torch.fx can follow or not
+    except Exception as error:  # torch.fx may not follow the user's code
         raise InputError(
             f"torch.fx cannot follow its forward ({type(error).__name__}: "
             f"{str(error).partition(chr(10))[0]}). It must "
@@ -63,7 +60,7 @@ def traced(module: nn.Module) -> list[Layer]:
 
 
 def run(layers: Sequence[Layer], images: Tensor) -> Tensor:
-    """What these layers, none of which spikes, give for images `[B, C, H, W]`: scores `[B, K]`."""
+    """Return the scores `[B, K]` of layers without spikes for images `[B, C, H, W]`."""
     output, _ = plain.run(
         [each.module for each in layers], tuple(e.inputs for e in layers), ConstantInput(images, 1)
     )
@@ -71,11 +68,11 @@ def run(layers: Sequence[Layer], images: Tensor) -> Tensor:
     return output.value
 
 
-# ---- What each call does: a rule gets what is followed, the module of a call of one, and what the call was given.
+# ---- Rules: functions of the `Followed`, the called module, and the arguments of the call.
 
 
 def copied(module: nn.Module, **parameters: Tensor | None) -> Any:
-    """A layer like `module`, with these parameters."""
+    """Return a copy of `module` with these parameters."""
     made = copy.deepcopy(module)
     for name, value in parameters.items():
         setattr(
@@ -101,7 +98,7 @@ def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
         and on.uses(x) == 1
         and _rises(norm)
     ):
-        # Scaled up, the largest stays the largest: the norm can as well come before the pooling.
+        # Scaled up, the largest stays the largest: the norm can come before the pooling.
         below = Output(before.inputs[0])
         if (
             below.layer != IMAGES
@@ -123,14 +120,14 @@ def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
 
 
 def _rises(norm: Any) -> bool:
-    """Whether more gives more; where there are no numbers yet, it is taken to."""
+    """Return True if the norm is increasing; without numbers, it is taken to be."""
     return norm.weight is None or norm.weight.is_meta or bool((norm.weight > 0).all())
 
 
 def _relu(on: Followed, x: Output, inplace: bool = False) -> Output:
     before = on.layers[x.layer] if x.layer != IMAGES else None
     if before is not None and isinstance(before.module, nn.MaxPool2d) and on.uses(x) == 1:
-        # The largest of what a ReLU leaves is what it leaves of the largest.
+        # max(ReLU(x)) = ReLU(max(x))
         on.layers[x.layer] = Layer(on.unlike(on.name), nn.ReLU(), before.inputs)
         return on.add(before.name, before.module, x)
     return on.add(on.name, nn.ReLU(), x)
@@ -181,7 +178,7 @@ def _average_pool(
 
 
 def _of_pool(rule: Callable[..., Output], *names: str) -> Callable[..., Output]:
-    """The rule of a module that keeps these settings of its function."""
+    """Make the rule of a module from its function's, with these settings of the module."""
     return lambda on, module, x: rule(on, x, **{name: getattr(module, name) for name in names})
 
 
@@ -250,7 +247,7 @@ def _divide(on: Followed, a: Any, b: Any) -> Output:
 
 
 def _with_number(on: Followed, a: Any, b: Any) -> tuple[Output, float]:
-    """The layer and the number of an arithmetic of the two."""
+    """Return the layer and the number of an arithmetic of the two."""
     x, number = (a, b) if isinstance(a, Output) else (b, a)
     if not isinstance(x, Output) or isinstance(number, bool) or not isinstance(number, int | float):
         raise on.refused()
@@ -268,7 +265,7 @@ def _same(on: Followed, x: Output, *args: Any, **settings: Any) -> Output:
 
 
 def _logarithm(on: Followed, x: Output, dim: int | None = None, **settings: Any) -> Output:
-    """Of the softmax, at the end: scores with the same softmax are left."""
+    """Leave a final log-softmax out: the softmax of the scores stays."""
     if any(user.op != "output" for user in on.node.users) or dim not in (1, -1, None):
         raise on.refused("is not the last layer")
     return x
@@ -283,14 +280,13 @@ def _own(on: Followed, module: nn.Module, x: Output) -> Output:
 
 
 def _module(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """The rule of a module that has no settings that matter."""
+    """Make the rule of a module without settings from its function's."""
     return lambda on, module, *args, **settings: rule(on, *args, **settings)
 
 
 _POOL = ("kernel_size", "stride", "padding", "ceil_mode")
 MODULES: dict[type[nn.Module], Callable[..., Any]] = {
     nn.Linear: _linear,
-    NarrowLinear: _linear,
     nn.Conv2d: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikeduel.networks.data_parallel import ALONE, Ranks, data_parallel
+from spikeduel.networks.joining import join_layers
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer, TrainingRules
 from spikeduel.spiking.random_keys import RandomKeys
@@ -27,6 +28,7 @@ which 1 gives.
 class TrainingStep:
     """A step of a training by `rules`: forward, backward, optimizer. The model is trained in place.
 
+    Layers that have a kernel for it are computed as one (`join_layers`).
     `num_steps` is the number of steps of the whole training, which the learning rate follows. With
     several `ranks`, each rank calls the step with its part of a batch.
     """
@@ -34,12 +36,11 @@ class TrainingStep:
     def __init__(
         self, model: Model, rules: TrainingRules, num_steps: int, ranks: Ranks = ALONE
     ) -> None:
-        from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
-
         keep_freed_memory()
         self.model = model
         self.module = model.module
-        # First: copies of weights begin with the weights of rank 0.
+        join_layers(self.module)
+        # First: all ranks begin with the weights of rank 0.
         is_alone = ranks.size == 1
         self._run = self._forward if is_alone else data_parallel(self.module, self._forward)
         self.rules = rules
@@ -51,9 +52,7 @@ class TrainingStep:
             for norm in norms
             if norm.num_batches_tracked is not None and norm.momentum
         ]
-        # The gradients of ranks are added up as those of weights, not of copies.
-        copies = Bf16Copies(model) if rules.optimizer == "adam" and is_alone else None
-        self.optimizer = Optimizer(self.module, rules, num_steps, copies)
+        self.optimizer = Optimizer(self.module, rules, num_steps)
 
     def __call__(
         self,
@@ -149,4 +148,4 @@ class TrainingStep:
             self.module.train()
 
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
-        return self.model.run(self.model.encode(images, keys), self.optimizer.copies)
+        return self.model.run(self.model.encode(images, keys))

@@ -1,11 +1,10 @@
-"""The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the
-same weights.
+"""The strong twins `VGGLIF` and `VGGReLU`: one shape and the same weights, for 8 to 224 pixels.
 
-Layers of {conv 3×3, pooling, batch norm, neurons} until the maps are small enough, then stages of
-{conv, batch norm, neurons, conv, pooling, batch norm, neurons}, the mean over all places, a linear
-layer. Pooling comes before the neurons: these see a quarter of the places, and every layer but the
-first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale
-Image Recognition", with batch norm, few layers and few channels.
+Layers of {conv 3×3, pooling, batch norm, neurons} until maps are small, then stages of {conv, batch
+norm, neurons, conv, pooling, batch norm, neurons}, the mean over all places, a linear layer.
+Pooling comes before the neurons, which see a quarter of the places; all layers but the first get
+spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition", with batch norm, few layers and few channels.
 """
 
 from torch import Tensor, nn
@@ -15,21 +14,22 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
 LARGEST_FIRST_MAP, MOST_HALVINGS, MOST_POOLED = 24, 3, 2
-"""The first layers halve larger images until they have about so many pixels a side: the last two by
-pooling, since a first layer with stride 4 loses the ridges of a fingerprint.
+"""Side of the first maps at most; most halvings before, the last two by pooling: a first layer with
+stride 4 loses the ridges of a fingerprint.
 """
 SMALLEST_MAP = 3
-"""Stages halve the side until one more would leave less than this."""
+"""Stages halve the side down to at least this."""
 GROWTH = (1.0, 2.0, 8 / 3, 4.0)
-"""Channels of the first layer and of each stage, by those of the first."""
+"""Channels of the first layer and of each stage, relative to the first."""
 
 
 def first_layers(
     image_shape: Shape, width: int, largest: int
 ) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
-    """Convolutions that halve images until they have at most about `largest` pixels a side, each
-    with whether pooling is to follow it; and the sides after them. More halvings than `MOST_POOLED`
-    are by the first one's stride.
+    """Return convolutions, each with True if pooling follows, and the sides after them.
+
+    They halve images to about `largest` pixels a side; halvings beyond `MOST_POOLED` are the first
+    one's stride.
     """
     channels, *sides = image_shape
     halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
@@ -42,7 +42,7 @@ def first_layers(
 
 
 class _VGG(nn.Module):
-    """The weights that the twins share."""
+    """Weights of the twins."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class _VGG(nn.Module):
         for growth in GROWTH[1:]:
             if min(sides) // 2 < SMALLEST_MAP:
                 break
-            # A usual width has channels that fill the lanes of vector instructions.
+            # Usual widths give channels that fill the lanes of vector instructions.
             after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
             self.blocks += [
                 self._block(before, after, halved=False),
@@ -85,7 +85,7 @@ class _VGG(nn.Module):
 
 
 class VGGLIF(SpikingChain, _VGG):
-    """Convolutions with spiking neurons, in as many stages as the image's size asks for."""
+    """Convolutions with spiking neurons."""
 
     def __init__(
         self,
@@ -100,7 +100,6 @@ class VGGLIF(SpikingChain, _VGG):
         self.neurons = nn.ModuleList([neuron() for _ in self.blocks])
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`."""
         return [layer for pair in zip(self.blocks, self.neurons, strict=True) for layer in pair] + [
             self.linear
         ]
@@ -124,16 +123,14 @@ class VGGReLU(_VGG):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
         for block in self.blocks:
             x = self.relu(block(x))
         return self.linear(x)
 
 
 class VGGSum(VGGReLU):
-    """`VGGReLU` on the mean of a recording's frames over time: the twin of `VGGLIF` that cannot use
-    time.
-    """
+    """`VGGReLU` on the mean of a recording's frames: the twin of `VGGLIF` that cannot use time."""
 
     def __init__(
         self,
@@ -148,16 +145,15 @@ class VGGSum(VGGReLU):
         self.num_frames = num_frames
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, T·C, H, W]` to logits `[B, K]`."""
+        """Return logits `[B, K]` for `[B, T·C, H, W]`."""
         return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
 
 
 class VGGGRU(_VGG):
-    """`VGGReLU`'s shape, frame by frame, and a gated recurrent unit over its features: uses time,
-    and never spikes.
+    """`VGGReLU`'s shape, frame by frame, with a gated recurrent unit over the features: no spikes.
 
-    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU`
-    defines it.
+    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as in
+    `torch.nn.GRU`.
     """
 
     family: Family = "cnn"
@@ -179,7 +175,7 @@ class VGGGRU(_VGG):
         self.features, self.linear = nn.Sequential(mean, flatten), nn.Sequential(dropped, linear)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, T·C, H, W]` to logits `[B, K]`, those of the last frame."""
+        """Return the logits `[B, K]` of the last frame for `[B, T·C, H, W]`."""
         frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
         features = frames.flatten(0, 1)
         for block in self.blocks:

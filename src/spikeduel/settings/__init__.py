@@ -26,7 +26,7 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
-NUMERICS_VERSION = 6
+NUMERICS_VERSION = 7
 """Part of every trial's key. Raise it when the same settings would give other numbers."""
 
 

@@ -1,6 +1,4 @@
-"""Networks of other libraries as they are: which of their layers spike, how they are called, their
-state reset.
-"""
+"""Networks of other libraries: which layers spike, how they are called, how they are reset."""
 
 from spikeduel.networks.foreign.calling import Foreign, called, calling_of
 from spikeduel.networks.foreign.neurons import family_of, is_own, reset

@@ -1,6 +1,4 @@
-"""How a network that was not made for spikeduel is called: found out by calling it; and how
-spikeduel holds it.
-"""
+"""Calling conventions of networks that were not made for spikeduel, found out by calling them."""
 
 from typing import Any, Literal
 
@@ -23,14 +21,13 @@ READOUTS: dict[str, type[Readout]] = {
 }
 """By `Calling.output`."""
 _PROBED_IMAGES, _PROBED_STEPS = 11, 2
-"""Lengths by which the axis of images and that of time are told apart in what a layer receives."""
+"""Lengths that tell the axes of images and of time apart in a layer's input."""
 
 
 class Foreign(nn.Module):
-    """A foreign network in the form that spikeduel trains: fresh at every call, with a `family` and
-    a `readout`.
+    """A foreign network with a `family` and a `readout`, reset at every call.
 
-    Its weights have the names that they have in the network itself.
+    Weights keep the names that they have in the network itself.
     """
 
     def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
@@ -43,23 +40,23 @@ class Foreign(nn.Module):
             layer.register_forward_pre_hook(_in_float32)
 
     def forward(self, x: Tensor | ConstantInput) -> Any:
-        """What the network gives (`Calling.output`) for images `[B, C, H, W]`, `[T, B, C, H, W]` or
-        a `ConstantInput`.
+        """Return the output (`Calling.output`) for `[B, C, H, W]`, `[T, B, C, H, W]` or a
+        `ConstantInput`.
         """
         return called(self.module, x, self.calling)
 
     def state_dict(self, *args: Any, **settings: Any) -> Any:
-        """See `nn.Module`; under the network's own names."""
+        """Return the state dict under the network's own names."""
         return self.module.state_dict(*args, **settings)
 
     def load_state_dict(self, state_dict: Any, *args: Any, **settings: Any) -> Any:
-        """See `nn.Module`; under the network's own names."""
+        """Load a state dict under the network's own names."""
         return self.module.load_state_dict(state_dict, *args, **settings)
 
 
 def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Membranes are float32 under any precision, in foreign neurons too, which take the type of
-    their current.
+    """Keep membranes in float32 under any precision: foreign neurons take the type of their
+    current.
     """
     return tuple(
         part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part
@@ -68,13 +65,12 @@ def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
-    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh
-    state.
+    """Return the output of `module`, reset before, for an encoder's output or images `[B, C, H,
+    W]`.
     """
     reset(module)
     if calling.way == "step":
-        # Of a constant input the same tensor at every step, so that counting can tell that it is
-        # the same image.
+        # One tensor for all steps of a constant input: the counter sees that it is the same image.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
         steps = [module(frame) for frame in frames]
@@ -94,11 +90,10 @@ def calling_of(
     num_classes: int | None = None,
     family: str | None = None,
 ) -> Calling:
-    """Finds out how a foreign network wants to be called, by calling it with a few images of
-    `image_shape`.
+    """Return how a foreign network wants to be called, found out with a few images.
 
-    What its spiking layers then receive tells whether it makes its time steps itself. `family` is
-    what its owner says it is. Raises `InputError` where it takes no such images, or returns
+    The input of its spiking layers tells whether it makes time steps itself. `family` is what its
+    owner declares. Raises `InputError` for networks that refuse images of `image_shape`, or return
     something else than `Calling.output`.
     """
     training = module.training
@@ -134,7 +129,7 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
                 output, num_steps = _observed(module, x, layers)
             except (
                 Exception
-            ) as error:  # it is somebody else's code, and the next way may be the right one
+            ) as error:  # the user's code can raise anything; the next way may be right
                 failure = failure or error
                 continue
             if not layers:
@@ -171,9 +166,7 @@ def _without_neurons(
 
 
 def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
-    """The output for `x`, and how many steps `layers` made; 0 where one took another axis for that
-    of the images.
-    """
+    """Return the output for `x` and the number of steps of `layers`, 0 if an axis was mistaken."""
     seen: dict[nn.Module, list[torch.Size]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -206,7 +199,7 @@ def _parts(output: Any) -> Any:
 
 
 def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
-    """What it returned, for all steps or for a single one, and over how many steps. Raises
+    """Return the kind of the output, of one or all steps, and the number of steps. Raises
     `InputError`.
     """
     parts = _parts(output)

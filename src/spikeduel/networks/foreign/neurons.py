@@ -1,7 +1,6 @@
-"""Layers of neurons of whichever library: which spike, what a neuron does in a time step, how they
-are put at rest.
+"""Layers of neurons of all libraries: whether they spike, the cost of a step, their reset.
 
-They are recognised by the names of their classes, so that no library is imported.
+Classes are known by name, so that no library is imported.
 """
 
 import math
@@ -20,12 +19,11 @@ from spikeduel.system.registry import FAMILIES, Family
 
 @dataclass(frozen=True)
 class NeuronCost:
-    """A neuron's step: multiplications of its leaks, numbers it keeps, and additions a spike for
-    the reset.
+    """Cost of a neuron's time step.
 
-    `adds` is how many numbers are added to its state; `multi_step` whether one call takes the whole
-    sequence `[T, B, …]`; without `spikes`, it integrates and never fires; `unit` is the value of a
-    spike.
+    `leaks` are multiplications, `states` the numbers kept, `resets` additions per spike, `adds`
+    numbers added to the state. With `multi_step`, one call takes the whole sequence `[T, B, …]`.
+    Without `spikes`, the neuron integrates and never fires. `unit` is the value of a spike.
     """
 
     leaks: int
@@ -39,10 +37,10 @@ class NeuronCost:
 
 @dataclass(frozen=True)
 class Known:
-    """A class that layers of neurons descend from.
+    """Knowledge of a class of layers of neurons.
 
-    Without `spikes` they only integrate. `cost` says what a neuron does in a step; None where that
-    is not known, or where the layer is counted `by_operators`, as any other.
+    Without `spikes` they only integrate. `cost` is None if unknown, or if the layer is counted
+    `by_operators` like any other.
     """
 
     cost: Callable[[Any], NeuronCost] | None = None
@@ -51,17 +49,16 @@ class Known:
 
 
 def known(module: nn.Module) -> Known | None:
-    """What the nearest class of `module` in `KNOWN` says; None where it is no layer of neurons."""
+    """Return the entry of `KNOWN` for the nearest class of `module`; None for other layers."""
     names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
     return next((KNOWN[name] for name in names if name in KNOWN), None)
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """The layers of neurons in `module` that spike, by name: spikeduel's, snnTorch's,
-    SpikingJelly's, Norse's.
+    """Return the layers of spiking neurons in `module`, by name.
 
-    Layers within such a layer are left out. ReLU in the place of neurons is none, nor is what only
-    integrates.
+    Layers within such a layer, ReLU in the place of neurons, and layers that only integrate are
+    left out.
     """
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
@@ -73,10 +70,10 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def family_of(module: nn.Module) -> Family:
-    """What the network says of itself, else "snn" if it has layers that spike, "cnn" if it
-    convolves, else "ann".
+    """Return the declared family, else "snn" with spiking layers, "cnn" with convolutions, or
+    "ann".
 
-    Raises `InputError` where it says something else.
+    Raises `InputError` for an unknown declared family.
     """
     family = getattr(module, "family", None)
     if family is None:
@@ -89,15 +86,14 @@ def family_of(module: nn.Module) -> Family:
 
 
 def is_own(module: nn.Module) -> bool:
-    """Whether it is made for spikeduel: says its family or its readout."""
+    """Return True if the module was made for spikeduel: it declares a family or a readout."""
     return hasattr(module, "family") or hasattr(module, "readout")
 
 
 def reset(module: nn.Module) -> None:
-    """Puts the neurons of this network at rest, and of no other: snnTorch's and SpikingJelly's, and
-    its own `reset()`.
+    """Reset the neurons of this network: snnTorch's, SpikingJelly's, and by its method `reset`.
 
-    (snnTorch's `utils.reset` does it to every network of the process.)
+    snnTorch's `utils.reset` would reset all networks of the process.
     """
     for layer in module.modules():
         if _is_of(layer, "snntorch") and hasattr(layer, "reset_mem"):
@@ -110,14 +106,12 @@ def reset(module: nn.Module) -> None:
 
 
 def _is_of(module: nn.Module, library: str) -> bool:
-    """Whether the class of `module` descends from something of `library`."""
+    """Return True if the class of `module` descends from a class of `library`."""
     return any(kind.__module__.partition(".")[0] == library for kind in type(module).__mro__)
 
 
 def _leaks(*decays: Any) -> int:
-    """The multiplications that these decays take: one of 1 (no leak) or 0 (no memory) takes
-    none.
-    """
+    """Return the multiplications for these decays: none for 1 (no leak) or 0 (no memory)."""
     values = [torch.as_tensor(decay) for decay in decays]
     return sum(not bool((value == 0).all() or (value == 1).all()) for value in values)
 
@@ -144,7 +138,7 @@ def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> Known:
 
 def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
     def cost(module: Any) -> NeuronCost:
-        # A v_reset sets the membrane, which is a write that every step has; None subtracts.
+        # v_reset sets the membrane, a write that every step has; None subtracts.
         resets = int(spikes and getattr(module, "v_reset", None) is None)
         return NeuronCost(
             leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes
@@ -165,8 +159,7 @@ _UNKNOWN_STEP, _BY_OPERATORS = Known(), Known(by_operators=True)
 
 KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
-    # Each place of the pooled map keeps the counts of its neurons: four, where every second one has
-    # a place.
+    # A place of the pooled map keeps the counts of its neurons: four for a stride of 2.
     ("spikeduel", "PooledCounts"): Known(
         lambda module: NeuronCost(
             0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True
@@ -212,4 +205,4 @@ KNOWN: dict[tuple[str, str], Known] = {
         for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")
     },
 }
-"""By library and class. A layer is what the nearest of its classes here says."""
+"""By library and class name; the nearest base class counts."""

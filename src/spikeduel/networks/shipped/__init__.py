@@ -1,7 +1,6 @@
-"""Trained networks that come with the package, by name: NAME.safetensors, and NAME.json with what
-is known of it.
+"""Trained networks in the package: NAME.safetensors, and NAME.json with their origin.
 
-`benchmarks/ship.py` trains them and writes both.
+`benchmarks/ship.py` writes both.
 """
 
 import difflib
@@ -14,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 class Checked(Frozen):
-    """How many of the `n` test images of `dataset`, which comes with the package, it gets right."""
+    """Right answers of `n` test images of `dataset`, which is in the package."""
 
     dataset: str
     right: Count
@@ -22,12 +21,12 @@ class Checked(Frozen):
 
 
 class Origin(Frozen):
-    """Where a shipped network comes from, and what it is worth.
+    """Origin and quality of a shipped network.
 
-    `accuracy` is that on all `n` test images, which were asked once, when all had been chosen;
-    `low` and `high` are its 95 % interval (Wilson), which says nothing of other seeds. `macs` and
-    `acs` are operations an image, `joules` the least and the most energy of its arithmetic (45 nm,
-    32-bit floats), estimated. `limits` says what it is not good for.
+    `accuracy` is on all `n` test images, asked once, after all choices; `low` and `high` are its 95
+    % interval (Wilson), for this seed alone. `macs` and `acs` are operations an image, `joules` the
+    least and the most energy of its arithmetic (45 nm, 32-bit floats), estimated. `limits` says
+    what the network is not good for.
     """
 
     name: str
@@ -53,31 +52,27 @@ class Origin(Frozen):
 
 
 def names() -> list[str]:
-    """What can be given in place of a model's file."""
+    """Return the names that can be given in place of a model file."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 def origins() -> list[Origin]:
-    """What is known of each, in the order of `names`. Raises `InputError` where a file is
-    damaged.
-    """
+    """Return the origins in the order of `names`. Raises `InputError` for a damaged file."""
     return [typed.read_json(FOLDER / f"{name}.json", Origin) for name in names()]
 
 
 def origin_of(file: Path) -> Origin | None:
-    """What is known of the network in `file`, if it comes with the package."""
+    """Return the origin of the network in `file`; None for other files."""
     return next((each for each in origins() if file == FOLDER / f"{each.name}.safetensors"), None)
 
 
 def located(path: Path) -> Path:
-    """`path`, or the file of the shipped network of that name, unless there is a file of that
-    name.
-    """
+    """Return `path`, or the file of the shipped network of that name if `path` does not exist."""
     inside = FOLDER / f"{path}.safetensors"
     return inside if path.name == str(path) and not path.exists() and inside.is_file() else path
 
 
 def hint(path: Path) -> str:
-    """What may have been meant by a file that is not there."""
+    """Return a hint with the nearest name, for a missing file."""
     close = difflib.get_close_matches(path.name, names(), n=1)
     return f" Did you mean '{close[0]}', which comes with the package?" if close else ""
