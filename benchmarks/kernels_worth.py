@@ -129,8 +129,9 @@ def step_of(training: str, without: str | None = None) -> Callable[[], None]:
     from spikeduel.networks.training_step import TrainingStep
     from spikeduel.settings.recipes import RECIPES
     from spikeduel.spiking.random_keys import RandomKeys, seeded
-    from spikeduel.trials import planning
     from spikeduel.trials.training import rules_of
+
+    planning: Any = importlib.import_module("spikeduel.trials.planning")  # as in BASE
 
     recipe, contender = training.split()
     changes = {"encoding": "direct"} if recipe.endswith("-direct") else {}
@@ -181,7 +182,7 @@ def removed(kernel: str | None) -> Iterator[None]:
         None: [nullcontext()],
         "adam": [
             mock.patch.object(adam, "adam", torchs_adam),
-            mock.patch.object(adam, "_is_ours_in_bf16", lambda model: False),
+            mock.patch.object(adam, "_is_ours_in_bf16", return_value=False),
         ],
         "narrow": [mock.patch.object(narrow.NarrowLinear, "forward", nn.Linear.forward)],
         "pooling": [
@@ -197,7 +198,7 @@ def removed(kernel: str | None) -> Iterator[None]:
                 lambda conv, x: architectures.relu_of_max_pool(conv(x)),
             )
         ],
-        "projected": [mock.patch.object(projected, "is_projected", lambda *settings: False)],
+        "projected": [mock.patch.object(projected, "is_projected", return_value=False)],
     }
     for patch in patches[kernel]:
         patch.__enter__()
