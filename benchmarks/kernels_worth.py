@@ -135,7 +135,7 @@ def step_of(training: str, without: str | None = None) -> Callable[[], None]:
 
     recipe, contender = training.split()
     changes = {"encoding": "direct"} if recipe.endswith("-direct") else {}
-    experiment = RECIPES[recipe.removesuffix("-direct")](contenders=(contender,), **changes)
+    experiment: Any = RECIPES[recipe.removesuffix("-direct")](contenders=(contender,), **changes)
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     (trial, *_) = planning.plan(experiment, prepared, split)
