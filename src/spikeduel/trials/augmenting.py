@@ -1,6 +1,4 @@
-"""What training does to images, so that a network meets more of them: on whole batches, alike for
-every contender.
-"""
+"""Augmentations: changes of the training images, on whole batches, the same for every contender."""
 
 import math
 from collections.abc import Callable
@@ -20,16 +18,14 @@ from spikeduel.system.errors import InputError
 
 SMALLEST_SHIFT = 2
 SHIFT_SHARE = 16
-"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is
-more.
+"""Images move by at most their side divided by `SHIFT_SHARE`, or by `SMALLEST_SHIFT` pixels if that
+is more.
 """
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
-"""By how much `affine` turns, stretches (the logarithm of a factor), shears and moves (a share of
-the side) at most.
-"""
+"""Limits of `affine`: radians, the logarithm of a factor, a slope, and a share of the side."""
 UNCHANGED = 1 / 4
-"""The share of images that `affine` leaves as they are, by chance. It blurs what is fine, ridges
-for example, and a network that never saw a sharp image answers those badly.
+"""Share of images that `affine` leaves as they are. It blurs fine structure, ridges for example, and
+a network that never saw a sharp image answers sharp images badly.
 """
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
@@ -72,7 +68,7 @@ def affine(images: Tensor, keys: RandomKeys, mode: str = "bilinear") -> Tensor:
 
 
 def _uniform(keys: RandomKeys, count: int) -> Tensor:
-    """`count` numbers for each image, uniform from −1 to 1: float `[B, count]`."""
+    """Draw `count` numbers for each image, uniform from −1 to 1: float `[B, count]`."""
     return keys.integers(*[1 << 24] * count) / (1 << 23) - 1
 
 
@@ -110,21 +106,21 @@ def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
         padded = images[:, :, rows][..., columns]
     else:
         padded = F.pad(images, (right, right, down, down))
-    # Every place where the image may lie, as views of one padded copy: picking one of them copies
-    # rows, not pixels.
+    # All places where the image may lie are views of one padded copy: a choice copies rows, not
+    # pixels.
     places = padded.unfold(2, height, 1).unfold(3, width, 1)
     vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
     return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
 
 
 def farthest(side: int) -> int:
-    """By how many pixels an image of this side is moved at most."""
+    """Return the number of pixels by which an image of this side moves at most."""
     return max(SMALLEST_SHIFT, side // SHIFT_SHARE)
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """`images` `[N, C, H, W]`, all moved by as many pixels, less than their sides; what enters is
-    the image, reflected at its border.
+    """Move all `images` `[N, C, H, W]` by these pixels, fewer than their sides; what enters is the
+    image, reflected at its border.
     """
     rows, columns = (
         _reflected(-by, side - by, side)
@@ -134,8 +130,8 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 
 
 def _reflected(first: int, end: int, side: int) -> Tensor:
-    """The places of a line of `side` pixels from `first` to before `end`, counted back beyond its
-    own ends.
+    """Return the places of a line of `side` pixels from `first` to before `end`, reflected at its
+    ends.
     """
     places = torch.arange(first, end).abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
@@ -149,32 +145,30 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
     "flip": flip,
     "cutout": cutout,
 }
-"""By name; several, and `mixup`, can be joined by hyphens."""
+"""Augmentations by name; hyphens join several, and `mixup`."""
 
 
 OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout, mean=False)}
-"""Those of `AUGMENTATIONS` that do something else to frames of recordings: events stay whole, and
-nothing is grey.
-"""
+"""Augmentations that differ for frames of recordings: events stay whole, and nothing is grey."""
 
 
 def resolve(name: str, of_recordings: bool = False) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
-    """The augmentations of images, or of the frames of recordings, that `name` joins. Raises
+    """Return the augmentations of images, or of frames of recordings, that `name` joins. Raises
     `InputError`.
 
-    Without mixup, and without those of `EVENT_AUGMENTATIONS`, which are done before: see `altered`.
+    Mixup is left out, and `EVENT_AUGMENTATIONS`, which come before: see `altered`.
     """
     known: dict[str, Any] = {
         **AUGMENTATIONS,
         **EVENT_AUGMENTATIONS,
         **(OF_COUNTS if of_recordings else {}),
     }
-    found = [(part, registry.resolve("augmentation", part, known)) for part in _parts(name)]
-    return [function for part, function in found if part not in EVENT_AUGMENTATIONS]
+    functions = [(part, registry.resolve("augmentation", part, known)) for part in _parts(name)]
+    return [function for part, function in functions if part not in EVENT_AUGMENTATIONS]
 
 
 def of_events(name: str) -> list[str]:
-    """Those of `EVENT_AUGMENTATIONS` that `name` joins."""
+    """Return the `EVENT_AUGMENTATIONS` that `name` joins."""
     return [part for part in _parts(name) if part in EVENT_AUGMENTATIONS]
 
 
@@ -185,7 +179,7 @@ def _parts(name: str) -> list[str]:
 
 
 def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
-    """What an epoch takes its images from: of recordings, changed by `of_events(name)`."""
+    """Return the images of an epoch: recordings are changed by `of_events(name)`."""
     names = of_events(name)
     return (
         images.altered(names, seed, epoch) if names and isinstance(images, Recordings) else images
@@ -193,11 +187,11 @@ def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
 
 
 def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """`images` uint8 `[B, C, H, W]`, or frames of recordings, changed by the augmentations that
-    `name` joins (see `resolve`); type and shape stay.
+    """Change `images` uint8 `[B, C, H, W]`, or frames of recordings, by the augmentations that
+    `name` joins; type and shape stay.
 
-    Each draws independently. Raises `InputError` where an augmentation of one's own returns
-    something else.
+    Augmentations draw independently. Raises `InputError` if a user's augmentation returns something
+    else.
     """
     for function in resolve(name, of_recordings):
         changed = function(images, keys)
@@ -219,8 +213,8 @@ def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = F
 
 
 def mixed(images: Tensor, targets: Tensor, keys: RandomKeys) -> tuple[Tensor, Tensor]:
-    """Mixup: each of `images` uint8 `[B, C, H, W]` with the next, and so their `targets` float `[B,
-    K]`.
+    """Mix every image of `images` uint8 `[B, C, H, W]` with the one before it, and so their `targets`
+    float `[B, K]` (mixup).
 
     The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical
     Risk Minimization", with alpha = 1.

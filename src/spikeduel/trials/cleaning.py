@@ -1,5 +1,5 @@
-"""What no run needs, on disk: found, and removed. A run's own files are never touched, nor what a
-process works on.
+"""Cleaning: files on disk that no run needs are found and removed. Files of runs, and what a process
+works on, are never touched.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,47 +36,47 @@ class Unneeded(typed.Frozen):
 
 
 class Found(typed.Frozen):
-    """What can be removed, and `kept`: why other things of which that is not known stay."""
+    """Files that can be removed, and `kept`: the reasons why others stay."""
 
     unneeded: list[Unneeded]
     kept: list[str] = []  # noqa: RUF012 (msgspec copies it)
 
     @property
     def bytes(self) -> int:
-        """Of all."""
-        return sum(each.bytes for each in self.unneeded)
+        """Size of all files."""
+        return sum(item.bytes for item in self.unneeded)
 
 
 def find(folders: Sequence[Path], store: Store, days: float) -> Found:
-    """What no run in `folders` needs of `store`, and nobody needed for `days` of the prepared data.
-    Removes nothing.
+    """Find what no run in `folders` needs of `store`, and prepared data that were not used for
+    `days`. Removes nothing.
     """
-    found, kept = [*_prepared(days), *_left_behind(folders)], []
+    unneeded, kept = [*_prepared(days), *_left_behind(folders)], []
     if store.root.is_dir():
         try:
             with store.alone():
-                found = [*_of_store(folders, store), *found]
+                unneeded = [*_of_store(folders, store), *unneeded]
         except InputError as error:
             kept.append(str(error))
-    return Found(unneeded=found, kept=kept)
+    return Found(unneeded=unneeded, kept=kept)
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Removes what was `found`, less what is needed by now, and returns what went.
+    """Remove what was `found`, unless it is needed by now, and return what was removed.
 
-    Raises `InputError` where a trial would go while a process uses the store.
+    Raises `InputError` if a trial would go while a process uses the store.
     """
     gone: list[Unneeded] = []
-    asked = {each.path for each in found.unneeded}
+    asked = {item.path for item in found.unneeded}
     if any(Path(path).is_relative_to(store.root) for path in asked):
         with store.alone():
-            still = [each for each in _of_store(folders, store) if each.path in asked]
-            gone += [each for each in still if _gone(each, store)]
-    still = [each for each in (*_prepared(days), *_left_behind(folders)) if each.path in asked]
-    return Found(unneeded=[*gone, *(each for each in still if _gone(each, store, days))])
+            still = [item for item in _of_store(folders, store) if item.path in asked]
+            gone += [item for item in still if _is_removed(item, store)]
+    still = [item for item in (*_prepared(days), *_left_behind(folders)) if item.path in asked]
+    return Found(unneeded=[*gone, *(item for item in still if _is_removed(item, store, days))])
 
 
-def _gone(unneeded: Unneeded, store: Store, days: float = 0.0) -> bool:
+def _is_removed(unneeded: Unneeded, store: Store, days: float = 0.0) -> bool:
     path = Path(unneeded.path)
     # On Windows what a process has open cannot be removed; and another one may have been faster.
     with suppress(OSError):
@@ -95,9 +95,9 @@ def _unneeded(kind: Kind, path: Path, key: str | None = None) -> Unneeded:
 
 
 def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
-    """What lies in a store that nobody uses, and what no run in `folders` refers to.
+    """Yield what no run in `folders` refers to of a store that nobody uses.
 
-    Raises `InputError` where a run cannot be read, and so may refer to anything.
+    Raises `InputError` if a run cannot be read, and so may refer to anything.
     """
     needed = {key for folder in folders for key in _referred_to(folder)}
     if not needed and not any(
@@ -128,7 +128,7 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
-    """The keys of the trials of all runs in `folder`, tunings among them."""
+    """Yield the keys of the trials of all runs in `folder`, tunings among them."""
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
             try:
@@ -151,11 +151,12 @@ def _of_results(results: Results) -> Iterator[str]:
 
 
 def _of_tuning(record: TuningRecord) -> Iterator[str]:
-    yield from (trial.key for each in record.contenders for trial in each.trials if trial.key)
+    for contender in record.contenders:
+        yield from (trial.key for trial in contender.trials if trial.key)
 
 
 def _prepared(days: float) -> Iterator[Unneeded]:
-    """Prepared sets, unfinished ones too, and audits, that nobody used for `days`."""
+    """Yield prepared sets, unfinished ones too, and audits that were not used for `days`."""
     for path in sorted(
         (*cache.root().glob("[!.]*"), *cache.unfinished(), *kept_in().glob("[!.]*.json"))
     ):
@@ -164,7 +165,7 @@ def _prepared(days: float) -> Iterator[Unneeded]:
 
 
 def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
-    """What killed processes left in runs and cache, a day after they last wrote to it."""
+    """Yield what killed processes left in runs and cache, a day after they last wrote to it."""
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     places = [
         *runs,
@@ -174,7 +175,7 @@ def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     ]
     for place in (*places, files.cache_dir(), *(files.cache_dir() / "downloads").glob("**")):
         yield from (_unneeded("left_behind", path) for path in files.left_behind(place))
-    # Where archives are unpacked.
+    # Folders in which archives are unpacked.
     for path in files.cache_dir().glob("tmp????????"):
         if files.unused_for(path) >= files.LEFT_BEHIND_SECONDS:
             yield _unneeded("left_behind", path)

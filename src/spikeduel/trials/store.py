@@ -1,4 +1,4 @@
-"""Trials on disk: each in a folder named by its key, found again by it, whole or not there."""
+"""Trials on disk: a folder for each, named by its key, whole or absent."""
 
 import hashlib
 import json
@@ -26,8 +26,7 @@ T = TypeVar("T")
 
 
 class TrialRecord(typed.Frozen):
-    """One trained contender: what was asked for (`settings`, hashed into `key`) and how training
-    went.
+    """A trained contender: its `settings`, hashed into `key`, and how training went.
 
     `epoch_seconds` are of training only. `stopped` is "limit", "early" or "nan"; `error` says why a
     trial failed. `model_digest` is the checksum of the model's file.
@@ -47,23 +46,23 @@ class TrialRecord(typed.Frozen):
 
     @property
     def curve(self) -> list[dict[str, float]]:
-        """Each epoch as `Progress.curve` tells of it."""
+        """Epochs in the form that `Progress.curve` takes."""
         both = zip(self.history, self.epoch_seconds, strict=False)
         return [{**typed.plain(epoch), "epoch_seconds": seconds} for epoch, seconds in both]
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch whose weights were kept."""
+        """Epoch whose weights were kept."""
         return None if self.best_epoch is None else self.history[self.best_epoch]
 
     @property
     def fold(self) -> int | None:
-        """The fold whose images the trial was tested on, None where there are no folds."""
+        """Fold whose images the trial was tested on, None without folds."""
         return self.settings.get("data", {}).get("fold")
 
 
 class SealedEpoch(typed.Frozen):
-    """How many of `n` test images a training got right after one epoch."""
+    """Number of the `n` test images that are `right` after one epoch."""
 
     right: Count
     n: Count
@@ -71,9 +70,9 @@ class SealedEpoch(typed.Frozen):
 
 @dataclass(frozen=True)
 class AskedImages:
-    """The images of a test set: `images`, a hash of their files or records, is the same whatever
-    they are prepared to, and wherever they lie. Ledgers of earlier versions know them by `data`,
-    the fingerprint, and `test`, the indices.
+    """The images of a test set. `images`, a hash of their files or records, is the same however they
+    are prepared and wherever they lie. Ledgers of earlier versions have `data`, the fingerprint,
+    and `test`, the indices.
     """
 
     images: str
@@ -82,22 +81,20 @@ class AskedImages:
 
     @classmethod
     def of(cls, prepared: Prepared, test: np.ndarray) -> "AskedImages":
-        """Those of the indices `test` `[N]`."""
+        """Return the images of the indices `test` `[N]`."""
         return cls(
             images_digest(prepared.content_of(test)), prepared.fingerprint, test_digest(test)
         )
 
     def are_in(self, entry: dict[str, Any]) -> bool:
-        """Whether an entry of the ledger is about them."""
+        """Return True if an entry of the ledger is about these images."""
         if "images" in entry:
             return bool(entry["images"] == self.images)
         return (entry.get("data"), entry.get("test")) == (self.data, self.test)
 
 
 class Store:
-    """The folder of trials. Safe for several processes: each trial is locked while it is
-    trained.
-    """
+    """The folder of trials. Safe for several processes: a trial is locked while it is trained."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         """`root` defaults to the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
@@ -105,32 +102,28 @@ class Store:
         self._used = False
 
     def folder(self, key: str) -> Path:
-        """Where a trial lies."""
+        """Return the folder of a trial."""
         return self.root / key
 
     def model_path(self, key: str) -> Path:
-        """The trial's trained model."""
+        """Return the file of the trained model."""
         return self.folder(key) / "model.safetensors"
 
     def checkpoint_path(self, key: str) -> Path:
-        """The state after the last finished epoch of a trial under way."""
+        """Return the file of the state after the last finished epoch."""
         return self.folder(key) / "checkpoint.pt"
 
     def split_path(self, key: str) -> Path:
-        """The indices of the images that the trial trains on, validates on and is tested on: train,
-        val and test.
-        """
+        """Return the file of image indices: train, val and test."""
         return self.folder(key) / "split.npz"
 
     def budget_path(self, key: str) -> Path:
-        """How many epochs fit into the minutes that an experiment gives; see `auto_settings`."""
+        """Return the file of a budget, see `auto_settings`."""
         return self.root / "budgets" / f"{key}.json"
 
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Only one process at a time works on trial `key`; others call `waiting`, wait, and then
-        find it done.
-        """
+        """Hold the lock of trial `key`: other processes call `waiting`, wait, and find it done."""
         self._use()
         with files.locked(self.root / f"{key}.lock", waiting):
             for folder in (
@@ -142,9 +135,7 @@ class Store:
             yield
 
     def _use(self) -> None:
-        """From now on, as long as this object lives, nothing is removed (see `alone`): what was
-        trained, or found, is still there when it is needed.
-        """
+        """Keep others from removing trials (see `alone`) as long as this object lives."""
         if self._used:
             return
         own, held = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
@@ -155,9 +146,7 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Meanwhile nobody can begin to use the store. Raises `InputError` where somebody does
-        now.
-        """
+        """Keep others from using the store. Raises `InputError` if another process uses it."""
 
         def refuse() -> None:
             raise InputError(
@@ -165,27 +154,27 @@ class Store:
             )
 
         with files.locked(self.root / "users.lock", refuse):
-            for each in (self.root / "users").glob("*.lock"):
-                with files.locked(each, refuse):
+            for user in (self.root / "users").glob("*.lock"):
+                with files.locked(user, refuse):
                     pass
                 with suppress(OSError):
-                    each.unlink()  # that of a process that was killed
+                    user.unlink()  # that of a process that was killed
             yield
 
     def trials(self) -> list[str]:
-        """Those of all trials that something lies there of, finished or not."""
+        """Return the keys of all trials in the store, finished or not."""
         return sorted(
             path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name)
         )
 
     def remove(self, key: str) -> None:
-        """Removes a trial, for one who is `alone`."""
+        """Remove a trial. The caller holds `alone()`."""
         files.remove(self.folder(key))
         (self.root / f"{key}.lock").unlink(missing_ok=True)
 
     def record(self, key: str) -> TrialRecord | None:
-        """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it
-        is trained again.
+        """Return the finished trial `key`, or None. A failed or damaged trial counts as absent, so
+        that it is trained again.
         """
         with suppress(InputError):
             record = self._record(key)
@@ -193,9 +182,7 @@ class Store:
         return None
 
     def damage(self, key: str) -> str | None:
-        """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies
-        there.
-        """
+        """Return what is damaged of trial `key`; None if it is whole or absent."""
         try:
             self._record(key)
         except InputError as error:
@@ -203,60 +190,56 @@ class Store:
         return None
 
     def save(self, record: TrialRecord) -> None:
-        """Writes the record; from then on the trial is found again."""
+        """Write the record; from then on the trial is found again."""
         _write(self.folder(record.key) / "trial.json", record)
 
     def save_split(self, key: str, **indices: np.ndarray) -> None:
-        """Keeps the split of trial `key`: an array of image indices for each side, by name."""
+        """Write the split of trial `key`: arrays of image indices by the name of the side."""
         with files.atomic_path(self.split_path(key)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **indices)
 
     def measure(self, key: str, name: str, kind: type[T]) -> T | None:
-        """What measure `name` found for trial `key`, as `kind`, or None where it is missing or
-        damaged.
-        """
+        """Return measure `name` of trial `key` as `kind`; None if it is missing or damaged."""
         with suppress(InputError):
             return typed.converted(_read(self.measure_path(key, name)), kind)
         return None
 
     def save_measure(self, key: str, name: str, value: Any) -> None:
-        """Keeps what measure `name` found; an old trial can gain a new measure."""
+        """Write measure `name` of trial `key`; an old trial can gain a new measure."""
         _write(self.measure_path(key, name), value)
 
     def measure_path(self, key: str, name: str) -> Path:
-        """Where what measure `name` found lies."""
+        """Return the file of measure `name`."""
         return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
 
     def forget_measures(self, key: str) -> None:
-        """Removes all that was measured of trial `key`, whose model is another now."""
+        """Remove all measures of trial `key`, whose model has changed."""
         with files.writing_to(self.folder(key)):
             shutil.rmtree(self.folder(key) / "measures", ignore_errors=True)
 
     def seal(self, key: str, epoch: int, tested: SealedEpoch) -> None:
-        """Keeps how a training did on the test images after `epoch`, for `unsealed` to read when
-        all is chosen.
-        """
+        """Write the test score after `epoch`, for `unsealed` to read once all is chosen."""
         _write(self.folder(key) / "sealed" / f"epoch-{epoch}.json", tested)
 
     def unsealed(self, key: str, num_epochs: int) -> list[SealedEpoch] | None:
-        """What `seal` kept of the first `num_epochs` epochs; None where one of them is missing or
+        """Return the sealed scores of the first `num_epochs` epochs; None if one is missing or
         damaged.
         """
         folder = self.folder(key) / "sealed"
         with suppress(InputError):
             read = (_read(folder / f"epoch-{epoch}.json") for epoch in range(num_epochs))
-            return [typed.converted(each, SealedEpoch) for each in read]
+            return [typed.converted(score, SealedEpoch) for score in read]
         return None
 
     def failed_measures(self, key: str) -> dict[str, str]:
-        """Why measures of trial `key` failed when they were last tried, by name."""
+        """Return the reasons why measures of trial `key` failed last time, by name."""
         with suppress(InputError):
             return _read(self.folder(key) / "failed-measures.json")
         return {}
 
     def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
-        """Keeps why measures failed, in place of what was kept before; they are tried again when
-        next asked for.
+        """Write the reasons why measures failed, in place of earlier ones. The measures are tried
+        again next time.
         """
         path = self.folder(key) / "failed-measures.json"
         if reasons:
@@ -267,10 +250,10 @@ class Store:
     def note_test_use(
         self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False
     ) -> None:
-        """Adds to the ledger that a model was asked about these test images.
+        """Note in the ledger that a model was asked about these test images.
 
-        `trial` is its key, where it is a trial's model: each trial is counted once, however often
-        it is measured, and once more if it is asked after `every_epoch` of its training.
+        `trial` is the key if the model is a trial's: a trial counts once, however often it is
+        measured, and once more if it is asked after `every_epoch` of its training.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             noted = {(use.get("trial"), bool(use.get("every_epoch"))) for use in self._uses(asked)}
@@ -287,22 +270,23 @@ class Store:
                 os.fsync(file.fileno())
 
     def test_uses(self, asked: AskedImages, trials: Iterable[str] = ()) -> int:
-        """How many models were asked about these test images from this store; `trials` were, noted
+        """Return the number of models that were asked about these test images, with `trials`, noted
         or not.
         """
         models = [use.get("trial") for use in self._uses(asked)]
         return len({*trials, *models} - {None}) + models.count(None)
 
     def tested_every_epoch(self, asked: AskedImages) -> int:
-        """How many trainings were asked about these test images after every epoch."""
+        """Return the number of trainings that were asked about these images after every epoch."""
         return len({use.get("trial") for use in self._uses(asked) if use.get("every_epoch")})
 
     def uses_by(self, trial: str) -> list[tuple[AskedImages, bool]]:
-        """About which test images a trial was asked, and whether after every epoch."""
+        """Return the test images that a trial was asked about, and True if after every epoch."""
         entries = [use for use in self._ledger() if use.get("trial") == trial and "images" in use]
         asked = [AskedImages(use["images"], use["data"], use["test"]) for use in entries]
         return [
-            (each, bool(use.get("every_epoch"))) for each, use in zip(asked, entries, strict=True)
+            (images, bool(use.get("every_epoch")))
+            for images, use in zip(asked, entries, strict=True)
         ]
 
     def _uses(self, asked: AskedImages) -> list[dict[str, Any]]:
@@ -320,9 +304,7 @@ class Store:
         return [entry for entry in entries if isinstance(entry, dict)]
 
     def _record(self, key: str) -> TrialRecord | None:
-        """The trial `key`, done or failed; None where there is none. Raises `InputError` where it
-        is damaged.
-        """
+        """Return the trial `key`, done or failed; None if absent. Raises `InputError` if damaged."""
         path = self.folder(key) / "trial.json"
         if not path.exists():
             return None
@@ -343,7 +325,7 @@ class Store:
 
 def _no_longer_used(held: ExitStack, own: Path) -> None:
     held.close()
-    # Who looks whether somebody uses the store may have it open.
+    # Another process may have the file open, to see who uses the store.
     with suppress(OSError):
         own.unlink()
 
@@ -354,7 +336,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
-    """What `_write` wrote. Raises `InputError` where it is damaged, or lacks a checksum that it
+    """Read what `_write` wrote. Raises `InputError` if it is damaged, or lacks a checksum that it
     must have.
     """
     value = files.read_json(path)
@@ -367,10 +349,10 @@ def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
 
 
 def images_digest(content: np.ndarray) -> str:
-    """A hash of images by their `Prepared.content` `[N]`, in any order."""
+    """Return a hash of images by their `Prepared.content` `[N]`, whatever their order."""
     return hashlib.sha256(np.sort(content).astype("<i8").tobytes()).hexdigest()
 
 
 def test_digest(test: np.ndarray) -> str:
-    """A hash of the images (their indices) in a test set."""
+    """Return a hash of the indices of a test set, whatever their order."""
     return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()
