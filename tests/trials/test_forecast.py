@@ -13,9 +13,9 @@ from spikeduel.results.predictions import PredictionsFile
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials import contenders
+from spikeduel.trials.auto_settings import seconds_of_a_step
 from spikeduel.trials.forecast import forecast
 from spikeduel.trials.store import Store
-from spikeduel.trials.timing import seconds_of_a_step
 
 pytestmark = pytest.mark.usefixtures("known_data")
 

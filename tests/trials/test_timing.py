@@ -2,7 +2,7 @@ import pytest
 
 from spikeduel import data
 from spikeduel.settings.recipes import strong
-from spikeduel.trials import contenders, timing
+from spikeduel.trials import auto_settings, contenders
 
 
 @pytest.fixture
@@ -37,28 +37,28 @@ def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned,
         asked.append(trial.card.contender)
         return 6
 
-    monkeypatch.setattr(timing, "seconds_of_a_step", seconds_of_a_step)
+    monkeypatch.setattr(auto_settings, "seconds_of_a_step", seconds_of_a_step)
     (spiking, _), prepared, split = planned()
     assert (len(split.train), len(split.val)) == (133, 17)
     # Five steps, and 17/32 of the third of one.
     steps = 5 + 17 / 32 / 3
-    assert timing.seconds_of_an_epoch(spiking, prepared) == pytest.approx(6 * steps)
+    assert auto_settings.seconds_of_an_epoch(spiking, prepared) == pytest.approx(6 * steps)
     assert asked == ["vgg-lif"]
 
 
 def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch):
     taken = []
 
-    class Counting(timing.TrainingStep):
+    class Counting(auto_settings.TrainingStep):
         def __call__(self, images, labels, keys, targets=None):
             taken.append((self.model.card.num_steps, len(images)))
             return super().__call__(images, labels, keys, targets)
 
-    monkeypatch.setattr(timing, "TrainingStep", Counting)
-    monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
+    monkeypatch.setattr(auto_settings, "TrainingStep", Counting)
+    monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
     trials, prepared, _ = planned()
     for trial in trials:
-        assert 0 < timing.seconds_of_a_step(trial, prepared) < 60
+        assert 0 < auto_settings.seconds_of_a_step(trial, prepared) < 60
     # Three that are not timed, then at least one.
     assert taken == [(4, 32)] * 4 + [(None, 32)] * 4
 
@@ -66,8 +66,8 @@ def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch)
 def test_timing_changes_no_random_state(planned, monkeypatch):
     import torch
 
-    monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
+    monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
     (spiking, _), prepared, _ = planned()
     before = torch.get_rng_state()
-    timing.seconds_of_a_step(spiking, prepared)
+    auto_settings.seconds_of_a_step(spiking, prepared)
     assert torch.equal(torch.get_rng_state(), before)

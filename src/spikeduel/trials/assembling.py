@@ -1,6 +1,4 @@
-"""From trials to results: what each trial says, every two contenders compared, controls, what may
-be concluded.
-"""
+"""Results of a run, assembled from the outcomes of its trials: entries, pairs, controls, findings."""
 
 import itertools
 import statistics
@@ -48,14 +46,14 @@ from spikeduel.trials.outcomes import TestUses, TrialOutcome, pooled, right_of, 
 from spikeduel.trials.time_ablation import without_time
 
 MOST_SUSPECT_LABELS = 200
-"""In results.json; labels.csv has all."""
+"""Suspect labels in results.json; labels.csv has all."""
 
 
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
     splits: Sequence[Split],
-    finished: Sequence[TrialOutcome],
+    outcomes: Sequence[TrialOutcome],
     *,
     uses: TestUses = TestUses(),
     doubted: label_check.Checked = (None, []),
@@ -65,7 +63,7 @@ def assemble(
     budget: Budget | None = None,
     not_converted: Mapping[str, str] | None = None,
 ) -> Results:
-    """The content of results.json.
+    """Return the content of results.json.
 
     `splits` holds one split, or one for each fold; `doubted` is what `label_check.check` found;
     `not_converted` says of contenders why they could not be converted.
@@ -81,17 +79,17 @@ def assemble(
         suspect_labels=suspect_labels[:MOST_SUSPECT_LABELS],
     )
     margin = experiment.equivalence_margin
-    trials = [trial_entry(each) for each in finished]
+    trials = [trial_entry(outcome) for outcome in outcomes]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    pairs = compare_pairs(done, finished, groups, margin)
-    compared = [compare_with_controls(name, finished, groups, margin) for name in done]
+    pairs = compare_pairs(done, outcomes, groups, margin)
+    compared = [compare_with_controls(name, outcomes, groups, margin) for name in done]
     run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=finished[0].record.environment,
+        environment=outcomes[0].record.environment,
         dataset=dataset,
         experiment=experiment,
         tuning=tuning,
@@ -100,26 +98,28 @@ def assemble(
         trials=trials,
         comparison=Conclusions(
             pairs=pairs,
-            controls=[without_unlearned(found, trials) for found in compared if found],
+            controls=[
+                without_unlearned(controlled, trials) for controlled in compared if controlled
+            ],
             caveats=find_caveats(run),
             overturned_by=overturned_by(run),
             optimism=optimism.meter(trials),
             neither=neither_twin(trials, pairs),
-            without_time=without_time(finished, trials, groups, margin),
+            without_time=without_time(outcomes, trials, groups, margin),
         ),
     )
     return with_accountings(results)
 
 
-def trial_entry(finished: TrialOutcome) -> Trial:
-    """A trial as results.json has it; what was not measured is None."""
-    record, measured, controlled = finished.record, finished.measured, finished.controlled
-    settings, answers = record.settings, finished.answers
+def trial_entry(outcome: TrialOutcome) -> Trial:
+    """Return the trial's entry in results.json; None for what was not measured."""
+    record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
+    settings, answers = record.settings, outcome.answers
     more: dict[str, Any] = {
         name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")
     }
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
-    # What a converted network is said to have trained is its source's; its validation is its own.
+    # A converted network has the epochs of its source, and a validation score of its own.
     converted, twin = settings.get("converted"), settings.get("twin", {})
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
@@ -147,11 +147,11 @@ def trial_entry(finished: TrialOutcome) -> Trial:
         validation=record.best.validation if record.best else None,
         test=test,
         **cost_entry(measured.get("operations")),
-        latency=finished.latency,
+        latency=outcome.latency,
         anytime=anytime if anytime and anytime.num_steps else None,
         robustness=robustness.summary(test.accuracy, measured) if test else None,
-        optimism=finished.optimism,
-        # Those that have a title of their own, as tables and report show them.
+        optimism=outcome.optimism,
+        # Measures with a title, as tables and report show them.
         measures={
             name: AddedMeasure(
                 title=measure.title,
@@ -163,7 +163,7 @@ def trial_entry(finished: TrialOutcome) -> Trial:
             for name, measure in MEASURES.items()
             if measure.title and name in measured
         },
-        failed_measures=dict(finished.failed_measures),
+        failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls=controlled.results if controlled else {},
         controls_left_out=controlled.reasons if controlled else {},
@@ -171,12 +171,12 @@ def trial_entry(finished: TrialOutcome) -> Trial:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    """The data and its split, or its folds; `more` are further fields."""
+    """Describe the data and its split, or its folds; `more` are further fields."""
     groups = prepared.groups
     if groups is not None:
         sizes = np.unique(groups, return_counts=True)[1]
         of_tests = np.unique(groups[tested(splits)], return_inverse=True)[1]
-        shared = [np.isin(groups[each.test], groups[each.train]) for each in splits]
+        shared = [np.isin(groups[split.test], groups[split.train]) for split in splits]
         more |= {
             "groups": len(sizes),
             "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
@@ -185,16 +185,16 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
             "shared_groups": float(np.concatenate(shared).mean()),
         }
     counts = [
-        Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits
+        Counts(train=len(split.train), val=len(split.val), test=len(split.test)) for split in splits
     ]
     return Dataset(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=list(prepared.classes),
         counts=Counts(
-            train=round(statistics.fmean(each.train for each in counts)),
-            val=round(statistics.fmean(each.val for each in counts)),
-            test=sum(each.test for each in counts),
+            train=round(statistics.fmean(fold.train for fold in counts)),
+            val=round(statistics.fmean(fold.val for fold in counts)),
+            test=sum(fold.test for fold in counts),
         ),
         image_shape=prepared.image_shape,
         split=splits[0].kind,
@@ -211,18 +211,18 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
 
 def compare_pairs(
     contenders: Sequence[str],
-    finished: Sequence[TrialOutcome],
+    outcomes: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     margin: float,
 ) -> list[Pair]:
-    """Every two of `contenders` with a seed in common, their p-values adjusted for the number of
-    pairs.
+    """Compare every two of `contenders` with a seed in common. P-values are adjusted for the number
+    of pairs.
 
     `groups` `[N]` says which test images belong together. Contenders of the same trainings, such as
     a converted network and its source, are compared seed by seed.
     """
-    answers = {name: pooled(finished, name) for name in contenders}
-    keys = {name: trainings(finished, name) for name in contenders}
+    answers = {name: pooled(outcomes, name) for name in contenders}
+    keys = {name: trainings(outcomes, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     differences = []
     for a, b in itertools.combinations(contenders, 2):
@@ -230,7 +230,7 @@ def compare_pairs(
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
             differences.append(significance.difference(*compared[a, b], groups, margin, same))
-    found = significance.adjusted(differences)
+    adjusted = significance.adjusted(differences)
     return [
         Pair(
             **structs.asdict(difference),
@@ -244,14 +244,14 @@ def compare_pairs(
             seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
             power=power_of(right_a, right_b, groups, len(compared)),
         )
-        for ((a, b), (right_a, right_b)), difference in zip(compared.items(), found, strict=True)
+        for ((a, b), (right_a, right_b)), difference in zip(compared.items(), adjusted, strict=True)
     ]
 
 
 def power_of(
     right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None, comparisons: int
 ) -> Power | None:
-    """The chance that these seeds and images find a lead of one point; one seed cannot say."""
+    """Return the chance that these seeds and images find a lead of one point, None for one seed."""
     if len(right_a) < 2:
         return None
     return power.power(
@@ -260,38 +260,46 @@ def power_of(
 
 
 def compare_with_controls(
-    contender: str, finished: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
+    contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """The difference of a contender to each control, over the seeds that have both; None without
-    controls.
-
-    The p-values are adjusted for the number of controls (Holm).
+    """Compare a contender with its controls, over the seeds that have both; None without controls.
+    P-values are adjusted for the number of controls (Holm).
     """
-    own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
-    its = [each for each in finished if each.contender == contender and each.seed in own]
-    found = [each.controlled for each in its if each.controlled]
-    if not found:
+    answers = pooled(
+        outcomes, contender, lambda outcome: outcome.answers if outcome.controlled else None
+    )
+    of_contender = [
+        outcome
+        for outcome in outcomes
+        if outcome.contender == contender and outcome.seed in answers
+    ]
+    controlled = [outcome.controlled for outcome in of_contender if outcome.controlled]
+    if not controlled:
         return None
     rows = []
     kinds = {
-        CONTROLS[name].of_recordings for each in found for name in (*each.results, *each.reasons)
+        CONTROLS[name].of_recordings
+        for trial in controlled
+        for name in (*trial.results, *trial.reasons)
     }
     for name, control in CONTROLS.items():
         if control.of_recordings not in kinds:
             continue
 
-        def of_control(each: TrialOutcome, name: str = name) -> Classification | None:
-            return each.controlled.answers.get(name) if each.controlled else None
+        def answers_of(outcome: TrialOutcome, name: str = name) -> Classification | None:
+            return outcome.controlled.answers.get(name) if outcome.controlled else None
 
-        others = pooled(finished, contender, of_control)
-        reasons = [each.reasons[name] for each in found if name in each.reasons]
+        of_control = pooled(outcomes, contender, answers_of)
+        reasons = [trial.reasons[name] for trial in controlled if name in trial.reasons]
         row = ControlRow(control=name, **control.about, reason=reasons[-1] if reasons else None)
-        if seeds := [seed for seed in own if seed in others]:
-            a, b = right_of(seeds, own), right_of(seeds, others)
+        if seeds := [seed for seed in answers if seed in of_control]:
+            a, b = right_of(seeds, answers), right_of(seeds, of_control)
             row = structs.replace(
                 row,
                 accuracy=float(b.mean()),
-                bits=next(each.results[name].bits for each in found if name in each.results),
+                bits=next(
+                    trial.results[name].bits for trial in controlled if name in trial.results
+                ),
                 spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
                 found=significance.difference(a, b, groups, margin, control.paired),
             )
@@ -300,8 +308,8 @@ def compare_with_controls(
     rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
     return ControlledContender(
         contender=contender,
-        num_steps=its[0].record.settings["num_steps"],
-        seeds=len(own),
-        accuracy=float(np.mean([right.mean() for right in right_of(list(own), own)])),
+        num_steps=of_contender[0].record.settings["num_steps"],
+        seeds=len(answers),
+        accuracy=float(np.mean([right.mean() for right in right_of(list(answers), answers)])),
         rows=rows,
     )

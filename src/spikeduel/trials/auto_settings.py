@@ -2,8 +2,11 @@
 there is.
 """
 
+import itertools
 import math
 import os
+import statistics
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,19 +18,22 @@ from msgspec import structs
 from torch import Tensor
 
 from spikeduel.auditing.neighbours import gradients
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared, Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
-from spikeduel.system import files, load, typed
+from spikeduel.spiking.random_keys import RandomKeys, seeded
+from spikeduel.system import files, hardware, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import AUTO, farthest, moved
 from spikeduel.trials.contenders import Contender, Trial, trials_of
 from spikeduel.trials.contenders import describe_all as contenders_of
 from spikeduel.trials.store import Store
-from spikeduel.trials.timing import seconds_of_an_epoch
+from spikeduel.trials.training import rules_of
 
 SMALL, LARGE = 2_000, 10_000
 """Numbers of training images: a set is small below the first, and large from the second."""
@@ -56,6 +62,10 @@ all; other sets by the square root.
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
+WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
+"""Training steps that are not timed; then as many as fit into these seconds, at most the third."""
+FORWARD_SHARE = 1 / 3
+"""Time of an answer as a share of a training step on the same image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,3 +330,42 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
             for name, epochs in budget.epochs.items()
         }
     return replace(experiment, epochs=max(budget.epochs.values()), per_contender=by_contender)
+
+
+def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
+    """Return the seconds of an epoch with its validation, by the time of some training steps."""
+    seconds = seconds_of_a_step(trial, prepared)
+    batch_size = trial.experiment.decided_batch_size
+    answers = FORWARD_SHARE * len(trial.split.val) / batch_size
+    return seconds * (math.ceil(len(trial.split.train) / batch_size) + answers)
+
+
+def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
+    """Return the median seconds of a training step of a fresh network, gathering the batch
+    included.
+    """
+    images, labels = prepared.held
+    card, experiment = trial.card, trial.experiment
+    with hardware.threads_on_free_cores(), seeded(card.seed):
+        model = Model(building.build(card).to(trial.device), card, card.precision)
+        step = TrainingStep(model, rules_of(experiment), WARM_UP + MOST_TIMED)
+        model.module.train()
+        seconds: list[float] = []
+        started = time.perf_counter()
+        epochs = (
+            training_batches(
+                images, labels, trial.split.train, experiment.decided_batch_size, card.seed, epoch
+            )
+            for epoch in itertools.count()
+        )
+        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
+        for number, (batch, truth, indices) in enumerate(batches):
+            float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
+            now = time.perf_counter()
+            if number >= WARM_UP:
+                seconds.append(now - started)
+                if sum(seconds) > TIMED_SECONDS or len(seconds) == MOST_TIMED:
+                    break
+            started = now
+    hardware.release_freed_memory()
+    return statistics.median(seconds)

@@ -1,4 +1,4 @@
-"""Trained models on images they have not met: whole data sets, and single files."""
+"""Evaluation of trained models on new images: whole data sets, and single files."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ PARTS = ("test", "all")
 
 
 class Evaluation(Test):
-    """What `evaluate` measured."""
+    """Result of `evaluate`."""
 
     robustness: Robustness | None = None
 
@@ -45,8 +45,7 @@ def evaluate(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> Evaluation:
-    """A trial's `test` in results.json, for `model` on the test part (or all) of
-    `experiment.dataset`.
+    """Measure `model` on the test part (or all) of `experiment.dataset`, as `test` in results.json.
 
     A folder of images is prepared as the model was trained; data that it was trained on is split
     (and grouped) as it was then, and its fold's test part taken. It is asked in its precision,
@@ -83,7 +82,7 @@ def evaluate(
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     with seeded(card.seed):
-        found = classification(model, tracked)
+        answers = classification(model, tracked)
     with seeded(card.seed):
         calibrated = calibration(model, tracked)
     with seeded(card.seed):
@@ -92,10 +91,10 @@ def evaluate(
     measures = robustness.measures(worse, progress, card.contender) if experiment.robustness else {}
     corrupted = {name: measure(model, batches) for name, measure in measures.items()}
     return Evaluation(
-        **structs.asdict(found.scores()),
+        **structs.asdict(answers.scores()),
         encoding_spread=spread,
         calibration=calibrated,
-        robustness=robustness.summary(found.accuracy, corrupted),
+        robustness=robustness.summary(answers.accuracy, corrupted),
     )
 
 
@@ -106,7 +105,7 @@ def test_images(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H,
+    """Return at most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H,
     W]`, int64 `[N]`, and the name of the data set.
 
     Without an `experiment` they are of the data that the model was trained on (`trained_on`). That
@@ -129,7 +128,7 @@ def test_images(
 def examples(
     model: Model, most: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` images to look at, evenly over the classes, of the test part of the data that
+    """Return at most `most` images to look at, evenly over the classes, of the test part of the data that
     `model` was trained on: uint8 `[N, C, H, W]`, int64 `[N]`. None where these are not at hand:
     nothing is downloaded.
 
@@ -157,9 +156,9 @@ def examples(
 
 
 def trained_on(
-    model: Model, changed: Callable[[Experiment], Experiment] = lambda its: its
+    model: Model, changed: Callable[[Experiment], Experiment] = lambda experiment: experiment
 ) -> Experiment:
-    """An experiment on the data that `model` was trained on: that of the run in whose folder its
+    """Return an experiment on the data that `model` was trained on: that of the run in whose folder its
     file lies, else on the data set, or folder, of the name that its card has; and `changed`, such
     as to a new place.
 
@@ -195,8 +194,8 @@ _NAME_IT = (
 
 
 def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
-    """Raises `InputError` unless `experiment` has the data that the card tells of; imported
-    networks' tell nothing.
+    """Raise `InputError` unless `experiment` has the data that the card names; cards of imported
+    networks name none.
     """
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     then = [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
@@ -211,8 +210,8 @@ def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress
 def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     if counted := auditing.file_counts(experiment, prepared):
-        for each in counted.ignored:
-            progress.say(f"note: {prepared.name}: ignored {each}")
+        for ignored in counted.ignored:
+            progress.say(f"note: {prepared.name}: ignored {ignored}")
         for line in pictures_left_out(counted):
             progress.say(f"warning: {prepared.name}: {line}")
     if prepared.image_shape != card.image_shape:
@@ -231,7 +230,7 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 def _test_part(
     card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
 ) -> tuple[Prepared, Split, bool]:
-    """What `_split` gives. That the test part was asked is noted."""
+    """Return `_split`, and note that the test part was asked."""
     prepared, split, trained = _split(card, experiment, progress)
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(
@@ -245,8 +244,8 @@ def _test_part(
 def _split(
     card: ModelCard, experiment: Experiment, progress: Progress
 ) -> tuple[Prepared, Split, bool]:
-    """The data as the model of `card` takes them, their split, and whether the model was trained on
-    it: then it is the split that it was trained by.
+    """Return the data as the model of `card` takes them, their split, and True if the model was
+    trained on this split.
     """
     prepared, known = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
@@ -272,26 +271,26 @@ def _split(
 def altered(
     experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
-    """The batches of `data.altered`, by name, where `experiment` asks for robustness; says what is
+    """Return the batches of `data.altered` by name if `experiment` asks for robustness. Says what is
     left out.
     """
     if not experiment.robustness:
         return {}
-    found, missing = data.altered(prepared, split, experiment, progress.track)
+    images_by_name, missing = data.altered(prepared, split, experiment, progress.track)
     for line in missing:
         progress.say(f"  {line}")
     return {
         name: EvaluationBatches(
             torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels))
         )
-        for name, (images, labels) in found.items()
+        for name, (images, labels) in images_by_name.items()
     }
 
 
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels for files of images (or recordings), and for those in folders: rows of file, label,
+    """Label files of images (or recordings), and files in folders. Returns rows of file, label,
     probability, probabilities, whether these are calibrated, and the precision that they were
     computed in.
 
@@ -300,7 +299,7 @@ def predict_files(
     """
     progress = progress or Progress()
     is_recorded = model.card.preprocessing.binning is not None
-    found, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
+    files, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
     rows = []
     how = {
         "calibrated": calibrated and model.card.temperature is not None,
@@ -317,9 +316,9 @@ def predict_files(
             "note: answers are in bf16; reports and exports are about float32. A few labels can "
             "differ."
         )
-    for start in range(0, len(found), EVALUATION_BATCH):
+    for start in range(0, len(files), EVALUATION_BATCH):
         names, images = [], []
-        for path in progress.track(found[start : start + EVALUATION_BATCH], "reading images"):
+        for path in progress.track(files[start : start + EVALUATION_BATCH], "reading images"):
             try:
                 images.append(data.prepared_picture(path, model.card.preprocessing))
                 names.append(str(path))
@@ -346,7 +345,7 @@ def predict_files(
 def follow(
     model: Model, path: Path, frame_ms: float | None = None, calibrated: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """What `model` says after each frame of a recording: rows of file, milliseconds, events, label,
+    """Yield the answer of `model` after each frame of a recording: rows of file, milliseconds, events, label,
     probability and probabilities. `path` "-" is standard input, on which events come in, a line "t
     x y p" each, t in microseconds.
 
@@ -362,15 +361,15 @@ def follow(
         )
     else:
         answers = streaming.answers_to_recording(model, pictures.events_in(path), calibrated)
-    for each in answers:
+    for answer in answers:
         by_class = {
-            name: float(p) for name, p in zip(model.card.classes, each.probabilities, strict=True)
+            name: float(p) for name, p in zip(model.card.classes, answer.probabilities, strict=True)
         }
         best = max(by_class, key=by_class.__getitem__)
         yield {
             "file": str(path),
-            "milliseconds": each.milliseconds,
-            "events": each.events,
+            "milliseconds": answer.milliseconds,
+            "events": answer.events,
             "label": best,
             "probability": by_class[best],
             "probabilities": by_class,
@@ -378,5 +377,5 @@ def follow(
 
 
 def open_for(model: Model, image: Path) -> np.ndarray:
-    """One image file, prepared for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
+    """Prepare one image file for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
     return data.prepared_picture(image, model.card.preprocessing)

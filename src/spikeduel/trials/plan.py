@@ -17,10 +17,9 @@ from spikeduel.system import typed
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls
-from spikeduel.trials.auto_settings import ResolvedExperiment
+from spikeduel.trials.auto_settings import ResolvedExperiment, seconds_of_an_epoch
 from spikeduel.trials.contenders import Contender, Trial, trials_of
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.timing import seconds_of_an_epoch
 from spikeduel.trials.trial import trained
 
 FEW_STEPS = 500

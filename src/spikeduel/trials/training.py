@@ -1,4 +1,4 @@
-"""One training loop for both families."""
+"""The training loop, the same for both families."""
 
 import hashlib
 import io
@@ -37,27 +37,25 @@ MIN_DELTA = 0.01
 
 @dataclass(frozen=True)
 class Training:
-    """How a training went. `stopped`: "limit" of epochs, "early", "nan", or None while it goes
-    on.
+    """The course of a training. `stopped` is "limit" (of epochs), "early", "nan", or None while the
+    training goes on.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     stopped: str | None = None
     keeps_last: bool = False
-    """Whether the weights of the last epoch are kept: where the learning rate falls to 0."""
+    """True if the weights of the last epoch are kept, since the learning rate falls to 0."""
 
     @property
     def curve(self) -> list[dict[str, float]]:
-        """Each epoch as `Progress.curve` tells of it."""
+        """Epochs in the form that `Progress.curve` takes."""
         both = zip(self.history, self.epoch_seconds, strict=True)
         return [{**epoch, "epoch_seconds": seconds} for epoch, seconds in both]
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights are kept: the first with the highest validation accuracy, or the
-        last.
-        """
+        """Epoch whose weights are kept: the first with the highest validation accuracy, or the last."""
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
         if self.keeps_last or not accuracies:
             return len(accuracies) - 1 if accuracies else None
@@ -66,8 +64,8 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held`
-    gives them, their split, the rules, where to keep the state, whom to tell.
+    """A training loop with all that it needs: the model (trained in place), `images` and `labels` as
+    in `Prepared.held`, their split, and the file of the state after each epoch.
     """
 
     model: Model
@@ -83,9 +81,9 @@ class Loop:
     """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
 
     def run(self) -> Training:
-        """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
+        """Train to the end and leave the model with the weights of `Training.best_epoch`.
 
-        Goes on from the checkpoint where there is one, and writes it after every epoch. All
+        The training goes on from the checkpoint if there is one, and writes it after every epoch. All
         randomness depends on seed, epoch and image only (see also `random_keys.seeded`), so a
         resumed training ends in the numbers of an uninterrupted one.
         """
@@ -131,7 +129,7 @@ class Loop:
                     }
                     write_checkpoint(self.checkpoint, state)
                 last, epoch = training.history[-1], len(training.history)
-                accuracies = [each["val_accuracy"] for each in training.history]
+                accuracies = [entry["val_accuracy"] for entry in training.history]
                 self.progress.epoch(self.model.card.title, accuracies, num_epochs)
                 self.progress.curve(self.model.card.title, training.curve)
                 self.progress.detail(
@@ -166,10 +164,10 @@ class Loop:
     def _judged(
         self, training: Training, num_epochs: int, loss: float, accuracy: float, seconds: float
     ) -> Training:
-        """`training` after an epoch of this training loss and accuracy, and whether it goes on."""
+        """Add an epoch with this training loss and accuracy, and decide if the training goes on."""
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
         weights = self.model.module.parameters()
-        if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
+        if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
             seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
@@ -211,9 +209,7 @@ class Loop:
         return saved
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
-        """One pass over the training images: mean loss and accuracy, as they were while it
-        trained.
-        """
+        """Train on all training images once; return the mean loss and accuracy during training."""
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.decided_batch_size
         total_loss = torch.zeros((), dtype=widest(device), device=device)
@@ -278,8 +274,8 @@ def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not
-    notice changed bytes.
+    """Write the state after an epoch, atomically, with a checksum: torch's own format does not notice
+    changed bytes.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -289,9 +285,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state after the last finished epoch, on `device`; None where there is none or it cannot
-    be read.
-    """
+    """Return the state after the last finished epoch, on `device`; None if absent or unreadable."""
     try:
         content = memoryview(path.read_bytes())
         size = hashlib.sha256().digest_size

@@ -1,4 +1,4 @@
-"""One trial: one contender, one seed: build, train, measure, store."""
+"""A trial, one contender with one seed: build, train, measure, store."""
 
 import traceback
 from collections.abc import Mapping
@@ -38,14 +38,14 @@ def run(
     altered: Mapping[str, EvaluationBatches] | None = None,
     test: bool = True,
 ) -> TrialRecord:
-    """The finished trial: from the store, or trained and measured now. A trial that fails is
+    """Return the finished trial, from the store, or trained and measured now. A trial that fails is
     recorded as failed.
 
     `altered` are further test images, by name, for an experiment that asks for robustness. Without
     `test`, no test image is looked at, for choosing settings; another run finds the trial, and
     measures it. With `test` and the experiment's `optimism`, a trial that was trained without is
-    trained again, to the same numbers: what the test images would have said after each epoch can
-    only be had while it trains.
+    trained again, to the same numbers: test scores after each epoch can only be had while it
+    trains.
     """
     name, sealed = f"  {trial.card.title}", test and _is_sealed(trial)
     with store.locked(
@@ -67,9 +67,14 @@ def run(
                 f"{name}: trained again, to the same numbers, to be tested after every epoch "
                 f"(--optimism)"
             )
-            record = _trained_again(
-                record, _train(trial, prepared, store, progress, sealed), store, progress, name
-            )
+            before = record.model_digest
+            record = _train(trial, prepared, store, progress, sealed)
+            if record.model_digest != before:
+                progress.say(
+                    f"{name}: ended in other numbers than before (another machine or version?); "
+                    "measured anew"
+                )
+                store.forget_measures(trial.key)
         elif "converted" not in trial.settings:  # which is never trained
             progress.detail(f"{name}: found in the store, not trained again")
             progress.curve(trial.card.title, record.curve)
@@ -106,8 +111,10 @@ def _train_now(
         ):  # pretrained ones are better
             some = np.sort(trial.split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
-        twin = _twin(trial, store)
-        if twin:
+        if trial.twin:
+            twin = model_files.load_model(
+                store.model_path(trial.twin), trial.device, trial.experiment.own_code
+            )
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
             for name, count in module.named_buffers():
                 if name.endswith("num_batches_tracked"):
@@ -156,35 +163,10 @@ def _how_it_went(training: Training) -> str:
     return f"{epochs} in {duration(seconds)}, accuracy {per_cent(accuracy)} on validation"
 
 
-def _twin(trial: Trial, store: Store) -> Model | None:
-    """The trained network that `trial` starts from, or learns from."""
-    if trial.twin is None:
-        return None
-    model = model_files.load_model(
-        store.model_path(trial.twin), trial.device, trial.experiment.own_code
-    )
-    return Model(model.module.eval(), model.card, trial.card.precision)
-
-
-def _trained_again(
-    before: TrialRecord, now: TrialRecord, store: Store, progress: Progress, name: str
-) -> TrialRecord:
-    """`now`, whose measures are those of `before` if the model is the same, to the last bit."""
-    if now.model_digest != before.model_digest:
-        progress.say(
-            f"{name}: ended in other numbers than before (another machine or version?); measured "
-            f"anew"
-        )
-        store.forget_measures(now.key)
-    return now
-
-
 def keep(
     trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None
 ) -> TrialRecord:
-    """Puts a trial into the store, with its model where that has finished an epoch; then it is
-    found again.
-    """
+    """Put a trial into the store, with its model if that has finished an epoch."""
     path, checksum = store.model_path(trial.key), None
     if model is not None and training.history:
         model_files.save_model(path, model)
@@ -207,7 +189,7 @@ def keep(
 
 
 def load(trial: Trial, store: Store) -> Model:
-    """The trained model of a finished trial."""
+    """Return the trained model of a finished trial."""
     return model_files.load_model(
         store.model_path(trial.key), trial.device, trial.experiment.own_code
     )
@@ -233,11 +215,11 @@ def _measure(
             progress.say(
                 f"  {title}: measure {name} is taken again: what the store holds of it is damaged"
             )
-        given = (test, validation) if measure.on_validation else (test,)
+        answers = (test, validation) if measure.on_validation else (test,)
         try:
-            # Each from its own seed, so that it does not depend on which others were taken before.
+            # With a seed of its own, a measure does not depend on the measures before it.
             with seeded(trial.card.seed):
-                store.save_measure(trial.key, name, measure.take(model, *given))
+                store.save_measure(trial.key, name, measure.take(model, *answers))
         except SpikeduelError:
             raise
         except Exception as failure:  # the trial is still good, and so are the other measures
@@ -249,14 +231,14 @@ def _measure(
 def is_whole(
     trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True
 ) -> bool:
-    """Whether the store holds all that `run` would give the trial."""
+    """Return True if the store holds all that `run` would return and measure."""
     if not test:
         return _found(trial, store) is not None
     return trained(trial, store) is not None and not _missing(trial, altered, store)
 
 
 def trained(trial: Trial, store: Store) -> TrialRecord | None:
-    """What the store holds of a trial that `run`, with its test, would not train again."""
+    """Return the record of a trial that `run` with `test` would not train again, else None."""
     record = _found(trial, store)
     if record and _is_sealed(trial) and store.unsealed(trial.key, len(record.history)) is None:
         return None
@@ -270,10 +252,8 @@ def mark_failed(
     error: str,
     test: bool = True,
 ) -> TrialRecord:
-    """The record of a trial that `run` does not come to the end of, for this `error`: failed,
-    unless it was trained.
-
-    Then the measures that it lacks are noted as failed.
+    """Mark a trial that `run` cannot finish as failed for this `error`. If it was trained, its
+    missing measures are marked instead.
     """
     with store.locked(trial.key):
         record = _found(trial, store)
@@ -287,16 +267,14 @@ def mark_failed(
 
 
 def _found(trial: Trial, store: Store) -> TrialRecord | None:
-    """What the store holds of a trial that has been trained."""
+    """Return the record of a trained trial, else None."""
     record = store.record(trial.key)
-    # Its settings are its key, unless the file was changed by hand.
+    # The settings make the key, unless the file was changed by hand.
     return record if record is not None and key_of(record.settings) == trial.key else None
 
 
 def _is_sealed(trial: Trial) -> bool:
-    """Whether it is tested after every epoch, if it is tested: what was converted was never
-    trained.
-    """
+    """Return True if the trial is tested after every epoch. A converted trial was never trained."""
     return trial.experiment.optimism and "converted" not in trial.settings
 
 
@@ -306,23 +284,24 @@ def _missing(
     store: Store,
     progress: Progress = Progress(),
 ) -> dict[str, Measure]:
-    """The measures that are to be taken of the trial once it is trained, by name, and that the
-    store does not hold.
-    """
+    """Return the measures of the trained trial that the store lacks, by name."""
     wanted, known = dict(MEASURES), measured(trial, store)
     if trial.experiment.robustness:
         taken = robustness.measures(altered, progress, trial.card.title)
         wanted |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
-    return {name: each for name, each in wanted.items() if name not in known}
+    return {name: measure for name, measure in wanted.items() if name not in known}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
-    """What the store holds of a finished trial's measures, by name."""
+    """Return the measures of a finished trial that the store has, by name."""
     kinds = {name: measure.result for name, measure in MEASURES.items()}
     if trial.experiment.robustness:
         kinds |= dict.fromkeys(robustness.NAMES, CorruptedAccuracies)
-    found = {name: store.measure(trial.key, name, kind) for name, kind in kinds.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return {
+        name: value
+        for name, kind in kinds.items()
+        if (value := store.measure(trial.key, name, kind)) is not None
+    }
 
 
 _OUT_OF_MEMORY = (
@@ -335,7 +314,7 @@ _OUT_OF_MEMORY = (
 
 
 def _reason(failure: Exception) -> str:
-    """The first line of what went wrong, and what to do where that is known."""
+    """Return the error's first line and, if known, its remedy."""
     reason = f"{type(failure).__name__}: {failure}".splitlines()[0].rstrip(": ")
     if isinstance(failure, MemoryError) or any(
         sign in str(failure).lower() for sign in _OUT_OF_MEMORY

@@ -37,13 +37,13 @@ from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord, test_digest
 
 SEED = 0
-"""Of the draws, and of every trial's training."""
+"""Seed of the draws, and of every training."""
 DIGITS = 3
-"""Significant digits of what is drawn, so that a table shows exactly what was trained."""
+"""Significant digits of a drawn setting, so that a table shows exactly what was trained."""
 
 
 class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
-    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`),
+    """Range of a setting: drawn uniformly from `low` to `high` (of its logarithm with `log`),
     or of `choices`.
 
     Raises `InputError` unless it has either `low` < `high` or two or more different `choices`.
@@ -73,13 +73,11 @@ RANGES: dict[str, Range] = {
     "surrogate_alpha": Range(0.5, 50.0, log=True),
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
-"""What is tuned by default; `settings.TUNABLE` says whose setting it is. Every surrogate's usual
-width lies within.
-"""
+"""Ranges that are tuned by default. Every surrogate's usual width lies within."""
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """The ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or
+    """Read the ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or
     with `choices`.
 
     Only what the file names is tuned. Raises `InputError` naming file and setting.
@@ -90,28 +88,28 @@ def read_ranges(path: Path) -> dict[str, Range]:
             f"{path}: names no setting to tune, such as [learning_rate] with low and high."
         )
     with naming(path):
-        return {name: _range(name, given) for name, given in content.items()}
+        return {name: _range(name, table) for name, table in content.items()}
 
 
-def _range(name: str, given: Any) -> Range:
+def _range(name: str, table: Any) -> Range:
     if name not in TUNABLE:
         raise unknown("setting to tune", name, TUNABLE, "All others are common to all contenders.")
-    if not isinstance(given, dict):
-        raise InputError(f"{name} must be a table with low and high, or choices, not {given!r}.")
+    if not isinstance(table, dict):
+        raise InputError(f"{name} must be a table with low and high, or choices, not {table!r}.")
 
     def allowed(value: Any) -> Any:
         # As the setting has it, whole or not; its own limits decide whether it may be.
         return getattr(Experiment(**{name: value}), name)
 
     with naming(f"[{name}]"):
-        found = typed.converted(given, Range)
-    if found.choices:
-        return Range(choices=tuple(map(allowed, found.choices)))
-    return Range(allowed(found.low), allowed(found.high), found.log)
+        asked = typed.converted(table, Range)
+    if asked.choices:
+        return Range(choices=tuple(map(allowed, asked.choices)))
+    return Range(allowed(asked.low), allowed(asked.high), asked.log)
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
-    """The settings of trial `number`, one from each of `ranges`.
+    """Draw the settings of trial `number`, one from each of `ranges`.
 
     They depend on the number and the ranges only. What any contender tunes is drawn before what
     only spiking ones do: in the same trial, contenders try the same learning rate.
@@ -145,7 +143,7 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
 
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
-    """The best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and
+    """Return the best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and
     `high`, which are one standard deviation away, as far as such accuracies were seen.
 
     The first of `accuracies` is always among the trials; the others are draws, and any of them
@@ -165,7 +163,7 @@ def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
 
 
 def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[float, float]:
-    """Mean and standard deviation of the largest of `n` independent draws from the empirical
+    """Return mean and standard deviation of the largest of `n` independent draws from the empirical
     distribution of `values`.
 
     Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ. Draws repeat, so that for `n` near the
@@ -196,12 +194,14 @@ _FREE = (
     "robustness",
     "optimism",
 )
-"""What a comparison may change after tuning. Epochs are told, and data are compared by content."""
+"""Settings that a comparison may change after tuning. Epochs are reported, and data are compared by
+content.
+"""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What `tune` found: the experiment with each contender's own settings, and the content of
+    """Result of `tune`: the experiment with the contenders' own settings, and the content of
     tuning.json.
     """
 
@@ -209,7 +209,7 @@ class Tuning:
     record: TuningRecord
 
     def table(self) -> str:
-        """Every trial, and the expected best against the number of trials, as text."""
+        """Return every trial, and the expected best by the number of trials, as text."""
         return "\n\n".join(map(render, (tuning_rows(self.record), expected_best_rows(self.record))))
 
 
@@ -224,8 +224,8 @@ def search(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
-    """Trains `num_trials` trials of each contender, with seed 0, and chooses the best validation
-    accuracy of each.
+    """Train `num_trials` trials of each contender, with seed 0, and choose the best by validation
+    accuracy.
 
     The first trial has the settings that `experiment` comes with; the others are drawn from
     `ranges`. All have its epoch limit and stopping rule, and no test image is looked at. What the
@@ -233,25 +233,30 @@ def search(
     `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
-    own = ranges_by_contender(contenders, num_trials, ranges)
+    tuned = ranges_by_contender(contenders, num_trials, ranges)
     families = {contender.name: contender.card.family for contender in contenders}
     settings: dict[tuple[int, str], dict[str, Any]] = {}
     jobs = []
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number, name in itertools.product(range(num_trials), families):
-        given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
-        its = settings[number, name] = draw(own[name], number) if number else given
-        by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **its}}
+        first = experiment.for_contender(name)
+        drawn = (
+            draw(tuned[name], number)
+            if number
+            else {setting: getattr(first, setting) for setting in tuned[name]}
+        )
+        settings[number, name] = drawn
+        by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **drawn}}
         alone = replace(experiment, contenders=(name,), seeds=1, per_contender=by_contender)
         told, said = (
             Labelled(progress, f"trial {number + 1} of {num_trials}"),
-            f"{name}: {assigned(its)}",
+            f"{name}: {assigned(drawn)}",
         )
         described = [describe(name, alone.for_contender(name), prepared)]
         (trial,) = trials_of(alone, prepared, split, contenders=described)
         jobs.append(Job(trial, prepared, told, test=False, announced=said))
     records = dict(zip(settings, workers.run(jobs, store), strict=True))
-    found = {
+    trials = {
         name: [
             _trial_entry(number, settings[number, name], records[number, name])
             for number in range(num_trials)
@@ -259,15 +264,15 @@ def search(
         for name in families
     }
     entries = [
-        _contender_entry(name, family, list(own[name]), found[name])
+        _contender_entry(name, family, list(tuned[name]), trials[name])
         for name, family in families.items()
     ]
     chosen = dict(experiment.per_contender or {})
-    for each in entries:
-        if each.best is not None:
-            chosen[each.contender] = {
-                **chosen.get(each.contender, {}),
-                **each.trials[each.best].settings,
+    for entry in entries:
+        if entry.best is not None:
+            chosen[entry.contender] = {
+                **chosen.get(entry.contender, {}),
+                **entry.trials[entry.best].settings,
             }
     best = replace(experiment, per_contender=chosen or None)
     return Tuning(
@@ -288,8 +293,8 @@ def search(
             seed=SEED,
             sampler="random",
             ranges={
-                name: typed.converted(typed.plain(each), DrawnFrom)
-                for name, each in (ranges or RANGES).items()
+                name: typed.converted(typed.plain(limits), DrawnFrom)
+                for name, limits in (ranges or RANGES).items()
             },
             contenders=entries,
             per_contender=best.per_contender,
@@ -308,24 +313,23 @@ def ranges_by_contender(
         raise InputError(
             f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}."
         )
-    given = RANGES if ranges is None else ranges
-    own = {}
+    asked = RANGES if ranges is None else ranges
+    by_contender = {}
     for contender in contenders:
         tunable = effective(contender.card)
-        own[contender.name] = {s: r for s, r in given.items() if s in tunable}
-        if not own[contender.name]:
+        taken = {name: limits for name, limits in asked.items() if name in tunable}
+        by_contender[contender.name] = taken
+        if not taken:
             raise InputError(
                 f"the ranges leave {contender.name} nothing to tune. Add one that concerns it, as "
                 f"learning_rate does."
             )
-    idle = (
-        [] if ranges is None else [s for s in ranges if not any(s in each for each in own.values())]
-    )
-    if idle:
+    used = {name for taken in by_contender.values() for name in taken}
+    if ranges is not None and (idle := [name for name in ranges if name not in used]):
         raise InputError(
             f"the ranges name {idle[0]}, which has no effect on any contender here. Take it out."
         )
-    return own
+    return by_contender
 
 
 def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> TuningTrial:
@@ -347,9 +351,9 @@ def _contender_entry(
     name: str, family: Any, names: list[str], trials: list[TuningTrial]
 ) -> TunedContender:
     # A failed trial leaves nobody better off: as good as an accuracy of 0.
-    accuracies = [each.validation.accuracy if each.validation else 0.0 for each in trials]
+    accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
     expected = expected_best(accuracies)
-    done = [each.number for each in trials if each.validation]
+    done = [trial.number for trial in trials if trial.validation]
     return TunedContender(
         contender=name,
         family=family,
@@ -362,7 +366,7 @@ def _contender_entry(
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
-    """The tuning in a tuning.json beside the file that `experiment` comes from; None where there is
+    """Read the tuning in a tuning.json beside the file that `experiment` comes from; None where there is
     no such file.
 
     Raises `InputError` where the file is broken.
@@ -380,9 +384,9 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
 def record_for(
     tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
 ) -> TuningRecord | None:
-    """The tuning's record if it is what `experiment` has its settings from: at the same common
-    settings but those of `_FREE`, on the same data, without an image of this test set. Else None:
-    what cannot be shown is not claimed.
+    """Return the tuning's record if `experiment` has its settings from it: the same common settings
+    but those of `_FREE`, the same data, no image of this test set. Else None: what cannot be shown
+    is not claimed.
     """
     if tuning is None or tuning.record.per_contender is None:
         return None
