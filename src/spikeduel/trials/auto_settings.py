@@ -84,18 +84,16 @@ class ResolvedExperiment:
 def resolve(
     asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide all settings that `asked` leaves open. Trains nothing.
-
-    Looks at the training images of `split`. Epochs are kept in `store`: the same experiment gets
-    the same again, however fast the machine is then.
+    """Decide all settings that `asked` leaves open, by the training images of `split`. Trains
+    nothing. Decided epochs are kept in `store`, however fast the machine is next time.
     """
     sized = by_size(asked, prepared, split)
     return by_time_and_looks(sized, prepared, split, store, progress)
 
 
 def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
-    """Decide batch size and dropout by the number of training images, and describe the contenders,
-    with the usual width where that is open. Raises `InputError` for what cannot be built.
+    """Decide batch size and dropout by the number of training images, and describe the contenders.
+    Raises `InputError` for what cannot be built.
     """
     rules = size_rules(asked, len(split.train))
     experiment = replace(asked, **rules.chosen)
@@ -141,8 +139,8 @@ def size_rules(experiment: Experiment, num_train: int) -> SetRules:
 
 
 def wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
-    """Return the width at which the slowest network trains for `FEW` epochs, on a large set; None
-    where that is no more than `USUAL_WIDTH`. The time of an epoch grows with the width's square.
+    """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
+    that is no more than `USUAL_WIDTH`. Time grows with the width's square.
     """
     with_width = _with_width(experiment)
     epochs = min((budget.epochs[name] for name in with_width), default=0)
@@ -152,7 +150,6 @@ def wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
 
 
 def _with_width(experiment: Experiment) -> list[str]:
-    """Return the contenders that take a width."""
     return [
         name
         for name in experiment.contenders
@@ -180,16 +177,15 @@ def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split:
 
 
 def _size(num_train: int) -> int:
-    """Return 0 for a small set, 1 for a medium one, 2 for a large one."""
     return (num_train >= SMALL) + (num_train >= LARGE)
 
 
 class Alike(NamedTuple):
-    """Shares of training images that look more like another image once that is changed than like
-    any unchanged one: `mirrored` (into their own class), or `moved` (the mean of down and right).
+    """Shares of training images that look more like another image once that is `mirrored` (into
+    their own class), or `moved`, than like any unchanged image.
 
     `mirrored` is near 0 where mirror images do not occur, as with letters, or are another class, as
-    with left and right hands; `moved` where all images lie alike, as MNIST's do.
+    with hands; `moved` where all images lie alike, as in MNIST.
     """
 
     mirrored: float
@@ -199,9 +195,9 @@ class Alike(NamedTuple):
 def alike(
     images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None
 ) -> Alike:
-    """Compare training images by histograms of oriented gradients, at most `MOST_COMPARED`.
+    """Compare at most `MOST_COMPARED` training images by histograms of oriented gradients.
 
-    `images` uint8 `[N, C, H, W]`, `labels` `[N]`, `train` `[M]` indices; images of the same one of
+    `images` uint8 `[N, C, H, W]`, `labels` `[N]`, `train` `[M]` indices; images of one group of
     `groups` `[N]` are not compared. Two channels are the halves of a recording.
     """
     rng = np.random.default_rng(0)
@@ -264,10 +260,8 @@ def _kept_budget(
     store: Store,
     progress: Progress,
 ) -> Budget:
-    """Return the budget of `experiment`, found in the store, or measured now and kept there.
-
-    A budget that was measured while the machine was busy is measured again once it is not, unless
-    all has been trained by it.
+    """Return the budget of `experiment` from the store, or measure it and keep it there. A budget
+    of a busy machine is measured again once it is not, unless all has been trained by it.
     """
     one_epoch = replace(experiment, epochs=1, seeds=1)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)

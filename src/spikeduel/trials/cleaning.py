@@ -22,11 +22,10 @@ Kind = Literal["trained", "unfinished", "prepared", "left_behind"]
 
 
 class Unneeded(typed.Frozen):
-    """A file or folder that no run needs, its bytes, and a trial's `key`.
+    """A file or folder that no run needs.
 
-    `kind`: "trained", a trial that no run refers to; "unfinished", a training that was interrupted
-    or failed; "prepared", data, or their audit, that nobody used for days; "left_behind", what was
-    being written when a process was killed.
+    `kind`: "trained", a trial that no run refers to; "unfinished", an interrupted or failed
+    training; "prepared", data or their audit; "left_behind", what a killed process was writing.
     """
 
     kind: Kind
@@ -95,9 +94,8 @@ def _unneeded(kind: Kind, path: Path, key: str | None = None) -> Unneeded:
 
 
 def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
-    """Yield what no run in `folders` refers to of a store that nobody uses.
-
-    Raises `InputError` if a run cannot be read, and so may refer to anything.
+    """Yield what no run in `folders` needs of the store. Raises `InputError` if a run cannot be
+    read, since it may need anything.
     """
     needed = {key for folder in folders for key in _referred_to(folder)}
     if not needed and not any(
@@ -128,7 +126,6 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
-    """Yield the keys of the trials of all runs in `folder`, tunings among them."""
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
             try:

@@ -127,10 +127,8 @@ def trials_of(
     *splits: Split,
     contenders: Sequence[Contender] | None = None,
 ) -> list[Trial]:
-    """Return a trial for each split (fold), seed and contender, in this order.
-
-    The `contenders` are described here unless they are given. Raises `InputError` for what cannot
-    be built.
+    """Return a trial for each split (fold), seed and contender, in this order. Raises `InputError`
+    for what cannot be built, unless the `contenders` are given.
     """
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     common = {
@@ -169,7 +167,6 @@ def trials_of(
 
 
 def _linked(trial: Trial, twins: Mapping[str, str | None], of_seed: Mapping[str, Trial]) -> Trial:
-    """Link a spiking trial to its ReLU twin of the same seed and fold."""
     if (name := twins.get(trial.card.contender)) is None:
         return trial
     twin = {"contender": name, "key": of_seed[name].key}

@@ -33,9 +33,9 @@ from spikeduel.trials.trial import load
 
 @dataclass(frozen=True, eq=False)
 class ControlContext:
-    """A finished trial, of which a control is made, with its data, the store and the progress.
+    """A finished trial with its data, the store and the progress, for its controls.
 
-    `described` keeps what controls describe, by contender and title: all seeds and folds share it.
+    `described` keeps described controls by contender and title: all seeds and folds share it.
     """
 
     trial: Trial
@@ -77,14 +77,12 @@ class ControlContext:
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a trial: its short title, its meaning, and True for `spikes` if it spikes itself,
-    which decides its colour.
+    """A control of a trial; it is stored, and reaches results, table and report.
 
-    Controls `of_recordings` change what all contenders see of recordings; the others are of spiking
-    networks on images. Either `train` changes the experiment, and the control is trained like any
-    trial; or `ask` returns answers to the test images. They are `paired` where the trial's own
-    trained network gave them, so that the two are compared seed by seed. A control that is entered
-    in `CONTROLS` runs, is stored, and reaches results, table and report.
+    Controls `of_recordings` change what all contenders see; the others are of spiking networks on
+    images. Either `train` changes the experiment, and the control is trained like any trial; or
+    `ask` returns answers to the test images. Answers are `paired`, and compared seed by seed, if
+    the trial's own network gave them. `spikes` decides the colour.
     """
 
     title: str
@@ -270,9 +268,6 @@ def run(
 ) -> list[Controlled | None]:
     """Run the controls of every finished trial, on images of those with time steps; None for the
     other trials.
-
-    Controls that need a training are trials like any other: stored by their key, found again, never
-    trained twice.
     """
     if not isinstance(prepared.images, Recordings):
         _say_what_is_trained_twice(trials, store, progress)
@@ -300,11 +295,8 @@ def num_trained(trial: Trial, prepared: Prepared) -> int:
 
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
-    """Say which contenders are ReLU twins of others already. Their code differs, so that only
-    training shows it.
-
-    Where a contender started at its twin's trained weights, so does its control, and is trained for
-    longer than the twin.
+    """Say which contenders are ReLU twins already. Their code may differ, so they are trained
+    twice.
     """
     cards = {trial.card.contender: trial.card for trial in trials if trial.twin is None}
     shapes = {
@@ -346,7 +338,6 @@ def _jobs(context: ControlContext) -> tuple[dict[str, str], dict[str, Job]]:
 def _controlled(
     context: ControlContext, reasons: dict[str, str], records: Mapping[str, TrialRecord]
 ) -> Controlled:
-    """Collect the controls that were trained, and ask those that only ask."""
     controlled = Controlled({}, {}, reasons)
     for name, control in of(context.prepared).items():
         if name in reasons:
@@ -371,7 +362,6 @@ def _controlled(
 def _job(
     control: Control, train: Callable[[Experiment], Experiment], context: ControlContext
 ) -> Job:
-    """Return the job that trains a control. Raises `InputError` where there can be none."""
     trial = context.trial
     name = trial.card.contender
     changed = train(

@@ -45,13 +45,11 @@ def evaluate(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> Evaluation:
-    """Measure `model` on the test part (or all) of `experiment.dataset`, as `test` in results.json.
+    """Measure `model` on the test part (or all) of `experiment.dataset`, in its precision.
 
-    A folder of images is prepared as the model was trained; data that it was trained on is split
-    (and grouped) as it was then, and its fold's test part taken. It is asked in its precision,
-    `computed_in`. Its `robustness` is None unless `experiment` asks for it. That the test part was
-    asked is noted in `store` (see `Store`), or it is said why it cannot be. Raises `InputError`
-    where images or classes do not match, or where that split cannot be found again.
+    Data that the model was trained on is split and grouped as it was then. The use of the test part
+    is noted in `store`. Raises `InputError` if images or classes do not match, or if the split
+    cannot be found again.
     """
     progress = progress or Progress()
     if part not in PARTS:
@@ -105,12 +103,11 @@ def test_images(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return at most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H,
-    W]`, int64 `[N]`, and the name of the data set.
+    """Return at most `most` images of the test part that `evaluate` takes, evenly spread: uint8
+    `[N, C, H, W]`, int64 `[N]`, and the name of the data set.
 
-    Without an `experiment` they are of the data that the model was trained on (`trained_on`). That
-    the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does, and where
-    these are other data than those.
+    Without `experiment` they are of the data that the model was trained on. The use of the test
+    part is noted in `store`. Raises `InputError` as `evaluate` does.
     """
     progress = progress or Progress()
     if experiment is None:
@@ -128,12 +125,11 @@ def test_images(
 def examples(
     model: Model, most: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `most` images to look at, evenly over the classes, of the test part of the data that
-    `model` was trained on: uint8 `[N, C, H, W]`, int64 `[N]`. None where these are not at hand:
-    nothing is downloaded.
+    """Return at most `most` test images to look at, evenly over the classes, of the data that
+    `model` was trained on: uint8 `[N, C, H, W]`, int64 `[N]`. None are returned if the data are not
+    at hand.
 
-    For a network that comes with the package, of the data beside it. No score is made of them, so
-    that this is not noted as a use of the test part.
+    No score is made of them, so that this is no use of the test part.
     """
     progress, card = progress or Progress(), model.card
     origin = shipped.origin_of(model.file) if model.file else None
@@ -158,12 +154,11 @@ def examples(
 def trained_on(
     model: Model, changed: Callable[[Experiment], Experiment] = lambda experiment: experiment
 ) -> Experiment:
-    """Return an experiment on the data that `model` was trained on: that of the run in whose folder its
-    file lies, else on the data set, or folder, of the name that its card has; and `changed`, such
-    as to a new place.
+    """Return an experiment on the data that `model` was trained on: of the run that its file lies
+    in, else on the data set that its card names; changed by `changed`.
 
-    Raises `InputError` where the user has to name it: neither is here, or it is somebody's code.
-    Opening a file must never be enough to run that.
+    Raises `InputError` if the data are not here, or are somebody's code: opening a file must never
+    run code.
     """
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
@@ -230,7 +225,6 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 def _test_part(
     card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
 ) -> tuple[Prepared, Split, bool]:
-    """Return `_split`, and note that the test part was asked."""
     prepared, split, trained = _split(card, experiment, progress)
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(
@@ -290,12 +284,8 @@ def altered(
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Label files of images (or recordings), and files in folders. Returns rows of file, label,
-    probability, probabilities, whether these are calibrated, and the precision that they were
-    computed in.
-
-    Second, one line for each path that cannot be used: no such file, a folder without images, a
-    file that is none.
+    """Label image files (or recordings), and files in folders. Return a row for each file, and a
+    line for each path that cannot be used.
     """
     progress = progress or Progress()
     is_recorded = model.card.preprocessing.binning is not None
@@ -345,11 +335,8 @@ def predict_files(
 def follow(
     model: Model, path: Path, frame_ms: float | None = None, calibrated: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Yield the answer of `model` after each frame of a recording: rows of file, milliseconds, events, label,
-    probability and probabilities. `path` "-" is standard input, on which events come in, a line "t
-    x y p" each, t in microseconds.
-
-    Raises `InputError`.
+    """Yield the answer of `model` after each frame of a recording. `path` "-" reads events from
+    standard input, a line "t x y p" each, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
         answers = streaming.answers_to_stream(

@@ -40,12 +40,12 @@ def forecast(
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
-    """Return how likely a true `lead` (a fraction) is found, and the training time, by the number of
-    seeds. Trains nothing.
+    """Return how likely a true `lead` (a fraction) is found, and the training time, by the number
+    of seeds. Trains nothing.
 
-    How much accuracy varies over seeds is `spread` (a fraction), if given; else as in the
-    predictions of `run`; else as in trials of this experiment in the `store`, where it has two
-    seeds of two contenders; else it is assumed. Raises `InputError`.
+    The variation over seeds is `spread` (a fraction) if given; else that of the predictions of
+    `run`; else of trials in the `store` if two contenders have two seeds; else assumed. Raises
+    `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -129,7 +129,6 @@ def duel_plan(
 
 
 def _answered(plan: Plan, store: Store) -> list[TrialOutcome]:
-    """Return the trials whose answers are known."""
     return [
         TrialOutcome(record, {"classification": answers})
         for record in plan.records
@@ -187,7 +186,6 @@ def _known_luck(
 
 
 def _other_data(run: Path | str, prepared: Prepared) -> str | None:
-    """Return the name of the data of `run`, None where they are `prepared`."""
     file = predictions.read(run)
     return None if file.fingerprint in (prepared.fingerprint, prepared.ungrouped) else file.dataset
 

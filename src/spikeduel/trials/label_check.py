@@ -17,13 +17,12 @@ Checked = tuple[LabelCheck | None, list[SuspectLabel]]
 def check(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
 ) -> Checked:
-    """Find labels that look wrong by their mean probability over all trainings (contender and
-    seed).
+    """Find labels that look wrong by their mean probability over all trainings.
 
-    With folds all images are examined, by networks that were trained on other folds; else the
-    images for validation and test. An image's nearest neighbours count as much as all networks,
-    where the `audit` asked them: networks that learn from wrong labels are sure of none. Networks
-    that see no time in recordings are not asked. None where nothing was measured.
+    With folds all images are examined, by networks of other folds; else images for validation and
+    test. Nearest neighbours count as much as all networks if the `audit` asked them: networks that
+    learn from wrong labels are sure of none. Networks that see no time in recordings are left out.
+    None where nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))

@@ -109,12 +109,10 @@ def time_answers(
     store: Store,
     progress: Progress,
 ) -> dict[str, Latency]:
-    """Return the latency of each contender's first finished trial, by its key: other seeds take as
-    long.
+    """Return the latency of each contender's first finished trial, by its key.
 
-    Where the store has all latencies from this machine (processor, threads, device, versions), they
-    are not measured again, unless the machine was busy then and is not now. Where one is missing,
-    all are measured, one after another, since times compare only within one sitting.
+    Latencies in the store are taken if all are of this machine, and not of a busy one unless it is
+    busy now. Else all are measured, since times compare only within one sitting.
     """
     first: dict[str, Trial] = {}
     for planned, record in zip(trials, records, strict=True):
@@ -169,8 +167,8 @@ def test_uses(
     trials: Sequence[Trial],
     controlled: Sequence[Controlled | None],
 ) -> TestUses:
-    """Return how often the test images were asked; with folds, in the fold that most models of
-    other runs were asked about. Trainings with scores after every epoch count in all folds.
+    """Return how often the test images were asked, with folds in the fold that most models of other
+    runs were asked about. Scores after every epoch count in all folds.
     """
     keys_of_fold: dict[int | None, set[str]] = {}
     for planned, of_controls in zip(trials, controlled, strict=True):

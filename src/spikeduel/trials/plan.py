@@ -28,12 +28,9 @@ FEW_STEPS = 500
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All that a comparison trains.
-
-    `experiment` is `asked` with its open settings decided, by `rules` and `budget`. `records` holds
-    for each of `trials` what the store has of it, None for what is to be trained. `times` holds the
-    contenders whose time is known. `refused` says why contenders cannot be converted.
-    `num_controls` networks are trained for controls.
+    """All that a comparison trains. `experiment` is `asked` with its open settings decided, by
+    `rules` and `budget`. `records` has None for the `trials` to be trained. `refused` says why
+    contenders cannot be converted. `num_controls` networks are trained for controls.
     """
 
     asked: Experiment
@@ -83,11 +80,10 @@ def make(
     refused: Mapping[str, str] | None = None,
     timed: dict[str, float] | None = None,
 ) -> Plan:
-    """Plan a trial for each contender, seed and fold. Training steps are timed for contenders of
-    which neither the store nor the budget knows the time; not where all training is shorter.
+    """Plan a trial for each contender, seed and fold, and time training steps of contenders whose
+    time is not known; not if all training is shorter than that.
 
-    `timed` holds seconds of an epoch by `timing_key`: with it, whatever is missing there is timed,
-    and added.
+    With `timed`, seconds of an epoch by `timing_key`, all that it lacks are timed, and added.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
     records = [trained(trial, store) for trial in trials]
@@ -114,9 +110,6 @@ def make(
 
 
 def _num_steps(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -> int:
-    """Return the number of training steps of all trials of the contenders that are not in the store
-    as a whole.
-    """
     missing = {
         trial.card.contender
         for trial, record in zip(trials, records, strict=True)
@@ -133,9 +126,7 @@ def _num_steps(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -
 def _timed_now(
     trials: Sequence[Trial], prepared: Prepared, timed: dict[str, float], progress: Progress
 ) -> dict[str, float]:
-    """Return the seconds of an epoch by contender, measured where `timed` lacks them. A network
-    that cannot take a training step is left out.
-    """
+    """Return the seconds of an epoch by contender, without networks that take no training step."""
     keys = {trial.card.contender: timing_key(trial) for trial in trials}
     new = [trial for trial in trials if keys[trial.card.contender] not in timed]
     for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
@@ -167,9 +158,6 @@ def _times(
     epoch_seconds: Mapping[str, float],
     num_folds: int,
 ) -> list[ContenderTime]:
-    """Return how long a seed of each contender trains, by its records if there are any, else by
-    `epoch_seconds`; contenders without either are left out.
-    """
     times = []
     for contender, first in _first_trials(trials).items():
         known = [record for record in records if record and _contender_of(record) == contender]

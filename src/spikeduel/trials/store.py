@@ -250,10 +250,8 @@ class Store:
     def note_test_use(
         self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False
     ) -> None:
-        """Note in the ledger that a model was asked about these test images.
-
-        `trial` is the key if the model is a trial's: a trial counts once, however often it is
-        measured, and once more if it is asked after `every_epoch` of its training.
+        """Note in the ledger that a model was asked about these test images: the trial of this key,
+        which counts once, and once more if asked after `every_epoch` of its training.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             noted = {(use.get("trial"), bool(use.get("every_epoch"))) for use in self._uses(asked)}

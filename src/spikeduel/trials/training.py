@@ -81,11 +81,11 @@ class Loop:
     """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
 
     def run(self) -> Training:
-        """Train to the end and leave the model with the weights of `Training.best_epoch`.
+        """Train to the end, or on from the checkpoint, which is written after every epoch. The
+        model is left with the weights of `Training.best_epoch`.
 
-        The training goes on from the checkpoint if there is one, and writes it after every epoch. All
-        randomness depends on seed, epoch and image only (see also `random_keys.seeded`), so a
-        resumed training ends in the numbers of an uninterrupted one.
+        All randomness depends on seed, epoch and image only: a resumed training ends in the numbers
+        of an uninterrupted one.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.decided_batch_size)
@@ -187,7 +187,6 @@ class Loop:
         )
 
     def _saved(self) -> dict[str, Any] | None:
-        """The checkpoint, where there is one to go on from."""
         saved = read_checkpoint(self.checkpoint, self.model.device)
         if saved is None:
             if self.checkpoint.exists():

@@ -41,11 +41,9 @@ def run(
     """Return the finished trial, from the store, or trained and measured now. A trial that fails is
     recorded as failed.
 
-    `altered` are further test images, by name, for an experiment that asks for robustness. Without
-    `test`, no test image is looked at, for choosing settings; another run finds the trial, and
-    measures it. With `test` and the experiment's `optimism`, a trial that was trained without is
-    trained again, to the same numbers: test scores after each epoch can only be had while it
-    trains.
+    `altered` are further test images by name, for robustness. Without `test`, no test image is
+    looked at. With `test` and `optimism`, a trial that was trained without is trained again, to the
+    same numbers, since test scores after each epoch can only be had while it trains.
     """
     name, sealed = f"  {trial.card.title}", test and _is_sealed(trial)
     with store.locked(
@@ -267,7 +265,6 @@ def mark_failed(
 
 
 def _found(trial: Trial, store: Store) -> TrialRecord | None:
-    """Return the record of a trained trial, else None."""
     record = store.record(trial.key)
     # The settings make the key, unless the file was changed by hand.
     return record if record is not None and key_of(record.settings) == trial.key else None
@@ -314,7 +311,6 @@ _OUT_OF_MEMORY = (
 
 
 def _reason(failure: Exception) -> str:
-    """Return the error's first line and, if known, its remedy."""
     reason = f"{type(failure).__name__}: {failure}".splitlines()[0].rstrip(": ")
     if isinstance(failure, MemoryError) or any(
         sign in str(failure).lower() for sign in _OUT_OF_MEMORY

@@ -77,11 +77,7 @@ RANGES: dict[str, Range] = {
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """Read the ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or
-    with `choices`.
-
-    Only what the file names is tuned. Raises `InputError` naming file and setting.
-    """
+    """Read ranges from a TOML file, a table for each setting to tune. Raises `InputError`."""
     content = typed.read_toml(Path(path), dict[str, Any])
     if not content:
         raise InputError(
@@ -109,10 +105,8 @@ def _range(name: str, table: Any) -> Range:
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
-    """Draw the settings of trial `number`, one from each of `ranges`.
-
-    They depend on the number and the ranges only. What any contender tunes is drawn before what
-    only spiking ones do: in the same trial, contenders try the same learning rate.
+    """Draw the settings of trial `number`, one from each of `ranges`. Settings of all contenders
+    are drawn first: in the same trial, contenders try the same learning rate.
     """
     # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found
     # again.
@@ -143,11 +137,10 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
 
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
-    """Return the best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and
-    `high`, which are one standard deviation away, as far as such accuracies were seen.
+    """Return mean and standard deviation of the best accuracy of 1, 2, … trials; `low` and `high`
+    are one standard deviation away, within the accuracies seen.
 
-    The first of `accuracies` is always among the trials; the others are draws, and any of them
-    might have come first.
+    The first of `accuracies` is always among the trials; the others are draws in any order.
     """
     first, drawn = accuracies[0], np.maximum(accuracies[1:], accuracies[0])
     curve = []
@@ -225,12 +218,10 @@ def search(
     workers: Workers | None = None,
 ) -> Tuning:
     """Train `num_trials` trials of each contender, with seed 0, and choose the best by validation
-    accuracy.
+    accuracy, the earlier of two equal ones.
 
-    The first trial has the settings that `experiment` comes with; the others are drawn from
-    `ranges`. All have its epoch limit and stopping rule, and no test image is looked at. What the
-    store holds is not trained again. Where two are equally good, the earlier is chosen. Raises
-    `InputError`.
+    The first trial has the settings of `experiment`; the others are drawn from `ranges`. No test
+    image is looked at. Raises `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     tuned = ranges_by_contender(contenders, num_trials, ranges)
@@ -384,9 +375,8 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
 def record_for(
     tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
 ) -> TuningRecord | None:
-    """Return the tuning's record if `experiment` has its settings from it: the same common settings
-    but those of `_FREE`, the same data, no image of this test set. Else None: what cannot be shown
-    is not claimed.
+    """Return the tuning's record if it made the settings of `experiment`: the same common settings
+    but `_FREE`, the same data, no image of this test set. Else None.
     """
     if tuning is None or tuning.record.per_contender is None:
         return None
