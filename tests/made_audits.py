@@ -14,8 +14,9 @@ from spikeduel.results.audit import (
     Statistic,
     Statistics,
 )
+from spikeduel.results.words.notebook import PrintedAudit
 
-CLEAN = Audit(
+CLEAN = PrintedAudit(
     dataset="pets",
     fingerprint="f" * 64,
     split="official",

@@ -11,7 +11,7 @@ from spikeduel.results.energy_accountings import AccountedPair, AccountingResult
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Evidence, Reason
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.words.answer import headline, rows, settling
+from spikeduel.results.words.answer import headline, rows
 
 SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
 
@@ -270,15 +270,6 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     assert decide(apart).take == "snn"
 
 
-def test_the_line_says_that_no_training_does_better():
-    untrained = finding(
-        "below_nearest_neighbour", contenders=["snn", "cnn"], accuracy=0.97, first_fold=False
-    )
-    assert headline(duel(caveats=[untrained])).endswith(
-        " But an untrained nearest neighbour is better: 97.0 %."
-    )
-
-
 def test_with_several_it_says_over_whom():
     three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
     found = rows(results(three, [pair(-0.02, b="other-cnn")]))
@@ -291,14 +282,6 @@ def test_the_table_has_a_star_at_who_leads():
     assert [row[""] for row in table] == ["snn", "cnn", "lead", "how sure"]
     assert [row["accuracy, %"] for row in table] == ["92.00 *", "88.00", "4.00 points", "shown"]
     assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "shown"]
-
-
-def test_each_step_has_its_options():
-    found = duel(
-        overturned_by=[finding("another_training"), example("more_images", detectable=0.02)]
-    )
-    (seeds, _, _), (none, time, _) = settling(found)
-    assert (seeds, none, time) == ("--seeds 6", "", "")
 
 
 def test_folds_and_failures_fit_the_form():

@@ -22,6 +22,7 @@ from spikeduel.results.trials import Calibration, ControlResult, Score
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError, MissingExtra
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
@@ -226,7 +227,7 @@ def run(tmp_path):
 def test_a_run_is_read_again(run):
     found = load_run(run)
     assert (found.experiment, found.out) == (EXPERIMENT, run)
-    assert found.results == comparison().worded()
+    assert typed.plain(found.results) == typed.plain(comparison().worded())
     assert found.document() == json.loads((run / "results.json").read_text())
 
 

@@ -124,11 +124,6 @@ def test_minutes_are_those_of_the_budget(make_run):
     } == {2, 5, None}
 
 
-def test_one_run_differs_in_nothing(make_run):
-    (found,) = run_diff.list_runs(make_run("a", {"snn": [1]}).parent)
-    assert found.settings == {}
-
-
 def test_the_duels_of_a_study_are_listed_and_named(make_run):
     run, duel = make_run("images-a", {"snn": [1]}), make_run("study-x/duels/digits-b", {"snn": [1]})
     runs, study = run.parent, duel.parent.parent
@@ -252,12 +247,6 @@ def test_a_run_has_a_line_for_each_contender():
         ["2001-02-03", "04:05", "vgg-relu", "50.00"],
         ["broken", "failed"],
     ]
-
-
-def test_a_duel_says_where_its_study_lies():
-    text, _ = run_diff.table([summary("study-x/duels/digits-1a")])
-    assert [line.split()[0] for line in text.splitlines()[2:4]] == ["digits-1a", "2001-02-03"]
-    assert "study-x/duels" in text
 
 
 def test_only_settings_that_fit_have_a_column_and_the_others_are_named():

@@ -15,6 +15,7 @@ from spikeduel.auditing.file_formats import file_counts
 from spikeduel.data import Prepared, Split, cache, catalogue
 from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
+from spikeduel.results.words.notebook import PrintedAudit
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -75,7 +76,7 @@ def examine(
     path = kept_in() / f"{_key(context)}.json"
     try:
         # Not msgspec's own JSON: the names of files may be no Unicode.
-        audit = typed.converted(files.read_json(path), Audit)
+        audit = typed.converted(files.read_json(path), PrintedAudit)
         files.touch(path)
         return audit
     except InputError:
@@ -115,7 +116,7 @@ def _examine(context: AuditContext) -> Audit:
         found = check(context)
         details |= found.pop("details", {})
         fields |= found
-    audit = Audit(
+    audit = PrintedAudit(
         dataset=context.prepared.name,
         fingerprint=context.prepared.fingerprint,
         split=context.split.kind,

@@ -333,30 +333,23 @@ class Audit(Frozen):
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
-
-    def __repr__(self) -> str:
-        from spikeduel.results.words.notebook import (
-            brief,
-        )  # words know the types that they are about
-
-        return brief(self)
-
-    def _repr_html_(self) -> str:
-        from spikeduel.results.words.notebook import of_audit
-
-        return of_audit(self)
+    # Filled in where the audit is written (`words.audit.worded`).
+    is_ok: bool | None = field(default=None, name="ok")
+    problem_texts: list[str] = field(default_factory=list, name="problems")
+    note_texts: list[str] = field(default_factory=list, name="notes")
+    near_definition: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found that would invalidate a result."""
+        """Return True if nothing was found that would invalidate a result."""
         return not self.problems
 
     @property
     def problems(self) -> list[Finding]:
-        """What would invalidate a result."""
+        """Return the findings that would invalidate a result."""
         return [finding for finding in self.conclusions if finding.is_problem]
 
     @property
     def notes(self) -> list[Finding]:
-        """What is worth knowing."""
+        """Return the findings that are worth knowing."""
         return [finding for finding in self.conclusions if not finding.is_problem]

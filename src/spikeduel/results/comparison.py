@@ -42,7 +42,7 @@ DUELS = "duels"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found: `results` is the content of results.json, `out` the run's folder."""
+    """Outcome of `compare`: `results` is the content of results.json, `out` the run's folder."""
 
     experiment: Experiment
     results: Results
@@ -50,10 +50,11 @@ class Comparison:
 
     def __repr__(self) -> str:
         contenders, name = listed(self.results.contenders), self.results.dataset.name
-        return f"{visible(f'<Comparison of {contenders} on {name}, in {self.out}>')}\n{visible(self.headline())}"
+        title = f"<Comparison of {contenders} on {name}, in {self.out}>"
+        return f"{visible(title)}\n{visible(self.headline())}"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the answer, its table, and a chart."""
+        """Return the answer, its table and a chart as HTML, for notebooks."""
         table = rows(self.results)
         parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
         return page(
@@ -62,7 +63,7 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Whether a trial, or a measure of one, failed."""
+        """Return True if a trial, or a measure of one, failed."""
         return any(
             trial.status == "failed" or trial.failed_measures for trial in self.results.trials
         )
@@ -80,90 +81,89 @@ class Comparison:
         return self.results.answer
 
     def headline(self) -> str:
-        """The answer in one or two sentences."""
+        """Return the answer in one or two sentences."""
         return self.said(headline(self.results))
 
     def verdict(self) -> str:
-        """The conclusion in sentences."""
+        """Return the conclusion in sentences."""
         return self.said(verdict(self.results))
 
     def caveats(self) -> list[str]:
-        """What a careful reader objects, a sentence each."""
+        """Return a sentence for each caveat."""
         noun = self.results.dataset.noun
         return [caveat(finding, noun) for finding in self.results.comparison.caveats]
 
     def said(self, text: str) -> str:
-        """`text` on images, said of what this comparison is about."""
+        """Return `text` on images, worded for the data of this comparison."""
         return said_of(text, self.results.dataset.noun)
 
     def leaks(self) -> list[str]:
-        """Those of the caveats that have to be read before any score: test images that leak into
-        training.
-        """
+        """Return the caveats to read before any score: test images leak into training."""
         both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
         return [text for finding, text in both if is_leak(finding)]
 
     def controls(self) -> list[str]:
-        """What the controls showed, a text for each spiking contender."""
+        """Return what the controls showed, a text for each contender."""
         return [
-            " ".join(of_controls(self.results, each)) for each in self.results.comparison.controls
+            " ".join(of_controls(self.results, contender))
+            for contender in self.results.comparison.controls
         ]
 
     def document(self) -> dict[str, Any]:
         """Return the content of results.json: the results, with the sentences made of them."""
         content = typed.plain(self.worded())
-        if self.results.dataset.audit:
-            content["dataset"]["audit"] = audit.document(self.results.dataset.audit)
+        if content["dataset"]["audit"]:
+            del content["dataset"]["audit"]["details"]
         return content
 
     def worded(self) -> Results:
         """Return the results with every `text` filled in."""
-        found = self.results.comparison
+        conclusions = self.results.comparison
         controls = [
             structs.replace(contender, claims=claims(contender), text=text)
-            for contender, text in zip(found.controls, self.controls(), strict=True)
+            for contender, text in zip(conclusions.controls, self.controls(), strict=True)
         ]
         told = [
             structs.replace(finding, text=text)
-            for finding, text in zip(found.caveats, self.caveats(), strict=True)
+            for finding, text in zip(conclusions.caveats, self.caveats(), strict=True)
         ]
-        without_time = found.without_time and structs.replace(
-            found.without_time, text=on_time(self.results)
+        without_time = conclusions.without_time and structs.replace(
+            conclusions.without_time, text=on_time(self.results)
         )
         conclusions = structs.replace(
-            found,
+            conclusions,
             controls=controls,
             caveats=told,
             without_time=without_time,
-            answer=structs.replace(found.answer, text=self.headline()),
+            answer=structs.replace(conclusions.answer, text=self.headline()),
             verdict=self.verdict(),
         )
-        return structs.replace(self.results, comparison=conclusions)
+        dataset = self.results.dataset
+        if dataset.audit:
+            dataset = structs.replace(dataset, audit=audit.worded(dataset.audit))
+        return structs.replace(self.results, dataset=dataset, comparison=conclusions)
 
     def best(self, name: str) -> Path:
-        """The model file of contender or family `name` with the best validation accuracy. Raises
-        `InputError`.
+        """Return the model file of contender or family `name` with the best validation accuracy.
+        Raises `InputError`.
         """
-        trials = [t for t in self.results.trials if name in (t.contender, t.family)]
+        known = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
+        if name not in known:
+            raise unknown("contender", name, known)
         done = {
-            t.model: t.validation.accuracy
-            for t in trials
-            if t.model and t.validation and t.status == "done"
+            trial.model: trial.validation.accuracy
+            for trial in self.results.trials
+            if name in (trial.contender, trial.family)
+            and trial.model
+            and trial.validation
+            and trial.status == "done"
         }
         if done:
             return self.out / max(done, key=done.__getitem__)
-        if trials:
-            raise InputError(f"no trial of {name} was finished, so there is no model of it.")
-        raise unknown(
-            "contender",
-            name,
-            {each for t in self.results.trials for each in (t.contender, t.family)},
-        )
+        raise InputError(f"no trial of {name} was finished, so there is no model of it.")
 
     def trials_frame(self) -> "pandas.DataFrame":
-        """A row for each trial: what was trained, and every number that was measured. Needs
-        pandas.
-        """
+        """Return a row for each trial, with every number that was measured. Needs pandas."""
         no_column = (
             "history",
             "epoch_seconds",
@@ -179,13 +179,11 @@ class Comparison:
             for trial in trials
         ]
         frame = _pandas().json_normalize(rows, sep=".")
-        # What only some trials have stands in columns of its own, and beside them as an empty one.
+        # A value that only some trials have stands in columns of its parts, and in an empty one.
         return frame.drop(columns={name.rpartition(".")[0] for name in frame} & set(frame))
 
     def pairs_frame(self) -> "pandas.DataFrame":
-        """A row for each pair of contenders: the difference, its intervals and what may be
-        concluded. Needs pandas.
-        """
+        """Return a row for each pair of contenders: difference, intervals, conclusion. Needs pandas."""
         return _pandas().DataFrame([typed.plain(pair) for pair in self.results.comparison.pairs])
 
     def to_latex(self) -> str:
@@ -205,8 +203,8 @@ def _pandas() -> Any:
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """The folders that have this file of a run: those in `folder`, and those of the duels of a
-    study there.
+    """Return the folders that have this file of a run, in `folder` and in the duels of a study
+    there.
     """
     places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
     return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))

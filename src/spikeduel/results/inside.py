@@ -26,9 +26,9 @@ class Pictures(Frozen):
     @property
     def values(self) -> np.ndarray:
         """float32 `[N, C, H, W]`."""
-        given = np.frombuffer(self.data, np.uint8)
+        content = np.frombuffer(self.data, np.uint8)
         shares = (
-            np.unpackbits(given, count=math.prod(self.shape)) if self.bits == 1 else given / 255
+            np.unpackbits(content, count=math.prod(self.shape)) if self.bits == 1 else content / 255
         )
         return (self.low + (self.high - self.low) * shares.reshape(self.shape)).astype(np.float32)
 

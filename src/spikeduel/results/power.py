@@ -225,8 +225,8 @@ def _chance_of_few(
     half = _half_width(
         a.var(1, ddof=1) / num_seeds, b.var(1, ddof=1) / num_seeds, num_seeds - 1, tail, by_images
     )
-    found = (a.mean(1) - b.mean(1) + ahead > half) & (a.min(1) + ahead > b.max(1))
-    return float(found.mean())
+    is_found = (a.mean(1) - b.mean(1) + ahead > half) & (a.min(1) + ahead > b.max(1))
+    return float(is_found.mean())
 
 
 # ---- a forecast before training

@@ -1,6 +1,4 @@
-"""Who needs least energy for an answer, by which counting: data, of which `words.costs` makes
-sentences.
-"""
+"""Rankings of contenders by the energy of an answer, one for each way of counting."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +15,7 @@ Entries = Sequence[Trial] | Sequence[ControlResult]
 
 
 def finished(results: Results) -> dict[str, list[Trial]]:
-    """The finished trials of each contender, in the order of the run."""
+    """Return the finished trials of each contender, in the order of the run."""
     return {
         name: [trial for trial in results.of(name, tested=False) if trial.status == "done"]
         for name in results.contenders
@@ -25,7 +23,7 @@ def finished(results: Results) -> dict[str, list[Trial]]:
 
 
 def counted_operations(results: Results) -> dict[str, Operations]:
-    """The operations of each contender that was counted: those of its first trial."""
+    """Return the operations of each contender's first trial that was counted."""
     counts = {
         name: [trial.operations for trial in trials if trial.operations]
         for name, trials in finished(results).items()
@@ -34,19 +32,19 @@ def counted_operations(results: Results) -> dict[str, Operations]:
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Their mean; None where there are none, or any is not known."""
+    """Return the mean; None where there are no values, or one is not known."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult]:
-    """What a control gave for each of `trials`; empty unless all have it."""
+    """Return a control's results for all of `trials`; empty unless all have it."""
     controls = [trial.controls[control] for trial in trials if control in trial.controls]
     return controls if len(controls) == len(trials) else []
 
 
 def trained_twin(results: Results, name: str) -> Operations | None:
-    """What was counted of a contender's ReLU twin: that of the run, or its control; None where
+    """Return the operations of a contender's ReLU twin, in the run or as a control; None where
     neither was trained.
     """
     counted = counted_operations(results)
@@ -58,11 +56,13 @@ def trained_twin(results: Results, name: str) -> Operations | None:
 
 
 def mean_range(ranges: Sequence[Range | None]) -> Range | None:
-    """The mean of both ends; None where there are none, or any is not known."""
-    known = [each for each in ranges if each is not None]
+    """Return the mean of both ends; None where there are no ranges, or one is not known."""
+    known = [range for range in ranges if range is not None]
     if not known or len(known) < len(ranges):
         return None
-    low, high = (statistics.fmean(getattr(each, end) for each in known) for end in ("low", "high"))
+    low, high = (
+        statistics.fmean(getattr(range, end) for range in known) for end in ("low", "high")
+    )
     return Range(low=low, high=high)
 
 
@@ -82,12 +82,12 @@ def joules_of(
 
 
 def with_memory(entry: Entry) -> Range | None:
-    """Joules of one answer, hoisted, with neurons and with memory on the chip."""
+    """Return the joules of one answer, hoisted, with neurons and with memory on the chip."""
     return joules_of(entry, memory="on_chip")
 
 
 def per_step(entry: Entry) -> Range | None:
-    """Joules of one answer, arithmetic alone, per step."""
+    """Return the joules of one answer, arithmetic alone, per step."""
     return joules_of(entry, way="per_step")
 
 
@@ -102,9 +102,7 @@ def _end(
 
 
 Counting = Literal["skipped", "computed", "per_step_skipped", "per_step_computed", "with_memory"]
-"""Who may skip zeros, hoisted or per step: everybody or nobody; or all that a layer can cost with
-memory.
-"""
+"""Ways of counting: zeros skipped by all or by none, hoisted or per step; or with memory."""
 COUNTINGS: dict[Counting, Callable[[Entry], Range | None]] = {
     "skipped": _end(joules_of, "low"),
     "computed": _end(joules_of, "high"),
@@ -125,32 +123,31 @@ class Ranking(Frozen):
 
     @property
     def least(self) -> str | None:
-        """The contender whose range lies below all others."""
+        """Return the contender whose range lies below all others."""
         (first, joules), *others = self.joules.items()
         return first if others and all(joules.below(other) for _, other in others) else None
 
 
 def rankings(results: Results) -> list[Ranking]:
-    """Who needs least energy, by each counting that is known and gives other numbers than those
-    before it.
+    """Return a ranking for each counting that is known and gives other numbers than those before.
 
     Contenders with a trial whose energy is not known are left out.
     """
     trials = finished(results)
-    found: list[Ranking] = []
+    ranked_by: list[Ranking] = []
     for counting, joules in COUNTINGS.items():
         means = {
             name: mean_range([joules(trial) for trial in of_one]) for name, of_one in trials.items()
         }
         known = {name: value for name, value in means.items() if value is not None}
         ranked = {name: known[name] for name in sorted(known, key=lambda name: known[name].low)}
-        if ranked and not any(_alike(ranked, other.joules) for other in found):
-            found.append(Ranking(counting=counting, joules=ranked))
-    return found
+        if ranked and not any(_alike(ranked, other.joules) for other in ranked_by):
+            ranked_by.append(Ranking(counting=counting, joules=ranked))
+    return ranked_by
 
 
 def _alike(some: Mapping[str, Range], others: Mapping[str, Range]) -> bool:
-    """Whether none of them differs by half a per cent."""
+    """Return True if no number differs by half a per cent."""
     return some.keys() == others.keys() and all(
         abs(getattr(some[name], end) - getattr(others[name], end))
         <= 0.005 * getattr(others[name], end)

@@ -104,12 +104,6 @@ def test_that_the_end_is_the_end_is_not_said(results):
     assert measures.while_it_happens(with_trials(results, anytime=lambda trial: rising)) == []
 
 
-def test_what_is_the_same_of_several_contenders_is_said_once(results):
-    early = Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], early_exit=leaving(None))
-    (told,) = measures.early_exits(with_trials(results, anytime=lambda trial: early))
-    assert told.startswith(" and ".join(results.contenders))
-
-
 def test_what_early_exit_promises(results):
     assert measures.early_exits(results) == []
     assert measures.early_exits(of(results, leaving(0.9), leaving(0.8))) == [
@@ -277,12 +271,6 @@ def test_one_seed_has_neither_and_a_lead_may_turn():
         "85.00 %).",
         "cnn leads snn by 5.00 points; by the best epochs it would be −5.00.",
     ]
-
-
-def test_of_many_contenders_the_leads_of_the_best_are_told():
-    three = made(("snn", 0, [800], 0), ("cnn", 0, [900], 0), ("ann", 0, [850], 0))
-    told = measures.optimism(three)[1:]
-    assert [text.split(" by ")[0] for text in told] == ["cnn leads snn", "cnn leads ann"]
 
 
 def test_without_the_meter_nothing_is_said():

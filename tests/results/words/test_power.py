@@ -88,33 +88,6 @@ def test_a_row_for_each_number_of_seeds():
     assert rows[5] == {"seeds": "6", "snn, cnn": "50 %", "training": "6 min"}
 
 
-def test_a_plan_from_seeds_in_the_store():
-    assert power.sentences(plan(OF_PAIR)) == [
-        "The chance that a true lead of 0.5 points is found, on 10,000 test images, by seeds:",
-        "12 seeds find it in 80 % of cases; 12 will train for about 16 min.",
-        "The spread over seeds, and how often answers differ, are those of this comparison's "
-        "seeds in the store.",
-        "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an "
-        "epoch, at most 20 epochs (some steps timed).",
-        "Fewer than 4 seeds make nobody better.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("spread_of", "told"),
-    [
-        (None, "those of the run."),
-        ("others", "those of the run, on others; on these data they can differ."),
-        (
-            "made up",
-            "those of the run, on other data of the same name; on these data they can differ.",
-        ),
-    ],
-)
-def test_a_plan_from_a_run_names_its_data_where_they_are_others(spread_of, told):
-    assert power.sentences(plan(OF_PAIR, source="run", spread_of=spread_of))[2].endswith(told)
-
-
 def test_an_assumed_plan_says_what_is_assumed():
     cases = [
         Case(

@@ -3,12 +3,11 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from made_results import make_results, with_dataset, with_pair, with_trials
+from made_results import make_results, with_dataset, with_pair
 from spikeduel.results.audit import Counts
-from spikeduel.results.run import Budget, GroupSizes, SetRules
-from spikeduel.results.significance import Reservation
+from spikeduel.results.run import GroupSizes
 from spikeduel.results.words import method, report, verdict
-from spikeduel.settings.recipes import baseline, strong
+from spikeduel.settings.recipes import baseline
 
 DATA = SimpleNamespace(
     name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2")
@@ -62,21 +61,6 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
     )
 
 
-def test_an_interval_that_excludes_0_without_a_conclusion_is_explained_once(results):
-    assert "excludes 0" not in verdict.how_compared(results)
-    held_back = with_pair(results, reservation=Reservation.FEW_SEEDS, ci95=(0.01, 0.03))
-    twice = structs.replace(
-        held_back,
-        comparison=structs.replace(held_back.comparison, pairs=held_back.comparison.pairs * 2),
-    )
-    assert verdict.how_compared(twice).count("excludes 0") == 1
-
-
-def test_a_p_of_1_is_no_certainty(results):
-    assert "A p of 1" not in verdict.how_compared(results)
-    assert "A p of 1 is no evidence" in verdict.how_compared(with_pair(results, p_value=0.9999))
-
-
 def test_the_rules_name_data_encoding_and_seeds(results):
     rules = dict(method.rules(results))
     assert rules["images"] == "30 training, 10 validation, 20 test"
@@ -106,97 +90,6 @@ def test_the_rules_name_folds_and_groups(results):
     assert report.first_fold(results.dataset) == ""
 
 
-def test_augmentation_is_a_rule_where_there_is_one(results):
-    assert "augmentation" not in dict(method.rules(results))
-    shifted = dict(method.rules(make_results(DATA, baseline(augmentation="shift"))))
-    assert shifted["augmentation"] == "training images are moved a little (shift)"
-
-
-def strong_rules(results=lambda made: made, **changes):
-    decided = {"epochs": 15, "batch_size": 32, "dropout": 0.2, "augmentation": "translate"}
-    made = make_results(
-        DATA, strong(contenders=("dense-snn", "small-cnn"), **{**decided, **changes})
-    )
-    return dict(method.rules(results(made)))
-
-
-def test_the_rules_name_what_made_the_networks_strong():
-    rules = strong_rules()
-    assert rules["training"] == (
-        "Muon, and AdamW for the first and last layer, learning rate 0.01 at its highest, rising "
-        "for a fifth and falling to 0, batches of 32, at most 15 epochs; never stops early; keeps "
-        "the weights of the last epoch. All contenders: same images, same batches, same rules."
-    )
-    assert rules["made strong by"] == "weight decay 0.05, label smoothing 0.1, dropout 0.2"
-    assert rules["recipe"] == "strong"
-    # Nothing was measured, and nothing chosen.
-    assert not {"time", "chosen for the set"} & set(rules)
-    more = strong_rules(
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        dropout=0.0,
-        whitening=True,
-    )
-    assert more["made strong by"] == "a whitening first layer"
-
-
-def test_the_rules_of_plain_training_stay_what_they_were(results):
-    rules = dict(method.rules(results))
-    assert rules["training"].startswith(
-        "Adam, learning rate 8.5e-05, batches of 128, at most 4 epochs; stops after 3 "
-    )
-    assert "keeps the weights of the best validation accuracy." in rules["training"]
-    assert not {"time", "made strong by", "chosen for the set"} & set(rules)
-
-
-@pytest.mark.parametrize(("given", "why"), [(True, ""), (False, "by the size of the set, ")])
-def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
-    budget = Budget(
-        minutes=1.5,
-        given=given,
-        epoch_seconds={"dense-snn": 3.04, "small-cnn": 0.5},
-        epochs={"dense-snn": 15, "small-cnn": 15},
-    )
-    chosen = {"batch_size": 32, "dropout": 0.2, "augmentation": "translate-threshold"}
-    decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123, moved=0.04, epochs=15)
-    rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
-    assert rules["time"] == (
-        f"1.5 minutes for all contenders together, {why}the same time for each; measured "
-        f"beforehand: dense-snn 3 s "
-        "an epoch, small-cnn 0.5 s an epoch"
-    )
-    assert rules["chosen for the set"] == (
-        "batch size 32, dropout 0.2, augmentation translate-threshold, for 1,234 training images and "
-        "15 epochs; 12 % of them look most like another of their class in the mirror (they are "
-        "flipped where that is surely above 10 %), 4 % like another that is moved (they are moved "
-        "where that is surely above 10 %, in long training, and always below 2,000 images)"
-    )
-    by_size = structs.replace(
-        decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None
-    )
-    rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
-    assert rules["chosen for the set"] == "batch size 32, for 1,234 training images"
-
-
-def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
-    start = "start at the trained weights of their twin among the contenders, and train on"
-
-    def started(made):
-        return with_trials(made, starts_from=lambda trial: "small-cnn" if trial.spiking else None)
-
-    def twins(made):
-        return with_trials(made, weight_shapes={"weight": [3, 64]})
-
-    assert strong_rules(started)["start"] == f"spiking contenders {start}"
-    assert "start" not in strong_rules(twins, start="fresh")
-    assert "start" not in dict(method.rules(results))
-
-
-def test_epochs_by_equal_times_are_no_settings_of_ones_own():
-    rules = strong_rules(per_contender={"dense-snn": {"epochs": 3}, "small-cnn": {"epochs": 15}})
-    assert "own settings" not in rules
-
-
 def test_own_settings_are_rules():
     own = {"dense-snn": {"learning_rate": 0.5}, "small-cnn": {}}
     rules = dict(method.rules(make_results(DATA, baseline(per_contender=own))))
@@ -209,11 +102,3 @@ def test_own_settings_are_rules():
     )
     assert shown == {"per_contender": "a: beta 0.5; b: num_steps 4"}
     assert report.settings(None) == []
-
-
-def test_titles(results):
-    assert report.title(results) == "dense-snn against small-cnn on made-up"
-    three = structs.replace(
-        results, trials=[*results.trials, structs.replace(results.trials[0], contender="c")]
-    )
-    assert report.title(three) == "dense-snn, small-cnn and c on made-up"

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from spikeduel.results.answer import NOTICEABLE, accounted_pair, too_few, was_busy
-from spikeduel.results.columns import score
+from spikeduel.results.columns import SCORES, score
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results, Step
@@ -28,10 +28,7 @@ TITLES: dict[Quantity, str] = {
     "size": "size",
 }
 MEANINGS: dict[Quantity, str] = {
-    "accuracy": (
-        "Share of the test images that are answered correctly, in per cent, over the seeds that "
-        "every contender finished; ± standard deviation."
-    ),
+    "accuracy": SCORES[0].definition,
     "training": (
         "Time of one training on this machine, with the training of the network it starts from."
     ),

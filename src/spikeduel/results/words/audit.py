@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from spikeduel.data.inventory import FileCounts, by_ending
 from spikeduel.results.audit import Audit, Move, Pair
 from spikeduel.results.words import statistics
@@ -14,7 +16,7 @@ STRETCHES = ("a stretch on two sides", "a stretch on one side")
 
 
 def not_all(audit: Audit) -> str:
-    """What no audit can find."""
+    """Return what no audit can find."""
     text = "Pixels cannot show every leak: two images of one person or object that look different are found only if "
     return said_of(f"{text}groups are given.", audit.noun)
 
@@ -33,18 +35,28 @@ def notes(audit: Audit) -> list[str]:
     return [sentence(finding, audit.noun) for finding in audit.notes]
 
 
+def worded(audit: Audit) -> Audit:
+    """Return the audit with its sentences."""
+    return structs.replace(
+        audit,
+        is_ok=audit.ok,
+        problem_texts=problems(audit),
+        note_texts=notes(audit),
+        near_definition=near_definition(audit),
+    )
+
+
 def document(audit: Audit) -> dict[str, Any]:
-    """What `audit --json`, `audit.json` and results.json's `dataset.audit` hold: all but the
-    details, and sentences.
+    """Return the content of `audit --json`, `audit.json` and results.json's `dataset.audit`: all but
+    the details, with sentences.
     """
-    content = typed.plain(audit)
+    content = typed.plain(worded(audit))
     del content["details"]
-    said = {"ok": audit.ok, "problems": problems(audit), "notes": notes(audit)}
-    return {**said, **content, "near_definition": near_definition(audit)}
+    return content
 
 
 def near_definition(audit: Audit) -> str:
-    """What counts as a near duplicate."""
+    """Return what counts as a near duplicate."""
     pictures, shared = "small grey versions", ""
     if audit.stretches is not None:
         pictures = "small blurred pictures of all their events"

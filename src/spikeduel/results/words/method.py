@@ -1,4 +1,4 @@
-"""What was compared, and under which rules, in words: the report's section on the method."""
+"""Rules of a comparison in words: the report's section on the method."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,10 @@ _SPLITS = {
 
 
 def rules(results: Results) -> list[tuple[str, str]]:
-    """What was compared, and under which rules, as pairs of a term and its explanation."""
+    """Return the rules of a comparison as pairs of a term and an explanation."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.own_settings
+    counts, folds = dataset.counts, len(dataset.folds or [])
+    own_settings = experiment.own_settings
     tests = (
         f"{folds} folds, which test each of {counts.test:,} once"
         if folds
@@ -27,16 +28,16 @@ def rules(results: Results) -> list[tuple[str, str]]:
     )
     spiking = [trial for trial in trials if trial.spiking]
     inputs, other = _inputs(results, spiking)
-    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
+    single = any("learning_rate" in own_settings.get(name, {}) for name in experiment.contenders)
     rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
     waits = (
         f"stops after {counted(experiment.patience or 0, 'epoch')} without a validation loss that "
         "is 0.01 lower"
     )
     stops = "never stops early" if experiment.patience is None else waits
-    each, number = " in each fold" if folds else "", experiment.seeds
-    chance = f"each contender was trained once{each}; part of any difference can be chance"
-    several = f"each contender was trained {number} times{each}; numbers are mean ± sd"
+    in_folds, number = " in each fold" if folds else "", experiment.seeds
+    chance = f"each contender was trained once{in_folds}; part of any difference can be chance"
+    several = f"each contender was trained {number} times{in_folds}; numbers are mean ± sd"
     epochs = experiment.epochs or max(trial.epochs for trial in trials)
     rows = {
         "data": _data(dataset),
@@ -57,7 +58,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
         "made strong by": _strengths(experiment),
         "augmentation": _augmentation(experiment.augmentation),
         "chosen for the set": _chosen(results.rules),
-        "own settings": as_text(own),
+        "own settings": as_text(own_settings),
         "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
         "recipe": experiment.recipe,
     }
@@ -87,7 +88,7 @@ _AUGMENTATIONS = {
 
 
 def _augmentation(names: str) -> str:
-    """What is done to training images, and by which names it is set; empty where nothing is."""
+    """Return the augmentation in words, with the names that set it; empty for none."""
     if names == "none":
         return ""
     told = listed([_AUGMENTATIONS.get(name, name) for name in names.split("-")])
@@ -115,7 +116,7 @@ def _time(budget: Budget | None, by: str) -> str:
         return ""
     why = "" if budget.given else "by the size of the set, "
     seconds = ", ".join(
-        f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items()
+        f"{name} {time:.2g} s an epoch" for name, time in budget.epoch_seconds.items()
     )
     shared = "the same time for each" if by == "time" else "the same epochs for each"
     minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}{shared}"
@@ -123,7 +124,7 @@ def _time(budget: Budget | None, by: str) -> str:
 
 
 def _strengths(experiment: Experiment) -> str:
-    """The settings that make networks strong, where they are on."""
+    """Return the settings that make networks strong, where they are on."""
     parts = {
         f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam"
         and experiment.weight_decay > 0,
@@ -135,7 +136,7 @@ def _strengths(experiment: Experiment) -> str:
 
 
 def _chosen(rules: SetRules | None) -> str:
-    """What the set decided, and by what."""
+    """Return the settings that the data decided, and by what."""
     if rules is None:
         return ""
     chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})
@@ -153,7 +154,7 @@ def _chosen(rules: SetRules | None) -> str:
 
 
 def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]:
-    """What spiking contenders get, each text once, and what others get."""
+    """Return the inputs of spiking contenders, each text once, and the input of others."""
     if results.dataset.noun == "recording":
         return ["one frame a step"] * bool(
             spiking
@@ -165,7 +166,7 @@ def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]
 
 
 def _frames(experiment: Experiment) -> str:
-    """How recordings become frames."""
+    """Return how recordings become frames."""
     number = counted(experiment.num_steps, "frame")
     long = "equal time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
     return f"{number} of {long}; counts of events, darker and brighter apart"

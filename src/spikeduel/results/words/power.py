@@ -1,4 +1,4 @@
-"""Power in sentences: what a run could have found, and what a plan says."""
+"""Power of a run, and the forecast of a plan, in sentences."""
 
 from collections.abc import Sequence
 
@@ -21,26 +21,26 @@ _SOURCES = {
 
 
 def of_pairs(results: Results) -> str:
-    """How likely a lead of one point would have been found, for all pairs of a run; empty where one
-    seed cannot say.
+    """Return the chance that a lead of one point would have been found, for all pairs of a run; empty
+    for one seed.
     """
-    found = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
-    if not found:
+    known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
+    if not known:
         return ""
-    lead = _points(found[0][1].lead)
+    lead = _points(known[0][1].lead)
     told = [
         f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.variability])})"
-        for pair, power in found
+        for pair, power in known
     ]
-    if len(found) > 1 and len(chances := {_chance(power) for _, power in found}) == 1:
+    if len(known) > 1 and len(chances := {_chance(power) for _, power in known}) == 1:
         told = [
-            f"{chances.pop()} for each of {len(found)} pairs "
-            f"({_spreads([power.variability for _, power in found])})"
+            f"{chances.pop()} for each of {len(known)} pairs "
+            f"({_spreads([power.variability for _, power in known])})"
         ]
-    pair, hardest = min(found, key=lambda each: each[1].chance)
+    pair, hardest = min(known, key=lambda of_pair: of_pair[1].chance)
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
-        f"{listed(told)}. {_needed(hardest.seeds_needed, lead, len(found) > 1)}"
+        f"{listed(told)}. {_needed(hardest.seeds_needed, lead, len(known) > 1)}"
     )
 
 
@@ -67,7 +67,7 @@ def _points(lead: float) -> str:
 
 
 _REMEDY = ": it takes more test images, or trainings that vary less."
-"""Where seeds do not help: with the variabilities of both, either may be what is too large."""
+"""Advice where seeds do not help: the test images or the spread over seeds may be the cause."""
 
 
 def _needed(seeds: int | None, lead: str, several: bool) -> str:
@@ -80,8 +80,8 @@ def _needed(seeds: int | None, lead: str, several: bool) -> str:
 
 
 def rows(plan: Forecast) -> list[dict[str, str]]:
-    """Of each number of seeds: the chance to find the lead, in every case, and how long it will
-    train.
+    """Return a row for each number of seeds: the chance to find the lead in every case, and the
+    training time.
     """
     shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[
         :MOST_COLUMNS
@@ -103,9 +103,9 @@ def _title(case: Case) -> str:
 
 
 def sentences(plan: Forecast) -> list[str]:
-    """What the plan says, on what it rests, and what it leaves out."""
+    """Return the forecast, what it rests on, and what it leaves out."""
     lead = _points(plan.lead)
-    found = [
+    texts = [
         f"The chance that a true lead of {lead} is found, on {plan.test_images:,} test images, by "
         f"seeds:"
     ]
@@ -120,14 +120,14 @@ def sentences(plan: Forecast) -> list[str]:
         how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
         last = duration(plan.seconds(high))
         text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
-    found += [text, _source(plan), *_assumed(plan)]
+    texts += [text, _source(plan), *_assumed(plan)]
     if any(
         case.variability.effective_groups is not None for case in plan.cases
     ) and plan.source in (
         "given",
         "assumed",
     ):
-        found.append(
+        texts.append(
             "The test images come in groups. How alike those of a group are is not known before a "
             "run, and makes these chances smaller."
         )
@@ -135,11 +135,11 @@ def sentences(plan: Forecast) -> list[str]:
         case.variability.effective_groups is not None and not any(case.chances)
         for case in plan.cases
     ):
-        found.append(
+        texts.append(
             "The groups of test images are too few for anybody to be called better: --folds 5 "
             "tests them all."
         )
-    return [*found, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
+    return [*texts, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
 
 
 def _source(plan: Forecast) -> str:
@@ -163,10 +163,10 @@ def _assumed(plan: Forecast) -> Sequence[str]:
 
 def _of_times(plan: Forecast) -> str:
     told = []
-    for each in plan.times:
-        most, how = ("", "as in the store") if each.from_store else ("at most ", "some steps timed")
+    for time in plan.times:
+        most, how = ("", "as in the store") if time.from_store else ("at most ", "some steps timed")
         told.append(
-            f"{each.contender} {each.epoch_seconds:.2g} s an epoch, {most}{each.epochs:.3g} epochs "
+            f"{time.contender} {time.epoch_seconds:.2g} s an epoch, {most}{time.epochs:.3g} epochs "
             f"({how})"
         )
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
