@@ -206,3 +206,21 @@ def test_damaged_set_is_made_again(damage: str) -> None:
     DAMAGE[damage](folder)
     assert fetch(make).fingerprint == first.fingerprint
     assert make.calls == 2
+
+
+def test_a_folder_that_may_not_be_read_hides_no_change_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("locked", "open"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    before = cache.state([tmp_path / "source"])
+    (tmp_path / "source" / "open" / "file").write_text("new")
+    assert cache.state([tmp_path / "source"]) != before

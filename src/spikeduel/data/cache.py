@@ -232,7 +232,9 @@ def state(sources: Iterable[Path]) -> str:
     for source in sources:
         paths = [source]
         if source.is_dir():
-            paths = [folder / name for folder, _, names in walk(source) for name in names]
+            paths = [
+                folder / name for folder, _, names in walk(source, strict=False) for name in names
+            ]
         for path in sorted(paths, key=lambda path: path.parts):
             try:
                 status = path.stat()

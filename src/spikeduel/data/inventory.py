@@ -98,17 +98,17 @@ class FileCounts(Frozen):
 
 
 def walk(
-    root: Path, seen: Collection[str] = (), everything: bool = False
+    root: Path, seen: Collection[str] = (), hidden: bool = False, strict: bool = True
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of its folders, names of its files), by name, of `root` and below.
 
     Links are followed, each real folder once and none of those `seen`, so that loops end. Hidden
-    entries and folders such as __MACOSX are left out, and a folder that cannot be read or lies too
-    deep raises `InputError`; with `everything`, nothing is left out and nothing raised.
+    entries and folders such as __MACOSX are left out unless `hidden`. If `strict`, a folder that
+    cannot be read or lies deeper than `DEEPEST` raises `InputError`.
     """
 
     def refuse(error: OSError) -> None:
-        if not everything:
+        if strict:
             raise InputError(f"{error.filename}: cannot be read ({error.strerror or error}).")
 
     visited = set(seen)
@@ -118,11 +118,9 @@ def walk(
             folders.clear()
             continue
         visited.add(real)
-        if not everything:
-            if len(folder.parts) - len(root.parts) > DEEPEST:
-                raise InputError(
-                    f"{folder}: nested deeper than {DEEPEST} folders. Move its files up."
-                )
+        if strict and len(folder.parts) - len(root.parts) > DEEPEST:
+            raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its files up.")
+        if not hidden:
             folders[:] = [name for name in folders if not name.startswith((".", "__"))]
             names = [name for name in names if not name.startswith(".")]
         folders.sort()
@@ -158,7 +156,7 @@ def inventory(
     real = cache(os.path.realpath)
     accounted = {(real(path.parent), path.name) for path in (*read, *unreadable)}
     ignored: dict[IgnoredBy, Counter[str]] = {rule: Counter() for rule in get_args(IgnoredBy)}
-    for folder, _, names in walk(root, everything=True):
+    for folder, _, names in walk(root, hidden=True, strict=False):
         for path in (folder / name for name in names if (real(folder), name) not in accounted):
             ignored[_rule(path, root, is_recorded, is_listed)][ending(path)] += 1
     return FileCounts(
