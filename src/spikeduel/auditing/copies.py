@@ -196,8 +196,8 @@ def pairs(
             kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
     ratios = [
-        found[1] / np.maximum(neighbours.usual, 1e-9)
-        for found in (neighbours.earlier, neighbours.same_side)
+        distance / np.maximum(neighbours.usual, 1e-9)
+        for _, distance in (neighbours.earlier, neighbours.same_side)
     ]
     moves: dict[tuple[PairKind, int], Move] = {}
     kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [

@@ -19,9 +19,7 @@ Format = tuple[str, str, int, int]
 def file_counts(
     experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
 ) -> FileCounts | None:
-    """What became of every file under a folder, or that of a CSV; None where the data is
-    neither.
-    """
+    """Count every file under a folder or of a CSV: read, unreadable, ignored; None for other data."""
     if (root := catalogue.home(experiment.dataset)) is None:
         return None
     return inventory(
@@ -34,7 +32,7 @@ def file_counts(
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """The formats of the files behind the images, read from their headers; none where images have
+    """Return the formats of the files behind the images, from their headers; none where images have
     no file each.
     """
     place: AbstractContextManager[socofing.Source]

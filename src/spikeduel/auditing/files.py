@@ -53,8 +53,8 @@ def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:
 def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, side: np.ndarray
 ) -> tuple[FileProperty, ...]:
-    """How each property of the N files that has several values is tied to `labels` `[N]` and `side`
-    `[N]`.
+    """Return how each property of the N files that has several values is tied to `labels` `[N]` and
+    `side` `[N]`.
     """
     tied = []
     for name, texts in properties.items():
@@ -83,8 +83,8 @@ def file_properties(
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one
-    decides the other.
+    """Return the bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one
+    list decides the other.
     """
     from scipy.stats.contingency import crosstab, expected_freq
 

@@ -1,5 +1,5 @@
-"""Whether the names of files look as if they say which ones show one person, object or scan, though
-no groups are given. A guess, made to be silent where files are only numbered.
+"""Groups that the names of files suggest, such as people, objects or scans, where no groups are
+given. A guess, made to be silent where files are only numbered.
 """
 
 import re
@@ -15,8 +15,8 @@ from spikeduel.results.audit import SuggestedGroups
 
 SEPARATORS = r"[_\-. ]+"
 FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9
-"""So many groups there are at least, none has a larger share of the files, and so many files have
-company in theirs.
+"""Groups at least, the largest share of the files in one group, and the least share of files in
+groups of several files.
 """
 MOST_TOKENS = 4
 NO_ONE = frozenset(
@@ -52,7 +52,7 @@ NO_ONE = frozenset(
         *("test", "tile", "train", "val", "valid", "validation", "version", "v", "x", "y"),
     )
 )
-"""What is numbered and is no person or thing."""
+"""Words before numbers that name no person or thing."""
 SOMEBODY = frozenset(
     (
         *(
@@ -76,8 +76,8 @@ _DATE = re.compile(r"(?<!\d)((19|20)\d{2}([-_.]?[01]\d){1,2}|[0-2]?\d[-.:][0-5]\
 
 
 def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | None:
-    """The coarsest grouping by how the names `[N]` of files begin (or by their folders) that looks
-    like one of people or objects; None where none does. `labels` `[N]` are their classes. Names are
+    """Return the coarsest grouping by how the names `[N]` of files begin (or by their folders) that
+    looks like people or objects; None where none does. `labels` `[N]` are the classes. Names are
     paths with forward slashes.
     """
     paths = [name.rpartition("/") for name in names]
@@ -85,7 +85,7 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
     in_each_class = defaultdict(set)
     for parent, label in zip(parents, labels.tolist(), strict=True):
         in_each_class[label].add(parent)
-    if all(len(found) > 1 for found in in_each_class.values()) and all(
+    if all(len(folders) > 1 for folders in in_each_class.values()) and all(
         "/" in parent for parent in parents
     ):
         folders = [parent.rpartition("/")[2] for parent in parents]
@@ -95,8 +95,8 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
     stems = [PurePosixPath(file).stem for _, _, file in paths]
     tokens = [re.split(SEPARATORS, stem) for stem in stems]
     for length in range(1, min(MOST_TOKENS, min(map(len, tokens)))):
-        begins = ["\0".join(each[:length]) for each in tokens]
-        rests = ["\0".join(each[length:]) for each in tokens]
+        begins = ["\0".join(parts[:length]) for parts in tokens]
+        rests = ["\0".join(parts[length:]) for parts in tokens]
         if not any(map(_DATE.search, stems)) and _look_like(begins, rests, labels):
             apart = "".join(sorted({c for stem in stems for c in re.findall(r"[_\-. ]", stem)}))
             sign = f"[{re.escape(apart)}]" if len(apart) > 1 else re.escape(apart)
@@ -109,13 +109,11 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
 def _look_like(
     groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False
 ) -> bool:
-    """Whether groups look like those of people or objects. `rests` are what else is in the
-    names.
-    """
+    """Return True if groups look like people or objects. `rests` hold the other parts of the names."""
     sizes = Counter(groups)
     last = {group.rpartition("\0")[2] for group in sizes}
-    words = {word for each in last for word in re.findall(r"[a-z]+", each.lower())}
-    if not all(re.search(r"\d", each) for each in last) or words & NO_ONE:
+    words = {word for token in last for word in re.findall(r"[a-z]+", token.lower())}
+    if not all(re.search(r"\d", token) for token in last) or words & NO_ONE:
         return False
     in_company = sum(size for size in sizes.values() if size > 1)
     if len(sizes) < FEWEST_GROUPS or max(sizes.values()) > LARGEST_SHARE * len(groups):
@@ -128,16 +126,16 @@ def _look_like(
         of_class[label].add(group)
         rests_of_class[label].add(rest)
     # What has one value in each class is the class.
-    if any(len(found) < 2 for found in of_class.values()):
+    if any(len(names) < 2 for names in of_class.values()):
         return False
     # Numbers that begin anew in each class, and then its name: 001_cat, 001_dog. Of somebody that
     # is a file a class.
-    is_numbered = all(len(found) == 1 for found in rests_of_class.values())
+    is_numbered = all(len(names) == 1 for names in rests_of_class.values())
     return are_views or not is_numbered or (words <= SOMEBODY and bool(words))
 
 
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
-    """The suggestion, if the pattern gives these groups as `--group-by` reads it."""
+    """Return the suggestion, if the pattern gives these groups as `--group-by` reads it."""
     found = list(map(group_rule(pattern), names))
     if None in found or not len(set(zip(found, groups, strict=True))) == len(set(groups)) == len(
         set(found)

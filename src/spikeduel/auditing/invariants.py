@@ -20,7 +20,7 @@ LENGTH = 96
 """Numbers in a descriptor."""
 MOST_LEARNED = 2000
 COPIES = 4
-"""The metric is learned on so many images, and so many moved copies of each."""
+"""Images that the metric is learned on, and moved copies of each image."""
 AT_ONCE = 1024
 HIGHEST, CENTRE = 9, 16
 """Frequencies of the spectrum, and pixels across what is around the middle, that describe upright
@@ -38,7 +38,7 @@ Measured = Callable[["Tensor"], "Tensor"]
 
 
 def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
-    """A moved copy of each of `images`, float32 `[N, S, S]`.
+    """Return a moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by a right angle and mirrored at random; and, each with a probability of a half, turned
     by up to 10°, shifted by up to a tenth of the side, scaled by up to 10 %. What comes in at the
@@ -74,7 +74,7 @@ def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
 
 
 def descriptor(images: "Tensor", measured: Measured) -> Measured:
-    """Learns, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
+    """Learn, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
     `[M, LENGTH]` or fewer.
 
     Descriptors of copies are near one another by Euclidean distance.
@@ -86,7 +86,8 @@ def descriptor(images: "Tensor", measured: Measured) -> Measured:
     learned = images[torch.from_numpy(np.sort(chosen))]
     versions = [learned, *(moved(learned, seed, measured is upright) for seed in range(COPIES))]
     copies = torch.stack(
-        [torch.cat([measured(block) for block in each.split(AT_ONCE)]) for each in versions], 1
+        [torch.cat([measured(block) for block in version.split(AT_ONCE)]) for version in versions],
+        1,
     )
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
     copies = (copies - mean) / spread
@@ -139,7 +140,7 @@ def _spectrum(images: "Tensor", power: float) -> "Tensor":
 
 
 def _recentred(images: "Tensor") -> "Tensor":
-    """What differs from the border, around its middle."""
+    """Return what differs from the border, around its middle."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
@@ -211,8 +212,8 @@ def _unit(images: "Tensor") -> "Tensor":
 
 
 def _invariants(harmonics: "Tensor") -> "Tensor":
-    """What does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are turned or
-    mirrored.
+    """Return what does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are
+    turned or mirrored.
     """
     import torch
 

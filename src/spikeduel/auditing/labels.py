@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEIGHBOURS = 40
-"""Or a quarter as many as the class of the label has images, where that is fewer, down to
+"""Neighbours that vote; a quarter of the images of the label's class where that is fewer, at least
 `FEWEST_NEIGHBOURS`.
 """
 FEWEST_NEIGHBOURS = 5
@@ -41,9 +41,7 @@ MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
 may have it.
 """
 LEAST_AGREEMENT = 0.6
-"""Where fewer labels are those that their images' neighbours vote for, the neighbours cannot judge
-labels.
-"""
+"""Share of labels that neighbours vote for below which neighbours cannot judge labels."""
 MOST_PRODUCTS = 1e12
 """Multiplications that the search may take; beyond, the neighbours are those in a sample of the
 images.
@@ -94,7 +92,7 @@ def labels_to_check(audit: Audit) -> Iterator[Values]:
 def suspects(
     labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
 ) -> np.ndarray:
-    """int64 `[M]`: which of N labels look wrong, the surest first.
+    """Return which of N labels look wrong, int64 `[M]`, the surest first.
 
     `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on
     the image, `best` int `[N]` the class that fits better, and `highest` `[N]` its probability,
@@ -109,7 +107,7 @@ def suspects(
 def votes(
     vectors: "Tensor", labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the nearest neighbours of the images `used` `[M]` (their indices, ascending) say, by
+    """Return what the nearest neighbours of the images `used` `[M]` (ascending indices) vote, by
     `vectors` `[N, D]`.
 
     Shares of the votes: that of the label, `given`, the class with most, `best`, and its share,
@@ -177,8 +175,8 @@ def votes(
 def write_csv(
     path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()
 ) -> Path:
-    """Writes the labels to check, a row each, with what doubts it ("neighbours" or "networks");
-    returns `path`.
+    """Write the labels to check, a row each, with what doubts it ("neighbours" or "networks");
+    return `path`.
     """
     sources = {"neighbours": by_neighbours, "networks": by_networks}
     text = io.StringIO()
@@ -195,12 +193,14 @@ def write_csv(
             "source",
         ]
     )
-    for source, each in ((source, each) for source, listed in sources.items() for each in listed):
-        image = each.image
+    for source, suspect in (
+        (source, suspect) for source, listed in sources.items() for suspect in listed
+    ):
+        image = suspect.image
         rows.writerow(
             [
-                *(image.index, image.file or "", image.side, image.label, each.suggested),
-                *(each.given_probability, each.suggested_probability, source),
+                *(image.index, image.file or "", image.side, image.label, suspect.suggested),
+                *(suspect.given_probability, suspect.suggested_probability, source),
             ]
         )
     files.write_text(path, text.getvalue())

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEAREST, NEAREST_UPRIGHT = 12, 5
-"""So many candidates by descriptors for all moves, and for shifts and sizes alone."""
+"""Candidates by descriptors for all moves, and for shifts and sizes alone."""
 FEWEST_OTHERS = 4
-"""With fewer other images, what usually remains is not known."""
+"""Other images below which it is not known what usually remains."""
 AT_ONCE = 256
 BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Of each of N images the best candidate on an earlier side: of training, then validation, then
+    """The best candidate of each of N images on an earlier side: training, then validation, then
     test.
 
     `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is
@@ -79,8 +79,8 @@ def search(
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Of each picture the largest square between its black bars, as large as `images`, uint8 `[N,
-    C, S, S]`.
+    """Return the largest square between the black bars of each picture, enlarged to the size of
+    `images`, uint8 `[N, C, S, S]`.
     """
     import torch
     from torch.nn.functional import interpolate
@@ -145,11 +145,12 @@ def _search(
                     )
                 )
             maps = overlays.orientation_maps(views.small.shape[-1])
-        references = [rows_of(each, earlier) for each in described]
+        references = [rows_of(descriptors, earlier) for descriptors in described]
         at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
         blocks = np.split(asked, range(at_once, len(asked), at_once))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
-            few = earlier[_few([each[torch.from_numpy(block)] for each in described], references)]
+            queries = [descriptors[torch.from_numpy(block)] for descriptors in described]
+            few = earlier[_few(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
             index[block], ratio[block], placement[block] = overlays.best(
@@ -159,7 +160,7 @@ def _search(
 
 
 def move_of(placement: np.ndarray) -> Move:
-    """What makes the query from the reference, of a placement `[6]` in pixels."""
+    """Return what makes the query from the reference, of a placement `[6]` in pixels."""
     matrix, shift = placement[:4].reshape(2, 2).astype(float), placement[4:].astype(float)
     mirrored = bool(np.linalg.det(matrix) < 0)
     down, right = -np.linalg.solve(matrix, shift)

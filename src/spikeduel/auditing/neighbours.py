@@ -54,7 +54,7 @@ Vectors: TypeAlias = "Tensor | Rows"
 
 @dataclass(frozen=True, eq=False)
 class Closest:
-    """Of each of M queries the nearest reference: its index int64 `[M]` and distance float32 `[M]`.
+    """The nearest reference of each of M queries: index int64 `[M]` and distance float32 `[M]`.
 
     `usual` float32 `[M]` is the median, over equal random portions of the references, of the
     distance to the nearest in the portion.
@@ -67,7 +67,7 @@ class Closest:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """The nearest neighbours of each of N images, among others of three kinds, and its usual
+    """The nearest neighbours of each of N images among three kinds of others, and the usual
     distance.
 
     `same_side`: on its own side of the split; `earlier`: training for validation images, training
@@ -85,7 +85,8 @@ class Neighbourhood:
 
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
-    """For each of `queries` the index of the nearest of `references` by Euclidean distance of
+    """Return the index of the nearest of `references` for each of `queries`, by Euclidean distance
+    of
     pixels: int64 `[M]`.
 
     Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that
@@ -116,7 +117,8 @@ def closest(
     self_at: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Closest:
-    """For each of `queries` (float32 `[M, D]`) the nearest of `references` (float32 `[N, D]`).
+    """Return the nearest of `references` (float32 `[N, D]`) for each of `queries` (float32 `[M,
+    D]`).
 
     With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The references are
     shuffled, always alike, and cut into `num_portions`. Raises `ValueError` where there is no
@@ -173,7 +175,7 @@ def closest(
 
 
 def num_portions(num_train: int) -> int:
-    """Of how many portions of the training images the usual distance is the median."""
+    """Return the number of portions of the training images whose median is the usual distance."""
     return int(np.clip(num_train // IMAGES_A_PORTION, 7, MOST_PORTIONS))
 
 
@@ -202,9 +204,7 @@ def small_grey(images: np.ndarray) -> "Tensor":
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """Pictures of recordings, uint8 `[N, C, H, W]`, blurred: their noise hides who was recorded
-    twice.
-    """
+    """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides that one was recorded twice."""
     import torch
     from scipy.ndimage import gaussian_filter
 
@@ -261,7 +261,7 @@ class Comparison:
     images: np.ndarray
     others: np.ndarray
     self_at: np.ndarray | None
-    """Where the images are among the others, if both are one side."""
+    """Indices of the images among the others, if both are one side."""
 
 
 def lowest(scores: "Tensor", k: int) -> "Tensor":
@@ -282,7 +282,7 @@ def lowest(scores: "Tensor", k: int) -> "Tensor":
 
 
 def comparisons(split: Split, length: int) -> Iterator[Comparison]:
-    """Who is compared with whom, by vectors of `length` numbers."""
+    """Yield the sides that are compared, by vectors of `length` numbers."""
     for name, others_name in (
         ("train", "train"),
         ("val", "train"),
@@ -313,8 +313,9 @@ def compared(count: int, num_others: int, length: int) -> np.ndarray:
 
 
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
-    """The neighbours of each image, from `small_grey` of all of them; of a side that takes too
-    long, of a sample.
+    """Return the neighbours of each image, from `small_grey` of all images; those of a sample where
+    a
+    side takes too long.
     """
     count = len(small)
     same_side, earlier, training = (

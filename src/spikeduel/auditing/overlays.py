@@ -1,5 +1,5 @@
-"""Which of a few candidates an image is a moved copy of: laid over it small, from all orientations,
-then whole.
+"""The search for the candidate that an image is a moved copy of: laid over it small, from all
+orientations, then whole.
 """
 
 from dataclasses import dataclass
@@ -37,19 +37,19 @@ ORIENTATIONS = np.array(
     ],
     dtype=np.float32,
 )
-"""By right angles, and mirrored: what brings (y, x) of the query to the reference."""
-MOST_STARTS, MOST_WHOLE = 24, 8
-"""Of all candidates and orientations (starts), those that are tried small for every image, and
-whole.
+"""Orientations by right angles, and mirrored: matrices that bring (y, x) of the query to the
+reference.
 """
+MOST_STARTS, MOST_WHOLE = 24, 8
+"""Starts (candidates and orientations) that are tried small for every image, and tried whole."""
 ALWAYS_WHOLE = 4
-"""Of these, two of each of the first candidates: what is nearly symmetric is told from its mirror
-image only whole.
+"""Starts always tried whole, two of each of the first candidates: a nearly symmetric image is told
+from its mirror image only whole.
 """
 OTHERS = 4
 PLAUSIBLE = 1.7
-"""Where the best is below so many times the allowed share of the best `OTHERS`, all candidates are
-tried.
+"""All candidates are tried where the best is below this many times the allowed share of the best
+`OTHERS`.
 """
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
 AT_ONCE = 1024
@@ -152,8 +152,8 @@ def _turn(orientation: int, turn: int) -> np.ndarray:
 def _starts(
     small: "Tensor", candidates: "Tensor", turned: "Tensor"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How alike B queries and their K candidates look at best from each orientation, turned and
-    shifted in steps.
+    """Return how alike B queries and their K candidates look at best from each orientation, turned
+    and shifted in steps.
 
     `small` is float32 `[B, s, s]`, `candidates` `[B, K, s, s]`. Returns the correlations of the
     candidates' middles float32 `[B, K, 8]`, and the placements that gave them, float32 `[B, K, 8,
@@ -187,7 +187,8 @@ def _starts(
 def best(
     views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray, near: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`.
+    """Return the best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images`
+    `[B]`.
 
     Returns its index int64 `[B]`; what remains, as a share of what remains for the median of the
     others, float32 `[B]`; and its placement in pixels, float32 `[B, 6]`. The share is infinite
@@ -280,7 +281,8 @@ class _Attempt:
         )
 
     def finished(self, rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What remains, and the placement in pixels, of the `chosen` candidate of each of `rows`,
+        """Return what remains, and the placement in pixels, of the `chosen` candidate of each of
+        `rows`,
         after more steps.
         """
         remains, placed = self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)

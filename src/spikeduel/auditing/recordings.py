@@ -1,5 +1,5 @@
-"""What recordings of each side and class differ in beside what they show: length, rate, hot pixels,
-sensor.
+"""Check of recordings: numbers that differ between sides and classes beside what is seen, such as
+length, rate, hot pixels and sensor.
 
 A network may learn these instead. So a small classifier is given nothing else, and asked for the
 class, and for the side of the split.
@@ -21,16 +21,14 @@ from spikeduel.system.progress import Progress
 HOT = 8
 """A hot pixel has so many times as many events as the mean of those in use."""
 FEWEST = 10
-"""A side or class with fewer recordings does not say which pixels are hot, or which numbers are
-usual.
-"""
+"""Recordings below which a side or class says nothing of hot pixels and usual numbers."""
 NUM_FOLDS = 5
 NUM_TREES = 100
 FEWEST_IN_LEAF = 3
 MOST_LEARNED = 10_000
 """Recordings that the classifier learns from, a random sample where there are more."""
 SIDE_GAP = 0.1
-"""What may be told beyond half of the sides, without recordings being of another kind."""
+"""Share of sides told beyond a half that makes no other kind of recordings."""
 MOST_STATISTICS = 3
 """Statistics that are named."""
 REMEDIES: dict[StatisticName, str] = {"length": "--set bin_ms=N"}
@@ -54,7 +52,8 @@ def examine(
     split: Split,
     progress: Progress,
 ) -> Statistics:
-    """The statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a classifier
+    """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a
+    classifier
     tells by them.
     """
     sides = {"train": split.train, "val": split.val, "test": split.test}
@@ -108,7 +107,8 @@ def _counts(recordings: Recordings, row: int) -> np.ndarray:
 def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `[N, S]`: the statistics of each recording, in the order of `StatisticName`; and int64 `[K]`:
+    """float64 `[N, S]`: the statistics of each recording, in the order of `StatisticName`; and
+    int64 `[K]`:
     the pixels, row after row, that are hot in most recordings of one of `parts` (indices).
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
@@ -189,7 +189,8 @@ def _by_side(
 
 
 def _told(learned: np.ndarray, answers: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """What a forest of decision trees, trained on `learned` `[M, S]` and their `answers` `[M]`,
+    """Return what a forest of decision trees, trained on `learned` `[M, S]` and their `answers`
+    `[M]`,
     says of `asked`.
     """
     from sklearn.ensemble import RandomForestClassifier

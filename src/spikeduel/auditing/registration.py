@@ -1,8 +1,10 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Laying one image over another: turn, mirror, scale and shift, found by Gauss-Newton steps; the compiled inner loop.
+"""Laying one image over another: turn, mirror, scale and shift, found by Gauss-Newton steps; the
+compiled inner loop.
 
-Inverse compositional image alignment (Baker and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with gain
-and offset left free. A placement is float32 `[6]`: pixel (y, x) of the query, counted from its middle, lies on
+Inverse compositional image alignment (Baker and Matthews, "Lucas-Kanade 20 years on", 2004) for
+similarities, with gain and offset left free. A placement is float32 `[6]`: pixel (y, x) of the
+query, counted from its middle, lies on
 (p0·y + p1·x + p4, p2·y + p3·x + p5) of the reference.
 """
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST_OVERLAP = 0.5
-"""Of the query's pixels, the share that must lie on the reference."""
+"""Share of the query's pixels that must lie on the reference."""
 UNRELATED = np.float32(2.0)
 """Stands for the residual of what could not be laid over one another."""
 
@@ -39,7 +41,7 @@ class Queries:
 
 
 def queries(images: "Tensor") -> Queries:
-    """What `register` needs to know of `images`, float32 `[Q, S, S]`."""
+    """Return what `register` needs to know of `images`, float32 `[Q, S, S]`."""
     import torch
 
     side = images.shape[-1]
@@ -185,7 +187,7 @@ def _compared(query, values, inside):
 
 @njit(**COMPILED, fastmath=True)
 def _move(p, change, inverted, errors, side):
-    """One step: the move of the query that explains the `errors`, undone in the placement `p`."""
+    """Take one step: the move of the query that explains the `errors`, undone in the placement `p`."""
     slope = np.zeros(4, np.float32)
     for number in range(4):
         total = np.float32(0)

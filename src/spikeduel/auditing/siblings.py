@@ -86,8 +86,8 @@ def _split_over_files(context: AuditContext) -> Split | None:
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
-    """(groups on several sides, test images whose group is also in training); groups of equal
-    images do not count.
+    """Return the number of groups on several sides, and of test images whose group is also in
+    training; groups of equal images do not count.
     """
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
@@ -112,7 +112,7 @@ def probe(
     near: float,
     over_files: Split | None,
 ) -> Probe:
-    """What the nearest neighbour on the small grey versions scores, with and without siblings.
+    """Return what the nearest neighbour on small grey versions scores, with and without siblings.
 
     Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and
     near duplicates. `over_files` is a split that cuts groups, where there is one.
@@ -180,8 +180,8 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
 def accuracy_by_distance(
     audit: Audit, truth: Sequence[int], predicted: Sequence[int]
 ) -> list[DistanceBin] | None:
-    """Accuracy of answers on the test images in bins of distance to the nearest training image,
-    nearest first.
+    """Return the accuracy of answers on the test images in bins of distance to the nearest training
+    image, nearest first.
 
     Bins hold about equally many images. None where `truth` and `predicted` are not those of the
     audit's test images.

@@ -20,7 +20,7 @@ from spikeduel.system.progress import Progress
 LINKS = 16
 """Differences between successive events that must agree."""
 CHOSEN = 16
-"""One row of so many is compared; of very many events, one of twice, four times … so many."""
+"""One of this many rows is compared; of very many events, one of twice, four times as many."""
 MOST_ROWS = 1 << 24
 AT_ONCE = 1 << 20
 """Events whose differences are taken at once."""
@@ -31,13 +31,14 @@ LEAST_COMMON, LEAST_PIXELS = 48, 8
 itself.
 """
 LEAST_SHARE = 0.05
-"""Of the events of the shorter recording, those that must agree."""
+"""Share of the shorter recording's events that must agree."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """Of each of N recordings the one with which it has the largest share of events in common, on
-    its own side of the split and on an earlier one.
+    """The recording with which each of N recordings shares most events, on its own side of the
+    split
+    and on an earlier side.
 
     Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the
     shorter of the two). `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join
@@ -105,8 +106,9 @@ def _signed(packed: np.ndarray) -> np.ndarray:
 
 
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
-    """The share of the shorter recording's events that agree where `other` is shifted; 0 where that
-    is too little.
+    """Return the share of the shorter recording's events that agree where `other` is shifted; 0
+    where
+    that is too little.
     """
     moved = other + shift
     place = np.searchsorted(moved, one)
@@ -159,8 +161,9 @@ def _candidates(
 
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes uint64 `[R]` of the rows of differences that are compared, and at which event each
-    begins, int64 `[R]`.
+    """Return hashes uint64 `[R]` of the rows of differences that are compared, and the event at
+    which
+    each row begins, int64 `[R]`.
     """
     step = CHOSEN
     while len(packed) > step * MOST_ROWS:

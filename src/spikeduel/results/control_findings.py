@@ -1,4 +1,5 @@
-"""What the controls of a spiking contender show together: no claim says more than every control
+"""Findings on the controls of a spiking contender, taken together: no claim says more than every
+control
 bears out.
 """
 

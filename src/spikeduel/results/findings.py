@@ -59,13 +59,15 @@ def _read_table() -> tuple[dict[str, Row], dict[str, str]]:
 
 
 TABLE, ADVICE = _read_table()
-"""Every finding by id, the gravest first; and sentences for remedies that several findings share."""
+"""Every finding by id, the gravest first; and sentences for remedies that several findings share.
+"""
 _PLACES = {id: place for place, id in enumerate(TABLE)}
 _FINDERS: dict[str, Finder] = {}
 
 
 class Finding(Frozen):
-    """Something to know: `values` are those that the table declares for `id`, `remedy` what to do, `text` the sentence
+    """Something to know: `values` are those that the table declares for `id`, `remedy` what to do,
+    `text` the sentence
     where a document holds it.
 
     Raises ValueError where the table has no such `id`, or declares other values.
@@ -85,7 +87,7 @@ class Finding(Frozen):
 
     @property
     def subject(self) -> str:
-        """What the finding is about: the section of the table."""
+        """The section of the table that the finding belongs to."""
         return TABLE[self.id].subject
 
     @property

@@ -1,4 +1,4 @@
-"""What to know of a run: what a careful reader objects, and what could overturn its conclusions.
+"""Findings on a run: what a careful reader objects, and what could overturn its conclusions.
 
 A function for each finding of `findings.toml`; the table says what it means.
 """

@@ -1,4 +1,4 @@
-"""What to know of a study: a function for each finding of `findings.toml`."""
+"""Findings on a study: a function for each finding of `findings.toml`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

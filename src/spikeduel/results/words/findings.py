@@ -30,7 +30,8 @@ class _Template(Formatter):
 
     | in a sentence | gives |
     |---|---|
-    | `{share:.1%}`, `{gap:points}`, `{share:percent}`, `{time:minutes}` | "91.2 %", "0.65 points", "0.05 %", "2.5 minutes" |
+    | `{share:.1%}`, `{share:percent}` | "91.2 %", "0.05 %" |
+    | `{gap:points}`, `{time:minutes}` | "0.65 points", "2.5 minutes" |
     | `{number:seed}` | "1 seed", "6 seeds" |
     | `{number:it\\|them}` | the text before the bar for 1, else the text behind the bar |
     | `{flag:yes\\|no}` | the text before the bar; behind the bar for False, None and empty values |
