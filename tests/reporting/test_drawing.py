@@ -189,9 +189,13 @@ def test_a_label_keeps_off_spans_and_intervals():
 
 
 def test_a_rule_and_a_zone_cross_the_whole_panel():
-    rules = [Rule(1.5, "y"), Rule(1.2, until=1.4, look=Look(charts.FAINT))]
-    panel = Panel(Axis("x"), Axis("y"), lines().panels[0].marks, rules=rules)
-    axes = drawing.figure(Chart("x", [panel])).axes[0]
+    rules = [Rule(1.5, "y", row={"who": "all"}), Rule(1.2, until=1.4, look=Look(charts.FAINT))]
+    marks = [Marks("line", charts.line("x", (1, 2), "y", (1.0, 2.0)), Look(), told=False)]
+    chart = Chart("x", [Panel(Axis("x"), Axis("y"), marks, rules=rules)])
+    (tip,) = tips(drawing.panels(chart, ""))
+    assert tip.get("data-tip") == "all"
+    assert float(tip.get("width")) > 200
+    axes = drawing.figure(chart).axes[0]
     assert list(axes.lines[-1].get_ydata()) == [1.5, 1.5]
     zone = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (zone.x0, zone.x1) == pytest.approx((1.2, 1.4))

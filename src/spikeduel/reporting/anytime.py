@@ -110,7 +110,7 @@ def curves(results: Results, table: energy.Table) -> Chart:
             look = Look(colours[name], width=1.1, dashes=(1.5, 1.5))
             told: Row = {"contender": name, "time, ms": milliseconds, "answered": "in one call"}
             rules.append(Rule(milliseconds, "y", look=look, row=told))
-    by_steps, accuracy = Axis(_STEPS, ticks="whole"), accuracy_axis(steps)
+    by_steps, accuracy = Axis(_STEPS, ticks="whole"), accuracy_axis([*steps, *joules])
     panels = [
         Panel(by_steps, accuracy, steps, "Accuracy by time steps"),
         Panel(

@@ -40,7 +40,7 @@ CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 """Kinds of networks that are controls, by their names in `Trial.controls`."""
 MOST_STEPS = 128
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 3.0
-_FINE = 2
+_FINE = 3
 """Points of a break-even line from one power of two to the next."""
 _ACCURACY = Axis("accuracy, %", "test accuracy, %", least=charts.LEAST_RANGE)
 _RANGE = Look(width=2.5, opacity=0.3)

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import FAINT, INK, PAPER, QUIET, Axis, Chart, Key, Marks, Panel
@@ -207,21 +207,30 @@ def _place(axes: Axes, panel: Panel, width: float, height: float) -> None:
 
 def _tips(axes: Axes, panel: Panel, height: float) -> Iterator[str]:
     limits = axes.get_window_extent().padded(REACH)
+    for row, corners, reach in _told(axes, panel):
+        (x0, y0), (x1, y1) = np.sort(axes.transData.transform(corners), axis=0)
+        if not np.isfinite(corners).all() or not limits.overlaps(Bbox([[x0, y0], [x1, y1]])):
+            continue
+        tip = escape(charts.tip(row)).replace("\n", "&#10;")
+        x0, x1 = max(x0, limits.x0) - reach, min(x1, limits.x1) + reach
+        y0, y1 = max(y0, limits.y0) - reach, min(y1, limits.y1) + reach
+        yield (
+            f'<rect x="{x0:.4g}" y="{height - y1:.4g}" width="{x1 - x0:.4g}" '
+            f'height="{y1 - y0:.4g}" rx="4" data-tip="{tip}"/>'
+        )
+
+
+def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
+    """Yield the rows that have a tip, two corners of each, and how far around them it is found."""
+    for rule in panel.rules:
+        if rule.row:
+            ends = axes.get_xlim() if rule.axis == "y" else axes.get_ylim()
+            corners = [(end, rule.at) if rule.axis == "y" else (rule.at, end) for end in ends]
+            yield rule.row, corners, REACH / 2
     for marks in panel.marks:
-        for row, corners in zip(marks.rows, _reaches(panel, marks), strict=True):
-            if not marks.told or not np.isfinite(corners).all():
-                continue
-            (x0, y0), (x1, y1) = np.sort(axes.transData.transform(corners), axis=0)
-            if not limits.overlaps(type(limits)([[x0, y0], [x1, y1]])):
-                continue
-            reach = 0 if marks.kind == "bars" else REACH
-            tip = escape(charts.tip(row)).replace("\n", "&#10;")
-            x0, x1 = max(x0, limits.x0) - reach, min(x1, limits.x1) + reach
-            y0, y1 = max(y0, limits.y0) - reach, min(y1, limits.y1) + reach
-            yield (
-                f'<rect x="{x0:.4g}" y="{height - y1:.4g}" width="{x1 - x0:.4g}" '
-                f'height="{y1 - y0:.4g}" rx="4" data-tip="{tip}"/>'
-            )
+        if marks.told:
+            for row, corners in zip(marks.rows, _reaches(panel, marks), strict=True):
+                yield row, corners, 0 if marks.kind == "bars" else REACH
 
 
 def _reaches(panel: Panel, marks: Marks) -> Iterator[list[tuple[float, float]]]:
