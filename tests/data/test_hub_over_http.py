@@ -46,7 +46,7 @@ class Hub(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def entry(self, path: Path) -> dict[str, Any]:
-        """What the hub says of a file or folder."""
+        """Return the hub's entry of a file or folder."""
         kind = "file" if path.is_file() else "directory"
         return {
             "type": kind,
@@ -107,7 +107,7 @@ def prepare(place: Path, *options: str, **more: str) -> subprocess.CompletedProc
 
 
 NOBODY = "http://127.0.0.1:9"
-"""Where nobody answers."""
+"""Nobody answers at this address."""
 
 
 def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_pictures_are_known_by_their_first_bytes(image_folder: Path, name: str) 
 
 
 def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As pillow-heif does when its opener is registered."""
+    """pillow-heif does so when its opener is registered."""
     for name in ("a", "b"):
         shutil.copy(image_folder / "cat" / "000.png", image_folder / "cat" / f"{name}.heic")
     without = counted(image_folder)

@@ -255,7 +255,7 @@ def people(images: np.ndarray) -> set[int]:
 
 
 def subjects(rows: np.ndarray) -> set[int]:
-    """Whose the data set's images are: real and easy prints of each finger, sorted by subject."""
+    """Return the subjects of images: real and easy prints of each finger, sorted by subject."""
     return {int(row) // 20 + 1 for row in rows}
 
 

@@ -225,7 +225,7 @@ def check(side, labels, groups, share):
 
 
 def possible(labels, groups, num_sides):
-    """Whether any of all assignments of groups to sides has every class on every side."""
+    """Return True if any assignment of groups to sides has every class on every side."""
     has = np.array(
         [
             [((groups == g) & (labels == k)).any() for k in np.unique(labels)]

@@ -23,7 +23,7 @@ MADE = recordings()
 
 
 def alteration(**changes):
-    """Of one recording."""
+    """The alteration of one recording."""
     nothing = {"hidden": [[0, 0]], "place": [[0, 0, 0, 0]], "left_out": [0], "moved": [0]}
     arrays = {name: np.array(value, np.int64) for name, value in {**nothing, **changes}.items()}
     return Alteration(np.array([7], np.uint64), **arrays)
@@ -145,7 +145,7 @@ def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name
     "settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}]
 )
 def test_frames_are_those_of_the_events_that_are_left(settings):
-    """As if they had been recorded so, but for the recording's length: an event at its very end
+    """Events as if they had been recorded so, but for the recording's length: an event at its very end
     stays.
     """
     made_so = recordings(1, **settings)

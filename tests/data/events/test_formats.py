@@ -196,7 +196,7 @@ def test_a_broken_file_says_where_and_what_was_expected(name, tmp_path):
 
 
 def said_of(path):
-    """What is said of a broken file; nothing of one with some of the events."""
+    """Return the error about a broken file; "" for one with some of the events."""
     try:
         assert len(formats.read(path).t) <= len(EVENTS.t)
     except InputError as error:

@@ -32,7 +32,7 @@ FOLDERS = {
     "n-caltech101": ["Caltech101"],
     "n-cars": ["n-cars_train", "n-cars_test"],
 }
-"""Those that are zips of their own when they come."""
+"""Folders that are distributed as zips."""
 
 
 @pytest.fixture(params=SETS)
