@@ -1,7 +1,7 @@
 """A whole study, top to bottom: prepare every duel, train, conclude each duel, then the study."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import contenders, forecast, run_folder
 from spikeduel.trials.jobs import Workers
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Tuning, read_ranges
 
 FILE = "study.json"
@@ -33,7 +33,7 @@ MOST_LETTERS = 60
 
 
 @dataclass(frozen=True)
-class BegunDuel:
+class PreparedDuel:
     """A duel of a study, prepared; `label` is its name in text."""
 
     label: str
@@ -59,8 +59,8 @@ def study(
 ) -> tuple[StudyResults, Path]:
     """Train missing trials of all duels, and write a folder for each run, study.html and study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are prepared, and so checked, before
-    training; then `workers` train the trials of all duels as one list. The same call after an interruption
+    `out` defaults to `runs/study-<name>`. All duels are prepared, and so checked, before training;
+    then `workers` train the trials of all duels as one list. The same call after an interruption
     goes on, and leaves finished runs alone. `strict` and `loggers` as in `compare`. Return the
     results and the page. Raises `InputError`, `AuditFailed`.
     """
@@ -68,45 +68,75 @@ def study(
     store = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     require_writable(folder)
-    parts = prepare_all(planned, folder, store, progress, workers, strict, loggers)
+    duels = prepare_all(planned, folder, store, progress, workers, strict, loggers)
     untuned = replace(planned, tuning=None)  # tuning is done
-    outlook = study_plan(untuned, parts, store, workers)
-    for part in parts:
-        part.progress.begins(part.ready.folder)
-    jobs = [job for part in parts for job in part.ready.jobs(part.progress)]
+    outlook = study_plan(untuned, duels, store, workers)
+    for text in words.sentences(outlook):
+        progress.say(text)
+    records = _train(duels, outlook, store, progress, workers)
+    compared = _compare(duels, records, store, progress, workers)
+    finished = [
+        _finished(planned, duel, run, folder) for duel, run in zip(duels, compared, strict=True)
+    ]
+    margin = max(duel.planned.experiment.equivalence_margin for duel in duels)
+    verdict = results.conclude(planned.name, finished, margin)
+    waiting = f"another process is writing {folder}; waiting"
+    with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
+        typed.write_json(folder / FILE, verdict)
+        return verdict, report_study(verdict, folder)
+
+
+def _train(
+    duels: Sequence[PreparedDuel],
+    outlook: StudyPlan,
+    store: Store,
+    progress: Progress,
+    workers: Workers,
+) -> dict[str, TrialRecord]:
+    """Train missing trials of all duels as one list; return all records by key."""
+    for duel in duels:
+        duel.progress.begins(duel.ready.folder)
+    jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
     expected = {
         f"{duel.label}: {trial.title}": trial.seconds
         for duel, trial in outlook.first()
         if not trial.stored
     }
-    for text in words.sentences(outlook):
-        progress.say(text)
     with progress.trials(expected, workers.at_once):
-        records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
-    compared, duels = list[Comparison](), list[Duel]()
-    progress.say(f"measuring, and writing {counted(len(parts), 'report')}")
-    for part in progress.track(parts, "measuring", len(parts)):
-        trained = [records[trial.key] for trial in part.ready.plan.trials]
+        records = workers.run(jobs, store)
+    return {job.key: record for job, record in zip(jobs, records, strict=True)}
+
+
+def _compare(
+    duels: Sequence[PreparedDuel],
+    records: Mapping[str, TrialRecord],
+    store: Store,
+    progress: Progress,
+    workers: Workers,
+) -> list[Comparison]:
+    """Measure, compare and write every duel; draw the reports that have changed."""
+    compared = []
+    progress.say(f"measuring, and writing {counted(len(duels), 'report')}")
+    for duel in progress.track(duels, "measuring", len(duels)):
+        trained = [records[trial.key] for trial in duel.ready.plan.trials]
         compared.append(
-            conclude(part.ready, trained, store, part.progress, part.tuned, workers, draws=False)
+            conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers, draws=False)
         )
-        part.ready.prepared.let_go()
-    _draw([run for run in compared if not run_folder.is_written(run)], workers.at_once, progress)
-    for part, run in zip(parts, compared, strict=True):
-        part.progress.ends(run, store)
-        values = {
-            name: shown(value) for name, value in part.planned.values.items() if name != "dataset"
-        }
-        place, dataset = run.out.relative_to(folder).as_posix(), planned.dataset_of(part.planned)
-        duels.append(Duel(place, dataset, values, run.results))
-    margin = max(part.planned.experiment.equivalence_margin for part in parts)
-    concluded = results.conclude(planned.name, duels, margin)
-    with files.locked(
-        folder / run_folder.LOCK,
-        lambda: progress.say(f"another process is writing {folder}; waiting"),
-    ):
-        typed.write_json(folder / FILE, concluded)
-        return concluded, report_study(concluded, folder)
+        duel.ready.prepared.let_go()
+    changed = [run for run in compared if not run_folder.is_written(run)]
+    _draw(changed, workers.at_once, progress)
+    for duel, run in zip(duels, compared, strict=True):
+        duel.progress.ends(run, store)
+    return compared
+
+
+def _finished(planned: Study, duel: PreparedDuel, run: Comparison, folder: Path) -> Duel:
+    """Return a finished duel for the verdict; `folder` is the study's."""
+    values = {
+        name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
+    }
+    place = run.out.relative_to(folder).as_posix()
+    return Duel(place, planned.dataset_of(duel.planned), values, run.results)
 
 
 def _draw(compared: Sequence[Comparison], at_once: int, progress: Progress) -> None:
@@ -141,8 +171,8 @@ def plan(
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
-    parts = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
-    return study_plan(planned, parts, store, workers)
+    duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
+    return study_plan(planned, duels, store, workers)
 
 
 def prepare_all(
@@ -153,7 +183,7 @@ def prepare_all(
     workers: Workers,
     strict: bool = False,
     loggers: Collection[str] = (),
-) -> list[BegunDuel]:
+) -> list[PreparedDuel]:
     """Prepare every duel of a study: check it, load and audit its data, tune if the study asks.
 
     Runs will be written below `out`. Duels on the same images share them in memory. Names are
@@ -168,15 +198,15 @@ def prepare_all(
     name_of: dict[str, str] = {}
     progress_of: dict[str, Once] = {}
     timed: dict[str, float] = {}
-    parts = []
-    for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
-        label, dataset = planned.label(duel), planned.dataset_of(duel)
-        digest = typed.digest(typed.plain(duel.experiment))[:8]
+    duels = []
+    for planned_duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
+        label, dataset = planned.label(planned_duel), planned.dataset_of(planned_duel)
+        digest = typed.digest(typed.plain(planned_duel.experiment))[:8]
         # The label changes when the study grows; the folder of an earlier run stays.
         folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
-            ready = prepare(duel.experiment, folder, store, shown_once, strict, timed)
+            ready = prepare(planned_duel.experiment, folder, store, shown_once, strict, timed)
         prepared = ready.prepared
         if (other := name_of.setdefault(prepared.fingerprint, dataset)) != dataset:
             raise InputError(
@@ -186,46 +216,52 @@ def prepare_all(
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
         ready.prepared.let_go()
-        parts.append(
-            BegunDuel(label, duel, ready, None, Logged(Labelled(progress, label), loggers))
+        duels.append(
+            PreparedDuel(
+                label, planned_duel, ready, None, Logged(Labelled(progress, label), loggers)
+            )
         )
     if planned.tuning is None:
-        return parts
-    tuned = progress.track(parts, "tuning", len(parts))
-    return [_tuned(part, planned.tuning, store, workers, strict, timed) for part in tuned]
+        return duels
+    tuned = progress.track(duels, "tuning", len(duels))
+    return [_tuned(duel, planned.tuning, store, workers, strict, timed) for duel in tuned]
 
 
 def _tuned(
-    part: BegunDuel,
+    duel: PreparedDuel,
     tuning: studies.Tuned,
     store: Store,
     workers: Workers,
     strict: bool,
     timed: dict[str, float],
-) -> BegunDuel:
-    """Return `part` with each contender's tuned settings."""
-    with naming(part.label):
+) -> PreparedDuel:
+    """Return `duel` with each contender's tuned settings."""
+    with naming(duel.label):
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
-        experiment, progress = part.planned.experiment, part.progress
+        experiment, progress = duel.planned.experiment, duel.progress
         tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
-        ready = prepare(tuned.experiment, part.ready.folder, store, Progress(), strict, timed)
-    return replace(part, ready=replace(ready, prepared=part.ready.prepared), tuned=tuned)
+        ready = prepare(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed)
+    return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)
 
 
 def study_plan(
-    planned: Study, parts: Sequence[BegunDuel], store: Store, workers: Workers
+    planned: Study, duels: Sequence[PreparedDuel], store: Store, workers: Workers
 ) -> StudyPlan:
     """Return what a study's trials take and can show."""
-    duels = [
+    plans = [
         forecast.duel_plan(
-            *(part.label, planned.dataset_of(part.planned), part.ready.plan),
-            *(part.ready.prepared, part.ready.splits, store),
+            duel.label,
+            planned.dataset_of(duel.planned),
+            duel.ready.plan,
+            duel.ready.prepared,
+            duel.ready.splits,
+            store,
         )
-        for part in parts
+        for duel in duels
     ]
-    num_tuned = sum(len(part.ready.plan.contenders) for part in parts)
+    num_tuned = sum(len(duel.ready.plan.contenders) for duel in duels)
     trials = planned.tuning.trials * num_tuned if planned.tuning else 0
-    return StudyPlan(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=trials)
+    return StudyPlan(name=planned.name, duels=plans, at_once=workers.at_once, tuning_trials=trials)
 
 
 def require_writable(folder: Path) -> None:
