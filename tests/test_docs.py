@@ -13,6 +13,7 @@ import re
 import shlex
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,14 @@ from typer.testing import CliRunner
 
 import spikeduel as sd
 from spikeduel.cli import app
+from spikeduel.cli.settings_page import page as settings_page
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import accounting
 from spikeduel.results.words import answer
+from spikeduel.settings import Experiment
+
+SETTINGS = {f"--{own.name.replace('_', '-')}" for own in fields(Experiment)}
+"""Every setting is an option of a command that has --set."""
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -174,7 +180,10 @@ def test_every_command_and_option_it_names_exists(page):
                 else words.clear() or command
             )
         options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options | {"--help"}, text
+        others = SETTINGS if "--set" in options else set()
+        assert {word for word in words if word.startswith("--")} <= options | {"--help"} | others, (
+            text
+        )
 
 
 def test_the_names_in_its_python_and_text_exist():
@@ -271,3 +280,7 @@ def test_results_files_hold_no_path():
     assert paths
     for path in paths:
         assert not re.search(r'"/\w+', path.read_text()), path
+
+
+def test_the_page_of_settings_is_that_of_the_code():
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_page()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from spikeduel.cli.given import EPOCHS_ARE_SAVED
+from spikeduel.cli.inputs import EPOCHS_ARE_SAVED
 from spikeduel.results.run import Results
 from spikeduel.system import typed
 

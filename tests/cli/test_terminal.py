@@ -4,7 +4,7 @@ import signal
 import pytest
 import typer
 
-from spikeduel.cli.given import EPOCHS_ARE_SAVED, Given, for_people, print_json, wrapped
+from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people, print_json, wrapped
 from spikeduel.system.errors import InputError, SpikeduelError
 
 
@@ -44,12 +44,12 @@ def test_text_is_wrapped_under_its_bullet(monkeypatch):
 
 
 def test_json_is_the_only_thing_on_standard_output(capsys):
-    Given(as_json=True).progress().say("news")
+    CommandInput(as_json=True).progress().say("news")
     print_json({"a": None})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": None}
     assert err == "news\n"
-    Given(quiet=True, as_json=True).progress().say("news")
+    CommandInput(quiet=True, as_json=True).progress().say("news")
     assert capsys.readouterr().err == ""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spikeduel.cli import duels, keeping, models
-from spikeduel.cli.given import Given, command, print_json, shown, wrapped
+from spikeduel.cli.inputs import OUTPUT, CommandInput, command, option, print_json, wrapped
 from spikeduel.system import __version__
 
 app = typer.Typer(
@@ -46,12 +46,26 @@ def _program(
 
 @command(
     *("dataset", "experiment_file", "assignments"),
-    *("limit", "split", "data_dir", "group_by", "image_size", "out", "as_json", "quiet"),
+    *("limit", "group_by", "out", "as_json", "quiet"),
     required=("dataset",),
-    epilog="Examples: spikeduel audit my_images/ --out audit/ · spikeduel audit fashion-mnist --json",
+    examples=(
+        "spikeduel audit my_images/ --out audit/",
+        "spikeduel audit fashion-mnist --json",
+    ),
     when_stopped="Nothing is kept.",
 )
-def audit(given: Given, out: Path | None = None) -> None:
+def audit(
+    given: CommandInput,
+    out: Annotated[
+        Path | None,
+        option(
+            "--out DIR",
+            "Write audit.html with the pairs of pictures side by side, audit.json, and "
+            "groups.csv where recordings were cut from one another, to this folder.",
+            OUTPUT,
+        ),
+    ] = None,
+) -> None:
     """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
 
     Looks for exact and near-duplicates within and across the sides of the split, equal images with different labels,
@@ -59,10 +73,6 @@ def audit(given: Given, out: Path | None = None) -> None:
     untrained nearest neighbour, with and without relatives in training. Of recordings also: parts cut from one
     another, and whether length, event rate or hot pixels tell class or side. Exits with 1 if it finds what would
     invalidate a result.
-
-    Args:
-        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, audit.json, and
-            groups.csv where recordings were cut from one another, to this folder.
     """
     from spikeduel import auditing
     from spikeduel.results.columns import render
@@ -102,7 +112,7 @@ def audit(given: Given, out: Path | None = None) -> None:
 
 
 @command("as_json", name="list")
-def data_list(given: Given) -> None:
+def data_list(given: CommandInput) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     from spikeduel import data
     from spikeduel.results.columns import render
@@ -119,12 +129,12 @@ def data_list(given: Given) -> None:
 
 
 @command(
-    *("dataset", "data_dir", "image_size", "assignments", "quiet"),
+    *("dataset", "assignments", "quiet"),
     name="prepare",
     required=("dataset",),
     when_stopped="What was prepared and downloaded is kept; the same command goes on.",
 )
-def data_prepare(given: Given) -> None:
+def data_prepare(given: CommandInput) -> None:
     """Download and decode a data set now, so that later commands start at once."""
     from spikeduel import data
 
@@ -140,31 +150,20 @@ def data_prepare(given: Given) -> None:
 
 
 @command()
-def settings(given: Given) -> None:
-    """List every setting that --set takes, with its default, meaning and values."""
-    from dataclasses import fields
+def settings(given: CommandInput) -> None:
+    """List all settings with their defaults, meanings and values.
 
-    from spikeduel.results.columns import render
-    from spikeduel.settings import Experiment
-    from spikeduel.settings.fields import described, setting_of
+    --set name=value sets one, and so does --name value, in every command that has --set.
+    """
+    from spikeduel.cli.settings_page import rows
 
-    rows = []
-    for each in fields(Experiment):
-        values = described(each.type).partition(" of at most")[0]
-        meaning = setting_of(each.type).help
-        rows.append(
-            {
-                "setting": each.name,
-                "default": shown(each.default),
-                "meaning": meaning,
-                "values": values,
-            }
-        )
-    typer.echo(render(rows))
+    for row in rows():
+        typer.echo(f"{row['setting']} = {row['default']}")
+        typer.echo(wrapped(f"{row['meaning']} Values: {row['values']}.", "    "))
 
 
 @command()
-def schema(given: Given) -> None:
+def schema(given: CommandInput) -> None:
     """Print the JSON Schema of results.json (draft 2020-12), for tools that read or check it."""
     from spikeduel.results.run import json_schema
 
@@ -172,7 +171,7 @@ def schema(given: Given) -> None:
 
 
 app.registered_commands += [
-    *(duels.compare, duels.study, duels.plan, duels.tune, duels.train),
+    *(duels.compare, duels.study, duels.plan, duels.tune),
     *(
         models.models,
         models.evaluate,

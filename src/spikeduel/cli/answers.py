@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from spikeduel.cli.given import wrapped
+from spikeduel.cli.inputs import wrapped
 from spikeduel.results.columns import render
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyResults

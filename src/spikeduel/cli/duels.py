@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeduel.cli.given import Given, command, print_json, wrapped
+from spikeduel.cli.inputs import (
+    DATA,
+    DUEL,
+    OUTPUT,
+    CommandInput,
+    command,
+    option,
+    print_json,
+    wrapped,
+)
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -19,54 +28,54 @@ if TYPE_CHECKING:
     from spikeduel.trials.jobs import Workers
     from spikeduel.trials.tuning import Tuning
 
-OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
-MACHINE = ("device", "precision")
-DATA = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms")
-TUNED_DATA = tuple(name for name in DATA if name != "folds")
+RESULTS = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 WORKERS = ("jobs", "ray", "threads")
 LENGTH = ("epochs", "minutes", "budget_by")
+START = ("experiment_file", "assignments")
+SHORT = ("contenders", "recipe", "minutes", "epochs", "seeds", "assignments", "jobs", "out")
+STRICT = option(
+    "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
+)
+RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *(
-        "dataset",
-        "recipe",
-        "contenders",
-        "pretrained",
-        "encoding",
-        "num_steps",
-        "seeds",
-        *LENGTH,
+    *("dataset", "contenders", "recipe", *LENGTH, "seeds", "controls", "robustness", "tune"),
+    *(*START, "own_code", "limit", "group_by", "strict", "device", *WORKERS),
+    *("out", "store", "loggers", "as_json", "quiet", "verbose"),
+    short=(*SHORT, "controls", "group_by"),
+    examples=(
+        "spikeduel compare",
+        "spikeduel compare my_images/ --seeds 6 --jobs 2",
+        "spikeduel compare fashion-mnist --contender vgg-lif --contender torchvision:resnet18",
+        "spikeduel compare fashion-mnist --contender vgg-lif --beta 0.9 (trains one network)",
     ),
-    *("controls", "convert"),
-    *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *(*DATA, "strict", *MACHINE, *WORKERS, "loggers", *OUTPUT),
-    epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(
-    given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False
+    given: CommandInput,
+    tune: Annotated[
+        int | None,
+        option(
+            "--tune N",
+            "First tune every contender with N trials, judged on validation images.",
+            DUEL,
+        ),
+    ] = None,
+    strict: Annotated[bool, STRICT] = False,
 ) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
     Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
     was trained before is not trained again: the same command after an interruption continues where it stopped.
-
-    Args:
-        tune (--tune N, Duel): First tune every contender with N trials, judged on validation images only, and compare
-            them at their best settings.
-        strict (--strict, Data): Train nothing and exit with 1 if the audit finds a problem that would invalidate a
-            result.
     """
     start = given.experiment()
     if tune is not None:
-        tuned = _tune(start, tune, ranges, given, given.out)
+        tuned = _tune(start, tune, None, given, given.out)
         _compare(tuned.experiment, given, strict, tuned)
         return
     from spikeduel.settings.reading import read_experiment
     from spikeduel.trials.tuning import read_tuning
 
-    if ranges is not None:
-        raise InputError("--ranges says what --tune draws: give --tune N as well.")
     if (file := given.experiment_file) is None:
         _compare(start, given, strict)
         return
@@ -81,24 +90,44 @@ def compare(
 
 
 @command(
-    *("dataset", "recipe", "contenders", "pretrained", "encoding", "num_steps", *LENGTH),
-    *("experiment_file", "assignments"),
-    *(*TUNED_DATA, *MACHINE, *WORKERS, *OUTPUT),
-    epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
+    *("dataset", "contenders", "recipe", *LENGTH, *START, "own_code", "limit", "group_by"),
+    *("device", *WORKERS, "out", "store", "as_json", "quiet", "verbose"),
+    short=(*SHORT, "trials", "ranges"),
+    examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
 def tune(
-    given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None
+    given: CommandInput,
+    trials: Annotated[
+        int,
+        option(
+            "--trials N",
+            "Trials of each contender, the first at the given settings.",
+        ),
+    ] = 10,
+    ranges: Annotated[
+        Path | None,
+        option(
+            "--ranges FILE.toml",
+            "What to tune, in place of learning rate, threshold, beta, surrogate width and steps: "
+            "a table for each setting, such as [learning_rate] with low, high and log = true.",
+            DUEL,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        option(
+            "--out DIR",
+            "The run's folder: experiment.toml, tuning.json, tuning.html. (Default: "
+            "runs/DATASET-RECIPE-…-tuning)",
+            OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Find each contender's best learning rate and spiking settings, with equally many trials for each.
 
     Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
     fewer trials, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
     not trained again.
-
-    Args:
-        trials (--trials N): Trials of each contender, the first at the given settings.
-        out (--out DIR, Output): The run's folder: experiment.toml, tuning.json, tuning.html. (Default:
-            runs/DATASET-RECIPE-…-tuning)
     """
     from spikeduel.comparing import write_tuning
 
@@ -120,32 +149,39 @@ def tune(
 
 
 @command(
-    *(
-        "dataset",
-        "contenders",
-        "pretrained",
-        "recipe",
-        "encoding",
-        "num_steps",
-        "seeds",
-        *LENGTH,
+    *("strict", *WORKERS, "loggers", *RESULTS),
+    examples=(
+        "spikeduel study study.toml --dry-run",
+        "spikeduel study study.toml --jobs 8",
     ),
-    *("experiment_file", "assignments"),
-    *(*DATA, *MACHINE, *WORKERS, "loggers", *OUTPUT),
-    required=("dataset", "contenders"),
-    epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
-)
-def train(given: Given) -> None:
-    """Train one network (or several) and keep the model; `compare` without the duel."""
-    _compare(given.experiment(), given)
-
-
-@command(
-    *("strict", *WORKERS, "loggers", *OUTPUT),
-    epilog="Examples: spikeduel study study.toml --dry-run · spikeduel study study.toml --jobs 8",
 )
 def study(
-    given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False
+    given: CommandInput,
+    file: Annotated[
+        Path,
+        option(
+            "FILE.toml",
+            "The study.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run",
+            "Train nothing: say how many trials there are, how long they take, how much of "
+            "the disk, and how large a difference they can show.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        option(
+            "--out DIR",
+            "The study's folder: study.html, study.json, and the duels' runs. (Default: "
+            "runs/study-NAME)",
+            OUTPUT,
+        ),
+    ] = None,
+    strict: Annotated[bool, STRICT] = False,
 ) -> None:
     """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
 
@@ -163,15 +199,6 @@ def study(
     Every name is checked and all data are looked at before anything is trained. What the
     store has is not trained again: the same command continues where it stopped. Writes a report above the duels, and
     one for each.
-
-    Args:
-        file (FILE.toml): The study.
-        dry_run (--dry-run): Train nothing: say how many trials there are, how long they take, how much of the disk, and
-            how large a difference they can show.
-        out (--out DIR, Output): The study's folder: study.html, study.json, and the duels' runs. (Default:
-            runs/study-NAME)
-        strict (--strict, Data): Train nothing and exit with 1 if the audit of a data set finds a problem that would
-            invalidate a result.
     """
     from spikeduel import studying
     from spikeduel.cli import answers
@@ -196,25 +223,45 @@ def study(
 
 
 @command(
-    *("dataset", "recipe", "contenders", "pretrained", "encoding", "num_steps", *LENGTH),
-    *("experiment_file", "assignments"),
-    *(*DATA, *MACHINE),
-    *("store", "own_code", "as_json", "quiet"),
-    epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
+    *("dataset", "contenders", "recipe", *LENGTH, *START, "own_code", "limit", "group_by"),
+    *("device", "store", "as_json", "quiet"),
+    examples=(
+        "spikeduel plan my_images/",
+        "spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
+    ),
     when_stopped="Nothing was trained.",
 )
 def plan(
-    given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None
+    given: CommandInput,
+    difference: Annotated[
+        float,
+        option(
+            "--difference POINTS",
+            "The true lead in accuracy that is to be found.",
+            DUEL,
+        ),
+    ] = 1.0,
+    spread: Annotated[
+        float | None,
+        option(
+            "--spread POINTS",
+            "The standard deviation of accuracy over seeds, on an unlimited test set.",
+            DUEL,
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        option(
+            "--from RUN",
+            "An earlier run with two seeds or more, whose predictions show the spread.",
+            DUEL,
+        ),
+    ] = None,
 ) -> None:
     """Say before training how many seeds a difference takes to be found, and how long they will train.
 
     Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of --from, else from
     seeds of the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
-
-    Args:
-        difference (--difference POINTS, Duel): The true lead in accuracy that is to be found.
-        spread (--spread POINTS, Duel): The standard deviation of accuracy over seeds, on an unlimited test set.
-        run (--from RUN, Duel): An earlier run with two seeds or more, whose predictions show the spread.
     """
     from spikeduel.results.columns import render
     from spikeduel.results.words import power
@@ -239,48 +286,94 @@ def plan(
 
 
 @command(
-    *("quiet", "model_code"),
+    *("quiet", "own_code"),
     when_stopped="The page is the old one.",
 )
 def report(
-    given: Given,
-    run: Path,
-    out: Path | None = None,
-    energy_table: list[str] | None = None,
-    accounting: list[str] | None = None,
-    figures: bool = False,
+    given: CommandInput,
+    run: Annotated[Path, RUN],
+    out: Annotated[
+        Path | None,
+        option(
+            "--out FILE.html",
+            "The page. (Default: report.html in the run)",
+        ),
+    ] = None,
+    energy_table: Annotated[
+        list[str] | None,
+        option(
+            "--energy-table NAME|FILE.toml",
+            "Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, 45nm-int8-sums8, loihi, "
+            "or a table of your own (see docs/energy-tables.md); repeatable.",
+        ),
+    ] = None,
+    accounting: Annotated[
+        list[str] | None,
+        option(
+            "--accounting FILE.toml",
+            "A way of counting energy of your own, beside the published ones (see "
+            "docs/energy-tables.md#accountings-of-your-own); repeatable.",
+        ),
+    ] = None,
+    figures: Annotated[
+        bool,
+        option(
+            "--figures",
+            "Also write each chart as PNG and SVG into figures/ of the run.",
+        ),
+    ] = False,
 ) -> None:
-    """Write a run's report again, without training anything.
-
-    Args:
-        out (--out FILE.html): The page. (Default: report.html in the run)
-        figures (--figures): Also write each chart as PNG and SVG into figures/ of the run.
-        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
-            45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
-        accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
-            docs/energy-tables.md#accountings-of-your-own); repeatable.
-    """
+    """Write a run's report again, without training anything."""
     from spikeduel.measuring import energy
     from spikeduel.measuring.energy import accounting as accountings
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]
     laws = [accountings.read(each) for each in accounting or ()]
-    page = report_again(run, out, given.progress(), given.model_code or (), tables, laws, figures)
+    page = report_again(run, out, given.progress(), given.own_code or (), tables, laws, figures)
     typer.echo(page)
 
 
 @command(
     "as_json",
-    epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B",
+    examples=(
+        "spikeduel test runs/…",
+        "spikeduel test runs/A --a small-cnn --against runs/B",
+    ),
 )
 def test(
-    given: Given,
-    run: Path,
-    a: str | None = None,
-    b: str | None = None,
-    against: Path | None = None,
-    margin: float | None = None,
+    given: CommandInput,
+    run: Annotated[Path, RUN],
+    a: Annotated[
+        str | None,
+        option(
+            "--a NAME",
+            "A contender of the run; may be omitted if the run has two contenders.",
+        ),
+    ] = None,
+    b: Annotated[
+        str | None,
+        option(
+            "--b NAME",
+            "The contender to compare it with; may be omitted likewise.",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        option(
+            "--against OTHER_RUN",
+            "Take the second contender from this run, on the same test images.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        option(
+            "--margin POINTS",
+            "Differences in accuracy within ± so many percentage points count as "
+            "equivalent. (Default: the run's equivalence_margin; 0.5 points, unless it set "
+            "another)",
+        ),
+    ] = None,
     second: Annotated[
         str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)
     ] = None,
@@ -290,13 +383,6 @@ def test(
     Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
     interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
     results makes its p-value too small.
-
-    Args:
-        a (--a NAME): A contender of the run; may be omitted if the run has two contenders.
-        b (--b NAME): The contender to compare it with; may be omitted likewise.
-        against (--against OTHER_RUN): Take the second contender from this run, on the same test images.
-        margin (--margin POINTS): Differences in accuracy within ± so many percentage points count as equivalent.
-            (Default: the run's equivalence_margin; 0.5 points, unless it set another)
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
@@ -336,13 +422,13 @@ def _fraction(option: str, points: float) -> float:
 
 
 @contextmanager
-def _workers(given: Given) -> "Iterator[Workers]":
+def _workers(given: CommandInput) -> "Iterator[Workers]":
     """Who trains. What Ray itself prints meanwhile is no result: with --json it goes to stderr."""
     with redirect_stdout(sys.stderr) if given.as_json else nullcontext(), _asked(given) as workers:
         yield workers
 
 
-def _asked(given: Given) -> "Workers":
+def _asked(given: CommandInput) -> "Workers":
     """This process, several, or a cluster."""
     if given.ray is not None and given.jobs is not None:
         raise InputError(
@@ -362,7 +448,7 @@ def _asked(given: Given) -> "Workers":
 
 
 def _tune(
-    start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None
+    start: "Experiment", num_trials: int, ranges: Path | None, given: CommandInput, out: Path | None
 ) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import run_folder
@@ -382,7 +468,10 @@ def _tune(
 
 
 def _compare(
-    experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None
+    experiment: "Experiment",
+    given: CommandInput,
+    strict: bool = False,
+    tuned: "Tuning | None" = None,
 ) -> None:
     from spikeduel.cli import answers
     from spikeduel.comparing import compare

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeduel.cli.given import Given, command, print_json, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, print_json, wrapped
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,23 +17,29 @@ RUNS = Path("runs")
 
 @command(
     "as_json",
-    epilog="Examples: spikeduel runs · spikeduel runs my-images-strong-85 my-images-strong-3f",
+    examples=(
+        "spikeduel runs",
+        "spikeduel runs my-images-strong-85 my-images-strong-3f",
+    ),
 )
 def runs(
-    given: Given,
+    given: CommandInput,
     chosen: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs."),
     ] = None,
-    folder: Path = RUNS,
+    folder: Annotated[
+        Path,
+        option(
+            "--runs FOLDER",
+            "The folder that holds the runs. (Default: runs)",
+        ),
+    ] = RUNS,
 ) -> None:
     """List the runs at hand, newest first, with the settings that set them apart; or compare two.
 
     Of two runs it says in which settings they differ, what each contender got, and, where both were tested on the same
     images, what may be concluded.
-
-    Args:
-        folder (--runs FOLDER): The folder that holds the runs. (Default: runs)
     """
     from spikeduel.results import run_diff
 
@@ -54,7 +60,7 @@ def runs(
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 
 
-def _compared(given: Given, compared: "RunsCompared") -> None:
+def _compared(given: CommandInput, compared: "RunsCompared") -> None:
     from spikeduel.results import run_diff
     from spikeduel.results.columns import render
 
@@ -73,12 +79,21 @@ def _compared(given: Given, compared: "RunsCompared") -> None:
 
 @command(
     *("store", "as_json"),
-    epilog="Examples: spikeduel clean --dry-run · spikeduel clean --days 7",
+    examples=(
+        "spikeduel clean --dry-run",
+        "spikeduel clean --days 7",
+    ),
     when_stopped="What was removed is gone, and the rest is whole.",
 )
 def clean(
-    given: Given,
-    folders: list[Path] | None = None,
+    given: CommandInput,
+    folders: Annotated[
+        list[Path] | None,
+        option(
+            "--runs FOLDER",
+            "A folder of runs that need the store; repeatable. (Default: runs)",
+        ),
+    ] = None,
     days: Annotated[
         float,
         typer.Option(
@@ -88,19 +103,26 @@ def clean(
             help="Keep prepared data that was used in the last N days.",
         ),
     ] = 30,
-    dry_run: bool = False,
-    yes: bool = False,
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run",
+            "Only say what could go.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        option(
+            "--yes -y",
+            "Do not ask.",
+        ),
+    ] = False,
 ) -> None:
     """Free what no run needs: it says what, how many and how large, and asks.
 
     That is, in the store, trained networks that no run refers to (other settings, interrupted trainings, trials of a
     run that was removed or not finished); prepared data that nothing used for 30 days; and what interrupted writes
     left. Runs keep their models and results. Nothing is removed from a store that another process is using.
-
-    Args:
-        folders (--runs FOLDER): A folder of runs that need the store; repeatable. (Default: runs)
-        dry_run (--dry-run): Only say what could go.
-        yes (--yes -y): Do not ask.
     """
     from spikeduel.trials import cleaning
     from spikeduel.trials.store import Store

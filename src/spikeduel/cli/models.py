@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from spikeduel.cli.given import Given, command, print_json, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, print_json, wrapped
 from spikeduel.system.errors import InputError, visible
 
 
-@command("as_json", epilog="Example: spikeduel predict fashion-mnist-vgg-lif shoe.jpg")
-def models(given: Given) -> None:
+@command("as_json", examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
+def models(given: CommandInput) -> None:
     """List the trained networks that come with the package: what they are, and how good.
 
     Their names can be given wherever a model is asked for. --json has the whole card of each.
@@ -36,22 +36,22 @@ def models(given: Given) -> None:
         "model",
         "dataset",
         "part",
-        "split",
-        "data_dir",
         "robustness",
         "assignments",
         "store",
         "as_json",
         "quiet",
     ),
-    *("answers_in", "model_code"),
+    "own_code",
     required=("model",),
-    epilog="Examples: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors · spikeduel evaluate "
-    "fashion-mnist-vgg-lif other_images/ --part all",
+    examples=(
+        "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
+        "spikeduel evaluate fashion-mnist-vgg-lif other_images/ --part all",
+    ),
     when_stopped="Nothing was measured.",
 )
 def evaluate(
-    given: Given,
+    given: CommandInput,
     dataset: Annotated[
         str | None,
         typer.Argument(
@@ -59,14 +59,17 @@ def evaluate(
             help="The data to measure it on. (Default: what it was trained on, found where its run had it)",
         ),
     ] = None,
-    part: str = "test",
+    part: Annotated[
+        str,
+        option(
+            "--part test|all",
+            "`all`: every image, for data that the model has never seen.",
+        ),
+    ] = "test",
 ) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
-
-    Args:
-        part (--part test|all): `all`: every image, for data that the model has never seen.
     """
     from spikeduel.results import columns
     from spikeduel.trials import evaluating
@@ -92,14 +95,32 @@ def evaluate(
 
 
 @command(
-    *("model", "images", "raw", "answers_in", "as_json", "quiet", "model_code"),
+    *("model", "images", "raw", "as_json", "quiet", "own_code"),
     required=("model",),
-    epilog="Examples: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png · "
-    "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
+    examples=(
+        "spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
+        "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
+    ),
     when_stopped="Nothing was changed.",
 )
 def predict(
-    given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None
+    given: CommandInput,
+    images: Annotated[
+        list[Path],
+        option(
+            "IMAGE…",
+            'Image files or recordings, or folders of them. With --follow also "-": '
+            'events on standard input, a line "t x y p" each, t in microseconds.',
+        ),
+    ],
+    follow: Annotated[
+        bool,
+        option(
+            "--follow",
+            "Of a recording, or of events that come in: what a spiking network says after "
+            "every frame. With --json a document a line.",
+        ),
+    ] = False,
 ) -> None:
     """Label image files, or recordings of an event camera, with a trained model.
 
@@ -108,22 +129,12 @@ def predict(
     is installed; of several frames the first counts. Recordings are cut into frames as in training, and may be .bin,
     .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy, .npz, .txt or .csv.
     Probabilities are calibrated on validation images, where the model was trained here.
-
-    Args:
-        images (IMAGE…): Image files or recordings, or folders of them. With --follow also "-": events on standard
-            input, a line "t x y p" each, t in microseconds.
-        follow (--follow): Of a recording, or of events that come in: what a spiking network says after every frame.
-            With --json a document a line.
-        frame_ms (--frame-ms MS): How long a frame of events on standard input is. (Default: as the model's own, where
-            it was trained with --bin-ms)
     """
     from spikeduel.trials import evaluating
 
     if follow:
-        _follow(given, images, frame_ms)
+        _follow(given, images)
         return
-    if frame_ms is not None:
-        raise InputError("--frame-ms is for events on standard input: predict MODEL - --follow.")
     rows, unreadable = evaluating.predict_files(
         given.opened(), images, given.progress(), not given.raw
     )
@@ -150,12 +161,12 @@ def _fitting(names: list[str], beside: int) -> list[str]:
     return [f"{name if len(name) <= width else f'…{name[1 - width :]}':<{width}}" for name in names]
 
 
-def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
+def _follow(given: CommandInput, paths: list[Path]) -> None:
     from spikeduel.trials import evaluating
 
     model = given.opened()
     for path in paths:
-        for row in evaluating.follow(model, path, frame_ms, not given.raw):
+        for row in evaluating.follow(model, path, calibrated=not given.raw):
             if given.as_json:
                 typer.echo(json.dumps(row))
             else:
@@ -167,26 +178,44 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
 
 
 @command(
-    *("given_files", "out", "raw", "model_code"),
-    epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
+    *("given_files", "out", "raw", "own_code"),
+    examples=(
+        "spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
+    ),
     when_stopped="The files written so far are kept.",
 )
 def inspect(
-    given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png"
+    given: CommandInput,
+    given_files: Annotated[
+        list[Path],
+        option(
+            "MODEL… IMAGE",
+            "One or several .safetensors files from a run's models/ folder, or names of "
+            "networks that come with the package (`spikeduel models`). All must know the "
+            "same classes. Last, one image file, or a recording.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        option(
+            "--out DIR",
+            "The folder for the files. (Default: inspect/MODEL-IMAGE)",
+        ),
+    ] = None,
+    formats: Annotated[
+        str,
+        option(
+            "--formats png,svg,gif",
+            "Figures beside the page, for papers and slides: png and svg show the last "
+            "step, gif all steps.",
+        ),
+    ] = "png",
 ) -> None:
     """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
     The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
     so far; of a model that does not spike its activations; and for each which pixels spoke for its answer. A recording
     is shown frame by frame.
-
-    Args:
-        given_files (MODEL… IMAGE): One or several .safetensors files from a run's models/ folder, or names of networks
-            that come with the package (`spikeduel models`). All must know the same classes. Last, one image file, or a
-            recording.
-        out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
-        formats (--formats png,svg,gif): Figures beside the page, for papers and slides: png and svg show the last step,
-            gif all steps.
     """
     from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
@@ -206,24 +235,43 @@ def inspect(
 
 
 @command(
-    *("answers_in", "model_code", "quiet"),
-    epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
+    *("own_code", "quiet"),
+    examples=(
+        "spikeduel play",
+        "spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
+    ),
     when_stopped="Nothing was changed.",
 )
 def play(
-    given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False
+    given: CommandInput,
+    models: Annotated[
+        list[Path] | None,
+        option(
+            "MODEL…",
+            "One to four model files or names of networks that come with the package, of "
+            "the same classes. (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)",
+        ),
+    ] = None,
+    port: Annotated[
+        int,
+        option(
+            "--port N",
+            "Where on 127.0.0.1 the page is; 0 for any that is free.",
+        ),
+    ] = 8470,
+    no_browser: Annotated[
+        bool,
+        option(
+            "--no-browser",
+            "Print the page's address only.",
+        ),
+    ] = False,
 ) -> None:
     """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
 
     It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
     change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
     Needs: pip install 'spikeduel[play]'
-
-    Args:
-        models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
-            (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
-        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free.
-        no_browser (--no-browser): Print the page's address only.
     """
     from spikeduel import playing
 
@@ -247,22 +295,43 @@ def play(
         "weights",
         "images",
         "dataset",
-        "data_dir",
         "assignments",
         "store",
         "as_json",
         "quiet",
     ),
-    *("model_code",),
+    *("own_code",),
     required=("model",),
-    epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
+    examples=(
+        "spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
+    ),
     when_stopped="No file was written.",
 )
 def export(
-    given: Given,
-    out: Path,
-    to: str = "onnx",
-    weights: str = "float32",
+    given: CommandInput,
+    out: Annotated[
+        Path,
+        option(
+            "--out FILE",
+            "The file to write; FILE.check.json goes beside it.",
+        ),
+    ],
+    to: Annotated[
+        str,
+        option(
+            "--to onnx|onnx-step|nir",
+            "onnx: all time steps in one graph; onnx-step: one step, with its state as "
+            "input and output, for streams and small devices; nir: for neuromorphic tools, "
+            "if NIR can express the network.",
+        ),
+    ] = "onnx",
+    weights: Annotated[
+        str,
+        option(
+            "--weights float32|int8",
+            "int8: a quarter of the size, for the ONNX formats; the loss of accuracy is measured.",
+        ),
+    ] = "float32",
     images: Annotated[
         int,
         typer.Option(
@@ -272,22 +341,21 @@ def export(
             help="Test images to check the file on; all if there are fewer.",
         ),
     ] = 1000,
-    dataset: str | None = None,
+    dataset: Annotated[
+        str | None,
+        option(
+            "--dataset DATASET",
+            "The data set whose test images the file is checked on. (Default: what the "
+            "model was trained on, as its run's experiment.toml says where the model lies "
+            "in a run)",
+        ),
+    ] = None,
 ) -> None:
     """Write a model for another program, checked on test images before it is called done.
 
     The file is run, and must give the model's label on 99.9 % of the images and its scores within 0.0001 wherever no
     spike differs; else it is not written, and the exit code is 1. Both sides compute in float32. The outcome goes to
     FILE.check.json. Needs: pip install 'spikeduel[export]'
-
-    Args:
-        out (--out FILE): The file to write; FILE.check.json goes beside it.
-        to (--to onnx|onnx-step|nir): onnx: all time steps in one graph; onnx-step: one step, with its state as input
-            and output, for streams and small devices; nir: for neuromorphic tools, if NIR can express the network.
-        weights (--weights float32|int8): int8: a quarter of the size, for the ONNX formats; the loss of accuracy is
-            measured.
-        dataset (--dataset DATASET): The data set whose test images the file is checked on. (Default: what the model was
-            trained on, as its run's experiment.toml says where the model lies in a run)
     """
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating, exchanging
@@ -315,35 +383,62 @@ def export(
 
 
 @command(
-    *("data_dir", "assignments", "quiet"),
+    *("assignments", "quiet"),
     name="import",
-    epilog="Example: spikeduel import net.nir --dataset fashion-mnist --out net.safetensors",
+    examples=("spikeduel import net.nir --dataset fashion-mnist --out net.safetensors",),
     when_stopped="No file was written.",
 )
 def import_(
-    given: Given,
-    file: Path,
-    out: Path,
-    dataset: str | None = None,
-    encoding: str | None = None,
-    num_steps: int | None = None,
-    dt: float | None = None,
+    given: CommandInput,
+    file: Annotated[
+        Path,
+        option(
+            "FILE",
+            "A NIR graph, or the study's network as a state_dict of snnTorch.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        option(
+            "--out MODEL.safetensors",
+            "The model file to write.",
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        option(
+            "--dataset DATASET",
+            "What the network was trained on: gives the classes' names and how images are "
+            "prepared. (Default: what spikeduel wrote into the file; else classes are "
+            "numbered, and images are grey and of the size of its input)",
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        option(
+            "--encoding direct|rate|latency",
+            "How the network sees an image. (Default: what the file says, else direct)",
+        ),
+    ] = None,
+    num_steps: Annotated[
+        int | None,
+        option(
+            "--num-steps T",
+            "Its time steps. (Default: what the file says, else 25)",
+        ),
+    ] = None,
+    dt: Annotated[
+        float | None,
+        option(
+            "--dt SECONDS",
+            "NIR: duration of a step. (Default: what the file says, else 0.0001)",
+        ),
+    ] = None,
 ) -> None:
     """Make a model file of a network from elsewhere: for predict, evaluate, inspect and export.
 
     A NIR graph of layers one after the other, or the study's network as snnTorch saves it:
     torch.save(net.state_dict()). Neither opening nor using it runs code of the file.
-
-    Args:
-        file (FILE): A NIR graph, or the study's network as a state_dict of snnTorch.
-        out (--out MODEL.safetensors): The model file to write.
-        dataset (--dataset DATASET): What the network was trained on: gives the classes' names and how images are
-            prepared. (Default: what spikeduel wrote into the file; else classes are numbered, and images are grey and
-            of the size of its input)
-        encoding (--encoding direct|rate|latency): How the network sees an image. (Default: what the file says, else
-            direct)
-        num_steps (--num-steps T): Its time steps. (Default: what the file says, else 25)
-        dt (--dt SECONDS): NIR: duration of a step. (Default: what the file says, else 0.0001)
     """
     from spikeduel.networks.model_files import save_model
     from spikeduel.trials import exchanging

@@ -55,12 +55,12 @@ def answers_to_stream(
     binning = _binning(model)
     frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
     if frame_ms is not None and frame_us is not None and frame_us < 1:
-        raise InputError(f"--frame-ms: a frame is longer than 0.0005 ms, not {frame_ms:g}")
+        raise InputError(f"frame_ms: a frame is longer than 0.0005 ms, not {frame_ms:g}")
     if not frame_us:
         raise InputError(
             f"{model.card.contender} was trained on frames that are a part of each recording's "
             f"length or events, which "
-            "a stream does not have. Say how long a frame is (--frame-ms), or train with --bin-ms."
+            "a stream does not have. Train with --bin-ms, or give frame_ms to answers_to_stream."
         )
     whole = replace(binning, num_frames=1, by="time", frame_us=None, start_us=0, stop_us=None)
     state, seen, end, waiting = StreamState(), 0, None, _NONE

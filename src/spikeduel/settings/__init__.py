@@ -50,12 +50,12 @@ class Experiment:
     recipe: Annotated[
         Text,
         setting(
-            "The named experiment to start from.",
+            "The named experiment to start from: strong, events, baseline or matched.",
             "strong: a convolutional network as good as the time allows, with spiking neurons and "
             "with ReLU, and a residual network. events: for recordings of event cameras. "
             "baseline: the two networks of the 2023 study. matched: small dense and small "
             "convolutional twins.",
-            metavar="strong|events|baseline|matched",
+            metavar="NAME",
             default="the recipe of the contenders, else strong",
         ),
     ] = "strong"

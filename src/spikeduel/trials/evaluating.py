@@ -332,19 +332,13 @@ def predict_files(
     return rows, unreadable
 
 
-def follow(
-    model: Model, path: Path, frame_ms: float | None = None, calibrated: bool = True
-) -> Iterator[dict[str, Any]]:
+def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[str, Any]]:
     """Yield the answer of `model` after each frame of a recording. `path` "-" reads events from
     standard input, a line "t x y p" each, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
         answers = streaming.answers_to_stream(
-            model, formats.of_lines(sys.stdin), frame_ms, calibrated
-        )
-    elif frame_ms is not None:
-        raise InputError(
-            "--frame-ms is for events on standard input (-); a file is cut as the model's own were."
+            model, formats.of_lines(sys.stdin), calibrated=calibrated
         )
     else:
         answers = streaming.answers_to_recording(model, pictures.events_in(path), calibrated)

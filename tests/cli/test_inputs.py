@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from spikeduel.cli.given import Given, command
+from spikeduel.cli.inputs import CommandInput, command, option
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline, matched, strong
@@ -13,7 +13,7 @@ from spikeduel.system.errors import InputError
 
 
 def experiment(file=None, assignments=(), own_code=(), **settings):
-    return Given(
+    return CommandInput(
         settings=settings, experiment_file=file, assignments=assignments, own_code=own_code
     ).experiment()
 
@@ -21,7 +21,7 @@ def experiment(file=None, assignments=(), own_code=(), **settings):
 def test_nothing_given_is_the_recipe():
     assert experiment(recipe="baseline") == baseline()
     assert experiment(dataset="digits", recipe="baseline") == baseline("digits")
-    assert Given().experiment("digits") == Experiment(dataset="digits")
+    assert CommandInput().experiment("digits") == Experiment(dataset="digits")
 
 
 def test_options_change_the_recipe_and_set_changes_both():
@@ -129,88 +129,70 @@ def calls():
 @pytest.fixture
 def program(calls):
     @command(
-        "dataset",
-        "encoding",
-        "size",
-        "num_steps",
-        "controls",
-        "contenders",
-        "as_json",
+        *("dataset", "num_steps", "controls", "contenders", "assignments", "as_json"),
+        short=("num_steps",),
+        examples=("go digits",),
     )
     def go(
-        given: Given, size: Annotated[int, typer.Option("--size")] = 3, width: float = 1.0
+        given: CommandInput,
+        size: Annotated[int, option("--size METRES", "How large.", "Data")] = 3,
     ) -> None:
-        """Go.
-
-        Args:
-            width (--breadth METRES, Data): How wide, in
-                two lines.
-        """
+        """Go."""
         calls.append((given, size))
 
     app = typer.Typer(add_completion=False)
     app.registered_commands.append(go)
-    return app
+    return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
 def test_a_command_gets_the_settings_that_were_given(program, calls):
-    given = [
-        "digits",
-        "--num-steps",
-        "7",
-        "--no-controls",
-        "--contender",
-        "a",
-        "--contender",
-        "b",
-        "--near",
-        "0.2",
-    ]
-    for arguments in ([], [*given, "--size", "4", "--json"]):
-        assert CliRunner().invoke(program, arguments).exit_code == 0
-    assert calls[0] == (Given(), 3)
-    settings = {
-        "dataset": "digits",
-        "num_steps": 7,
-        "controls": False,
-        "contenders": ["a", "b"],
-        "near_duplicate_ratio": 0.2,
-    }
-    assert calls[1] == (Given(settings=settings, as_json=True), 4)
+    given = "digits --num-steps 7 --no-controls --contender a --contender b --size 4 --json"
+    for arguments in ([], given.split()):
+        assert program(*arguments).exit_code == 0
+    assert calls[0] == (CommandInput(), 3)
+    settings = {"dataset": "digits", "num_steps": 7, "controls": False, "contenders": ["a", "b"]}
+    assert calls[1] == (CommandInput(settings=settings, as_json=True), 4)
 
 
-def test_options_are_made_from_the_fields(program):
-    options = {each.opts[0]: each for each in typer.main.get_command(program).params}
-    assert list(options) == [
-        "--breadth",
-        "dataset",
-        "--encoding",
-        "--size",
-        "--num-steps",
-        "--controls",
-        "--contender",
-        "--near",
-        "--json",
-    ]
-    assert options["--breadth"].metavar == "METRES"
-    assert options["--breadth"].rich_help_panel == "Data"
-    assert options["--breadth"].help == "How wide, in two lines."
-    assert options["--num-steps"].help.endswith(
-        "(Default: 4; recipe events: 8; recipe baseline: 25)"
+def test_every_setting_is_an_option(program, calls):
+    assert (
+        program("digits", "--beta", "0.3", "--folds=5", "--optimism", "--no-whitening").exit_code
+        == 0
     )
-    assert options["--num-steps"].help.endswith(
-        "(Default: 4; recipe events: 8; recipe baseline: 25)"
-    )
-    assert options["--num-steps"].help.endswith(
-        "(Default: 4; recipe events: 8; recipe baseline: 25)"
-    )
-    assert options["--controls"].secondary_opts == ["--no-controls"]
-    assert "(Default: 0.33)" in options["--near"].help
+    ((given, _),) = calls
+    assert given.assignments == ["beta=0.3", "folds=5", "optimism=true", "whitening=false"]
+    assert program("--", "--beta").exit_code == 0
+    assert calls[1][0].settings == {"dataset": "--beta"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--folds"], "--folds needs a value"),
+        (["--fold", "5"], "unknown option '--fold': did you mean '--folds'"),
+        (["--sizes", "5"], "did you mean '--size'"),
+    ],
+)
+def test_options_that_cannot_be_understood_are_named(arguments, says, program, calls):
+    done = program(*arguments)
+    assert (done.exit_code, calls) == (2, [])
+    assert says in done.stderr
+
+
+def test_the_short_help_shows_some_options_and_the_long_help_all(program):
+    short, whole = program("--help"), program("--help-all")
+    assert (short.exit_code, whole.exit_code) == (0, 0)
+    assert "--num-steps" in short.stdout
+    assert "--size" not in short.stdout
+    assert "--help-all" in short.stdout
+    for name in ("--num-steps", "--size", "METRES", "--contender", "--no-controls", "go digits"):
+        assert name in whole.stdout
+    assert program("--help").stdout == short.stdout
 
 
 def test_a_required_setting_has_to_be_given():
     @command("contenders", required=("contenders",))
-    def go(given: Given) -> None:
+    def go(given: CommandInput) -> None:
         pass
 
     app = typer.Typer()
@@ -220,10 +202,10 @@ def test_a_required_setting_has_to_be_given():
     assert "--contender" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["encodding", "near", "settings"])
+@pytest.mark.parametrize("name", ["encodding", "settings"])
 def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made(name):
     with pytest.raises(TypeError, match=f"'{name}' is neither a setting nor an option"):
 
         @command(name)
-        def go(given: Given) -> None:
+        def go(given: CommandInput) -> None:
             pass
