@@ -60,19 +60,11 @@ def test_an_images_code_depends_on_neither_batch_nor_order(name, images):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_window_is_a_part_of_the_whole(name, images):
-    keys = RandomKeys.for_evaluation(np.arange(6))
-    whole = sequence(ENCODERS[name](images, 7, keys))
-    assert torch.equal(sequence(ENCODERS[name](images, 7, keys, range(2, 5))), whole[2:5])
-
-
-@pytest.mark.parametrize("name", ENCODERS)
 def test_what_is_said_of_an_encoder_is_true_of_it(name, images):
     encoder, keys = ENCODERS[name], RandomKeys.for_evaluation(np.arange(6))
     whole = sequence(encoder(images, 7, keys))
     assert encoder.spikes == bool(((whole == 0) | (whole == 1)).all())
     assert encoder.random != torch.equal(whole, sequence(encoder(images, 7, keys.another())))
-    assert not encoder.stepwise or torch.equal(sequence(encoder(images, 4, keys)), whole[:4])
     assert encoder.help
 
 
@@ -86,8 +78,8 @@ def test_encoders_of_ones_own(tmp_path, monkeypatch, images):
     )
     monkeypatch.syspath_prepend(tmp_path)
     plain, declared = encoder_of("own_codes:plain"), encoder_of("own_codes:declared")
-    assert (plain.spikes, plain.stepwise, plain.random) == (False, False, False)
-    assert (declared.spikes, declared.stepwise, declared.random) == (False, False, True)
+    assert (plain.spikes, plain.random) == (False, False)
+    assert (declared.spikes, declared.random) == (False, True)
     assert torch.equal(plain(images, 3, RandomKeys.for_content(images))[2], images / 255)
     assert encoder_of("rate") is ENCODERS["rate"]
     with pytest.raises(InputError, match="did you mean 'rate'"):

@@ -99,7 +99,8 @@ _ANY_FLOW = ("acs", "resets", "leaks", "spikes", "neuron_updates")
 
 
 def by_flow(layers: Sequence[Layer], way: Way) -> dict[str, np.ndarray]:
-    """Return the amounts that depend on a layer's flow, `[layers, 1 + FLOWS]`, the usual flow first.
+    """Return the amounts that depend on a layer's flow, `[layers, 1 + FLOWS]`, the usual flow
+    first.
 
     `done_macs` and `done_acs` are computed, `moved_weights`, `moved_activations`,
     `moved_addresses`, `moved_membranes` and `moved_bits` are words moved; the others do not depend

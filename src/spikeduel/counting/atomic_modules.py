@@ -56,7 +56,9 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 class AtomicModules:
-    """Follows which module runs, and counts those that are not looked into, `declared` ones first."""
+    """Follows which module runs, and counts those that are not looked into, `declared` ones
+    first.
+    """
 
     def __init__(self, ledger: OperationLedger, declared: Declared) -> None:
         self.ledger, self.declared = ledger, declared

@@ -159,7 +159,9 @@ class Layer(Counts):
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:
-        """Return MACs and ACs by this flow. Sums of several spikes, computed whole, are multiplied."""
+        """Return MACs and ACs by this flow. Sums of several spikes, computed whole, are
+        multiplied.
+        """
         macs = getattr(self.macs.effective if flow == "events" else self.macs.dense, way)
         if flow in ("usual", "events"):
             return macs, self.acs.total

@@ -215,7 +215,10 @@ def probabilities_of(model: Model) -> str:
     temperature = model.card.temperature
     if temperature is None:
         return "the softmax of scores, which is not calibrated: no temperature was fitted"
-    return f"the softmax of scores / {temperature:g}, a temperature that was fitted on validation images"
+    return (
+        f"the softmax of scores / {temperature:g}, a temperature that was fitted on validation "
+        "images"
+    )
 
 
 def frames_of(model: Model) -> str:
@@ -223,6 +226,8 @@ def frames_of(model: Model) -> str:
     return {
         "direct": "at every step the same: prepared pixels / 255",
         "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",
-        "events": "the number of events of each pixel, darker and brighter, in this frame of the recording",
-        "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), else 0",
+        "events": "the number of events of each pixel, darker and brighter, in this frame of the "
+        "recording",
+        "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), "
+        "else 0",
     }.get(model.card.encoding or "", f"what the encoding {model.card.encoding} gives at this step")

@@ -57,7 +57,9 @@ class ExportedModel(Frozen):
 
 
 class LabelledImages(NamedTuple):
-    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`, the data set's name."""
+    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`, the data set's
+    name.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -184,7 +186,9 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
 
 
 def lines(check: ExportCheck) -> list[str]:
-    """Return sentences on `check`: one for each program, the probabilities, and the loss by int8."""
+    """Return sentences on `check`: one for each program, the probabilities, and the loss by
+    int8.
+    """
     sentences = [
         *_program_lines(check.programs, check.n, check.noun),
         f"Probabilities: {check.probabilities}.",
@@ -195,8 +199,8 @@ def lines(check: ExportCheck) -> list[str]:
         )
     if check.weights == "int8":
         sentences.append(
-            f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 weights "
-            f"{100 * check.accuracy:.2f} % (lost: {check.accuracy_lost * 100:.2f} points)."
+            f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 "
+            f"weights {100 * check.accuracy:.2f} % (lost: {check.accuracy_lost * 100:.2f} points)."
         )
     return sentences
 

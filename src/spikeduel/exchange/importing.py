@@ -336,7 +336,9 @@ def _about(text: Any) -> dict[str, Any]:
 
 
 def _chain(graph: Any) -> list[str]:
-    """Return the nodes' names from input to output. Raises `InputError` for anything but a chain."""
+    """Return the nodes' names from input to output. Raises `InputError` for anything but a
+    chain.
+    """
     edges = set(map(tuple, graph.edges))
     sorter = TopologicalSorter(dict.fromkeys(graph.nodes, ()))
     for source, target in edges:

@@ -89,12 +89,20 @@ def _reasons(model: Model) -> Iterator[str]:
         if isinstance(neuron, LIF) and not isinstance(neuron, ALIF):
             beta = torch.as_tensor(neuron.beta)
             if neuron.reset_mechanism != "zero":
-                yield f"NIR has no reset by '{neuron.reset_mechanism}': train with --set reset_mechanism=zero."
+                yield (
+                    f"NIR has no reset by '{neuron.reset_mechanism}': train with --set "
+                    "reset_mechanism=zero."
+                )
             if isinstance(neuron, IF) or not bool((beta < 1).all()):
                 # snnTorch 1.0 lets it leak.
-                yield "Programs disagree about neurons without a leak: train with --set neuron=lif and a beta below 1."
+                yield (
+                    "Programs disagree about neurons without a leak: train with --set neuron=lif "
+                    "and a beta below 1."
+                )
             if bool((beta <= 0).any()):
-                yield "Its neurons keep nothing from one step to the next: train with a beta above 0."
+                yield (
+                    "Its neurons keep nothing from one step to the next: train with a beta above 0."
+                )
         elif isinstance(neuron, Neuron):
             yield f"NIR has no neuron like {type(neuron).__name__}: train with --set neuron=lif."
     if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
@@ -106,7 +114,10 @@ def _reasons(model: Model) -> Iterator[str]:
             "integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(model.module, "layers", None)):
-        yield f"Give the class of {contender} a method layers() that returns them in order, or use --to onnx."
+        yield (
+            f"Give the class of {contender} a method layers() that returns them in order, or use "
+            "--to onnx."
+        )
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:

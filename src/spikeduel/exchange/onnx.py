@@ -55,7 +55,10 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             )
     else:
         name, batch_axis, shape = "encoded", 1, [model.card.num_steps or 1, *shape]
-        what = f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
+        what = (
+            f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is "
+            "not in the graph"
+        )
         if model.card.encoding == "rate":
             what += " (each pixel fires at every step with probability pixel / 255)"
 
@@ -165,7 +168,9 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 class _Traced(nn.Module):
-    """The traced network: the outputs of `answer`, then each layer's spikes, to check the file by."""
+    """The traced network: the outputs of `answer`, then each layer's spikes, to check the file
+    by.
+    """
 
     def __init__(
         self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]

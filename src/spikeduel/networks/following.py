@@ -1,4 +1,6 @@
-"""The graph of a network as `torch.fx` traces it, followed node by node by the rules of `tracing`."""
+"""The graph of a network as `torch.fx` traces it, followed node by node by the rules of
+`tracing`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class Rules:
 
 
 class Tracer(fx.Tracer):
-    """Looks into all modules but torch's and those of `plain`, and into modules made in `forward`."""
+    """Looks into all modules but torch's and those of `plain`, and into modules made in
+    `forward`.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine)
@@ -141,7 +145,8 @@ class Followed:
             kind = f" ({type(self.modules[self.node.target]).__name__})"
         why = (
             why
-            or "has no counterpart among neurons that integrate and fire, and what lies between them"
+            or "has no counterpart among neurons that integrate and fire, and what lies between "
+            "them"
         )
         return InputError(f"{self.name}{kind} {why}.")
 

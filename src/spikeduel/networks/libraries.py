@@ -27,7 +27,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Seen:
-    """Pretraining of a network: the name of its `weights`, and side, mean and spread of its images."""
+    """Pretraining of a network: the name of its `weights`, and side, mean and spread of its
+    images.
+    """
 
     weights: str | None
     size: int
@@ -145,7 +147,9 @@ class DamagedWeights(InputError):
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
-    """Return pretrained weights from the library's cache or by its download. Raises `InputError`."""
+    """Return pretrained weights from the library's cache or by its download. Raises
+    `InputError`.
+    """
     library, name = _of(contender)
     try:
         return library.fetch(name)

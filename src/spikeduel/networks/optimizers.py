@@ -1,4 +1,6 @@
-"""Optimizers of a training: `Muon` and what `TrainingRules` name, with the learning rate over time."""
+"""Optimizers of a training: `Muon` and what `TrainingRules` name, with the learning rate over
+time.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +60,8 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `rules` name, for the weights of `module`, over `num_steps` training steps.
+    """The optimizer that `rules` name, for the weights of `module`, over `num_steps` training
+    steps.
 
     Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be
     kept and put back.

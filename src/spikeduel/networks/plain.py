@@ -96,7 +96,8 @@ class AsPretrained(nn.Module):
         return (x - self.mean) / self.std  # grey spreads over the channels
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
+        return f"size={self.size}, mean={mean}, std={std}"
 
 
 class Add(nn.Module):

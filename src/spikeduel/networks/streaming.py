@@ -69,7 +69,8 @@ def answers_to_stream(
         if (backwards := np.diff(waiting.t) < 0).any():
             row = int(backwards.argmax())
             raise InputError(
-                f'time runs backwards, from {waiting.t[row]:,} to {waiting.t[row + 1]:,} µs; a line is "t x y p"'
+                f"time runs backwards, from {waiting.t[row]:,} to {waiting.t[row + 1]:,} µs; a "
+                'line is "t x y p"'
             )
         while len(waiting.t):
             end = int(waiting.t[0]) + frame_us if end is None else end
@@ -103,7 +104,9 @@ def _after(
     frame_us: int,
     calibrated: bool,
 ) -> tuple[StreamState, int, Answer]:
-    """Return the state, the number of events and the answer after a frame; the last frame resets."""
+    """Return the state, the number of events and the answer after a frame; the last frame
+    resets.
+    """
     frames = np.zeros((1, *binning.shape), np.uint8)
     if len(events.t):
         packed = replace(events, sensor=binning.sensor).packed()

@@ -64,10 +64,9 @@ class TrainingStep:
     ) -> Tensor:
         """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
 
-        The gradient is multiplied by `weight`. `targets` float `[B, K]` are probabilities of classes
-        to learn in place of the labels.
-        Returns the loss as it was before the step: a tensor, since reading a number would make a
-        device wait.
+        The gradient is multiplied by `weight`. `targets` float `[B, K]` are probabilities of
+        classes to learn in place of the labels. Returns the loss as it was before the step: a
+        tensor, since reading a number would make a device wait.
         """
         self._average_statistics()
         output = self._output(images, keys)
@@ -90,7 +89,9 @@ class TrainingStep:
         return loss.detach()
 
     def num_right(self) -> int:
-        """Return the number of right answers, as they were before each step, since the last call."""
+        """Return the number of right answers, as they were before each step, since the last
+        call.
+        """
         self._count()
         right, self._right = int(self._right), 0
         return right

@@ -1,4 +1,4 @@
-"""Spiking networks; and what their modules share: an input that is the same at every time step."""
+"""Spiking layers, and an input that is the same at every time step."""
 
 from collections.abc import Callable
 from typing import overload
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 class ConstantInput:
-    """`value` `[B, …]`, repeated for `num_steps` steps without being stored `num_steps` times.
+    """`value` `[B, …]` for `num_steps` steps, stored once.
 
-    Stateless layers map the value once; the first neuron expands it. That is how direct encoding
-    pays for its first layer once. (A time axis of length 1 would be mistaken for one step.)
+    Stateless layers map the value once; the first neuron expands it. So direct encoding pays for
+    its first layer once. (A time axis of length 1 would be mistaken for one step.)
     """
 
     __slots__ = ("num_steps", "value")
@@ -22,11 +22,11 @@ class ConstantInput:
 
     @property
     def shape(self) -> torch.Size:
-        """The shape `[T, B, …]` it stands for."""
+        """Shape `[T, B, …]` of the sequence."""
         return torch.Size((self.num_steps, *self.value.shape))
 
     def expand(self) -> Tensor:
-        """The sequence `[T, B, …]` as a view: no memory is copied."""
+        """Return the sequence `[T, B, …]` as a view, without a copy."""
         return self.value.unsqueeze(0).expand(self.num_steps, *self.value.shape)
 
     def __repr__(self) -> str:
@@ -40,8 +40,7 @@ def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantIn
 def over_time(
     layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
 ) -> Tensor | ConstantInput:
-    """Applies a stateless `layer` to every step of `x` `[T, B, …]` at once: T is folded into the
-    batch.
+    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, T folded into the batch.
 
     A `ConstantInput` is mapped once and stays one.
     """

@@ -1,4 +1,4 @@
-"""How an image becomes something that has a time axis."""
+"""Encoders: images as sequences over time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,57 +14,40 @@ from spikeduel.system.errors import InputError
 
 @dataclass(frozen=True)
 class Encoder:
-    """A function that encodes images, and what is known of its codes.
+    """A function that encodes images, with what is known of its codes.
 
-    `function(images, num_steps, keys)` takes uint8 `[B, C, H, W]` and gives floats `[T, B, C, H,
-    W]` or a `ConstantInput`. `spikes`: it gives spikes (0 or 1), not numbers. `stepwise`: step t
-    depends on neither the number of steps nor the other steps, so that some of them can be made
-    alone. `random`: it draws from `keys`. `help` is one line for people.
+    `function(images, num_steps, keys)` takes uint8 `[B, C, H, W]` and returns floats `[T, B, C, H,
+    W]` or a `ConstantInput`. `spikes`: codes are 0 or 1; `random`: it draws from `keys`; `help` is
+    one line for people.
     """
 
     function: Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]
     spikes: bool = False
-    stepwise: bool = False
     random: bool = False
     help: str = ""
 
-    def __call__(
-        self, images: Tensor, num_steps: int, keys: RandomKeys, window: range | None = None
-    ) -> Tensor | ConstantInput:
-        """`images` uint8 `[B, C, H, W]` over `num_steps` steps, `[T, B, C, H, W]`, or only the
-        steps of `window`.
-        """
-        if window is None:
-            return self.function(images, num_steps, keys)
-        if self.stepwise:
-            return self.function(images, len(window), keys.starting_at(window.start))
-        encoded = self.function(images, num_steps, keys)
-        if isinstance(encoded, ConstantInput):
-            return ConstantInput(encoded.value, len(window))
-        return encoded[window.start : window.stop]
+    def __call__(self, images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor | ConstantInput:
+        """Return the sequence `[T, B, C, H, W]` of `images` uint8 `[B, C, H, W]`."""
+        return self.function(images, num_steps, keys)
 
 
 def analogue(images: Tensor) -> Tensor:
-    """uint8 `[B, C, H, W]` as float32 in [0, 1]: what a network that does not spike sees."""
+    """Return uint8 `[B, C, H, W]` as float32 in [0, 1], the input of networks without spikes."""
     return images / 255
 
 
 def direct(images: Tensor, num_steps: int, keys: RandomKeys) -> ConstantInput:
-    """The analogue image at every step."""
+    """Return the analogue image at every step."""
     return ConstantInput(analogue(images), num_steps)
 
 
 def rate(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """Bernoulli spikes: at every step a pixel of value p fires with probability p/255."""
-    return kernels.rate_spikes(
-        images, keys.values, num_steps, _computed_in(images), keys.first_step
-    )
+    """Return Bernoulli spikes: at every step a pixel of value p fires with probability p/255."""
+    return kernels.rate_spikes(images, keys.values, num_steps, _computed_in(images))
 
 
 def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """One spike a pixel, the earlier the brighter: at step round((1 − p/255)·(T−1)); black pixels
-    stay silent.
-    """
+    """Return one spike a pixel, at step round((1 − p/255)·(T−1)); black pixels stay silent."""
     # In whole numbers (rounding half up), so that every machine rounds alike.
     step = ((255 - images.int()) * (num_steps - 1) * 2 + 255) // 510
     step = torch.where(images == 0, num_steps, step)
@@ -73,26 +56,23 @@ def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 
 def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """A recording's frames, uint8 `[B, 2·T, H, W]`, in turn: the number of events of each pixel and
-    polarity.
-    """
-    # Up to 255, which bfloat16 holds exactly.
+    """Return the frames of recordings uint8 `[B, 2·T, H, W]`: events per pixel and polarity."""
+    # bfloat16 holds whole numbers up to 255 exactly.
     frames = images.unflatten(1, (num_steps, -1)).transpose(0, 1)
     return frames.to(_computed_in(images), memory_format=torch.contiguous_format)
 
 
 def _computed_in(images: Tensor) -> torch.dtype:
-    """The type in which torch computes now, where `images` are."""
+    """Return the type in which torch computes now on the device of `images`."""
     device = images.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
 ENCODERS: dict[str, Encoder] = {
-    "direct": Encoder(direct, stepwise=True, help="the analogue image at every step"),
+    "direct": Encoder(direct, help="the analogue image at every step"),
     "rate": Encoder(
         rate,
         spikes=True,
-        stepwise=True,
         random=True,
         help="at every step a pixel of value p fires with chance p/255",
     ),
@@ -101,14 +81,13 @@ ENCODERS: dict[str, Encoder] = {
 
 
 EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
-"""How recordings of an event camera are seen, which is no choice."""
+"""The only encoder of event camera recordings."""
 
 
 def encoder_of(name: str) -> Encoder:
-    """The encoder of a name, or of `module:attribute`: an `Encoder`, or a function that gives
-    numbers without drawing.
+    """Return the encoder of a name, or of `module:attribute`. Raises `InputError`.
 
-    Raises `InputError`.
+    A user's plain function is taken for one that returns numbers and draws nothing.
     """
     named = registry.resolve("encoding", name, ENCODERS)
     if isinstance(named, Encoder):

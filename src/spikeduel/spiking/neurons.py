@@ -16,39 +16,41 @@ from spikeduel.system.errors import InputError, unknown
 State = dict[str, Tensor]
 _STATE_NAMES = ("mem", "adaptation")
 
-# Within `carried_state`: the names of the layers, and their states before and after, by name.
+# Within `carried_state`: names of the layers, states before and after by name.
 _Carry = tuple[dict[nn.Module, str], dict[str, State], dict[str, State]]
 _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 class Neuron(nn.Module):
-    """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a
-    fresh state.
+    """Base class of layers of neurons without weights: `spk, mem = neuron(current)`, all `[T, B,
+    …]`.
 
-    A subclass gives `step`, and `initial_state` where its state is more than a membrane; `forward`
-    runs them over time. Nothing is kept between calls, so nothing has to be reset; to go on from an
+    A subclass has `step`, and `initial_state` if its state is more than a membrane; `forward` runs
+    them over time. Nothing is kept between calls, so nothing has to be reset; to continue from an
     earlier state, see `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
-        """The state before the first step, for `current` `[B, …]`; `state["mem"]` is the
+        """Return the state before the first step, for `current` `[B, …]`; `state["mem"]` is the
         membrane.
         """
         return {"mem": torch.zeros_like(current)}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: `current` `[B, …]` and a state to spikes `[B, …]` and the next state."""
+        """Take a step: return spikes `[B, …]` and the next state for `current` `[B, …]` and a
+        state.
+        """
         raise TypeError(f"{type(self).__name__} must define step(current, state).")
 
     def forward(
         self, current: Tensor | ConstantInput, *, with_mem: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
+        """Return spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
 
-        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer has no use for
+        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer does not need
         them.
         """
-        # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
+        # Dynamo cannot trace a ContextVar; compiled networks start from rest.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
         if carry is None:
             return self.over_time(current, None, with_mem)[:2]
@@ -65,7 +67,7 @@ class Neuron(nn.Module):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """`step` over time from `state`, or from a fresh one: `(spk, mem, last state)`."""
+        """Run `step` over time from `state`, or a fresh one; return `(spk, mem, last state)`."""
         sequence = current.expand() if isinstance(current, ConstantInput) else current
         if state is None:
             state = self.initial_state(sequence[0])
@@ -114,7 +116,7 @@ class LIF(Neuron):
 
     @property
     def dynamics(self) -> Dynamics:
-        """What the kernels are told."""
+        """Dynamics as the kernels take them."""
         return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
 
     def initial_state(self, current: Tensor) -> State:
@@ -130,7 +132,7 @@ class LIF(Neuron):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """See `Neuron.over_time`; fused where a kernel exists."""
+        """Run over time as `Neuron.over_time` does, fused if there is a kernel."""
         before = (
             None
             if state is None
@@ -148,7 +150,7 @@ class LIF(Neuron):
 
 
 class IF(LIF):
-    """Integrate-and-fire: a `LIF` that leaks nothing."""
+    """Integrate-and-fire: a `LIF` without a leak."""
 
     def __init__(
         self,
@@ -161,11 +163,11 @@ class IF(LIF):
 
 
 class PLIF(LIF):
-    """A `LIF` whose decay is learned, one for the layer: beta = sigmoid(`beta_logit`), from `beta`
-    in (0, 1) on.
+    """A `LIF` that learns its decay, one for the layer: beta = sigmoid(`beta_logit`).
 
-    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
-    neural networks", but with the current unscaled, as in `LIF`.
+    Training starts from `beta` in (0, 1). Fang et al. 2021, "Incorporating learnable membrane time
+    constant to enhance learning of spiking neural networks", but with the current unscaled, as in
+    `LIF`.
     """
 
     def _keep_beta(self, beta: float) -> None:
@@ -175,7 +177,7 @@ class PLIF(LIF):
 
     @property
     def beta(self) -> Tensor:  # type: ignore[override]
-        """The decay per step, a scalar."""
+        """Decay per step, a scalar."""
         return torch.sigmoid(self.beta_logit)
 
 
@@ -227,20 +229,19 @@ class LeakyReadout(nn.Module):
         self.integrator = LIF(beta, threshold=math.inf, reset_mechanism="none")
 
     def forward(self, current: Tensor | ConstantInput) -> Tensor:
-        """Membranes, float32."""
+        """Return membranes in float32."""
         return self.integrator(current)[1]
 
 
 class ReLU(Neuron):
-    """No neuron, but what stands for one in a control: the positive part of the current; `mem` is
-    the current.
+    """The positive part of the current, in the place of a neuron; `mem` is the current.
 
-    It has neither memory nor spikes: with it, at one time step, a spiking architecture is a
+    It has neither memory nor spikes: at one time step, a spiking architecture with it is a
     conventional network.
     """
 
     def activation(self, current: Tensor) -> Tensor:
-        """What it gives for a current, elementwise."""
+        """Return the output for a current, elementwise."""
         return current.relu()
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
@@ -249,20 +250,18 @@ class ReLU(Neuron):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """See `Neuron.over_time`; all steps at once."""
+        """Return the output of all steps at once."""
         sequence = current.expand() if isinstance(current, ConstantInput) else current
         mem = sequence.to(_wide(sequence))
         return self.activation(sequence), mem, {"mem": mem[-1]}
 
 
 def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
-    """`x` rounded to the 2^`bits` levels 0, `step`, 2·`step`, …: below them it is 0, above them the
-    highest.
+    """Round `x` to the 2^`bits` levels 0, `step`, 2·`step`, …, clamped to their range.
 
-    The gradient goes straight through the rounding to `x` within the levels, and to the `step` size
-    (a scalar above 0) as Esser et al. 2020, "Learned step size quantization" (LSQ), equation 3,
-    have it. LSQ also scales the gradient of the step, which Adam, whose steps do not depend on the
-    scale of a gradient, would undo.
+    The gradient passes the rounding within the levels; that of the `step` size (a scalar above 0)
+    is equation 3 of Esser et al. 2020, "Learned step size quantization" (LSQ). LSQ also scales it,
+    which Adam would undo: its steps do not depend on the scale of a gradient.
     """
     level = (x / step).clamp(0, 2**bits - 1)
     return (level + (level.round() - level).detach()) * step
@@ -271,8 +270,8 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 class QuantisedReLU(ReLU):
     """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantised`).
 
-    The step between levels is learned; at first the highest level is `threshold`, which is what an
-    integrate-and-fire neuron gives that fires at every step. Raises `InputError`.
+    The step between levels is learned; at first the highest level is `threshold`, the output of an
+    integrate-and-fire neuron that fires at every step. Raises `InputError`.
     """
 
     def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
@@ -299,12 +298,11 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
-    """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh
+    """Let each layer of neurons in `module` continue from its state in `before` (none: a fresh
     one).
 
-    Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In
-    this way a network takes its time steps a few at a time, without an architecture having to hand
-    states around. Raises `InputError`.
+    Yields a dict of the states after the pass. Both are by layer name. So a network takes its time
+    steps a few at a time without passing states around. Raises `InputError`.
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
@@ -322,8 +320,8 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
 
 
 def is_carried() -> bool:
-    """Whether this is within `carried_state`."""
-    # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
+    """Return True within `carried_state`."""
+    # Dynamo cannot trace a ContextVar; compiled networks start from rest.
     return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, not on when they are drawn."""
+"""Random numbers that depend on their purpose, not on when they are drawn."""
 
 import hashlib
 import random
@@ -17,45 +17,43 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RandomKeys:
-    """What random numbers of one batch are drawn from: a 64-bit key for each image.
+    """A 64-bit key per image of a batch, from which random numbers are drawn.
 
-    So they depend on neither batching nor threads. `values` `[B]` may be a function that gives the
-    keys: those of a batch that nothing random is done to are never made.
+    They depend on neither batching nor threads. `values` `[B]` may be a function that returns the
+    keys: unused keys are never made.
     """
 
     def __init__(
         self,
         values: np.ndarray | Callable[[], np.ndarray],
-        first_step: int = 0,
         turns: Callable[[], np.ndarray] | None = None,
     ) -> None:
         self._values = values
-        self.first_step = first_step
         self._turns = turns
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The keys, uint64 `[B]`."""
+        """Keys, uint64 `[B]`."""
         values = self._values() if callable(self._values) else self._values
         return np.ascontiguousarray(values, dtype=np.uint64)
 
-    def starting_at(self, first_step: int) -> "RandomKeys":
-        """The same random numbers, from time step `first_step` on."""
-        return RandomKeys(lambda: self.values, first_step)
-
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Others for every seed, epoch and image index `[B]`: to encode training images."""
+        """Return keys to encode training images: others for every seed, epoch and image index
+        `[B]`.
+        """
         return cls(lambda: _folded(1, seed, epoch, indices))
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
-        """The same at every evaluation, by image index `[B]`; others for another `repeat`."""
+        """Return keys by image index `[B]`, equal at every evaluation; others for another
+        `repeat`.
+        """
         return cls(_folded(2, repeat, indices))
 
     @classmethod
     def for_content(cls, images: Tensor) -> "RandomKeys":
-        """By the pixels only, for images uint8 `[B, …]` without an index."""
+        """Return keys by the pixels of images uint8 `[B, …]`."""
         digests = [
             hashlib.blake2b(image.tobytes(), digest_size=8).digest()
             for image in images.cpu().numpy()
@@ -64,40 +62,34 @@ class RandomKeys:
 
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of it: to change training images, not to encode
-        them.
-        """
+        """Return keys to change training images, by seed, epoch and image index."""
         turns = lambda: (_folded(6, seed, indices) >> np.uint64(32)) + np.uint64(epoch)  # noqa: E731
         return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
     def for_mixing(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of all other keys: to mix training images with one
-        another.
-        """
+        """Return keys to mix training images, by seed, epoch and image index."""
         return cls(lambda: _folded(7, seed, epoch, indices))
 
     @classmethod
     def for_events(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of all other keys: to change the events of
-        recordings.
-        """
+        """Return keys to change the events of recordings, by seed, epoch and index."""
         return cls(lambda: _folded(8, seed, epoch, indices))
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
-        """To corrupt test images in the way `name`: by image index `[B]`, the same for every
-        model.
+        """Return keys to corrupt test images in the way `name`, by image index, equal for all
+        models.
         """
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
-        """Keys for the same images that are independent of these: for a second purpose."""
+        """Return independent keys for the same images, for a second purpose."""
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
-        """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B,
-        n]`, on the CPU.
+        """Return int64 `[B, n]`: per image a uniform whole number 0 … stop − 1 for each of
+        `stops`.
         """
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(
@@ -105,29 +97,26 @@ class RandomKeys:
         )
 
     def alternating(self) -> Tensor:
-        """For each image true or false, and the other in the next epoch: bool `[B]`, on the CPU.
+        """Return bool `[B]`: random per image, and the opposite in the next epoch.
 
-        Only keys `for_augmentation` know epochs; of others it is drawn.
+        Only keys `for_augmentation` know epochs; other keys give random values.
         """
         turns = self._turns() if self._turns else self.integers(2)[:, 0].numpy()
         return torch.from_numpy(turns.astype(np.int64) % 2 == 1)
 
     def levels(self, num_steps: int, images: Tensor) -> Tensor:
-        """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`."""
-        levels = reference.draw_levels(
-            self.values, num_steps, images.shape[1:].numel(), self.first_step
-        )
+        """Return levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`."""
+        levels = reference.draw_levels(self.values, num_steps, images.shape[1:].numel())
         return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, the generators of torch (on every device), NumPy and Python start from `seed`; after,
-    they are as before.
+    """Seed torch (all devices), NumPy and Python within; restore their states after.
 
-    For the user's code and layers such as dropout, which draw from these generators: each epoch and
-    each measure begins from its seed, so that no state of a generator has to be saved. A generator
-    that an object holds is out of reach.
+    User code and layers such as dropout draw from these generators. Each epoch and each measure
+    begins from its seed, so that no state of a generator has to be saved. Generators that objects
+    hold are out of reach.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
     put_back = [
@@ -151,12 +140,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _folded(stream: int, *values: int | np.ndarray) -> np.ndarray:
-    """Keys of a `stream` of their own that depend on all of `values`, numbers or arrays `[B]`."""
+    """Return keys of a separate `stream` that depend on all `values`, numbers or arrays `[B]`."""
     return reduce(_mix, values, np.array([stream], np.uint64))
 
 
 def _mix(state: np.ndarray, value: int | np.ndarray) -> np.ndarray:
-    """Folds `value` into `state` by the finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    """Fold `value` into `state` by the finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
     z = state * _GOLDEN + np.asarray(value).astype(np.uint64) + _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

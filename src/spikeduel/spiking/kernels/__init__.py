@@ -38,11 +38,9 @@ __all__ = [
 ]
 
 LANES = 16
-"""Channels or neurons in a vector of the CPU's kernels: as many as the widest registers of common
-CPUs hold. Others take several registers for it.
-"""
+"""Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
 
-# On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
+# On AMD's cards 64 threads make a warp; the Triton kernels rely on 32.
 _DEVICES = (
     ("cpu", "meta", "cuda")
     if find_spec("triton") and torch.version.hip is None
@@ -53,9 +51,7 @@ _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Within, `scan` runs on the readable reference alone: step by step, in operations that any
-    tool can trace.
-    """
+    """Run `scan` by the readable reference, step by step, in operations that any tool can trace."""
     token = _FUSED.set(False)
     try:
         yield
@@ -97,15 +93,13 @@ def scan(
 
 
 def may_fuse() -> bool:
-    """Whether this is outside of `unfused`."""
+    """Return True outside of `unfused`."""
     # Dynamo cannot trace a ContextVar.
     return torch.compiler.is_dynamo_compiling() or _FUSED.get()
 
 
 def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
-    """Whether `scan` has a fused kernel for this: one beta and threshold a layer, a surrogate that
-    it knows.
-    """
+    """Return True if `scan` has a kernel: one beta and threshold a layer, a known surrogate."""
     value = current.value if isinstance(current, ConstantInput) else current
     one_beta = not isinstance(beta, Tensor) or (beta.dim() == 0 and beta.dtype == torch.float32)
     return (
@@ -145,9 +139,7 @@ def rate_spikes(
 
 
 def _kernels(x: Tensor) -> Any:
-    """The module for the device of `x`: both have `scan_forward`, `scan_backward` and
-    `rate_spikes`.
-    """
+    """Return the module with kernels for the device of `x`."""
     if x.device.type == "cpu":
         from spikeduel.spiking.kernels import cpu
 
@@ -165,9 +157,7 @@ def _fused_scan(
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the
-    operator.
-    """
+    """Run the operator for `current` `[T, …]`, or `[1, …]` if it is equal at every step."""
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
     numbers = (
@@ -181,8 +171,7 @@ def _fused_scan(
     )
     if current.is_contiguous():
         return run(current, state, beta, *numbers)
-    # Neurons are independent: whatever the order of their axes in memory (channels last), it can be
-    # kept.
+    # Neurons are independent: any order of axes in memory (channels last) can be kept.
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
     results = run(
@@ -193,7 +182,7 @@ def _fused_scan(
 
 
 def is_watched(x: Tensor) -> bool:
-    """Whether somebody traces or counts operators, or `x` has no numbers."""
+    """Return True if a tool traces or counts operators, or `x` has no numbers."""
     return (
         torch.compiler.is_compiling()
         or type(x) not in (Tensor, torch.nn.Parameter)
@@ -202,8 +191,8 @@ def is_watched(x: Tensor) -> bool:
     )
 
 
-# The operator, and the one that is its gradient. They are registered by schema:
-# `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
+# The operator and its gradient, registered by schema: `torch.library.custom_op` would import
+# torch._dynamo at the first call, which takes a second.
 _LIBRARY = torch.library.Library("spikeduel", "DEF")
 _INPUTS = (
     "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "
@@ -218,9 +207,7 @@ _LIBRARY.define(
 
 
 def _given(*inputs: Any) -> tuple[Any, ...]:
-    """What the kernels take of the operators' `_INPUTS`: tensors as `[rows, N]`, and the dynamics
-    as one.
-    """
+    """Return the arguments of the kernels: tensors as `[rows, N]`, the dynamics as one."""
     current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = (
         inputs
     )
@@ -320,9 +307,7 @@ torch.library.register_autograd(
 
 
 class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher in between, whose calls a short step would
-    notice.
-    """
+    """The operator without PyTorch's dispatcher, whose calls are noticeable in a short step."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

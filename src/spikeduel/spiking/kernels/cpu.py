@@ -1,9 +1,8 @@
-"""The kernels on the CPU, in Numba: scans fused over time, rate encoding, permutation over time;
-and their threads.
+"""CPU kernels in Numba, and their threads: scans over time, rate encoding, permutation over time.
 
-A scan works on neurons in blocks, with time outermost inside a block, whose state stays in the
-nearest caches. Forward keeps nothing but its input; backward computes a block's membranes again
-before it goes back over them, which is faster than to fetch them from memory.
+A scan works on blocks of neurons, time outermost within a block, whose state stays in the nearest
+caches. Forward keeps only its input; backward computes a block's membranes again, which is faster
+than fetching them from memory.
 """
 
 import ctypes
@@ -37,26 +36,25 @@ _CACHE_LINE = 16
 _LARGEST_BLOCK = 1024
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
-# Numba knows no bfloat16: kernels see the bits of a type as whole numbers, and write a spike as the
-# bits of 1.
+# Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
 _WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.int32(0x3F800000),
     torch.bfloat16: np.int16(0x3F80),
     torch.bool: np.uint8(1),
 }
-"""The types that spikes are written in."""
+"""Types of written spikes."""
 
 
 def run_chunks(
     kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1
 ) -> None:
-    """Calls `kernel(start, stop)` on parts of `range(length)`, in at most as many threads as
-    PyTorch uses.
+    """Call `kernel(start, stop)` on parts of `range(length)`, on PyTorch's number of threads at
+    most.
 
     The kernel has to release the GIL. Parts begin at multiples of `grain`. `work` is the number of
-    elements written; a part has at least `SMALLEST_PART` of them. Several threads may call at once,
-    and so may a forked process: parts never wait for one another.
+    written elements; a part has at least `SMALLEST_PART` of them. Several threads, or a forked
+    process, may call at once: parts never wait for one another.
     """
     num_threads = torch.get_num_threads()
     num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
@@ -68,8 +66,7 @@ def run_chunks(
     errors: list[BaseException] = []
 
     def run_parts() -> None:
-        # Whoever is free takes the next: a thread may be late, and the others should not wait for
-        # its share.
+        # The next free thread takes a part: a late thread delays no other.
         while not errors:
             try:
                 part = parts.popleft()
@@ -81,7 +78,7 @@ def run_chunks(
                 errors.append(error)
 
     num_threads = min(num_threads, len(parts))
-    # GNU OpenMP does not survive a fork, hence not where this process is another's child.
+    # GNU OpenMP does not survive a fork.
     parallel = _openmp() if os.getpid() == _PROCESS_ID else None
     if parallel is not None:
         parallel(_Callback(lambda _: run_parts()), None, num_threads, 0)
@@ -90,7 +87,7 @@ def run_chunks(
         futures = [pool.submit(run_parts) for _ in range(num_threads - 1)]
         run_parts()
         for future in futures:
-            # The caller may free its buffers once this has returned.
+            # The caller may free its buffers after this returns.
             if not future.cancel():
                 future.result()
     if errors:
@@ -100,9 +97,7 @@ def run_chunks(
 def with_scratch(
     kernel: Callable[..., None], *shapes: int | tuple[int, ...]
 ) -> Callable[[int, int], None]:
-    """`kernel(start, stop)`, which gets float32 arrays of these shapes before them, its own at each
-    call.
-    """
+    """Return `kernel(start, stop)` with fresh float32 arrays of these shapes as first arguments."""
     return lambda start, stop: kernel(
         *(np.empty(shape, np.float32) for shape in shapes), start, stop
     )
@@ -110,12 +105,10 @@ def with_scratch(
 
 @cache
 def _openmp() -> Any:
-    """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it),
-    or None.
+    """Return the entry to PyTorch's OpenMP threads (GNU's, or compatible), or None.
 
-    After a matrix product these threads spin for a while, waiting for more: threads of our own
-    would have to wait until they are descheduled, which made a scan on two cores no faster than on
-    one.
+    After a matrix product these threads spin for a while: other threads would wait until they are
+    descheduled, which made a scan on two cores no faster than on one.
     """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
@@ -130,13 +123,12 @@ def _openmp() -> Any:
 
 @cache
 def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    # Keyed by process, because threads do not survive a fork: a child must not wait for its
-    # parent's.
+    # By process, since threads do not survive a fork.
     return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """`torch.empty` on the CPU, in memory that NumPy allocates.
+    """Return `torch.empty` on the CPU, in memory of NumPy.
 
     NumPy asks Linux for huge pages, PyTorch does not: first touching 100 MB takes a quarter of the
     time.
@@ -181,11 +173,9 @@ def scan_backward(
     num_steps: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state`
-    `[S, N]`, of beta.
+    """Return the gradients of `scan_forward`'s `current` (in its type), `state` `[S, N]`, and beta.
 
-    `grads` are those of its results, shaped as they are, or None. That of beta is 0 unless
-    `needs_beta`.
+    `grads` are those of its results, or None. That of beta is 0 unless `needs_beta`.
     """
     num_neurons = current.shape[1]
     none = np.empty((0, num_neurons), np.float32)
@@ -233,12 +223,12 @@ def _inputs(
 
 
 def numbers(x: Tensor) -> np.ndarray:
-    """`x` as the scans read and write it: float32, or the bits of bfloat16 as int16."""
+    """Return `x` as the scans read and write it: float32, or the bits of bfloat16 as int16."""
     return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
 
 
 def flat(x: Tensor) -> np.ndarray:
-    """`numbers` of `x`, row after row."""
+    """Return `numbers` of `x`, row after row."""
     return numbers(x.flatten())
 
 
@@ -247,7 +237,7 @@ def _bits(x: Tensor) -> np.ndarray:
 
 
 def _block(num_rows: int, dynamics: Dynamics) -> int:
-    """How many neurons at a time have `num_rows` rows of scratch in the cache."""
+    """Return the number of neurons whose `num_rows` rows of scratch fit the cache."""
     arrays = 3 if dynamics.adaptation else 1
     return max(
         _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
@@ -256,15 +246,13 @@ def _block(num_rows: int, dynamics: Dynamics) -> int:
 
 @njit(**COMPILED)
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
-    """`reference.draw_levels` for `num_blocks` Philox blocks (4 pixels each) of one image at one
-    step.
-    """
+    """Compute `reference.draw_levels` for `num_blocks` Philox blocks of one image at one step."""
     for j in range(num_blocks):
         k0, k1 = key & _LOW, key >> _HIGH
         c0, c1, c2, c3 = np.uint64(first_block + j), np.uint64(step), np.uint64(0), np.uint64(0)
         for _ in range(10):
-            # The masks tell the compiler that factors have 32 bits: one vector instruction instead
-            # of three.
+            # The masks tell the compiler that factors have 32 bits: one vector instruction for
+            # three.
             product0 = (c0 & _LOW) * np.uint64(0xD2511F53)
             product1 = (c2 & _LOW) * np.uint64(0xCD9E8D57)
             c0, c1, c2, c3 = (
@@ -283,7 +271,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
 
 @njit(**COMPILED)
 def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ignore[no-untyped-def]
-    """Fills rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
+    """Fill rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
     levels = np.empty(_TILE, np.uint8)
     for row in range(start, stop):
@@ -326,10 +314,9 @@ def rate_spikes(
 
 @njit(**COMPILED)
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permutes images `start` to `stop` of `steps` `[T, B, N]` over T, in place: Knuth's algorithm
-    P.
+    """Permute images `start` to `stop` of `steps` `[T, B, N]` over T in place: Knuth's algorithm P.
 
-    The random numbers are SplitMix64's (Steele, Lea, Flood 2014), started from an image's key.
+    Random numbers are SplitMix64's (Steele, Lea, Flood 2014), started from an image's key.
     """
     num_steps, _, num_neurons = steps.shape
     for image in range(start, stop):
@@ -347,16 +334,14 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """`spk` `[T, B, …]` with the steps of each neuron and image in a random order of its own, each
-    equally likely.
+    """Return `spk` `[T, B, …]` with the steps of each neuron and image in a random order.
 
-    `keys` uint64 `[B]`, one an image, decide which, whatever else is in the batch.
+    All orders are equally likely; `keys` uint64 `[B]` decide, whatever else is in the batch.
     """
-    # Neurons are independent: in the order in which they lie in memory (channels last), nothing is
-    # rearranged.
+    # Neurons are independent: in memory order (channels last) nothing is rearranged.
     order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
     rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
-    # The values are only moved: their bits will do, also where NumPy knows no such type.
+    # Only bits are moved.
     steps = _bits(rows.flatten(2))
     run_chunks(
         partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel()

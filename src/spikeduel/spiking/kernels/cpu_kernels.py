@@ -1,9 +1,10 @@
 # mypy: disable-error-code="no-untyped-def"
 """The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
 
-They share a file because Numba caches by file. A function on rows has one plain loop over contiguous float32, which
-LLVM turns into vector instructions; larger ones it leaves scalar, at a fifth of the speed. Operations come in the order
-of `reference`, and no multiply-add is fused, so that results equal the reference's to the last bit.
+They share a file because Numba caches by file. A function on rows has one plain loop over
+contiguous float32, which LLVM turns into vector instructions; larger ones it leaves scalar, at a
+fifth of the speed. Operations come in the order of `reference`, and no multiply-add is fused, so
+that results equal the reference's to the last bit.
 """
 
 import math
@@ -106,7 +107,7 @@ def _exp_of_negative(x):
 
 @njit(**UNCOUNTED)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
-    """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in
+    """Write the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in
     `SURROGATE_KERNELS`.
     """
     width = np.float32(alpha)
@@ -121,7 +122,7 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
             out[i] = _1 / (x * x)
     elif surrogate == 2:
         for i in range(len(out)):
-            # s·(1 − s), written so that neither end of the range overflows or cancels.
+            # s·(1 − s), without overflow or cancellation at either end
             e = _exp_of_negative(-abs(width * (mem[i] - level[i])))
             out[i] = width * e / ((_1 + e) * (_1 + e))
     elif surrogate == 3:
@@ -134,7 +135,7 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
 
 @njit(**UNCOUNTED)
 def carry_back(adjoint, mem, level, beta, reset):
-    """Turns the adjoint `[n]` of the next membrane into what of it reaches `mem`."""
+    """Turn the adjoint `[n]` of the next membrane into that of `mem`."""
     if reset == ZERO:
         for i in range(len(adjoint)):
             adjoint[i] *= _0 if mem[i] > level[i] else beta
@@ -145,7 +146,7 @@ def carry_back(adjoint, mem, level, beta, reset):
 
 @njit(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
-    """`carry_back`, and what reaches `mem` through its spike, in one pass."""
+    """Do `carry_back`, and add the gradient through the spike of `mem`."""
     if reset == ZERO:
         for i in range(len(adjoint)):
             adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + incoming[i] * slope[i]
@@ -176,30 +177,28 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
 
 @njit(**UNCOUNTED)
 def carry_adaptation_back(adjoint, slope, decay, gain):
-    """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose
-    spike raised it.
-    """
+    """Turn the adjoint `[n]` of the next adaptation into that of the one before, by its spike."""
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
 
 @njit(**UNCOUNTED)
 def add_product(total, factor, a, b):
-    """`total += factor·(a·b)`, rows `[n]`."""
+    """Add `factor·(a·b)` to `total`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += factor * (a[i] * b[i])
 
 
 @njit(**UNCOUNTED)
 def add(total, a):
-    """`total += a`, rows `[n]`."""
+    """Add `a` to `total`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += a[i]
 
 
 @njit(**UNCOUNTED)
 def add_decay_gradient(total, adjoint, before, level_before, reset):
-    """Adds to `total` `[n]` what one step's adjoint says about beta."""
+    """Add the gradient of beta by one step's adjoint to `total` `[n]`."""
     for i in range(len(total)):
         kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
         total[i] += adjoint[i] * kept
@@ -207,7 +206,7 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):
 
 @njit(**UNCOUNTED)
 def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):
-    """Sets `row` of a block's scratch to the state of neurons `here`."""
+    """Set `row` of a block's scratch to the state of neurons `here`."""
     if len(state) == 0:
         mems[row, :n] = _0
         adaptations[row, :n] = _0

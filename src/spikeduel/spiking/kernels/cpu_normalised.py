@@ -1,9 +1,7 @@
-"""Batch norm, neurons and pooling in one, on the CPU: what calls the kernels, and what is computed
-once a channel.
+"""Batch norm, neurons and pooling as one on the CPU: the calls of the kernels.
 
 A part of the work is a row of windows of one image, over all time steps. Sums over a batch are
-taken along a row, then over the rows of an image, then over images: an order that no number of
-threads changes.
+taken along a row, then over rows, then over images: no number of threads changes them.
 """
 
 import math
@@ -19,10 +17,10 @@ from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 
 MOST_UNROLLED = 8
-"""Time steps up to which there are kernels for just so many."""
+"""Most time steps with a kernel compiled for their number."""
 
 
-# What is no number any more gives no warning, as in torch.
+# Overflows give no warning, as in torch.
 @np.errstate(all="ignore")
 def forward(
     current: Tensor,
@@ -74,14 +72,14 @@ def backward(
     side: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless
+    """Return the gradients of `forward`'s current, weight, bias, and beta (0 unless
     `needs_beta`).
     """
     shape, middle = tuple(current.shape[1:]), mean.numpy()
     batch, height, width, channels = shape
     scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
     grad = empty(tuple(current.shape), current.dtype)
-    # What pooling leaves over at the far sides reaches no spike.
+    # Pixels left over by the pooling reach no spike.
     grad[:, :, height // side * side :] = 0
     grad[:, :, :, width // side * side :] = 0
     totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
@@ -134,7 +132,7 @@ def _through_statistics(
         coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True
     ):
         row[:] = each
-    # Rows of several pixels fill vectors that those of one would leave partly empty.
+    # Rows of several pixels fill vectors better.
     pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
     if height * width % pixels:
         pixels = 1
@@ -144,9 +142,7 @@ def _through_statistics(
 
 
 def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
-    """As many elements as time steps: of a few a tuple, for which kernels are compiled of their
-    own.
-    """
+    """Return as many elements as time steps; few as a tuple, with a kernel of its own."""
     return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
 
 
@@ -157,8 +153,7 @@ def moments(current: Tensor) -> np.ndarray:
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     values = flat(current)
-    # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near
-    # all others.
+    # Squares of values far from 0 would cancel; the first value of a channel is near all others.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
     above = np.zeros((num_images, 2, channels), np.float32)
     kernel = partial(
@@ -173,14 +168,14 @@ def moments(current: Tensor) -> np.ndarray:
 
 
 def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
-    """float64 `[C]`."""
+    """Return float64 `[C]`."""
     return 1 / np.sqrt(var.astype(np.float64) + eps)
 
 
 def _scale_and_shift(
     mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What normalises: `current · scale + shift`, float32 `[C]`."""
+    """Return float32 `[C]` twice: the normalised current is `current · scale + shift`."""
     scale = weight.detach().numpy() * inverse_deviation(var, eps).astype(np.float32)
     return scale, bias.detach().numpy() - mean * scale
 

@@ -1,17 +1,17 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 """The compiled part of batch norm, neurons and pooling in one on the CPU.
 
-It works on one window of pooling and a vector of channels at a time, over all time steps: what it computes stays in
-registers and the nearest cache. Operations come in the order of `reference`, and no multiply-add is fused, so that
-results equal the reference's to the last bit. Arrays are flat; float32, or the bits of bfloat16 as int16. `steps` has
-as many elements as there are time steps, `sides` as a window has rows: how long a tuple is, the compiler knows, and it
-writes such loops out.
+It works on one window of pooling and a vector of channels at a time, over all time steps: what it
+computes stays in registers and the nearest cache. Operations come in the order of `reference`, and
+no multiply-add is fused, so that results equal the reference's to the last bit. Arrays are flat;
+float32, or the bits of bfloat16 as int16. `steps` has as many elements as there are time steps,
+`sides` as a window has rows: how long a tuple is, the compiler knows, and it writes such loops out.
 """
 
 import numpy as np
 from numba import njit
 
-# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+# Numba caches by file: save this file anew after a change of an imported one.
 from spikeduel.spiking.kernels.cpu_kernels import SUBTRACT, ZERO, surrogate_gradient
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 from spikeduel.spiking.kernels.cpu_vectors import (
@@ -28,8 +28,8 @@ from spikeduel.spiking.kernels.cpu_vectors import (
 
 @njit(**UNCOUNTED)
 def sums(current, pivot, shape, out, start, stop):
-    """Fills images `start` to `stop` of `out` `[images, 2, C]`: sums of what lies above `pivot`
-    `[C]`, and squares.
+    """Fill images `start` to `stop` of `out` `[images, 2, C]`: sums above `pivot` `[C]`, and
+    squares.
     """
     _, height, width, channels = shape
     for image in range(start, stop):
@@ -49,7 +49,7 @@ def sums(current, pivot, shape, out, start, stop):
 
 @njit(**UNCOUNTED)
 def advance(mem, current, beta, threshold, reset):
-    """The membranes after `mem`."""
+    """Return the membranes after `mem`."""
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     if reset == SUBTRACT:
         return (beta * mem + current) - where(mem > threshold, threshold, _0)
@@ -60,7 +60,7 @@ def advance(mem, current, beta, threshold, reset):
 
 @njit(**UNCOUNTED)
 def _offset(place, side, width, channels):
-    """How far a place of a window is from its first, in a current."""
+    """Return the distance of a place of a window from the first, in a current."""
     return (place // side * width + place % side) * channels
 
 
@@ -112,7 +112,7 @@ def forward(current, scale, shift, beta, dynamics, shape, sides, spk, steps, fir
 def _trace(
     current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems
 ):
-    """Fills `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    """Fill `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
     num_steps, side = len(steps), len(sides)
     places = side * side
     for channel in range(0, channels, LANES):

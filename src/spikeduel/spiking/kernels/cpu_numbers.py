@@ -1,5 +1,7 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Numbers as compiled functions see them: float32, or the bits of bfloat16, a type that Numba does not know."""
+"""Numbers as compiled functions see them: float32, or the bits of bfloat16, a type that Numba
+does not know.
+"""
 
 from typing import Any
 

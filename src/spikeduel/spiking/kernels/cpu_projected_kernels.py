@@ -1,8 +1,10 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""The compiled part of `projected`: neurons whose spikes go through a narrow linear layer before they are written.
+"""The compiled part of `projected`: neurons whose spikes go through a narrow linear layer before
+they are written.
 
-Neurons come in vectors, and the layer's outputs five at a time, which with two steps (forward) or their weights
-(backward) fill the vector registers. Arrays are flat; a current is float32, or the bits of bfloat16 as int16.
+Neurons come in vectors, and the layer's outputs five at a time, which with two steps (forward) or
+their weights (backward) fill the vector registers. Arrays are flat; a current is float32, or the
+bits of bfloat16 as int16.
 """
 
 import numpy as np
@@ -10,13 +12,13 @@ from numba import njit
 
 from spikeduel.spiking.kernels.cpu_kernels import ZERO
 
-# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+# Numba caches by file: save this file anew after a change of an imported one.
 from spikeduel.spiking.kernels.cpu_normalised_kernels import advance
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
 OUTPUTS = 5
-"""The number of outputs is a multiple of it; those too many have weights of 0."""
+"""Outputs are padded to a multiple of this with weights of 0."""
 _NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the nearest cache
 
 
@@ -64,8 +66,9 @@ def forward(current, weights, numbers, reset, num_steps, num_neurons, out, start
 
 @njit(**COMPILED)
 def _multiply(spikes, row, weights, column, num_neurons, n, sums, at):
-    """Adds to `sums` `[T, K, LANES]`, from index `at` on, what spikes of two steps and weights of
-    five outputs give.
+    """Add to `sums` `[T, K, LANES]`, from index `at` on, the products of spikes and weights.
+
+    Spikes are those of two steps, weights those of five outputs.
     """
     next_row, next_sums = row + _NEURONS, at + len(sums) // (len(spikes) // _NEURONS)
     a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = filled(np.float32(0))
@@ -153,8 +156,8 @@ def backward(
 def _transpose(
     grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
 ):
-    """What five outputs' gradients say about the spikes of a vector of neurons, and about their
-    weights.
+    """Return the gradients of a vector of neurons' spikes and weights from those of five
+    outputs.
     """
     _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
     w0, w1 = load(weights, column), load(weights, column + num_neurons)

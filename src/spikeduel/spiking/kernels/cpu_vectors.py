@@ -1,8 +1,10 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
-"""Vectors of 16 float32 as values in compiled code, with `+ - * / > ==`: LLVM fits them to the registers there are.
+"""Vectors of 16 float32 as values in compiled code, with `+ - * / > ==`: LLVM fits them to the
+registers there are.
 
-Whoever writes a kernel in them does not depend on LLVM's finding out that a loop can be one of vectors. Arrays that
-they lie in are float32, or the bits of bfloat16 as int16, which are widened when they are read.
+Whoever writes a kernel in them does not depend on LLVM's finding out that a loop can be one of
+vectors. Arrays that they lie in are float32, or the bits of bfloat16 as int16, which are widened
+when they are read.
 """
 
 import operator

@@ -1,9 +1,11 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Scans over time and rate encoding on CUDA, in Triton: one pass forward, one pass back. Not yet measured on a GPU.
+"""Scans over time and rate encoding on CUDA, in Triton: one pass forward, one pass back. Not yet
+measured on a GPU.
 
-The equations are `reference.step`'s, in the same order of operations and without fused multiply-add, so that spikes and
-membranes equal the reference's to the last bit. Tensors are `[T, N]`: neurons are independent, one thread works on one
-of them at all steps, and neighbours lie side by side.
+The equations are `reference.step`'s, in the same order of operations and without fused
+multiply-add, so that spikes and membranes equal the reference's to the last bit. Tensors are `[T,
+N]`: neurons are independent, one thread works on one of them at all steps, and neighbours lie side
+by side.
 """
 
 import math
@@ -18,7 +20,7 @@ from torch import Tensor
 from spikeduel.spiking.kernels.reference import Dynamics
 
 WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
-"""The types that `rate_spikes` writes."""
+"""Types that `rate_spikes` writes."""
 
 # One neuron a thread: then what a thread reads back from memory is what it wrote itself, and
 # nothing has to wait. For encoding, one block of Philox a thread, which makes 4 pixels.
@@ -50,7 +52,7 @@ def write_state(state, mem, adaptation, columns, inside, num_neurons, ADAPTIVE: 
 
 @triton.jit
 def overshoot(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
-    """By how much the membrane is above the threshold: it spikes where this is greater than 0."""
+    """Return the membrane above the threshold; the neuron spikes if this is positive."""
     return mem - (threshold + gain * adaptation) if ADAPTIVE else mem - threshold
 
 
@@ -63,7 +65,7 @@ def fires(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
 def step(
     now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr
 ):
-    """The membrane and the adaptation one step later."""
+    """Return membrane and adaptation one step later."""
     fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
     if RESET == "subtract":
         mem = (beta * mem + now) - fired * threshold
@@ -79,7 +81,9 @@ def step(
 
 @triton.jit
 def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):
-    """The gradient of the spike at `u`; `SURROGATE` is one of `reference.SURROGATE_KERNELS`."""
+    """Return the gradient of the spike at `u`; `SURROGATE` is one of
+    `reference.SURROGATE_KERNELS`.
+    """
     if SURROGATE == "atan":
         x = 1.5707963267948966 * alpha * u
         gradient = 0.5 * alpha / (1.0 + x * x)
@@ -87,7 +91,7 @@ def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):
         x = 1.0 + alpha * tl.abs(u)
         gradient = 1.0 / (x * x)
     elif SURROGATE == "sigmoid":
-        # s·(1 − s), written so that neither end of the range overflows or cancels.
+        # s·(1 − s), without overflow or cancellation at either end
         e = tl.exp(-tl.abs(alpha * u))
         gradient = alpha * e / ((1.0 + e) * (1.0 + e))
     elif SURROGATE == "triangular":
@@ -118,9 +122,7 @@ def run(
     CONSTANT: tl.constexpr,
     ADAPTIVE: tl.constexpr,
 ):
-    """All steps, from one membrane and adaptation to the last; writes `[T, N]` each what has
-    somewhere to go.
-    """
+    """Run all steps from a membrane and adaptation; write `[T, N]` outputs that are asked for."""
     inside = columns < num_neurons
     if CONSTANT:
         now = tl.load(current + columns, mask=inside, other=0.0).to(tl.float32)
@@ -193,7 +195,7 @@ def back_through_spike(
     SURROGATE: tl.constexpr,
     ADAPTIVE: tl.constexpr,
 ):
-    """Adds what a spike's gradient means for its membrane and adaptation to theirs."""
+    """Add the gradient through a spike to those of its membrane and adaptation."""
     slope = surrogate_gradient(
         overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE
     )
@@ -251,7 +253,7 @@ def _backward(
         CONSTANT,
         ADAPTIVE,
     )
-    # What reaches the membrane, the adaptation and the spike of step t from the steps after it.
+    # Gradients that reach step t's membrane, adaptation and spike from later steps.
     d_mem, d_adaptation = read_state(grad_last, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     d_spk = tl.zeros((BLOCK,), tl.float32)
     d_current = tl.zeros((BLOCK,), tl.float32)
@@ -317,9 +319,7 @@ def scan_forward(
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`cpu.scan_forward` for contiguous tensors on CUDA, `beta` among them; `current` may be
-    float16, too.
-    """
+    """Run `cpu.scan_forward` for contiguous tensors on CUDA; `current` may be float16, too."""
     num_neurons, device = current.shape[1], current.device
     spk = empty((num_steps, num_neurons), current.dtype, device)
     mem = empty((num_steps if with_mem else 0, num_neurons), torch.float32, device)
@@ -342,7 +342,7 @@ def scan_backward(
     num_steps: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`cpu.scan_backward` for contiguous tensors on CUDA. The membranes are computed again."""
+    """Run `cpu.scan_backward` for contiguous tensors on CUDA, computing membranes again."""
     num_neurons, device = current.shape[1], current.device
     grad_current = empty(tuple(current.shape), current.dtype, device)
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
@@ -384,12 +384,12 @@ def scan_backward(
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Where all results are written."""
+    """Return memory for results."""
     return torch.empty(shape, dtype=dtype, device=device)
 
 
 def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, Any]:
-    """What both kernels of the scan are compiled for."""
+    """Return the compile-time options of both kernels of the scan."""
     return {
         "RESET": dynamics.reset_mechanism,
         "CONSTANT": len(current) == 1,
@@ -408,7 +408,7 @@ def _level(word):
 def _rate_rows(
     images, keys, spikes, num_images, num_pixels, num_tiles, first_step, BLOCK: tl.constexpr
 ):
-    """One tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
+    """Fill a tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
     program = tl.program_id(0)
     row, tile = program // num_tiles, program % num_tiles
     step, image = row // num_images, row % num_images
@@ -437,7 +437,7 @@ def rate_spikes(
     dtype: torch.dtype = torch.float32,
     first_step: int = 0,
 ) -> Tensor:
-    """`cpu.rate_spikes` on CUDA."""
+    """Run `cpu.rate_spikes` on CUDA."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])
     spikes = empty((num_steps, *images.shape), dtype, images.device)
     num_tiles = triton.cdiv(num_pixels, 4 * _BLOCK)

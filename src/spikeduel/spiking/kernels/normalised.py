@@ -1,9 +1,7 @@
-"""Batch norm in training, neurons, and max-pooling of their spikes as one operator,
-`spikeduel::normalised_scan`.
+"""Batch norm in training, neurons and max-pooling as one operator, `spikeduel::normalised_scan`.
 
-A few passes over memory do what takes a dozen one after another, and neither what is normalised nor
-spikes that are not pooled are ever written. It has a kernel on the CPU; `reference.normalised_scan`
-is its readable truth.
+Neither the normalised current nor unpooled spikes are ever written. The kernel is for the CPU;
+`reference.normalised_scan` is its readable truth.
 """
 
 from functools import partial
@@ -24,8 +22,8 @@ def is_fused(
     dynamics: Dynamics,
     side: int,
 ) -> bool:
-    """Whether `normalised_scan` has a kernel for this: neurons as `kernels.is_fused` asks, that do
-    not adapt, after a batch norm with all its parts that takes the statistics of the batch.
+    """Return True if `normalised_scan` has a kernel: neurons of `kernels.is_fused` that do not
+    adapt, and a batch norm with all its parts that uses the statistics of the batch.
     """
     value = current.value if isinstance(current, ConstantInput) else current
     return (
@@ -83,9 +81,7 @@ def normalised_scan(
 
 @torch.no_grad()
 def _keep_running(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
-    """Has the running statistics of `norm` learn of a batch's, as torch does: they keep the
-    unbiased variance.
-    """
+    """Update the running statistics of `norm`, with the unbiased variance, as torch does."""
     if norm.num_batches_tracked is None or norm.running_mean is None or norm.running_var is None:
         return
     norm.num_batches_tracked.add_(1)
@@ -94,10 +90,12 @@ def _keep_running(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -
     norm.running_var.mul_(1 - new).add_(var * (count / (count - 1)) * new)
 
 
-# The operator, and the one that is its gradient. Its currents and spikes have their channels last:
-# `[T, B, H, W, C]`.
+# The operator and its gradient. Currents and spikes are channels-last: `[T, B, H, W, C]`.
 _LIBRARY = torch.library.Library("spikeduel", "FRAGMENT")
-_SETTINGS = "float eps, float threshold, str reset_mechanism, str surrogate, float alpha, SymInt num_steps, SymInt side"
+_SETTINGS = (
+    "float eps, float threshold, str reset_mechanism, str surrogate, float alpha, SymInt "
+    "num_steps, SymInt side"
+)
 _LIBRARY.define(
     f"normalised_scan(Tensor current, Tensor weight, Tensor bias, Tensor beta, {_SETTINGS})"
     " -> (Tensor spk, Tensor mean, Tensor var)"
@@ -190,7 +188,7 @@ torch.library.register_autograd(
 
 
 class _NormalisedScan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher in between."""
+    """The operator without PyTorch's dispatcher."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

@@ -1,8 +1,7 @@
-"""Neurons under a constant current whose spikes a narrow linear layer takes; spikes and their
-gradient stay unwritten.
+"""Neurons under a constant current with a linear layer of few outputs: spikes stay unwritten.
 
-A few outputs make a small product of large matrices: to write and to read the spikes takes longer
-than to multiply.
+Few outputs make a small product of large matrices: writing and reading the spikes takes longer than
+multiplying.
 """
 
 import math
@@ -20,13 +19,11 @@ from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, Dynamics
 
 MOST_OUTPUTS = 20
 _GROUPS = 16
-"""Parts of a batch whose sums about the weights are kept apart, so that the number of threads
-changes none.
-"""
+"""Parts of a batch with separate sums about the weights: the number of threads changes none."""
 
 
 def is_projected(current: Any, beta: Any, dynamics: Dynamics, weight: Tensor) -> bool:
-    """Whether `projected_scan` takes these."""
+    """Return True if `projected_scan` has a kernel for these arguments."""
     return (
         isinstance(current, ConstantInput)
         and current.value.dim() == 2
@@ -62,7 +59,7 @@ class _Projected(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics
     ) -> Tensor:
-        """`[T, K, B]` in float32."""
+        """Return `[T, K, B]` in float32."""
         from spikeduel.spiking.kernels import cpu_projected_kernels as kernels
         from spikeduel.spiking.kernels.cpu import flat, run_chunks
 

@@ -35,8 +35,7 @@ def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
 
 def sigmoid(u: Tensor, alpha: float) -> Tensor:
     """alpha·s·(1 − s), with s = 1 / (1 + exp(−alpha·u))"""
-    # Written so that neither end of the range overflows or cancels: 1 − s has few digits left where
-    # s is near 1.
+    # Neither end of the range overflows or cancels: 1 − s has few digits left if s is near 1.
     e = torch.exp(-(alpha * u).abs())
     return alpha * e / ((1 + e) * (1 + e))
 
@@ -64,7 +63,7 @@ class Surrogate:
 
 
 SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
-"""The surrogates that the fused kernels know."""
+"""Surrogates with fused kernels."""
 SURROGATES: dict[str, Surrogate] = {
     "atan": Surrogate(atan, 2.0),
     "fast_sigmoid": Surrogate(fast_sigmoid, 25.0),
@@ -75,10 +74,9 @@ SURROGATES: dict[str, Surrogate] = {
 
 
 def surrogate_of(name: str) -> Surrogate:
-    """The surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u, alpha)
-    -> gradient`.
+    """Return the surrogate of a name, or of `module:attribute`. Raises `InputError`.
 
-    Raises `InputError`.
+    The attribute is a `Surrogate` or a function `(u, alpha) -> gradient`.
     """
     named = registry.resolve("surrogate", name, SURROGATES)
     if isinstance(named, Surrogate):
@@ -92,7 +90,7 @@ def surrogate_of(name: str) -> Surrogate:
 
 
 def resolve_alpha(name: str, alpha: float | None = None) -> float:
-    """The width to use: `alpha`, or the customary one of surrogate `name`. Raises `InputError`."""
+    """Return `alpha`, or the customary one of surrogate `name`. Raises `InputError`."""
     resolved = surrogate_of(name).alpha if alpha is None else float(alpha)
     if not resolved > 0 or not math.isfinite(resolved):
         raise InputError(f"surrogate_alpha must be a positive number, not {alpha}.")
@@ -113,15 +111,13 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Tensor:
-    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is that of the named surrogate. Raises
-    `InputError`.
-    """
+    """Return 1 where `u` > 0, else 0, in `u`'s dtype, with the named surrogate's gradient."""
     gradient, width = surrogate_of(surrogate).gradient, resolve_alpha(surrogate, alpha)
     return _Spike.apply(u, lambda at: gradient(at, width))
 
 
 class Dynamics(NamedTuple):
-    """What, beside its decay `beta`, a layer of neurons does at every step.
+    """Dynamics of a layer of neurons, apart from its decay `beta`.
 
     `adaptation` is None, or an adaptive neuron's `(decay, gain)`.
     """
@@ -134,9 +130,7 @@ class Dynamics(NamedTuple):
 
     @property
     def state_size(self) -> int:
-        """How many numbers a neuron carries from step to step: its membrane, and its adaptation if
-        it has one.
-        """
+        """Numbers that a neuron carries from step to step: membrane, and adaptation if any."""
         return 1 if self.adaptation is None else 2
 
 
@@ -194,23 +188,21 @@ def scan(
 
 
 def _sum(x: Tensor, axis: int) -> Tensor:
-    """`x.sum(axis)`, from the first to the last."""
+    """Return `x.sum(axis)`, summed from first to last."""
     first, *others = x.unbind(axis)
     return sum(others, first)
 
 
 def channel_sums(x: Tensor) -> Tensor:
-    """Sums `[C]`, float64, of `x` `[N, C, H, W]`: along each row, then over rows, then over images,
-    one by one.
+    """Return float64 `[C]`: sums of `x` `[N, C, H, W]` along rows, then over rows, then over
+    images.
     """
     images = _sum(_sum(x, 3), 2)
     return _sum(images.double(), 0)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance `[C]` of `x` `[N, C, H, W]`, from how far all lies above its first
-    pixel.
-    """
+    """Return mean and biased variance `[C]` of `x` `[N, C, H, W]`, relative to its first pixel."""
     pivot = x[0, :, 0, 0]
     above, count = x - pivot.view(-1, 1, 1), x[:, 0].numel()
     offset, square = channel_sums(above) / count, channel_sums(above * above) / count
@@ -218,7 +210,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """`normalise`, whose sums have an order, forward and back."""
+    """Autograd of `normalise`, with an order of sums in both directions."""
 
     @staticmethod
     def forward(
@@ -242,7 +234,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         current, mean, inverse, scale = ctx.saved_tensors
         above = current.to(mean.dtype) - _of_channel(mean)
-        # From the last step to the first, as backward comes to them.
+        # From last to first, as backward takes the steps.
         total = _sum(grad.flip(0), 0)
         product = _sum((grad * above).flip(0), 0)
         if len(current) == 1:
@@ -253,7 +245,7 @@ class _Normalise(torch.autograd.Function):
             (of_bias / count).to(mean.dtype),
             (of_deviation * inverse**2 / count).to(mean.dtype),
         )
-        # The gradient of what is normalised waits in the type of the current until its sums are
+        # The gradient of the normalised current waits in the current's type until its sums are
         # known.
         kept = grad.to(current.dtype).to(mean.dtype)
         of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(
