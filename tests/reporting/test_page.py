@@ -40,7 +40,7 @@ ADDRESSES = ("src", "srcset", "href", "data", "action", "poster")
 
 
 class Page(HTMLParser):
-    """What a browser would load, the tags, and the visible text of a page."""
+    """Addresses that a browser would load, tags, and the visible text of a page."""
 
     def handle_endtag(self, tag):
         self.silent = False
@@ -71,7 +71,7 @@ def with_comparison(comparison, **changes):
 
 
 def scripts_of(shown):
-    """Those that run, the one with the pictures, and one with the data of each chart."""
+    """Count the scripts that run, and those that hold pictures and the data of charts."""
     return (
         len(rendering.SCRIPTS)
         + 1

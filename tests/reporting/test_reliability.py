@@ -111,7 +111,7 @@ def of_trials(results, *found):
 
 @pytest.fixture
 def corrupted(make_prepared, make_results):
-    """One seed each; the CNN is better on clean images and worse on corrupted ones, but under
+    """Two contenders; the CNN is better on clean images and worse on corrupted ones, but under
     noise.
     """
     return of_trials(

@@ -12,7 +12,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
 
 _SHOWN_BELOW_BEST = 25.0
-"""Points below the best accuracy that a panel shows: the first steps would take all its height."""
+"""Points below the best accuracy that a panel shows; the first steps lie far below."""
 _SHOWN_BELOW_SOURCE = 40.0
 """Points below the worst source of a converted network that a panel shows."""
 _ACCURACY, _STEPS = "accuracy, %", "time steps"
@@ -21,8 +21,8 @@ _STAR, _SQUARE = Look(shape="star", size=9), Look(shape="square", size=5)
 
 
 def followed(results: Results) -> dict[str, list[Trial]]:
-    """Return the tested trials with an accuracy after each step, by contender; only trials over as
-    many steps as the contender's first.
+    """Return tested trials with an accuracy after each step, by contender; only trials over as many
+    steps as the contender's first.
     """
     by_contender = {
         name: [trial for trial in results.of(name) if num_steps(trial)]
@@ -170,10 +170,7 @@ def _by_step(contender: str, values: Mapping[str, Iterable[float | None]]) -> li
 def accuracy_over(
     costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str, column: str
 ) -> list[Marks]:
-    """Return accuracy against what t steps cost, `costs` `[trials][T]`, and the same for early exit.
-
-    `column` is the column of costs, with a unit.
-    """
+    """Return accuracy against the `costs` `[trials][T]` of t steps, in `column`, and early exit."""
     cost = np.mean(costs, axis=0)
     marks = _accuracy_line(cost, trials, colour, column)
     exits = exits_of(trials)
@@ -216,7 +213,7 @@ def _accuracy_line(
 def _mean_curve(
     leaving: Sequence[tuple[Sequence[float], EarlyExit]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return cost and accuracy over all thresholds, accuracies averaged over seeds at equal costs."""
+    """Return cost and accuracy over all thresholds, averaged over seeds at equal costs."""
     seeds = []
     for cost, exits in leaving:
         spent = [energy.mean_at(cost, at.exit_steps) for at in exits.curve]

@@ -1,7 +1,6 @@
-"""Charts as data: panels of marks, axes named by columns, rows that say what each mark shows.
+"""Charts as data: panels of marks, axes named by columns, and rows that marks show.
 
-`drawing` turns a `Chart` into SVG for a page, or into a figure for a file. Tips, the table under a
-chart and its download come from the same rows.
+`drawing` draws a `Chart`. Tips, table and download come from the same rows.
 """
 
 import math
@@ -16,8 +15,8 @@ from spikeduel.results.tuned import TunedContender
 from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
-"""Warm colours of spiking contenders, told apart by colour-blind readers (Okabe and Ito, 2008), at
-a contrast of at least 3 to 1 against white."""
+"""Warm colours of spiking contenders, for colour-blind readers too (Okabe and Ito, 2008), at a
+contrast of at least 3 to 1 against white."""
 OTHER_COLOURS = ("#0072B2", "#009E73", "#5E4FA2", "#3A93CB")
 """Cool colours of contenders that do not spike."""
 INK, QUIET, FAINT, PAPER = "#1F2933", "#5F6B7A", "#DDE2E8", "#FFFFFF"
@@ -39,7 +38,7 @@ IN_THE_DARK = {
 MOST_LISTED = 100
 """Rows in the table under a chart; the download has all rows."""
 LEAST_RANGE = 2.0
-"""Least height of an axis of accuracy, in points: seeds and 10,000 images leave as much open."""
+"""Smallest range of an axis of accuracy, in points: chance should not look like a difference."""
 
 Value = str | float | None
 Row = Mapping[str, Value]
@@ -67,10 +66,10 @@ DASHES = (4.0, 2.0)
 class Marks:
     """Rows that are drawn alike.
 
-    A line, points, bars and stairs go through the columns of the panel's axes. Spans go along x,
-    intervals along y, and a band fills the space, between the two columns `ends`. `place` is the
-    height of all rows in a panel of names; `label` is a text beside the points. Rows that are not
-    `told` are drawn alone: no tip, table or download has them.
+    Lines, points, bars and stairs show the columns of the panel's axes. Between the two columns
+    `ends`, spans go along x, intervals along y, and a band fills the space. `place` is a row of a
+    panel of names; `label` is a text beside points. Rows that are not `told` are drawn only: they
+    have no tip, and are in no table or download.
     """
 
     kind: Kind
@@ -84,10 +83,9 @@ class Marks:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the values in `column`, which is its title unless `title` says another.
+    """An axis of the values in `column`, which is the title unless there is a `title`.
 
-    `low` and `high` are limits, None for the reach of the values; `least` is the smallest distance
-    between them. `ticks` are those of whole numbers, signed differences, ratios, or numbers.
+    `low` and `high` are limits, None for the range of the values; `least` is the smallest range.
     """
 
     column: str

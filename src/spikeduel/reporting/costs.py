@@ -1,4 +1,4 @@
-"""Accuracy against cost: contenders by energy and time, and the spike rates at which spiking pays."""
+"""Charts of accuracy against energy and time, and of the spike rates at which spiking pays."""
 
 import statistics
 from collections.abc import Sequence

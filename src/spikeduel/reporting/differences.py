@@ -169,7 +169,8 @@ def controls(results: Results) -> Chart:
                 Marks("points", [{column: means[-1]}], stroke, place=place, told=False),
             ]
         itself = Rule(means[0], look=Look(warm, width=0.9, dashes=DASHES))
-        title = f"{charts.shortened(controlled.contender, 30)}, {counted(controlled.num_steps or 1, 'step')}"
+        steps = counted(controlled.num_steps or 1, "step")
+        title = f"{charts.shortened(controlled.contender, 30)}, {steps}"
         panels.append(Panel(Axis(column), Axis(""), marks, title, [itself], names))
     return Chart("controls", panels)
 

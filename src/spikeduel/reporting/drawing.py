@@ -1,8 +1,7 @@
 """Draw declared charts with matplotlib: SVG for a page, a figure for files.
 
-A page gets one SVG per panel, which scales with the place that it has; style sheets put panels
-beside or below one another, so that each is drawn once. Figures are made without pyplot: nothing
-global is changed, and the user's own plots stay as they are.
+A page gets one SVG per panel, which style sheets scale and arrange, so a panel is drawn once.
+Figures are made without pyplot and leave the user's plots as they are.
 """
 
 import io
@@ -146,9 +145,9 @@ _OUTLINES = {
     "circle": "M7 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     "tick": "M11 1v10",
     "square": "M7 2h8v8h-8z",
-    "triangle": "M11 1.500l5 8.500h-10z",
-    "diamond": "M11 1.500l4.500 4.500l-4.500 4.500l-4.500-4.500z",
-    "star": "M11 0.500l1.500 4h4l-3.200 2.500l1.200 4l-3.500-2.400l-3.500 2.400l1.200-4l-3.200-2.500h4z",
+    "triangle": "M11 1.5l5 8.5h-10z",
+    "diamond": "M11 1.5l4.5 4.5l-4.5 4.5l-4.5-4.5z",
+    "star": "M11 .5l1.5 4h4l-3.2 2.5l1.2 4l-3.5-2.4l-3.5 2.4l1.2-4l-3.2-2.5h4z",
     "none": "",
 }
 
@@ -178,7 +177,7 @@ def _markup(panel: Panel, width: float, label: str) -> str:
     body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
     # Ids that nothing refers to would stand on the page several times.
     used = set(re.findall(r"#([\w-]+)", body))
-    body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
+    body = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", body)
     body = re.sub(
         r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>|\s*\n\s*", " ", body, flags=re.DOTALL
     )

@@ -57,9 +57,8 @@ def _png(picture: Image.Image) -> bytes:
 def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Path:
     """Write a GIF: the image, the spikes of each step, and their mean so far; return `path`.
 
-    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame is a step; where the
-    file would exceed 300 KB, it has fewer shades, then every second step, and so on. The last frame
-    is also written as PNG beside it.
+    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame is a step; a file
+    over 300 KB gets fewer shades, then fewer steps. The last frame is also written as PNG.
     """
     with files.atomic_path(path) as temporary:
         temporary.write_bytes(animation(lambda levels: encoded_frames(encoded, image, levels)))
@@ -73,7 +72,7 @@ def animation(
     step_ms: int = SPIKE_MS,
     most_bytes: int = LARGEST_BYTES,
 ) -> bytes:
-    """Return the frames that `draw` makes of a number of shades, as a GIF of at most `most_bytes`."""
+    """Return a GIF of at most `most_bytes`, of the frames that `draw` makes of so many shades."""
     for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
         frames = draw(levels)
         first, *others = frames[every - 1 :: every] or frames[-1:]

@@ -118,8 +118,8 @@ def accuracy_over_time(results: Results) -> Chart:
 def optimism(results: Results) -> Chart:
     """Return test accuracy after each epoch, a panel a contender and a line a training.
 
-    A dot marks the chosen epoch, a ring the best one for the test. The climb of the first epochs may
-    lie below the panel, since the two epochs differ by little.
+    A dot marks the chosen epoch, a ring the best one for the test. The first epochs may lie below
+    the panel.
     """
     colours = charts.contender_colours(results.trials)
     column = "test accuracy, %"

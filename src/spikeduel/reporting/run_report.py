@@ -298,7 +298,7 @@ def _look_inside(page: Page, prepared: Prepared) -> Inside | None:
 
 
 def _encoded(page: Page, prepared: Prepared) -> dict[str, Any] | None:
-    """Return pictures of an image's rate encoding; None for recordings, and where no model spikes."""
+    """Return pictures of a rate encoding; None for recordings and without a spiking model."""
     tests = page.tests
     spiking = [
         name for name, model in page.models.items() if model.card.encoding and len(tests[name])

@@ -18,7 +18,7 @@ from spikeduel.results.words import study as words
 SHAPES = ("circle", "square", "triangle", "diamond")
 """Shapes of the first four variants of a kind, of the next four, and so on."""
 LEAST_SHADED = 0.01
-"""A cell of full shade is at least so far behind, so that chance does not look like a difference."""
+"""Difference of a cell of full shade at least: chance should not look like a difference."""
 MOST_SHOWN = 12
 """Pairs in a table that is not folded."""
 MOST_NAMED = 6
@@ -32,9 +32,8 @@ _COSTS: dict[Quantity, str] = {
 
 
 def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Path:
-    """Write `folder`/study.html, and with `figures` each chart; return the page's path.
-
-    Raises `InputError`.
+    """Write `folder`/study.html, and with `figures` each chart; return the page's path. Raises
+    `InputError`.
     """
     looks = looks_of(study)
     made = [against_cost(study), headline_differences(study)]

@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The pictures of a page: `sprite` is a data URI with `columns` in a row, None without pictures.
+    """The pictures of a page: `sprite` is a data URI, `columns` in a row; None without pictures.
 
     Pictures are `pixelated` if they are so small that their pixels should be seen. `listed` is what
     the page says of each picture. `cells` are groups by contender, true class and answer; `classes`
@@ -61,7 +61,7 @@ class Thumbnails:
 
 
 def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
-    """Return the test images behind the numbers of a run; without `prepared` they are only counted."""
+    """Return the test images behind a run's numbers; without `prepared` they are only counted."""
     answered = Answered(kept)
     pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
     cells = {name: answered.cells(name) for name in kept.contenders}
@@ -112,7 +112,7 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _chosen(wanted: Sequence[Sequence[int]]) -> list[int]:
-    """Return the rows to show, in the order of the file: the first of every list, while room lasts."""
+    """Return the rows to show, in the file's order: the first of every list, while room lasts."""
     return sorted(
         list(dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted])))[:MOST_IN_ALL]
     )
