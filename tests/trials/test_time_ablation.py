@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.results.controlled import Lost
+from spikeduel.results.controlled import TemporalLoss
 from spikeduel.trials.time_ablation import Candidate, compare_best
 
 
@@ -16,12 +16,12 @@ def candidate(
 @pytest.mark.parametrize(
     ("accuracy", "at_chance", "seeds", "lost"),
     [
-        (0.8, False, 6, Lost.SOME),
-        (0.1, True, 6, Lost.EVERYTHING),
-        (0.9, False, 6, Lost.NOTHING),
-        (0.95, False, 6, Lost.NOTHING),
-        (0.896, False, 1, Lost.NOT_SHOWN),
-        (0.1, True, 2, Lost.EVERYTHING),
+        (0.8, False, 6, TemporalLoss.SOME),
+        (0.1, True, 6, TemporalLoss.EVERYTHING),
+        (0.9, False, 6, TemporalLoss.NOTHING),
+        (0.95, False, 6, TemporalLoss.NOTHING),
+        (0.896, False, 1, TemporalLoss.NOT_SHOWN),
+        (0.1, True, 2, TemporalLoss.EVERYTHING),
     ],
 )
 def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, seeds, lost):
@@ -48,7 +48,11 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
         None,
         margin=0.005,
     )
-    assert (found.contender, found.without, found.lost) == ("vgg-sum", "vgg-sum", Lost.NOTHING)
+    assert (found.contender, found.without, found.lost) == (
+        "vgg-sum",
+        "vgg-sum",
+        TemporalLoss.NOTHING,
+    )
     assert not found.trained_without
 
 
@@ -60,6 +64,10 @@ def test_contenders_may_be_equally_good_on_validation():
     )
     same_name = candidate("vgg-lif", 0.8)
     found = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
-    assert (found.contender, found.without, found.lost) == ("vgg-lif", "vgg-lif", Lost.NOTHING)
+    assert (found.contender, found.without, found.lost) == (
+        "vgg-lif",
+        "vgg-lif",
+        TemporalLoss.NOTHING,
+    )
     found = compare_best([best], [same_name, without], None, 0.005)
-    assert (found.accuracy_without, found.lost) == (0.8, Lost.SOME)
+    assert (found.accuracy_without, found.lost) == (0.8, TemporalLoss.SOME)

@@ -93,7 +93,7 @@ def audit(
     else:
         parts = [render(words.rows(audited))]
         if audited.statistics:
-            parts.append(render(words.statistics.medians(audited.statistics)))
+            parts.append(render(words.medians(audited.statistics)))
         found = {
             "Problems, which invalidate a result": words.problems(audited),
             "Worth knowing": words.notes(audited),

@@ -1,6 +1,5 @@
 """Findings on the controls of a spiking contender, taken together: no claim says more than every
-control
-bears out.
+control bears out.
 """
 
 from collections.abc import Sequence

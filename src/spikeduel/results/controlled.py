@@ -51,7 +51,7 @@ class ControlledContender(Frozen):
         return any(row.of_recordings for row in self.rows)
 
 
-class Lost(StrEnum):
+class TemporalLoss(StrEnum):
     """How much of what a network can learn is lost with the time of recordings."""
 
     EVERYTHING = "everything"
@@ -77,7 +77,7 @@ class WithoutTime(Frozen):
     accuracy_without: Share
     trained_without: bool
     found: Difference
-    lost: Lost
+    lost: TemporalLoss
     text: str = ""
 
     @property

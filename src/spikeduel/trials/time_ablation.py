@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.results import significance
 from spikeduel.results.accuracy import no_better_than_chance
-from spikeduel.results.controlled import Lost, WithoutTime
+from spikeduel.results.controlled import TemporalLoss, WithoutTime
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import Classification, Trial
 from spikeduel.trials.outcomes import TrialOutcome, pooled, right_of
@@ -96,19 +96,19 @@ def compare_best(
         accuracy_without=float(other.right.mean()),
         trained_without=other.trained_without,
         found=difference,
-        lost=Lost.NOTHING if other is best else _lost(difference, other.at_chance),
+        lost=TemporalLoss.NOTHING if other is best else _lost(difference, other.at_chance),
     )
 
 
-def _lost(difference: Difference, at_chance: bool) -> Lost:
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
     if difference.ci90[1] <= difference.margin:
-        return Lost.NOTHING
+        return TemporalLoss.NOTHING
     # With few seeds it is said that only these trainings are compared; that they lose is seen all
     # the same.
     few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
     if difference.conclusion is not Conclusion.A_BETTER and not few:
-        return Lost.NOT_SHOWN
-    return Lost.EVERYTHING if at_chance else Lost.SOME
+        return TemporalLoss.NOT_SHOWN
+    return TemporalLoss.EVERYTHING if at_chance else TemporalLoss.SOME
 
 
 def _answers_of_collapsed(outcome: TrialOutcome) -> Classification | None:

@@ -10,8 +10,7 @@ from spikeduel.results.audit import (
     Pair,
     SharedStretches,
 )
-from spikeduel.results.words.audit import document, move_in_words, nearness, rows
-from spikeduel.results.words.statistics import medians
+from spikeduel.results.words.audit import document, medians, move_in_words, nearness, rows
 from spikeduel.system import typed
 
 SIZES = FileProperty(

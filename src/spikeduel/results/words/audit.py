@@ -5,14 +5,16 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.data.inventory import FileCounts, by_ending
-from spikeduel.results.audit import Audit, Move, Pair
-from spikeduel.results.words import statistics
+from spikeduel.results.audit import Audit, Move, Pair, StatisticName, Statistics
 from spikeduel.results.words.findings import percent, sentence
 from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import typed
-from spikeduel.system.sentences import counted
+from spikeduel.system.sentences import counted, listed
 
 STRETCHES = ("a stretch on two sides", "a stretch on one side")
+UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
+SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
+SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def not_all(audit: Audit) -> str:
@@ -77,14 +79,14 @@ def near_definition(audit: Audit) -> str:
 
 
 def nearness(pair: Pair) -> str:
-    """How near the two of a pair are: "0.21 of the usual", or "98.0 % of events shared"."""
+    """Return how near the two of a pair are: "0.21 of the usual", or "98.0 % of events shared"."""
     if pair.kind in STRETCHES:
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
 
 
 def move_in_words(move: Move) -> str:
-    """How an image was moved, as "mirrored, turned by 8°, shifted by 2 pixels"."""
+    """Return how an image was moved, as "mirrored, turned by 8°, shifted by 2 pixels"."""
     degrees, percent = round(abs(move.degrees)), round(100 * (move.scale - 1))
     pixels = round((move.right**2 + move.down**2) ** 0.5)
     parts = ["mirrored"] * move.mirrored
@@ -130,7 +132,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
             f"{stretches.within:,} images within a side, {stretches.across:,} across sides"
         )
     if audit.statistics:
-        table |= statistics.rows(audit.statistics)
+        table |= _statistics_rows(audit.statistics)
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
     if audit.files is None:
@@ -160,3 +162,47 @@ def _groups(audit: Audit) -> str:
 
 def _percent(share: float | None) -> str:
     return "not measured" if share is None else percent(share)
+
+
+def amount(name: StatisticName, value: float) -> str:
+    """Return a statistic's value with its unit: "307 ms", "48.2 %"."""
+    if name in SHARES:
+        return per_cent(value)
+    return f"{value:,.0f}{UNITS.get(name, '')}"
+
+
+def told(share: float | None) -> str:
+    """Return the share that was told: "31.6 %"; "–" where nothing was asked."""
+    return "–" if share is None else per_cent(share)
+
+
+def _statistics_rows(statistics: Statistics) -> dict[str, str]:
+    """Return the rows of the audit's table on recordings."""
+    table = {"hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none"}
+    if statistics.class_accuracy is not None:
+        table["statistics alone"] = (
+            f"{per_cent(statistics.class_accuracy)} accuracy (length, event rate and so on, no frame)"
+        )
+    if statistics.side_accuracy is not None:
+        table["sides told"] = (
+            f"{per_cent(statistics.side_accuracy)} of training and test recordings (a coin: 50 %)"
+        )
+    return table
+
+
+def medians(statistics: Statistics) -> list[dict[str, str]]:
+    """Return a row for each statistic: its median on each side, and how often it tells class and
+    side by itself.
+    """
+    return [
+        {
+            "median": statistic.name,
+            **{
+                SIDES[side]: amount(statistic.name, value)
+                for side, value in statistic.sides.items()
+            },
+            "class told": told(statistic.class_accuracy),
+            "side told": told(statistic.side_accuracy),
+        }
+        for statistic in statistics.statistics
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spikeduel.results.columns import percent
 from spikeduel.results.control_findings import WITHOUT_TIME, claims
-from spikeduel.results.controlled import ControlledContender, ControlRow, Lost
+from spikeduel.results.controlled import ControlledContender, ControlRow, TemporalLoss
 from spikeduel.results.findings import with_id
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import Results
@@ -25,10 +25,10 @@ from spikeduel.results.words.verdict import (
 from spikeduel.system.sentences import counted
 
 _LOST = {
-    Lost.EVERYTHING: "On {name} everything is lost without time",
-    Lost.SOME: "On {name} {difference} are lost without time",
-    Lost.NOTHING: "On {name} nothing is lost without time",
-    Lost.NOT_SHOWN: "On {name} it stays open whether anything is lost without time",
+    TemporalLoss.EVERYTHING: "On {name} everything is lost without time",
+    TemporalLoss.SOME: "On {name} {difference} are lost without time",
+    TemporalLoss.NOTHING: "On {name} nothing is lost without time",
+    TemporalLoss.NOT_SHOWN: "On {name} it stays open whether anything is lost without time",
 }
 
 TIME_LEGEND = (
