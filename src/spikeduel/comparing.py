@@ -212,8 +212,8 @@ def tune(
     """Give every contender `num_trials` trials over `ranges` (default: `RANGES`), and choose by
     validation accuracy.
 
-    The first trial has the settings that `experiment` comes with; no test image is looked at.
-    Only what the store lacks is trained. The returned `experiment` holds each contender's own settings:
+    The first trial has the settings that `experiment` comes with; no test image is looked at. Only
+    what the store lacks is trained. The returned `experiment` holds each contender's own settings:
     `compare` it. Raises `InputError`.
     """
     progress = progress or Progress()

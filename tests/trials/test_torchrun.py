@@ -116,7 +116,7 @@ def test_the_end_of_one_process_is_the_end_of_all(killed):
     assert process.returncode != 0
     assert all(is_gone(child) for child in ranks.values())
     if killed is None:
-        assert "TrialOutcome epochs are saved" in errors
+        assert "Finished epochs are saved" in errors
     store = Store()
     (key,) = store.trials()
     assert store.checkpoint_path(key).is_file()

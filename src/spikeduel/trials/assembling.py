@@ -1,4 +1,4 @@
-"""Results of a run, assembled from the outcomes of its trials: entries, pairs, controls, findings."""
+"""Results of a run from the outcomes of its trials: entries, pairs, controls, findings."""
 
 import itertools
 import statistics

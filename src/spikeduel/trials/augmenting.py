@@ -24,8 +24,8 @@ is more.
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
 """Limits of `affine`: radians, the logarithm of a factor, a slope, and a share of the side."""
 UNCHANGED = 1 / 4
-"""Share of images that `affine` leaves as they are. It blurs fine structure, ridges for example, and
-a network that never saw a sharp image answers sharp images badly.
+"""Share of images that `affine` leaves as they are. It blurs fine structure, ridges for example,
+and a network that never saw a sharp image answers sharp images badly.
 """
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
@@ -213,8 +213,8 @@ def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = F
 
 
 def mixed(images: Tensor, targets: Tensor, keys: RandomKeys) -> tuple[Tensor, Tensor]:
-    """Mix every image of `images` uint8 `[B, C, H, W]` with the one before it, and so their `targets`
-    float `[B, K]` (mixup).
+    """Mix every image of `images` uint8 `[B, C, H, W]` with the one before it, and so their
+    `targets` float `[B, K]` (mixup).
 
     The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical
     Risk Minimization", with alpha = 1.

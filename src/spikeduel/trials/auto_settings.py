@@ -51,8 +51,8 @@ ALIKE = 0.1
 same.
 """
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
-"""Widths of networks. Where there is time for twice `FEW` epochs on a large set, networks are as wide
-as leaves `FEW` epochs, at most `WIDEST`.
+"""Widths of networks. Where there is time for twice `FEW` epochs on a large set, networks are as
+wide as leaves `FEW` epochs, at most `WIDEST`.
 """
 MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0

@@ -1,5 +1,5 @@
-"""Cleaning: files on disk that no run needs are found and removed. Files of runs, and what a process
-works on, are never touched.
+"""Cleaning: files on disk that no run needs are found and removed. Files of runs, and what a
+process works on, are never touched.
 """
 
 from collections.abc import Iterator, Sequence

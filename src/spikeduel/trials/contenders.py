@@ -42,7 +42,8 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and a split (one fold), with all that its numbers depend on in `settings`.
+    """A contender, a seed and a split (one fold), with all that its numbers depend on in
+    `settings`.
 
     `experiment` is as this contender runs it: `Experiment.for_contender`.
     """

@@ -153,7 +153,8 @@ def _of_recordings(title: str, meaning: str, change: Change, train: bool = False
             assert isinstance(recordings, Recordings)
             changed = recordings.binned(replace(recordings.binning, change=change))
             context.progress.detail(
-                f"  {context.trial.card.title}: asked about {len(context.split.test):,} test recordings"
+                f"  {context.trial.card.title}: asked about {len(context.split.test):,} test "
+                "recordings"
             )
             model = load(context.trial, context.store)
             return classification(model, EvaluationBatches(changed, labels, context.split.test))
@@ -418,7 +419,7 @@ def _trained(
 
 
 def _require_given_neuron(contender: Contender) -> None:
-    """Raise `InputError` unless all layers that could spike are the neuron that the network gets."""
+    """Raise `InputError` unless all layers that could spike are the neuron that it gets."""
     module = contender.outline
     neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
     others = {

@@ -265,8 +265,8 @@ def _split(
 def altered(
     experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
-    """Return the batches of `data.altered` by name if `experiment` asks for robustness. Says what is
-    left out.
+    """Return the batches of `data.altered` by name if `experiment` asks for robustness. Says what
+    is left out.
     """
     if not experiment.robustness:
         return {}

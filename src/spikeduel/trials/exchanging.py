@@ -64,7 +64,8 @@ def import_model(
     dt: float | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Return the network in a NIR file, or the study's as snnTorch saves its state_dict, as a model.
+    """Return the network in a NIR file, or the study's as snnTorch saves its state_dict, as a
+    model.
 
     No code of the file is run. `experiment` names the data set that the network was trained on, for
     class names and preprocessing; without it, what spikeduel wrote into a NIR file counts, else

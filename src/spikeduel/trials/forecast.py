@@ -145,7 +145,9 @@ def _known_luck(
     groups: np.ndarray | None,
     num_test: int,
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and the variability of every two contenders, or of every spread."""
+    """Return the source of the variability, and the variability of every two contenders, or of
+    every spread.
+    """
     weigh = None
     if groups is not None:
         numbers = np.unique(groups, return_inverse=True)[1]

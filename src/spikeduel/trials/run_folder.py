@@ -1,4 +1,4 @@
-"""The folder of a run: settings, models, results, split and predictions, each file whole or absent."""
+"""The folder of a run: settings, models, results, split, predictions; files whole or absent."""
 
 import json
 import re

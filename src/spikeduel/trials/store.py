@@ -70,9 +70,9 @@ class SealedEpoch(typed.Frozen):
 
 @dataclass(frozen=True)
 class AskedImages:
-    """The images of a test set. `images`, a hash of their files or records, is the same however they
-    are prepared and wherever they lie. Ledgers of earlier versions have `data`, the fingerprint,
-    and `test`, the indices.
+    """The images of a test set. `images`, a hash of their files or records, is the same however
+    they are prepared and wherever they lie. Ledgers of earlier versions have `data`, the
+    fingerprint, and `test`, the indices.
     """
 
     images: str
@@ -302,7 +302,7 @@ class Store:
         return [entry for entry in entries if isinstance(entry, dict)]
 
     def _record(self, key: str) -> TrialRecord | None:
-        """Return the trial `key`, done or failed; None if absent. Raises `InputError` if damaged."""
+        """Return trial `key`, done or failed; None if absent. Raises `InputError` if damaged."""
         path = self.folder(key) / "trial.json"
         if not path.exists():
             return None

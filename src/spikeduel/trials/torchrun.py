@@ -99,7 +99,7 @@ def _run(loop: Loop) -> Training:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise TrainingLost(
             f"{loop.model.card.title}: training broke off in process {ranks.rank + 1} of "
-            f"{ranks.size} ({reason}). TrialOutcome epochs are saved: the same command goes on from "
+            f"{ranks.size} ({reason}). Finished epochs are saved: the same command goes on from "
             "there."
         ) from error
 

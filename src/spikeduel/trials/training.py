@@ -55,7 +55,9 @@ class Training:
 
     @property
     def best_epoch(self) -> int | None:
-        """Epoch whose weights are kept: the first with the highest validation accuracy, or the last."""
+        """Epoch whose weights are kept: the first with the highest validation accuracy, or the
+        last.
+        """
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
         if self.keeps_last or not accuracies:
             return len(accuracies) - 1 if accuracies else None
@@ -64,8 +66,8 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """A training loop with all that it needs: the model (trained in place), `images` and `labels` as
-    in `Prepared.held`, their split, and the file of the state after each epoch.
+    """A training loop with all that it needs: the model (trained in place), `images` and `labels`
+    as in `Prepared.held`, their split, and the file of the state after each epoch.
     """
 
     model: Model
@@ -273,8 +275,8 @@ def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs:
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state after an epoch, atomically, with a checksum: torch's own format does not notice
-    changed bytes.
+    """Write the state after an epoch, atomically, with a checksum: torch's own format does not
+    notice changed bytes.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)

@@ -357,8 +357,8 @@ def _contender_entry(
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
-    """Read the tuning in a tuning.json beside the file that `experiment` comes from; None where there is
-    no such file.
+    """Read the tuning in a tuning.json beside the file that `experiment` comes from; None where
+    there is no such file.
 
     Raises `InputError` where the file is broken.
     """
