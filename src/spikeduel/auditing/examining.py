@@ -108,7 +108,7 @@ def _key(context: AuditContext) -> str:
     return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, NEAR, source])[:24]
 
 
-def _examine(context: AuditContext) -> Audit:
+def _examine(context: AuditContext) -> PrintedAudit:
     """Return what the checks find, and what it means, the problems first."""
     fields: Fields = {}
     details: Fields = {}

@@ -1,1 +1,1 @@
-"""What a run says: its types, what may be concluded from them, and the words for it."""
+"""Results of runs: types, statistics, findings, the answer, tables and sentences."""

@@ -28,7 +28,7 @@ class ControlRow(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Whether it has as many seeds as a conclusion on causes takes, whatever that is."""
+        """Return True if it has as many seeds as a conclusion on causes takes."""
         return self.found is not None and self.found.seeds >= self.found.fewest_seeds
 
 
@@ -47,7 +47,7 @@ class ControlledContender(Frozen):
 
     @property
     def of_recordings(self) -> bool:
-        """Whether its controls changed the recordings that it saw."""
+        """Return True if the controls changed the recordings that the contender saw."""
         return any(row.of_recordings for row in self.rows)
 
 
@@ -64,8 +64,7 @@ class TemporalLoss(StrEnum):
 
 
 class WithoutTime(Frozen):
-    """What a set of recordings loses without time: the best contender beside the best that sees no
-    time.
+    """Loss of a set of recordings without time: the best contender beside the best that sees no time.
 
     Both are the best on validation. `without` sees none because it was trained on frames that each
     hold all events (`trained_without`), or never does. `found` is `contender` − `without`.
@@ -82,5 +81,5 @@ class WithoutTime(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Whether it has as many seeds as a conclusion on other trainings takes."""
+        """Return True if it has as many seeds as a conclusion on other trainings takes."""
         return self.found.seeds >= self.found.fewest_seeds

@@ -1,4 +1,4 @@
-"""What an answer costs: operations counted, and energy estimated from them."""
+"""Types of costs of an answer: operations counted, and energy estimated from them."""
 
 from typing import Annotated, Literal
 
@@ -15,13 +15,13 @@ class Range(Frozen):
     high: float
 
     def below(self, other: "Range") -> bool:
-        """Whether it is less than `other` whatever holds: they do not overlap."""
+        """Return True if the whole range lies below `other`."""
         return self.high < other.low
 
 
 class Counted(Frozen):
-    """What was counted of a network, or the `reason` why nothing was: it has something in it that
-    is not known.
+    """Operations counted of a network, or the `reason` why nothing was counted: a part of it is not
+    known.
     """
 
     operations: Operations | None
@@ -74,7 +74,7 @@ class TableEnergy(Frozen):
 
     @property
     def is_chip(self) -> bool:
-        """Whether the table is of a whole chip, which has no energy of arithmetic alone."""
+        """Return True if the table is of a whole chip, which has no energy of arithmetic alone."""
         return self.compute is None
 
 
@@ -87,5 +87,5 @@ class Energy(Frozen):
 
     @property
     def leading(self) -> TableEnergy:
-        """That of the first table."""
+        """Return the energy by the first table."""
         return next(iter(self.tables.values()))

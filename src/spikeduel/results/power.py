@@ -234,7 +234,7 @@ def _chance_of_few(
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Numbers of seeds whose chances and times a forecast gives."""
 Source = Literal["given", "run", "store", "assumed"]
-"""Where the spread of accuracy over seeds is known from."""
+"""Source of the spread of accuracy over seeds."""
 
 
 class Case(Frozen):

@@ -1,6 +1,4 @@
-"""What controls showed of a contender, in sentences: row by row, together, and what recordings lose
-without time.
-"""
+"""Controls of a contender in sentences, and the loss of recordings without time."""
 
 from collections.abc import Sequence
 
@@ -40,7 +38,7 @@ TIME_LEGEND = (
 
 
 def of_controls(results: Results, contender: ControlledContender) -> list[str]:
-    """What each control showed, and what that means; with too few seeds, numbers alone."""
+    """Return what each control showed and what that means; with too few seeds, numbers alone."""
     name, measured = contender.contender, _measured(contender)
     texts = [f"{asked(contender).removesuffix(')')}; {name} − control, 95 % interval):"]
     for row, found in measured:
@@ -48,13 +46,15 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
         said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
         # Where all have too few seeds, that is said once, below.
         texts.append(
-            f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}."
+            f"{numbers}: {said}."
+            if any(control.conclusive for control, _ in measured)
+            else f"{numbers}."
         )
     return texts + what_it_means(results, contender)
 
 
 def asked(contender: ControlledContender) -> str:
-    """What the controls of a contender ask, and over how many seeds."""
+    """Return the question of a contender's controls, and the number of seeds."""
     seeds = max((found.seeds for _, found in _measured(contender)), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     what = "time and polarity add" if contender.of_recordings else "spiking adds"
@@ -63,8 +63,8 @@ def asked(contender: ControlledContender) -> str:
 
 
 def what_it_means(results: Results, contender: ControlledContender) -> list[str]:
-    """What the controls of a contender show together, which were left out, and what a single step
-    would take.
+    """Return what the controls of a contender show together, which were left out, and the energy of
+    a single step.
     """
     shown, reasons = claims(contender), left_out([contender])
     texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
@@ -79,15 +79,13 @@ def what_it_means(results: Results, contender: ControlledContender) -> list[str]
 
 
 def _measured(contender: ControlledContender) -> list[tuple[ControlRow, Difference]]:
-    """The controls that were measured and say something."""
+    """Return the controls that were measured and say something."""
     skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
     return [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
 
 
 def _energy_of_one_step(results: Results, contender: ControlledContender) -> list[str]:
-    """What an answer takes with a single step beside what it takes with all, where that is less;
-    else nothing.
-    """
+    """Return the energy of an answer with a single step beside that with all, where it is less."""
     trials = [trial for trial in results.of(contender.contender) if trial.controls]
     controls = control_results(trials, "one_step")
     every, one = (
@@ -103,7 +101,7 @@ def _energy_of_one_step(results: Results, contender: ControlledContender) -> lis
 
 
 def on_time(results: Results) -> str:
-    """What the recordings lose without time, in one sentence; empty where that was not tried."""
+    """Return the loss of recordings without time, in one sentence; empty where it was not tried."""
     if (found := results.comparison.without_time) is None:
         return ""
     name, lost = results.dataset.name, points(found.found.difference)
@@ -125,33 +123,35 @@ def on_time(results: Results) -> str:
 
 
 def time_rows(results: Results) -> list[dict[str, str]]:
-    """A row for each contender on recordings: its accuracy, and what each control took from it or
-    gave.
-    """
+    """Return a row for each contender on recordings: accuracy, and the change by each control."""
     return [
         {
-            "network": each.contender,
-            "accuracy %": percent(each.accuracy),
-            **{row.title: signed(-row.found.difference) if row.found else "–" for row in each.rows},
+            "network": controlled.contender,
+            "accuracy %": percent(controlled.accuracy),
+            **{
+                row.title: signed(-row.found.difference) if row.found else "–"
+                for row in controlled.rows
+            },
         }
-        for each in results.comparison.controls
-        if each.of_recordings
+        for controlled in results.comparison.controls
+        if controlled.of_recordings
     ]
 
 
 def taken(found: Difference) -> str:
-    """The interval of what a control took from a contender's accuracy or gave to it, in points."""
+    """Return the interval of the change of accuracy by a control, in points."""
     low, high = found.ci95
     return f"{signed(-high)} to {signed(-low)}"
 
 
 def left_out(contenders: Sequence[ControlledContender]) -> list[str]:
-    """Why controls were not measured, each reason once."""
-    return list(dict.fromkeys(row.reason for each in contenders for row in each.rows if row.reason))
+    """Return the reasons why controls were not measured, without repetitions."""
+    rows = [row for contender in contenders for row in contender.rows]
+    return list(dict.fromkeys(row.reason for row in rows if row.reason))
 
 
 def brief(row: ControlRow, contender: str) -> str:
-    """What may be concluded from a control, for a table."""
+    """Return the conclusion from a control, for a table."""
     if row.found is None:
         return ""
     return (
@@ -162,14 +162,12 @@ def brief(row: ControlRow, contender: str) -> str:
 
 
 def _seeds_taken(found: Difference) -> str:
-    """How many seeds it takes to conclude from a control that has fewer."""
+    """Return the number of seeds that a conclusion from a control takes."""
     return f"takes {found.fewest_seeds} seeds" + (", compared seed by seed" if found.paired else "")
 
 
 def how_controlled(contender: ControlledContender) -> str:
-    """By which test each control was compared, and what the words mean; empty where nothing is
-    concluded.
-    """
+    """Return the tests of the controls, and the meaning of the words; empty without a conclusion."""
     found: Sequence = [row.found for row in contender.rows if row.found and row.conclusive]
-    tests = "; ".join(dict.fromkeys(each.test for each in found))
+    tests = "; ".join(dict.fromkeys(difference.test for difference in found))
     return f"Test: {tests}.{adjusted_for(len(found), 'control')} {terms(found)}" if found else ""

@@ -1,4 +1,4 @@
-"""What an answer costs, and who needs least by which counting, as text: for terminal and page."""
+"""Costs of an answer, and rankings by energy, as text: for terminal and page."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -35,7 +35,7 @@ ZEROS = (
     "skipped by anybody; energy with memory from the cheapest to the dearest way to compute each "
     "layer: input by input, or whole at every step, with weights read each time or once an image."
 )
-"""What the ranges of energies are, wherever they are shown."""
+"""Meaning of the ranges of energies."""
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. "
     "ACs: additions that "
@@ -43,18 +43,18 @@ LEGEND = (
     f"alone, and with "
     f"neurons and on-chip memory. {ZEROS} Times are measured on this machine."
 )
-"""What the columns of `table_rows` are."""
+"""Meaning of the columns of `table_rows`."""
 MEMORY_TITLES: dict[Memory, str] = {
     "compute": "arithmetic alone",
     "on_chip": "with memory on the chip",
     "off_chip": "with weights off the chip",
 }
 ALMOST = 0.9995
-"""What is as much of a unit as this is written as one of it, not as a thousand of the smaller."""
+"""Share of a unit from which an amount is written in it, and not as a thousand of the smaller."""
 
 
 def amount(number: float) -> str:
-    """A count in three digits: 12.3 M."""
+    """Return a count in three digits: 12.3 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= ALMOST * size:
             return f"{_three_digits(number / size)}{unit}"
@@ -62,7 +62,7 @@ def amount(number: float) -> str:
 
 
 def energy_in_words(value: float | None) -> str:
-    """Joules in three digits, 12.3 µJ; "" where they are not known."""
+    """Return joules in three digits, 12.3 µJ; "" where they are not known."""
     if value is None:
         return ""
     for size, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
@@ -82,7 +82,7 @@ def _three_digits(number: float) -> str:
 
 
 def range_in_words(joules: Range | None) -> str:
-    """Both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are
+    """Return both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are
     not known.
     """
     if joules is None:
@@ -120,7 +120,7 @@ _ENERGIES: dict[str, Callable[[Entry], Range | None]] = {
 
 
 def mean_text(entries: Entries, name: str) -> str:
-    """The mean of one of `_AMOUNTS` or `_ENERGIES` over `entries`; "" where it is not known."""
+    """Return the mean of one of `_AMOUNTS` or `_ENERGIES` over `entries`; "" where it is not known."""
     if name in _ENERGIES:
         return range_in_words(mean_range([_ENERGIES[name](entry) for entry in entries]))
     of, form = _AMOUNTS[name]
@@ -129,12 +129,12 @@ def mean_text(entries: Entries, name: str) -> str:
 
 
 def table_title(results: Results) -> str:
-    """What the table that leads is called; "" where nothing was counted."""
+    """Return the title of the table that leads; "" where nothing was counted."""
     return next((trial.energy.leading.title for trial in results.trials if trial.energy), "")
 
 
 def cost_rows(results: Results) -> list[dict[str, str]]:
-    """A row of text for each contender: what one answer takes, means over its trials; "" where it
+    """Return a row of text for each contender: costs of one answer, means over trials; "" where a cost
     is not known.
     """
     rows = []
@@ -153,14 +153,12 @@ def cost_rows(results: Results) -> list[dict[str, str]]:
 
 
 def latency_of(trials: Sequence[Trial]) -> Latency | None:
-    """The times of a contender: those of the trial that was timed."""
+    """Return the times of the contender's trial that was timed."""
     return next((trial.latency for trial in trials if trial.latency), None)
 
 
 def table_rows(results: Results) -> list[dict[str, str]]:
-    """`cost_rows` for the terminal, without the columns that are empty; nothing where nothing was
-    counted.
-    """
+    """Return `cost_rows` without empty columns; nothing where nothing was counted."""
     rows = cost_rows(results)
     titles = [title for title in rows[0] if any(row[title] for row in rows)]
     return [{title: row[title] for title in titles} for row in rows] if len(titles) > 1 else []
@@ -181,13 +179,11 @@ TITLES: dict[Counting, str] = {
     "with_memory": "with neurons and on-chip memory",
 }
 LEAST = "least"
-"""Beside the energy of who takes least by a counting."""
+"""Mark at the least energy of a ranking."""
 
 
 def page_rows(results: Results) -> dict[str, list[str]]:
-    """The same for the page: a cell for each contender by what it says; rows that say nothing are
-    left out.
-    """
+    """Return the costs for the page: a cell for each contender, by title, without empty rows."""
     contenders = finished(results)
     rows = {
         title: [mean_text(trials, name) for trials in contenders.values()]
@@ -205,8 +201,8 @@ def page_rows(results: Results) -> dict[str, list[str]]:
     times = [
         _times(latency) if (latency := latency_of(trials)) else {} for trials in contenders.values()
     ]
-    titles = next((list(each) for each in times if each), [])
-    rows |= {title: [each.get(title, "") for each in times] for title in titles}
+    titles = next((list(of_contender) for of_contender in times if of_contender), [])
+    rows |= {title: [of_contender.get(title, "") for of_contender in times] for title in titles}
     return {title: cells for title, cells in rows.items() if any(cells)}
 
 
@@ -230,8 +226,8 @@ def _times(latency: Latency) -> dict[str, str]:
 
 
 def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """A row for each table and memory model that it covers: both titles, and for each contender the
-    energy hoisted, per step, and as most papers count. Per step is "" where it is the same as
+    """Return a row for each table and memory model that it covers: both titles, and for each contender
+    the energy hoisted, per step, and as most papers count. Per step is "" where it is the same as
     hoisted.
     """
     contenders = finished(results)
@@ -266,19 +262,23 @@ def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[s
 
 
 def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
-    """For each spiking contender whose trained controls were counted: itself and them, by title."""
+    """Return spiking contenders whose trained controls were counted, with these controls by title."""
     shown: dict[str, list[tuple[str, Entries]]] = {}
     for name, trials in finished(results).items():
         controls = (
             [control_results(trials, control) for control in trials[0].controls] if trials else []
         )
-        if known := [found for found in controls if any(control.energy for control in found)]:
-            shown[name] = [("itself", trials), *((titled(found[0]), found) for found in known)]
+        counted_ones = [
+            entries for entries in controls if any(control.energy for control in entries)
+        ]
+        if counted_ones:
+            titles = [(titled(entries[0]), entries) for entries in counted_ones]
+            shown[name] = [("itself", trials), *titles]
     return shown
 
 
 def words(results: Results) -> str | None:
-    """Who takes least by each of `rankings`, in sentences; None where nobody is compared."""
+    """Return the rankings in sentences; None where nobody is compared."""
     ranked = [ranking for ranking in rankings(results) if len(ranking.joules) > 1]
     if not ranked:
         return None
@@ -289,9 +289,7 @@ def words(results: Results) -> str | None:
 
 
 def events(results: Results) -> str:
-    """How many events recordings have, how sparse their frames are, and what that costs whom; "" of
-    still images.
-    """
+    """Return the number of events of recordings, and the sparseness and cost of frames; "" for images."""
     if (rates := results.dataset.events) is None:
         return ""
     return (
@@ -321,9 +319,7 @@ def _who_takes_least(ranked: Sequence[Ranking]) -> str:
 
 
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
-    """One network's operations layer by layer, and its estimated energy by the table of this
-    name.
-    """
+    """Return a network's operations layer by layer, and its estimated energy by a table."""
     images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     lines = [
         f"Operations of one image, means over {images}, {steps}",
@@ -337,7 +333,7 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
 
 
 def energy_text(energy: TableEnergy, table: str | None = None) -> str:
-    """A network's estimated energy by a `table`, whose title is taken where it is not given."""
+    """Return a network's estimated energy by a `table`, by default the title of `energy`."""
     lines = [
         f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the "
         f"dearest way to compute "
