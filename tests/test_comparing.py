@@ -158,6 +158,18 @@ def test_a_second_call_trains_nothing_and_finds_the_same(duel, unreported):
     assert without_date(again) == without_date(load_run(duel.out)) == without_date(duel)
 
 
+def test_the_answer_is_there_before_the_report_is_drawn(duel, tmp_path, unreported):
+    there = []
+
+    def answered(comparison):
+        names = ("results.json", "report.html")
+        there.append([(comparison.out / name).exists() for name in names])
+
+    compare(EXPERIMENT, tmp_path / "run", duel.out.parent / "store", answered=answered)
+    assert there == [[True, False]]
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_more_seeds_train_only_what_is_missing(duel, unreported):
     told = Telling()
     more = compare(
