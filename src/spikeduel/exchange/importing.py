@@ -41,7 +41,7 @@ MOST_NODES = 1000
 NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF")
 METADATA = "spikeduel"
 RESET_MECHANISMS = ("subtract", "zero", "none")
-"""By snnTorch's `reset_mechanism_val`."""
+"""Reset mechanisms by snnTorch's `reset_mechanism_val`."""
 _PARTS = ("linear{}.weight", "linear{}.bias", "lif{}.beta", "lif{}.threshold")
 _REQUIRED = [part.format(i) for i in (1, 2) for part in _PARTS]
 _OPTIONAL = [

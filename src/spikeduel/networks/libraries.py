@@ -338,4 +338,4 @@ LIBRARIES: dict[str, Library] = {
     ),
     "timm": Library(_require_timm, _seen_by_timm, _made_by_timm, _fetched_by_timm, _timm_failed),
 }
-"""By the name before the colon; same names as `registry.LIBRARIES`."""
+"""Libraries by the name before the colon; same names as `registry.LIBRARIES`."""

@@ -1,4 +1,4 @@
-"""One step of training, for spiking and other networks."""
+"""A step of training, for spiking and other networks."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ READOUTS: dict[str, type[Readout]] = {
     "over_time": MeanReadout,
     "spikes": SpikeCountReadout,
 }
-"""By `Calling.output`."""
+"""Readouts by `Calling.output`."""
 _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 """Lengths that tell the axes of images and of time apart in a layer's input."""
 

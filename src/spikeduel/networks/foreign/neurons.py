@@ -205,4 +205,4 @@ KNOWN: dict[tuple[str, str], Known] = {
         for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")
     },
 }
-"""By library and class name; the nearest base class counts."""
+"""Classes by library and name; the nearest base class counts."""

@@ -137,7 +137,7 @@ class Dynamics(NamedTuple):
 def step(
     current: Tensor, state: tuple[Tensor, ...], beta: Tensor | float, dynamics: Dynamics
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One step: `current` `[B, …]` and a state to spikes and the next state, all of that shape.
+    """Return spikes and the next state for `current` `[B, …]` and a state, all of one shape.
 
     A leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it, has its membrane U for a
     state, and spikes, S[t] = 1, where U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) −
