@@ -48,9 +48,9 @@ def test_ours_learns(precision, name, losses, monkeypatch):
 def test_every_step_draws_other_spikes(monkeypatch):
     keys = []
 
-    def encode(self, images, draw, window=None, original=Model.encode):
+    def encode(self, images, draw, original=Model.encode):
         keys.append(draw.values)
-        return original(self, images, draw, window)
+        return original(self, images, draw)
 
     monkeypatch.setattr(Model, "encode", encode)
     built = networks.spikeduel(SMALL["dense-rate"])
@@ -64,9 +64,9 @@ def test_each_step_on_recordings_bins_them_again(monkeypatch):
     workload = Workload("events", "conv", 8, "events", 3, batch_size=4, hidden=16, channels=2)
     seen = []
 
-    def encode(self, images, draw, window=None, original=Model.encode):
+    def encode(self, images, draw, original=Model.encode):
         seen.append(images)
-        return original(self, images, draw, window)
+        return original(self, images, draw)
 
     monkeypatch.setattr(Model, "encode", encode)
     expected = torch.from_numpy(np.asarray(recorded(workload)))

@@ -1,4 +1,4 @@
-"""What `compare` and `study` print: the answer, at a glance; with `--verbose` also everything that the report says."""
+"""Print answers of `compare` and `study`; with `--verbose` everything that the report says."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ from spikeduel.system.sentences import counted
 
 
 def told(found: Comparison, verbose: bool = False) -> None:
-    """Prints whom to take, a small table, what would settle it, and where the rest is; with `verbose` the rest, too."""
+    """Print whom to take, a small table, what would settle it, and where the rest is."""
     from spikeduel.results.control_findings import claims
     from spikeduel.results.words.findings import sentence
 
@@ -85,7 +85,7 @@ def print_study(results: StudyResults, page: Path) -> None:
 
 
 def _everything(found: Comparison) -> None:
-    """What the report says, as text."""
+    """Print the report as text."""
     typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
     if rows := costs.table_rows(found.results):
         legend, said = (

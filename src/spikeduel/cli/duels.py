@@ -65,8 +65,9 @@ def compare(
 ) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
-    Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
-    was trained before is not trained again: the same command after an interruption continues where it stopped.
+    Prints a table and a conclusion, and writes a report with figures, the results as JSON and the
+    trained models. What was trained before is not trained again: the same command after an
+    interruption continues where it stopped.
     """
     start = given.experiment()
     if tune is not None:
@@ -123,11 +124,12 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Find each contender's best learning rate and spiking settings, with equally many trials for each.
+    """Find each contender's best learning rate and spiking settings, with equally many trials for
+    each.
 
-    Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
-    fewer trials, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
-    not trained again.
+    Trials are judged on validation images; the test set is not touched. Prints every trial and the
+    expected best of fewer trials, and writes an experiment.toml for `spikeduel compare
+    --experiment`. What was trained before is not trained again.
     """
     from spikeduel.comparing import write_tuning
 
@@ -258,10 +260,12 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Say before training how many seeds a difference takes to be found, and how long they will train.
+    """Say before training how many seeds a difference takes to be found, and how long they will
+    train.
 
-    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of --from, else from
-    seeds of the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
+    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of
+    --from, else from seeds of the same comparison in the store, else a range is assumed that was
+    measured on Fashion-MNIST.
     """
     from spikeduel.results.columns import render
     from spikeduel.results.words import power
@@ -380,9 +384,9 @@ def test(
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 
-    Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
-    interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
-    results makes its p-value too small.
+    Two contenders of one run, or of two runs on the same test images. Prints the difference in
+    accuracy with its interval, the p-value, and what may be concluded. It is one comparison:
+    choosing it among many after seeing the results makes its p-value too small.
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
@@ -423,7 +427,7 @@ def _fraction(option: str, points: float) -> float:
 
 @contextmanager
 def _workers(given: CommandInput) -> "Iterator[Workers]":
-    """Who trains. What Ray itself prints meanwhile is no result: with --json it goes to stderr."""
+    """Yield the workers that train. With --json, what Ray prints goes to stderr."""
     with redirect_stdout(sys.stderr) if given.as_json else nullcontext(), _asked(given) as workers:
         yield workers
 

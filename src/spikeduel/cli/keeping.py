@@ -1,4 +1,6 @@
-"""Commands on what runs leave behind: which there are, what sets them apart, and what is needed no more."""
+"""Commands on what runs leave behind: which there are, what sets them apart, and what is needed no
+more.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,8 +40,8 @@ def runs(
 ) -> None:
     """List the runs at hand, newest first, with the settings that set them apart; or compare two.
 
-    Of two runs it says in which settings they differ, what each contender got, and, where both were tested on the same
-    images, what may be concluded.
+    Of two runs it says in which settings they differ, what each contender got, and, where both were
+    tested on the same images, what may be concluded.
     """
     from spikeduel.results import run_diff
 
@@ -120,9 +122,10 @@ def clean(
 ) -> None:
     """Free what no run needs: it says what, how many and how large, and asks.
 
-    That is, in the store, trained networks that no run refers to (other settings, interrupted trainings, trials of a
-    run that was removed or not finished); prepared data that nothing used for 30 days; and what interrupted writes
-    left. Runs keep their models and results. Nothing is removed from a store that another process is using.
+    That is, in the store, trained networks that no run refers to (other settings, interrupted
+    trainings, trials of a run that was removed or not finished); prepared data that nothing used
+    for 30 days; and what interrupted writes left. Runs keep their models and results. Nothing is
+    removed from a store that another process is using.
     """
     from spikeduel.trials import cleaning
     from spikeduel.trials.store import Store
@@ -157,7 +160,7 @@ def clean(
 
 
 def _show(found: "Found", days: float) -> None:
-    """What could go, by kind, and what stays though it may not be needed."""
+    """Print what could go, by kind, and what stays though it may not be needed."""
     from spikeduel.results.columns import render
 
     titles = {

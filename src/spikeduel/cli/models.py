@@ -124,11 +124,12 @@ def predict(
 ) -> None:
     """Label image files, or recordings of an event camera, with a trained model.
 
-    The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
-    80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or PSD, and HEIC where pillow-heif
-    is installed; of several frames the first counts. Recordings are cut into frames as in training, and may be .bin,
-    .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy, .npz, .txt or .csv.
-    Probabilities are calibrated on validation images, where the model was trained here.
+    The files are cropped, scaled and turned to grey or colour as in training. They may have any
+    size up to 80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or
+    PSD, and HEIC where pillow-heif is installed; of several frames the first counts. Recordings are
+    cut into frames as in training, and may be .bin, .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy,
+    .npz, .txt or .csv. Probabilities are calibrated on validation images, where the model was
+    trained here.
     """
     from spikeduel.trials import evaluating
 
@@ -152,7 +153,9 @@ def predict(
 
 
 def _fitting(names: list[str], beside: int) -> list[str]:
-    """Names in a column of one width; on a terminal their ends, where there is no room `beside` what follows them."""
+    """Names in a column of one width; on a terminal their ends, where there is no room `beside`
+    what follows them.
+    """
     # Without a terminal, such as into a file, nothing is cut.
     columns = shutil.get_terminal_size((0, 24)).columns
     width = max(map(len, names), default=0)
@@ -211,11 +214,12 @@ def inspect(
         ),
     ] = "png",
 ) -> None:
-    """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
+    """Show what happens inside one model, or several side by side, for one image: inside.html, and
+    figures.
 
-    The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
-    so far; of a model that does not spike its activations; and for each which pixels spoke for its answer. A recording
-    is shown frame by frame.
+    The page has a time slider: what the network sees, the spikes of its layers, membranes,
+    evidence, spikes and energy so far; of a model that does not spike its activations; and for each
+    which pixels spoke for its answer. A recording is shown frame by frame.
     """
     from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
@@ -267,11 +271,12 @@ def play(
         ),
     ] = False,
 ) -> None:
-    """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
+    """Open a page where a sample, an image of yours or a drawing is answered by several models side
+    by side.
 
-    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
-    change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
-    Needs: pip install 'spikeduel[play]'
+    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds
+    or corrupted images change. Images stay on this machine: the page can be reached from it alone,
+    and nothing is kept. Ctrl-C ends it. Needs: pip install 'spikeduel[play]'
     """
     from spikeduel import playing
 
@@ -353,9 +358,9 @@ def export(
 ) -> None:
     """Write a model for another program, checked on test images before it is called done.
 
-    The file is run, and must give the model's label on 99.9 % of the images and its scores within 0.0001 wherever no
-    spike differs; else it is not written, and the exit code is 1. Both sides compute in float32. The outcome goes to
-    FILE.check.json. Needs: pip install 'spikeduel[export]'
+    The file is run, and must give the model's label on 99.9 % of the images and its scores within
+    0.0001 wherever no spike differs; else it is not written, and the exit code is 1. Both sides
+    compute in float32. The outcome goes to FILE.check.json. Needs: pip install 'spikeduel[export]'
     """
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating, exchanging

@@ -15,9 +15,7 @@ from spikeduel.system.errors import naming, unknown
 
 
 def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Experiment:
-    """`experiment` with settings given as text, as `--set name=value` gives them. Raises
-    `InputError`.
-    """
+    """Return `experiment` with settings given as text. Raises `InputError`."""
     kinds = {f.name: f.type for f in dataclasses.fields(Experiment)}
     _require_known(assignments, "setting")
     return replace(
@@ -26,10 +24,9 @@ def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Exp
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file, or of a run's folder. Raises `InputError` naming file and
-    setting.
+    """Read the experiment of a TOML file or a run's folder.
 
-    Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from
+    Raises `InputError` naming file and setting. Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from
     someone else first.
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
@@ -40,7 +37,7 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Writes `experiment` as TOML; what is unset is left out."""
+    """Write `experiment` as TOML, without unset settings."""
     content = {name: value for name, value in asdict(experiment).items() if value is not None}
     files.write_text(path, tomli_w.dumps(content))
 

@@ -23,9 +23,7 @@ PLAIN: dict[str, Any] = {
     "beta": 0.95,
     "threshold": 1.0,
 }
-"""How the older recipes train: Adam at one learning rate, and nothing that makes a network
-strong.
-"""
+"""Settings of the plain recipes: Adam at a constant rate, without augmentation or regularisation."""
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
@@ -91,21 +89,19 @@ RECIPES: dict[str, Callable[..., Experiment]] = {
     "baseline": baseline,
     "matched": matched,
 }
-"""The first is the default, and the first that has a contender is that contender's own."""
+"""Recipes by name. The first is the default; the first with a contender is that contender's home."""
 
 FINE_TUNING = {"learning_rate": 1e-3}
-"""What a network of torchvision or timm brings: at a higher rate, pretrained weights forget what
-they know.
-"""
+"""Settings of torchvision's and timm's networks; at a higher rate, pretrained weights forget."""
 
 SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
-"""Of the recipes' contenders, those that all of `TUNABLE` concerns."""
+"""Contenders of the recipes that all of `TUNABLE` concerns."""
 
 
 def for_contenders(
     contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()
 ) -> Experiment:
-    """An experiment with `contenders`, each with the settings of the recipe that it comes from.
+    """Return an experiment with `contenders`, each with the settings of its home recipe.
 
     The first contender that a recipe has decides the common settings. Others bring those of
     `TUNABLE` that differ, except for the settings `given` by hand, which hold for all, and rates of
@@ -131,8 +127,7 @@ def for_contenders(
 def asked(
     settings: Mapping[str, Any], is_recorded: bool = False, also: Collection[str] = ()
 ) -> Experiment:
-    """The experiment of these settings, `recipe` and `dataset` among them if they are given, on top
-    of a recipe.
+    """Return the experiment of `settings` on top of a recipe.
 
     Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the
     settings of its own (`for_contenders`), but for those given here or in `also`. Raises
@@ -157,8 +152,9 @@ def asked(
 def changed(
     experiment: Experiment, changes: Mapping[str, Any], also: Collection[str] = ()
 ) -> Experiment:
-    """`experiment` with `changes`. Epochs or minutes among them, or in `also`, take the place of
-    those that it has.
+    """Return `experiment` with `changes`.
+
+    Epochs or minutes in `changes` or `also` replace both that `experiment` has.
     """
     own = experiment.per_contender or {}
     if {"epochs", "minutes"} & {*changes, *also}:
