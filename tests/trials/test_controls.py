@@ -143,7 +143,10 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
 
 
 def test_controls_are_read_again_and_found_again(controlled, unreported):
-    assert load_run(controlled.out).results.comparison == controlled.results.comparison
+    read, made = load_run(controlled.out).results.comparison, controlled.results.comparison
+    assert read.pairs == made.pairs
+    # The sentences are added when they are written.
+    assert [found.rows for found in read.controls] == [found.rows for found in made.controls]
     document = json.loads((controlled.out / "results.json").read_text())
     assert [each["text"] for each in document["comparison"]["controls"]] == controlled.controls()
     store, told = controlled.out.parent / "store", Telling()
