@@ -1,12 +1,13 @@
-"""How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the search beside a rival.
+"""How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the
+search beside a rival.
 
 The search for moved copies is timed once more alone.
 
     python benchmarks/audit.py [--threads 2]
 
-Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the same small versions, in
-turn with ours. Wall and processor seconds are both kept: on a busy machine only the latter mean something. The result
-goes to benchmarks/results/audit.json.
+Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the
+same small versions, in turn with ours. Wall and processor seconds are both kept: on a busy machine
+only the latter mean something. The result goes to benchmarks/results/audit.json.
 """
 
 import argparse

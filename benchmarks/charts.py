@@ -51,13 +51,15 @@ def declared() -> list[Any]:
         marks = []
         for place, (name, colour) in enumerate(contenders.items()):
             value, right = first * 4**place, 90.0 + 2 * place
-            row = {
+            row: dict[str, str | float | None] = {
                 "contender": name,
                 "accuracy, %": right,
                 "from, %": right - 1,
                 "to, %": right + 1,
             }
-            rows = [row | {column: value, "at most": 2 * value}]
+            rows: list[dict[str, str | float | None]] = [
+                row | {column: value, "at most": 2 * value}
+            ]
             marks += [
                 Marks("intervals", rows, Look(colour, width=1), ("from, %", "to, %"), told=False),
                 Marks(
@@ -70,7 +72,7 @@ def declared() -> list[Any]:
                 Marks("points", rows, Look(colour, size=7), label=name),
             ]
         costs.append(Panel(Axis(column, scale="log"), accuracy, marks))
-    curves = {"loss": [], "accuracy, %": []}
+    curves: dict[str, list[Marks]] = {"loss": [], "accuracy, %": []}
     for name, colour in contenders.items():
         for part, dashes in (("validation", ()), ("training", DASHES)):
             rows = [

@@ -3,10 +3,10 @@
     python benchmarks/kernels_worth.py --out benchmarks/results/kernels-worth.json
 
 Two of the kernels (adam, narrow) were deleted after this measurement, so that the steps run in the
-source of BASE, the last commit that has them. For each kernel and each training of a recipe that uses the kernel, two copies
-of a network train side by side on the same batches, one step with the kernel and one without, in
-turns. The result is the median over the pairs of (time without) / (time with): 1.15 means that
-the step takes 15 % longer without the kernel. Steps use one thread.
+source of BASE, the last commit that has them. For each kernel and each training of a recipe that
+uses the kernel, two copies of a network train side by side on the same batches, one step with the
+kernel and one without, in turns. The result is the median over the pairs of (time without) / (time
+with): 1.15 means that the step takes 15 % longer without the kernel. Steps use one thread.
 """
 
 import argparse

@@ -110,7 +110,8 @@ def numbers(name: str, source: Path, folder: Path) -> dict[str, Any]:
     done = subprocess.run(command, shell=True, cwd=work, env=environment, capture_output=True)
     if done.returncode:
         raise SystemExit(
-            f"{name} failed with {source}:\n{done.stdout.decode()[-800:]}{done.stderr.decode()[-1500:]}"
+            f"{name} failed with "
+            f"{source}:\n{done.stdout.decode()[-800:]}{done.stderr.decode()[-1500:]}"
         )
     return {
         "results": of_results(json.loads((work / "run" / "results.json").read_text())),

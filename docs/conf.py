@@ -17,8 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 import spikeduel
-from spikeduel.settings import Experiment
-from spikeduel.settings.fields import described, setting_of
+from spikeduel.cli import settings_page
 
 project, author = "spikeduel", "the spikeduel contributors"
 copyright = "the spikeduel contributors, MIT licence"
@@ -49,19 +48,8 @@ class Settings(SphinxDirective):
     """A table of the settings of an experiment, made from its fields."""
 
     def run(self) -> list[nodes.Node]:
-        rows = []
-        for each in dataclasses.fields(Experiment):
-            setting = setting_of(each.type)
-            values = described(each.type).partition(" of at most")[0]
-            rows.append(
-                (
-                    f"`{each.name}`",
-                    _shown(each.default),
-                    _sentences(setting.help, setting.details),
-                    values,
-                )
-            )
-        return self.parse_text_to_nodes(_table(("setting", "default", "meaning", "values"), rows))
+        cells = [(f"`{row['setting']}`", *list(row.values())[1:]) for row in settings_page.rows()]
+        return self.parse_text_to_nodes(_table(("setting", "default", "meaning", "values"), cells))
 
 
 class Entries(SphinxDirective):
@@ -84,16 +72,6 @@ def _about(entry: Any) -> str:
         if callable(told) and told.__doc__:
             return " ".join(told.__doc__.partition("\n\n")[0].split())
     return ""
-
-
-def _shown(default: Any) -> str:
-    if default in (None, dataclasses.MISSING, ()):
-        return ""
-    return f"`{', '.join(default)}`" if isinstance(default, tuple) else f"`{default}`"
-
-
-def _sentences(*texts: str) -> str:
-    return " ".join(text for text in texts if text)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -24,7 +24,6 @@ from typer.testing import CliRunner
 
 import spikeduel as sd
 from spikeduel.cli import app
-from spikeduel.cli.settings_page import page as settings_page
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import accounting
 from spikeduel.results.words import answer
@@ -280,7 +279,3 @@ def test_results_files_hold_no_path():
     assert paths
     for path in paths:
         assert not re.search(r'"/\w+', path.read_text()), path
-
-
-def test_the_page_of_settings_is_that_of_the_code():
-    assert (ROOT / "docs" / "settings.md").read_text() == settings_page()

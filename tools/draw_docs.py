@@ -1,4 +1,4 @@
-"""Draws the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a
+"""Draw the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a
 ReLU, surrogates.
 
     python tools/draw_docs.py              # all of these
@@ -11,32 +11,65 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import spikeduel as sd
 from spikeduel import reporting
-from spikeduel.reporting import style
+from spikeduel.reporting.charts import INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.neurons import IF
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 STEPS = 60
+SMALL, DPI = 8.5, 130
+"""Font size in points, and dots an inch."""
+
+
+def new_figure(height: float) -> Figure:
+    """Return an empty white figure of 7 inches by `height`."""
+    return Figure(figsize=(7.0, height), dpi=DPI, facecolor="white", layout="constrained")
+
+
+def quiet(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+    """Give `axes` two spines, small grey ticks and labels."""
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(QUIET)
+    axes.tick_params(colors=QUIET, labelsize=SMALL, length=3)
+    axes.set_title(title, fontsize=SMALL + 1, loc="left", color=INK)
+    axes.set_xlabel(x, fontsize=SMALL, color=INK)
+    axes.set_ylabel(y, fontsize=SMALL, color=INK)
+    return axes
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write `figure` as a PNG into the docs."""
+    figure.savefig(FIGURES / name, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def neuron() -> None:
     """A leaky neuron's membrane over random inputs, and its spikes."""
     current = 0.35 * (torch.rand(STEPS, 1, generator=torch.Generator().manual_seed(3)) < 0.5)
     spk, mem = sd.LIF(beta=0.9)(current)
-    figure = style.new_figure(3.4)
+    figure = new_figure(3.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    style.quiet(upper, y="membrane")
-    upper.plot(mem[:, 0], color=style.SPIKING_COLOURS[0])
-    upper.axhline(1, color=style.QUIET, linestyle="--", linewidth=1)
-    style.beside(upper, 1, "threshold", style.QUIET)
-    style.quiet(lower, x="time step")
+    quiet(upper, y="membrane")
+    upper.plot(mem[:, 0], color=SPIKING_COLOURS[0])
+    upper.axhline(1, color=QUIET, linestyle="--", linewidth=1)
+    upper.annotate(
+        "threshold",
+        (1.005, 1),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=SMALL,
+        color=QUIET,
+    )
+    quiet(lower, x="time step")
     times = [each[:, 0].nonzero()[:, 0].tolist() for each in (spk, current)]
-    lower.eventplot(times, colors=[style.SPIKING_COLOURS[0], style.QUIET], linelengths=0.7)
+    lower.eventplot(times, colors=[SPIKING_COLOURS[0], QUIET], linelengths=0.7)
     lower.set_yticks([0, 1], ["spikes", "inputs"])
-    style.save(figure, FIGURES / "neuron.png")
+    save(figure, "neuron.png")
 
 
 def encoding() -> None:
@@ -51,44 +84,43 @@ def encoding() -> None:
 
 def rates() -> None:
     """The rate of a neuron over a constant input, beside a ReLU that ends at 1."""
-    figure = style.new_figure(3.4)
-    axes = style.quiet(
-        figure.subplots(), x="input at each step, in thresholds", y="spikes per step"
-    )
+    figure = new_figure(3.4)
+    axes = quiet(figure.subplots(), x="input at each step, in thresholds", y="spikes per step")
     inputs = torch.linspace(-0.25, 1.25, 601)
     for steps, alpha in ((4, 1.0), (16, 0.7), (64, 0.45)):
         spk, _ = IF()(inputs.expand(steps, -1))
         axes.plot(
-            inputs, spk.mean(0), color=style.SPIKING_COLOURS[0], alpha=alpha, label=f"{steps} steps"
+            inputs, spk.mean(0), color=SPIKING_COLOURS[0], alpha=alpha, label=f"{steps} steps"
         )
     axes.plot(
         inputs,
         inputs.clamp(0, 1),
-        color=style.OTHER_COLOURS[0],
+        color=OTHER_COLOURS[0],
         linestyle="--",
         label="ReLU, at most 1",
     )
-    style.axes_legend(axes, "upper left")
-    style.save(figure, FIGURES / "rates.png")
+    axes.legend(loc="upper left", frameon=False, fontsize=SMALL, labelcolor=INK)
+    save(figure, "rates.png")
 
 
 def surrogates() -> None:
     """A spike over the membrane, and the slopes that training uses in place of its own."""
-    figure = style.new_figure(3.2)
+    figure = new_figure(3.2)
     left, right = figure.subplots(1, 2)
     u = torch.linspace(-1.5, 1.5, 601)
-    style.quiet(left, "spike", x="membrane minus threshold")
-    left.plot(u, (u > 0).float(), color=style.SPIKING_COLOURS[0])
+    quiet(left, "spike", x="membrane minus threshold")
+    left.plot(u, (u > 0).float(), color=SPIKING_COLOURS[0])
     left.set_yticks([0, 1])
-    style.quiet(right, "slope used in training", x="membrane minus threshold")
+    quiet(right, "slope used in training", x="membrane minus threshold")
     for (name, surrogate), colour in zip(
-        sd.SURROGATES.items(), (*style.OTHER_COLOURS, style.QUIET), strict=True
+        sd.SURROGATES.items(), (*OTHER_COLOURS, QUIET), strict=True
     ):
         gradient = surrogate.gradient(u, surrogate.alpha)
         right.plot(u, gradient / gradient.max(), color=colour, label=name.replace("_", " "))
     right.set_yticks([0, 1], ["0", "highest"])
-    style.legend(figure, right.get_legend_handles_labels()[0], columns=3)
-    style.save(figure, FIGURES / "surrogates.png")
+    handles = right.get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    save(figure, "surrogates.png")
 
 
 def answer(report: Path) -> None:

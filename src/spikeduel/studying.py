@@ -57,7 +57,8 @@ def study(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> tuple[StudyResults, Path]:
-    """Train missing trials of all duels, and write a folder for each run, study.html and study.json.
+    """Train missing trials of all duels, and write a folder for each run, study.html and
+    study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are prepared, and so checked, before training;
     then `workers` train the trials of all duels as one list. The same call after an interruption

@@ -57,7 +57,8 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
 
 
 def test_contenders_may_be_equally_good_on_validation():
-    # "vgg-lif" in equal standing with its copy trained without time, and with one that sees no time.
+    # "vgg-lif" in equal standing with its copy trained without time, and with one that sees no
+    # time.
     best, without = (
         candidate("vgg-lif", accuracy, trained_without=trained_without)
         for accuracy, trained_without in ((0.9, False), (0.8, True))

@@ -19,7 +19,9 @@ Format = tuple[str, str, int, int]
 def file_counts(
     experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
 ) -> FileCounts | None:
-    """Count every file under a folder or of a CSV: read, unreadable, ignored; None for other data."""
+    """Count every file under a folder or of a CSV: read, unreadable, ignored; None for other
+    data.
+    """
     if (root := catalogue.home(experiment.dataset)) is None:
         return None
     return inventory(

@@ -109,7 +109,9 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
 def _look_like(
     groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False
 ) -> bool:
-    """Return True if groups look like people or objects. `rests` hold the other parts of the names."""
+    """Return True if groups look like people or objects. `rests` hold the other parts of the
+    names.
+    """
     sizes = Counter(groups)
     last = {group.rpartition("\0")[2] for group in sizes}
     words = {word for token in last for word in re.findall(r"[a-z]+", token.lower())}

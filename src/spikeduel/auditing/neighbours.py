@@ -204,7 +204,9 @@ def small_grey(images: np.ndarray) -> "Tensor":
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides that one was recorded twice."""
+    """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides that one was recorded
+    twice.
+    """
     import torch
     from scipy.ndimage import gaussian_filter
 

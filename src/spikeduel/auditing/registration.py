@@ -187,7 +187,9 @@ def _compared(query, values, inside):
 
 @njit(**COMPILED, fastmath=True)
 def _move(p, change, inverted, errors, side):
-    """Take one step: the move of the query that explains the `errors`, undone in the placement `p`."""
+    """Take one step: the move of the query that explains the `errors`, undone in the placement
+    `p`.
+    """
     slope = np.zeros(4, np.float32)
     for number in range(4):
         total = np.float32(0)

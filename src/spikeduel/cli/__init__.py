@@ -125,7 +125,8 @@ def data_list(given: CommandInput) -> None:
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
         typer.echo(
-            "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or WebDataset's shards."
+            "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or "
+            "WebDataset's shards."
         )
         typer.echo("The Hugging Face hub's: hf:owner/name.")
 

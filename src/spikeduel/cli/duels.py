@@ -146,7 +146,8 @@ def tune(
             typer.echo(wrapped(sentence(caveat), "  · "))
         typer.echo(f"\nreport: {folder / 'tuning.html'}")
         typer.echo(
-            f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}"
+            f"compare them at their best: spikeduel compare --experiment "
+            f"{folder / 'experiment.toml'}"
         )
 
 
@@ -185,9 +186,11 @@ def study(
     ] = None,
     strict: Annotated[bool, STRICT] = False,
 ) -> None:
-    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
+    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all
+    data sets.
 
-    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]. For example:
+    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to
+    [[exclude]]. For example:
 
     ```toml
     name = "encodings"
@@ -198,9 +201,9 @@ def study(
     contenders = ["vgg-lif", "vgg-relu"]
     ```
 
-    Every name is checked and all data are looked at before anything is trained. What the
-    store has is not trained again: the same command continues where it stopped. Writes a report above the duels, and
-    one for each.
+    Every name is checked and all data are looked at before anything is trained. What the store has
+    is not trained again: the same command continues where it stopped. Writes a report above the
+    duels, and one for each.
     """
     from spikeduel import studying
     from spikeduel.cli import answers
@@ -408,15 +411,18 @@ def test(
 
 
 FEWEST_POINTS = 0.05
-"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a point."""
+"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a
+point.
+"""
 
 
 def _fraction(option: str, points: float) -> float:
     """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
     if 0 < points < FEWEST_POINTS:
         raise InputError(
-            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, and at least "
-            f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
+            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, "
+            f"and at least {FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} "
+            f"points."
         )
     if not 0 <= points <= 100:
         raise InputError(
@@ -436,7 +442,8 @@ def _asked(given: CommandInput) -> "Workers":
     """This process, several, or a cluster."""
     if given.ray is not None and given.jobs is not None:
         raise InputError(
-            "--jobs is for this machine, and --ray for a cluster, which says itself how many train at once."
+            "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
+            "at once."
         )
     if given.ray is not None:
         from spikeduel.trials.clusters import Cluster

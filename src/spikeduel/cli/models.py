@@ -228,7 +228,8 @@ def inspect(
     *models, image = given_files
     if not models:
         raise InputError(
-            f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was given."
+            f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was "
+            f"given."
         )
     named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
@@ -455,6 +456,7 @@ def import_(
     save_model(out, model)
     card = model.card
     typer.echo(
-        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images {list(card.image_shape)}"
+        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images "
+        f"{list(card.image_shape)}"
         f", {card.encoding} encoding, {card.num_steps} steps"
     )

@@ -1,4 +1,4 @@
-"""The reference of all settings: rows of `spikeduel settings`, and docs/settings.md."""
+"""The reference of all settings, for `spikeduel settings` and the documentation."""
 
 from dataclasses import fields
 
@@ -6,45 +6,23 @@ from spikeduel.cli.inputs import default_of, shown
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import described, setting_of
 
-HEAD = """# Settings
-
-Every setting of an experiment. `--set name=value`, or `--name value`, sets it on the command line;
-`Experiment(name=value)`, or `spikeduel.strong(name=value)`, in Python; a line of experiment.toml in a file.
-Made by `python -m spikeduel.cli.settings_page > docs/settings.md`.
-
-| setting | default | meaning | values |
-|---|---|---|---|
-"""
-
 
 def rows() -> list[dict[str, str]]:
     """Return name, default, meaning and values of every setting."""
     return [
         {
-            "setting": own.name,
-            "default": shown(own.default),
-            "meaning": f"{setting_of(own.type).help} {setting_of(own.type).details}".strip(),
-            "values": described(own.type).partition(" of at most")[0],
+            "setting": field.name,
+            "default": _default(field.name, field.default),
+            "meaning": f"{setting_of(field.type).help} {setting_of(field.type).details}".strip(),
+            "values": described(field.type).partition(" of at most")[0],
         }
-        for own in fields(Experiment)
+        for field in fields(Experiment)
     ]
 
 
-def page() -> str:
-    """Return docs/settings.md."""
-    lines = []
-    for row, own in zip(rows(), fields(Experiment), strict=True):
-        recipes = default_of(own.name).strip("()")
-        default = recipes.removeprefix("Default: ") if "recipe" in recipes else row["default"]
-        cells = (
-            f"`{row['setting']}`",
-            default.removeprefix("Default of "),
-            row["meaning"],
-            row["values"],
-        )
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return HEAD + "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(page(), end="")
+def _default(name: str, default: object) -> str:
+    """Return the default in words where the recipe decides it, else as text."""
+    text = default_of(name).strip("()")
+    if "recipe" not in text:
+        return shown(default)
+    return text.removeprefix("Default: ").removeprefix("Default of ")

@@ -246,7 +246,8 @@ PROGRAMS: dict[str, Callable[[Any], tuple[nn.Module, type[nn.Module], Step]]] = 
     "snntorch": _snntorch,
     "norse": _norse,
 }
-"""Programs: each makes a network of a graph, and names its class of neurons and a function for a step.
+"""Programs: each makes a network of a graph, and names its class of neurons and a function for a
+step.
 """
 
 

@@ -147,7 +147,9 @@ class Asked:
         return iter(self.batches)
 
     def answers(self, model: Model) -> Answers:
-        """Return the answers of `model`, over time too, from one pass however often it is called."""
+        """Return the answers of `model`, over time too, from one pass however often it is
+        called.
+        """
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)

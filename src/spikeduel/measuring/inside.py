@@ -216,7 +216,9 @@ class _Answer:
         return layers
 
     def _activations(self) -> list[Activations]:
-        """Return the inputs of the layers with weights, without the first, which takes the image."""
+        """Return the inputs of the layers with weights, without the first, which takes the
+        image.
+        """
         num_steps = self.model.card.num_steps or len(self._input())
         kept: list[Tensor] = []
         for calls in self.inputs.values():

@@ -38,10 +38,10 @@ def latency(
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
 
-    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up_seconds` are
-    those of importing spikeduel and torch, of loading and of the first answer (compiling kernels
-    included); `peak_memory_bytes` is the process's memory then. All but `machine` are None where the process fails or takes longer than
-    `seconds`; `reasons` then says why.
+    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up_seconds`
+    are those of importing spikeduel and torch, of loading and of the first answer (compiling
+    kernels included); `peak_memory_bytes` is the process's memory then. All but `machine` are None
+    where the process fails or takes longer than `seconds`; `reasons` then says why.
     """
     here = machine(device)
     settings = {

@@ -36,7 +36,9 @@ _UNIT = 1 << 16
 
 
 def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Add Gaussian noise to every pixel and channel; its standard deviation is this share of white."""
+    """Add Gaussian noise to every pixel and channel; its standard deviation is this share of
+    white.
+    """
     # 255 equally likely values of a normal distribution, scaled to a variance of 1.
     values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
     strengths = torch.from_numpy(values / values.std() * (255 * share))

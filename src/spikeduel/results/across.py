@@ -211,7 +211,9 @@ def one_sided(differences: np.ndarray) -> float:
 
 
 def not_within(differences: np.ndarray, margin: float) -> float:
-    """Return the p-value that the centre is outside `±margin`: the larger of two one-sided tests."""
+    """Return the p-value that the centre is outside `±margin`: the larger of two one-sided
+    tests.
+    """
     below, above = (np.round(margin + sign * differences, 12) for sign in (-1, 1))
     return max(one_sided(below), one_sided(above))
 

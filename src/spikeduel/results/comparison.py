@@ -183,7 +183,9 @@ class Comparison:
         return frame.drop(columns={name.rpartition(".")[0] for name in frame} & set(frame))
 
     def pairs_frame(self) -> "pandas.DataFrame":
-        """Return a row for each pair of contenders: difference, intervals, conclusion. Needs pandas."""
+        """Return a row for each pair of contenders: difference, intervals, conclusion. Needs
+        pandas.
+        """
         return _pandas().DataFrame([typed.plain(pair) for pair in self.results.comparison.pairs])
 
     def to_latex(self) -> str:

@@ -64,7 +64,8 @@ class TemporalLoss(StrEnum):
 
 
 class WithoutTime(Frozen):
-    """Loss of a set of recordings without time: the best contender beside the best that sees no time.
+    """Loss of a set of recordings without time: the best contender beside the best that sees no
+    time.
 
     Both are the best on validation. `without` sees none because it was trained on frames that each
     hold all events (`trained_without`), or never does. `found` is `contender` − `without`.

@@ -82,11 +82,11 @@ class Activations(Frozen):
 class Seen(Frozen):
     """The image inside one model.
 
-    `input` is what the model gets, one picture for each time step or one for all. `probabilities` `[S, K]`
-    are those of `Inside.classes` after each of S = T steps, or S = 1 where there is only one
-    answer; `decided` is the step (from 1) from which on the answer stays, None where there is only
-    one. `spikes` and `joules` are what it took at each step, and so far; None where that is not
-    known. `foreign`: it is of another library, and its neurons cannot be looked at.
+    `input` is what the model gets, one picture for each time step or one for all. `probabilities`
+    `[S, K]` are those of `Inside.classes` after each of S = T steps, or S = 1 where there is only
+    one answer; `decided` is the step (from 1) from which on the answer stays, None where there is
+    only one. `spikes` and `joules` are what it took at each step, and so far; None where that is
+    not known. `foreign`: it is of another library, and its neurons cannot be looked at.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""Optimism: what reporting the best test accuracy over all epochs would add to the true accuracy."""
+"""Optimism: what reporting the best test accuracy over all epochs would add to the true
+accuracy.
+"""
 
 import itertools
 import statistics
@@ -40,8 +42,8 @@ class LeadOptimism(Frozen):
 
 
 class OptimismMeter(Frozen):
-    """Contenders whose trainings were tested after every epoch, and every two of them with a seed in
-    common.
+    """Contenders whose trainings were tested after every epoch, and every two of them with a seed
+    in common.
     """
 
     contenders: list[ContenderOptimism]

@@ -2,8 +2,9 @@
 forecast of the seeds that a lead takes.
 
 A lead is found where `significance` would call its owner better: by the crossed t test (after Holm,
-at worst) and by the exchange of seeds. `chance` computes it for normal variation; `benchmarks/power.py`
-simulates the same from answers to single images, and shows both beside each other.
+at worst) and by the exchange of seeds. `chance` computes it for normal variation;
+`benchmarks/power.py` simulates the same from answers to single images, and shows both beside each
+other.
 """
 
 import math
@@ -123,8 +124,8 @@ def assumed_variability(
 
 
 def on_images(variability: Variability, num_images: int, now: int) -> Variability:
-    """The variability on `now` test images, where that on `num_images` is known: of their part; seeds keep
-    theirs.
+    """The variability on `now` test images, where that on `num_images` is known: of their part;
+    seeds keep theirs.
     """
     scale = num_images / now
     return Variability(
@@ -238,8 +239,8 @@ Source = Literal["given", "run", "store", "assumed"]
 
 
 class Case(Frozen):
-    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for any
-    two whose accuracy on an unlimited test set varies by `spread` over seeds.
+    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for
+    any two whose accuracy on an unlimited test set varies by `spread` over seeds.
     """
 
     variability: Variability

@@ -48,7 +48,9 @@ TELLING = (
     "split",
     "group_by",
 )
-"""Settings that tell most of two runs of one data set, the most telling first; all others follow."""
+"""Settings that tell most of two runs of one data set, the most telling first; all others
+follow.
+"""
 _ELSEWHERE = ("dataset", "contenders", "per_contender")
 """Settings that a run shows beside its settings, or under another name."""
 _OF_MACHINE = ("cpu", "threads", "device", "gpu", "torch")

@@ -569,7 +569,9 @@ def more_images(run: RunContext) -> Iterator[Values]:
 
 
 def _seeds(run: RunContext, needed: int | None, margin: float) -> Values:
-    """Return the values of `more_seeds`, with a remedy where more seeds than the run's are known."""
+    """Return the values of `more_seeds`, with a remedy where more seeds than the run's are
+    known.
+    """
     values = {"is_known": needed is not None, "needed": needed, "most": MOST_SEEDS}
     more = needed is not None and needed > run.experiment.seeds
     return {**values, "margin": margin, "remedy": f"--seeds {needed}" if more else None}

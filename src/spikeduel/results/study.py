@@ -244,7 +244,9 @@ def _num_seeds(duel: Duel) -> int:
 
 
 def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
-    """Yield each pair of variants once a data set, by the duel with the most seeds that has both."""
+    """Yield each pair of variants once a data set, by the duel with the most seeds that has
+    both.
+    """
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
     duels = {id(entry.duel): entry.duel for entry in entries}.values()

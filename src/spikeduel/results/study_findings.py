@@ -14,7 +14,9 @@ from spikeduel.results.variants import Duel, VariantInDuel
 
 @dataclass(frozen=True)
 class StudyContext:
-    """A study as finders see it; `accuracies` are of each variant on each data set, seed by seed."""
+    """A study as finders see it; `accuracies` are of each variant on each data set, seed by
+    seed.
+    """
 
     duels: Sequence[Duel]
     entries: Sequence[VariantInDuel]

@@ -120,8 +120,8 @@ class Calibrated(Frozen):
 
 
 class Calibration(Calibrated):
-    """Calibration of the raw probabilities, and of those `scaled` by the `temperature` that fits the
-    validation images best.
+    """Calibration of the raw probabilities, and of those `scaled` by the `temperature` that fits
+    the validation images best.
     """
 
     temperature: Temperature | None = None
@@ -232,8 +232,8 @@ class Received(Frozen):
 
 
 class Anytime(Frozen):
-    """Accuracy after each of T steps; all None for a network without steps. `received`: the parts of
-    recordings by then.
+    """Accuracy after each of T steps; all None for a network without steps. `received`: the parts
+    of recordings by then.
     """
 
     num_steps: Positive | None = None
@@ -247,8 +247,9 @@ class Anytime(Frozen):
 class Optimism(Frozen):
     """Test accuracy on `n` images after each epoch of a training, which no choice was made by.
 
-    `chosen` is the accuracy of `chosen_epoch`, whose weights were kept: the trial's accuracy. `best`
-    is the highest, of `best_epoch`, the first that has it: often reported in place of `chosen`.
+    `chosen` is the accuracy of `chosen_epoch`, whose weights were kept: the trial's accuracy.
+    `best` is the highest, of `best_epoch`, the first that has it: often reported in place of
+    `chosen`.
     """
 
     n: Count
@@ -304,8 +305,8 @@ class Latency(Frozen):
     something is None.
 
     `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there
-    are scores after each step of one image's stream; `start_up_seconds` are those of a fresh process
-    until its first answer, and `peak_memory_bytes` its memory then.
+    are scores after each step of one image's stream; `start_up_seconds` are those of a fresh
+    process until its first answer, and `peak_memory_bytes` its memory then.
     """
 
     machine: Machine

@@ -49,7 +49,9 @@ class ExpectedBest(Frozen):
 
 
 class TunedContender(Frozen):
-    """Trials of a contender; `best` is the number of the chosen one, None where none was finished."""
+    """Trials of a contender; `best` is the number of the chosen one, None where none was
+    finished.
+    """
 
     contender: str
     family: Family

@@ -32,7 +32,9 @@ MOST_SEEDS = 100
 SMALLEST_P = 1e-12
 """Smallest p-value of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
-"""Seeds of a contender with which exchanging seeds reaches a p-value below `ALPHA`: 2 of 70 ways."""
+"""Seeds of a contender with which exchanging seeds reaches a p-value below `ALPHA`: 2 of 70
+ways.
+"""
 FEWEST_PAIRED_SEEDS = 6
 """Seeds of the same trainings with which flipping the signs of their differences reaches a p-value
 below `ALPHA`: 2 of 64 ways.
@@ -84,7 +86,9 @@ class Uncertainty:
 
     @property
     def detectable(self) -> float:
-        """Return the true difference that would be found significant in 80 % of cases, at most 1."""
+        """Return the true difference that would be found significant in 80 % of cases, at most
+        1.
+        """
         return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
@@ -173,16 +177,16 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
 
 
 def effective_groups(cluster: np.ndarray) -> float:
-    """Return the number of equally large groups that weigh as much as the groups of `cluster` `[N]`,
-    numbered from 0: N² / Σ n².
+    """Return the number of equally large groups that weigh as much as the groups of `cluster`
+    `[N]`, numbered from 0: N² / Σ n².
     """
     sizes = np.bincount(cluster)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
 def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
-    """Return the jackknife's variance of the mean of images in groups, whose residuals add up to `sums`
-    `[G]`, or `[S, G]`.
+    """Return the jackknife's variance of the mean of images in groups, whose residuals add up to
+    `sums` `[G]`, or `[S, G]`.
     """
     sizes = np.bincount(cluster)
     return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))

@@ -26,8 +26,8 @@ def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Exp
 def read_experiment(path: Path) -> Experiment:
     """Read the experiment of a TOML file or a run's folder.
 
-    Raises `InputError` naming file and setting. Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from
-    someone else first.
+    Raises `InputError` naming file and setting. Reading runs nothing. Comparing runs the code that
+    `own_code` lists: look at that of a file from someone else first.
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])

@@ -23,7 +23,9 @@ PLAIN: dict[str, Any] = {
     "beta": 0.95,
     "threshold": 1.0,
 }
-"""Settings of the plain recipes: Adam at a constant rate, without augmentation or regularisation."""
+"""Settings of the plain recipes: Adam at a constant rate, without augmentation or
+regularisation.
+"""
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
@@ -89,7 +91,9 @@ RECIPES: dict[str, Callable[..., Experiment]] = {
     "baseline": baseline,
     "matched": matched,
 }
-"""Recipes by name. The first is the default; the first with a contender is that contender's home."""
+"""Recipes by name. The first is the default; the first with a contender is that contender's
+home.
+"""
 
 FINE_TUNING = {"learning_rate": 1e-3}
 """Settings of torchvision's and timm's networks; at a higher rate, pretrained weights forget."""

@@ -147,7 +147,8 @@ def _check_duels(
         name, folder = duel.experiment.dataset, duel.experiment.data_dir
         if folders.setdefault(name, folder) != folder:
             raise InputError(
-                f"[grid] data_dir: {name} has several. A study tells data sets apart by their names."
+                f"[grid] data_dir: {name} has several. A study tells data sets apart by their "
+                f"names."
             )
 
 

@@ -112,7 +112,9 @@ def remove(path: Path) -> None:
 
 
 def size(path: Path) -> int:
-    """Return the bytes that removing a file or folder frees: not those of files `link`ed elsewhere."""
+    """Return the bytes that removing a file or folder frees: not those of files `link`ed
+    elsewhere.
+    """
     details = (inner.lstat() for inner in (path, *path.rglob("*")))
     return sum(
         detail.st_size

@@ -1,4 +1,6 @@
-"""HTML that notebooks show in place of a `repr`: sentences, tables and charts, everything escaped."""
+"""HTML that notebooks show in place of a `repr`: sentences, tables and charts, everything
+escaped.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

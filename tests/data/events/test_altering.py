@@ -145,8 +145,8 @@ def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name
     "settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}]
 )
 def test_frames_are_those_of_the_events_that_are_left(settings):
-    """Events as if they had been recorded so, but for the recording's length: an event at its very end
-    stays.
+    """Events as if they had been recorded so, but for the recording's length: an event at its very
+    end stays.
     """
     made_so = recordings(1, **settings)
     of = alteration(hidden=[[0, WHOLE // 3]], left_out=[WHOLE // 10])

@@ -155,7 +155,9 @@ def _by_flow(
     way: Way = "hoisted",
     neurons: bool = False,
 ) -> np.ndarray | None:
-    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`; None without a number."""
+    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`; None without a
+    number.
+    """
     counted = [layer for layer in layers if neurons or layer.kind in ("synapses", "declared")]
     if not table.covers(memory) or (table.chip and any(map(_multiplies, counted))):
         return None

@@ -144,7 +144,9 @@ class Accounting(Frozen):
 
 
 def read(name: str | Path) -> Accounting:
-    """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises `InputError`."""
+    """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises
+    `InputError`.
+    """
     definition = named_or_file(
         name,
         NAMES,

@@ -160,7 +160,9 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
 
 
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
-    """Compare all spiking networks of a run with all others, by `all_accountings`; None without such a pair."""
+    """Compare all spiking networks of a run with all others, by `all_accountings`; None without
+    such a pair.
+    """
     applied, trials = all_accountings(more), finished(results)
     counted = {
         name: [trial.operations for trial in trials_of_one if trial.operations]

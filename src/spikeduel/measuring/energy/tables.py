@@ -1,4 +1,6 @@
-"""Energy tables: the numbers of the standard accounting, with their sources, or a user's TOML file."""
+"""Energy tables: the numbers of the standard accounting, with their sources, or a user's TOML
+file.
+"""
 
 import math
 from bisect import bisect_left
@@ -141,7 +143,9 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Return True if the table has the numbers of this memory model; a chip's is on the chip."""
+        """Return True if the table has the numbers of this memory model; a chip's is on the
+        chip.
+        """
         if self.chip:
             return memory == "on_chip"
         on_chip = bool(self.memory.kilobytes)

@@ -1,4 +1,6 @@
-"""Vary counts: the ReLU twin of a network, other spike rates and numbers of steps, the first steps alone."""
+"""Vary counts: the ReLU twin of a network, other spike rates and numbers of steps, the first steps
+alone.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,7 +49,8 @@ def _of_twin(layer: Layer, density: float) -> Layer:
 
 
 def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
-    """Return the layers as if all neurons fired `rate` times as often a step, over `num_steps` steps.
+    """Return the layers as if all neurons fired `rate` times as often a step, over `num_steps`
+    steps.
 
     Rates of neurons relative to each other stay. Spikes that encode the image keep their rate, and
     a layer that runs once still does.

@@ -168,8 +168,8 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Row of a quantity: a cell for each contender; by how much the leader leads, `over` which one, and
-    the evidence.
+    """Row of a quantity: a cell for each contender; by how much the leader leads, `over` which one,
+    and the evidence.
     """
 
     quantity: Quantity

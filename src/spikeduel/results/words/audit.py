@@ -49,8 +49,8 @@ def worded(audit: Audit) -> Audit:
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return the content of `audit --json`, `audit.json` and results.json's `dataset.audit`: all but
-    the details, with sentences.
+    """Return the content of `audit --json`, `audit.json` and results.json's `dataset.audit`: all
+    but the details, with sentences.
     """
     content = typed.plain(worded(audit))
     del content["details"]
@@ -181,7 +181,8 @@ def _statistics_rows(statistics: Statistics) -> dict[str, str]:
     table = {"hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none"}
     if statistics.class_accuracy is not None:
         table["statistics alone"] = (
-            f"{per_cent(statistics.class_accuracy)} accuracy (length, event rate and so on, no frame)"
+            f"{per_cent(statistics.class_accuracy)} accuracy (length, event rate and so on, no "
+            f"frame)"
         )
     if statistics.side_accuracy is not None:
         table["sides told"] = (

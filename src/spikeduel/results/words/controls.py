@@ -167,7 +167,9 @@ def _seeds_taken(found: Difference) -> str:
 
 
 def how_controlled(contender: ControlledContender) -> str:
-    """Return the tests of the controls, and the meaning of the words; empty without a conclusion."""
+    """Return the tests of the controls, and the meaning of the words; empty without a
+    conclusion.
+    """
     found: Sequence = [row.found for row in contender.rows if row.found and row.conclusive]
     tests = "; ".join(dict.fromkeys(difference.test for difference in found))
     return f"Test: {tests}.{adjusted_for(len(found), 'control')} {terms(found)}" if found else ""

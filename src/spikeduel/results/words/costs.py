@@ -82,8 +82,8 @@ def _three_digits(number: float) -> str:
 
 
 def range_in_words(joules: Range | None) -> str:
-    """Return both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are
-    not known.
+    """Return both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where
+    they are not known.
     """
     if joules is None:
         return ""
@@ -120,7 +120,9 @@ _ENERGIES: dict[str, Callable[[Entry], Range | None]] = {
 
 
 def mean_text(entries: Entries, name: str) -> str:
-    """Return the mean of one of `_AMOUNTS` or `_ENERGIES` over `entries`; "" where it is not known."""
+    """Return the mean of one of `_AMOUNTS` or `_ENERGIES` over `entries`; "" where it is not
+    known.
+    """
     if name in _ENERGIES:
         return range_in_words(mean_range([_ENERGIES[name](entry) for entry in entries]))
     of, form = _AMOUNTS[name]
@@ -134,8 +136,8 @@ def table_title(results: Results) -> str:
 
 
 def cost_rows(results: Results) -> list[dict[str, str]]:
-    """Return a row of text for each contender: costs of one answer, means over trials; "" where a cost
-    is not known.
+    """Return a row of text for each contender: costs of one answer, means over trials; "" where a
+    cost is not known.
     """
     rows = []
     for name, trials in finished(results).items():
@@ -226,9 +228,9 @@ def _times(latency: Latency) -> dict[str, str]:
 
 
 def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """Return a row for each table and memory model that it covers: both titles, and for each contender
-    the energy hoisted, per step, and as most papers count. Per step is "" where it is the same as
-    hoisted.
+    """Return a row for each table and memory model that it covers: both titles, and for each
+    contender the energy hoisted, per step, and as most papers count. Per step is "" where it is the
+    same as hoisted.
     """
     contenders = finished(results)
     first = next(
@@ -262,7 +264,9 @@ def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[s
 
 
 def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
-    """Return spiking contenders whose trained controls were counted, with these controls by title."""
+    """Return spiking contenders whose trained controls were counted, with these controls by
+    title.
+    """
     shown: dict[str, list[tuple[str, Entries]]] = {}
     for name, trials in finished(results).items():
         controls = (
@@ -289,7 +293,9 @@ def words(results: Results) -> str | None:
 
 
 def events(results: Results) -> str:
-    """Return the number of events of recordings, and the sparseness and cost of frames; "" for images."""
+    """Return the number of events of recordings, and the sparseness and cost of frames; "" for
+    images.
+    """
     if (rates := results.dataset.events) is None:
         return ""
     return (

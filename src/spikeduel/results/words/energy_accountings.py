@@ -115,7 +115,8 @@ def nearest(accounted: AccountedPair, accountings: EnergyAccountings) -> str | N
                 thresholds, key=lambda change: abs(math.log(change[0].value / change[0].now))
             )
             parts.append(
-                f"{_axis(threshold)} instead of {_value(threshold, threshold.now)} ({_label(result, accountings)})"
+                f"{_axis(threshold)} instead of {_value(threshold, threshold.now)} "
+                f"({_label(result, accountings)})"
             )
     return (
         f"The nearest changes of an answer, all else as it is: {'; '.join(parts)}."

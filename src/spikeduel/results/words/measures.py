@@ -1,4 +1,6 @@
-"""Measures beside accuracy in sentences: calibration, early exit, robustness, optimism, encoding."""
+"""Measures beside accuracy in sentences: calibration, early exit, robustness, optimism,
+encoding.
+"""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence

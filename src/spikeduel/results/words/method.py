@@ -50,7 +50,8 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, "
             f"batches of "
             f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
-            f"weights of {'the best validation accuracy' if experiment.constant_rate else 'the last epoch'}. "
+            f"weights of "
+            f"{'the best validation accuracy' if experiment.constant_rate else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
         ),
         "start": _start(results),

@@ -21,8 +21,8 @@ _SOURCES = {
 
 
 def of_pairs(results: Results) -> str:
-    """Return the chance that a lead of one point would have been found, for all pairs of a run; empty
-    for one seed.
+    """Return the chance that a lead of one point would have been found, for all pairs of a run;
+    empty for one seed.
     """
     known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not known:

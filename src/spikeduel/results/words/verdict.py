@@ -30,7 +30,9 @@ from spikeduel.results.words.numbers import (
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 FEWEST_TIMED = 3
-"""Epochs of each network; in a median of fewer, the first one, which also loads and compiles, shows."""
+"""Epochs of each network; in a median of fewer, the first one, which also loads and compiles,
+shows.
+"""
 LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
     "scores measure memory as much as recognition."
@@ -103,9 +105,9 @@ def difference_line(
     trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
     low, high = map(signed, difference.ci95)
     return (
-        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval {low} to {high}, "
-        f"p = {difference.p_value:.3g} ({difference.test}), "
-        f"{counted(difference.n, 'test image')}, {trained}: {conclusion(difference, a, b)}."
+        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval {low} to {high}, p = "
+        f"{difference.p_value:.3g} ({difference.test}), {counted(difference.n, 'test image')}, "
+        f"{trained}: {conclusion(difference, a, b)}."
     )
 
 
