@@ -171,7 +171,7 @@ def flat(document: Any, path: str = "") -> dict[str, Any]:
 
 def compared(old: Any, new: Any) -> list[str]:
     """Return a line for each value that differs; a key that only one side has is named as such."""
-    before, after = flat(old), flat(new)
+    before, after = renamed(flat(old)), renamed(flat(new))
     lines = [
         f"{path}: {value!r} -> {after[path]!r}"
         for path, value in before.items()
@@ -182,6 +182,18 @@ def compared(old: Any, new: Any) -> list[str]:
     return lines + [
         f"{path}: only {'before' if path in before else 'now'}" for path in sorted(only)
     ]
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with energies under their present paths: older runs had a scope beside."""
+    paths = {}
+    for path, value in values.items():
+        now = path.replace("/compute/synapses/", "/compute/")
+        for memory in ("/on_chip", "/off_chip"):
+            now = now.replace(f"{memory}/with_neurons/", f"{memory}/")
+        if "/synapses/" not in now and "/with_neurons/" not in now:
+            paths[now] = value
+    return paths
 
 
 def write_pictures(folder: Path) -> None:

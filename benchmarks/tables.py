@@ -204,7 +204,7 @@ DATA = {"fashion-mnist": "Fashion-MNIST", "socofing-published": "SOCOFing"}
 
 
 def _arithmetic(row: dict, way: str) -> dict:
-    return row["microjoules"]["45nm-fp32"]["compute"]["synapses"][way]
+    return row["microjoules"]["45nm-fp32"]["compute"][way]
 
 
 def _uj(number: float) -> str:

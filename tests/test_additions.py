@@ -159,7 +159,7 @@ def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
     )
     assert "a spike a joule" in page.read_text()
     judged = json.loads((run.out / "results.json").read_text())["energy_accountings"]
-    assert {law["name"] for law in judged["accountings"]} == set(accounting.NAMES)
+    assert {definition["name"] for definition in judged["definitions"]} == set(accounting.NAMES)
 
 
 def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch, unreported):

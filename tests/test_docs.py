@@ -215,13 +215,13 @@ def test_the_readme_is_two_screens():
     assert len(PAGES["README"].splitlines()) <= 80
 
 
-@pytest.mark.parametrize(
-    ("page", "read"), [("energy-tables", energy.read), ("accountings", accounting.read)]
-)
-def test_its_files_are_read(page, read, tmp_path):
-    found = blocks(page, "toml")
-    assert found
-    for index, (_, code) in enumerate(found):
+@pytest.mark.parametrize(("formula", "read"), [(False, energy.read), (True, accounting.read)])
+def test_tables_and_accountings_of_the_page_are_read(formula, read, tmp_path):
+    codes = [
+        code for _, code in blocks("energy-tables", "toml") if ("[formula]" in code) == formula
+    ]
+    assert codes
+    for index, code in enumerate(codes):
         (tmp_path / f"{index}.toml").write_text(code, encoding="utf-8")
         read(str(tmp_path / f"{index}.toml"))
 

@@ -47,7 +47,10 @@ def executed(name, folder):
     ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     text = "".join(output.get("text", "") for output in outputs)
-    return text, [output for output in outputs if "image/png" in output.get("data", {})]
+    shown = [output.get("data", {}) for output in outputs]
+    return text, [
+        data for data in shown if "image/png" in data or "<img" in data.get("text/html", "")
+    ]
 
 
 # Starting a kernel makes asyncio and zmq warn about things that are not ours.

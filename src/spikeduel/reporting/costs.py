@@ -175,6 +175,7 @@ def at_a_glance(results: Results) -> Chart | None:
         if x.column == "energy, J"
         else _point(name, colours[name], results.of(name), None, spent.low)
         for name, spent in costs.items()
+        if results.of(name)  # a contender whose scores failed has costs alone
     ]
     return Chart("answer", [_panel(shown, x, "")]) if shown else None
 

@@ -335,7 +335,10 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         card = _foreign(card, experiment)
         module = outline(card)
     elif (family := foreign.family_of(module)) != "snn":
+        with_steps = card.input_shape
         card = replace(card, family=family, network=network, encoding=None, num_steps=None)
+        if card.input_shape != with_steps:  # frames of a recording become channels
+            module = outline(card)
     compute = hardware.resolve(experiment.device, experiment.precision)
     # A foreign spiking network's answers stay those of its own library, unless bf16 is asked for.
     is_as_in_library = card.foreign and card.family == "snn" and experiment.precision == "auto"
