@@ -70,7 +70,10 @@ def make_study(leads, margin=0.005, name="made up"):
 def _scored(trial, accuracies, dataset, settings):
     if trial.seed >= len(accuracies):
         return None
-    key = f"{dataset} {trial.contender} {trial.seed}{sorted(settings.items()) if trial.spiking else ''}"
+    key = (
+        f"{dataset} {trial.contender} "
+        f"{trial.seed}{sorted(settings.items()) if trial.spiking else ''}"
+    )
     accuracy = accuracies[trial.seed]
     if accuracy is None:
         return structs.replace(made_results.failed(trial), key=key)

@@ -162,7 +162,10 @@ def line_with(text, *words):
 
 def test_the_tables_by_hand(benchmark):
     text = table(benchmark)
-    heading = "A Processor, 2 threads, torch 2.13: bf16 1,310 GFLOP/s, float32 390 GFLOP/s, memory 21 GB/s"
+    heading = (
+        "A Processor, 2 threads, torch 2.13: bf16 1,310 GFLOP/s, float32 390 GFLOP/s, memory 21 "
+        "GB/s"
+    )
     assert text.splitlines()[0] == heading
     assert line_with(text, "snn-28-rate", " bf16 ")[1:] == [
         "spikeduel",

@@ -197,5 +197,8 @@ def test_captions_and_commands_are_whole_on_a_phone(running, made):
         assert page.locator("caption").count() > 3
         assert page.evaluate(cut, "caption, pre") == 0
         # Of a table that goes on at the side, the first column alone lies over others.
-        over = "all => all.filter((one) => getComputedStyle(one).position === 'sticky' && one.cellIndex > 0).length"
+        over = (
+            "all => all.filter((one) => getComputedStyle(one).position === 'sticky' && "
+            "one.cellIndex > 0).length"
+        )
         assert page.locator("td, th").evaluate_all(over) == 0

@@ -27,6 +27,9 @@ def test_an_audit_of_an_older_version_can_be_read() -> None:
 
 
 def test_the_types_need_no_torch() -> None:
-    code = "import sys, spikeduel.results.words.audit; print({'torch', 'matplotlib', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, spikeduel.results.words.audit; print({'torch', 'matplotlib', 'scipy'} & "
+        "set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

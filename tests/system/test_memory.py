@@ -41,7 +41,9 @@ def test_a_limit_of_version_2_counts_what_it_leaves_with_the_cache(system: Path)
             "proc/self/cgroup": "0::/box/job\n",
             "sys/fs/cgroup/box/job/memory.max": "500000\n",
             "sys/fs/cgroup/box/job/memory.current": "400000\n",
-            "sys/fs/cgroup/box/job/memory.stat": "anon 90000\nfile 310000\ninactive_file 200000\nactive_file 100000\n",
+            "sys/fs/cgroup/box/job/memory.stat": (
+                "anon 90000\nfile 310000\ninactive_file 200000\nactive_file 100000\n"
+            ),
         },
     )
     assert memory.available_memory() == 400_000

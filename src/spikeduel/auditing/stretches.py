@@ -20,7 +20,7 @@ from spikeduel.system.progress import Progress
 LINKS = 16
 """Differences between successive events that must agree."""
 CHOSEN = 16
-"""One of this many rows is compared; of very many events, one of twice, four times as many."""
+"""Rows of which one is compared; of very many events, one of twice, four times as many."""
 MOST_ROWS = 1 << 24
 AT_ONCE = 1 << 20
 """Events whose differences are taken at once."""

@@ -15,9 +15,9 @@ app = typer.Typer(
     name="spikeduel",
     help="""Should I use a spiking neural network or a CNN for my images?
 
-    **spikeduel compare** trains both on a small data set that comes with the package, in a minute or two on two
-    idle cores, and writes a report. **spikeduel compare my_images/** does the same on your own folder of images, one
-    sub-folder a class.""",
+    **spikeduel compare** trains both on a small data set that comes with the package, in a minute
+    or two on two idle cores, and writes a report. **spikeduel compare my_images/** does the same on
+    your own folder of images, one sub-folder a class.""",
     epilog="Data sets, runs and models stay on this machine. Start with: spikeduel compare",
     rich_markup_mode="markdown",
     no_args_is_help=True,
@@ -57,7 +57,7 @@ def _program(
     when_stopped="Nothing is kept.",
 )
 def audit(
-    given: CommandInput,
+    inputs: CommandInput,
     out: Annotated[
         Path | None,
         option(
@@ -84,13 +84,13 @@ def audit(
         from spikeduel.system import files
 
         files.require_writable(out)
-    audited, prepared = auditing.audited(given.experiment(), progress=given.progress())
+    audited, prepared = auditing.audited(inputs.experiment(), progress=inputs.progress())
     page = None
     if out is not None:
         from spikeduel.reporting import audit_page
 
         page = audit_page(audited, prepared, out)
-    if given.as_json:
+    if inputs.as_json:
         print_json(words.document(audited))
     else:
         parts = [render(words.rows(audited))]
@@ -114,13 +114,13 @@ def audit(
 
 
 @command("as_json", name="list")
-def data_list(given: CommandInput) -> None:
+def data_list(inputs: CommandInput) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     from spikeduel import data
     from spikeduel.results.columns import render
 
     rows = data.listing()
-    if given.as_json:
+    if inputs.as_json:
         print_json(rows)
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
@@ -137,12 +137,12 @@ def data_list(given: CommandInput) -> None:
     required=("dataset",),
     when_stopped="What was prepared and downloaded is kept; the same command goes on.",
 )
-def data_prepare(given: CommandInput) -> None:
+def data_prepare(inputs: CommandInput) -> None:
     """Download and decode a data set now, so that later commands start at once."""
     from spikeduel import data
 
-    progress = given.progress()
-    prepared = data.load(given.experiment(), progress.track, say=progress.say)
+    progress = inputs.progress()
+    prepared = data.load(inputs.experiment(), progress.track, say=progress.say)
     channels, height, width = prepared.image_shape
     what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
     if prepared.preprocessing.binning:
@@ -153,7 +153,7 @@ def data_prepare(given: CommandInput) -> None:
 
 
 @command()
-def settings(given: CommandInput) -> None:
+def settings(inputs: CommandInput) -> None:
     """List all settings with their defaults, meanings and values.
 
     --set name=value sets one, and so does --name value, in every command that has --set.
@@ -166,7 +166,7 @@ def settings(given: CommandInput) -> None:
 
 
 @command()
-def schema(given: CommandInput) -> None:
+def schema(inputs: CommandInput) -> None:
     """Print the JSON Schema of results.json (draft 2020-12), for tools that read or check it."""
     from spikeduel.results.run import json_schema
 

@@ -23,47 +23,45 @@ from spikeduel.results.words import (
 from spikeduel.system.sentences import counted
 
 
-def told(found: Comparison, verbose: bool = False) -> None:
+def told(comparison: Comparison, verbose: bool = False) -> None:
     """Print whom to take, a small table, what would settle it, and where the rest is."""
     from spikeduel.results.control_findings import claims
     from spikeduel.results.words.findings import sentence
 
-    for leak in found.leaks():
+    for leak in comparison.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
     if verbose:
-        _everything(found)
-    typer.echo(f"\n{wrapped(found.headline())}")
-    shown = [controls.on_time(found.results)]
+        _everything(comparison)
+    typer.echo(f"\n{wrapped(comparison.headline())}")
+    shown = [controls.on_time(comparison.results)]
     shown += [
         sentence(claim)
-        for contender in found.results.comparison.controls
+        for contender in comparison.results.comparison.controls
         for claim in claims(contender)
     ]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
-        typer.echo(wrapped(found.said(text)))
-    table = render(answer.rows(found.results), gap=2)
+        typer.echo(wrapped(comparison.said(text)))
+    table = render(answer.rows(comparison.results), gap=2)
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
-        table = render(answer.rows(found.results), gap=1)
+        table = render(answer.rows(comparison.results), gap=1)
     typer.echo(f"\n{table}")
-    if len(found.results.contenders) > 2:
+    if len(comparison.results.contenders) > 2:
         typer.echo(answer.LEGEND)
-    if steps := answer.settling(found.results):
-        typer.echo(
-            f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}"
-        )
+    if steps := answer.settling(comparison.results):
+        title = f"What would settle it, after spikeduel compare --experiment {comparison.out}"
+        typer.echo(f"\n{wrapped(title)}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(
                 wrapped(
-                    found.said(shows),
+                    comparison.said(shows),
                     f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ",
                 )
             )
-    more = counted(len(found.results.comparison.caveats), "caveat")
+    more = counted(len(comparison.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
-    typer.echo(
-        f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}"
-    )
+    report = comparison.out / "report.html"
+    typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {report}")
 
 
 def print_study_plan(plan: StudyPlan) -> None:
@@ -84,33 +82,34 @@ def print_study(results: StudyResults, page: Path) -> None:
     typer.echo(f"\nreport: {page}")
 
 
-def _everything(found: Comparison) -> None:
+def _everything(comparison: Comparison) -> None:
     """Print the report as text."""
-    typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
-    if rows := costs.table_rows(found.results):
+    typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.verdict())}\n")
+    if rows := costs.table_rows(comparison.results):
         legend, said = (
-            wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or "")
+            wrapped(comparison.said(text))
+            for text in (costs.LEGEND, costs.words(comparison.results) or "")
         )
-        titled = [{found.said(title): value for title, value in row.items()} for row in rows]
+        titled = [{comparison.said(title): value for title, value in row.items()} for row in rows]
         typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
     words = (
-        costs.events(found.results),
-        *energy_accountings.lines(found.results.energy_accountings),
-        power.of_pairs(found.results),
-        measures.robustness(found.results),
-        " ".join(measures.while_it_happens(found.results)),
-        " ".join(measures.optimism(found.results)),
+        costs.events(comparison.results),
+        *energy_accountings.lines(comparison.results.energy_accountings),
+        power.of_pairs(comparison.results),
+        measures.robustness(comparison.results),
+        " ".join(measures.while_it_happens(comparison.results)),
+        " ".join(measures.optimism(comparison.results)),
     )
     for text in words:
         if text:
-            typer.echo(f"{wrapped(found.said(text))}\n")
-    leaks = found.leaks()
-    for caveat in found.caveats():
+            typer.echo(f"{wrapped(comparison.said(text))}\n")
+    leaks = comparison.leaks()
+    for caveat in comparison.caveats():
         if caveat not in leaks:
             typer.echo(wrapped(caveat, "  · "))
-    if rows := controls.time_rows(found.results):
+    if rows := controls.time_rows(comparison.results):
         typer.echo(f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}")
     else:
-        for text in found.controls():
+        for text in comparison.controls():
             typer.echo(f"\n{wrapped(text)}")
-    typer.echo(f"\nmodels: {found.out / 'models'}/")
+    typer.echo(f"\nmodels: {comparison.out / 'models'}/")

@@ -52,7 +52,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
     ),
 )
 def compare(
-    given: CommandInput,
+    inputs: CommandInput,
     tune: Annotated[
         int | None,
         option(
@@ -69,25 +69,25 @@ def compare(
     trained models. What was trained before is not trained again: the same command after an
     interruption continues where it stopped.
     """
-    start = given.experiment()
+    start = inputs.experiment()
     if tune is not None:
-        tuned = _tune(start, tune, None, given, given.out)
-        _compare(tuned.experiment, given, strict, tuned)
+        tuned = _tune(start, tune, None, inputs, inputs.out)
+        _compare(tuned.experiment, inputs, strict, tuned)
         return
     from spikeduel.settings.reading import read_experiment
     from spikeduel.trials.tuning import read_tuning
 
-    if (file := given.experiment_file) is None:
-        _compare(start, given, strict)
+    if (file := inputs.experiment_file) is None:
+        _compare(start, inputs, strict)
         return
     folder = file if file.is_dir() else file.parent
     if (
-        given.out is None
+        inputs.out is None
         and (folder / "results.json").is_file()
         and start == read_experiment(folder)
     ):
-        given = replace(given, out=folder)  # the same run again
-    _compare(start, given, strict, read_tuning(folder / "tuning.json", start))
+        inputs = replace(inputs, out=folder)  # the same run again
+    _compare(start, inputs, strict, read_tuning(folder / "tuning.json", start))
 
 
 @command(
@@ -97,7 +97,7 @@ def compare(
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
 def tune(
-    given: CommandInput,
+    inputs: CommandInput,
     trials: Annotated[
         int,
         option(
@@ -133,9 +133,9 @@ def tune(
     """
     from spikeduel.comparing import write_tuning
 
-    tuned = _tune(given.experiment(), trials, ranges, given, out)
+    tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
     folder = write_tuning(tuned, out)
-    if given.as_json:
+    if inputs.as_json:
         print_json(tuned.record)
     else:
         from spikeduel.results.run_findings import tuning_limits
@@ -159,7 +159,7 @@ def tune(
     ),
 )
 def study(
-    given: CommandInput,
+    inputs: CommandInput,
     file: Annotated[
         Path,
         option(
@@ -209,20 +209,20 @@ def study(
     from spikeduel.cli import answers
 
     planned = studying.read_study(file)
-    given.require_trusted(planned.own_code, file)
-    with _workers(given) as workers:
+    inputs.require_trusted(planned.own_code, file)
+    with _workers(inputs) as workers:
         if dry_run:
             found = studying.plan(
-                planned, given.store, given.progress(on_stderr=True), workers, strict
+                planned, inputs.store, inputs.progress(on_stderr=True), workers, strict
             )
         else:
             results, page = studying.study(
-                planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
+                planned, out, inputs.store, inputs.progress(), workers, strict, inputs.loggers or ()
             )
     if dry_run:
-        print_json(found) if given.as_json else answers.print_study_plan(found)
+        print_json(found) if inputs.as_json else answers.print_study_plan(found)
         return
-    print_json(results) if given.as_json else answers.print_study(results, page)
+    print_json(results) if inputs.as_json else answers.print_study(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
 
@@ -237,7 +237,7 @@ def study(
     when_stopped="Nothing was trained.",
 )
 def plan(
-    given: CommandInput,
+    inputs: CommandInput,
     difference: Annotated[
         float,
         option(
@@ -276,14 +276,14 @@ def plan(
 
     share = None if spread is None else spread / 100
     found = forecast(
-        given.experiment(),
+        inputs.experiment(),
         difference / 100,
         share,
         run,
-        given.store,
-        given.progress(on_stderr=True),
+        inputs.store,
+        inputs.progress(on_stderr=True),
     )
-    if given.as_json:
+    if inputs.as_json:
         print_json(found)
         return
     title, *rest = power.sentences(found)
@@ -297,7 +297,7 @@ def plan(
     when_stopped="The page is the old one.",
 )
 def report(
-    given: CommandInput,
+    inputs: CommandInput,
     run: Annotated[Path, RUN],
     out: Annotated[
         Path | None,
@@ -337,7 +337,7 @@ def report(
 
     tables = [energy.read(table) for table in energy_table or ()]
     laws = [accountings.read(each) for each in accounting or ()]
-    page = report_again(run, out, given.progress(), given.own_code or (), tables, laws, figures)
+    page = report_again(run, out, inputs.progress(), inputs.own_code or (), tables, laws, figures)
     typer.echo(page)
 
 
@@ -349,7 +349,7 @@ def report(
     ),
 )
 def test(
-    given: CommandInput,
+    inputs: CommandInput,
     run: Annotated[Path, RUN],
     a: Annotated[
         str | None,
@@ -401,7 +401,7 @@ def test(
     share = None if margin is None else _fraction("--margin", margin)
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
-    if given.as_json:
+    if inputs.as_json:
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
@@ -432,34 +432,41 @@ def _fraction(option: str, points: float) -> float:
 
 
 @contextmanager
-def _workers(given: CommandInput) -> "Iterator[Workers]":
+def _workers(inputs: CommandInput) -> "Iterator[Workers]":
     """Yield the workers that train. With --json, what Ray prints goes to stderr."""
-    with redirect_stdout(sys.stderr) if given.as_json else nullcontext(), _asked(given) as workers:
+    with (
+        redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(),
+        _asked(inputs) as workers,
+    ):
         yield workers
 
 
-def _asked(given: CommandInput) -> "Workers":
+def _asked(inputs: CommandInput) -> "Workers":
     """This process, several, or a cluster."""
-    if given.ray is not None and given.jobs is not None:
+    if inputs.ray is not None and inputs.jobs is not None:
         raise InputError(
             "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
             "at once."
         )
-    if given.ray is not None:
+    if inputs.ray is not None:
         from spikeduel.trials.clusters import Cluster
 
-        return Cluster(given.ray, 1 if given.threads is None else given.threads)
-    if given.jobs is not None:
+        return Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
+    if inputs.jobs is not None:
         from spikeduel.trials.processes import Processes
 
-        return Processes(given.jobs, given.threads)
+        return Processes(inputs.jobs, inputs.threads)
     from spikeduel.trials.jobs import ThisProcess, Workers
 
-    return Workers() if given.threads is None else ThisProcess(given.threads)
+    return Workers() if inputs.threads is None else ThisProcess(inputs.threads)
 
 
 def _tune(
-    start: "Experiment", num_trials: int, ranges: Path | None, given: CommandInput, out: Path | None
+    start: "Experiment",
+    num_trials: int,
+    ranges: Path | None,
+    inputs: CommandInput,
+    out: Path | None,
 ) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import run_folder
@@ -467,20 +474,20 @@ def _tune(
 
     # Before the trials, which may take hours.
     run_folder.require_writable(out)
-    with _workers(given) as workers:
+    with _workers(inputs) as workers:
         return tune(
             start,
             num_trials,
             read_ranges(ranges) if ranges else None,
-            given.store,
-            given.progress(),
+            inputs.store,
+            inputs.progress(),
             workers,
         )
 
 
 def _compare(
     experiment: "Experiment",
-    given: CommandInput,
+    inputs: CommandInput,
     strict: bool = False,
     tuned: "Tuning | None" = None,
 ) -> None:
@@ -488,22 +495,22 @@ def _compare(
     from spikeduel.comparing import compare
 
     def answered(comparison: "Comparison") -> None:
-        if not given.as_json:
-            answers.told(comparison, given.verbose)
+        if not inputs.as_json:
+            answers.told(comparison, inputs.verbose)
 
-    with _workers(given) as workers:
+    with _workers(inputs) as workers:
         found = compare(
             experiment,
-            given.out,
-            given.store,
-            given.progress(),
+            inputs.out,
+            inputs.store,
+            inputs.progress(),
             strict,
             tuned,
             workers,
-            given.loggers or (),
+            inputs.loggers or (),
             answered,
         )
-    if given.as_json:
+    if inputs.as_json:
         print_json(found.document())
     if found.failed:
         raise typer.Exit(3)

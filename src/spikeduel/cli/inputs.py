@@ -275,10 +275,10 @@ def command(
                 for name in shared
                 if name in _SETTINGS and values[name] is not None
             }
-            given = {name: values[name] for name in shared if name in _SHARED}
-            with for_people(when_stopped), _under_torchrun(given):
+            inputs = {name: values[name] for name in shared if name in _SHARED}
+            with for_people(when_stopped), _under_torchrun(inputs):
                 function(
-                    CommandInput(settings=settings, **given),
+                    CommandInput(settings=settings, **inputs),
                     **{name: values[name] for name in own},
                 )
 

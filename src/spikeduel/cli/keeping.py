@@ -25,7 +25,7 @@ RUNS = Path("runs")
     ),
 )
 def runs(
-    given: CommandInput,
+    inputs: CommandInput,
     chosen: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs."),
@@ -49,11 +49,11 @@ def runs(
     if len(names) > 2 or (len(names) == 1 and not Path(names[0]).is_dir()):
         raise InputError("name two runs to compare, or a folder of runs, or nothing.")
     if len(names) == 2:
-        _compared(given, run_diff.compare(*(run_diff.named(name, folder) for name in names)))
+        _compared(inputs, run_diff.compare(*(run_diff.named(name, folder) for name in names)))
         return
     folder = Path(names[0]) if names else folder
     rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
-    if given.as_json:
+    if inputs.as_json:
         print_json(rows)
     elif rows:
         table, others = run_diff.table(rows)
@@ -62,11 +62,11 @@ def runs(
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 
 
-def _compared(given: CommandInput, compared: "RunsCompared") -> None:
+def _compared(inputs: CommandInput, compared: "RunsCompared") -> None:
     from spikeduel.results import run_diff
     from spikeduel.results.columns import render
 
-    if given.as_json:
+    if inputs.as_json:
         print_json(compared)
         return
     for side, run, created in zip("AB", (compared.a, compared.b), compared.created, strict=True):
@@ -88,7 +88,7 @@ def _compared(given: CommandInput, compared: "RunsCompared") -> None:
     when_stopped="What was removed is gone, and the rest is whole.",
 )
 def clean(
-    given: CommandInput,
+    inputs: CommandInput,
     folders: Annotated[
         list[Path] | None,
         option(
@@ -130,20 +130,20 @@ def clean(
     from spikeduel.trials import cleaning
     from spikeduel.trials.store import Store
 
-    if given.as_json and not (yes or dry_run):
+    if inputs.as_json and not (yes or dry_run):
         raise InputError("--json asks nothing: add --yes, or --dry-run to see what could go.")
-    places, store = folders or [RUNS], Store(given.store)
+    places, store = folders or [RUNS], Store(inputs.store)
     if absent := [place for place in folders or () if not place.is_dir()]:
         raise InputError(f"{absent[0]}: no such folder. --runs names folders that hold runs.")
     found = cleaning.find(places, store, days)
-    if not given.as_json:
+    if not inputs.as_json:
         _show(found, days)
         if not found.unneeded or dry_run:
             return
         if not yes:
             typer.confirm(f"Free {_size(found.bytes)}?", abort=True)
     freed = found if dry_run else cleaning.remove(found, places, store, days)
-    if given.as_json:
+    if inputs.as_json:
         print_json(
             {
                 "dry_run": dry_run,
@@ -183,7 +183,10 @@ def _show(found: "Found", days: float) -> None:
     )
     typer.echo(render(rows) if rows else nothing)
     if rows:
-        told = "Runs keep their models and results. The same command as before would train, or prepare, these anew"
+        told = (
+            "Runs keep their models and results. The same command as before would train, or "
+            "prepare, these anew"
+        )
         goes_on = (
             "; an interrupted training would begin again" if by_kind[titles["unfinished"]] else ""
         )

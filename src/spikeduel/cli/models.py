@@ -12,7 +12,7 @@ from spikeduel.system.errors import InputError, visible
 
 
 @command("as_json", examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
-def models(given: CommandInput) -> None:
+def models(inputs: CommandInput) -> None:
     """List the trained networks that come with the package: what they are, and how good.
 
     Their names can be given wherever a model is asked for. --json has the whole card of each.
@@ -21,7 +21,7 @@ def models(given: CommandInput) -> None:
     from spikeduel.results.columns import SHIPPED, render, text_rows
 
     origins = shipped.origins()
-    if given.as_json:
+    if inputs.as_json:
         print_json(origins)
     elif not origins:
         typer.echo("No trained networks are in this installation.")
@@ -51,12 +51,15 @@ def models(given: CommandInput) -> None:
     when_stopped="Nothing was measured.",
 )
 def evaluate(
-    given: CommandInput,
+    inputs: CommandInput,
     dataset: Annotated[
         str | None,
         typer.Argument(
             metavar="DATASET",
-            help="The data to measure it on. (Default: what it was trained on, found where its run had it)",
+            help=(
+                "The data to measure it on. (Default: what it was trained on, found where its run "
+                "had it)"
+            ),
         ),
     ] = None,
     part: Annotated[
@@ -74,20 +77,20 @@ def evaluate(
     from spikeduel.results import columns
     from spikeduel.trials import evaluating
 
-    model, progress = given.opened(), given.progress()
+    model, progress = inputs.opened(), inputs.progress()
     if dataset:
-        experiment = given.experiment(dataset)
+        experiment = inputs.experiment(dataset)
     else:
-        experiment = evaluating.trained_on(model, given.changing)
+        experiment = evaluating.trained_on(model, inputs.changing)
         evaluating.require_the_same(model.card, experiment, progress)
-    test = evaluating.evaluate(model, experiment, part, progress, given.store)
-    if given.as_json:
+    test = evaluating.evaluate(model, experiment, part, progress, inputs.store)
+    if inputs.as_json:
         print_json(test)
     else:
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if model.card.preprocessing.binning else "images"
         typer.echo(
-            f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
+            f"{inputs.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
         )
         typer.echo(columns.render(columns.class_rows(test)))
         if test.robustness:
@@ -104,7 +107,7 @@ def evaluate(
     when_stopped="Nothing was changed.",
 )
 def predict(
-    given: CommandInput,
+    inputs: CommandInput,
     images: Annotated[
         list[Path],
         option(
@@ -134,12 +137,12 @@ def predict(
     from spikeduel.trials import evaluating
 
     if follow:
-        _follow(given, images)
+        _follow(inputs, images)
         return
     rows, unreadable = evaluating.predict_files(
-        given.opened(), images, given.progress(), not given.raw
+        inputs.opened(), images, inputs.progress(), not inputs.raw
     )
-    if given.as_json:
+    if inputs.as_json:
         print_json(rows)
     else:
         said = [f"{visible(row['label'])}  {row['probability']:.1%}" for row in rows]
@@ -164,13 +167,13 @@ def _fitting(names: list[str], beside: int) -> list[str]:
     return [f"{name if len(name) <= width else f'…{name[1 - width :]}':<{width}}" for name in names]
 
 
-def _follow(given: CommandInput, paths: list[Path]) -> None:
+def _follow(inputs: CommandInput, paths: list[Path]) -> None:
     from spikeduel.trials import evaluating
 
-    model = given.opened()
+    model = inputs.opened()
     for path in paths:
-        for row in evaluating.follow(model, path, calibrated=not given.raw):
-            if given.as_json:
+        for row in evaluating.follow(model, path, calibrated=not inputs.raw):
+            if inputs.as_json:
                 typer.echo(json.dumps(row))
             else:
                 label, seen = (
@@ -188,7 +191,7 @@ def _follow(given: CommandInput, paths: list[Path]) -> None:
     when_stopped="The files written so far are kept.",
 )
 def inspect(
-    given: CommandInput,
+    inputs: CommandInput,
     given_files: Annotated[
         list[Path],
         option(
@@ -231,11 +234,11 @@ def inspect(
             f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was "
             f"given."
         )
-    named = by_name([given.opened(path) for path in models])
+    named = by_name([inputs.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [each.strip() for each in formats.split(",") if each.strip()]
-    for path in draw(named, images, folder, calibrated=not given.raw, formats=wanted):
+    for path in draw(named, images, folder, calibrated=not inputs.raw, formats=wanted):
         typer.echo(path)
 
 
@@ -248,7 +251,7 @@ def inspect(
     when_stopped="Nothing was changed.",
 )
 def play(
-    given: CommandInput,
+    inputs: CommandInput,
     models: Annotated[
         list[Path] | None,
         option(
@@ -284,12 +287,12 @@ def play(
     if not 0 <= port <= 65535:
         raise InputError(f"--port must be from 0 to 65535, not {port}.")
     named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
-    opened = [given.opened(each) for each in named]
+    opened = [inputs.opened(each) for each in named]
 
     def ready(address: str) -> None:
         typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
 
-    playing.play(opened, port, ready, not no_browser, given.progress())
+    playing.play(opened, port, ready, not no_browser, inputs.progress())
     typer.echo("\nstopped.")
 
 
@@ -314,7 +317,7 @@ def play(
     when_stopped="No file was written.",
 )
 def export(
-    given: CommandInput,
+    inputs: CommandInput,
     out: Annotated[
         Path,
         option(
@@ -366,10 +369,10 @@ def export(
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating, exchanging
 
-    loaded, progress = given.opened(), given.progress()
-    experiment = given.experiment(dataset) if dataset else None
-    if not dataset and (given.settings or given.assignments):
-        experiment = evaluating.trained_on(loaded, given.changing)
+    loaded, progress = inputs.opened(), inputs.progress()
+    experiment = inputs.experiment(dataset) if dataset else None
+    if not dataset and (inputs.settings or inputs.assignments):
+        experiment = evaluating.trained_on(loaded, inputs.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
     check = exchanging.export(
         loaded,
@@ -379,9 +382,9 @@ def export(
         experiment=experiment,
         num_images=images,
         progress=progress,
-        store=given.store,
+        store=inputs.store,
     )
-    if given.as_json:
+    if inputs.as_json:
         print_json(check)
     else:
         typer.echo("\n".join(wrapped(line) for line in exporting.lines(check)))
@@ -395,7 +398,7 @@ def export(
     when_stopped="No file was written.",
 )
 def import_(
-    given: CommandInput,
+    inputs: CommandInput,
     file: Annotated[
         Path,
         option(
@@ -449,9 +452,9 @@ def import_(
     from spikeduel.networks.model_files import save_model
     from spikeduel.trials import exchanging
 
-    experiment = given.experiment(dataset) if dataset else None
+    experiment = inputs.experiment(dataset) if dataset else None
     model = exchanging.import_model(
-        file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=given.progress()
+        file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=inputs.progress()
     )
     save_model(out, model)
     card = model.card

@@ -191,9 +191,9 @@ def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """Judge the probabilities softmax(`scores`) `[N, K]` of images of the classes `truth` `[N]`.
 
-    - `bins`: `NUM_BINS` of equal width over the confidence (the answer's probability), `low` excluded,
-      `high` included, with `count`, mean `confidence` and `accuracy` (None in an empty bin)
-    - `ece`: expected calibration error, the mean over images of |accuracy − confidence| of their bin
+    - `bins`: `NUM_BINS` of equal width over the confidence (the answer's probability), `low`
+      excluded, `high` included: `count`, mean `confidence`, `accuracy` (None in an empty bin)
+    - `ece`: expected calibration error, the mean over images of |accuracy − confidence| of the bin
       (Naeini et al. 2015; Guo et al. 2017, equation 3)
     - `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
       calibrated model (`eces_of_perfect`). On 200 images the mean can be 0.08

@@ -148,7 +148,10 @@ class Cost:
         total = self.operations.totals
         macs, acs = amount(total.macs.dense.hoisted), amount(total.acs.total)
         steps = counted(self.operations.num_steps, "time step")
-        return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image, over {steps}>"
+        return (
+            f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image, over "
+            f"{steps}>"
+        )
 
     def _repr_html_(self) -> str:
         """Return the layers and the energy of the leading table, for notebooks."""

@@ -241,16 +241,16 @@ class _Conversion:
         counts = PooledCounts(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
         return self._add(layer.name, counts, before), scale
 
-    def _counts(self, found: int) -> bool:
+    def _counts(self, index: int) -> bool:
         """Return True for a layer of spikes, or of sums of spikes, which are never below 0."""
-        module = self.found[found].module if found != IMAGES else None
+        module = self.found[index].module if index != IMAGES else None
         if isinstance(module, LIF | PooledCounts):
             return True
         passing = Add | Concat | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.ZeroPad2d
         grows = isinstance(module, passing) or (
             isinstance(module, Scale) and module.factor > 0 and not module.shift
         )
-        return grows and all(map(self._counts, self.found[found].inputs))
+        return grows and all(map(self._counts, self.found[index].inputs))
 
     def _name(self, index: int) -> str:
         return "images" if index == IMAGES else self.source[index].name

@@ -1,6 +1,4 @@
-"""What an audit of a data set and its split says: types, as they stand in `audit.json` and in
-results.json.
-"""
+"""Types of an audit of a data set and its split, as in `audit.json` and in results.json."""
 
 from typing import Literal
 
@@ -104,13 +102,13 @@ class Probe(Frozen):
 
 
 class FileProperty(Frozen):
-    """How far a property of files (type, colour mode, size) is tied to class and side of the split.
+    """A property of files (type, colour mode, size), and its tie to class and side of the split.
 
-    `class_accuracy`: of naming, for each test image, the class that is most frequent among training
-    images with the same value (the most frequent class of all for a new value); `class_chance`: of
-    always naming the latter. `split_association`: Cramér's V between property and side, corrected
-    for its bias (Bergsma 2013), 0 to 1. `values` counts images, the most frequent first; there are
-    `num_values`.
+    `class_accuracy`: accuracy on the test images of the class that is most frequent among training
+    images with the same value (the most frequent class of all for a new value); `class_chance`:
+    accuracy of the most frequent class of all. `split_association`: Cramér's V between property and
+    side, corrected for its bias (Bergsma 2013), 0 to 1. `values` counts images, the most frequent
+    first; there are `num_values`.
     """
 
     property: str
@@ -122,7 +120,9 @@ class FileProperty(Frozen):
 
 
 class Quartiles(Frozen):
-    """Of distances between small grey versions (0: equal up to brightness and contrast)."""
+    """Quartiles of the distances between small grey versions (0: equal up to brightness and
+    contrast).
+    """
 
     p25: float
     median: float
@@ -130,8 +130,8 @@ class Quartiles(Frozen):
 
 
 class Distances(Frozen):
-    """To the nearest training image, from test and training images; `bins`: edges of equal shares
-    of test images.
+    """Distances to the nearest training image, from test and training images; `bins`: edges of
+    equal shares of test images.
     """
 
     test_to_train: Quartiles | None
@@ -151,9 +151,7 @@ class DistanceBin(Frozen):
 
 
 class AuditedImage(Frozen):
-    """One image of a pair: its index, side of the split and class, and its file where it has
-    one.
-    """
+    """An image of a pair: its index, side of the split and class, and its file where it has one."""
 
     index: Count
     side: Side
@@ -174,9 +172,9 @@ PairKind = Literal[
 
 
 class Move(Frozen):
-    """What makes one image from another: mirrored left to right, then turned clockwise by `degrees`
-    (−180 to 180), made `scale` times as large, and its middle shifted by pixels to the `right` and
-    `down`.
+    """The move that makes one image from another: mirrored left to right, then turned clockwise by
+    `degrees` (−180 to 180), made `scale` times as large, and its middle shifted by pixels to the
+    `right` and `down`.
     """
 
     mirrored: bool
@@ -215,8 +213,8 @@ class SuspectLabel(Frozen):
 
 
 class LabelCheck(Frozen):
-    """How many labels were examined, what share of them is the most probable class, and how many
-    look wrong.
+    """Number of labels examined, share of labels that are the most probable class, number that look
+    wrong.
     """
 
     examined: Count
@@ -225,15 +223,15 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """What pictures and figures need of an audit; not part of `audit.json`.
+    """Details of an audit for pictures and figures; not part of `audit.json`.
 
     `pairs`: the gravest first; `test_distances`: from each test image to its nearest training
     image, null where not searched; `labels`: those that look wrong, the surest first;
-    `label_shares`: of each image's neighbours, the share that votes for its label, null for images
-    that the split leaves out, none where neighbours know too little of the labels;
-    `within_quantiles`: of the same distances within training, at equal steps from 0 to 1; `groups`:
-    which recordings belong together, by their groups and by the stretches that they share; none
-    where none share one.
+    `label_shares`: share of each image's neighbours that votes for its label, null for images that
+    the split leaves out, empty where neighbours know too little of the labels; `within_quantiles`:
+    quantiles of the same distances within training, at equal steps from 0 to 1; `groups`:
+    recordings that belong together, by their groups and by shared stretches; empty where none share
+    one.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -257,8 +255,8 @@ StatisticName = Literal[
 
 
 class Statistic(Frozen):
-    """One number of each recording: its median by side of the split and by class; what a classifier
-    scores by it alone.
+    """A number of each recording: its median by side of the split and by class, and a classifier's
+    accuracy by it alone.
 
     `length` is in milliseconds, `event rate` in events a second, `columns` and `rows` count to the
     last with an event; `brighter events` and `at hot pixels` are shares of the events, `pixels in
@@ -273,14 +271,14 @@ class Statistic(Frozen):
 
 
 class Statistics(Frozen):
-    """What a small classifier scores by all `statistics` together, without any frame.
+    """Accuracies of a small classifier by all `statistics` together, without any frame.
 
     `class_accuracy`: of naming the class of the `num_tested` test recordings, after training on the
     training side (at most a sample of it); `class_chance`: of always naming training's most
     frequent class. `side_accuracy`: of telling training from test recordings, as many of each, half
-    of which a coin would get right; those of one of the `num_groups` groups are never both trained
-    on and asked. Null where there are too few. `hot_pixels` (x, y) have many times the events of
-    other pixels, in most recordings of a side or of a class.
+    of which a coin would get right; recordings of one of the `num_groups` groups are never both
+    trained on and asked. Null where there are too few. `hot_pixels` (x, y) have many times the
+    events of other pixels, in most recordings of a side or of a class.
     """
 
     statistics: tuple[Statistic, ...]
@@ -293,7 +291,7 @@ class Statistics(Frozen):
 
 
 class Audit(Frozen):
-    """What an audit found: whether a result on this data and this split can be trusted, and why
+    """The outcome of an audit: whether a result on this data and this split can be trusted, and why
     (not).
 
     `near`: two images are near duplicates below this share of the usual distance, which is the
@@ -301,8 +299,8 @@ class Audit(Frozen):
     `groups_cut_test_images` have their group in training; `groups_tested` are of test images.
     `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
     searched; fewer than `counts` where that would take too long. `files`: null where the data is no
-    folder or CSV. `labels`: judged by the nearest neighbours. What says "image" is meant of a
-    `noun`; `stretches` and `statistics` are of recordings, and null for images.
+    folder or CSV. `labels`: judged by the nearest neighbours. "Image" stands for the `noun`;
+    `stretches` and `statistics` are of recordings, and null for images.
     """
 
     dataset: str

@@ -52,7 +52,7 @@ class ControlledContender(Frozen):
 
 
 class TemporalLoss(StrEnum):
-    """How much of what a network can learn is lost with the time of recordings."""
+    """Loss of what a network can learn, when recordings have no time."""
 
     EVERYTHING = "everything"
     """Without it, the best is not shown to be better than a constant answer."""

@@ -14,8 +14,7 @@ accounting.
 """
 AXES: tuple[Axis, ...] = ("rate", "steps", "bits", "memory")
 Read = Literal["source", "implementation", "quotation"]
-"""Where the numbers were read: in the source itself | in a public program that follows it | in a
-quotation.
+"""Place of reading the numbers: the source itself | a public program that follows it | a quotation.
 """
 
 

@@ -144,7 +144,10 @@ def introduction(inside: Inside) -> str:
     steps = (
         " A spiking network works in time steps: move the slider, or press play." if spiking else ""
     )
-    return f"One {inside.noun}, and what goes on in each network that sees it. {answers(inside)}{steps}"
+    return (
+        f"One {inside.noun}, and what goes on in each network that sees it. "
+        f"{answers(inside)}{steps}"
+    )
 
 
 def how_found(inside: Inside) -> str:

@@ -3,27 +3,28 @@ conclusion.
 
 Usable alone, on anybody's predictions.
 
-**Several seeds.** Which seeds were trained and which images are in the test set are both left to chance. The interval
-is of the crossed model (`uncertainty`). The p-value is the larger of two, because a difference has
-to hold against both kinds of luck: the t test of that model, the interval's dual, asks about other
-seeds and other images; the permutation test, which lets the 2S trainings change sides, asks about
-other seeds on these images and needs no normal distribution. With six seeds the latter cannot fall
-below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no contender better. Alone
-it would not do, since it takes the luck of these images for a real difference
-(`benchmarks/significance.py` counts how often). Over several pairs the t tests' p-values are
-adjusted by Holm, the permutations' are not: they are a second condition on each pair, and adjusting
-anything so coarse would forbid all conclusions.
+**Several seeds.** Which seeds were trained and which images are in the test set are both left to
+chance. The interval is of the crossed model (`uncertainty`). The p-value is the larger of two,
+because a difference has to hold against both kinds of luck: the t test of that model, the
+interval's dual, asks about other seeds and other images; the permutation test, which lets the 2S
+trainings change sides, asks about other seeds on these images and needs no normal distribution.
+With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four
+seeds make no contender better. Alone it would not do, since it takes the luck of these images for a
+real difference (`benchmarks/significance.py` counts how often). Over several pairs the t tests'
+p-values are adjusted by Holm, the permutations' are not: they are a second condition on each pair,
+and adjusting anything so coarse would forbid all conclusions.
 
-**Seeds in pairs.** Where seed s of both is one training, asked in two ways (a trained network and its conversion, or
-with its spikes shuffled), its luck is in both and cancels. The t test is that of the seeds'
-differences, and the exact test flips their signs: within a seed the two could change names, across
-seeds they could not. That has 2^S ways, and p cannot fall below 2/64 = 0.031 with six seeds, nor
-below 0.0625 with five, so that it takes six to call one better, and all six differences must have
-one sign. It is not adjusted by Holm either: over five controls that would take eight seeds.
+**Seeds in pairs.** Where seed s of both is one training, asked in two ways (a trained network and
+its conversion, or with its spikes shuffled), its luck is in both and cancels. The t test is that of
+the seeds' differences, and the exact test flips their signs: within a seed the two could change
+names, across seeds they could not. That has 2^S ways, and p cannot fall below 2/64 = 0.031 with six
+seeds, nor below 0.0625 with five, so that it takes six to call one better, and all six differences
+must have one sign. It is not adjusted by Holm either: over five controls that would take eight
+seeds.
 
-**One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test; where
-images come in groups, by flipping the signs of whole groups and by the interval's dual, of which
-the larger p counts.
+**One seed** says nothing about other seeds. These two trained models are tested: exactly, by
+McNemar's test; where images come in groups, by flipping the signs of whole groups and by the
+interval's dual, of which the larger p counts.
 """
 
 import math
@@ -146,8 +147,14 @@ class Difference(Frozen):
 
     def __str__(self) -> str:
         low, high = self.ci95
-        numbers = f"{100 * self.difference:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
-        return f"a − b: {numbers.replace('-', '−')}, p = {self.p_value:.3g}: {self.conclusion.replace('_', ' ')}"
+        numbers = (
+            f"{100 * self.difference:+.2f} points, 95 % interval {100 * low:+.2f} to "
+            f"{100 * high:+.2f}"
+        )
+        return (
+            f"a − b: {numbers.replace('-', '−')}, p = {self.p_value:.3g}: "
+            f"{self.conclusion.replace('_', ' ')}"
+        )
 
 
 def compare_predictions(
@@ -209,7 +216,10 @@ def difference(
         counts = right_a.sum(1), right_b.sum(1)
         if paired:
             p_permutation = uncertainty.sign_flips(counts[0] - counts[1])
-            test = f"paired t test over seeds and {units}, and exact sign flips of the seeds' differences"
+            test = (
+                f"paired t test over seeds and {units}, and exact sign flips of the seeds' "
+                f"differences"
+            )
         else:
             p_permutation, how = uncertainty.exchanged(*counts)
             test = f"t test over seeds and {units}, and {how} permutation of the seeds"
@@ -220,7 +230,10 @@ def difference(
         # Groups may differ less than independent images would; the interval then takes the variance
         # of those.
         p_value = max(uncertainty.sign_flips(sums), off.p_value)
-        test = f"t test over groups of images, and exact sign flips of {len(sums):,} group{'s' if len(sums) > 1 else ''}"
+        test = (
+            f"t test over groups of images, and exact sign flips of {len(sums):,} "
+            f"group{'s' if len(sums) > 1 else ''}"
+        )
     compared = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),

@@ -7,15 +7,13 @@ variance of the mean over S seeds and N images has three parts accordingly. The 
 trainings' accuracies, divided by S, holds those of seeds and of the remainder; the spread of the
 images' mean differences, divided by N, those of images and of the remainder. The remainder is known
 from the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch,
-*Variance Components*,
-1992). Both contenders have met the same images; their seeds are trainings of their own. Where they are not, as with a
-trained network and its conversion, seed s of both is one training: what is special to that training
-is in both, and the table is that of the differences `right_a − right_b`, with S − 1 degrees of
-freedom. Where images come in groups that are not independent, groups take the place of images, and
-their sizes count: the variance is that of leaving out one group after the other (the jackknife),
-and its degrees of freedom are those of as many equal groups as would weigh the same
-(`effective_groups`).
-"""
+*Variance Components*, 1992). Both contenders have met the same images; their seeds are trainings of
+their own. With a trained network and its conversion, seed s of both is one training: what is
+special to that training is in both, and the table is that of the differences `right_a − right_b`,
+with S − 1 degrees of freedom. Where images come in groups that are not independent, groups take the
+place of images, and their sizes count: the variance is that of leaving out one group after the
+other (the jackknife), and its degrees of freedom are those of as many equal groups as would weigh
+the same (`effective_groups`)."""
 
 import itertools
 import math

@@ -36,8 +36,14 @@ class UnreadableFiles(InputError):
         name, reason = next(iter(files.items()))
         text = f"{name}: {reason}. Remove or replace it."
         if len(files) > 1:
-            lists = f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)} --json` lists all."
-            text = f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} Remove or replace them."
+            lists = (
+                f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)} --json` lists "
+                f"all."
+            )
+            text = (
+                f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} "
+                f"Remove or replace them."
+            )
         super().__init__(text)
 
 

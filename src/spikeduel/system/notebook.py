@@ -22,7 +22,8 @@ Part = str | Chart | Sequence[Mapping[str, str]]
 
 def page(title: str, *parts: Part) -> str:
     """Return a title and `parts` below it as HTML; empty tables and sentences are left out."""
-    return f"<div><p><b>{html_text(title)}</b></p>{''.join(_html(part) for part in parts if part)}</div>"
+    shown = "".join(_html(part) for part in parts if part)
+    return f"<div><p><b>{html_text(title)}</b></p>{shown}</div>"
 
 
 def _html(part: Part) -> str:

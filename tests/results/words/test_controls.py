@@ -118,7 +118,10 @@ def test_a_single_step_that_may_do_as_well_is_told_with_its_energy(conclusions, 
         trial("conv-lif", 0.9, seed=seed, energy=energy_of(6e-6), controls={"one_step": one_step})
         for seed in (0, 1)
     ]
-    text = "A single step takes 750 nJ to 1.50 µJ an answer, 4 steps 3.00 to 6.00 µJ (estimates, arithmetic alone, "
+    text = (
+        "A single step takes 750 nJ to 1.50 µJ an answer, 4 steps 3.00 to 6.00 µJ (estimates, "
+        "arithmetic alone, "
+    )
     text += "hoisted)."
     assert (text in of_controls(results(trials), controlled(seeds=seeds, **conclusions))) is told
     # Not where it learned nothing, where its energy is not known, nor where it saves nothing.

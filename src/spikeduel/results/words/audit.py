@@ -19,7 +19,10 @@ SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 def not_all(audit: Audit) -> str:
     """Return what no audit can find."""
-    text = "Pixels cannot show every leak: two images of one person or object that look different are found only if "
+    text = (
+        "Pixels cannot show every leak: two images of one person or object that look different are "
+        "found only if "
+    )
     return said_of(f"{text}groups are given.", audit.noun)
 
 
@@ -119,10 +122,16 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(audit.files.read) if audit.files else "",
         "files ignored": _ignored(audit.files) if audit.files else "",
-        "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
-        "without siblings": f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)",
+        "nearest neighbour": (
+            f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)"
+        ),
+        "without siblings": (
+            f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)"
+        ),
         "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
-        "constant answer": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
+        "constant answer": (
+            f"{_percent(probe.chance)} accuracy (always training's most frequent class)"
+        ),
         "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
     }
     if moved := audit.moved_copies:

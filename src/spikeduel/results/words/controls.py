@@ -42,7 +42,10 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     name, measured = contender.contender, _measured(contender)
     texts = [f"{asked(contender).removesuffix(')')}; {name} − control, 95 % interval):"]
     for row, found in measured:
-        numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
+        numbers = (
+            f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to "
+            f"{signed(found.ci95[1])})"
+        )
         said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
         # Where all have too few seeds, that is said once, below.
         texts.append(
@@ -107,7 +110,10 @@ def on_time(results: Results) -> str:
     name, lost = results.dataset.name, points(found.found.difference)
     text = _LOST[found.lost].format(name=name, difference=lost)
     if found.without == found.contender and not found.trained_without:
-        return f"{text}: the best on validation, {found.contender} ({per_cent(found.accuracy)}), sees none."
+        return (
+            f"{text}: the best on validation, {found.contender} ({per_cent(found.accuracy)}), sees "
+            f"none."
+        )
     how = (
         "trained on frames that each hold all events"
         if found.trained_without
@@ -138,9 +144,9 @@ def time_rows(results: Results) -> list[dict[str, str]]:
     ]
 
 
-def taken(found: Difference) -> str:
+def taken(difference: Difference) -> str:
     """Return the interval of the change of accuracy by a control, in points."""
-    low, high = found.ci95
+    low, high = difference.ci95
     return f"{signed(-high)} to {signed(-low)}"
 
 
@@ -161,9 +167,11 @@ def brief(row: ControlRow, contender: str) -> str:
     )
 
 
-def _seeds_taken(found: Difference) -> str:
+def _seeds_taken(difference: Difference) -> str:
     """Return the number of seeds that a conclusion from a control takes."""
-    return f"takes {found.fewest_seeds} seeds" + (", compared seed by seed" if found.paired else "")
+    return f"takes {difference.fewest_seeds} seeds" + (
+        ", compared seed by seed" if difference.paired else ""
+    )
 
 
 def how_controlled(contender: ControlledContender) -> str:

@@ -321,7 +321,10 @@ def _who_takes_least(ranked: Sequence[Ranking]) -> str:
         return f"{next(iter(by_name))} takes the least in all {len(ranked)} ways of counting."
     if not by_name:
         return f"nobody takes the least in any of {len(ranked)} ways of counting: ranges overlap."
-    return f"who takes the least depends on how it is counted. Of {len(ranked)} ways: {', '.join(parts)}."
+    return (
+        f"who takes the least depends on how it is counted. Of {len(ranked)} ways: "
+        f"{', '.join(parts)}."
+    )
 
 
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:

@@ -30,7 +30,7 @@ READ = {
     "implementation": "read in a program that follows the source",
     "quotation": "read where others quote the source",
 }
-"""Where the numbers of an accounting were read, in words."""
+"""Places of reading the numbers of an accounting, in words."""
 AXIS_NAMES: dict[Axis, str] = {
     "rate": "spike rate ",
     "steps": "T = ",
@@ -82,7 +82,10 @@ def summary(accounted: AccountedPair) -> str:
         if any(result.own for result in accounted.by_accounting)
         else "published accountings"
     )
-    who = f"{accounted.spiking} is cheaper than {accounted.other} in {cheaper} of {accounted.judged} {kind} of energy"
+    who = (
+        f"{accounted.spiking} is cheaper than {accounted.other} in {cheaper} of {accounted.judged} "
+        f"{kind} of energy"
+    )
     left_open = f", {left} {'leaves' if left == 1 else 'leave'} it open" if left else ""
     return f"{who}, dearer in {dearer}{left_open}."
 

@@ -11,7 +11,10 @@ MOST_COLUMNS = 4
 _SOURCES = {
     "given": "The spread over seeds is the one given.",
     "run": "The spread over seeds, and how often answers differ, are those of the run.",
-    "store": "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
+    "store": (
+        "The spread over seeds, and how often answers differ, are those of this comparison's seeds "
+        "in the store."
+    ),
     "assumed": (
         "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three "
         "seeds first (spikeduel compare … --seeds 3) show your own: this command finds them in "
