@@ -67,9 +67,7 @@ class Trial:
 
     @property
     def twin(self) -> str | None:
-        """Key of the trial at whose trained weights this one starts, or from whose answers it
-        learns.
-        """
+        """Key of the trial at whose trained weights this one starts, None where it has none."""
         twin: dict[str, str] | None = self.settings.get("twin")
         return twin["key"] if twin else None
 
