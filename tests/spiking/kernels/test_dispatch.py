@@ -150,13 +150,6 @@ def test_rate_spikes_in_any_type(dtype):
     assert torch.equal(spikes, reference.rate_spikes(images, keys, 4).to(dtype))
 
 
-def test_a_window_of_steps_is_cut_from_the_same_draws():
-    images = torch.full((2, 1, 3, 3), 128, dtype=torch.uint8)
-    keys = np.array([3, 4], np.uint64)
-    whole = kernels.rate_spikes(images, keys, 7)
-    assert torch.equal(kernels.rate_spikes(images, keys, 3, first_step=4), whole[4:])
-
-
 def test_unfused_it_is_the_reference_and_gives_the_same(monkeypatch):
     current = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(0))
     fused = kernels.scan(current, 0.9, Dynamics(0.7))

@@ -44,13 +44,6 @@ def test_equals_the_reference(shape, num_steps, dtype):
     assert torch.equal(spikes, reference.rate_spikes(images, keys, num_steps).to(dtype))
 
 
-@pytest.mark.parametrize("first_step", [1, 7])
-def test_steps_from_any_step_on(first_step):
-    images, keys = draw((2, 100))
-    expected = reference.rate_spikes(images, keys, first_step + 3)[first_step:]
-    assert torch.equal(encode(images, keys, 3, torch.bool, first_step), expected)
-
-
 @pytest.mark.parametrize("dtype", gpu.WRITTEN_DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(0, 1, 4, 4), (3, 0)], ids=str)
 def test_nothing_to_draw(shape, dtype):
@@ -69,7 +62,7 @@ def test_inputs_that_are_not_contiguous_or_read_only():
 @pytest.mark.parametrize("pointer", ["*bf16", "*u8"])
 def test_compiles_to_ten_rounds_of_32_bits(tmp_path, pointer):
     types = {"images": "*u8", "keys": "*i64", "spikes": pointer}
-    types |= dict.fromkeys(("num_images", "num_pixels", "num_tiles", "first_step"), "i32")
+    types |= dict.fromkeys(("num_images", "num_pixels", "num_tiles"), "i32")
     stages = compiled(tmp_path, gpu.__name__, "_rate_rows", types, {"BLOCK": 128}, num_warps=4)
     assert stages["ttgir"].count("tt.mulhiui") == 20
     assert "tensor<128xi32" in stages["ttgir"]

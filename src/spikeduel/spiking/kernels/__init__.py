@@ -116,12 +116,11 @@ def rate_spikes(
     keys: np.ndarray,
     num_steps: int,
     dtype: torch.dtype = torch.float32,
-    first_step: int = 0,
 ) -> Tensor:
     """Bernoulli spikes `[T, B, …]` in `dtype` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
 
-    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says, at the steps from
-    `first_step` on. Raises `InputError` unless the images are uint8 and have a key each.
+    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says. Raises
+    `InputError` unless the images are uint8 and have a key each.
     """
     if images.dtype != torch.uint8:
         raise InputError(
@@ -132,10 +131,10 @@ def rate_spikes(
             f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}."
         )
     if images.device.type not in _DEVICES:
-        return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
+        return reference.rate_spikes(images, keys, num_steps).to(dtype)
     kernels = _kernels(images)
     written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
-    return kernels.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)
+    return kernels.rate_spikes(images, keys, num_steps, written).to(dtype)
 
 
 def _kernels(x: Tensor) -> Any:

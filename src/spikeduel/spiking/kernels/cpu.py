@@ -270,7 +270,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
 
 
 @njit(**COMPILED)
-def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ignore[no-untyped-def]
+def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyped-def]
     """Fill rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
     levels = np.empty(_TILE, np.uint8)
@@ -278,7 +278,7 @@ def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ign
         step, image = divmod(row, num_images)
         for first in range(0, num_pixels, _TILE):
             count = min(_TILE, num_pixels - first)
-            _philox_levels(levels, first // 4, (count + 3) // 4, first_step + step, keys[image])
+            _philox_levels(levels, first // 4, (count + 3) // 4, step, keys[image])
             pixels, out = images[image, first : first + count], spikes[row, first : first + count]
             for i in range(count):
                 out[i] = one if levels[i] < pixels[i] else 0
@@ -289,10 +289,8 @@ def rate_spikes(
     keys: np.ndarray,
     num_steps: int,
     dtype: torch.dtype = torch.float32,
-    first_step: int = 0,
 ) -> Tensor:
-    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]` for `T` steps from
-    `first_step` on.
+    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]`.
 
     `images` are uint8 `[B, …]`, `keys` uint64 `[B]`.
     """
@@ -304,7 +302,6 @@ def rate_spikes(
         np.array(
             keys, np.uint64
         ),  # a copy, since Numba would compile a second time for a read-only array
-        first_step,
         WRITTEN_DTYPES[dtype],
         _bits(spikes).reshape(num_steps * num_images, num_pixels),
     )

@@ -405,9 +405,7 @@ def _level(word):
 
 
 @triton.jit
-def _rate_rows(
-    images, keys, spikes, num_images, num_pixels, num_tiles, first_step, BLOCK: tl.constexpr
-):
+def _rate_rows(images, keys, spikes, num_images, num_pixels, num_tiles, BLOCK: tl.constexpr):
     """Fill a tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
     program = tl.program_id(0)
     row, tile = program // num_tiles, program % num_tiles
@@ -415,7 +413,7 @@ def _rate_rows(
 
     block = (tile * BLOCK + tl.arange(0, BLOCK)).to(tl.uint32)
     zero = tl.zeros((BLOCK,), tl.uint32)
-    step_word = zero + (first_step + step).to(tl.uint32)
+    step_word = zero + step.to(tl.uint32)
     w0, w1, w2, w3 = tl.philox(tl.load(keys + image), block, step_word, zero, zero)
     levels = tl.interleave(
         tl.interleave(_level(w0), _level(w2)), tl.interleave(_level(w1), _level(w3))
@@ -435,7 +433,6 @@ def rate_spikes(
     keys: np.ndarray,
     num_steps: int,
     dtype: torch.dtype = torch.float32,
-    first_step: int = 0,
 ) -> Tensor:
     """Run `cpu.rate_spikes` on CUDA."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])
@@ -444,7 +441,7 @@ def rate_spikes(
     written = spikes.view(torch.uint8) if dtype == torch.bool else spikes
     # The same bits: the words of a key are taken apart as unsigned.
     words = torch.from_numpy(np.array(keys, np.uint64).view(np.int64)).to(images.device)
-    numbers = num_images, num_pixels, num_tiles, first_step
+    numbers = num_images, num_pixels, num_tiles
     with torch.cuda.device_of(images):
         _rate_rows[(num_steps * num_images * num_tiles,)](
             images.contiguous(), words, written, *numbers, BLOCK=_BLOCK, **_COMPILED

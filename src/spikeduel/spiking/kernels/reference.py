@@ -315,11 +315,8 @@ def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def draw_levels(
-    keys: np.ndarray, num_steps: int, num_pixels: int, first_step: int = 0
-) -> np.ndarray:
-    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`, from
-    `first_step` on.
+def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray:
+    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`.
 
     A level depends on its key, step and pixel only, hence on neither batching nor threads: pixel p
     at step t is word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half, high
@@ -328,18 +325,18 @@ def draw_levels(
     blocks = -(-num_pixels // 4)
     counter = np.zeros((num_steps, len(keys), blocks, 4), np.uint32)
     counter[..., 0] = np.arange(blocks, dtype=np.uint32)
-    counter[..., 1] = np.arange(first_step, first_step + num_steps, dtype=np.uint32)[:, None, None]
+    counter[..., 1] = np.arange(num_steps, dtype=np.uint32)[:, None, None]
     key = np.stack([keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32)], axis=-1).astype(np.uint32)
     words = philox(counter, key[None, :, None, :])
     levels = (words.astype(np.uint64) * np.uint64(255)) >> np.uint64(32)
     return levels.astype(np.uint8).reshape(num_steps, len(keys), blocks * 4)[..., :num_pixels]
 
 
-def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int, first_step: int = 0) -> Tensor:
+def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int) -> Tensor:
     """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability
     exactly p/255.
 
     A pixel fires where its level, uniform on 0 … 254, is below its value: 255 always, 0 never.
     """
-    levels = draw_levels(keys, num_steps, images.shape[1:].numel(), first_step)
+    levels = draw_levels(keys, num_steps, images.shape[1:].numel())
     return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device) < images
