@@ -9,6 +9,7 @@ from made_trials import pair
 from spikeduel.results.columns import percent
 from spikeduel.results.words.numbers import (
     as_text,
+    duration,
     hundredths,
     p_number,
     p_value,
@@ -126,3 +127,11 @@ def test_what_is_said_of_images_is_said_of_recordings_and_names_stay(text, said)
 )
 def test_settings_as_text(value, text):
     assert as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.4, "4.4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

@@ -1,4 +1,3 @@
-import pytest
 from msgspec import structs
 
 from made_trials import pair, results, trial
@@ -129,11 +128,3 @@ def test_a_lead_that_cannot_be_found():
         text.startswith("The groups of test images are too few")
         for text in power.sentences(plan(few))
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(4.4, "4.4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")],
-)
-def test_durations(seconds, text):
-    assert power.duration(seconds) == text

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast, Power, Variability
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
+from spikeduel.results.words.numbers import duration
 from spikeduel.system.sentences import counted, listed
 
 MOST_COLUMNS = 4
@@ -174,13 +175,3 @@ def _of_times(plan: Forecast) -> str:
         )
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
     return f"Time is of training alone: {'; '.join(told)}{folds}."
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it: "0.35 s", "40 s", "12 min", "3.5 h", "2.1 days"."""
-    if 0 < seconds < 10:
-        return f"{seconds:.2g} s"
-    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (36 * 3600, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}" if size < 3600 else f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 86400:.1f} days"
