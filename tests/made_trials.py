@@ -8,7 +8,7 @@ from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
 from spikeduel.results.tuned import ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
-from spikeduel.settings.recipes import baseline
+from spikeduel.settings.recipes import baseline, strong
 
 CLASSES = [f"class {k}" for k in range(10)]
 
@@ -170,3 +170,10 @@ def _tuned(name, gain, num_trials):
         ],
         gain_of_last_doubling=gain or 0.0,
     )
+
+
+def small_twins(**changes):
+    """The recipe `strong` with two twins that train in a moment."""
+    settings = {"width": 3, "num_steps": 2, "augmentation": "none", "device": "cpu"}
+    settings |= {"contenders": ("vgg-lif", "vgg-relu"), "precision": "32", **changes}
+    return strong("digits", **settings)

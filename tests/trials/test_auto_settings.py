@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from made_trials import small_twins
 from spikeduel import data
 from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
@@ -26,16 +27,7 @@ SECONDS = {"vgg-lif": 3.0, "vgg-relu": 1.0}
 @pytest.fixture
 def quick():
     """Networks that train in a moment; batch size, dropout and epochs are left open."""
-    return strong(
-        "digits",
-        contenders=("vgg-lif", "vgg-relu"),
-        width=3,
-        num_steps=2,
-        limit=150,
-        augmentation="none",
-        device="cpu",
-        precision="32",
-    )
+    return small_twins(limit=150)
 
 
 @pytest.fixture

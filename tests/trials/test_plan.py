@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from made_trials import small_twins
 from spikeduel import data
 from spikeduel.networks import building
-from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, contenders, plan
@@ -14,19 +14,7 @@ from spikeduel.trials.store import Store
 
 @pytest.fixture
 def experiment():
-    return strong(
-        "digits",
-        contenders=("vgg-lif", "vgg-relu"),
-        width=3,
-        num_steps=2,
-        limit=100,
-        epochs=1,
-        batch_size=32,
-        dropout=0.2,
-        augmentation="none",
-        device="cpu",
-        precision="32",
-    )
+    return small_twins(limit=100, epochs=1, batch_size=32, dropout=0.2)
 
 
 @pytest.fixture

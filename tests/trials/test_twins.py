@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from made_trials import small_twins
 from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.networks import model_files
-from spikeduel.settings.recipes import matched, strong
+from spikeduel.settings.recipes import matched
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, trial
 from spikeduel.trials.jobs import Job, Workers
@@ -19,19 +20,7 @@ from telling import Telling
 
 @pytest.fixture
 def quick():
-    return strong(
-        "digits",
-        contenders=("vgg-lif", "vgg-relu"),
-        width=3,
-        num_steps=2,
-        limit=100,
-        epochs=1,
-        batch_size=32,
-        dropout=0.2,
-        augmentation="translate",
-        device="cpu",
-        precision="32",
-    )
+    return small_twins(limit=100, epochs=1, batch_size=32, dropout=0.2, augmentation="translate")
 
 
 def planned_of(experiment):
