@@ -117,8 +117,8 @@ def test_texts_and_json_say_the_class(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"a.png": noisy_png(0)}, r"nothing says the class.*\.cls"),
-        ({"a.png": noisy_png(0), "a.json": '{"width": 3}'}, "sample a says no class"),
+        ({"a.png": noisy_png(0)}, r"a sample has no class.*\.cls"),
+        ({"a.png": noisy_png(0), "a.json": '{"width": 3}'}, "sample a has no class"),
         ({"a.png": noisy_png(0), "a.json": "{"}, r"x\.tar"),
         ({"a.png": noisy_png(0), "a.cls": "owl"}, r"x\.tar: cannot be loaded .*owl.*\.cls\.txt"),
         ({"a.cls": "1"}, "no column of the type Image"),

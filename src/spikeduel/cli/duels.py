@@ -109,8 +109,8 @@ def tune(
         Path | None,
         option(
             "--ranges FILE.toml",
-            "What to tune, in place of learning rate, threshold, beta, surrogate width and steps: "
-            "a table for each setting, such as [learning_rate] with low, high and log = true.",
+            "Settings to tune instead of learning rate, threshold, beta, surrogate width and "
+            "steps: a table for each, such as [learning_rate] with low, high and log = true.",
             DUEL,
         ),
     ] = None,

@@ -120,8 +120,8 @@ def predict(
         bool,
         option(
             "--follow",
-            "Of a recording, or of events that come in: what a spiking network says after "
-            "every frame. With --json a document a line.",
+            "Print a spiking network's answer after every frame of a recording, or of events "
+            "that come in. With --json, one document a line.",
         ),
     ] = False,
 ) -> None:
@@ -426,14 +426,14 @@ def import_(
         str | None,
         option(
             "--encoding direct|rate|latency",
-            "How the network sees an image. (Default: what the file says, else direct)",
+            "Encoding of an image. (Default: the one in the file, else direct)",
         ),
     ] = None,
     num_steps: Annotated[
         int | None,
         option(
             "--num-steps T",
-            "Its time steps. (Default: what the file says, else 25)",
+            "Time steps of the network. (Default: the number in the file, else 25)",
         ),
     ] = None,
     dt: Annotated[

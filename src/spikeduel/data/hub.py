@@ -282,15 +282,15 @@ def _labels(place: str, table: "Dataset") -> list[str]:
     column = next((name for name in LABELS if name in table.column_names), None)
     if column is None:
         raise InputError(
-            f"{place}: nothing says the class of a sample: a file of its name with the ending .cls "
-            f"(a number) or .cls.txt, or .json with one of the fields {', '.join(FIELDS)}. "
+            f"{place}: a sample has no class. Add a file of its name with the ending .cls (a "
+            f"number) or .cls.txt, or .json with one of the fields {', '.join(FIELDS)}. "
             f"It has {listed(table.column_names)}."
         )
     texts = list(map(_text, table[column]))
     if "" in texts:
         raise InputError(
-            f"{place}: sample {table['__key__'][texts.index('')]} says no class; its {column} may "
-            f"say it as a number or a text, JSON in {', '.join(FIELDS)}."
+            f"{place}: sample {table['__key__'][texts.index('')]} has no class. Give it in "
+            f"{column} as a number or a text, in JSON as one of {', '.join(FIELDS)}."
         )
     return texts
 

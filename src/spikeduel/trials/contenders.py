@@ -363,7 +363,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         family = declared or foreign.family_of(module)
         if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError(
-                "it takes its input over time, and is said to be no spiking network. Leave out "
+                "it takes its input over time, but is declared as not spiking. Leave out --set "
                 "family."
             )
     if family != "snn":

@@ -111,14 +111,13 @@ def test_what_early_exit_promises(results):
         "of accuracy, as 6,000 validation images show with 95 % confidence."
     ]
     (some,) = measures.early_exits(of(results, leaving(0.9), leaving(None)))
-    assert "on average (1 of 2 trainings leave nobody). That" in some
+    assert "on average (1 of 2 trainings have no early exit). That" in some
     assert measures.early_exits(of(results, leaving(None), leaving(None))) == [
-        "dense-snn: nobody leaves early; no threshold was shown to cost at most 0.2 points of "
-        "accuracy."
+        "dense-snn: no early exit: no threshold was shown to cost at most 0.2 points of accuracy."
     ]
     assert measures.early_exits(of(results, leaving(None, n=200), leaving(None, n=200))) == [
-        "dense-snn: nobody leaves early, since 200 validation images cannot show that this costs "
-        "at most 0.2 points of accuracy; it takes at least 1,497."
+        "dense-snn: no early exit: 200 validation images are too few to show that it costs at most "
+        "0.2 points of accuracy; at least 1,497 are needed."
     ]
 
 

@@ -83,14 +83,14 @@ def _early_exit(results: Results, name: str, exits: Sequence[EarlyExit]) -> str:
     shown_by = counted(num_images, "validation image")
     if num_images < (last.validation.fewest or 0):
         return (
-            f"nobody leaves early, since {shown_by} cannot show that this costs {cost}; it takes "
-            f"at least {last.validation.fewest:,}."
+            f"no early exit: {shown_by} are too few to show that it costs {cost}; at least "
+            f"{last.validation.fewest:,} are needed."
         )
     without = sum(choice.threshold is None for choice in exits)
     if without == len(exits):
-        return f"nobody leaves early; no threshold was shown to cost {cost}."
+        return f"no early exit: no threshold was shown to cost {cost}."
     steps = statistics.fmean(choice.mean_steps for choice in exits)
-    some = f" ({without} of {len(exits)} trainings leave nobody)" if without else ""
+    some = f" ({without} of {len(exits)} trainings have no early exit)" if without else ""
     return (
         f"images leave after {steps:.1f} of {len(last.exit_steps)} "
         f"steps{_recorded(results, name)} on average{some}. That costs {cost}, as {shown_by} show "

@@ -25,11 +25,10 @@ DEFINITIONS: dict[str, str] = {
     "one variant, whatever the encoding and the number of steps are.",
     "accuracy": "Mean over seeds, then over the variant's data sets. It says little alone where "
     "data sets differ in difficulty.",
-    "behind": "How far below the best variant of the same data set, in points of accuracy, "
+    "behind": "Distance below the best variant of the same data set, in points of accuracy, "
     "averaged over the variant's data sets.",
-    "best on": "On how many of its data sets no variant has a higher mean accuracy.",
-    "shown": "How many other variants it is shown to be better than, and how many to be worse "
-    "than.",
+    "best on": "Number of its data sets on which no variant has a higher mean accuracy.",
+    "shown": "Numbers of other variants that it is shown to be better than, and worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: "
     "energy of an answer, time of an answer on this machine. Energy is an estimate, with neurons "
     "and memory on the chip, from the cheapest to the dearest way to compute it.",
