@@ -45,7 +45,7 @@ CLEAN = PrintedAudit(
         "dog": Counts(train=400, val=50, test=500),
     },
     formats=(),
-    distances=Distances(test_to_train=None, within_train=None, bins=()),
+    distances=Distances(test_to_train=None, within_train=None),
     searched=Counts(train=800, val=100, test=1000),
 )
 STATISTICS = Statistics(

@@ -173,7 +173,7 @@ def conclude(
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
     timed = time_answers(trials, records, prepared, store, progress)
-    outcomes = gather(trials, records, controlled, timed, store, ready.audit, splits[0])
+    outcomes = gather(trials, records, controlled, timed, store)
     doubted = label_check.check(prepared, splits, outcomes, ready.audit)
     results = assembling.assemble(
         *(experiment, prepared, splits, outcomes),

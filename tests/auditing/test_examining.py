@@ -7,7 +7,7 @@ from scipy.stats.contingency import association
 
 import spikeduel as sd
 from spikeduel import data
-from spikeduel.auditing import accuracy_by_distance, examine, examining
+from spikeduel.auditing import examine, examining
 from spikeduel.auditing.file_formats import file_formats
 from spikeduel.auditing.files import cramers_v, file_properties, properties_of
 from spikeduel.data import Split
@@ -136,17 +136,6 @@ def test_images_are_compared_once(make_set, monkeypatch):
     prepared = replace(make_set(), image_ids=np.arange(300) // 2)
     monkeypatch.setattr("spikeduel.auditing.context.ids_of_images", None)
     assert examine(EXPERIMENT, prepared, SPLIT).exact_duplicates.sets == 150
-
-
-def test_accuracy_by_distance_by_hand(make_set):
-    found = examine(EXPERIMENT, make_set(), SPLIT)
-    distances = np.array(found.details.test_distances)
-    truth = np.zeros(60, int)
-    near_ones_right = (distances >= np.median(distances)).astype(int)
-    bins = accuracy_by_distance(found, truth, near_ones_right)
-    assert [each.n for each in bins] == [12] * 5
-    assert [each.accuracy for each in bins] == [1, 1, 0.5, 0, 0]
-    assert accuracy_by_distance(found, truth[1:], near_ones_right[1:]) is None
 
 
 def test_digits_and_the_embedded_set_are_clean():

@@ -1153,14 +1153,8 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk,
     assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
     caveats = [caveat["id"] for caveat in results["comparison"]["caveats"]]
     assert "conflicting_labels" in caveats
-    for trial in results["trials"]:
-        bins = trial["test"]["by_distance"]
-        right = sum(b["accuracy"] * b["n"] for b in bins if b["n"])
-        assert sum(b["n"] for b in bins) == trial["test"]["n"]
-        assert right == pytest.approx(trial["test"]["accuracy"] * trial["test"]["n"])
     page = (desk / "run" / "report.html").read_text()
     assert "copy.png" in page
-    assert 'data-name="audit-accuracy-by-distance"' in page
 
 
 # ---- Ctrl-C while others work, and twice

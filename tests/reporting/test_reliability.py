@@ -9,13 +9,13 @@ from markupsafe import escape
 from msgspec import structs
 
 from made_pages import places
-from made_results import make_results, with_dataset, with_trials
+from made_results import with_dataset, with_trials
 from spikeduel.auditing import examine
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import audit_page, charts, drawing, reliability, report
-from spikeduel.results.audit import Counts, Details, DistanceBin
+from spikeduel.results.audit import Counts, Details
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.results.words.audit import document, problems
 from spikeduel.results.words.report import first_fold
@@ -182,35 +182,6 @@ def test_distances_are_drawn_from_nearest_to_farthest(planted):
     training, test = panel.marks
     assert places(panel, test)[0] == sorted(found.details.test_distances)
     assert places(panel, training)[0] == list(found.details.within_quantiles)
-
-
-def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
-    accuracies = iter(([1.0, 0.5], None, [0.8, 0.1], None))
-
-    def in_bins(trial):
-        if (values := next(accuracies)) is None:
-            return None
-        bins = [
-            DistanceBin(low=k, high=k + 1, n=5, accuracy=value) for k, value in enumerate(values)
-        ]
-        return structs.replace(trial.test, by_distance=bins)
-
-    made = with_trials(make_results(make_prepared(), baseline(seeds=2)), test=in_bins)
-    (panel,) = reliability.accuracy_by_distance(made.trials).panels
-    (line,) = panel.marks
-    assert places(panel, line) == ([1, 2], pytest.approx([90, 30]))
-
-
-def test_equal_lines_are_both_seen(make_prepared, make_results):
-    bins = [DistanceBin(low=k / 10, high=(k + 1) / 10, n=10, accuracy=1.0) for k in range(5)]
-    trials = [
-        structs.replace(trial, test=structs.replace(trial.test, by_distance=bins))
-        for trial in make_results(make_prepared(), baseline()).trials
-    ]
-    (panel,) = reliability.accuracy_by_distance(trials).panels
-    widths = [(marks.look.width, marks.look.size) for marks in panel.marks]
-    assert len(set(widths)) == len(widths) > 1
-    assert widths == sorted(widths, reverse=True)
 
 
 def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run, unpainted):

@@ -3,7 +3,6 @@
 from spikeduel.auditing.examining import audit, audited, examine
 from spikeduel.auditing.file_formats import file_counts
 from spikeduel.auditing.neighbours import nearest
-from spikeduel.auditing.siblings import accuracy_by_distance
 from spikeduel.results.audit import Audit
 
-__all__ = ["Audit", "accuracy_by_distance", "audit", "audited", "examine", "file_counts", "nearest"]
+__all__ = ["Audit", "audit", "audited", "examine", "file_counts", "nearest"]

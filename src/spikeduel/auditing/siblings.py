@@ -2,7 +2,7 @@
 nearest neighbour scores with and without them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from spikeduel.auditing.neighbours import (
 )
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import Rows, rows_of
-from spikeduel.results.audit import Audit, DistanceBin, Distances, Probe, Quartiles
+from spikeduel.results.audit import Audit, Distances, Probe, Quartiles
 from spikeduel.results.findings import Values, finds
 from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.system.errors import InputError
@@ -28,8 +28,6 @@ from spikeduel.system.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-NUM_BINS = 5
-"""Bins of distance in which accuracy is told."""
 NUM_QUANTILES = 201
 """Quantiles of the distances within training that a figure is drawn from."""
 FEWEST = 3
@@ -64,7 +62,6 @@ def check(context: AuditContext) -> Fields:
         "distances": Distances(
             test_to_train=_quartiles(finite),
             within_train=_quartiles(train),
-            bins=_quantiles(finite, NUM_BINS + 1),
         ),
         "details": {
             "test_distances": tuple(
@@ -175,34 +172,6 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
     if not len(values):
         return ()
     return tuple(round(float(value), 4) for value in np.quantile(values, np.linspace(0, 1, number)))
-
-
-def accuracy_by_distance(
-    audit: Audit, truth: Sequence[int], predicted: Sequence[int]
-) -> list[DistanceBin] | None:
-    """Return the accuracy of answers on the test images in bins of distance to the nearest training
-    image, nearest first.
-
-    Bins hold about equally many images. None where `truth` and `predicted` are not those of the
-    audit's test images.
-    """
-    distances = np.array(audit.details.test_distances, dtype=float)
-    edges = audit.distances.bins
-    if len(distances) != len(truth) or not edges:
-        return None
-    right = np.asarray(truth) == np.asarray(predicted)
-    bin_of = np.clip(np.searchsorted(edges, distances, side="right") - 1, 0, len(edges) - 2)
-    bin_of[~np.isfinite(distances)] = -1
-    bins = [right[bin_of == k] for k in range(len(edges) - 1)]
-    return [
-        DistanceBin(
-            low=low,
-            high=high,
-            n=len(inside),
-            accuracy=float(inside.mean()) if len(inside) else None,
-        )
-        for low, high, inside in zip(edges, edges[1:], bins, strict=False)
-    ]
 
 
 # ---- what it means

@@ -23,7 +23,7 @@ from spikeduel.results.accuracy import share_of_most_frequent
 from spikeduel.results.audit import Audit
 from spikeduel.results.columns import scaled
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
+from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness
 from spikeduel.results.words.measures import robustness_by_contender
 
 MOST_POINTS = 201
@@ -203,39 +203,3 @@ def distances(audit: Audit) -> Chart:
     x = Axis("distance", "distance to nearest", low=0)
     panel = Panel(x, Axis("nearer, %", f"share of {noun}s nearer, %", low=0, high=102), marks)
     return Chart("audit-distances", [panel], [Key(label, "line", look) for _, label, look in shown])
-
-
-def accuracy_by_distance(trials: Sequence[Trial]) -> Chart:
-    """Return the accuracy of each contender (mean over seeds) by distance to training."""
-    binned = [
-        (trial.contender, trial.test.by_distance)
-        for trial in trials
-        if trial.test and trial.test.by_distance
-    ]
-    colours, marks = charts.contender_colours(trials), []
-    for place, (name, colour) in enumerate(colours.items()):
-        of_name = [parts for contender, parts in binned if contender == name]
-        if not of_name:
-            continue
-        scores = [
-            [np.nan if part.accuracy is None else 100 * part.accuracy for part in parts]
-            for parts in of_name
-        ]
-        rows: list[Row] = [
-            {
-                "contender": name,
-                "fifth": number,
-                "distance from": part.low,
-                "distance to": part.high,
-                "number": part.n,
-                "accuracy, %": accuracy,
-            }
-            for number, (part, accuracy) in enumerate(
-                zip(of_name[0], np.mean(scores, axis=0).tolist(), strict=True), 1
-            )
-        ]
-        marks.append(Marks("line", rows, _beneath(place, len(colours), colour)))
-    x = Axis("fifth", "fifth by distance", ticks="whole")
-    y = Axis("accuracy, %", least=charts.LEAST_RANGE)
-    keys = charts.contender_keys(colours)
-    return Chart("audit-accuracy-by-distance", [Panel(x, y, marks)], keys)

@@ -385,8 +385,6 @@ def _robustness(page: Page) -> Iterator[Chart | None]:
 
 def _audit(page: Page) -> Iterator[Chart | None]:
     yield audit_report.distances(page.audit)
-    if any(trial.test and trial.test.by_distance for trial in page.results.trials):
-        yield reliability.accuracy_by_distance(page.results.trials)
 
 
 def _tuning(page: Page) -> Iterator[Chart | None]:

@@ -130,24 +130,10 @@ class Quartiles(Frozen):
 
 
 class Distances(Frozen):
-    """Distances to the nearest training image, from test and training images; `bins`: edges of
-    equal shares of test images.
-    """
+    """Distances to the nearest training image, from test and from training images."""
 
     test_to_train: Quartiles | None
     within_train: Quartiles | None
-    bins: tuple[float, ...]
-
-
-class DistanceBin(Frozen):
-    """Accuracy on the `n` test images at `low` to `high` from their nearest training image; null
-    where n is 0.
-    """
-
-    low: float = field(name="from")
-    high: float = field(name="to")
-    n: Count
-    accuracy: Share | None
 
 
 class AuditedImage(Frozen):

@@ -9,7 +9,6 @@ from msgspec import field
 
 from spikeduel.counting.operations import Operations
 from spikeduel.networks.cards import Calling, Temperature
-from spikeduel.results.audit import DistanceBin
 from spikeduel.results.costs import Energy
 from spikeduel.system.load import is_busy
 from spikeduel.system.registry import Family
@@ -133,7 +132,6 @@ class Test(Scores):
 
     encoding_spread: EncodingSpread | None = None
     calibration: Calibration | None = None
-    by_distance: list[DistanceBin] | None = None
 
 
 class CorruptedAccuracies(Frozen):

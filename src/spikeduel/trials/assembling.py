@@ -115,9 +115,7 @@ def trial_entry(outcome: TrialOutcome) -> Trial:
     """Return the trial's entry in results.json; None for what was not measured."""
     record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
     settings, answers = record.settings, outcome.answers
-    more: dict[str, Any] = {
-        name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")
-    }
+    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # A converted network has the epochs of its source, and a validation score of its own.
     converted, twin = settings.get("converted"), settings.get("twin", {})

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from spikeduel import auditing
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import latency
-from spikeduel.results.audit import Audit
 from spikeduel.results.trials import Classification, Latency, Optimism
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
@@ -75,18 +73,11 @@ def gather(
     controlled: Sequence[Controlled | None],
     timed: Mapping[str, Latency],
     store: Store,
-    audit: Audit,
-    audited: Split,
 ) -> list[TrialOutcome]:
-    """Gather all that is known of the trials; `timed` holds latencies by key. `audit` is of the
-    split `audited`.
-    """
+    """Gather all that is known of the trials; `timed` holds latencies by key."""
     outcomes = []
     for planned, record, of_controls in zip(trials, records, controlled, strict=True):
         measured = trial.measured(planned, store) if record.status == "done" else {}
-        if (answers := measured.get("classification")) and record.fold == audited.fold:
-            bins = auditing.accuracy_by_distance(audit, answers.truth, answers.predicted)
-            measured["by_distance"] = bins and list(bins)
         # Opened only here, where nothing is left to be chosen.
         opened = deferred_test_scores.opened(record, store)
         outcomes.append(
