@@ -55,6 +55,8 @@ COMPARE = [
 COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 
 
+EVERY = 4
+"""Interruptions are tried at every fourth write: they end as a full disk does, by an exception."""
 CACHED = 6
 """The first writes: four of the preparation, the prepared set and its audit, in the cache."""
 
@@ -71,6 +73,8 @@ def main(folder: Path, *ways: str) -> None:
     whole = attempt(folder / "whole")
     cases: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for way, number in itertools.product(ways, range(len(whole["written"]))):
+        if way == "interrupt" and number % EVERY:
+            continue
         case = folder / f"{way}-{number}"
         if number >= CACHED:
             shutil.copytree(folder / "whole" / "cache", case / "cache")

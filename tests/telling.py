@@ -17,8 +17,8 @@ class Telling(Progress):
         self.lines.append(text)
         self.details.append(text)
 
-    def epoch(self, title, accuracies, num_epochs):
-        self.epochs.append((title, list(accuracies), num_epochs))
+    def epoch(self, title, epochs, num_epochs):
+        self.epochs.append((title, [epoch["val_accuracy"] for epoch in epochs], num_epochs))
 
     def finished(self, title, text):
         self.done.append((title, text))

@@ -1,6 +1,7 @@
 """The whole program, broken at every single write in three ways, and started again."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,8 @@ from spikeduel.system import typed
 
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
-    "split.npz",
-    "epoch-0.json",
     "checkpoint.pt",
-    "epoch-1.json",
     "checkpoint.pt",
-    "epoch-2.json",
     "checkpoint.pt",
     "model.safetensors",
     "trial.json",
@@ -67,6 +64,8 @@ def found(tmp_path_factory):
 
 @pytest.mark.parametrize("way", ENDS)
 def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, found):
+    from breaking import EVERY  # needs fork
+
     whole, cases = found["whole"], found["cases"][way]
     # What a preparation works with, the prepared set and its audit, with hashes in their names, and
     # then each file of the store and of the run.
@@ -74,7 +73,7 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
     assert whole["written"][3].startswith("pictures-")
     assert whole["written"][4].endswith(".json")
     assert whole["written"][5:] == WRITTEN
-    assert len(cases) == 5 + len(WRITTEN)
+    assert len(cases) == math.ceil((5 + len(WRITTEN)) / (EVERY if way == "interrupt" else 1))
     for case in cases:
         broken, again = case["broken"], case["again"]
         assert broken["code"] == ENDS[way], (case["at"], broken["said"])
@@ -83,7 +82,7 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
         assert again["models"] == whole["models"], case["at"]
         # At most the epoch under way is trained twice.
         epochs = [line for line in (*broken["said"], *again["said"]) if ", epoch " in line]
-        assert 3 <= len(epochs) + (case["at"] in ("checkpoint.pt", "epoch-0.json")) <= 4, (
+        assert 3 <= len(epochs) + (case["at"] == "checkpoint.pt") <= 4, (
             case["at"],
             epochs,
         )

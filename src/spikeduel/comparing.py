@@ -233,7 +233,7 @@ def tune(
     tuning.ranges_by_contender(sized.contenders, num_trials, ranges)
     files.require_writable(store.root)
     resolved = auto_settings.by_time_and_looks(sized, prepared, split, store, progress)
-    first = replace(resolved, experiment=replace(resolved.experiment, seeds=1))
+    first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(announcing.of_tuning(planned, num_trials))
     experiment = resolved.experiment

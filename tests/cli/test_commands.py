@@ -610,7 +610,7 @@ def test_two_runs_side_by_side(finished):
 
 def test_clean_says_what_would_go_and_asks(desk):
     store = Store("runs/store")
-    store.save_split("a" * 16, test=np.arange(3))
+    store.folder("a" * 16).mkdir(parents=True)
     store.checkpoint_path("a" * 16).write_bytes(bytes(2_000_000))
     assert "--yes" in one_line(spikeduel("clean", "--json"))
     assert "--runs names" in one_line(spikeduel("clean", "--runs", "nowhere"))

@@ -155,7 +155,7 @@ def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
     progress = Telling()
     logged = Logged(progress, ["mlflow"])
     logged.begins(tmp_path)
-    logged.curve("a, seed 0", [dict.fromkeys(SCALARS, 0.5)])
+    logged.epoch("a, seed 0", [dict.fromkeys(SCALARS, 0.5)], 2)
     (line,) = progress.said
     assert line.startswith("--logger mlflow failed (MlflowException")
 
@@ -183,7 +183,7 @@ def test_progress_is_still_shown():
     assert list(logged.track([1, 2], "items")) == [1, 2]
     logged.say("said")
     logged.detail("a detail")
-    logged.epoch("a", [0.5], 2)
+    logged.epoch("a", [{"val_accuracy": 0.5}], 2)
     with logged.trials({"a": 1.0}):
         logged.finished("a", "done")
     assert progress.lines == ["said", "a detail", "  a: done"]
@@ -194,8 +194,8 @@ def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):
     logged = Logged(Progress(), ["mlflow"])
     logged.begins(tmp_path / "long")
     curve = [dict.fromkeys(SCALARS, float(number)) for number in range(1, 411)]
-    logged.curve("a, seed 0", curve[:400])
-    logged.curve("a, seed 0", curve)
+    logged.epoch("a, seed 0", curve[:400], 500)
+    logged.epoch("a, seed 0", curve, 500)
     experiment = client.get_experiment_by_name("spikeduel").experiment_id
     (child,) = client.search_runs([experiment], "tags.`mlflow.runName` = 'a, seed 0'")
     history = client.get_metric_history(child.info.run_id, "val_loss")

@@ -273,7 +273,7 @@ from spikeduel.reporting import drawing, encoded_animation
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.trials.store import AskedImages, Store
+from spikeduel.trials.store import Store
 from spikeduel.trials.training import write_checkpoint
 from spikeduel.trials.contenders import describe
 import torch
@@ -292,7 +292,7 @@ kinds = {
     "checkpoint": lambda: write_checkpoint(full / "c.pt", {"weights": torch.randn(200_000)}),
     "model": lambda: save_model(full / "m.safetensors", Model(build(card), card)),
     "measure": lambda: store.save_measure("k", "classification", {"predicted": list(range(200_000))}),
-    "ledger": lambda: [store.note_test_use(AskedImages("f" * 50_000, "", "")) for _ in range(20)],
+    "ledger": lambda: [store.note_test_use("f" * 50_000) for _ in range(20)],
     "report": lambda: files.write_text(full / "report.html", "x" * 500_000),
     "figure": lambda: [drawing.save(Chart(f"{n}", [panel]), full) for n in range(60)],
     "animation": lambda: [encoded_animation(noise, noise[0] * 255, full / f"{n}.gif") for n in range(60)],

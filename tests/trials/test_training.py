@@ -25,15 +25,15 @@ def history(*losses):
 
 
 def test_the_studys_stopping_rule(small):
-    rule, limit = replace(small, patience=3), 10
-    assert stopped(history(1.0), rule, limit) is None
+    rule = replace(small, patience=3, epochs=10)
+    assert stopped(history(1.0), rule) is None
     # Three epochs not at least 0.01 below the best; small improvements do not move that best.
-    assert stopped(history(1.0, 0.995, 0.993), rule, limit) is None
-    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule, limit) == "early"
+    assert stopped(history(1.0, 0.995, 0.993), rule) is None
+    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule) == "early"
     # 0.9895 is 0.0105 below 1.0, although only 0.0035 below the epoch before: it counts.
-    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule, limit) is None
-    assert stopped(history(*np.linspace(1, 0.1, 10)), rule, limit) == "limit"
-    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule, limit) is None
+    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule) is None
+    assert stopped(history(*np.linspace(1, 0.1, 10)), rule) == "limit"
+    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule) is None
 
 
 class Interrupting(Progress):
@@ -58,42 +58,6 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
         model = Model(building.build(card), card, precision)
     images, labels = prepared.held
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
-
-
-@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
-def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_path):
-    small = replace(small, epochs=3)
-    whole = loop(small, tmp_path, contender, name="a.pt")
-    expected = whole.run()
-    with pytest.raises(KeyboardInterrupt):
-        # 1,438 training images make 23 batches of 64: in the middle of the third epoch.
-        loop(small, tmp_path, contender, Interrupting(2 * 23 + 3), "b.pt").run()
-    told = Telling()
-    resumed = loop(small, tmp_path, contender, told, "b.pt")
-    found = resumed.run()
-    assert "goes on after epoch 2" in told.lines[0]
-    assert found.history == expected.history
-    assert found.best_epoch == expected.best_epoch
-    for name, weight in whole.model.module.state_dict().items():
-        assert torch.equal(weight, resumed.model.module.state_dict()[name])
-
-
-def test_every_epoch_is_told_to_who_wants_details_and_shown_as_a_curve(small, tmp_path):
-    told = Telling()
-    training = loop(replace(small, limit=100, epochs=3), tmp_path, progress=told).run()
-    assert [line.split(":")[0].split()[-1] for line in told.details] == ["1/3", "2/3", "3/3"]
-    assert told.said == []
-    accuracies = [epoch["val_accuracy"] for epoch in training.history]
-    assert [curve for _, curve, _ in told.epochs] == [accuracies[:1], accuracies[:2], accuracies]
-
-
-@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
-def test_every_encoding_learns(encoding, small, tmp_path):
-    training = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path).run()
-    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
-    assert training.history[-1]["val_accuracy"] > 0.5
-    assert len(training.epoch_seconds) == len(training.history) == 4
-    assert training.stopped == "limit"
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
@@ -157,44 +121,6 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
 
 
-def test_each_of_what_makes_networks_strong_changes_the_numbers(tmp_path):
-    usual = {
-        "epochs": 1,
-        "batch_size": 16,
-        "limit": 100,
-        "width": 4,
-        "num_steps": 2,
-        "dropout": 0.0,
-        "device": "cpu",
-        "augmentation": "none",
-        "label_smoothing": 0.0,
-    }
-    changes = [
-        {},
-        {"dropout": 0.5},
-        {"augmentation": "translate"},
-        {"augmentation": "mixup"},
-        {"label_smoothing": 0.2},
-        {"optimizer": "adamw"},
-        {"optimizer": "adam"},
-        {"weight_decay": 0.5},
-    ]
-    weights = []
-    for number, each in enumerate(changes):
-        run = loop(strong("digits", **{**usual, **each}), tmp_path, "vgg-lif", name=f"{number}.pt")
-        assert run.run().stopped == "limit"
-        weights.append(
-            torch.cat([value.flatten().double() for value in run.model.module.parameters()])
-        )
-    same = [
-        (changes[one], changes[other])
-        for one in range(len(weights))
-        for other in range(one)
-        if torch.equal(weights[one], weights[other])
-    ]
-    assert same == []
-
-
 def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
     run = loop(small, tmp_path)
     with torch.no_grad():
@@ -204,25 +130,6 @@ def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
     assert training.history == []
 
 
-def test_a_checkpoint_holds_the_weights_of_the_best_epoch_once(tmp_path):
-    run = loop(
-        strong("digits", epochs=1, limit=100, width=4, num_steps=2, device="cpu", batch_size=16),
-        tmp_path,
-    )
-    run.run()
-    saved = read_checkpoint(run.checkpoint)
-    assert saved["best_weights"] == {}
-    for name, weight in run.model.module.state_dict().items():
-        assert torch.equal(weight, saved["weights"][name])
-
-
-def test_a_broken_checkpoint_counts_as_none(tmp_path):
-    path = tmp_path / "c.pt"
-    assert read_checkpoint(path) is None
-    path.write_bytes(b"broken")
-    assert read_checkpoint(path) is None
-
-
 def test_the_random_state_outside_is_left_alone(small, tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -230,39 +137,14 @@ def test_the_random_state_outside_is_left_alone(small, tmp_path):
     assert torch.equal(before, torch.get_rng_state())
 
 
-class Counting(Progress):
-    def __init__(self):
-        self.bars = []
-
-    def track(self, items, description, total=None):
-        self.bars.append([])
-        for item in items:
-            self.bars[-1].append(item)
-            yield item
-
-
-def test_one_bar_shows_the_whole_run(small, tmp_path):
-    shown = Counting()
-    loop(small, tmp_path, progress=shown).run()
-    assert shown.bars == [list(range(2 * 23))]
-    # A resumed run's bar starts where the run had got to.
-    resumed = Counting()
-    with pytest.raises(KeyboardInterrupt):
-        loop(replace(small, epochs=3), tmp_path, progress=Interrupting(23 + 1), name="b.pt").run()
-    loop(replace(small, epochs=3), tmp_path, progress=resumed, name="b.pt").run()
-    assert resumed.bars == [list(range(23, 3 * 23))]
-
-
-@pytest.mark.parametrize("encoding", ["direct", "rate"])
-def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding, small, tmp_path):
-    run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16")
+def test_bf16_multiplies_in_bf16_and_keeps_membranes_in_float32(small, tmp_path):
+    run = loop(replace(small, epochs=1, limit=100), tmp_path, precision="bf16")
     seen = []
     module = run.model.module
     module.lif2.register_forward_hook(
         lambda neuron, inputs, output: seen.append((inputs[0], output))
     )
-    training = run.run()
-    assert training.history[-1]["val_accuracy"] > 0.5
+    run.run()
     current, (spk, mem) = seen[0]
     assert getattr(current, "value", current).dtype == torch.bfloat16
     assert spk.dtype == torch.bfloat16
@@ -271,18 +153,6 @@ def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding,
 
 
 # ---- augmentation, and data larger than memory
-
-
-def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
-    small = replace(small, augmentation="shift-flip")
-    expected = loop(small, tmp_path, name="a.pt").run()
-    with pytest.raises(KeyboardInterrupt):
-        loop(small, tmp_path, progress=Interrupting(23 + 3), name="b.pt").run()
-    assert loop(small, tmp_path, name="b.pt").run().history == expected.history
-    assert (
-        loop(replace(small, augmentation="none"), tmp_path, name="c.pt").run().history
-        != expected.history
-    )
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
@@ -354,7 +224,7 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
     ]
 
 
-@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
     run = loop(small, tmp_path, contender)
     step = TrainingStep(run.model, rules_of(replace(small, learning_rate=1e-2)), 20)

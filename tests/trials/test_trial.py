@@ -31,7 +31,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import contenders, trial
 from spikeduel.trials.exchanging import export
-from spikeduel.trials.store import AskedImages, Store
+from spikeduel.trials.store import Store
 from telling import Telling
 
 
@@ -213,17 +213,6 @@ def test_a_first_layer_is_whitened_unless_it_is_pretrained(weights, quick, tmp_p
     assert len(whitened) == (weights is None)
 
 
-def test_a_cnn_has_no_encoding_and_no_steps(small):
-    spiking, plain = plan(small)
-    assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == (
-        "snn",
-        "rate",
-        4,
-    )
-    assert (plain.card.family, plain.card.encoding, plain.card.num_steps) == ("cnn", None, None)
-    assert plain.card.network == {"hidden": 32}
-
-
 def test_a_new_version_of_the_numerics_changes_every_key(small, monkeypatch):
     before = keys(small)
     monkeypatch.setattr(contenders, "NUMERICS_VERSION", contenders.NUMERICS_VERSION + 1)
@@ -290,26 +279,6 @@ def test_run_twice_trains_once(quick, tmp_path):
     assert told.lines == ["  dense-snn, seed 0: found in the store, not trained again"]
 
 
-def test_same_seed_same_numbers_other_seed_other_numbers(small, tmp_path):
-    small = replace(small, epochs=1, limit=300)
-    torch.manual_seed(1)
-    ones = run(replace(small, seeds=2), tmp_path / "a")
-    torch.manual_seed(2)  # what others drew before changes nothing
-    others = run(replace(small, seeds=2), tmp_path / "b")
-    for one, other in zip(ones, others, strict=True):
-        assert one.key == other.key
-        assert one.history == other.history
-        for name, weight in weights(tmp_path / "a", one).items():
-            assert torch.equal(weight, weights(tmp_path / "b", other)[name])
-        found = (json.dumps(typed.plain(answered(Store(tmp_path / name), one))) for name in "ab")
-        assert len(set(found)) == 1
-    first_seed, second_seed = ones[0], ones[2]
-    assert first_seed.settings["contender"] == second_seed.settings["contender"]
-    assert first_seed.history != second_seed.history
-    for name, weight in weights(tmp_path / "a", first_seed).items():
-        assert not torch.equal(weight, weights(tmp_path / "a", second_seed)[name])
-
-
 def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     store = Store(tmp_path / "s")
     (record,) = run(quick, store)
@@ -325,19 +294,6 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     assert quality.accuracy == right.mean()
     assert len(right) == 179
     assert len(store.measure(record.key, "encoding_spread", EncodingSpread).accuracies) == 5
-
-
-def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
-    store, kept = Store(tmp_path / "s"), []
-    monkeypatch.setattr(
-        trial, "_train", lambda each, *others: kept.append(store.split_path(each.key)) or 1 / 0
-    )
-    with pytest.raises(ZeroDivisionError):
-        run(quick, store)
-    split = data.split(data.load(quick), quick)
-    with np.load(kept[0]) as found:
-        for side in ("train", "val", "test"):
-            np.testing.assert_array_equal(found[side], getattr(split, side))
 
 
 def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
@@ -356,16 +312,6 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
     (alone,) = plan(quick)
     assert alone.card.title == "dense-snn, seed 0"
     assert set(alone.settings["data"]) == {"fingerprint", "split"}
-
-
-def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
-    store, told = Store(tmp_path / "s"), Telling()
-    (record,) = run(quick, store)
-    before = answered(store, record)
-    (store.folder(record.key) / "measures" / "classification.json").unlink()
-    run(quick, store, told)
-    assert answered(store, record) == before
-    assert "not trained again" in told.lines[0]
 
 
 def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopped(quick, tmp_path):
@@ -405,15 +351,6 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
         best_temperature(*scored(model, validation)), rel=1e-4
     )
     assert sum(entry.count for entry in found.bins) == len(split.test)
-
-
-def test_a_lost_model_is_trained_again_to_the_same_numbers(quick, tmp_path):
-    store = Store(tmp_path / "s")
-    (first,) = run(quick, store)
-    store.model_path(first.key).unlink()
-    (second,) = run(quick, store)
-    assert store.model_path(first.key).is_file()
-    assert second.history == first.history
 
 
 # ---- failures
@@ -614,13 +551,6 @@ def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, w
     assert keys(experiment)["dense-snn"] != before["dense-snn"]
 
 
-def test_trials_of_dense_networks_that_were_called_cnn_keep_their_keys(quick):
-    (dense,) = plan(replace(quick, contenders=("dense-relu",)))
-    assert dense.card.family == "ann"
-    assert contenders.key_of({**dense.settings, "family": "cnn"}) == dense.key
-    assert contenders.key_of({**dense.settings, "family": "snn"}) != dense.key
-
-
 ENCODER = """
 import torch
 
@@ -720,15 +650,6 @@ def test_own_settings_change_the_contenders_key_only_and_are_as_good_as_common_o
     assert after["dense-snn"] == keys(replace(small, **own["dense-snn"]))["dense-snn"]
 
 
-def test_own_settings_are_what_is_trained(quick, tmp_path):
-    own = {"learning_rate": 1e-4, "num_steps": 3}
-    (apart,) = run(replace(quick, per_contender={"dense-snn": own}), tmp_path / "a")
-    (common,) = run(replace(quick, **own), tmp_path / "b")
-    assert apart.history == common.history
-    (other,) = run(quick, tmp_path / "a")
-    assert apart.history != other.history
-
-
 def test_spiking_settings_of_a_network_that_does_not_spike_are_refused(small):
     with pytest.raises(
         InputError, match="per_contender: beta has no effect on small-cnn, which does not spike"
@@ -802,21 +723,6 @@ def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quic
     assert not store.checkpoint_path(again.key).exists()
 
 
-def test_a_network_too_large_to_be_made_is_a_failed_trial(quick, tmp_path, monkeypatch):
-    build = building.build
-
-    def too_large(card):
-        if card.contender == "dense-snn" and torch.empty(0).device.type == "cpu":
-            raise MemoryError("no room")
-        return build(card)
-
-    monkeypatch.setattr(building, "build", too_large)
-    failed, done = run(replace(quick, contenders=("dense-snn", "small-cnn")), tmp_path / "s")
-    assert failed.error.startswith("out of memory (MemoryError: no room)")
-    assert failed.parameters == 64 * 32 + 32 + 32 * 10 + 10
-    assert done.status == "done"
-
-
 def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path, monkeypatch):
     def broken(model, batches):
         raise RuntimeError("no luck\nand more")
@@ -888,31 +794,6 @@ def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     run(quick, store, told)
     assert "measure classification is taken again" in told.lines[1]
     assert answered(store, first) == quality
-
-
-def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
-    store, prepared = Store(tmp_path / "s"), data.load(quick)
-    test = data.split(prepared, quick).test
-    run(replace(quick, seeds=2), store)
-    run(quick, store)
-    assert store.test_uses(AskedImages.of(prepared, test)) == 2
-
-
-def test_pooling_counts_for_those_who_pool_by_choice(small):
-    contenders = ("conv-lif", "conv-relu", "dense-lif", "small-cnn")
-    before = plan(replace(small, contenders=contenders))
-    after = plan(replace(small, contenders=contenders, pooling="avg"))
-    assert [each.card.network.get("pooling") for each in before] == ["max", "max", None, None]
-    assert [each.card.network.get("pooling") for each in after] == ["avg", "avg", None, None]
-    changed = [one.key != other.key for one, other in zip(before, after, strict=True)]
-    assert changed == [True, True, False, False]
-
-
-@pytest.mark.parametrize("other", [{"width": 5}, {"dropout": 0.5}, {"pooling": "avg"}], ids=str)
-def test_what_shapes_the_vggs_changes_their_keys(other, small):
-    vggs = replace(small, contenders=("vgg-lif", "vgg-relu", "small-cnn"))
-    before, after = keys(vggs), keys(replace(vggs, **other))
-    assert [name for name, key in before.items() if after[name] != key] == ["vgg-lif", "vgg-relu"]
 
 
 # ---- networks that were not made for spikeduel
@@ -1046,16 +927,6 @@ def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_pa
             contenders=("own_tutorial:wide",),
             per_contender={"own_tutorial:wide": {"num_steps": 3}},
         )
-    )
-
-
-def test_a_foreign_network_may_be_built_with_spikeduels_neurons(quick, write):
-    write("own_tutorial", TUTORIAL)
-    (each,) = plan(replace(quick, contenders=("own_tutorial:of_own_neurons",), beta=0.3))
-    assert (each.card.family, each.card.foreign.way, each.card.network["beta"]) == (
-        "snn",
-        "sequence",
-        0.3,
     )
 
 

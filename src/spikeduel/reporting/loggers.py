@@ -19,11 +19,12 @@ from typing import Any
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.rankings import with_memory
 from spikeduel.results.trials import Trial
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import MissingExtra, unknown, visible
 from spikeduel.system.progress import Forwarding, Progress
 from spikeduel.trials.run_folder import LOGS
 from spikeduel.trials.store import Store
+from spikeduel.trials.training import curve
 
 SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds")
 MOST_METRICS = 1000
@@ -165,15 +166,15 @@ class Logged(Forwarding):
             record = store.record(trial.key) if trial.key else None
             settings: dict[str, Any] = {"contender": trial.contender, "seed": trial.seed}
             if record is not None:
-                self._log_curve(trial.title, record.curve)  # if another duel trained it
+                history = typed.plain(record.history)  # if another duel trained it
+                self._log_curve(trial.title, curve(history, record.epoch_seconds))
                 settings |= record.settings.get("network", {})
                 settings |= record.settings.get("training", {})
             self._log("result", trial.title, _plain(settings), _results(trial))
         self._log("end")
 
-    def curve(self, title: str, epochs: Sequence[Values]) -> None:
-        """See `Progress.curve`."""
-        self.inner.curve(title, epochs)
+    def epoch(self, title: str, epochs: Sequence[Values], num_epochs: int) -> None:
+        super().epoch(title, epochs, num_epochs)
         self._log_curve(title, epochs)
 
     def _log_curve(self, title: str, epochs: Sequence[Values]) -> None:

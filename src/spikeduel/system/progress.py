@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
 Item = TypeVar("Item")
 BARS = "▁▂▃▄▅▆▇█"
@@ -17,7 +15,7 @@ MOST_SHOWN = 16
 
 
 class Progress:
-    """Show nothing. Subclasses show, forward or record."""
+    """Show nothing. Subclasses show, forward or record: each event, or all of them in `event`."""
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
@@ -27,9 +25,11 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Show a line of news."""
+        self.event("say", text)
 
     def detail(self, text: str) -> None:
         """Show a line with `--verbose` only."""
+        self.event("detail", text)
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
@@ -39,17 +39,29 @@ class Progress:
         """
         yield
 
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+    def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
         """Show that a trial finished an epoch, of at most `num_epochs`.
 
-        `accuracies` are its validation accuracies after every epoch so far.
+        `epochs` holds numbers by name ("val_accuracy") for each epoch so far.
         """
-
-    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Report all epochs so far of a trial that trains, or was found: numbers by name."""
+        self.event("epoch", title, epochs, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
         """Show that a trial is finished and how it went; `text` is empty if it was found."""
+        self.event("finished", title, text)
+
+    def event(self, name: str, *arguments: Any) -> None:
+        """Take an event: the name of a method above, and its arguments."""
+
+
+class Relayed(Progress):
+    """Send each event elsewhere: `send` gets the name of a method of `Progress` and arguments."""
+
+    def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
+        self.send = send
+
+    def event(self, name: str, *arguments: Any) -> None:
+        self.send(name, arguments)
 
 
 class Forwarding(Progress):
@@ -63,25 +75,13 @@ class Forwarding(Progress):
     ) -> Iterable[Item]:
         return self.inner.track(items, description, total)
 
-    def say(self, text: str) -> None:
-        self.inner.say(text)
-
-    def detail(self, text: str) -> None:
-        self.inner.detail(text)
-
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
         with self.inner.trials(seconds, at_once):
             yield
 
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        self.inner.epoch(title, accuracies, num_epochs)
-
-    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        self.inner.curve(title, epochs)
-
-    def finished(self, title: str, text: str) -> None:
-        self.inner.finished(title, text)
+    def event(self, name: str, *arguments: Any) -> None:
+        getattr(self.inner, name)(*arguments)
 
 
 class Labelled(Forwarding):
@@ -96,25 +96,16 @@ class Labelled(Forwarding):
     ) -> Iterable[Item]:
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
-    def say(self, text: str) -> None:
-        self.inner.say(f"  {self.label}: {text.strip().removeprefix(f'{self.label}: ')}")
-
-    def detail(self, text: str) -> None:
-        self.inner.detail(f"  {self.label}: {text.strip()}")
-
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
         """Show nothing: whoever labels shows the trials of all labels."""
         yield
 
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        self.inner.epoch(f"{self.label}: {title}", accuracies, num_epochs)
-
-    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        self.inner.curve(f"{self.label}: {title}", epochs)
-
-    def finished(self, title: str, text: str) -> None:
-        self.inner.finished(f"{self.label}: {title}", text)
+    def event(self, name: str, *arguments: Any) -> None:
+        text, *others = arguments
+        labelled = f"{self.label}: {text.strip().removeprefix(f'{self.label}: ')}"
+        indent = "  " if name in ("say", "detail") else ""
+        super().event(name, indent + labelled, *others)
 
 
 class Once(Forwarding):
@@ -127,33 +118,10 @@ class Once(Forwarding):
     def say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self.inner.say(text)
+            super().say(text)
 
 
-class Relayed(Progress):
-    """Send each event elsewhere: `send` gets the name of a method of `Progress` and arguments."""
-
-    def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
-        self.send = send
-
-    def say(self, text: str) -> None:
-        self.send("say", (text,))
-
-    def detail(self, text: str) -> None:
-        self.send("detail", (text,))
-
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        self.send("epoch", (title, list(accuracies), num_epochs))
-
-    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        self.send("curve", (title, [dict(epoch) for epoch in epochs]))
-
-    def finished(self, title: str, text: str) -> None:
-        self.send("finished", (title, text))
-
-
-@dataclass(frozen=True)
-class _Running:
+class _Running(NamedTuple):
     """A trial that trains: its start in seconds, validation accuracies, and most epochs."""
 
     since: float
@@ -214,8 +182,9 @@ class TerminalProgress(Progress):
             finally:
                 self._left, self._number, self._running = {}, 0, {}
 
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+    def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
         since = self._running[title].since if title in self._running else time.monotonic()
+        accuracies = [epoch["val_accuracy"] for epoch in epochs]
         self._running[title] = _Running(since, accuracies, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
@@ -246,17 +215,8 @@ class TerminalProgress(Progress):
             self._depth = 0
 
     def _view(self) -> "Group":
+        """Return how many trials are trained, and a line for each that trains now."""
         from rich.console import Group
-        from rich.text import Text
-
-        lines = []
-        if self._number:
-            trained = f"{self._number - len(self._left):,} of {self._number:,} trials trained"
-            lines.append(Text(f"  {trained}{self._time_left()}"))
-        return Group(self._curves(), *lines, self._bars)
-
-    def _curves(self) -> "Table":
-        """Return a line for each trial that trains: epochs and validation accuracies."""
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -266,21 +226,21 @@ class TerminalProgress(Progress):
             table.add_row(f"  {title}", epochs, sparkline(ran.accuracies), accuracy)
         if (more := len(self._running) - MOST_SHOWN) > 0:
             table.add_row(f"  and {more} more")
-        return table
+        if not self._number:
+            return Group(table, self._bars)
+        trained = f"{self._number - len(self._left):,} of {self._number:,} trials trained"
+        return Group(table, f"  {trained}{self._time_left()}", self._bars)
 
     def _time_left(self) -> str:
         """Return the time left for all trials, no less than for the longest; empty if unknown."""
-        if not self._left or None in self._left.values():
+        left = {title: seconds for title, seconds in self._left.items() if seconds is not None}
+        if not left or len(left) < len(self._left):
             return ""
-        left = {title: seconds or 0.0 for title, seconds in self._left.items()}
         for title, ran in list(self._running.items()):
             left[title] = max(0.0, left.get(title, 0.0) - (time.monotonic() - ran.since))
         seconds = max(sum(left.values()) / self._at_once, *left.values())
-        return (
-            f", about {max(1, round(seconds / 60))} min left"
-            if seconds >= 90
-            else f", about {seconds:.0f} s left"
-        )
+        amount = f"{round(seconds / 60)} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f", about {amount} left"
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:

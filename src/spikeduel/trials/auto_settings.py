@@ -263,10 +263,11 @@ def _kept_budget(
     """Return the budget of `experiment` from the store, or measure it and keep it there. A budget
     of a busy machine is measured again once it is not, unless all has been trained by it.
     """
-    one_epoch = replace(experiment, epochs=1, seeds=1)
+    one_epoch = replace(experiment, epochs=1, seeds=1, optimism=False)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)
     asked = {"minutes": experiment.minutes, "budget_by": experiment.budget_by}
-    path = store.budget_path(typed.digest([asked, [trial.settings for trial in trials]])[:16])
+    key = typed.digest([asked, [trial.settings for trial in trials]])[:16]
+    path = store.root / "budgets" / f"{key}.json"
     # Two processes would time each other, and train for different numbers of epochs.
     with files.locked(
         path.with_suffix(".lock"), lambda: progress.say("another process is timing steps; waiting")

@@ -113,12 +113,12 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
         )
         if key not in needed:
             # Answers of a nearest neighbour are no training, and small.
-            if is_done or store.split_path(key).exists():
+            if is_done or has_checkpoint:
                 yield _unneeded("trained" if is_done else "unfinished", folder, key)
             continue
         if has_checkpoint and is_done:
             yield _unneeded("left_behind", store.checkpoint_path(key))
-        for part in (folder, folder / "measures", folder / "sealed"):
+        for part in (folder, folder / "measures"):
             yield from (
                 _unneeded("left_behind", path) for path in files.left_behind(part, seconds=0)
             )

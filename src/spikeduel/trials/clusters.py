@@ -24,7 +24,7 @@ from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
 from spikeduel.system.sentences import counted
 from spikeduel.trials.jobs import Job, Message, Pool, Task
-from spikeduel.trials.store import AskedImages, Store, TrialRecord
+from spikeduel.trials.store import RECORD, Store, TrialRecord
 
 VERSIONS = f"spikeduel {spikeduel.system.__version__}, numbers of version {NUMERICS_VERSION}"
 PROCESS_BYTES = 1 << 30
@@ -43,8 +43,6 @@ PATIENCE = 0.5
 """Seconds to wait for messages."""
 TIMEOUT = 10
 """Seconds to wait for an address to answer."""
-RECORD = "trial.json"
-"""The file of a trial that is written last: from then on the store finds the trial."""
 
 
 class Cluster(Pool):
@@ -243,7 +241,7 @@ class PackedTrial:
 
     key: str
     files: dict[str, bytes]
-    uses: list[tuple[AskedImages, bool]]
+    uses: list[tuple[str, bool]]
 
     @classmethod
     def of(cls, store: Store, key: str) -> "PackedTrial":

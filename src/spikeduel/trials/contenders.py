@@ -184,6 +184,8 @@ def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
     del settings["dataset"], settings["trained_on"], settings["temperature"]
     if card.foreign is None:
         del settings["foreign"]
+    if experiment.optimism:
+        settings["optimism"] = True
     return settings
 
 

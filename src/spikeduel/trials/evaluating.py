@@ -27,7 +27,7 @@ from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
-from spikeduel.trials.store import AskedImages, Store
+from spikeduel.trials.store import Store, images_digest
 
 PARTS = ("test", "all")
 
@@ -228,7 +228,7 @@ def _test_part(
     prepared, split, trained = _split(card, experiment, progress)
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(
-            AskedImages.of(prepared, split.test)
+            images_digest(prepared, split.test)
         )
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")

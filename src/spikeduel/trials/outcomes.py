@@ -9,13 +9,14 @@ from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import latency
+from spikeduel.results import optimism
 from spikeduel.results.trials import Classification, Latency, Optimism
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
-from spikeduel.trials import deferred_test_scores, trial
+from spikeduel.trials import trial
 from spikeduel.trials.contenders import Trial
 from spikeduel.trials.controls import Controlled
-from spikeduel.trials.store import AskedImages, Store, TrialRecord
+from spikeduel.trials.store import Store, TrialRecord, images_digest
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change when events come and nothing else."""
@@ -78,8 +79,9 @@ def gather(
     outcomes = []
     for planned, record, of_controls in zip(trials, records, controlled, strict=True):
         measured = trial.measured(planned, store) if record.status == "done" else {}
-        # Opened only here, where nothing is left to be chosen.
-        opened = deferred_test_scores.opened(record, store)
+        opened = None
+        if record.test_right and record.best_epoch is not None and record.status == "done":
+            opened = optimism.curve(record.test_right, len(planned.split.test), record.best_epoch)
         outcomes.append(
             TrialOutcome(
                 record,
@@ -87,7 +89,7 @@ def gather(
                 store.failed_measures(record.key),
                 timed.get(record.key),
                 of_controls,
-                opened if planned.experiment.optimism else None,
+                opened,
             )
         )
     return outcomes
@@ -166,7 +168,7 @@ def test_uses(
         keys = keys_of_fold.setdefault(planned.split.fold, set())
         keys |= {planned.key} if store.record(planned.key) else set()
         keys |= set(of_controls.keys) if of_controls else set()
-    asked = {planned.split.fold: AskedImages.of(prepared, planned.split.test) for planned in trials}
+    asked = {planned.split.fold: images_digest(prepared, planned.split.test) for planned in trials}
     uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in keys_of_fold.items()]
     every_epoch = sum(store.tested_every_epoch(asked[fold]) for fold in keys_of_fold)
     return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)

@@ -20,7 +20,6 @@ from spikeduel.trials import controls
 from spikeduel.trials.auto_settings import ResolvedExperiment, seconds_of_an_epoch
 from spikeduel.trials.contenders import Contender, Trial, trials_of
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.trial import trained
 
 FEW_STEPS = 500
 """Training steps in all that take no longer than timing them would."""
@@ -86,7 +85,7 @@ def make(
     With `timed`, seconds of an epoch by `timing_key`, all that it lacks are timed, and added.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
-    records = [trained(trial, store) for trial in trials]
+    records = [store.record(trial.key) for trial in trials]
     epoch_seconds = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
     is_short = timed is None and not epoch_seconds and _num_steps(trials, records) <= FEW_STEPS
     if not is_short:

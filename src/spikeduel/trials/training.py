@@ -4,7 +4,7 @@ import hashlib
 import io
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
-from spikeduel.measuring.answers import ask
+from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks.data_parallel import ALONE, Ranks
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import TrainingRules
@@ -29,7 +29,6 @@ from spikeduel.system import files
 from spikeduel.system.hardware import widest
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
-from spikeduel.trials.deferred_test_scores import Sealing
 
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that keeps a training with `patience` going."""
@@ -46,12 +45,8 @@ class Training:
     stopped: str | None = None
     keeps_last: bool = False
     """True if the weights of the last epoch are kept, since the learning rate falls to 0."""
-
-    @property
-    def curve(self) -> list[dict[str, float]]:
-        """Epochs in the form that `Progress.curve` takes."""
-        both = zip(self.history, self.epoch_seconds, strict=True)
-        return [{**epoch, "epoch_seconds": seconds} for epoch, seconds in both]
+    test_right: list[int] = field(default_factory=list)
+    """Test images that were right after each epoch. Nothing reads them while it trains."""
 
     @property
     def best_epoch(self) -> int | None:
@@ -62,6 +57,13 @@ class Training:
         if self.keeps_last or not accuracies:
             return len(accuracies) - 1 if accuracies else None
         return accuracies.index(max(accuracies))
+
+
+def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
+    """Return epochs with their `seconds` in the form that `Progress.epoch` takes."""
+    return [
+        {**epoch, "epoch_seconds": second} for epoch, second in zip(history, seconds, strict=True)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +79,6 @@ class Loop:
     experiment: Experiment
     checkpoint: Path
     progress: Progress
-    sealing: Sealing | None = None
-    """Tests the model after every epoch, for the optimism meter."""
     ranks: Ranks = ALONE
     """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
 
@@ -90,6 +90,7 @@ class Loop:
         of an uninterrupted one.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
+        title = self.model.card.title
         num_batches = math.ceil(len(self.split.train) / self.experiment.decided_batch_size)
         step = TrainingStep(
             self.model, rules_of(self.experiment), num_epochs * num_batches, self.ranks
@@ -99,46 +100,36 @@ class Loop:
         if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
-            best_weights, training = (
-                saved["best_weights"] or saved["weights"],
-                Training(**saved["training"]),
-            )
-            self._say(f": goes on after epoch {len(training.history)}")
+            best_weights = saved["best_weights"] or saved["weights"]
+            training = Training(**saved["training"])
+            self.progress.say(f"  {title}: goes on after epoch {len(training.history)}")
 
         steps = range(len(training.history) * num_batches, num_epochs * num_batches)
-        ticks = iter(self.progress.track(steps, f"  {self.model.card.title}"))
+        ticks = iter(self.progress.track(steps, f"  {title}"))
         try:
             while training.stopped is None:
-                training = self._another_epoch(training, num_epochs, step, ticks)
+                training = self._another_epoch(training, step, ticks)
                 if training.stopped == "nan":
                     break
                 if is_best := training.best_epoch == len(training.history) - 1:
-                    best_weights = {
-                        name: value.detach().clone() for name, value in module.state_dict().items()
-                    }
-                if self.sealing is not None:
-                    # Before the checkpoint, so that no epoch that is gone on from lacks its own.
-                    self.sealing.take(len(training.history) - 1)
+                    best_weights = _copied(module.state_dict())
                 if self.ranks.rank == 0:
                     state = {
                         "weights": module.state_dict(),
                         "optimizer": step.optimizer.state_dict(),
-                    }
-                    # Of the best epoch they are the same, and are not written twice.
-                    state |= {
+                        # The best epoch's weights are not written twice.
                         "best_weights": {} if is_best else best_weights,
                         "training": asdict(training),
                     }
                     write_checkpoint(self.checkpoint, state)
-                last, epoch = training.history[-1], len(training.history)
-                accuracies = [entry["val_accuracy"] for entry in training.history]
-                self.progress.epoch(self.model.card.title, accuracies, num_epochs)
-                self.progress.curve(self.model.card.title, training.curve)
+                epochs = curve(training.history, training.epoch_seconds)
+                self.progress.epoch(title, epochs, num_epochs)
+                last = epochs[-1]
                 self.progress.detail(
-                    f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: "
-                    f"{training.epoch_seconds[-1]:.1f} s, loss {last['train_loss']:.3f}, accuracy "
-                    f"{per_cent(last['train_accuracy'])}; validation loss {last['val_loss']:.3f}, "
-                    f"accuracy {per_cent(last['val_accuracy'])}"
+                    f"  {title}, epoch {len(epochs)}/{num_epochs}: {last['epoch_seconds']:.1f} s, "
+                    f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
+                    f"validation loss {last['val_loss']:.3f}, accuracy "
+                    f"{per_cent(last['val_accuracy'])}"
                 )
         finally:
             if isinstance(ticks, Generator):
@@ -150,64 +141,62 @@ class Loop:
         module.eval()
         return training
 
-    def _say(self, text: str) -> None:
-        self.progress.say(f"  {self.model.card.title}{text}")
-
     def _another_epoch(
-        self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]
+        self, training: Training, step: TrainingStep, ticks: Iterator[int]
     ) -> Training:
         started = time.perf_counter()
         loss, accuracy = self._epoch(len(training.history), step, ticks)
         seconds = time.perf_counter() - started
-        return self.ranks.from_rank_zero(
-            lambda: self._judged(training, num_epochs, loss, accuracy, seconds)
-        )
+        entry = {"train_loss": loss, "train_accuracy": accuracy}
+        return self.ranks.from_rank_zero(lambda: self._judged(training, entry, seconds))
 
-    def _judged(
-        self, training: Training, num_epochs: int, loss: float, accuracy: float, seconds: float
-    ) -> Training:
-        """Add an epoch with this training loss and accuracy, and decide if the training goes on."""
+    def _judged(self, training: Training, entry: dict[str, float], seconds: float) -> Training:
+        """Add an epoch with its validation, and decide if the training goes on."""
+        weights, loss = self.model.module.parameters(), entry["train_loss"]
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
-        weights = self.model.module.parameters()
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
             seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
-        entry = {
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "val_loss": seen.loss,
-            "val_accuracy": seen.accuracy,
-        }
-        history = [*training.history, entry]
-        ended = stopped(history, self.experiment, num_epochs)
+        history = [
+            *training.history,
+            {**entry, "val_loss": seen.loss, "val_accuracy": seen.accuracy},
+        ]
+        right = [self._num_right_of_test()] if self.experiment.optimism else []
         return replace(
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
-            stopped=ended,
+            stopped=stopped(history, self.experiment),
+            test_right=[*training.test_right, *right],
         )
+
+    def _num_right_of_test(self) -> int:
+        """Evaluate the test images as after training. Network and random generators get their state
+        back, so that training goes on as it would without.
+        """
+        before = _copied(self.model.module.state_dict())
+        # In the precision of the final answers, not that of the training.
+        model = Model(self.model.module, self.model.card)
+        with seeded(self.model.card.seed):
+            test = EvaluationBatches(self.images, self.labels, self.split.test)
+            answers = answers_of(model, test)
+        self.model.module.load_state_dict(before)
+        return int((answers.truth == answers.predicted).sum())
 
     def _saved(self) -> dict[str, Any] | None:
         saved = read_checkpoint(self.checkpoint, self.model.device)
-        if saved is None:
-            if self.checkpoint.exists():
-                self._say(": its checkpoint is damaged, so it begins anew")
-            return None
-        before, now = saved["weights"], self.model.module.state_dict()
-        if {name: value.shape for name, value in before.items()} != {
-            name: value.shape for name, value in now.items()
-        }:
+        if saved is not None:
+            now = self.model.module.state_dict()
+            if shapes_of(saved["weights"]) == shapes_of(now):
+                return saved
             # A user's architecture may import what has changed since, which its key does not see.
-            self._say(": its checkpoint is of another network, so it begins anew")
-            return None
-        if self.sealing is not None and not self.sealing.covers(len(saved["training"]["history"])):
-            self._say(
-                ": its epochs so far were not tested for --optimism, so it begins anew, to the "
-                "same numbers"
+        if self.checkpoint.exists():
+            why = "damaged" if saved is None else "of another network"
+            self.progress.say(
+                f"  {self.model.card.title}: its checkpoint is {why}, so it begins anew"
             )
-            return None
-        return saved
+        return None
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """Train on all training images once; return the mean loss and accuracy during training."""
@@ -245,6 +234,15 @@ class Loop:
         return sums[0] / sums[2], sums[1] / sums[2]
 
 
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each of a network's arrays, by name."""
+    return {name: value.shape for name, value in state.items()}
+
+
 def rules_of(experiment: Experiment) -> TrainingRules:
     """Return the settings of `experiment` that concern a single training step."""
     return TrainingRules(
@@ -256,7 +254,7 @@ def rules_of(experiment: Experiment) -> TrainingRules:
     )
 
 
-def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
+def stopped(history: Sequence[dict[str, float]], experiment: Experiment) -> str | None:
     """Return "early", "limit", or None if the training goes on.
 
     "early": after `patience` consecutive epochs whose validation loss is not at least `MIN_DELTA`
@@ -271,7 +269,7 @@ def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs:
             stale += 1
     if experiment.patience is not None and stale >= experiment.patience:
         return "early"
-    return "limit" if len(history) >= num_epochs else None
+    return "limit" if len(history) >= experiment.num_epochs else None
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

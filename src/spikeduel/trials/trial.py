@@ -24,9 +24,8 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import torchrun
-from spikeduel.trials.contenders import Trial, key_of, outline
-from spikeduel.trials.deferred_test_scores import Sealing
-from spikeduel.trials.store import AskedImages, Store, TrialRecord
+from spikeduel.trials.contenders import Trial, outline
+from spikeduel.trials.store import Store, TrialRecord, images_digest
 from spikeduel.trials.training import Loop, Training
 
 
@@ -42,105 +41,64 @@ def run(
     recorded as failed.
 
     `altered` are further test images by name, for robustness. Without `test`, no test image is
-    looked at. With `test` and `optimism`, a trial that was trained without is trained again, to the
-    same numbers, since test scores after each epoch can only be had while it trains.
+    looked at.
     """
-    name, sealed = f"  {trial.card.title}", test and _is_sealed(trial)
+    title = trial.card.title
     with store.locked(
-        trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")
+        trial.key,
+        lambda: progress.say(f"  {title}: another process is training this trial; waiting"),
     ):
-        if not store.split_path(trial.key).is_file():
-            store.save_split(
-                trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test
-            )
-        record = _found(trial, store)
-        if record is None:
+        record = store.record(trial.key)
+        if record is not None:
+            progress.detail(f"  {title}: found in the store, not trained again")
+            progress.finished(title, "")
+        else:
             if damage := store.damage(trial.key):
                 progress.say(
-                    f"{name}: trained again, for what the store holds is of no use: {damage}"
+                    f"  {title}: trained again, for what the store holds is of no use: {damage}"
                 )
-            record = _train(trial, prepared, store, progress, sealed)
-        elif sealed and store.unsealed(trial.key, len(record.history)) is None:
-            progress.say(
-                f"{name}: trained again, to the same numbers, to be tested after every epoch "
-                f"(--optimism)"
-            )
-            before = record.model_digest
-            record = _train(trial, prepared, store, progress, sealed)
-            if record.model_digest != before:
-                progress.say(
-                    f"{name}: ended in other numbers than before (another machine or version?); "
-                    "measured anew"
-                )
-                store.forget_measures(trial.key)
-        elif "converted" not in trial.settings:  # which is never trained
-            progress.detail(f"{name}: found in the store, not trained again")
-            progress.curve(trial.card.title, record.curve)
-        progress.finished(trial.card.title, "")
+            with hardware.threads_on_free_cores(lambda text: progress.say(f"  {title}: {text}")):
+                record = _train(trial, prepared, store, progress)
         if record.status == "done" and test:
             _measure(trial, prepared, store, progress, altered or {})
     hardware.release_freed_memory()
     return record
 
 
-def _train(
-    trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool
-) -> TrialRecord:
-    """Train and store the trial, with as many threads as there are free cores."""
-    with hardware.threads_on_free_cores(lambda text: progress.say(f"  {trial.card.title}: {text}")):
-        return _train_now(trial, prepared, store, progress, sealed)
-
-
-def _train_now(
-    trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool
-) -> TrialRecord:
-    checkpoint, sealing = store.checkpoint_path(trial.key), None
+def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -> TrialRecord:
+    experiment, split, title = trial.experiment, trial.split, trial.card.title
+    checkpoint = store.checkpoint_path(trial.key)
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:
         error = "its twin, from which it starts, failed."
-        progress.finished(trial.card.title, f"failed, {error}")
+        progress.finished(title, f"failed, {error}")
         return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
             module = building.started(trial.card).to(trial.device)
             model = Model(module, trial.card, trial.card.precision)
-        if trial.experiment.whitening and not trial.card.network.get(
-            "weights"
-        ):  # pretrained ones are better
-            some = np.sort(trial.split.train[:MOST_IMAGES])
+        # Pretrained weights are better than whitened ones.
+        if experiment.whitening and not trial.card.network.get("weights"):
+            some = np.sort(split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if trial.twin:
             twin = model_files.load_model(
-                store.model_path(trial.twin), trial.device, trial.experiment.own_code
+                store.model_path(trial.twin), trial.device, experiment.own_code
             )
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
             for name, count in module.named_buffers():
                 if name.endswith("num_batches_tracked"):
                     count.zero_()  # spikes have statistics of their own
-        if sealed:
-            store.note_test_use(
-                AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True
-            )
-            # In the precision of the final answers, not that of the training.
-            answering = Model(module, trial.card)
-            sealing = Sealing(
-                answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key
-            )
-        loop = Loop(
-            model,
-            *prepared.held,
-            trial.split,
-            trial.experiment,
-            checkpoint,
-            progress,
-            sealing,
+        if experiment.optimism:
+            store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
+        training = torchrun.train(
+            Loop(model, *prepared.held, split, experiment, checkpoint, progress)
         )
-        training = torchrun.train(loop)
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:
             with seeded(trial.card.seed):
-                model = calibrated(model, EvaluationBatches(*prepared.held, trial.split.val))
+                model = calibrated(model, EvaluationBatches(*prepared.held, split.val))
     except SpikeduelError:
         raise
     except Exception as failure:  # one contender's failure must not cost the others their results
@@ -151,14 +109,15 @@ def _train_now(
         # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried
         # again.
         checkpoint.unlink(missing_ok=True)
-    progress.finished(trial.card.title, f"failed, {error}" if error else _how_it_went(training))
+    if error:
+        progress.finished(title, f"failed, {error}")
+    else:
+        accuracy = training.history[training.best_epoch or 0]["val_accuracy"]
+        epochs, seconds = counted(len(training.history), "epoch"), sum(training.epoch_seconds)
+        progress.finished(
+            title, f"{epochs} in {duration(seconds)}, accuracy {per_cent(accuracy)} on validation"
+        )
     return record
-
-
-def _how_it_went(training: Training) -> str:
-    accuracy = training.history[training.best_epoch or 0]["val_accuracy"]
-    epochs, seconds = counted(len(training.history), "epoch"), sum(training.epoch_seconds)
-    return f"{epochs} in {duration(seconds)}, accuracy {per_cent(accuracy)} on validation"
 
 
 def keep(
@@ -181,6 +140,7 @@ def keep(
         history=typed.converted(training.history, list[Epoch]),
         environment=hardware.environment(Compute(trial.device, trial.card.precision)),
         model_digest=checksum,
+        test_right=training.test_right,
     )
     store.save(record)
     return record
@@ -203,7 +163,7 @@ def _measure(
     title, missing = trial.card.title, _missing(trial, altered, store, progress)
     if not missing:
         return
-    store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key)
+    store.note_test_use(images_digest(prepared, trial.split.test), trial.key)
     model = load(trial, store)
     test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
     validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
@@ -230,17 +190,9 @@ def is_whole(
     trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True
 ) -> bool:
     """Return True if the store holds all that `run` would return and measure."""
-    if not test:
-        return _found(trial, store) is not None
-    return trained(trial, store) is not None and not _missing(trial, altered, store)
-
-
-def trained(trial: Trial, store: Store) -> TrialRecord | None:
-    """Return the record of a trial that `run` with `test` would not train again, else None."""
-    record = _found(trial, store)
-    if record and _is_sealed(trial) and store.unsealed(trial.key, len(record.history)) is None:
-        return None
-    return record
+    if store.record(trial.key) is None:
+        return False
+    return not (test and _missing(trial, altered, store))
 
 
 def mark_failed(
@@ -254,7 +206,7 @@ def mark_failed(
     missing measures are marked instead.
     """
     with store.locked(trial.key):
-        record = _found(trial, store)
+        record = store.record(trial.key)
         if record is None:
             return keep(trial, None, Training(), store, error)
         if test:
@@ -262,17 +214,6 @@ def mark_failed(
                 trial.key, dict.fromkeys(_missing(trial, altered, store), error)
             )
     return record
-
-
-def _found(trial: Trial, store: Store) -> TrialRecord | None:
-    record = store.record(trial.key)
-    # The settings make the key, unless the file was changed by hand.
-    return record if record is not None and key_of(record.settings) == trial.key else None
-
-
-def _is_sealed(trial: Trial) -> bool:
-    """Return True if the trial is tested after every epoch. A converted trial was never trained."""
-    return trial.experiment.optimism and "converted" not in trial.settings
 
 
 def _missing(
@@ -301,19 +242,11 @@ def measured(trial: Trial, store: Store) -> dict[str, Any]:
     }
 
 
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "out of memory",
-    "alloc_failed",
-)
+_OUT_OF_MEMORY = ("allocate memory", "enough memory", "out of memory", "alloc_failed")
 
 
 def _reason(failure: Exception) -> str:
-    reason = f"{type(failure).__name__}: {failure}".splitlines()[0].rstrip(": ")
-    if isinstance(failure, MemoryError) or any(
-        sign in str(failure).lower() for sign in _OUT_OF_MEMORY
-    ):
-        return f"out of memory ({reason}): try a smaller batch_size."
-    return reason
+    reason, text = f"{type(failure).__name__}: {failure}".splitlines()[0], str(failure).lower()
+    if isinstance(failure, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        return f"out of memory ({reason.rstrip(': ')}): try a smaller batch_size."
+    return reason.rstrip(": ")

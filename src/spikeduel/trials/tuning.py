@@ -7,6 +7,7 @@ assumes just that). For the same reason none is cut short: a pruner judges by ea
 learning rates and families differ in nothing but haste.
 """
 
+import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.trials.contenders import Contender, describe, effective, trials_of
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.store import Store, TrialRecord, test_digest
+from spikeduel.trials.store import Store, TrialRecord
 
 SEED = 0
 """Seed of the draws, and of every training."""
@@ -238,7 +239,13 @@ def search(
         )
         settings[number, name] = drawn
         by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **drawn}}
-        alone = replace(experiment, contenders=(name,), seeds=1, per_contender=by_contender)
+        alone = replace(
+            experiment,
+            contenders=(name,),
+            seeds=1,
+            per_contender=by_contender,
+            optimism=False,
+        )
         told, said = (
             Labelled(progress, f"trial {number + 1} of {num_trials}"),
             f"{name}: {assigned(drawn)}",
@@ -276,7 +283,7 @@ def search(
             dataset=TunedOn(
                 name=prepared.name,
                 fingerprint=prepared.fingerprint,
-                test=test_digest(split.test),
+                test=_digest(split.test),
                 val=len(split.val),
             ),
             experiment=typed.plain(experiment),
@@ -388,7 +395,12 @@ def record_for(
     )
     same_data = (record.dataset.fingerprint, record.dataset.test) == (
         prepared.fingerprint,
-        test_digest(split.test),
+        _digest(split.test),
     )
     same_own = without_epochs(record.per_contender or {}) == experiment.own_settings
     return record if same and same_data and same_own else None
+
+
+def _digest(test: np.ndarray) -> str:
+    """Return a hash of the indices of a test set, whatever their order."""
+    return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()
