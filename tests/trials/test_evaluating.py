@@ -24,7 +24,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, evaluating, trial
 from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
-from spikeduel.trials.store import AskedImages, Store
+from spikeduel.trials.store import Store, images_digest
 
 EXPERIMENT = baseline(
     dataset="digits",
@@ -390,7 +390,7 @@ def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path
     evaluate(model, EXPERIMENT, store=store)
     evaluate(model, EXPERIMENT, store=tmp_path / "s")
     evaluate(model, EXPERIMENT, "all", store=store)
-    assert store.test_uses(AskedImages.of(prepared, test)) == 2
+    assert store.test_uses(images_digest(prepared, test)) == 2
 
 
 def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_path):
@@ -418,7 +418,7 @@ def test_some_test_images_evenly_spread(trained, tmp_path):
     assert np.array_equal(labels, prepared.labels[chosen])
     everything, *_ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
     assert np.array_equal(everything, prepared.images[test])
-    assert Store(tmp_path / "counting").test_uses(AskedImages.of(prepared, test)) == 2
+    assert Store(tmp_path / "counting").test_uses(images_digest(prepared, test)) == 2
     with pytest.raises(InputError, match="takes images of shape"):
         images_to_test(model, replace(EXPERIMENT, dataset="fashion-mnist-mini"), 3)
 
