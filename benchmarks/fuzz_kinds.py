@@ -149,7 +149,7 @@ def results(page: bool) -> Kind:
             return
         run_diff.table(run_diff.list_runs(path.parent.parent))
         run = comparison.load_run(path.parent)
-        run.table(), run.document(), run.trials_frame(), run.pairs_frame(), run.to_latex()
+        run.table(), run.document(), run.to_latex()
 
     return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
 

@@ -23,35 +23,35 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = "--limit 300 --epochs 2 --set width=4 --set batch_size=64"
-DENSE = "--limit 300 --epochs 2 --set hidden=16 --set num_steps=3 --set batch_size=64"
+TINY = "--limit 300 --epochs 2 --width 4 --batch-size 64"
+DENSE = "--limit 300 --epochs 2 --hidden 16 --num-steps 3 --batch-size 64"
 TWINS = "--contender vgg-lif --contender vgg-relu"
 COMMANDS = {
     "baseline": f"compare digits --recipe baseline {DENSE}",
     "seeds": f"compare digits --recipe baseline {DENSE} --seeds 3",
-    "robustness": f"compare digits {TWINS} {TINY} --set robustness=true",
+    "robustness": f"compare digits {TWINS} {TINY} --robustness",
     "three": f"compare digits {TINY}",
-    "optimism": f"compare digits {TWINS} {TINY} --set optimism=true",
+    "optimism": f"compare digits {TWINS} {TINY} --optimism",
     "controls": f"compare digits --contender conv-lif --contender conv-relu {DENSE} --controls",
-    "convert": f"compare digits --contender conv-relu --contender conv-lif {DENSE} --set convert=32",
+    "convert": f"compare digits --contender conv-relu --contender conv-lif {DENSE} --convert 32",
     "folds": f"compare digits --recipe baseline {DENSE} --folds 3",
     "folder": f"compare pictures {TWINS} {TINY} --group-by '(p[0-9]+)_'",
     "group folds": f"compare pictures --recipe baseline {DENSE} --group-by '(p[0-9]+)_' --folds 2",
     "tuned": f"compare digits --recipe baseline {DENSE} --tune 3",
-    "rate": f"compare digits --recipe baseline {DENSE} --set encoding=rate",
-    "latency": f"compare digits --recipe baseline {DENSE} --set encoding=latency",
-    "neurons": f"compare digits {TWINS} {TINY} --set neuron=plif --set reset_mechanism=zero",
-    "adaptive": f"compare digits --recipe baseline {DENSE} --set neuron=alif --set surrogate=sigmoid",
-    "bf16": f"compare digits {TWINS} {TINY} --set precision=bf16",
+    "rate": f"compare digits --recipe baseline {DENSE} --encoding rate",
+    "latency": f"compare digits --recipe baseline {DENSE} --encoding latency",
+    "neurons": f"compare digits {TWINS} {TINY} --neuron plif --reset-mechanism zero",
+    "adaptive": f"compare digits --recipe baseline {DENSE} --neuron alif --surrogate sigmoid",
+    "bf16": f"compare digits {TWINS} {TINY} --precision bf16",
     "foreign": f"compare digits --contender nets:plain --contender dense-lif {DENSE}",
-    "augmented": f"compare digits {TWINS} {TINY} --set augmentation=translate-flip-cutout "
-    "--set dropout=0.2 --set optimizer=adamw",
-    "embedded": "compare --limit 300 --epochs 1 --set width=4",
+    "augmented": f"compare digits {TWINS} {TINY} --augmentation translate-flip-cutout "
+    "--dropout 0.2 --optimizer adamw",
+    "embedded": "compare --limit 300 --epochs 1 --width 4",
     "recordings": f"compare recordings --recipe events --contender vgg-lif --contender vgg-relu "
     f"{TINY}",
 }
 """Arguments of `spikeduel`, by the name of the case; a case writes into a folder of its name."""
-EARLIER = {"--set convert=32": "--convert"}
+EARLIER = {"--convert 32": "--convert"}
 """Arguments that older commits call otherwise, and their names there."""
 NETS = """
 from torch import nn

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 
 import spikeduel
-from spikeduel.cli import settings_page
+from spikeduel.cli.inputs import settings_rows
 
 project, author = "spikeduel", "the spikeduel contributors"
 copyright = "the spikeduel contributors, MIT licence"
@@ -48,7 +48,7 @@ class Settings(SphinxDirective):
     """A table of the settings of an experiment, made from its fields."""
 
     def run(self) -> list[nodes.Node]:
-        cells = [(f"`{row['setting']}`", *list(row.values())[1:]) for row in settings_page.rows()]
+        cells = [(f"`{row['setting']}`", *list(row.values())[1:]) for row in settings_rows()]
         return self.parse_text_to_nodes(_table(("setting", "default", "meaning", "values"), cells))
 
 

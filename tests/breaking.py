@@ -34,10 +34,10 @@ from spikeduel.measuring import latency
 
 SETTINGS = {
     "hidden": 8,
-    "num_steps": 2,
+    "num-steps": 2,
     "epochs": 3,
-    "batch_size": 8,
-    "learning_rate": 0.005,
+    "batch-size": 8,
+    "learning-rate": 0.005,
     "device": "cpu",
 }
 COMPARE = [
@@ -52,7 +52,7 @@ COMPARE = [
     "--optimism",
     "--verbose",
 ]
-COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
+COMPARE += [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
 
 
 EVERY = 4

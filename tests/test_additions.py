@@ -118,7 +118,6 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
         assert "brightness of hits" in text
     assert "mean pixel of what is right" in page
     assert list(folder.glob("store/*/measures/hits.json"))
-    assert "measures.hits.value" in run.trials_frame().columns
 
 
 def test_a_control_is_in_the_results_the_words_and_the_report(added):

@@ -13,7 +13,6 @@ import re
 import shlex
 import sys
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,6 @@ from spikeduel.cli import app
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import accounting
 from spikeduel.results.words import answer
-from spikeduel.settings import Experiment
-
-SETTINGS = {f"--{own.name.replace('_', '-')}" for own in fields(Experiment)}
-"""Every setting is an option of a command that has --set."""
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -41,9 +36,9 @@ BLOCK = re.compile(
     r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
 QUICK = {
-    "compare": ["--epochs", "1", "--limit", "60", "--set", "width=8", "--set", "hidden=16"],
+    "compare": ["--epochs", "1", "--limit", "60", "--width", "8", "--hidden", "16"],
     "export": ["--images", "20"],
-    "plan": ["--epochs", "1", "--limit", "60", "--set", "width=8"],
+    "plan": ["--epochs", "1", "--limit", "60", "--width", "8"],
 }
 
 
@@ -179,10 +174,7 @@ def test_every_command_and_option_it_names_exists(page):
                 else words.clear() or command
             )
         options = {option for parameter in command.params for option in parameter.opts}
-        others = SETTINGS if "--set" in options else set()
-        assert {word for word in words if word.startswith("--")} <= options | {"--help"} | others, (
-            text
-        )
+        assert {word for word in words if word.startswith("--")} <= options | {"--help"}, text
 
 
 def test_the_names_in_its_python_and_text_exist():

@@ -12,12 +12,12 @@ from spikeduel.reporting import report, report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS, Comparison, load_run
-from spikeduel.results.study import StudyResults
-from spikeduel.results.study_plan import StudyPlan
+from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.variants import Duel
-from spikeduel.results.words import study_plan as words
+from spikeduel.results.words.study import plan_sentences
 from spikeduel.settings import studies
-from spikeduel.settings.studies import PlannedDuel, Study, shown
+from spikeduel.settings.fields import shown
+from spikeduel.settings.studies import PlannedDuel, Study
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
@@ -71,8 +71,8 @@ def study(
     require_writable(folder)
     duels = prepare_all(planned, folder, store, progress, workers, strict, loggers)
     untuned = replace(planned, tuning=None)  # tuning is done
-    outlook = study_plan(untuned, duels, store, workers)
-    for text in words.sentences(outlook):
+    outlook = study_plan(untuned, duels, workers)
+    for text in plan_sentences(outlook):
         progress.say(text)
     records = _train(duels, outlook, store, progress, workers)
     compared = _compare(duels, records, store, progress, workers)
@@ -100,7 +100,7 @@ def _train(
     jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
     expected = {
         f"{duel.label}: {trial.title}": trial.seconds
-        for duel, trial in outlook.first()
+        for duel, trial in outlook.trials.values()
         if not trial.stored
     }
     with progress.trials(expected, workers.at_once):
@@ -166,14 +166,14 @@ def plan(
     workers: Workers | None = None,
     strict: bool = False,
 ) -> StudyPlan:
-    """Return what a study takes and can show: loads data and times training steps, trains nothing.
+    """Return what a study takes: loads data and times training steps, trains nothing.
 
     Raises as `study` does.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
-    return study_plan(planned, duels, store, workers)
+    return study_plan(planned, duels, workers)
 
 
 def prepare_all(
@@ -245,18 +245,14 @@ def _tuned(
     return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)
 
 
-def study_plan(
-    planned: Study, duels: Sequence[PreparedDuel], store: Store, workers: Workers
-) -> StudyPlan:
-    """Return what a study's trials take and can show."""
+def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
+    """Return what a study's trials take."""
     plans = [
         forecast.duel_plan(
             duel.label,
             planned.dataset_of(duel.planned),
             duel.ready.plan,
-            duel.ready.prepared,
             duel.ready.splits,
-            store,
         )
         for duel in duels
     ]

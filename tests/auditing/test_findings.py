@@ -249,7 +249,7 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
             share=0.95,
             names=["events", "length"],
             chance=STATISTICS.class_chance,
-            remedy="--set bin_ms=N",
+            remedy="--bin-ms N",
         ),
         finding("statistics_tell_side", share=0.72, names=["events"]),
     )

@@ -87,7 +87,7 @@ def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events)
     (told,) = found.conclusions
     assert told.values["share"] > 0.6
     assert set(told.values["names"]) == {"length", "event rate"}
-    assert told.remedy == "--set bin_ms=N"
+    assert told.remedy == "--bin-ms N"
     length = found.statistics.statistics[0]
     assert length.name == "length"
     assert length.classes["a"] == pytest.approx(2 * length.classes["b"], rel=0.01)

@@ -109,13 +109,13 @@ def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, mon
 @pytest.mark.parametrize(
     ("shape", "network", "remedy"),
     [
-        ("dense-lif", {"reset_mechanism": "subtract"}, "--set reset_mechanism=zero"),
-        ("dense-lif", {"reset_mechanism": "none"}, "--set reset_mechanism=zero"),
-        ("dense-lif", {"neuron": "alif"}, "--set neuron=lif"),
-        ("dense-lif", {"neuron": "relu"}, "--set neuron=lif"),
+        ("dense-lif", {"reset_mechanism": "subtract"}, "--reset-mechanism zero"),
+        ("dense-lif", {"reset_mechanism": "none"}, "--reset-mechanism zero"),
+        ("dense-lif", {"neuron": "alif"}, "--neuron lif"),
+        ("dense-lif", {"neuron": "relu"}, "--neuron lif"),
         ("dense-lif", {"neuron": "if"}, "a beta below 1"),
         ("dense-lif", {"beta": 0.0}, "a beta above 0"),
-        ("conv-lif", {}, "--set pooling=avg"),
+        ("conv-lif", {}, "--pooling avg"),
         ("dense-snn", {}, "--contender dense-lif"),
     ],
 )

@@ -171,19 +171,3 @@ def test_as_many_as_are_needed_find_the_lead_in_80_per_cent():
     spread = float(np.std([-0.5, 0.5, 1.5, 2.5], ddof=1))
     found = [across.wilcoxon(random.normal(1.0, spread, number)) <= 0.05 for _ in range(400)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.06)
-
-
-def test_with_six_data_sets_a_lead_is_found_where_all_are_won():
-    won = 0.01 * stats.norm.ppf(0.8 ** (1 / 6))
-    assert across.smallest_lead(np.full(6, 0.01)) == pytest.approx(won, abs=3e-4)
-    assert across.smallest_lead(np.full(5, 0.01)) is None
-    assert across.smallest_lead(np.full(6, 0.01), pairs=3) is None
-
-
-def test_the_smallest_lead_is_found_in_80_per_cent(random):
-    spreads = np.linspace(0.002, 0.02, 12)
-    lead = across.smallest_lead(spreads, pairs=3)
-    found = [
-        across.wilcoxon(lead + random.normal(size=12) * spreads) <= 0.05 / 3 for _ in range(1500)
-    ]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.04)

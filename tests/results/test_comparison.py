@@ -1,5 +1,4 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,12 @@ from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.findings import finding
 from spikeduel.results.run_diff import list_runs
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Calibration, ControlResult, Score
+from spikeduel.results.trials import ControlResult, Score
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import InputError
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
 SNN = trial(
@@ -146,50 +145,6 @@ def test_a_contender_that_failed_has_no_best():
 
 
 # ---- for other programs
-
-
-def test_a_frame_of_trials():
-    pytest.importorskip("pandas")
-    calibration = Calibration(ece=0.125, nll=1.0, brier=0.5, bins=[])
-    calibrated = structs.replace(SNN, test=structs.replace(SNN.test, calibration=calibration))
-    frame = of_trials(calibrated, CNN, trial("cnn", seed=1)).trials_frame()
-    assert frame[["contender", "seed", "status"]].values.tolist() == [
-        ["snn", 0, "done"],
-        ["cnn", 0, "done"],
-        ["cnn", 1, "failed"],
-    ]
-    assert frame["test.accuracy"].tolist()[:2] == [0.9, 0.8]
-    assert frame["test.accuracy"].isna().tolist() == [False, False, True]
-    assert frame["test.calibration.ece"][0] == 0.125
-    assert frame["latency.one_image.median_ms"][0] == 2.0
-    assert frame["validation.accuracy"][0] == 0.75
-    # Numbers, and no lists of layers or epochs.
-    assert not [name for name in frame if any(other.startswith(f"{name}.") for other in frame)]
-    assert not {"history", "operations", "energy", "controls"} & {
-        name.split(".")[0] for name in frame
-    }
-
-
-def test_a_frame_of_pairs():
-    pytest.importorskip("pandas")
-    (row,) = comparison().pairs_frame().to_dict("records")
-    found = ALL.comparison.pairs[0]
-    assert (row["a"], row["b"], row["difference"], row["conclusion"]) == (
-        "snn",
-        "cnn",
-        found.difference,
-        "a_better",
-    )
-    assert tuple(row["ci95"]) == found.ci95
-    assert set(row) == set(type(found).__struct_fields__)
-
-
-def test_without_pandas_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(
-        MissingExtra, match=r"pandas is not installed: pip install 'spikeduel\[pandas\]'"
-    ):
-        comparison().trials_frame()
 
 
 def test_a_table_for_latex():

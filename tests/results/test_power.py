@@ -3,14 +3,12 @@ import math
 
 import numpy as np
 import pytest
-from msgspec import structs
 
 from spikeduel.results import uncertainty
 from spikeduel.results.power import (
     Variability,
     assumed_variability,
     chance,
-    on_images,
     power,
     seeds_needed,
     variability_of,
@@ -140,19 +138,3 @@ def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
     assert off.seeds > 0
     assert found.seeds_a == found.seeds_b
     assert found.seeds_a**2 / 2 + found.seeds_b**2 / 2 == pytest.approx(off.seeds)
-
-
-def test_other_test_images_change_the_part_of_the_images():
-    variability = assumed_variability(0.003, 1_000, 50.0)
-    more = on_images(variability, 1_000, 4_000)
-    assert more.images == pytest.approx(variability.images / 2)
-    assert more.effective_groups == pytest.approx(200)
-    assert (
-        structs.replace(
-            more,
-            images=variability.images,
-            effective_groups=50.0,
-            image_freedom=variability.image_freedom,
-        )
-        == variability
-    )

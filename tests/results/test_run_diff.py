@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from msgspec import structs
 
@@ -10,15 +9,9 @@ from made_times import untimed
 from made_trials import dataset, results, trial, tuning
 from spikeduel.results import predictions, run_diff
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.costs import Range
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import Budget
-from spikeduel.results.run_diff import (
-    ContenderCompared,
-    ContenderInRun,
-    RunsCompared,
-    RunSummary,
-)
+from spikeduel.results.run_diff import RunsCompared, RunSummary
 from spikeduel.results.significance import Conclusion
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
@@ -150,62 +143,31 @@ def test_a_run_is_named_by_how_its_name_begins(make_run):
 def test_contenders_of_both_are_tested_on_the_same_images(make_run):
     a = make_run("a", {"snn": [80], "cnn": [10]})
     b = make_run("b", {"snn": [10], "cnn": [10], "gru": [5]}, replace(EXPERIMENT, epochs=9))
-    found = run_diff.compare(a, b)
-    assert found.settings == {"epochs": (3, 9)}
-    assert found.why_not is None
-    assert found.times_compare
-    snn, cnn, gru = found.contenders
-    assert snn.difference.difference == pytest.approx(-70 / NUM)
-    assert snn.difference.conclusion is Conclusion.B_BETTER
-    assert cnn.difference.difference == 0
+    compared = run_diff.compare(a, b)
+    assert compared.settings == {"epochs": (3, 9)}
+    assert (compared.why_not, compared.times_compare) == ({}, True)
+    snn, cnn = compared.differences.values()
+    assert snn.difference == pytest.approx(-70 / NUM)
+    assert snn.conclusion is Conclusion.B_BETTER
+    assert cnn.difference == 0
     # Two tests were made.
     alone = predictions.compare_runs(a, "snn", "snn", b)
-    assert snn.difference.p_value == pytest.approx(2 * alone.p_value_raw)
-    assert (gru.a, gru.difference, gru.why_not) == (None, None, None)
-    assert snn.a.accuracy == pytest.approx(0.8)
-    low, high = snn.a.interval
-    assert low < 0.8 < high
-    assert high - low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / NUM) ** 0.5, rel=0.05)
-    assert snn.a.training.low == pytest.approx(6.0)
-    assert snn.a.answer is None or snn.a.answer.low > 0
+    assert snn.p_value == pytest.approx(2 * alone.p_value_raw)
 
 
-def test_an_accuracy_of_several_seeds_is_less_certain(make_run):
-    a, b = make_run("a", {"snn": [80, 80]}), make_run("b", {"snn": [40, 120]})
-    (found,) = run_diff.compare(a, b).contenders
-    level, uneven = (np.diff(each.interval)[0] for each in (found.a, found.b))
-    assert (found.a.seeds, found.b.seeds) == (2, 2)
-    assert uneven > 2 * level
-
-
-def test_other_test_images_are_not_tested_and_it_is_said_why(make_run):
-    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, images=range(1, NUM + 1))
-    found = run_diff.compare(a, b)
-    assert "different test images" in found.why_not
-    (snn,) = found.contenders
-    assert snn.difference is None
-    assert snn.b.interval is not None
-
-
-def test_a_run_without_predictions_is_compared_in_all_else(make_run):
+def test_what_cannot_be_tested_is_said_with_the_reason(make_run):
     a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, replace(EXPERIMENT, epochs=9))
-    (a / predictions.FILE).unlink()
-    found = run_diff.compare(a, b)
-    assert "has no predictions.json" in found.why_not
-    (snn,) = found.contenders
-    assert (snn.a.interval, snn.difference) == (None, None)
-    assert snn.b.interval is not None
-    assert found.settings == {"epochs": (3, 9)}
-
-
-def test_no_seed_in_common_is_said_of_the_contender(make_run):
-    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]})
     content = json.loads((b / predictions.FILE).read_text())
     content["trials"][0]["seed"] = 7
     (b / predictions.FILE).write_text(json.dumps(content))
-    found = run_diff.compare(a, b)
-    assert found.why_not is None
-    assert "no finished seed in common" in found.contenders[0].why_not
+    assert "no finished seed in common" in run_diff.compare(a, b).why_not["snn"]
+    (a / predictions.FILE).unlink()
+    compared = run_diff.compare(a, b)
+    assert "has no predictions.json" in compared.why_not["snn"]
+    assert (compared.differences, compared.settings) == ({}, {"epochs": (3, 9)})
+    other = make_run("other", {"snn": [10]}, images=range(1, NUM + 1))
+    third = make_run("third", {"snn": [10]})
+    assert "different test images" in run_diff.compare(third, other).why_not["snn"]
 
 
 @pytest.mark.parametrize("environment", [None, {**HERE, "threads": 4}])
@@ -227,13 +189,7 @@ def summary(name="images-strong-85380ed6", **settings):
         run=f"runs/{name}",
         created="2001-02-03T04:05:06+00:00",
         dataset="images",
-        encoding="direct",
-        seeds=2,
-        epochs=3,
-        contenders=["vgg-lif", "vgg-relu", "broken"],
-        # Folds of unequal size count by their images, as in every other table.
-        accuracy={"vgg-lif": [0.5, 0.75], "vgg-relu": [0.5]},
-        images={"vgg-lif": [300, 100], "vgg-relu": [400]},
+        accuracy={"vgg-lif": [0.5, 0.75], "vgg-relu": [0.5], "broken": []},
         models=[],
         settings=settings,
     )
@@ -243,7 +199,7 @@ def test_a_run_has_a_line_for_each_contender():
     text, others = run_diff.table([summary(image_size=32, folds=None)])
     assert others == ""
     assert [line.split() for line in text.splitlines()[2:]] == [
-        ["images-strong-85380ed6", "32", "–", "vgg-lif", "56.25", "±", "17.68"],
+        ["images-strong-85380ed6", "32", "–", "vgg-lif", "62.50", "±", "17.68"],
         ["2001-02-03", "04:05", "vgg-relu", "50.00"],
         ["broken", "failed"],
     ]
@@ -261,33 +217,15 @@ def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
 
 
 def test_two_runs_in_words():
-    reached = ContenderInRun(
-        accuracy=0.5, interval=(0.4, 0.6), seeds=1, training=Range(low=60.0, high=60.0)
-    )
     compared = RunsCompared(
         a="runs/a",
         b="runs/b",
-        created=("", ""),
         settings={"num_steps": (4, 8)},
-        why_not="the two runs differ.",
-        contenders=[
-            ContenderCompared(contender="snn", a=reached, b=None, why_not="the two runs differ.")
-        ],
+        differences={},
+        why_not={"snn": "they differ.", "cnn": "they differ."},
         times_compare=False,
     )
     assert run_diff.setting_rows(compared) == [{"setting": "num steps", "A": "4", "B": "8"}]
-    assert run_diff.contender_rows(compared) == [
-        {
-            "contender": "snn",
-            "run": "A",
-            "accuracy, %": "50.00",
-            "95 % interval": "40.00 to 60.00",
-            "seeds": "1",
-            "training": "60 s",
-            "answer": "",
-            "energy": "",
-        }
-    ]
     why_not, times = run_diff.sentences(compared)
-    assert "the two runs differ." in why_not
+    assert why_not == "Not tested: they differ."
     assert "Times do not compare" in times

@@ -5,7 +5,7 @@ import pytest
 
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.settings.fields import setting_of
-from spikeduel.settings.reading import read_experiment, with_settings, write_experiment
+from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.system.errors import InputError
 
 
@@ -115,8 +115,6 @@ def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
     assert hash(experiment) == hash(replace(experiment))
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
-    with pytest.raises(InputError, match="per_contender cannot be set by --set"):
-        with_settings(experiment, {"per_contender": "beta"})
 
 
 def test_only_what_is_a_contenders_own_can_differ():

@@ -235,7 +235,7 @@ COMMAND = (
         "--epochs",
         "500",
     ),
-    *("--set", "patience=", "--jobs", "1", "--seeds", "3", "--store", "trained"),
+    *("--patience", "", "--jobs", "1", "--seeds", "3", "--store", "trained"),
 )
 
 

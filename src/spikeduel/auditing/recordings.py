@@ -31,7 +31,7 @@ SIDE_GAP = 0.1
 """Share of sides told beyond a half that makes no other kind of recordings."""
 MOST_STATISTICS = 3
 """Statistics that are named."""
-REMEDIES: dict[StatisticName, str] = {"length": "--set bin_ms=N"}
+REMEDIES: dict[StatisticName, str] = {"length": "--bin-ms N"}
 """Options that hide what a statistic tells."""
 
 

@@ -1,6 +1,4 @@
-"""The program: its commands in the order of its help; here those on data sets, on the machine and
-on the program.
-"""
+"""The program: its commands in the order of its help; here those on data sets and settings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +6,18 @@ from typing import Annotated
 import typer
 
 from spikeduel.cli import duels, keeping, models
-from spikeduel.cli.inputs import OUTPUT, CommandInput, command, option, print_json, wrapped
+from spikeduel.cli.inputs import (
+    OUTPUT,
+    CommandInput,
+    command,
+    option,
+    print_bullets,
+    print_json,
+    settings_rows,
+    wrapped,
+)
+from spikeduel.settings import Experiment
+from spikeduel.settings.fields import setting_of
 from spikeduel.system import __version__
 
 app = typer.Typer(
@@ -24,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+DATASET = setting_of(Experiment.__dataclass_fields__["dataset"].type).help
 data_app = typer.Typer(help="Look at and prepare data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -47,9 +57,8 @@ def _program(
 
 
 @command(
-    *("dataset", "experiment_file", "assignments"),
-    *("limit", "group_by", "out", "as_json", "quiet"),
-    required=("dataset",),
+    *("experiment_file", "limit", "group_by", "out", "as_json", "quiet"),
+    settings=True,
     examples=(
         "spikeduel audit my_images/ --out audit/",
         "spikeduel audit fashion-mnist --json",
@@ -58,6 +67,7 @@ def _program(
 )
 def audit(
     inputs: CommandInput,
+    dataset: Annotated[str, option("DATASET", DATASET)],
     out: Annotated[
         Path | None,
         option(
@@ -79,12 +89,11 @@ def audit(
     from spikeduel import auditing
     from spikeduel.results.columns import render
     from spikeduel.results.words import audit as words
+    from spikeduel.system import files
 
     if out is not None:
-        from spikeduel.system import files
-
         files.require_writable(out)
-    audited, prepared = auditing.audited(inputs.experiment(), progress=inputs.progress())
+    audited, prepared = auditing.audited(inputs.experiment(dataset), progress=inputs.progress())
     page = None
     if out is not None:
         from spikeduel.reporting import audit_page
@@ -93,22 +102,16 @@ def audit(
     if inputs.as_json:
         print_json(words.document(audited))
     else:
-        parts = [render(words.rows(audited))]
+        typer.echo(render(words.rows(audited)))
         if audited.statistics:
-            parts.append(render(words.medians(audited.statistics)))
-        found = {
-            "Problems, which invalidate a result": words.problems(audited),
-            "Worth knowing": words.notes(audited),
-        }
-        for title, texts in found.items():
-            if texts:
-                parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
+            typer.echo(f"\n{render(words.medians(audited.statistics))}")
+        print_bullets(words.problems(audited), "\nProblems, which invalidate a result")
+        print_bullets(words.notes(audited), "\nWorth knowing")
         if audited.ok:
-            parts.append("Nothing was found that would invalidate a result.")
-        parts.append(wrapped(words.not_all(audited)))
+            typer.echo("\nNothing was found that would invalidate a result.")
+        typer.echo(f"\n{wrapped(words.not_all(audited))}")
         if page is not None:
-            parts.append(f"report: {page}")
-        typer.echo("\n\n".join(parts))
+            typer.echo(f"\nreport: {page}")
     if not audited.ok:
         raise typer.Exit(1)
 
@@ -122,27 +125,26 @@ def data_list(inputs: CommandInput) -> None:
     rows = data.listing()
     if inputs.as_json:
         print_json(rows)
-    else:
-        typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-        typer.echo(
-            "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or "
-            "WebDataset's shards."
-        )
-        typer.echo("The Hugging Face hub's: hf:owner/name.")
+        return
+    typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
+    typer.echo(
+        "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or "
+        "WebDataset's shards.\nThe Hugging Face hub's: hf:owner/name."
+    )
 
 
 @command(
-    *("dataset", "assignments", "quiet"),
+    "quiet",
     name="prepare",
-    required=("dataset",),
+    settings=True,
     when_stopped="What was prepared and downloaded is kept; the same command goes on.",
 )
-def data_prepare(inputs: CommandInput) -> None:
+def data_prepare(inputs: CommandInput, dataset: Annotated[str, option("DATASET", DATASET)]) -> None:
     """Download and decode a data set now, so that later commands start at once."""
     from spikeduel import data
 
     progress = inputs.progress()
-    prepared = data.load(inputs.experiment(), progress.track, say=progress.say)
+    prepared = data.load(inputs.experiment(dataset), progress.track, say=progress.say)
     channels, height, width = prepared.image_shape
     what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
     if prepared.preprocessing.binning:
@@ -156,11 +158,9 @@ def data_prepare(inputs: CommandInput) -> None:
 def settings(inputs: CommandInput) -> None:
     """List all settings with their defaults, meanings and values.
 
-    --set name=value sets one, and so does --name value, in every command that has --set.
+    --name value sets one, in every command on data or models.
     """
-    from spikeduel.cli.settings_page import rows
-
-    for row in rows():
+    for row in settings_rows():
         typer.echo(f"{row['setting']} = {row['default']}")
         typer.echo(wrapped(f"{row['meaning']} Values: {row['values']}.", "    "))
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import typer
 
-from spikeduel.cli.inputs import wrapped
+from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.results.columns import render
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.study import StudyResults
-from spikeduel.results.study_plan import StudyPlan
+from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.words import (
     answer,
     controls,
@@ -18,7 +17,6 @@ from spikeduel.results.words import (
     measures,
     power,
     study,
-    study_plan,
 )
 from spikeduel.system.sentences import counted
 
@@ -66,9 +64,8 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
 
 def print_study_plan(plan: StudyPlan) -> None:
     """Print a row for each duel of a study, then sentences on the whole."""
-    typer.echo(f"\n{render(study_plan.rows(plan), gap=2)}\n")
-    for text in study_plan.sentences(plan):
-        typer.echo(wrapped(text, "  · "))
+    typer.echo(f"\n{render(study.plan_rows(plan), gap=2)}\n")
+    print_bullets(study.plan_sentences(plan))
 
 
 def print_study(results: StudyResults, page: Path) -> None:
@@ -77,8 +74,7 @@ def print_study(results: StudyResults, page: Path) -> None:
         typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
     verdict, *rest = study.sentences(results)
     typer.echo(f"\n{wrapped(verdict)}\n")
-    for text in rest:
-        typer.echo(wrapped(text, "  · "))
+    print_bullets(rest)
     typer.echo(f"\nreport: {page}")
 
 
@@ -104,9 +100,7 @@ def _everything(comparison: Comparison) -> None:
         if text:
             typer.echo(f"{wrapped(comparison.said(text))}\n")
     leaks = comparison.leaks()
-    for caveat in comparison.caveats():
-        if caveat not in leaks:
-            typer.echo(wrapped(caveat, "  · "))
+    print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
     if rows := controls.time_rows(comparison.results):
         typer.echo(f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}")
     else:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from spikeduel.cli.inputs import (
     CommandInput,
     command,
     option,
+    print_bullets,
     print_json,
     wrapped,
 )
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from spikeduel.trials.jobs import Workers
     from spikeduel.trials.tuning import Tuning
 
-RESULTS = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 WORKERS = ("jobs", "ray", "threads")
-LENGTH = ("epochs", "minutes", "budget_by")
-START = ("experiment_file", "assignments")
-SHORT = ("contenders", "recipe", "minutes", "epochs", "seeds", "assignments", "jobs", "out")
+EXPERIMENT = (
+    *("dataset", "contenders", "recipe", "epochs", "minutes", "budget_by", "experiment_file"),
+    *("own_code", "limit", "group_by", "device"),
+)
+RESULTS = ("out", "store", "as_json", "quiet", "verbose")
+SHORT = ("contenders", "recipe", "minutes", "epochs", "seeds", "jobs", "out")
 STRICT = option(
     "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
 )
@@ -40,9 +42,9 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *("dataset", "contenders", "recipe", *LENGTH, "seeds", "controls", "robustness", "tune"),
-    *(*START, "own_code", "limit", "group_by", "strict", "device", *WORKERS),
-    *("out", "store", "loggers", "as_json", "quiet", "verbose"),
+    *(*EXPERIMENT, "seeds", "controls", "robustness", "tune", "strict"),
+    *(*WORKERS, *RESULTS, "loggers"),
+    settings=True,
     short=(*SHORT, "controls", "group_by"),
     examples=(
         "spikeduel compare",
@@ -69,30 +71,47 @@ def compare(
     trained models. What was trained before is not trained again: the same command after an
     interruption continues where it stopped.
     """
-    start = inputs.experiment()
-    if tune is not None:
-        tuned = _tune(start, tune, None, inputs, inputs.out)
-        _compare(tuned.experiment, inputs, strict, tuned)
-        return
+    from spikeduel.cli import answers
+    from spikeduel.comparing import compare
     from spikeduel.settings.reading import read_experiment
     from spikeduel.trials.tuning import read_tuning
 
-    if (file := inputs.experiment_file) is None:
-        _compare(start, inputs, strict)
-        return
-    folder = file if file.is_dir() else file.parent
-    if (
-        inputs.out is None
-        and (folder / "results.json").is_file()
-        and start == read_experiment(folder)
-    ):
-        inputs = replace(inputs, out=folder)  # the same run again
-    _compare(start, inputs, strict, read_tuning(folder / "tuning.json", start))
+    experiment, out, file, tuned = inputs.experiment(), inputs.out, inputs.experiment_file, None
+    if tune is not None:
+        tuned = _tune(experiment, tune, None, inputs, out)
+        experiment = tuned.experiment
+    elif file is not None:
+        folder = file if file.is_dir() else file.parent
+        tuned = read_tuning(folder / "tuning.json", experiment)
+        is_run = (folder / "results.json").is_file()
+        if out is None and is_run and experiment == read_experiment(folder):
+            out = folder  # the same run again
+
+    def answered(comparison: "Comparison") -> None:
+        if not inputs.as_json:
+            answers.told(comparison, inputs.verbose)
+
+    with _workers(inputs) as workers:
+        comparison = compare(
+            experiment,
+            out,
+            inputs.store,
+            inputs.progress(),
+            strict,
+            tuned,
+            workers,
+            inputs.loggers or (),
+            answered,
+        )
+    if inputs.as_json:
+        print_json(comparison.document())
+    if comparison.failed:
+        raise typer.Exit(3)
 
 
 @command(
-    *("dataset", "contenders", "recipe", *LENGTH, *START, "own_code", "limit", "group_by"),
-    *("device", *WORKERS, "out", "store", "as_json", "quiet", "verbose"),
+    *(*EXPERIMENT, *WORKERS, *RESULTS),
+    settings=True,
     short=(*SHORT, "trials", "ranges"),
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
@@ -132,27 +151,24 @@ def tune(
     --experiment`. What was trained before is not trained again.
     """
     from spikeduel.comparing import write_tuning
+    from spikeduel.results.run_findings import tuning_limits
+    from spikeduel.results.words.findings import sentence
 
     tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
     folder = write_tuning(tuned, out)
     if inputs.as_json:
         print_json(tuned.record)
-    else:
-        from spikeduel.results.run_findings import tuning_limits
-        from spikeduel.results.words.findings import sentence
-
-        typer.echo(f"\n{tuned.table()}\n")
-        for caveat in tuning_limits(tuned.record):
-            typer.echo(wrapped(sentence(caveat), "  · "))
-        typer.echo(f"\nreport: {folder / 'tuning.html'}")
-        typer.echo(
-            f"compare them at their best: spikeduel compare --experiment "
-            f"{folder / 'experiment.toml'}"
-        )
+        return
+    typer.echo(f"\n{tuned.table()}\n")
+    print_bullets([sentence(caveat) for caveat in tuning_limits(tuned.record)])
+    typer.echo(
+        f"\nreport: {folder / 'tuning.html'}\ncompare them at their best: "
+        f"spikeduel compare --experiment {folder / 'experiment.toml'}"
+    )
 
 
 @command(
-    *("strict", *WORKERS, "loggers", *RESULTS),
+    *("strict", *WORKERS, *RESULTS, "loggers", "own_code"),
     examples=(
         "spikeduel study study.toml --dry-run",
         "spikeduel study study.toml --jobs 8",
@@ -212,28 +228,22 @@ def study(
     inputs.require_trusted(planned.own_code, file)
     with _workers(inputs) as workers:
         if dry_run:
-            found = studying.plan(
-                planned, inputs.store, inputs.progress(on_stderr=True), workers, strict
-            )
-        else:
-            results, page = studying.study(
-                planned, out, inputs.store, inputs.progress(), workers, strict, inputs.loggers or ()
-            )
-    if dry_run:
-        print_json(found) if inputs.as_json else answers.print_study_plan(found)
-        return
+            progress = inputs.progress(on_stderr=True)
+            outlook = studying.plan(planned, inputs.store, progress, workers, strict)
+            print_json(outlook) if inputs.as_json else answers.print_study_plan(outlook)
+            return
+        results, page = studying.study(
+            planned, out, inputs.store, inputs.progress(), workers, strict, inputs.loggers or ()
+        )
     print_json(results) if inputs.as_json else answers.print_study(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
 
 
 @command(
-    *("dataset", "contenders", "recipe", *LENGTH, *START, "own_code", "limit", "group_by"),
-    *("device", "store", "as_json", "quiet"),
-    examples=(
-        "spikeduel plan my_images/",
-        "spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
-    ),
+    *(*EXPERIMENT, "store", "as_json", "quiet"),
+    settings=True,
+    examples=("spikeduel plan my_images/", "spikeduel plan fashion-mnist --difference 0.5"),
     when_stopped="Nothing was trained.",
 )
 def plan(
@@ -254,40 +264,25 @@ def plan(
             DUEL,
         ),
     ] = None,
-    run: Annotated[
-        Path | None,
-        option(
-            "--from RUN",
-            "An earlier run with two seeds or more, whose predictions show the spread.",
-            DUEL,
-        ),
-    ] = None,
 ) -> None:
     """Say before training how many seeds a difference takes to be found, and how long they will
     train.
 
-    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of
-    --from, else from seeds of the same comparison in the store, else a range is assumed that was
-    measured on Fashion-MNIST.
+    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from seeds of
+    the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
     """
     from spikeduel.results.columns import render
     from spikeduel.results.words import power
     from spikeduel.trials.forecast import forecast
 
     share = None if spread is None else spread / 100
-    found = forecast(
-        inputs.experiment(),
-        difference / 100,
-        share,
-        run,
-        inputs.store,
-        inputs.progress(on_stderr=True),
-    )
+    progress = inputs.progress(on_stderr=True)
+    outlook = forecast(inputs.experiment(), difference / 100, share, inputs.store, progress)
     if inputs.as_json:
-        print_json(found)
+        print_json(outlook)
         return
-    title, *rest = power.sentences(found)
-    typer.echo(f"{wrapped(title)}\n\n{render(power.rows(found))}\n")
+    title, *rest = power.sentences(outlook)
+    typer.echo(f"{wrapped(title)}\n\n{render(power.rows(outlook))}\n")
     for text in rest:
         typer.echo(wrapped(text))
 
@@ -336,9 +331,9 @@ def report(
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]
-    laws = [accountings.read(each) for each in accounting or ()]
-    page = report_again(run, out, inputs.progress(), inputs.own_code or (), tables, laws, figures)
-    typer.echo(page)
+    formulas = [accountings.read(path) for path in accounting or ()]
+    own_code = inputs.own_code or ()
+    typer.echo(report_again(run, out, inputs.progress(), own_code, tables, formulas, figures))
 
 
 @command(
@@ -379,10 +374,9 @@ def test(
             "Differences in accuracy within ± so many percentage points count as "
             "equivalent. (Default: the run's equivalence_margin; 0.5 points, unless it set "
             "another)",
+            min=0,
+            max=100,
         ),
-    ] = None,
-    second: Annotated[
-        str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)
     ] = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
@@ -394,55 +388,25 @@ def test(
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
 
-    if second is not None:
-        raise InputError(
-            f"name two contenders by --a and --b, and another run by --against, not as {second}."
-        )
-    share = None if margin is None else _fraction("--margin", margin)
+    share = None if margin is None else margin / 100
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
     if inputs.as_json:
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        typer.echo(
-            wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run)))
-        )
-
-
-FEWEST_POINTS = 0.05
-"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a
-point.
-"""
-
-
-def _fraction(option: str, points: float) -> float:
-    """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
-    if 0 < points < FEWEST_POINTS:
-        raise InputError(
-            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, "
-            f"and at least {FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} "
-            f"points."
-        )
-    if not 0 <= points <= 100:
-        raise InputError(
-            f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}."
-        )
-    return points / 100
+        folds = predictions.num_folds(run)
+        typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))
 
 
 @contextmanager
 def _workers(inputs: CommandInput) -> "Iterator[Workers]":
-    """Yield the workers that train. With --json, what Ray prints goes to stderr."""
-    with (
-        redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(),
-        _asked(inputs) as workers,
-    ):
-        yield workers
+    """Yield what trains: this process, several, or a cluster. With --json, what Ray prints goes to
+    stderr.
+    """
+    from spikeduel.trials.jobs import ThisProcess, Workers
 
-
-def _asked(inputs: CommandInput) -> "Workers":
-    """This process, several, or a cluster."""
+    workers = Workers() if inputs.threads is None else ThisProcess(inputs.threads)
     if inputs.ray is not None and inputs.jobs is not None:
         raise InputError(
             "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
@@ -451,14 +415,13 @@ def _asked(inputs: CommandInput) -> "Workers":
     if inputs.ray is not None:
         from spikeduel.trials.clusters import Cluster
 
-        return Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
+        workers = Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
     if inputs.jobs is not None:
         from spikeduel.trials.processes import Processes
 
-        return Processes(inputs.jobs, inputs.threads)
-    from spikeduel.trials.jobs import ThisProcess, Workers
-
-    return Workers() if inputs.threads is None else ThisProcess(inputs.threads)
+        workers = Processes(inputs.jobs, inputs.threads)
+    with redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(), workers:
+        yield workers
 
 
 def _tune(
@@ -472,45 +435,7 @@ def _tune(
     from spikeduel.trials import run_folder
     from spikeduel.trials.tuning import read_ranges
 
-    # Before the trials, which may take hours.
-    run_folder.require_writable(out)
+    run_folder.require_writable(out)  # before the trials, which may take hours
+    known = read_ranges(ranges) if ranges else None
     with _workers(inputs) as workers:
-        return tune(
-            start,
-            num_trials,
-            read_ranges(ranges) if ranges else None,
-            inputs.store,
-            inputs.progress(),
-            workers,
-        )
-
-
-def _compare(
-    experiment: "Experiment",
-    inputs: CommandInput,
-    strict: bool = False,
-    tuned: "Tuning | None" = None,
-) -> None:
-    from spikeduel.cli import answers
-    from spikeduel.comparing import compare
-
-    def answered(comparison: "Comparison") -> None:
-        if not inputs.as_json:
-            answers.told(comparison, inputs.verbose)
-
-    with _workers(inputs) as workers:
-        found = compare(
-            experiment,
-            inputs.out,
-            inputs.store,
-            inputs.progress(),
-            strict,
-            tuned,
-            workers,
-            inputs.loggers or (),
-            answered,
-        )
-    if inputs.as_json:
-        print_json(found.document())
-    if found.failed:
-        raise typer.Exit(3)
+        return tune(start, num_trials, known, inputs.store, inputs.progress(), workers)

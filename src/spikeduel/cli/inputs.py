@@ -6,25 +6,31 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from msgspec import inspect as kinds
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 from spikeduel.settings import Experiment
-from spikeduel.settings.fields import choices, members, setting_of
-from spikeduel.settings.reading import read_experiment, with_settings
-from spikeduel.settings.recipes import RECIPES, asked
-from spikeduel.settings.recipes import changed as with_changes
+from spikeduel.settings.fields import (
+    checked,
+    choices,
+    described,
+    members,
+    parsed,
+    setting_of,
+    shown,
+)
+from spikeduel.settings.reading import read_experiment
+from spikeduel.settings.recipes import RECIPES, asked, changed
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
+from spikeduel.system.errors import InputError, SpikeduelError, visible
 from spikeduel.system.signals import Stopped, heard
 
 if TYPE_CHECKING:
@@ -60,15 +66,6 @@ class CommandInput:
             "--experiment RUN|FILE.toml",
             "Start from the settings of a run, or of an experiment.toml. Code of your own that it "
             "names runs only if --own-code names it, too.",
-            DUEL,
-        ),
-    ] = None
-    assignments: Annotated[
-        list[str] | None,
-        option(
-            "--set NAME=VALUE",
-            "Any setting, such as learning_rate=1e-3; repeatable. --NAME VALUE does the same. "
-            "`spikeduel settings` lists all.",
             DUEL,
         ),
     ] = None
@@ -144,14 +141,6 @@ class CommandInput:
             OUTPUT,
         ),
     ] = False
-    model: Annotated[
-        Path,
-        option(
-            "MODEL",
-            "A .safetensors file from a run's models/ folder, or the name of a network that comes "
-            "with the package (`spikeduel models`).",
-        ),
-    ] = Path()
     raw: Annotated[
         bool,
         option(
@@ -162,30 +151,24 @@ class CommandInput:
     ] = False
 
     def experiment(self, dataset: str | None = None) -> Experiment:
-        """Return the experiment of the file or the recipe, changed by options and `--set`.
+        """Return the experiment of the file or the recipe, changed by the settings.
 
-        Without a recipe, each contender brings the settings of its own (`recipes.for_contenders`).
         Raises `InputError`, also if the file names code of one's own that neither `own_code` nor an
         option names: a file from someone else must not be enough to run code.
         """
-        assigned, changes = self._assigned(), dict(self.settings)
-        if dataset := changes.get("dataset") or dataset:
-            changes["dataset"] = dataset
-        in_file: tuple[str, ...] = ()
-        if self.experiment_file is not None:
-            experiment = read_experiment(self.experiment_file)
-            in_file = experiment.own_code
-            changes.pop("recipe", None)
-            experiment = with_changes(experiment, changes, assigned)
-        else:
-            experiment = asked(changes, self._is_recorded(dataset), assigned)
-        changed = with_settings(experiment, assigned)
-        named = {*(self.own_code or ()), dataset, *assigned.values()}
-        named |= {*changes.get("contenders", ()), changes.get("encoding")}
-        self.require_trusted(
-            [name for name in in_file if name in changed.own_code and name not in named]
-        )
-        return changed
+        from spikeduel.data import catalogue
+
+        settings = {"dataset": dataset, **self.settings} if dataset else dict(self.settings)
+        dataset = settings.get("dataset")
+        if self.experiment_file is None:
+            return asked(settings, dataset is not None and catalogue.is_recorded(dataset))
+        settings.pop("recipe", None)
+        in_file = read_experiment(self.experiment_file)
+        experiment = changed(in_file, settings)
+        named = {*settings.get("contenders", ()), *map(str, settings.values())}
+        of_file = set(in_file.own_code) - named
+        self.require_trusted([name for name in experiment.own_code if name in of_file])
+        return experiment
 
     def require_trusted(self, named: Sequence[str], file: Path | None = None) -> None:
         """Raise `InputError` where a file names code that `own_code` does not."""
@@ -197,14 +180,14 @@ class CommandInput:
             )
 
     def changing(self, experiment: Experiment) -> Experiment:
-        """Return `experiment` changed by options and `--set`. Raises `InputError`."""
-        return with_settings(replace(experiment, **self.settings), self._assigned())
+        """Return `experiment` changed by the settings. Raises `InputError`."""
+        return replace(experiment, **self.settings)
 
-    def opened(self, path: Path | None = None) -> "Model":
-        """Open the model in `path`, or in the file that was given. Raises `InputError`."""
+    def opened(self, path: Path) -> "Model":
+        """Open the model in `path`. Raises `InputError`."""
         from spikeduel.networks.model_files import load_model
 
-        return load_model(path or self.model, own_code=self.own_code or ())
+        return load_model(path, own_code=self.own_code or ())
 
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Return bars and lines on stdout, or on stderr with `--json`; nothing with `--quiet`."""
@@ -214,38 +197,17 @@ class CommandInput:
             Progress() if self.quiet else TerminalProgress(on_stderr or self.as_json, self.verbose)
         )
 
-    def _assigned(self) -> dict[str, str]:
-        assigned = {}
-        for text in self.assignments or ():
-            name, separator, value = text.partition("=")
-            if not separator:
-                raise InputError(f"--set {text}: write it as name=value.")
-            assigned[name.strip()] = value.strip()
-        return assigned
-
-    @staticmethod
-    def _is_recorded(dataset: str | None) -> bool:
-        from spikeduel.data import catalogue
-
-        return dataset is not None and catalogue.is_recorded(dataset)
-
 
 _SETTINGS = {own.name: own for own in fields(Experiment)}
 _SHARED = {own.name: own for own in fields(CommandInput) if own.name != "settings"}
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
-_OF_DATA, _OF_MACHINE = ("limit", "group_by"), ("device",)
-_OPTION_TYPES = {
-    kinds.IntType: int,
-    kinds.FloatType: float,
-    kinds.BoolType: bool,
-    kinds.VarTupleType: list[str],
-}
+_PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}
 
 
 def command(
     *names: str,
     name: str | None = None,
-    required: tuple[str, ...] = (),
+    settings: bool = False,
     short: tuple[str, ...] = (),
     examples: Sequence[str] = (),
     when_stopped: str = EPOCHS_ARE_SAVED,
@@ -254,8 +216,9 @@ def command(
 
     A name is a setting (a field of `Experiment`) or an option that commands share (a field of
     `CommandInput`); the function gets their values as a `CommandInput`. Parameters of the function
-    come first in the help, unless they are among `names`. With `short`, `--help` shows these
-    options, and `--help-all` all of them. Raises `TypeError` for an unknown name.
+    come first in the help, unless they are among `names`. With `settings`, every other setting is
+    an option that the help does not list. With `short`, `--help` shows these options, and
+    `--help-all` all of them. Raises `KeyError` for an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -263,104 +226,56 @@ def command(
             parameter.name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
-        shared = {name: _parameter(name, name in required) for name in names if name not in own}
-        first = [name for name in own if name not in names]
-        parameters = [{**own, **shared}[name] for name in (*first, *names)]
+        listed = [*(name for name in own if name not in names), *names]
+        options = [name for name in _SETTINGS if settings and name != "per_contender"]
+        hidden = [name for name in options if name not in listed]
+        parameters = [own.get(name) or _parameter(name) for name in listed]
+        parameters += [_parameter(name, hidden=True) for name in hidden]
         if short:
             parameters.append(_HELP_ALL)
 
         def run(**values: Any) -> None:
-            settings = {
-                name: values[name]
-                for name in shared
-                if name in _SETTINGS and values[name] is not None
-            }
-            inputs = {name: values[name] for name in shared if name in _SHARED}
-            with for_people(when_stopped), _under_torchrun(inputs):
-                function(
-                    CommandInput(settings=settings, **inputs),
-                    **{name: values[name] for name in own},
-                )
+            with for_people(when_stopped):
+                chosen = {
+                    name: _value(name, value)
+                    for name, value in values.items()
+                    if name in _SETTINGS and name not in own and value not in (None, [])
+                }
+                shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
+                inputs = CommandInput(settings=chosen, **shared)
+                with _under_torchrun(shared):
+                    function(inputs, **{name: values[name] for name in own})
 
         # typer reads the options from these.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        epilog = ["Every setting is an option: `spikeduel settings` lists them."] * settings
+        if examples:
+            epilog += [f"Example{'s' if len(examples) > 1 else ''}:", *examples]
         return CommandInfo(
             name or function.__name__,
-            cls=type("Command", (Command,), {"short": short}),
+            cls=type("Command", (Command,), {"listed": listed, "short": short or listed}),
             callback=run,
             help=inspect.getdoc(function),
-            epilog="\n\n".join([f"Example{'s' if len(examples) > 1 else ''}:", *examples])
-            if examples
-            else None,
+            epilog="\n\n".join(epilog) or None,
         )
 
     return make
 
 
 class Command(TyperCommand):
-    """A command that takes `--NAME VALUE` for every setting, and may have a short help."""
+    """A command whose help shows the `short` options, and all `listed` ones with `--help-all`."""
 
-    short: ClassVar[tuple[str, ...]] = ()
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, with settings that have no option as `--set`."""
-        with for_people():
-            args = self._with_settings(args)
-        return super().parse_args(ctx, args)
-
-    def _with_settings(self, args: Iterable[str]) -> list[str]:
-        known = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
-        known |= {"-h", "--help"}
-        if "--set" not in known:
-            return list(args)
-        written: list[str] = []
-        rest = iter(args)
-        for text in rest:
-            name, is_assigned, value = text.partition("=")
-            setting = name[2:].replace("-", "_")
-            negated = setting.startswith("no_") and setting not in _SETTINGS
-            setting = setting[3:] if negated else setting
-            if text == "--":
-                return [*written, text, *rest]
-            if name in known or not name.startswith("--"):
-                written.append(text)
-            elif setting not in _SETTINGS:
-                every = known | {f"--{each.replace('_', '-')}" for each in _SETTINGS}
-                raise unknown("option", name, sorted(each for each in every if each[:2] == "--"))
-            else:
-                if isinstance(members(_SETTINGS[setting].type)[0], kinds.BoolType):
-                    value = value if is_assigned else str(not negated).lower()
-                elif not is_assigned:
-                    value = next(rest, "")
-                    if not value:
-                        raise InputError(f"{name} needs a value.")
-                written += ["--set", f"{setting}={value}"]
-        return written
+    listed: ClassVar[Sequence[str]] = ()
+    short: ClassVar[Sequence[str]] = ()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help; with `short` only these options, unless all are asked for."""
-        is_short = bool(self.short) and "--help-all" not in ctx.meta
-        shown_before = [(param, param.hidden, param.help) for param in self._options()]
-        for param, hidden, help in shown_before:
-            param.hidden = hidden or (is_short and param.name not in (*self.short, "help_all"))
-            param.help = (help or "").replace(_DETAILS, " ")
-            if is_short:
-                before, _, after = (help or "").partition(_DETAILS)
-                default = after[after.find("(Default") :] if "(Default" in after else ""
-                param.help = f"{before} {default}".strip()
-        try:
-            super().format_help(ctx, formatter)
-        finally:
-            for param, hidden, help in shown_before:
-                param.hidden, param.help = hidden, help
-
-    def _options(self) -> list[Any]:
-        return [param for param in self.params if param.param_type_name == "option"]
-
-
-_DETAILS = "\u2060 "
-"""Stands between what the short help says of a setting and the rest."""
+        """Write the help."""
+        names = self.listed if "--help-all" in ctx.meta else self.short
+        for param in self.params:
+            if isinstance(param, TyperOption):
+                param.hidden = param.name not in (*names, "help_all")
+        super().format_help(ctx, formatter)
 
 
 def _print_all(ctx: typer.Context, wanted: bool) -> None:
@@ -402,58 +317,64 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def _parameter(name: str, required: bool) -> inspect.Parameter:
-    default: Any = inspect.Parameter.empty if required else None
+def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
+    """Return the option of a setting or of a shared option as the parameter of a command.
+
+    A setting that is not given is None: the recipe or the file decides then.
+    """
     if name in _SETTINGS:
-        kind = _setting_option(name, required)
-    elif name in _SHARED:
-        kind = _SHARED[name].type
-        default = default if required else _SHARED[name].default
+        default, kind = None, _setting_option(name, hidden)
     else:
-        raise TypeError(f"'{name}' is neither a setting nor an option that commands share")
+        default, kind = _SHARED[name].default, _SHARED[name].type
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-@cache
-def _setting_option(name: str, required: bool) -> Any:
-    """Return the annotated type of a setting's option.
-
-    The option is None where it is not given: the recipe or the file decides then.
-    """
+def _setting_option(name: str, hidden: bool) -> Any:
     kind = _SETTINGS[name].type
     setting = setting_of(kind)
-    value_type: Any = _OPTION_TYPES.get(type(members(kind)[0]), str)
-    written = "" if name == "dataset" else setting.option or f"--{name.replace('_', '-')}"
-    if value_type is bool and not setting.flag:
-        written = f"{written}/--no{written[1:]}"
-    written = f"{written} {setting.metavar or '|'.join(choices(kind))}"
-    more = " ".join(filter(None, (setting.details, "" if required else default_of(name))))
-    text = f"{setting.help}{_DETAILS}{more}" if more and name != "dataset" else setting.help
-    panel = DATA if name in _OF_DATA else MACHINE if name in _OF_MACHINE else DUEL
-    shown_as = option(written, text, "" if required else panel)
-    return Annotated[value_type if required else value_type | None, shown_as]
+    written = setting.option or f"--{name.replace('_', '-')}"
+    value_type: Any = str
+    match members(kind)[0]:
+        case kinds.BoolType():
+            value_type, written = bool, f"{written}/--no{written[1:]}"
+        case kinds.VarTupleType():
+            value_type = list[str]
+    metavar = setting.metavar or "|".join(choices(kind))
+    written = "DATASET" if name == "dataset" else f"{written} {metavar}"
+    default = "" if hidden else default_of(name)
+    text = f"{setting.help} (Default: {default})" if default else setting.help
+    panel = _PANELS.get(name, DUEL)
+    return Annotated[value_type | None, option(written, text, panel, hidden=hidden)]
+
+
+def _value(name: str, value: bool | str | list[str]) -> Any:
+    kind = _SETTINGS[name].type
+    return parsed(name, value, kind) if isinstance(value, str) else checked(name, value, kind)
 
 
 def default_of(name: str) -> str:
-    """Return the default of a setting in words, and the defaults of recipes that differ."""
+    """Return the default of a setting in words, with the recipes that have another; "" if none."""
     if in_words := setting_of(_SETTINGS[name].type).default:
-        return f"(Default: {in_words})"
+        return in_words
     default = _SETTINGS[name].default
-    parts = (
-        [] if default in (None, ()) or isinstance(default, bool) else [f"Default: {shown(default)}"]
-    )
+    parts = [] if default in (None, ()) or isinstance(default, bool) else [shown(default)]
     for recipe, experiment in _BY_RECIPE.items():
-        value = getattr(experiment, name)
-        if value != default and name != "dataset":
-            parts.append(f"{'recipe' if parts else 'Default of recipe'} {recipe}: {shown(value)}")
-    return f"({'; '.join(parts)})" if parts else ""
+        if (value := getattr(experiment, name)) != default and name != "dataset":
+            parts.append(f"recipe {recipe}: {shown(value)}")
+    return "; ".join(parts)
 
 
-def shown(value: Any) -> str:
-    """Return a setting's value as `--set` takes it."""
-    if value is None:
-        return "unset"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+def settings_rows() -> list[dict[str, str]]:
+    """Return name, default, meaning and values of every setting."""
+    return [
+        {
+            "setting": name,
+            "default": default_of(name) or shown(own.default),
+            "meaning": f"{setting_of(own.type).help} {setting_of(own.type).details}".strip(),
+            "values": described(own.type).partition(" of at most")[0],
+        }
+        for name, own in _SETTINGS.items()
+    ]
 
 
 @contextmanager
@@ -484,6 +405,14 @@ def wrapped(text: str, bullet: str = "") -> str:
         subsequent_indent=" " * len(bullet),
         break_on_hyphens=False,
     )
+
+
+def print_bullets(texts: Sequence[str], title: str = "") -> None:
+    """Print texts as a list below `title`; nothing where there are none."""
+    if title and texts:
+        typer.echo(title)
+    for text in texts:
+        typer.echo(wrapped(text, "  · "))
 
 
 def print_json(value: Any) -> None:

@@ -1,17 +1,14 @@
-"""Commands on what runs leave behind: which there are, what sets them apart, and what is needed no
-more.
-"""
+"""Commands on what runs leave behind: list and compare runs, and free what none needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeduel.cli.inputs import CommandInput, command, option, print_json, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
-    from spikeduel.results.run_diff import RunsCompared
     from spikeduel.trials.cleaning import Found
 
 RUNS = Path("runs")
@@ -49,7 +46,8 @@ def runs(
     if len(names) > 2 or (len(names) == 1 and not Path(names[0]).is_dir()):
         raise InputError("name two runs to compare, or a folder of runs, or nothing.")
     if len(names) == 2:
-        _compared(inputs, run_diff.compare(*(run_diff.named(name, folder) for name in names)))
+        a, b = (run_diff.named(name, folder) for name in names)
+        _compare(inputs, a, b)
         return
     folder = Path(names[0]) if names else folder
     rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
@@ -62,21 +60,21 @@ def runs(
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 
 
-def _compared(inputs: CommandInput, compared: "RunsCompared") -> None:
+def _compare(inputs: CommandInput, a: Path, b: Path) -> None:
     from spikeduel.results import run_diff
     from spikeduel.results.columns import render
+    from spikeduel.results.comparison import load_run
+    from spikeduel.results.words import answer
 
+    compared = run_diff.compare(a, b)
     if inputs.as_json:
         print_json(compared)
         return
-    for side, run, created in zip("AB", (compared.a, compared.b), compared.created, strict=True):
-        typer.echo(f"{side}: {run} ({run_diff.moment(created)})")
+    for side, run in (("A", a), ("B", b)):
+        typer.echo(f"{side}: {run}\n\n{render(answer.rows(load_run(run).results), gap=2)}\n")
     rows = run_diff.setting_rows(compared)
-    typer.echo(f"\n{render(rows) if rows else 'All settings are the same.'}\n")
-    if rows := run_diff.contender_rows(compared):
-        typer.echo(f"{render(rows)}\n")
-    for text in run_diff.sentences(compared):
-        typer.echo(wrapped(text, "  · "))
+    typer.echo(f"{render(rows) if rows else 'All settings are the same.'}\n")
+    print_bullets(run_diff.sentences(compared))
 
 
 @command(
@@ -98,12 +96,7 @@ def clean(
     ] = None,
     days: Annotated[
         float,
-        typer.Option(
-            "--days",
-            metavar="N",
-            min=0,
-            help="Keep prepared data that was used in the last N days.",
-        ),
+        option("--days N", "Keep prepared data that was used in the last N days.", min=0),
     ] = 30,
     dry_run: Annotated[
         bool,
@@ -135,28 +128,21 @@ def clean(
     places, store = folders or [RUNS], Store(inputs.store)
     if absent := [place for place in folders or () if not place.is_dir()]:
         raise InputError(f"{absent[0]}: no such folder. --runs names folders that hold runs.")
-    found = cleaning.find(places, store, days)
+    unneeded = cleaning.find(places, store, days)
     if not inputs.as_json:
-        _show(found, days)
-        if not found.unneeded or dry_run:
+        _show(unneeded, days)
+        if not unneeded.unneeded or dry_run:
             return
         if not yes:
-            typer.confirm(f"Free {_size(found.bytes)}?", abort=True)
-    freed = found if dry_run else cleaning.remove(found, places, store, days)
+            typer.confirm(f"Free {_size(unneeded.bytes)}?", abort=True)
+    freed = unneeded if dry_run else cleaning.remove(unneeded, places, store, days)
     if inputs.as_json:
-        print_json(
-            {
-                "dry_run": dry_run,
-                "bytes": freed.bytes,
-                "removed": freed.unneeded,
-                "kept": found.kept,
-            }
-        )
+        numbers = {"bytes": freed.bytes, "removed": freed.unneeded, "kept": unneeded.kept}
+        print_json({"dry_run": dry_run, **numbers})
         return
-    left = len(found.unneeded) - len(freed.unneeded)
-    typer.echo(
-        f"Freed {_size(freed.bytes)}." + (f" {left:,} stayed: in use by now." if left else "")
-    )
+    left = len(unneeded.unneeded) - len(freed.unneeded)
+    stayed = f" {left:,} stayed: in use by now." if left else ""
+    typer.echo(f"Freed {_size(freed.bytes)}.{stayed}")
 
 
 def _show(found: "Found", days: float) -> None:
@@ -169,28 +155,17 @@ def _show(found: "Found", days: float) -> None:
         "prepared": f"prepared data not used for {days:g} days",
         "left_behind": "leftovers of interrupted writes",
     }
-    by_kind = {
-        title: [each for each in found.unneeded if each.kind == kind]
-        for kind, title in titles.items()
-    }
-    rows = [
-        {"what": title, "number": f"{len(some):,}", "size": _size(sum(each.bytes for each in some))}
-        for title, some in by_kind.items()
-        if some
-    ]
-    nothing = (
-        "Nothing to remove." if found.kept else "Nothing to remove: all that is here is needed."
-    )
-    typer.echo(render(rows) if rows else nothing)
+    rows = []
+    for kind, title in titles.items():
+        sizes = [item.bytes for item in found.unneeded if item.kind == kind]
+        if sizes:
+            rows.append({"what": title, "number": f"{len(sizes):,}", "size": _size(sum(sizes))})
+    typer.echo(render(rows) if rows else "Nothing to remove.")
     if rows:
-        told = (
-            "Runs keep their models and results. The same command as before would train, or "
-            "prepare, these anew"
+        typer.echo(
+            "\nRuns keep their models and results. The same command as before would train, or "
+            "prepare, these anew.\n"
         )
-        goes_on = (
-            "; an interrupted training would begin again" if by_kind[titles["unfinished"]] else ""
-        )
-        typer.echo(f"\n{wrapped(f'{told}{goes_on}.')}\n")
     for text in found.kept:
         typer.echo(wrapped(f"Left alone: {text}"))
 

@@ -1,14 +1,19 @@
 """Commands on model files."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spikeduel.cli.inputs import CommandInput, command, option, print_json, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError, visible
+
+MODEL = option(
+    "MODEL",
+    "A .safetensors file from a run's models/ folder, or the name of a network that comes with the "
+    "package (`spikeduel models`).",
+)
 
 
 @command("as_json", examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
@@ -27,23 +32,12 @@ def models(inputs: CommandInput) -> None:
         typer.echo("No trained networks are in this installation.")
     else:
         typer.echo(render(text_rows(SHIPPED, origins)))
-        for each in origins:
-            typer.echo(wrapped(f"{each.name}: {each.limits}", "  · "))
+        print_bullets([f"{origin.name}: {origin.limits}" for origin in origins])
 
 
 @command(
-    *(
-        "model",
-        "dataset",
-        "part",
-        "robustness",
-        "assignments",
-        "store",
-        "as_json",
-        "quiet",
-    ),
-    "own_code",
-    required=("model",),
+    *("model", "dataset", "part", "robustness", "store", "as_json", "quiet", "own_code"),
+    settings=True,
     examples=(
         "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
         "spikeduel evaluate fashion-mnist-vgg-lif other_images/ --part all",
@@ -52,14 +46,13 @@ def models(inputs: CommandInput) -> None:
 )
 def evaluate(
     inputs: CommandInput,
+    model: Annotated[Path, MODEL],
     dataset: Annotated[
         str | None,
-        typer.Argument(
-            metavar="DATASET",
-            help=(
-                "The data to measure it on. (Default: what it was trained on, found where its run "
-                "had it)"
-            ),
+        option(
+            "DATASET",
+            "The data to measure it on. (Default: what it was trained on, found where its run had "
+            "it)",
         ),
     ] = None,
     part: Annotated[
@@ -77,29 +70,26 @@ def evaluate(
     from spikeduel.results import columns
     from spikeduel.trials import evaluating
 
-    model, progress = inputs.opened(), inputs.progress()
+    loaded, progress = inputs.opened(model), inputs.progress()
     if dataset:
         experiment = inputs.experiment(dataset)
     else:
-        experiment = evaluating.trained_on(model, inputs.changing)
-        evaluating.require_the_same(model.card, experiment, progress)
-    test = evaluating.evaluate(model, experiment, part, progress, inputs.store)
+        experiment = evaluating.trained_on(loaded, inputs.changing)
+        evaluating.require_the_same(loaded.card, experiment, progress)
+    test = evaluating.evaluate(loaded, experiment, part, progress, inputs.store)
     if inputs.as_json:
         print_json(test)
-    else:
-        in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
-        what = "recordings" if model.card.preprocessing.binning else "images"
-        typer.echo(
-            f"{inputs.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n"
-        )
-        typer.echo(columns.render(columns.class_rows(test)))
-        if test.robustness:
-            typer.echo(f"\n{columns.render(columns.corruption_rows(test.robustness))}")
+        return
+    in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
+    what = "recordings" if loaded.card.preprocessing.binning else "images"
+    typer.echo(f"{model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
+    typer.echo(columns.render(columns.class_rows(test)))
+    if test.robustness:
+        typer.echo(f"\n{columns.render(columns.corruption_rows(test.robustness))}")
 
 
 @command(
     *("model", "images", "raw", "as_json", "quiet", "own_code"),
-    required=("model",),
     examples=(
         "spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
         "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
@@ -108,6 +98,7 @@ def evaluate(
 )
 def predict(
     inputs: CommandInput,
+    model: Annotated[Path, MODEL],
     images: Annotated[
         list[Path],
         option(
@@ -136,51 +127,29 @@ def predict(
     """
     from spikeduel.trials import evaluating
 
+    loaded = inputs.opened(model)
     if follow:
-        _follow(inputs, images)
+        for path in images:
+            for row in evaluating.follow(loaded, path, calibrated=not inputs.raw):
+                if inputs.as_json:
+                    typer.echo(json.dumps(row))
+                    continue
+                seen = f"{row['milliseconds']:8.1f} ms {row['events']:9,} events"
+                label = f"{visible(row['label'])}  {row['probability']:.1%}"
+                typer.echo(f"{visible(row['file'])} {seen}  {label}")
         return
-    rows, unreadable = evaluating.predict_files(
-        inputs.opened(), images, inputs.progress(), not inputs.raw
-    )
+    rows, unreadable = evaluating.predict_files(loaded, images, inputs.progress(), not inputs.raw)
     if inputs.as_json:
         print_json(rows)
     else:
-        said = [f"{visible(row['label'])}  {row['probability']:.1%}" for row in rows]
-        names = _fitting([visible(row["file"]) for row in rows], 2 + max(map(len, said), default=0))
-        for name, text in zip(names, said, strict=True):
-            typer.echo(f"{name}  {text}")
+        width = max((len(visible(row["file"])) for row in rows), default=0)
+        for row in rows:
+            label = f"{visible(row['label'])}  {row['probability']:.1%}"
+            typer.echo(f"{visible(row['file']):<{width}}  {label}")
     for line in unreadable:
         typer.secho(f"error: {visible(line)}", fg="red", err=True)
     if unreadable:
         raise typer.Exit(InputError.exit_code)
-
-
-def _fitting(names: list[str], beside: int) -> list[str]:
-    """Names in a column of one width; on a terminal their ends, where there is no room `beside`
-    what follows them.
-    """
-    # Without a terminal, such as into a file, nothing is cut.
-    columns = shutil.get_terminal_size((0, 24)).columns
-    width = max(map(len, names), default=0)
-    if columns:
-        width = min(width, max(columns - beside, 16))
-    return [f"{name if len(name) <= width else f'…{name[1 - width :]}':<{width}}" for name in names]
-
-
-def _follow(inputs: CommandInput, paths: list[Path]) -> None:
-    from spikeduel.trials import evaluating
-
-    model = inputs.opened()
-    for path in paths:
-        for row in evaluating.follow(model, path, calibrated=not inputs.raw):
-            if inputs.as_json:
-                typer.echo(json.dumps(row))
-            else:
-                label, seen = (
-                    visible(row["label"]),
-                    f"{row['milliseconds']:8.1f} ms {row['events']:9,} events",
-                )
-                typer.echo(f"{visible(row['file'])} {seen}  {label}  {row['probability']:.1%}")
 
 
 @command(
@@ -237,7 +206,7 @@ def inspect(
     named = by_name([inputs.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
-    wanted = [each.strip() for each in formats.split(",") if each.strip()]
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
     for path in draw(named, images, folder, calibrated=not inputs.raw, formats=wanted):
         typer.echo(path)
 
@@ -265,6 +234,8 @@ def play(
         option(
             "--port N",
             "Where on 127.0.0.1 the page is; 0 for any that is free.",
+            min=0,
+            max=65535,
         ),
     ] = 8470,
     no_browser: Annotated[
@@ -284,10 +255,8 @@ def play(
     """
     from spikeduel import playing
 
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port must be from 0 to 65535, not {port}.")
     named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
-    opened = [inputs.opened(each) for each in named]
+    opened = [inputs.opened(path) for path in named]
 
     def ready(address: str) -> None:
         typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
@@ -297,20 +266,9 @@ def play(
 
 
 @command(
-    *(
-        "model",
-        "out",
-        "to",
-        "weights",
-        "images",
-        "dataset",
-        "assignments",
-        "store",
-        "as_json",
-        "quiet",
-    ),
-    *("own_code",),
-    required=("model",),
+    *("model", "out", "to", "weights", "images", "dataset", "store", "as_json", "quiet"),
+    "own_code",
+    settings=True,
     examples=(
         "spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
     ),
@@ -318,6 +276,7 @@ def play(
 )
 def export(
     inputs: CommandInput,
+    model: Annotated[Path, MODEL],
     out: Annotated[
         Path,
         option(
@@ -343,12 +302,7 @@ def export(
     ] = "float32",
     images: Annotated[
         int,
-        typer.Option(
-            "--images",
-            metavar="N",
-            min=1,
-            help="Test images to check the file on; all if there are fewer.",
-        ),
+        option("--images N", "Test images to check the file on; all if there are fewer.", min=1),
     ] = 1000,
     dataset: Annotated[
         str | None,
@@ -369,9 +323,9 @@ def export(
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating, exchanging
 
-    loaded, progress = inputs.opened(), inputs.progress()
+    loaded, progress = inputs.opened(model), inputs.progress()
     experiment = inputs.experiment(dataset) if dataset else None
-    if not dataset and (inputs.settings or inputs.assignments):
+    if not dataset and inputs.settings:
         experiment = evaluating.trained_on(loaded, inputs.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
     check = exchanging.export(
@@ -392,8 +346,9 @@ def export(
 
 
 @command(
-    *("assignments", "quiet"),
+    "quiet",
     name="import",
+    settings=True,
     examples=("spikeduel import net.nir --dataset fashion-mnist --out net.safetensors",),
     when_stopped="No file was written.",
 )

@@ -90,13 +90,13 @@ def _reasons(model: Model) -> Iterator[str]:
             beta = torch.as_tensor(neuron.beta)
             if neuron.reset_mechanism != "zero":
                 yield (
-                    f"NIR has no reset by '{neuron.reset_mechanism}': train with --set "
-                    "reset_mechanism=zero."
+                    f"NIR has no reset by '{neuron.reset_mechanism}': train with "
+                    "--reset-mechanism zero."
                 )
             if isinstance(neuron, IF) or not bool((beta < 1).all()):
                 # snnTorch 1.0 lets it leak.
                 yield (
-                    "Programs disagree about neurons without a leak: train with --set neuron=lif "
+                    "Programs disagree about neurons without a leak: train with --neuron lif "
                     "and a beta below 1."
                 )
             if bool((beta <= 0).any()):
@@ -104,9 +104,9 @@ def _reasons(model: Model) -> Iterator[str]:
                     "Its neurons keep nothing from one step to the next: train with a beta above 0."
                 )
         elif isinstance(neuron, Neuron):
-            yield f"NIR has no neuron like {type(neuron).__name__}: train with --set neuron=lif."
+            yield f"NIR has no neuron like {type(neuron).__name__}: train with --neuron lif."
     if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
-        yield "NIR has no maximum pooling: train with --set pooling=avg."
+        yield "NIR has no maximum pooling: train with --pooling avg."
     if not isinstance(model.readout, MeanReadout):
         yield (
             f"{contender} breaks ties by membranes, which NIR programs do not return: train a "

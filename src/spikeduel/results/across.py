@@ -20,12 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.results.significance import Conclusion, Probability, smallest_p
-from spikeduel.results.uncertainty import ALPHA, POWER, holm, sign_flips, smallest_found
+from spikeduel.results.uncertainty import ALPHA, POWER, holm, sign_flips
 from spikeduel.system.typed import Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
 """Accuracies of all seeds, by variant and data set."""
-DRAWS = 10_000
 MOST_DATASETS = 200
 """Largest number of data sets that `datasets_needed` names."""
 
@@ -243,27 +242,6 @@ def _outside(number: int, tail: float) -> int:
     for rank in range(1, number + 1):
         chances = np.convolve(chances, [0.5, *[0.0] * (rank - 1), 0.5])
     return int((np.cumsum(chances) <= tail + 1e-12).sum())
-
-
-# ---- how many data sets show how large a difference
-
-
-def smallest_lead(spreads: np.ndarray, pairs: int = 1) -> float | None:
-    """Return the smallest lead found in 80 % of cases, to 0.01 points; None if none would be.
-
-    Differences on the data sets are normal around the lead with standard deviations `spreads`
-    `[N]`.
-    """
-    outside = _outside(len(spreads), ALPHA / 2 / pairs)
-    if not outside:
-        return None
-    noise = np.random.default_rng(0).standard_normal((DRAWS, len(spreads))) * spreads
-
-    def chance(lead: float) -> float:
-        ranks = np.abs(noise + lead).argsort(1).argsort(1) + 1
-        return float((((noise + lead < 0) * ranks).sum(1) < outside).mean())
-
-    return smallest_found(chance)
 
 
 def fewest_datasets(pairs: int = 1) -> int:

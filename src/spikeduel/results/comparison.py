@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import structs
 
@@ -29,12 +29,9 @@ from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
+from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.notebook import page
 from spikeduel.system.sentences import listed
-
-if TYPE_CHECKING:
-    import pandas
 
 DUELS = "duels"
 """The folder of the runs of a study's duels, in that of the study."""
@@ -162,46 +159,12 @@ class Comparison:
             return self.out / max(done, key=done.__getitem__)
         raise InputError(f"no trial of {name} was finished, so there is no model of it.")
 
-    def trials_frame(self) -> "pandas.DataFrame":
-        """Return a row for each trial, with every number that was measured. Needs pandas."""
-        no_column = (
-            "history",
-            "epoch_seconds",
-            "operations",
-            "energy",
-            "controls",
-            "weight_shapes",
-            "foreign",
-        )
-        trials = [typed.plain(trial) for trial in self.results.trials]
-        rows = [
-            {name: value for name, value in trial.items() if name not in no_column}
-            for trial in trials
-        ]
-        frame = _pandas().json_normalize(rows, sep=".")
-        # A value that only some trials have stands in columns of its parts, and in an empty one.
-        return frame.drop(columns={name.rpartition(".")[0] for name in frame} & set(frame))
-
-    def pairs_frame(self) -> "pandas.DataFrame":
-        """Return a row for each pair of contenders: difference, intervals, conclusion. Needs
-        pandas.
-        """
-        return _pandas().DataFrame([typed.plain(pair) for pair in self.results.comparison.pairs])
-
     def to_latex(self) -> str:
         """Return the contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard
         deviation.
         """
         rows = contender_rows(self.results)
         return to_latex([CONTENDER, *SCORES], rows, spread_note(self.results.trials))
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ModuleNotFoundError:
-        raise MissingExtra("pandas", "pandas") from None
-    return pandas
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:

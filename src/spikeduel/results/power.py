@@ -123,27 +123,6 @@ def assumed_variability(
     )
 
 
-def on_images(variability: Variability, num_images: int, now: int) -> Variability:
-    """The variability on `now` test images, where that on `num_images` is known: of their part;
-    seeds keep theirs.
-    """
-    scale = num_images / now
-    return Variability(
-        seeds_a=variability.seeds_a,
-        seeds_b=variability.seeds_b,
-        images=variability.images * math.sqrt(scale),
-        image_freedom=variability.image_freedom and variability.image_freedom / scale,
-        effective_groups=variability.effective_groups and variability.effective_groups / scale,
-    )
-
-
-def spread(variability: Variability, num_seeds: int) -> float:
-    """The standard deviation of the difference that is measured, of means over so many seeds."""
-    return math.sqrt(
-        (variability.seeds_a**2 + variability.seeds_b**2) / num_seeds + variability.images**2
-    )
-
-
 def chance(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> float:
     """The chance that the contender which truly leads by `lead` is called better.
 
@@ -166,7 +145,7 @@ def chance(variability: Variability, lead: float, num_seeds: int, comparisons: i
         float(uncertainty.student(tail, variability.image_freedom or math.inf)) ** 2
         * variability.images**2
     )
-    off = spread(variability, num_seeds)
+    off = math.sqrt(variances.sum() + variability.images**2)
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     # With four seeds, exchanging them is the harder test: drawn, since it asks for the order of all
     # seeds.
@@ -193,15 +172,6 @@ def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) ->
         else:
             low = middle + 1
     return low
-
-
-def smallest_lead(variability: Variability, num_seeds: int, comparisons: int = 1) -> float | None:
-    """The smallest lead that is found in 80 % of cases, to 0.01 points; None where none would
-    be.
-    """
-    return uncertainty.smallest_found(
-        lambda lead: chance(variability, lead, num_seeds, comparisons)
-    )
 
 
 def _half_width(
@@ -234,7 +204,7 @@ def _chance_of_few(
 
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Numbers of seeds whose chances and times a forecast gives."""
-Source = Literal["given", "run", "store", "assumed"]
+Source = Literal["given", "store", "assumed"]
 """Source of the spread of accuracy over seeds."""
 
 
@@ -267,8 +237,6 @@ class ContenderTime(Frozen):
 class Forecast(Frozen):
     """Seeds that a true `lead` takes, and their training time. `trained` seeds are in the store,
     whole.
-
-    `spread_of` is the data set of the run that the spread comes from, where it is not `dataset`.
     """
 
     dataset: str
@@ -280,7 +248,6 @@ class Forecast(Frozen):
     times: list[ContenderTime]
     trained: Count
     folds: Count | None = None
-    spread_of: str | None = None
     seeds: tuple[int, ...] = SEEDS
 
     @property

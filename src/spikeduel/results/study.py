@@ -1,5 +1,6 @@
 """A whole study as types: study.json, with every duel and the verdict over the data sets."""
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -15,7 +16,7 @@ from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study_findings import StudyContext
 from spikeduel.results.variants import Duel, VariantInDuel
-from spikeduel.system.typed import Count, Frozen, Share
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 
@@ -264,3 +265,66 @@ def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
                     ci90=pair.ci90,
                     conclusion=pair.conclusion,
                 )
+
+
+# ---- before anything is trained
+
+
+class TrialPlan(Frozen):
+    """A trial of a duel: `seconds` of training (None: not known), `bytes` on the disk."""
+
+    contender: str
+    title: str
+    key: str
+    stored: bool
+    seconds: Amount | None
+    bytes: Count
+
+
+class DuelPlan(Frozen):
+    """A duel of a study before it is trained; controls train up to `controls` networks more."""
+
+    label: str
+    dataset: str
+    test_images: Positive
+    trials: list[TrialPlan]
+    controls: Count = 0
+
+
+class StudyPlan(Frozen):
+    """A study before it is trained, `at_once` trials at a time. A shared trial is trained once."""
+
+    name: str
+    at_once: Positive
+    duels: list[DuelPlan]
+    tuning_trials: Count = 0
+
+    @property
+    def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
+        """Return each trial once, by its key, with the first duel that has it."""
+        places = [(duel, trial) for duel in self.duels for trial in duel.trials]
+        firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
+        return {trial.key: firsts[trial.key] for _, trial in places}
+
+    @property
+    def missing(self) -> list[TrialPlan]:
+        """Return the trials that are to be trained."""
+        return [trial for _, trial in self.trials.values() if not trial.stored]
+
+    @property
+    def pairs(self) -> int:
+        """Return the number of pairs of variants on the data set with the most variants.
+
+        Contenders with the same first trial are one variant.
+        """
+        variants: dict[str, set[str]] = {}
+        for duel in self.duels:
+            firsts = {trial.contender: trial.key for trial in reversed(duel.trials)}
+            variants.setdefault(duel.dataset, set()).update(firsts.values())
+        return math.comb(max(map(len, variants.values())), 2)
+
+
+def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
+    """Return the sum of the trials' training times; None if one is unknown."""
+    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
+    return sum(seconds) if len(seconds) == len(trials) else None

@@ -17,7 +17,7 @@ the same (`effective_groups`)."""
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -266,16 +266,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
-
-
-def smallest_found(chance: Callable[[float], float]) -> float | None:
-    """Return the smallest true lead, to 0.01 points, whose `chance` of being found is 80 %; None
-    where the chance of a lead of 1 is less.
-    """
-    low, high = 0.0, 1.0
-    if chance(high) < POWER:
-        return None
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (low, middle) if chance(middle) >= POWER else (middle, high)
-    return high

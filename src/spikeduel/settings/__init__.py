@@ -32,7 +32,7 @@ NUMERICS_VERSION = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A whole comparison: contenders, data, training. `--set name=value` sets any field.
+    """A whole comparison: contenders, data, training. `--name value` sets a field.
 
     The type of a field holds its limits and its help (`fields.Setting`). Raises `InputError` for
     a value that is not allowed; `spikeduel.compare` checks names before anything runs.
@@ -118,7 +118,6 @@ class Experiment:
             "Test on corrupted images too: seven corruptions at five severities.",
             "Noise, blur, contrast, occlusion, rotation, translation and JPEG; SOCOFing's Medium "
             "and Hard alterations, if present. Takes as long as 40 evaluations of each model.",
-            flag=True,
         ),
     ] = False
     optimism: Annotated[

@@ -53,20 +53,18 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 @dataclass(frozen=True)
 class Setting:
-    """Help of a setting, and its option on the command line."""
+    """Help of a setting, and its option on the command line.
+
+    `details` follow `help` in docs/api.md. `option` and `default` (in words) replace those of the
+    field. `tunable`: contenders that may have the setting to themselves, any, or spiking ones.
+    """
 
     help: str
     details: str = ""
-    """Sentences that follow `help` where there is room: in `--help-all` and in docs/api.md."""
     metavar: str = ""
     option: str = ""
-    """Name of the option, if it is not the field's."""
     default: str = ""
-    """The default in words, if it is not the field's."""
     tunable: Literal["", "any", "snn"] = ""
-    """Contenders that may have the setting to themselves: any, or spiking ones."""
-    flag: bool = False
-    """True if the option has no `--no-…`."""
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:
@@ -81,7 +79,7 @@ def setting_of(kind: Any) -> Setting:
 
 
 def members(kind: Any) -> tuple[inspect.Type, ...]:
-    """The types that a value of `kind` may have, without their descriptions."""
+    """Return the types that a value of `kind` may have."""
 
     def bare(info: inspect.Type) -> inspect.Type:
         return bare(info.type) if isinstance(info, inspect.Metadata) else info
@@ -91,17 +89,15 @@ def members(kind: Any) -> tuple[inspect.Type, ...]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """The texts that `kind`, or each entry of a list of that kind, is limited to, in their order;
-    else none.
-    """
+    """Return the texts that `kind`, or an entry of such a list, is limited to; else none."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
-    """`value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError` naming the
-    setting.
+    """Return `value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError`
+    naming the setting.
     """
     try:
         return typed.converted(value, kind)
@@ -110,48 +106,47 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def parsed(name: str, text: str, kind: Any) -> Any:
-    """The value that `text` stands for, as `--set name=text` gives it. Raises `InputError` naming
-    the setting.
+    """Return the value of a setting that `text` stands for; "none" unsets it. Raises `InputError`
+    naming the setting.
     """
     types = {type(member) for member in members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
         return None
-    if inspect.DictType in types:
-        raise InputError(
-            f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does."
-        )
-    given: str | list[str] = text
-    if inspect.VarTupleType in types:
-        given = [part.strip() for part in text.split(",") if part.strip()]
-    elif types & {inspect.IntType, inspect.FloatType}:
-        given = text.strip().replace("_", "")
+    written = text
+    if types & {inspect.IntType, inspect.FloatType}:
+        written = text.strip().replace("_", "")
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(written, kind, strict=False)
     except ValueError:
-        raise refusal(name, given, kind) from None
+        raise refusal(name, text, kind) from None
 
 
 def refusal(name: str, value: Any, kind: Any) -> InputError:
-    """The error for a `value` that is no `kind`: what it must be, or which choice is the
-    nearest.
-    """
+    """Return the error for a `value` that is no `kind`: what it must be, or the nearest choice."""
     allowed = choices(kind)
-    for each in value if isinstance(value, list | tuple) else [value]:
-        if allowed and isinstance(each, str) and each not in allowed:
-            return unknown(name, each, allowed)
+    for part in value if isinstance(value, list | tuple) else [value]:
+        if allowed and isinstance(part, str) and part not in allowed:
+            return unknown(name, part, allowed)
     if isinstance(value, int) and abs(value) > MOST:
         return InputError(f"{name} is too large: a number of more than 18 digits.")
     try:
-        shown = visible(repr(value))
+        said = visible(repr(value))
     except ValueError:  # Python does not write out numbers of thousands of digits
-        shown = "something with a number that is too large"
+        said = "something with a number that is too large"
     return InputError(
-        f"{name} must be {described(kind)}, not {shown if len(shown) <= 80 else f'{shown[:80]}…'}."
+        f"{name} must be {described(kind)}, not {said if len(said) <= 80 else f'{said[:80]}…'}."
     )
 
 
+def shown(value: Any) -> str:
+    """Return a setting's value as text."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(str, value))
+    return "unset" if value is None else str(value)
+
+
 def described(kind: Any) -> str:
-    """The values of `kind` in words: `a whole number from 1 to 16 or unset`."""
+    """Return the values of `kind` in words: `a whole number from 1 to 16 or unset`."""
     match info := kind if isinstance(kind, inspect.Type) else inspect.type_info(kind):
         case inspect.Metadata():
             return (info.extra_json_schema or {}).get("title") or described(info.type)

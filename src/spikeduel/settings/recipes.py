@@ -1,6 +1,4 @@
-"""Named experiments. A recipe is a function from a data set to an `Experiment`; a variant changes a
-few fields.
-"""
+"""Named experiments: a recipe is a function from a data set to an `Experiment`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,9 +21,7 @@ PLAIN: dict[str, Any] = {
     "beta": 0.95,
     "threshold": 1.0,
 }
-"""Settings of the plain recipes: Adam at a constant rate, without augmentation or
-regularisation.
-"""
+"""Adam at a constant rate, without augmentation or regularisation."""
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
@@ -91,9 +87,7 @@ RECIPES: dict[str, Callable[..., Experiment]] = {
     "baseline": baseline,
     "matched": matched,
 }
-"""Recipes by name. The first is the default; the first with a contender is that contender's
-home.
-"""
+"""The first is the default; the first with a contender is that contender's home."""
 
 FINE_TUNING = {"learning_rate": 1e-3}
 """Settings of torchvision's and timm's networks; at a higher rate, pretrained weights forget."""
@@ -128,46 +122,37 @@ def for_contenders(
     return replace(common, per_contender=by_contender)
 
 
-def asked(
-    settings: Mapping[str, Any], is_recorded: bool = False, also: Collection[str] = ()
-) -> Experiment:
+def asked(settings: Mapping[str, Any], is_recorded: bool = False) -> Experiment:
     """Return the experiment of `settings` on top of a recipe.
 
     Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the
-    settings of its own (`for_contenders`), but for those given here or in `also`. Raises
-    `InputError`.
+    settings of its own (`for_contenders`). Raises `InputError`.
     """
     changes = dict(settings)
-    recipe, on = (
-        changes.pop("recipe", None),
-        {"dataset": changes.pop("dataset")} if "dataset" in changes else {},
-    )
+    recipe = changes.pop("recipe", None)
+    on = {"dataset": changes.pop("dataset")} if "dataset" in changes else {}
     if recipe is None and is_recorded:
-        experiment = events(**on)
-    elif recipe is None and "contenders" in changes:
-        experiment = for_contenders(changes["contenders"], **on, given={*changes, *also})
+        recipe = "events"
+    if recipe is None and "contenders" in changes:
+        experiment = for_contenders(changes["contenders"], **on, given=changes)
     elif recipe is None or recipe in RECIPES:
         experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
     else:
         raise unknown("recipe", recipe, RECIPES)
-    return changed(experiment, changes, also)
+    return changed(experiment, changes)
 
 
-def changed(
-    experiment: Experiment, changes: Mapping[str, Any], also: Collection[str] = ()
-) -> Experiment:
-    """Return `experiment` with `changes`.
-
-    Epochs or minutes in `changes` or `also` replace both that `experiment` has.
-    """
-    own = experiment.per_contender or {}
-    if {"epochs", "minutes"} & {*changes, *also}:
-        own, experiment = experiment.own_settings, replace(experiment, epochs=None, minutes=None)
-    own = {name: its for name, its in own.items() if name in changes.get("contenders", own)}
-    return replace(experiment, **{"per_contender": own, **changes})
+def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """Return `experiment` with `changes`; epochs or minutes replace both that it has."""
+    by_contender = experiment.per_contender or {}
+    if "epochs" in changes or "minutes" in changes:
+        by_contender = experiment.own_settings
+        experiment = replace(experiment, epochs=None, minutes=None)
+    contenders = changes.get("contenders", by_contender)
+    kept = {name: settings for name, settings in by_contender.items() if name in contenders}
+    return replace(experiment, **{"per_contender": kept, **changes})
 
 
 def _home(contender: str) -> Callable[..., Experiment] | None:
-    return next(
-        (recipe for recipe in RECIPES.values() if contender in recipe("any other").contenders), None
-    )
+    homes = (recipe for recipe in RECIPES.values() if contender in recipe("any other").contenders)
+    return next(homes, None)

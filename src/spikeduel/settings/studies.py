@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.settings import Experiment
-from spikeduel.settings.fields import checked
+from spikeduel.settings.fields import checked, shown
 from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
@@ -222,13 +222,6 @@ def _applies(
         value = typed.plain(values.get(name, getattr(experiment, name)))
         applies = applies and value in choices
     return applies
-
-
-def shown(value: Any) -> str:
-    """Return a value of a grid as text."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "+".join(map(str, value))
-    return str(value)
 
 
 def _said(values: Mapping[str, Any]) -> str:

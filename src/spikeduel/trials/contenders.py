@@ -365,8 +365,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         family = declared or foreign.family_of(module)
         if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError(
-                "it takes its input over time, but is declared as not spiking. Leave out --set "
-                "family."
+                "it takes its input over time, but is declared as not spiking. Leave out --family."
             )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)

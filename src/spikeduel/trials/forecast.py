@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split
-from spikeduel.results import power, predictions
+from spikeduel.data import Split
+from spikeduel.results import power
 from spikeduel.results.power import SEEDS, Case, Forecast, Source, Variability
-from spikeduel.results.study_plan import DuelPlan, TrialPlan
+from spikeduel.results.study import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
@@ -36,16 +36,14 @@ def forecast(
     experiment: Experiment,
     lead: float = power.LEAD,
     spread: float | None = None,
-    run: Path | str | None = None,
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
     """Return how likely a true `lead` (a fraction) is found, and the training time, by the number
     of seeds. Trains nothing.
 
-    The variation over seeds is `spread` (a fraction) if given; else that of the predictions of
-    `run`; else of trials in the `store` if two contenders have two seeds; else assumed. Raises
-    `InputError`.
+    The variation over seeds is `spread` (a fraction) if given; else that of trials in the `store`
+    if two contenders have two seeds; else assumed. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -66,7 +64,7 @@ def forecast(
     answered = _answered(plan, store)
     test = tested(splits)
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
-    source, known = _known_luck(experiment, spread, run, answered, groups, len(test))
+    source, known = _variability(experiment, spread, answered, groups, len(test))
     comparisons = math.comb(len(experiment.contenders), 2)
     cases = [
         Case(
@@ -83,7 +81,6 @@ def forecast(
         lead=lead,
         comparisons=comparisons,
         source=source,
-        spread_of=_other_data(run, prepared) if run is not None and source == "run" else None,
         cases=cases,
         folds=experiment.folds,
         times=list(plan.times),
@@ -91,23 +88,13 @@ def forecast(
     )
 
 
-def duel_plan(
-    label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store
-) -> DuelPlan:
-    """Return what the trials of a duel take, and the leads that it can find."""
-    experiment, test = plan.experiment, tested(splits)
-    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
-    source, known = _known_luck(experiment, None, None, _answered(plan, store), groups, len(test))
-    pairs = max(1, math.comb(len(plan.contenders), 2))
-    leads = [power.smallest_lead(variability, experiment.seeds, pairs) for _, variability in known]
-    found = [lead for lead in leads if lead is not None]
-    spreads = [power.spread(variability, experiment.seeds) for _, variability in known]
+def duel_plan(label: str, dataset: str, plan: Plan, splits: Sequence[Split]) -> DuelPlan:
+    """Return what the trials of a duel take."""
     missing = {trial.key for trial in plan.missing}
     return DuelPlan(
         label=label,
         dataset=dataset,
-        test_images=len(test),
-        seeds=experiment.seeds,
+        test_images=len(tested(splits)),
         trials=[
             TrialPlan(
                 contender=trial.card.contender,
@@ -121,9 +108,6 @@ def duel_plan(
             )
             for trial in plan.trials
         ],
-        source=source,
-        leads=(min(found), max(found)) if len(found) == len(leads) else None,
-        spreads=(min(spreads), max(spreads)),
         controls=plan.num_controls,
     )
 
@@ -137,59 +121,30 @@ def _answered(plan: Plan, store: Store) -> list[TrialOutcome]:
     ]
 
 
-def _known_luck(
+def _variability(
     experiment: Experiment,
     spread: float | None,
-    run: Path | str | None,
     finished: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     num_test: int,
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and the variability of every two contenders, or of
-    every spread.
+    """Return the source of the variability, and that of every two contenders, or of every
+    spread.
     """
     weigh = None
     if groups is not None:
         numbers = np.unique(groups, return_inverse=True)[1]
         weigh = effective_groups(numbers) if int(numbers.max()) + 1 < len(numbers) else None
-    if spread is not None:
-        return "given", [({"spread": spread}, power.assumed_variability(spread, num_test, weigh))]
-    if run is not None:
-        file = predictions.read(run)
-        truth, of_groups = (
-            np.array(file.labels),
-            None if file.groups is None else np.array(file.groups),
-        )
-        right: dict[str, dict[int, np.ndarray]] = {}
-        for answers in file.trials:
-            of_contender = right.setdefault(answers.contender, {})
-            of_contender[answers.seed] = np.array(answers.predicted) == truth
-        known = _by_pair(right, of_groups, experiment.contenders)
-        if not known:
-            both = " and ".join(experiment.contenders)
-            raise InputError(
-                f"{run}: has no two seeds of {both}, to show how much accuracy varies over seeds."
-            )
-        return "run", [
-            (names, power.on_images(variability, len(truth), num_test))
-            for names, variability in known
-        ]
     right = {
         name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()}
         for name in experiment.contenders
     }
-    if known := _by_pair(right, groups, experiment.contenders):
+    if spread is None and (known := _by_pair(right, groups, experiment.contenders)):
         return "store", known
-    assumed = [
-        ({"spread": assumed_spread}, power.assumed_variability(assumed_spread, num_test, weigh))
-        for assumed_spread in power.ASSUMED_SPREADS
+    return "assumed" if spread is None else "given", [
+        ({"spread": over_seeds}, power.assumed_variability(over_seeds, num_test, weigh))
+        for over_seeds in (power.ASSUMED_SPREADS if spread is None else (spread,))
     ]
-    return "assumed", assumed
-
-
-def _other_data(run: Path | str, prepared: Prepared) -> str | None:
-    file = predictions.read(run)
-    return None if file.fingerprint in (prepared.fingerprint, prepared.ungrouped) else file.dataset
 
 
 def _by_pair(

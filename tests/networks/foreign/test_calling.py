@@ -313,7 +313,7 @@ def test_neurons_written_by_hand_have_to_be_declared():
             return torch.stack(spikes)
 
     with pytest.raises(
-        InputError, match=r"has no layer that is known to spike. .* --set family=NAME=snn"
+        InputError, match=r"has no layer that is known to spike. .* --family NAME=snn"
     ):
         calling_of(ByHand(64, 3), SHAPE, 3)
     assert calling_of(ByHand(64, 3), SHAPE, 3, "snn") == Calling("loop", True, "over_time", 5)

@@ -6,7 +6,7 @@ from msgspec import structs
 from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.study import conclude
+from spikeduel.results.study import DuelPlan, StudyPlan, TrialPlan, conclude
 from spikeduel.results.words import study as words
 
 SURE = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
@@ -177,3 +177,52 @@ def test_a_terminal_hears_all_of_it():
     said = words.sentences(make_study([0.02, 0.01]))
     assert len(said) == 4
     assert said[0].startswith("Over 2 data sets")
+
+
+# ---- before anything is trained
+
+
+def plan(*duels, **changes):
+    return StudyPlan(name="s", duels=list(duels), **{"at_once": 1, **changes})
+
+
+def planned(label, *keys, stored=False, seconds=20.0, dataset=None, controls=0):
+    trials = [
+        TrialPlan(contender=key[0], title=key, key=key, stored=stored, seconds=seconds, bytes=10**6)
+        for key in keys
+    ]
+    return DuelPlan(
+        label=label, dataset=dataset or label, test_images=1000, trials=trials, controls=controls
+    )
+
+
+def test_a_plan_counts_shared_trials_once_in_the_whole_and_in_each_row():
+    study = plan(planned("a", "x", "y"), planned("b", "x", "z", controls=3), at_once=2)
+    assert list(study.trials) == ["x", "y", "z"]
+    assert [row["trials"] for row in words.plan_rows(study)] == ["2", "2"]
+    text = " ".join(words.plan_sentences(study))
+    assert "3 trials of 2 duels on 2 data sets; 3 are to be trained." in text
+    assert "about 60 s, one trial after another. 2 at a time, at best 30 s" in text
+    assert "about 3 MB" in text
+    assert "Controls may train 3 networks more" in text
+
+
+def test_a_plan_of_what_is_stored_takes_nothing_and_an_unknown_time_is_no_short_one():
+    stored = plan(planned("a", "x", stored=True, seconds=None))
+    assert stored.missing == []
+    assert words.plan_rows(stored)[0]["training"] == "–"
+    unknown = plan(planned("a", "x", "y", seconds=None))
+    assert words.plan_rows(unknown)[0]["training"] == "?"
+    assert "unknown" in " ".join(words.plan_sentences(unknown))
+
+
+def test_a_plan_says_how_many_data_sets_its_pairs_take():
+    one, other = (
+        [planned(f"{n}, {name}", *keys, dataset=str(n)) for n in range(6)]
+        for name, keys in (("rate", ["x", "y"]), ("direct", ["z", "y"]))
+    )
+    more_seeds = [planned(f"{n}, 8 seeds", "x", "y", "x1", "y1", dataset=str(n)) for n in range(6)]
+    assert [plan(*duels).pairs for duels in (one, one + more_seeds, one + other)] == [1, 1, 3]
+    assert "at least" not in " ".join(words.plan_sentences(plan(*one)))
+    assert "at least 7 data sets" in " ".join(words.plan_sentences(plan(*one, *other)))
+    assert "at least" not in " ".join(words.plan_sentences(plan(planned("a", "x"))))

@@ -153,7 +153,7 @@ def _without_neurons(
         if kind != "scores":
             raise InputError(
                 "it returns something for each time step, and has no layer that is known to "
-                "spike. If it is a spiking network, say so: --set family=NAME=snn."
+                "spike. If it is a spiking network, say so: --family NAME=snn."
             )
         return Calling("once", flat, kind), output
     num_steps = steps or getattr(module, "num_steps", None)

@@ -11,7 +11,6 @@ from spikeduel.system.sentences import counted, listed
 MOST_COLUMNS = 4
 _SOURCES = {
     "given": "The spread over seeds is the one given.",
-    "run": "The spread over seeds, and how often answers differ, are those of the run.",
     "store": (
         "The spread over seeds, and how often answers differ, are those of this comparison's seeds "
         "in the store."
@@ -124,7 +123,7 @@ def sentences(plan: Forecast) -> list[str]:
         how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
         last = duration(plan.seconds(high))
         text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
-    texts += [text, _source(plan), *_assumed(plan)]
+    texts += [text, _SOURCES[plan.source], *_assumed(plan)]
     if any(
         case.variability.effective_groups is not None for case in plan.cases
     ) and plan.source in (
@@ -144,14 +143,6 @@ def sentences(plan: Forecast) -> list[str]:
             "tests them all."
         )
     return [*texts, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
-
-
-def _source(plan: Forecast) -> str:
-    text = _SOURCES[plan.source]
-    if plan.spread_of is None:
-        return text
-    other = "other data of the same name" if plan.spread_of == plan.dataset else plan.spread_of
-    return f"{text.removesuffix('.')}, on {other}; on these data they can differ."
 
 
 def _assumed(plan: Forecast) -> Sequence[str]:

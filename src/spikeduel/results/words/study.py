@@ -8,10 +8,17 @@ from spikeduel.results.costs import Range
 from spikeduel.results.findings import is_leak
 from spikeduel.results.run import Quantity, Reason
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.study import DuelSummary, OnDataset, StudyResults, Variant
+from spikeduel.results.study import (
+    DuelSummary,
+    OnDataset,
+    StudyPlan,
+    StudyResults,
+    Variant,
+    total_seconds,
+)
 from spikeduel.results.variants import said
 from spikeduel.results.words.findings import sentence
-from spikeduel.results.words.numbers import hundredths, per_cent, points, said_of, signed
+from spikeduel.results.words.numbers import duration, hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -303,3 +310,59 @@ def sentences(study: StudyResults) -> list[str]:
         *caveats,
     ]
     return [said_of(part, study.noun) for part in parts if part]
+
+
+# ---- before anything is trained
+
+
+def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
+    """Return a table row for each duel."""
+    rows = []
+    for duel in plan.duels:
+        missing = [trial for trial in duel.trials if not trial.stored]
+        seconds = total_seconds(missing)
+        training = "?" if seconds is None else duration(seconds) if missing else "–"
+        rows.append(
+            {
+                "duel": duel.label,
+                "test images": f"{duel.test_images:,}",
+                "trials": f"{len(duel.trials)}",
+                "to train": f"{len(missing)}",
+                "training": training,
+            }
+        )
+    return rows
+
+
+def plan_sentences(plan: StudyPlan) -> list[str]:
+    """Return sentences on trials, time, disk, and the data sets that the study takes."""
+    datasets = {duel.dataset for duel in plan.duels}
+    trials, missing = plan.trials, plan.missing
+    texts = [
+        f"{counted(len(trials), 'trial')} of {counted(len(plan.duels), 'duel')} on "
+        f"{counted(len(datasets), 'data set')}; {len(missing):,} are to be trained."
+    ]
+    if sum(len(duel.trials) for duel in plan.duels) > len(trials):
+        texts.append("Duels share trials: a shared trial is counted once here, and in each row.")
+    if plan.tuning_trials:
+        texts.append(
+            f"Before that, {counted(plan.tuning_trials, 'trial')} of tuning, not counted here."
+        )
+    if controls := sum(duel.controls for duel in plan.duels):
+        texts.append(f"Controls may train {counted(controls, 'network')} more, not counted here.")
+    if (seconds := total_seconds(missing)) is None:
+        texts.append("Training time unknown: a training step of some contender failed.")
+    elif missing:
+        at_once = " --jobs N or --ray trains several at a time."
+        if plan.at_once > 1:
+            at_once = f" {plan.at_once} at a time, at best {duration(seconds / plan.at_once)}."
+        texts.append(f"Training takes about {duration(seconds)}, one trial after another.{at_once}")
+    if missing:
+        megabytes = sum(trial.bytes for trial in missing) / 1e6
+        texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
+    if plan.pairs and len(datasets) < fewest_datasets(plan.pairs):
+        texts.append(
+            f"Nothing can be shown over all data sets: {counted(plan.pairs, 'pair')} of variants "
+            f"ask for at least {fewest_datasets(plan.pairs)} data sets."
+        )
+    return texts
