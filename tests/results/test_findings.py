@@ -6,14 +6,14 @@ import pytest
 
 from made_findings import example
 from spikeduel.auditing import examining
-from spikeduel.results import findings, run_findings, study_findings
+from spikeduel.results import findings, run_findings, study
 from spikeduel.results.findings import TABLE, Finding, find, finding, is_leak, ranked
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.findings import assigned, brief, caveat, sentence
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
-MODULES = (examining, run_findings, study_findings)
+MODULES = (examining, run_findings, study)
 """Every module that has finders."""
 
 

@@ -60,15 +60,6 @@ def test_exclusions_do_not_make_variants_of_a_network_without_spikes():
     assert names(duels) == {SPIKING: [f"{SPIKING} (rate)", f"{SPIKING} (direct)"], OTHER: [OTHER]}
 
 
-def test_trials_without_keys_are_known_by_what_they_got():
-    duels = [
-        make_duel("x", SCORES, encoding="rate"),
-        make_duel("x", {**SCORES, OTHER: [0.9, 0.92]}, encoding="direct"),
-    ]
-    duels = [replace(duel, results=with_trials(duel.results, key=None)) for duel in duels]
-    assert names(duels)[OTHER] == [f"{OTHER} (rate)", f"{OTHER} (direct)"]
-
-
 def test_more_seeds_of_the_same_training_are_the_same_variant():
     fewer = make_duel("x", SCORES, encoding="rate")
     more = make_duel(

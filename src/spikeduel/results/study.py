@@ -1,20 +1,22 @@
-"""A whole study as types: study.json, with every duel and the verdict over the data sets."""
+"""A whole study as types: study.json, with every duel and the verdict over the data sets, and the
+plan before anything is trained; and what to know about it.
+"""
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from spikeduel.results import across, study_findings, variants
+from spikeduel.results import across, variants
 from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
-from spikeduel.results.findings import Finding, find
+from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
 from spikeduel.results.run import Quantity, Reason
-from spikeduel.results.significance import Conclusion
-from spikeduel.results.study_findings import StudyContext
+from spikeduel.results.significance import Conclusion, smallest_p
 from spikeduel.results.variants import Duel, VariantInDuel
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -24,8 +26,8 @@ COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 class DuelSummary(Frozen):
     """A duel in study.json: the contender to `take`, and `why`.
 
-    `lead` is the difference to `rival`, with its 95 % interval and conclusion. `leaks`: test images
-    leak into training.
+    `lead` is the difference to `rival`, with its 95 % interval and conclusion; `failed` names
+    trials.
     """
 
     folder: str
@@ -33,9 +35,7 @@ class DuelSummary(Frozen):
     settings: dict[str, str]
     counts: Counts
     seeds: Count
-    trials: Count
     failed: list[str]
-    leaks: bool
     take: str | None
     why: Reason
     rival: str | None
@@ -54,8 +54,6 @@ class Variant(Frozen):
     """
 
     name: str
-    contender: str
-    settings: dict[str, str]
     spiking: bool
     datasets: list[str]
     accuracy: Share
@@ -65,15 +63,11 @@ class Variant(Frozen):
 
 
 class VariantScore(Frozen):
-    """A variant on a data set: accuracies of its seeds on `images` test images, mean costs (as in
-    `run.Lead`).
-    """
+    """A variant on a data set: accuracies of its seeds, and mean costs (as in `run.Lead`)."""
 
     dataset: str
     variant: str
     accuracies: list[Share]
-    images: Count
-    parameters: Count | None
     costs: dict[Quantity, Range]
 
     @property
@@ -132,22 +126,19 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     for score in scores:
         accuracies.setdefault(score.variant, {})[score.dataset] = score.accuracies
     spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
-    verdict = across.over(accuracies, spiking, margin)
-    firsts = {entry.variant: entry for entry in reversed(entries)}
-    behind = across.behind(accuracies)
+    verdict, behind = across.over(accuracies, spiking, margin), across.behind(accuracies)
+    nouns = {duel.results.dataset.noun for duel in duels}
     return StudyResults(
         schema=2,
         name=name,
-        noun="recording"
-        if {duel.results.dataset.noun for duel in duels} == {"recording"}
-        else "image",
+        noun="recording" if nouns == {"recording"} else "image",
         margin=margin,
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
         variants=[
-            _variant(firsts[variant], scores, behind[variant])
-            for variant in sorted(behind, key=lambda variant: behind[variant])
+            _variant(variant, spiking[variant], scores, behind[variant])
+            for variant in sorted(behind, key=behind.__getitem__)
         ],
         scores=scores,
         per_dataset=list(_per_dataset(entries)),
@@ -158,49 +149,41 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
 
 def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
     """Yield the score of each variant on each data set, by the duel with the most seeds."""
-    places: dict[tuple[str, str], list[VariantInDuel]] = {}
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    duels: dict[tuple[str, str], VariantInDuel] = {}
     for entry in entries:
-        places.setdefault((entry.variant, entry.duel.dataset), []).append(entry)
-    for (variant, dataset), candidates in places.items():
-        accuracies = [
-            list(of_seeds(entry.duel.results.of(entry.contender)).values()) for entry in candidates
-        ]
-        most = max(range(len(candidates)), key=lambda place: len(accuracies[place]))
-        entry = candidates[most]
-        tests = [trial.test for trial in entry.trials if trial.test]
-        if tests:
-            leads = {lead.quantity: lead.values for lead in entry.duel.results.answer.leads}
-            costs = {quantity: values.get(entry.contender) for quantity, values in leads.items()}
-            if was_busy(entry.duel.results):
-                costs["answer"] = None
-            yield VariantScore(
-                dataset=dataset,
-                variant=variant,
-                accuracies=accuracies[most],
-                images=sum(test.n for test in tests) // len(accuracies[most]),
-                parameters=entry.trials[0].parameters,
-                costs={quantity: cost for quantity in COSTS if (cost := costs[quantity])},
-            )
+        place = (entry.variant, entry.duel.dataset)
+        scores = list(of_seeds(entry.duel.results.of(entry.contender)).values())
+        if len(scores) > len(accuracies.get(place, ())):
+            accuracies[place], duels[place] = scores, entry
+    for (variant, dataset), entry in duels.items():
+        costs = {
+            lead.quantity: lead.values[entry.contender]
+            for lead in entry.duel.results.answer.leads
+            if lead.quantity in COSTS and entry.contender in lead.values
+        }
+        if was_busy(entry.duel.results):
+            costs.pop("answer", None)
+        scores = accuracies[variant, dataset]
+        yield VariantScore(dataset=dataset, variant=variant, accuracies=scores, costs=costs)
 
 
-def _variant(entry: VariantInDuel, scores: Sequence[VariantScore], behind: float) -> Variant:
-    means = {score.dataset: score.mean for score in scores if score.variant == entry.variant}
-    costs = {quantity: _relative(quantity, entry.variant, scores) for quantity in COSTS}
+def _variant(name: str, spiking: bool, scores: Sequence[VariantScore], behind: float) -> Variant:
+    means = {score.dataset: score.mean for score in scores if score.variant == name}
+    best = {
+        dataset: max(score.mean for score in scores if score.dataset == dataset)
+        for dataset in means
+    }
+    costs = {quantity: _relative(quantity, name, scores) for quantity in COSTS}
     return Variant(
-        name=entry.variant,
-        contender=entry.contender,
-        settings=entry.settings,
-        spiking=entry.trials[0].spiking,
+        name=name,
+        spiking=spiking,
         datasets=list(means),
         accuracy=statistics.fmean(means.values()),
         behind=behind,
-        best=sum(_is_best(dataset, mean, scores) for dataset, mean in means.items()),
+        best=sum(best[dataset] <= mean + 1e-12 for dataset, mean in means.items()),
         costs={quantity: cost for quantity, cost in costs.items() if cost},
     )
-
-
-def _is_best(dataset: str, mean: float, scores: Sequence[VariantScore]) -> bool:
-    return all(score.mean <= mean + 1e-12 for score in scores if score.dataset == dataset)
 
 
 def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) -> Range | None:
@@ -228,9 +211,7 @@ def _summary(duel: Duel) -> DuelSummary:
         settings=duel.settings,
         counts=results.dataset.counts,
         seeds=_num_seeds(duel),
-        trials=len(results.trials),
-        failed=study_findings.failed_trials(duel),
-        leaks=study_findings.leaks(duel),
+        failed=[trial.title for trial in results.trials if trial.status == "failed"],
         take=answer.take,
         why=answer.reason,
         rival=answer.rival,
@@ -265,6 +246,94 @@ def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
                     ci90=pair.ci90,
                     conclusion=pair.conclusion,
                 )
+
+
+# ---- what to know about a study
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """A study as finders see it; `accuracies` by variant and data set, seed by seed."""
+
+    duels: Sequence[Duel]
+    entries: Sequence[VariantInDuel]
+    accuracies: Mapping[str, Mapping[str, Sequence[float]]]
+    verdict: Across
+    margin: float
+
+    @property
+    def datasets(self) -> list[str]:
+        """Return the data sets in the order of the duels."""
+        return list(dict.fromkeys(duel.dataset for duel in self.duels))
+
+
+@finds("leaking_datasets")
+def leaking_datasets(study: StudyContext) -> Iterator[Values]:
+    leaking = {
+        duel.dataset for duel in study.duels if any(map(is_leak, duel.results.comparison.caveats))
+    }
+    if not leaking:
+        return
+    kept = {
+        variant: {name: seeds for name, seeds in on.items() if name not in leaking}
+        for variant, on in study.accuracies.items()
+    }
+    pairs = across.compare({variant: on for variant, on in kept.items() if on}, study.margin)
+    main = set(study.verdict.main or ())
+    left = next((pair.conclusion for pair in pairs if {pair.a, pair.b} == main), None)
+    without = "nothing" if left is None else "better" if left.better else left.value
+    named = [name for name in study.datasets if name in leaking]
+    yield {"datasets": named, "without": without}
+
+
+@finds("few_datasets")
+def few_datasets(study: StudyContext) -> Iterator[Values]:
+    pairs, needed = study.verdict.pairs, study.verdict.fewest_datasets
+    most = max((len(pair.differences) for pair in pairs), default=0)
+    if 0 < most < needed:
+        smallest = min(1.0, len(pairs) * smallest_p(most))
+        yield {"datasets": most, "pairs": len(pairs), "smallest_p": smallest, "needed": needed}
+
+
+@finds("single_trainings")
+def single_trainings(study: StudyContext) -> Iterator[Values]:
+    scores = study.accuracies.values()
+    once = [name for name in study.datasets if any(len(on.get(name, ())) == 1 for on in scores)]
+    if once:
+        yield {"datasets": once}
+
+
+@finds("datasets_at_chance")
+def datasets_at_chance(study: StudyContext) -> Iterator[Values]:
+    unlearned: dict[str, list[str]] = {}
+    for entry in study.entries:
+        for finding in with_id(entry.duel.results.comparison.caveats, "at_chance"):
+            datasets = unlearned.setdefault(entry.variant, [])
+            if entry.contender in finding.values["contenders"]:
+                datasets.append(entry.duel.dataset)
+    if contenders := {name: list(dict.fromkeys(on)) for name, on in unlearned.items() if on}:
+        yield {"contenders": contenders}
+
+
+@finds("failed_trainings")
+def failed_trainings(study: StudyContext) -> Iterator[Values]:
+    summaries = map(_summary, study.duels)
+    if trials := {duel.folder: duel.failed for duel in summaries if duel.failed}:
+        yield {"trials": trials}
+
+
+@finds("missing_scores")
+def missing_scores(study: StudyContext) -> Iterator[Values]:
+    for variant, on in study.accuracies.items():
+        if absent := [name for name in study.datasets if name not in on]:
+            yield {"variant": variant, "datasets": absent}
+
+
+@finds("busy_datasets")
+def busy_datasets(study: StudyContext) -> Iterator[Values]:
+    busy = {duel.dataset for duel in study.duels if was_busy(duel.results)}
+    if busy:
+        yield {"datasets": [name for name in study.datasets if name in busy]}
 
 
 # ---- before anything is trained

@@ -67,26 +67,21 @@ def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
 
     Without such duels, return True unless the setting is of spikes and no trial has it.
     """
-    same = []
-    for (one, trials), (other, others) in itertools.combinations(of_duels, 2):
-        apart = {
-            name
-            for name in (*one.settings, *other.settings)
-            if one.settings.get(name) != other.settings.get(name)
-        }
-        if one.dataset == other.dataset and apart == {axis}:
-            first, second = _identities(trials), _identities(others)
-            same += [first[place] == second[place] for place in first.keys() & second.keys()]
+    keys = [
+        (
+            {"dataset": duel.dataset, **duel.settings},
+            {(trial.seed, trial.fold): trial.key for trial in trials},
+        )
+        for duel, trials in of_duels
+    ]
+    same = [
+        first[place] == second[place]
+        for (one, first), (other, second) in itertools.combinations(keys, 2)
+        if {name for name in {*one, *other} if one.get(name) != other.get(name)} == {axis}
+        for place in first.keys() & second.keys()
+    ]
     if same:
         return not all(same)
     return axis not in OF_SPIKES or any(
         getattr(trial, axis) is not None for _, trials in of_duels for trial in trials
     )
-
-
-def _identities(trials: Sequence[Trial]) -> dict[tuple[int, int | None], str | float | None]:
-    """Return the key of each trial, or else its accuracy, by seed and fold."""
-    return {
-        (trial.seed, trial.fold): trial.key or (trial.test.accuracy if trial.test else None)
-        for trial in trials
-    }

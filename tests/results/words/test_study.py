@@ -156,10 +156,6 @@ def test_a_duel_in_a_table():
         "x", [make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8")], 0.005
     )
     (duel,) = study.duels
-    assert words.why(duel) == "better"
-    assert (
-        words.why(structs.replace(duel, conclusion=Conclusion.INCONCLUSIVE)) == "the others are out"
-    )
     assert (words.taken(duel), words.lead(duel), words.settings(duel)) == (
         OTHER,
         f"+10.00 (8.00 to 12.00) to {SPIKING}",

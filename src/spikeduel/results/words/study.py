@@ -45,9 +45,6 @@ DEFINITIONS: dict[str, str] = {
     "wins": "On how many data sets the first is ahead, and on how many the second.",
     "p": "Wilcoxon's signed-rank test, exact, adjusted for all pairs (Holm): how often chance "
     "alone would make one of so many differences at least as large.",
-    "why": "By the rule of a single duel, which asks for accuracy first and then for the time of "
-    "an answer: the one to take is shown to be better, is ahead, or is level and answers faster. "
-    "The others are out where they learned nothing.",
     "the rule": RULE,
 }
 """Meanings of the terms of a study's page."""
@@ -120,7 +117,6 @@ def headline(study: StudyResults) -> str:
 
 
 def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
-    """Return the two names, "the spiking …" if only one of them spikes."""
     spiking = {variant.name for variant in study.variants if variant.spiking}
     names = (pair.a, pair.b)
     if len(spiking & set(names)) != 1:
@@ -244,7 +240,8 @@ def settling(study: StudyResults) -> list[str]:
     pair = study.across.headline
     if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
         return []
-    number, pairs, steps = len(pair.differences), len(study.across.pairs), []
+    number, pairs, fewest = len(pair.differences), len(study.across.pairs), fewest_datasets()
+    steps = []
     if number < FEWEST_TELLING:
         steps.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
     elif pair.datasets_needed is None and pair.difference:
@@ -258,12 +255,9 @@ def settling(study: StudyResults) -> list[str]:
             "% of cases, if they differ as these do."
         )
     if pairs > 1:
-        alone = ""
-        if number < study.across.fewest_datasets:
-            alone = f" Two variants alone need {fewest_datasets()} data sets at least."
         steps.append(
             f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
-            f"each.{alone}"
+            f"each. Two variants alone need {fewest} data sets at least."
         )
     return steps
 
@@ -276,14 +270,6 @@ def leaks(study: StudyResults) -> list[str]:
 def taken(duel: DuelSummary) -> str:
     """Return the contender that a duel advises to take, or why none."""
     return duel.take or NOBODY.get(duel.why, "nobody")
-
-
-def why(duel: DuelSummary) -> str:
-    """Return the reason for a duel's advice in a word."""
-    if duel.why is Reason.BETTER and not (duel.conclusion and duel.conclusion.better):
-        return "the others are out"
-    reasons = {Reason.BETTER: "better", Reason.HIGHER: "ahead", Reason.FASTER: "faster"}
-    return reasons.get(duel.why, "–")
 
 
 def lead(duel: DuelSummary) -> str:
