@@ -64,7 +64,12 @@ def make_predictions(prepared, results, test):
             random.random(len(test)) < 0.7, labels, random.integers(0, labels.max() + 1, len(test))
         )
         trials.append(
-            SeedAnswers(contender=trial.contender, seed=trial.seed, predicted=predicted.tolist())
+            SeedAnswers(
+                contender=trial.contender,
+                seed=trial.seed,
+                predicted=predicted.tolist(),
+                trainings=[trial.title],
+            )
         )
     return PredictionsFile(
         schema=1,
@@ -75,6 +80,7 @@ def make_predictions(prepared, results, test):
         labels=labels.tolist(),
         groups=None,
         trials=trials,
+        images=[f"{index:016x}" for index in test],
     )
 
 

@@ -55,7 +55,10 @@ def make_run(tmp_path):
         labels = [0] * NUM
         answers = [
             SeedAnswers(
-                contender=contender, seed=seed, predicted=[1] * number + [0] * (NUM - number)
+                contender=contender,
+                seed=seed,
+                predicted=[1] * number + [0] * (NUM - number),
+                trainings=[f"{name} {contender} {seed}"],
             )
             for contender, numbers in wrong.items()
             for seed, number in enumerate(numbers)

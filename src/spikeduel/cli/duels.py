@@ -387,6 +387,7 @@ def test(
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
+    from spikeduel.settings.reading import read_experiment
 
     share = None if margin is None else margin / 100
     a, b = predictions.names(run, a, b, against)
@@ -395,7 +396,7 @@ def test(
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        folds = predictions.num_folds(run)
+        folds = read_experiment(run).folds
         typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))
 
 

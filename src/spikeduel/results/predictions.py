@@ -1,5 +1,6 @@
 """Answers of every trial to the test images, kept beside results.json: tested, and looked into."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class SeedAnswers(typed.Frozen):
     contender: str
     seed: Count
     predicted: list[Count]
-    trainings: list[str] = []
+    trainings: list[str]
 
 
 class PredictionsFile(typed.Frozen):
@@ -54,11 +55,11 @@ class PredictionsFile(typed.Frozen):
     labels: Annotated[list[Count], Meta(min_length=1)]
     groups: list[Count] | None
     trials: list[SeedAnswers]
-    images: list[str] | None = None
+    images: list[str]
 
     def __post_init__(self) -> None:
         predicted = [answers.predicted for answers in self.trials]
-        parts = [self.indices, self.groups or self.labels, self.images or self.labels, *predicted]
+        parts = [self.indices, self.groups or self.labels, self.images, *predicted]
         if any(len(part) != len(self.labels) for part in parts):
             raise ValueError("indices, labels, groups, images and answers differ in length")
         classes = range(len(self.classes))
@@ -77,18 +78,16 @@ class PredictionsFile(typed.Frozen):
 
 
 def read(run: Path | str) -> PredictionsFile:
-    """Return the predictions in a run's folder. Raises `InputError` where there are none, or
-    damaged ones.
+    """Return the predictions in a run's folder. Raises `InputError` without, or with damaged
+    ones.
     """
     path = Path(run) / FILE
-    if path.is_file():
-        with remedied(run):
-            return typed.read_json(path, PredictionsFile)
-    if path.with_name("experiment.toml").is_file():
-        with remedied(run):
+    if not path.parent.is_dir():
+        raise InputError(f"{run}: no such folder. `spikeduel runs` lists the runs at hand.")
+    with remedied(run):
+        if not path.is_file():
             raise InputError(f"{run}: has no {FILE}.")
-    there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
-    raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
+        return typed.read_json(path, PredictionsFile)
 
 
 @contextmanager
@@ -104,12 +103,6 @@ def remedied(run: Path | str) -> Iterator[None]:
             f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and "
             f"trains nothing that the store holds."
         ) from None
-
-
-def num_folds(run: Path | str) -> int | None:
-    """Return the number of folds of a run; None where there are none, or it does not say."""
-    path = Path(run) / "experiment.toml"
-    return read_experiment(path).folds if path.is_file() else None
 
 
 # ---- tests
@@ -128,28 +121,20 @@ def names(
     for name, known in ((a, first), (b, second)):
         if name is not None and name not in known:
             raise unknown("contender", name, known)
-    if other_run is None:
-        if len(first) != 2 and None in (a, b):
-            raise InputError(
-                f"{run}: has {len(first)} contenders ({', '.join(first)}): name two, --a and --b."
-            )
-        a = a or next(name for name in first if name != b)
-        b = b or next(name for name in first if name != a)
-        if a == b:
-            raise InputError(
-                f"{a} is named twice. Name another contender, or another run with --against."
-            )
-        return a, b
-    common = [name for name in first if name in second]
-    only = common[0] if len(common) == 1 else None
-    a = a or (b if b in first else only)
-    b = b or (a if a in second else None)
-    if a is None or b is None:
-        raise InputError(
-            f"{run} has {', '.join(first)}, {other_run} has {', '.join(second)}: they have "
-            f"{len(common)} contenders in common: name --a and --b."
-        )
-    return a, b
+    pairs = [(one, other) for one in ([a] if a else first) for other in ([b] if b else second)]
+    if other_run is not None:
+        pairs = [pair for pair in pairs if (a and b) or pair[0] == pair[1]]
+    elif a or b:
+        pairs = [pair for pair in pairs if pair[0] != pair[1]]
+    else:
+        pairs = list(itertools.combinations(first, 2))
+    if len(pairs) == 1:
+        return pairs[0]
+    others = "" if other_run is None else f", {other_run} has {', '.join(second)}"
+    raise InputError(
+        f"{run} has {', '.join(first)}{others}: name two different ones, --a and --b, or another "
+        f"run with --against."
+    )
 
 
 def compare_runs(
@@ -167,13 +152,17 @@ def compare_runs(
     Where both are known to be of the same trainings, they are compared seed by seed.
     """
     a, b = names(run, a, b, other_run)
-    first = read(run)
-    second = first if other_run is None else read(other_run)
-    if second is not first:
-        if reason := why_apart(first, second):
-            raise InputError(f"{run} and {other_run} {reason}: nothing to compare.")
-        if first.images is not None and second.images is not None:
-            first, second = _in_one_order(first, first.images), _in_one_order(second, second.images)
+    first = second = read(run)
+    if other_run is not None:
+        first, second = _in_one_order(first), _in_one_order(read(other_run))
+        if first.images != second.images:
+            common = (Counter(first.images) & Counter(second.images)).total()
+            raise InputError(
+                f"{run} and {other_run} have different test images ({len(first.images):,} and "
+                f"{len(second.images):,}, {common:,} in common): nothing to compare."
+            )
+        if (first.classes, first.labels) != (second.classes, second.labels):
+            raise InputError(f"{run} and {other_run} have different labels for the same images.")
     of_a, of_b = first.answers, second.answers
     seeds = sorted(seed for name, seed in of_a if name == a and (b, seed) in of_b)
     if not seeds:
@@ -182,46 +171,22 @@ def compare_runs(
         margin = read_experiment(Path(run) / "experiment.toml").equivalence_margin
     pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
     predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
-    paired = all(one.trainings and one.trainings == other.trainings for one, other in pairs)
-    return significance.compare_predictions(
-        first.labels, *predicted, _groups(first, second), margin, paired
-    )
+    paired = all(one.trainings == other.trainings for one, other in pairs)
+    groups = first.groups or second.groups
+    if first.groups and second.groups and first.groups != second.groups:
+        # Equal prepared images belong together, and more are equal at a smaller size.
+        groups = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
+    return significance.compare_predictions(first.labels, *predicted, groups, margin, paired)
 
 
-def why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
-    """Return why the answers of two runs are not about the same images; None where they are.
-
-    Images are known by their files, and where a run does not say, by the prepared data.
-    """
-    if first.images is None or second.images is None:
-        if first.fingerprint != second.fingerprint:
-            return "are of different data (other fingerprints)"
-        same = first.indices == second.indices
-        return None if same else "have different test images (another split)"
-    common = (Counter(first.images) & Counter(second.images)).total()
-    if not common:
-        return "are of different data (no test image in common)"
-    if not common == len(first.images) == len(second.images):
-        sizes = f"{len(first.images):,} and {len(second.images):,}, {common:,} in common"
-        return f"have different test images ({sizes})"
-    if sorted(first.classes) != sorted(second.classes) or _truth(first) != _truth(second):
-        return "have different labels for the same test images"
-    return None
-
-
-def _truth(file: PredictionsFile) -> Counter[tuple[str, str]]:
-    """Return how often each image has which true class."""
-    true_classes = (file.classes[label] for label in file.labels)
-    return Counter(zip(file.images or [], true_classes, strict=True))
-
-
-def _in_one_order(file: PredictionsFile, images: list[str]) -> PredictionsFile:
+def _in_one_order(file: PredictionsFile) -> PredictionsFile:
     """Return the file with images ordered by their hash, and classes by their name; of equal
     images, those with equal labels come together.
     """
     by_name = sorted(file.classes)
     place = [by_name.index(name) for name in file.classes]
-    order = sorted(range(len(images)), key=lambda row: (images[row], place[file.labels[row]]))
+    rows = range(len(file.images))
+    order = sorted(rows, key=lambda row: (file.images[row], place[file.labels[row]]))
 
     def reordered(classes: list[int]) -> list[int]:
         return [place[classes[row]] for row in order]
@@ -229,6 +194,7 @@ def _in_one_order(file: PredictionsFile, images: list[str]) -> PredictionsFile:
     return structs.replace(
         file,
         classes=by_name,
+        images=[file.images[row] for row in order],
         labels=reordered(file.labels),
         groups=file.groups and [file.groups[row] for row in order],
         trials=[
@@ -236,16 +202,6 @@ def _in_one_order(file: PredictionsFile, images: list[str]) -> PredictionsFile:
             for answers in file.trials
         ],
     )
-
-
-def _groups(first: PredictionsFile, second: PredictionsFile) -> list[int] | None:
-    """Return which images belong together in either run: equal prepared images do, and more are
-    equal at a smaller size.
-    """
-    if first.groups is None or second.groups is None or first.groups == second.groups:
-        return first.groups or second.groups
-    joined: list[int] = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
-    return joined
 
 
 # ---- images behind a number

@@ -219,25 +219,16 @@ def sign_flips(sums: np.ndarray) -> float:
     """Return the share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far
     from 0 as their own.
 
-    Exact for any G: of c sums of one size a binomial number is positive, and the sizes'
-    distributions are convolved.
+    Exact for any G: the total's distribution is the Fourier transform of Π cos(sums · angle).
     """
-    from scipy import stats
-
-    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    chances, farthest = np.ones(1), 0
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        before, chances = chances, np.zeros(len(chances) + 2 * size * count)
-        # Most sizes come once, and a coin needs no library.
-        ways = (
-            stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist() if count > 1 else [0.5, 0.5]
-        )
-        for positive, chance in enumerate(ways):
-            start = 2 * size * positive
-            chances[start : start + len(before)] += chance * before
-        farthest += size * count
-    totals = np.abs(np.arange(-farthest, farthest + 1))
-    return min(1.0, float(chances[totals >= abs(int(sums.sum()))].sum()))
+    sizes, counts = np.unique(np.abs(sums), return_counts=True)
+    totals = np.arange(2 * int(sizes @ counts) + 1)
+    waves = np.ones(len(totals))
+    for size, count in zip(sizes, counts, strict=True):
+        waves *= np.cos(2 * np.pi / len(totals) * (size * totals % len(totals))) ** count
+    chances = np.fft.fft(waves).real / len(totals)
+    is_far = np.minimum(totals, len(totals) - totals) >= abs(int(sums.sum()))
+    return float(np.clip(chances[is_far].sum(), 0.5 ** (len(sums) - 1), 1.0))
 
 
 def exchanged(
