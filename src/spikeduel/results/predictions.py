@@ -59,8 +59,9 @@ class PredictionsFile(typed.Frozen):
 
     def __post_init__(self) -> None:
         predicted = [answers.predicted for answers in self.trials]
-        parts = [self.indices, self.groups or self.labels, self.images, *predicted]
-        if any(len(part) != len(self.labels) for part in parts):
+        lengths = {len(self.indices), len(self.groups or self.labels), len(self.images)}
+        lengths |= set(map(len, predicted))
+        if lengths != {len(self.labels)}:
             raise ValueError("indices, labels, groups, images and answers differ in length")
         classes = range(len(self.classes))
         if any(place not in classes for part in (self.labels, *predicted) for place in part):
