@@ -23,8 +23,7 @@ from spikeduel.data import Preprocessing
 from spikeduel.networks.building import build, neuron_settings
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
-from spikeduel.networks.optimizers import TrainingRules
-from spikeduel.networks.training_step import TrainingStep
+from spikeduel.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.encoders import EVENTS
 from spikeduel.spiking.random_keys import RandomKeys

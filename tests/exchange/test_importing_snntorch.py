@@ -98,7 +98,7 @@ def test_code_in_the_file_does_not_run(tmp_path, capsys):
         (lambda s: s.update({"linear1.bias": torch.ones(3)}), "shapes of linear1 do not fit"),
         (
             lambda s: s.update({"linear2.weight": torch.ones(4, 3)}),
-            r"layers\[3\] \(linear\) .*does not fit",
+            r"layers\[3\] \(Linear\) .*does not fit",
         ),
         (
             lambda s: s.update({"lif1.beta": torch.tensor([0.1, 0.2])}),

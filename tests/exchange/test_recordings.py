@@ -6,7 +6,7 @@ import torch
 
 from made_models import make_recorded
 from spikeduel.exchange import exporting
-from spikeduel.networks.plain import as_sequence
+from spikeduel.spiking import as_sequence
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.trials import exchanging
 from spikeduel.trials.exchanging import import_model

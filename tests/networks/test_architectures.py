@@ -1,4 +1,3 @@
-import dataclasses
 import inspect
 from functools import partial
 
@@ -6,37 +5,40 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.architectures import (
+    ARCHITECTURES,
+    GROWTH,
+    LARGEST_FIRST_MAP,
+    LARGEST_FIRST_MAP_OF_RESNET,
+    SMALLEST_MAP,
+    first_layers,
+)
 from spikeduel.networks.building import num_parameters
-from spikeduel.settings import Experiment
-from spikeduel.settings.fields import setting_of
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import LIF, QuantisedReLU, ReLU
+from spikeduel.spiking.neurons import LIF, PLIF, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
 
 SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
+LARGER = [(3, 24, 70), (1, 97, 40), (3, 25, 224)]
+PLAIN = [
+    {"type": "Flatten"},
+    {"type": "Linear", "in_features": 16, "out_features": 3, "bias": False},
+    {"type": "LIF", "beta": 0.5, "threshold": 0.25, "reset_mechanism": "subtract"},
+]
+NAMES = [name for name in ARCHITECTURES if name != "sequential"]
+TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu"), ("vgg-lif", "vgg-relu")]
 
 
 def make(name, shape=(1, 28, 28), num_classes=10, **settings):
     """The architecture with those of these settings that it takes; its weights are always the
     same.
     """
-    given = {"neuron": LIF, "hidden": 16, **settings}
+    settings = {"neuron": LIF, "hidden": 16, "width": 4, **settings}
     taken = inspect.signature(ARCHITECTURES[name]).parameters
     torch.manual_seed(0)
     return ARCHITECTURES[name](
-        shape, num_classes, **{key: value for key, value in given.items() if key in taken}
+        shape, num_classes, **{key: value for key, value in settings.items() if key in taken}
     )
-
-
-def test_the_registry_holds_the_studys_shapes():
-    assert {"dense-snn", "small-cnn"} <= set(ARCHITECTURES)
-
-
-def test_the_setting_names_all_contenders():
-    (setting,) = (each for each in dataclasses.fields(Experiment) if each.name == "contenders")
-    about = setting_of(setting.type)
-    assert all(name in about.details for name in ARCHITECTURES if name != "sequential")
 
 
 @pytest.mark.parametrize(
@@ -53,10 +55,14 @@ def test_parameter_counts_of_the_study(name, side, expected):
         assert num_parameters(make(name, (1, side, side), hidden=1024)) == expected
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in NAMES for shape in SHAPES]
+    + [(name, shape) for name in ("vgg-lif", "resnet-silu") for shape in LARGER],
+    ids=str,
+)
 def test_any_size_channels_and_classes_train(name, shape):
-    module = make(name, shape, 3, hidden=8)
+    module = make(name, shape, 3, neuron=partial(LIF, beta=0.5, threshold=0.5), hidden=8)
     images = torch.rand(4, *shape)
     output = module(ConstantInput(images, 5) if module.family == "snn" else images)
     scores = module.readout.scores(output)
@@ -66,20 +72,23 @@ def test_any_size_channels_and_classes_train(name, shape):
     for parameter in module.parameters():
         assert parameter.grad is not None
         assert torch.isfinite(parameter.grad).all()
+        # A single frame teaches a recurrent unit nothing of its state.
+        assert name == "vgg-gru" or min(shape[1:]) < 8 or parameter.grad.any()
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_spiking_network_treats_a_constant_like_its_sequence(name):
-    module = make(name, (1, 12, 12), 3)
-    if module.family != "snn":
-        pytest.skip("takes no sequence")
-    images = torch.randint(0, 2, (4, 1, 12, 12)).float()
+@pytest.mark.parametrize("name", ["dense-snn", "dense-lif", "conv-lif", "vgg-lif"])
+def test_a_spiking_network_treats_a_constant_like_its_sequence_and_runs_layer_by_layer(name):
     # Batch norm in use, not in training: its statistics over one image a step and over the copies
     # differ in rounding.
-    module.eval()
-    once, again = module(ConstantInput(images, 6)), module(images.expand(6, 4, 1, 12, 12))
+    module = make(name, (1, 12, 12), 3, pooling="avg").eval()
+    images = torch.randint(0, 2, (4, 1, 12, 12)).float()
+    x = images.expand(6, 4, 1, 12, 12)
+    once, again = module(ConstantInput(images, 6)), module(x)
     for one, other in zip(once, again, strict=True):
         torch.testing.assert_close(one, other)
+    for layer in module.layers():
+        x = layer(x)[0] if isinstance(layer, LIF) else layer(x.flatten(0, 1)).unflatten(0, (6, 4))
+    torch.testing.assert_close(x, again[0] if isinstance(again, tuple) else again)
 
 
 def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
@@ -103,27 +112,6 @@ def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
     assert ((spk == torch.stack(spikes)) | near_threshold).all()
 
 
-def test_small_cnn_is_the_studys_network_layer_by_layer():
-    torch.manual_seed(0)
-    module = ARCHITECTURES["small-cnn"]((1, 28, 28), 10)
-    layers = [type(layer).__name__ for layer in [*module.features, *module.classifier]]
-    # ReLU and pooling change places: see test_relu_after_pooling_is_relu_before_it.
-    assert layers == [
-        "Conv2d",
-        "MaxPool2d",
-        "ReLU",
-        "Conv2d",
-        "MaxPool2d",
-        "ReLU",
-        "Linear",
-        "ReLU",
-        "Linear",
-    ]
-    assert module.classifier[0].in_features == 800
-    x = torch.rand(2, 1, 28, 28)
-    assert torch.equal(module.border(x), x)
-
-
 def test_relu_after_pooling_is_relu_before_it():
     x = torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     x[0] = 0  # ties
@@ -139,18 +127,18 @@ def test_relu_after_pooling_is_relu_before_it():
         assert torch.equal(one, other)
 
 
-TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu")]
-
-
 @pytest.mark.parametrize("twins", TWINS, ids=str)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
+@pytest.mark.parametrize("shape", SHAPES + LARGER, ids=str)
+def test_twins_have_weights_of_the_same_names_shapes_and_first_numbers(twins, shape):
     one, other = (make(name, shape).state_dict() for name in twins)
-    assert {name: value.shape for name, value in one.items()} == {
-        name: value.shape for name, value in other.items()
-    }
-    # The same seed even gives them the same numbers.
+    assert list(one) == list(other)
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_neuron_that_learns_numbers_of_its_own_has_them_beside_the_twins():
+    learning, plain = make("vgg-lif", neuron=PLIF).state_dict(), make("vgg-relu").state_dict()
+    assert set(plain) < set(learning)
+    assert all(torch.equal(value, learning[name]) for name, value in plain.items())
 
 
 @pytest.mark.parametrize("pooling", ["max", "avg"])
@@ -158,14 +146,12 @@ def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
 def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
     spiking, other = make(twins[0], neuron=ReLU, pooling=pooling), make(twins[1], pooling=pooling)
     images = torch.rand(6, 1, 28, 28)
-    labels = torch.arange(6)
     outputs = spiking(ConstantInput(images, 1)), other(images)
     torch.testing.assert_close(outputs[0][0], outputs[1])
     losses = [
-        module.readout.loss(output, labels)
+        module.readout.loss(output, torch.arange(6))
         for module, output in zip((spiking, other), outputs, strict=True)
     ]
-    torch.testing.assert_close(*losses)
     for loss in losses:
         loss.backward()
     others = dict(other.named_parameters())
@@ -189,49 +175,118 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
     )
 
 
-def test_conv_twins_at_28_pixels():
-    assert make("conv-lif").linear1.in_features == 64 * 7 * 7
-
-
-def test_pooling_by_averages_is_another_network_with_the_same_weights():
+@pytest.mark.parametrize("name", ["conv-relu", "vgg-relu"])
+def test_pooling_by_averages_is_another_network_with_the_same_weights(name):
+    one, other = make(name).eval(), make(name, pooling="avg").eval()
+    assert one.state_dict().keys() == other.state_dict().keys()
     images = torch.rand(3, 1, 28, 28)
-    for name in ("conv-lif", "conv-relu"):
-        lively = partial(LIF, threshold=0.1)
-        one, other = (
-            make(name, neuron=lively).eval(),
-            make(name, neuron=lively, pooling="avg").eval(),
-        )
-        assert one.state_dict().keys() == other.state_dict().keys()
-        given = ConstantInput(images, 4) if one.family == "snn" else images
-        assert not torch.allclose(one(given), other(given))
+    assert not torch.allclose(one(images), other(images))
     with pytest.raises(InputError, match="did you mean 'avg'"):
-        make("conv-lif", pooling="average")
+        make(name, pooling="average")
 
 
-@pytest.mark.parametrize("name", ["dense-snn", "dense-lif", "conv-lif", "sequential"])
-def test_layers_one_after_the_other_are_the_network(name):
-    module = make(name, pooling="avg").eval()
-    x = torch.rand(5, 3, 1, 28, 28)
-    expected = module(x)
-    for layer in module.layers():
-        x = layer(x)[0] if isinstance(layer, LIF) else layer(x.flatten(0, 1)).unflatten(0, (5, 3))
-    torch.testing.assert_close(x, expected[0] if isinstance(expected, tuple) else expected)
+# ---- the strong networks
 
 
-def test_a_layer_that_is_replaced_is_the_one_that_runs():
-    module, x = make("dense-snn").eval(), torch.rand(5, 3, 1, 28, 28)
-    before = module(x)[1]
-    module.lif2 = LIF(beta=0.1)
-    after = module(x)[1]
-    assert not torch.allclose(before, after)
-    assert torch.equal(after, module(x)[1])
+@torch.no_grad()
+def maps(name, side, other=None):
+    """The shapes of what each block of a VGG, or each convolution, gives for an image."""
+    network, shapes = make(name, (1, side, other or side), width=3).eval(), []
+    parts = network.blocks if name == "vgg-relu" else network.modules()
+    for part in parts:
+        if name == "vgg-relu" or isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(
+                lambda part, inputs, output: shapes.append(tuple(output.shape[1:]))
+            )
+    assert network(torch.zeros(1, 1, side, other or side)).shape == (1, 10)
+    return shapes
 
 
-PLAIN = [
-    {"type": "flatten"},
-    {"type": "linear", "num_inputs": 16, "num_outputs": 3, "bias": False},
-    {"type": "lif", "beta": 0.5, "threshold": 0.25, "reset_mechanism": "subtract"},
-]
+@pytest.mark.parametrize("other", [None, 8, 224])
+def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
+    for side in range(8, 225, 4 if other is None else 24):
+        smaller = [min(shape[1:]) for shape in maps("vgg-relu", side, other)]
+        num_first = len(first_layers((1, side, other or side), 3, LARGEST_FIRST_MAP)[0])
+        if other is None:
+            # One more where the stride rounds up, and a few more of what three halvings leave of
+            # the largest.
+            largest = LARGEST_FIRST_MAP + 1 if side < 200 else 28
+            assert SMALLEST_MAP <= smaller[num_first - 1] <= largest
+            resnet = maps("resnet-silu", side)
+            num_first = len(first_layers((1, side, side), 2, LARGEST_FIRST_MAP_OF_RESNET)[0])
+            assert 4 <= resnet[num_first][1] <= LARGEST_FIRST_MAP_OF_RESNET + 1
+        # What would leave less than the smallest map is not halved, and all else is.
+        assert smaller[-1] >= SMALLEST_MAP
+        assert smaller[-1] // 2 < SMALLEST_MAP or len(smaller) == num_first + 2 * len(GROWTH)
+        assert smaller == sorted(smaller, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("side", "vgg", "resnet"),
+    [
+        (4, [4], [4, 4, 4, 4, 4, 4, 4]),
+        (8, [8, 8, 4], [8, 8, 4, 4, 4, 4, 4]),
+        (28, [14, 14, 7, 7, 3], [28, 28, 14, 14, 14, 7, 7]),
+        (64, [32, 16, 16, 8, 8, 4], [64, 32, 16, 16, 16, 8, 8]),
+        (97, [48, 24, 24, 12, 12, 6, 6, 3], [97, 48, 24, 24, 24, 12, 12, 12, 6, 6]),
+        (224, [56, 28, 28, 14, 14, 7, 7, 3], [112, 56, 28, 14, 14, 14, 7, 7]),
+    ],
+)
+def test_maps_of_customary_sides(side, vgg, resnet):
+    shapes = maps("vgg-relu", side)
+    assert [shape[1] for shape in shapes] == vgg
+    first = [3, 3] if side > 48 else [3]
+    assert [shape[0] for shape in shapes] == [*first, 6, 6, 8, 8, 12, 12][: len(vgg)]
+    assert [shape[1] for shape in maps("resnet-silu", side)] == resnet
+
+
+def test_every_layer_but_the_first_gets_spikes():
+    network, seen = make("vgg-lif", (3, 28, 28), neuron=partial(LIF, threshold=0.5)), []
+    for layer in [*network.blocks, network.linear]:
+        layer.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    network(ConstantInput(torch.rand(4, 3, 28, 28), 3))
+    first, *others = [getattr(x, "value", x) for x in seen]
+    assert len(first.unique()) > 2
+    for x in others:
+        assert set(x.unique().tolist()) == {0.0, 1.0}
+
+
+def test_dropout_is_for_training_only_and_hides_its_share_of_the_last_layers_inputs():
+    network = make("vgg-relu", dropout=0.3, width=6)
+    seen = []
+    network.linear[-1].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    network.linear[1].register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    images = torch.rand(64, 1, 28, 28)
+    network(images)
+    whole, left = seen
+    hidden = (left == 0) & (whole != 0)
+    assert float(hidden.sum() / (whole != 0).sum()) == pytest.approx(0.3, abs=0.06)
+    network.eval()
+    seen.clear()
+    assert torch.equal(network(images), network(images))
+    assert torch.equal(*seen[:2])
+
+
+def test_width_scales_every_layer():
+    for name in ("vgg-relu", "resnet-silu"):
+        small, large = (num_parameters(make(name, width=width)) for width in (8, 16))
+        assert 2.8 < large / small < 6
+    for width, expected in (
+        (24, [24, 48, 48, 64, 64]),
+        (32, [32, 64, 64, 80, 80]),
+        (20, [20, 40, 40, 53, 53]),
+    ):
+        assert [block[0].out_channels for block in make("vgg-relu", width=width).blocks] == expected
+
+
+def test_without_its_convolutions_a_residual_block_still_passes_what_it_gets():
+    block = make("resnet-silu", (1, 8, 8)).eval().features[-1]
+    torch.nn.init.zeros_(block.inner[-1].weight)
+    x = torch.rand(2, 16, 4, 4)
+    assert torch.equal(block(x), torch.nn.functional.silu(x))
+
+
+# ---- layers as plain data
 
 
 def sequential(layers, shape=(1, 4, 4), num_classes=3):
@@ -249,17 +304,19 @@ def test_layers_as_plain_data():
 @pytest.mark.parametrize(
     ("layers", "problem"),
     [
+        (None, "a list of 1 to 2000"),
         ([], "a list of 1 to 2000"),
         (PLAIN * 800, "a list of 1 to 2000"),
-        ("flatten", "a list of 1 to 2000"),
+        ("Flatten", "a list of 1 to 2000"),
         ([3], r"layers\[0\] must be an object with a type"),
-        ([{"type": "linaer"}], "did you mean 'linear'"),
-        ([{"type": "linear"}], r"layers\[0\] \(linear\) cannot be made"),
-        ([{"type": "lif", "beta": "x"}], r"layers\[0\] \(lif\) cannot be made"),
-        ([{"type": "lif", "threshold": -1}], "threshold must be greater than 0"),
-        ([PLAIN[1]], r"layers\[0\] \(linear\) .*does not fit"),
+        ([{"type": "Linaer"}], "did you mean 'Linear'"),
+        ([{"type": "Linear"}], r"layers\[0\] \(Linear\) cannot be made"),
+        ([{"type": "Flatten", "device": "cpu"}], "unknown setting 'device'"),
+        ([{"type": "LIF", "beta": "x"}], r"layers\[0\] \(LIF\) cannot be made"),
+        ([{"type": "LIF", "threshold": -1}], "threshold must be greater than 0"),
+        ([PLAIN[1]], r"layers\[0\] \(Linear\) .*does not fit"),
         (PLAIN[:1], "not a score for each of 3 classes"),
-        ([*PLAIN[:2], {"type": "lif", "shape": [4]}], "for neurons"),
+        ([*PLAIN[:2], {"type": "EachItsOwnLIF", "shape": [4]}], "for neurons"),
     ],
 )
 def test_layers_that_make_no_network_are_named(layers, problem):
@@ -268,7 +325,7 @@ def test_layers_that_make_no_network_are_named(layers, problem):
 
 
 def test_neurons_with_values_of_their_own():
-    layer = sequential([*PLAIN[:2], {"type": "lif", "shape": [3]}]).chain[2]
+    layer = sequential([*PLAIN[:2], {"type": "EachItsOwnLIF", "shape": [3]}]).chain[2]
     layer.load_state_dict(
         {"beta": torch.tensor([0.0, 0.5, 1.0]), "thresholds": torch.tensor([0.5, 1.0, 2.6])}
     )
@@ -276,4 +333,3 @@ def test_neurons_with_values_of_their_own():
     # Each on its own: U = beta·U·(1 − R) + 1, spikes where U is above its own threshold.
     assert spk[:, 0].T.tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]]
     assert mem[:, 0].T.tolist() == [[1, 1, 1, 1], [1, 1.5, 1, 1.5], [1, 2, 3, 1]]
-    assert "shape=[3]" in repr(layer)

@@ -8,7 +8,12 @@ from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.networks import model_files
 from spikeduel.networks.cards import Calling, ModelCard
-from spikeduel.networks.converting import activation_scales, converted, require_convertible
+from spikeduel.networks.converting import (
+    activation_scales,
+    converted,
+    require_convertible,
+    traced,
+)
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.networks.plain import Affine, AsPretrained, PooledCounts
@@ -121,6 +126,17 @@ SOURCES = ["dense-relu", "conv-relu", "small-cnn", Residual, Branches, Preactiva
 sources = pytest.mark.parametrize("source", SOURCES, ids=str)
 
 
+class Exact(ReLU):
+    """What a neuron of this threshold says in steps without number."""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.threshold = threshold
+
+    def activation(self, current):
+        return current.relu() / self.threshold
+
+
 @sources
 def test_where_neurons_are_exact_it_is_the_source(source):
     model = trained(source)
@@ -129,7 +145,7 @@ def test_where_neurons_are_exact_it_is_the_source(source):
     module = converted(model, IMAGES, 100_000, 100.0).module
     for index, layer in enumerate(module.chain):
         if isinstance(layer, LIF):
-            module.chain[index] = ReLU()
+            module.chain[index] = Exact(layer.threshold)
     with torch.no_grad():
         found = module(ConstantInput(IMAGES / 255, 1))[0]
     torch.testing.assert_close(found.log_softmax(1), expected, rtol=1e-3, atol=1e-3)
@@ -176,21 +192,20 @@ def test_a_dense_layer_by_hand():
     with torch.no_grad():
         first = network.block1(IMAGES.flatten(1) / 255).relu()
         second = network.block2(first).relu()
-    scales = activation_scales(source, IMAGES, 100.0)
-    assert scales == pytest.approx(
-        {"relu": float(first.max()), "relu, call 2": float(second.max())}, rel=1e-6
-    )
-    model = converted(source, IMAGES, 10, 100.0)
-    assert [layer["type"] for layer in model.card.network["layers"]] == [
-        "flatten",
-        "linear",
-        "lif",
-        "linear",
-        "lif",
-        "linear",
-    ]
-    found = model.module.state_dict()
+    layers = traced(network, (1, 10, 10))
+    scales = activation_scales(source, IMAGES, 100.0, layers)
     a, b = scales.values()
+    assert (a, b) == pytest.approx((float(first.max()), float(second.max())), rel=1e-6)
+    positive = np.percentile(first[first > 0].numpy(), 90.0)
+    lower, _ = activation_scales(source, IMAGES, 90.0, layers).values()
+    assert lower == pytest.approx(float(positive), rel=1e-6)
+    model = converted(source, IMAGES, 10, 100.0)
+    described = model.card.network["layers"]
+    expected = ["Flatten", "Linear", "LIF", "Scale", "Linear", "LIF", "Scale", "Linear"]
+    assert [layer["type"] for layer in described] == expected
+    assert [layer["threshold"] for layer in described if layer["type"] == "LIF"] == [a, b]
+    assert [layer["factor"] for layer in described if layer["type"] == "Scale"] == [a, b]
+    made = model.module.state_dict()
 
     def folded(block):
         std = (weights[f"{block}.1.running_var"] + network.block1[1].eps).sqrt()
@@ -198,46 +213,38 @@ def test_a_dense_layer_by_hand():
         bias = weights[f"{block}.1.bias"] - gain * weights[f"{block}.1.running_mean"]
         return weights[f"{block}.0.weight"] * gain[:, None], bias
 
-    close = torch.testing.assert_close
-    close(found["chain.1.weight"], folded("block1")[0] / a)
-    close(found["chain.1.bias"], folded("block1")[1] / a + 0.05)
-    close(found["chain.3.weight"], folded("block2")[0] * a / b)
-    close(found["chain.3.bias"], folded("block2")[1] / b + 0.05)
-    close(found["chain.5.weight"], weights["linear.weight"] * b)
-    close(found["chain.5.bias"], weights["linear.bias"])
+    for block, index, shift in (("block1", 1, 0.05 * a), ("block2", 4, 0.05 * b)):
+        weight, bias = folded(block)
+        torch.testing.assert_close(made[f"chain.{index}.weight"], weight)
+        torch.testing.assert_close(made[f"chain.{index}.bias"], bias + shift)
+    assert torch.equal(made["chain.7.weight"], weights["linear.weight"])
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
 
 
-def test_the_percentile_is_that_of_positive_activations():
-    source = trained("dense-relu")
-    with torch.no_grad():
-        first = source.module.block1(IMAGES.flatten(1) / 255).relu()
-    expected = np.percentile(first[first > 0].numpy(), 90.0)
-    assert activation_scales(source, IMAGES, 90.0)["relu"] == pytest.approx(
-        float(expected), rel=1e-6
-    )
+class Inception(nn.Module):
+    """Max-pooling of branches that neurons of several scales give."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.fc = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1), nn.Linear(45, 3)
+
+    def forward(self, x):
+        both = torch.cat([self.a(x).relu(), (self.b(x) * 3).relu()], 1)
+        return self.fc(F.max_pool2d(both, 3).flatten(1))
 
 
-def test_a_sum_adds_spikes_of_one_scale_and_the_shift_once():
-    """Residual's first block: what the stem spikes is brought to the scale of the block's own
-    branch.
-    """
-    model = trained(Residual)
-    scales, layers = (
-        activation_scales(model, IMAGES, 100.0),
-        converted(model, IMAGES, 8, 100.0).card.network["layers"],
-    )
-    first = next(index for index, layer in enumerate(layers) if layer["type"] == "add")
-    branch, skip = (layers[index] for index in layers[first]["inputs"])
-    assert branch["type"] == "conv2d"
-    factor = scales["stem.1"] / scales["blocks.0.relu, call 2"]
-    assert skip == {
-        "type": "scale",
-        "factor": pytest.approx(factor, rel=1e-6),
-        "shift": 0.0,
-        "inputs": skip["inputs"],
-    }
-    assert layers[skip["inputs"][0]]["type"] == "pooled_counts"
+def test_pooling_of_joined_branches_pools_each_branchs_spikes():
+    model = trained(Inception)
+    layers = converted(model, IMAGES, 8, 100.0).card.network["layers"]
+    pools = [layer for layer in layers if layer["type"] == "PooledCounts"]
+    assert [layers[pool["inputs"][0]]["type"] for pool in pools] == ["LIF", "LIF"]
+    steps = scores(converted(model, IMAGES, 500, 100.0))
+    torch.testing.assert_close(steps, scores(model), rtol=0.02, atol=0.02)
+
+
+def test_in_a_sum_a_branch_takes_the_shift():
+    layers = converted(trained(Residual), IMAGES, 8, 100.0).card.network["layers"]
+    assert not any(layer["type"] == "Scale" and layer["shift"] for layer in layers)
 
 
 def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before():
@@ -263,6 +270,15 @@ class Widened(nn.Module):
         return F.pad(x, (0, 0, 0, 0, 1, 1)).relu()
 
 
+class Weighted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return x + self.bias
+
+
 class Deciding(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
@@ -278,7 +294,7 @@ class Deciding(nn.Module):
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
         (Gated(), "sigmoid has no counterpart"),
         (Widened(), "pad pads other axes than rows and columns"),
-        (Deciding(), "torch.fx cannot follow its forward"),
+        (Deciding(), "sum has no counterpart"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (
             nn.Sequential(
@@ -288,7 +304,7 @@ class Deciding(nn.Module):
                 nn.MaxPool2d(2),
                 nn.Conv2d(3, 3, 2),
             ),
-            r"3 \(MaxPool2d\) pools what is no sum of spikes, .* Put a ReLU before it",
+            r"3 \(MaxPool2d\) pools what are no spikes, .* Put a ReLU before it",
         ),
         (
             nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.ReLU()),
@@ -297,16 +313,13 @@ class Deciding(nn.Module):
         (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\) is dilated"),
         (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\) cuts off at other values"),
         (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\) has no counterpart"),
-        (
-            nn.Sequential(nn.ReLU(), nn.LogSoftmax(1), nn.Flatten()),
-            r"1 \(LogSoftmax\) is not the last",
-        ),
+        (nn.Sequential(nn.ReLU(), Weighted()), "joins what comes from the images with something"),
     ],
     ids=str,
 )
 def test_what_has_no_counterpart_is_named(module, named):
     with pytest.raises(InputError, match=named):
-        require_convertible(module)
+        require_convertible(module, (1, 10, 10))
 
 
 def test_an_affine_in_front_is_kept():

@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from spikeduel.networks.architectures import ConvLIF, DenseLIF, DenseSNN
-from spikeduel.networks.joining import NormalisedNeurons, ProjectedNeurons, join_layers, joined
+from spikeduel.networks.chains import join_layers, joined
 from spikeduel.networks.models import neurons_watched
 from spikeduel.spiking import ConstantInput, kernels
-from spikeduel.spiking.kernels import normalised, projected
+from spikeduel.spiking.kernels import joint
 from spikeduel.spiking.neurons import ALIF, LIF, NEURONS, ReLU, carried_state
 
 IMAGE = (1, 9, 8)
@@ -25,9 +25,9 @@ IMAGE = (1, 9, 8)
 @pytest.fixture
 def runs(monkeypatch):
     """A list that gets an entry of each run of layers that are computed as one."""
-    seen, whole = [], normalised.normalised_scan
+    seen, whole = [], joint.normalised_scan
     monkeypatch.setattr(
-        normalised, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
+        joint, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
     )
     return seen
 
@@ -156,34 +156,27 @@ def test_other_neurons_run_by_themselves(neuron, runs):
     assert y.isfinite().all()
 
 
+def run_as(layers):
+    """The layers that run, joined ones by the name of what runs them."""
+    return [
+        layer if isinstance(layer, nn.Module) else layer.func.__name__ for layer in joined(layers)
+    ]
+
+
 def test_only_what_follows_one_another_in_this_way_is_joined():
     norm, neuron, pool, last = nn.BatchNorm2d(16), LIF(), nn.MaxPool2d(2), nn.Flatten()
-    first = nn.Sequential(nn.Conv2d(1, 16, 3), norm)
-    assert joined([first, neuron, pool, last]) == [
-        NormalisedNeurons((first[0],), norm, neuron, pool),
-        last,
-    ]
-    assert joined([norm, neuron, last]) == [NormalisedNeurons((), norm, neuron, None), last]
-    assert joined([nn.Sequential(pool, norm), neuron, last]) == [
-        NormalisedNeurons((pool,), norm, neuron, None),
-        last,
-    ]
-    assert joined([pool, norm, neuron, last]) == [
-        pool,
-        NormalisedNeurons((), norm, neuron, None),
-        last,
-    ]
+    first, together = nn.Sequential(nn.Conv2d(1, 16, 3), norm), "_normalised"
+    assert run_as([first, neuron, pool, last]) == [together, last]
+    assert run_as([norm, neuron, last]) == [together, last]
+    assert run_as([nn.Sequential(pool, norm), neuron, last]) == [together, last]
+    assert run_as([pool, norm, neuron, last]) == [pool, together, last]
     for other in (
         nn.MaxPool2d(3),
         nn.MaxPool2d(2, 1),
         nn.MaxPool2d(2, padding=1),
         nn.MaxPool2d(2, ceil_mode=True),
     ):
-        assert joined([norm, neuron, other, last]) == [
-            NormalisedNeurons((), norm, neuron, None),
-            other,
-            last,
-        ]
+        assert run_as([norm, neuron, other, last]) == [together, other, last]
     # The spikes of neurons that come last are the answer, with their membranes.
     for chain in (
         [norm, neuron],
@@ -193,7 +186,7 @@ def test_only_what_follows_one_another_in_this_way_is_joined():
     ):
         assert joined(chain) == chain
     *layers, neuron, linear = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
-    assert joined([*layers, neuron, linear]) == [*layers, ProjectedNeurons(neuron, linear)]
+    assert run_as([*layers, neuron, linear]) == [*layers, "_projected"]
 
 
 def test_without_a_kernel_the_layers_run_one_by_one(runs):
@@ -224,8 +217,8 @@ X = ConstantInput(torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed
 @pytest.fixture
 def projections(monkeypatch):
     """A list that gets an entry of each run of neurons with their linear layer."""
-    calls, run = [], projected.projected_scan
-    monkeypatch.setattr(projected, "projected_scan", lambda *args: calls.append(1) or run(*args))
+    calls, run = [], joint.projected_scan
+    monkeypatch.setattr(joint, "projected_scan", lambda *args: calls.append(1) or run(*args))
     return calls
 
 

@@ -132,7 +132,7 @@ def test_own_code_is_run_where_it_is_named(tmp_path):
         "def build(image_shape, num_classes, num_steps, **settings):\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, num_classes))\n"
     )
-    model = make("small-cnn", contender="my_net:build", network={})
+    model = make("small-cnn", contender="my_net:build", family="ann", network={})
     save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(InputError, match="needs the code my_net:build"):
         load_model(tmp_path / "m.safetensors")
@@ -154,14 +154,6 @@ def test_a_surrogate_of_ones_own_is_run_where_it_is_named(tmp_path):
     )
 
 
-def test_a_network_that_does_not_spike_may_be_called_cnn_in_an_older_file(tmp_path):
-    path = tmp_path / "m.safetensors"
-    model = make("dense-relu", family="cnn")
-    save_model(path, model)
-    assert load_model(path).card == model.card
-    assert load_model(path).module.family == "ann"
-
-
 def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(
     tmp_path, images
 ):
@@ -179,7 +171,7 @@ def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_a
         load_model(tmp_path / "m.safetensors", precision="16")
 
 
-def test_the_temperature_is_kept_and_an_older_file_has_none(tmp_path, images):
+def test_the_temperature_is_kept(tmp_path, images):
     path = tmp_path / "m.safetensors"
     save_model(path, make(temperature=2.5))
     model = load_model(path)
@@ -188,13 +180,6 @@ def test_the_temperature_is_kept_and_an_older_file_has_none(tmp_path, images):
     np.testing.assert_allclose(
         model.predict(images)[1], torch.tensor(raw).log().div(2.5).softmax(1), rtol=1e-4
     )
-
-    card = _card_of(path.read_bytes())
-    del card["temperature"]
-    _overwrite(path, {"spikeduel": json.dumps(card)}, model.module.state_dict())
-    older = load_model(path)
-    assert older.card.temperature is None
-    np.testing.assert_array_equal(older.predict(images)[1], raw)
 
 
 def _card_of(whole):
@@ -319,13 +304,11 @@ def test_a_renamed_pickle_or_torch_file_runs_no_code(tmp_path):
     planted = _Planted(trace)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps({"weights": planted, "padding": "x" * 200}, protocol))
-        with pytest.raises(
-            InputError, match=r"m\.safetensors: (a pickle, )?not a model file of spikeduel"
-        ):
+        with pytest.raises(InputError, match=r"m\.safetensors: not a model file of spikeduel"):
             load_model(path)
     torch.save(planted, path)
     with pytest.raises(
-        InputError, match=r"m\.safetensors: a zip, as torch\.save writes it, .*could run code"
+        InputError, match=r"m\.safetensors: not a model file of spikeduel.*could run code"
     ):
         load_model(path)
     assert not trace.exists()

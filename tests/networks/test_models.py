@@ -137,12 +137,9 @@ def test_what_cannot_stream_is_told_why(images):
 
 
 def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
+    layers = [{"type": "Flatten"}, {"type": "Linear", "in_features": 100, "out_features": 3}]
     model = make(
-        "sequential",
-        family="snn",
-        encoding="direct",
-        num_steps=6,
-        network={"hidden": 12, "neuron": "lif"},
+        "sequential", family="snn", encoding="direct", num_steps=6, network={"layers": layers}
     )
     assert model.images_at_once == models.MOST_IMAGES
     before, seen = model.predict(images)[1], []

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.networks.optimizers import Muon, Optimizer, TrainingRules
+from spikeduel.networks.training_step import Muon, Optimizer, TrainingRules
 
 
 def filters(channels_last, seed=0, shape=(8, 6, 3, 3)):

@@ -6,12 +6,12 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.system.errors import InputError
 
 RESIDUAL = [
-    {"type": "flatten"},
-    {"type": "linear", "num_inputs": 4, "num_outputs": 4, "bias": False},
-    {"type": "lif", "beta": 1.0, "threshold": 1.0, "reset_mechanism": "subtract"},
-    {"type": "scale", "factor": 0.5, "inputs": [0]},
-    {"type": "add", "inputs": [2, 3]},
-    {"type": "concat", "inputs": [4, 0]},
+    {"type": "Flatten"},
+    {"type": "Linear", "in_features": 4, "out_features": 4, "bias": False},
+    {"type": "LIF", "beta": 1.0, "threshold": 1.0, "reset_mechanism": "subtract"},
+    {"type": "Scale", "factor": 0.5, "inputs": [0]},
+    {"type": "Add", "inputs": [2, 3]},
+    {"type": "Concat", "inputs": [4, 0]},
 ]
 
 
@@ -39,17 +39,17 @@ def test_what_is_no_chain_has_no_order_to_be_written_in():
 def test_inputs_that_are_no_earlier_layers(inputs):
     with pytest.raises(
         InputError,
-        match=r"layers\[4\] \(add\): its inputs must be numbers of layers before it, or -1",
+        match=r"layers\[4\] \(Add\): its inputs must be numbers of layers before it, or -1",
     ):
-        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:4], {"type": "add", "inputs": inputs}])
+        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:4], {"type": "Add", "inputs": inputs}])
 
 
 def test_what_does_not_fit_together_is_named():
     with pytest.raises(
-        InputError, match=r"layers\[1\] \(concat\) .* what it is given \[1, 2, 2\] and \[4\]"
+        InputError, match=r"layers\[1\] \(Concat\) .* what it is given \[1, 2, 2\] and \[4\]"
     ):
-        Sequential((1, 2, 2), 4, layers=[RESIDUAL[0], {"type": "concat", "inputs": [-1, 0]}])
+        Sequential((1, 2, 2), 4, layers=[RESIDUAL[0], {"type": "Concat", "inputs": [-1, 0]}])
     with pytest.raises(
-        InputError, match=r"layers\[2\] \(lif\) .* what it is given \[4\] and \[4\]"
+        InputError, match=r"layers\[2\] \(LIF\) .* what it is given \[4\] and \[4\]"
     ):
-        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:2], {"type": "lif", "inputs": [0, 1]}])
+        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:2], {"type": "LIF", "inputs": [0, 1]}])

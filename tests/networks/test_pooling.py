@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from spikeduel.networks import pooling
 from spikeduel.networks.architectures import SmallCNN
-from spikeduel.networks.joining import join_layers
+from spikeduel.networks.chains import join_layers
 from spikeduel.networks.pooling import relu_of_max_pool_of_conv
 from spikeduel.spiking.kernels import cpu
 

@@ -11,9 +11,8 @@ from torch import nn
 from made_models import make
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
-from spikeduel.networks.optimizers import TrainingRules
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.networks.training_step import TrainingStep
+from spikeduel.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import made_torchrun
-from spikeduel.networks.data_parallel import Ranks
+from spikeduel.networks.training_step import Ranks
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Store
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from spikeduel.counting.ledger import REAL, SPIKES, NotCounted, OperationLedger, Tag
 from spikeduel.counting.linear import sums_by_step
-from spikeduel.networks.foreign import neurons
-from spikeduel.networks.foreign.neurons import NeuronCost
+from spikeduel.networks import foreign
+from spikeduel.networks.foreign import NeuronCost
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import ReLU
 from spikeduel.system.errors import InputError
@@ -104,7 +104,7 @@ class AtomicModules:
                 return partial(self._declared, self.declared[key])
         if isinstance(part, ReLU):
             return self._activation
-        known = neurons.known(part)
+        known = foreign.known(part)
         if known is None or known.by_operators:
             return None
         if known.cost is None:

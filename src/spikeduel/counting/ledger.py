@@ -38,10 +38,10 @@ class Tag:
     """Knowledge of a tensor's values.
 
     Equal `value` numbers mean equal values: the same operator on the same values gives the same
-    number. An event has the size `unit` (1/k² after average pooling over k×k spikes), so that
-    tensor/unit counts events. The axis `time_dim` has `steps` time steps from `first_step` on as
-    its outer part ([T·B, …] or [T, B, …]); groups of `same` steps are equal. The tensor stands for
-    `copies` passes (`ConstantInput`).
+    number. An event has the size `unit`, so that tensor/unit counts events; an element can be the
+    sum of `averaged` of them (k² after average pooling over k×k spikes). The axis `time_dim` has
+    `steps` time steps from `first_step` on as its outer part ([T·B, …] or [T, B, …]); groups of
+    `same` steps are equal. The tensor stands for `copies` passes (`ConstantInput`).
 
     `producer` is the row of the linear operation whose output this is, `pooled` likewise before
     max-pooling. `label` names a parameter, `bits` is the trained width of an activation, and
@@ -51,6 +51,7 @@ class Tag:
     kind: str
     value: int = 0
     unit: float = 1.0
+    averaged: float = 1
     first_step: int = 0
     steps: int = 1
     time_dim: int = 0
@@ -74,7 +75,7 @@ class Tag:
 
     def real(self) -> "Tag":
         """Return the tag of numbers computed from the tensor."""
-        return replace(self, kind=REAL, unit=1.0, producer=None, pooled=None, bits=None)
+        return replace(self, kind=REAL, unit=1.0, averaged=1, producer=None, pooled=None, bits=None)
 
     def without_time(self) -> "Tag":
         """Return the tag after time steps were mixed: all is there at the last of them."""

@@ -109,8 +109,9 @@ def _count(
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
     # Several events can reach an element after average pooling, or can be counted in it.
-    several = tag.kind == SPIKES and (tag.unit < 1 or tag.bits is not None)
-    row.input_bits = round(1 / tag.unit).bit_length() + (tag.bits or 1) - 1 if several else tag.bits
+    several = tag.kind == SPIKES and (tag.averaged > 1 or tag.bits is not None)
+    bits = round(tag.averaged).bit_length() + (tag.bits or 1) - 1
+    row.input_bits = bits if several else tag.bits
     row.add("dense", dense, tag, call.fresh)
     row.add("effective", float(reached.sum()) if effective is None else effective, tag, call.fresh)
     row.add("passes", passes, tag, call.fresh)

@@ -250,7 +250,7 @@ def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
     `size` is the number of averaged elements, None if it differs between places.
     """
     if tag.kind == SPIKES and size is not None:
-        return replace(tag, unit=tag.unit / size)
+        return replace(tag, unit=tag.unit / size, averaged=tag.averaged * size)
     if tag.kind == SPIKES:
         note = "Its windows differ in size, so that its averages of spikes count as numbers."
         call.ledger.row("arithmetic").notes[note] = None

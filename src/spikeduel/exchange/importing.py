@@ -10,18 +10,16 @@ snnTorch: `linear1`, `lif1`, `linear2`, `lif2`, by `torch.save(net.state_dict(),
 """
 
 import io
-import itertools
 import math
 import pickle
 import warnings
 from collections.abc import Callable
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
-from msgspec import Meta
+from msgspec import Meta, structs
 from torch import Tensor
 
 from spikeduel.networks.building import build
@@ -31,38 +29,45 @@ from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking.encoders import ENCODERS, EVENTS
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, MissingExtra, naming, visible
-from spikeduel.system.typed import converted, parse_json
+from spikeduel.system.typed import Frozen, parse_json
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 STEP_SECONDS = 1e-4
 """Seconds of a time step unless a file says otherwise: snnTorch's convention."""
 MOST_BYTES, MOST_UNPACKED_BYTES = 1 << 28, 1 << 30
-MOST_NODES = 1000
+MOST_NODES, MOST_ENTRIES = 1000, 50_000
 NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF")
 METADATA = "spikeduel"
 RESET_MECHANISMS = ("subtract", "zero", "none")
 """Reset mechanisms by snnTorch's `reset_mechanism_val`."""
-_PARTS = ("linear{}.weight", "linear{}.bias", "lif{}.beta", "lif{}.threshold")
-_REQUIRED = [part.format(i) for i in (1, 2) for part in _PARTS]
-_OPTIONAL = [
-    f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor", "reset_mechanism_val")
-]
-
-_ABOUT: dict[str, Any] = {
-    "dt": Annotated[float, Meta(gt=0, lt=1e6)],
-    "classes": Annotated[tuple[str, ...], Meta(min_length=1)],
-    "dataset": str,
-    "preprocessing": dict[str, Any],
-    "encoding": str,
-    "num_steps": Steps,
-    "temperature": Temperature,
+_REQUIRED = {
+    f"{layer}{i}.{part}"
+    for i in (1, 2)
+    for layer, parts in (("linear", ("weight", "bias")), ("lif", ("beta", "threshold")))
+    for part in parts
 }
-"""Entries of spikeduel's note in a NIR file; `dt` is in seconds."""
+_OPTIONAL = {
+    f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor", "reset_mechanism_val")
+}
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
 """A layer for `plain.LAYERS`, and its weights by name."""
-Imported = tuple[list[Part], tuple[int, ...] | None, dict[str, Any]]
-"""Content of a file: layers, the shape of an image as far as it is known, entries of `_ABOUT`."""
+
+
+class Note(Frozen):
+    """What spikeduel wrote of a network into a NIR file; `dt` is in seconds."""
+
+    dt: Annotated[float, Meta(gt=0, lt=1e6)] | None = None
+    classes: tuple[str, ...] | None = None
+    dataset: str | None = None
+    preprocessing: dict[str, Any] | None = None
+    encoding: str | None = None
+    num_steps: Steps | None = None
+    temperature: Temperature | None = None
+
+
+Imported = tuple[list[Part], tuple[int, ...] | None, Note]
+"""Content of a file: layers, the shape of an image as far as it is known, and spikeduel's note."""
 
 
 class TrainedOn(NamedTuple):
@@ -110,40 +115,37 @@ def _model(
     encoding: str | None,
     num_steps: int | None,
 ) -> Model:
-    parts, shape, about = imported
-    num_classes = next(
-        (layer["num_outputs"] for layer, _ in reversed(parts) if "num_outputs" in layer), 0
-    )
+    parts, shape, note = imported
+    weights = [arrays["weight"] for _, arrays in parts if "weight" in arrays]
+    num_classes = len(weights[-1]) if weights else 0
     if num_classes < 2:
         raise InputError("it must have a layer with at least two outputs, one for each class.")
-    if trained_on is not None:
-        preprocessing, classes = trained_on.preprocessing, trained_on.classes
-    else:
-        stored = about.get("preprocessing")
+    if trained_on is None:
+        stored = note.preprocessing
         preprocessing = _assumed(shape) if stored is None else Preprocessing.from_dict(stored)
-        classes = about.get("classes") or tuple(map(str, range(num_classes)))
-    if len(classes) != num_classes:
-        raise InputError(f"it has {num_classes} outputs, and there are {len(classes)} classes.")
-    # A name in a file must not be enough to run code.
-    stored_encoding = about["encoding"] if about.get("encoding") in ENCODERS else "direct"
-    if binning := preprocessing.binning:
-        about, stored_encoding, encoding, num_steps = (
-            {**about, "num_steps": binning.num_frames},
-            EVENTS,
-            None,
-            None,
+        classes = note.classes or tuple(map(str, range(num_classes)))
+        trained_on = TrainedOn(note.dataset or name, classes, preprocessing)
+    if len(trained_on.classes) != num_classes:
+        raise InputError(
+            f"it has {num_classes} outputs, and there are {len(trained_on.classes)} classes."
         )
+    is_as_noted = encoding is None and num_steps is None
+    if binning := trained_on.preprocessing.binning:
+        encoding, num_steps = EVENTS, binning.num_frames
+    elif encoding is None:
+        # A name in a file must not be enough to run code.
+        encoding = note.encoding if note.encoding in ENCODERS else "direct"
     card = ModelCard(
         contender="sequential",
         family="snn",
-        image_shape=(preprocessing.channels, preprocessing.height, preprocessing.width),
-        classes=classes,
-        preprocessing=preprocessing,
+        image_shape=trained_on.preprocessing.shape,
+        classes=trained_on.classes,
+        preprocessing=trained_on.preprocessing,
         network={"layers": [layer for layer, _ in parts]},
-        encoding=encoding or stored_encoding,
-        num_steps=num_steps or about.get("num_steps", 25),
-        dataset=trained_on.name if trained_on is not None else about.get("dataset") or name,
-        temperature=about.get("temperature") if encoding is None and num_steps is None else None,
+        encoding=encoding,
+        num_steps=num_steps or note.num_steps or 25,
+        dataset=trained_on.name,
+        temperature=note.temperature if is_as_noted else None,
     )
     with torch.random.fork_rng():
         module = build(card)
@@ -171,6 +173,9 @@ def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
     return Preprocessing(*sides)
 
 
+# ---- The study's state_dict
+
+
 def _read_state_dict(content: bytes) -> Imported:
     """Read a state_dict with `weights_only`, so that no code runs."""
     try:
@@ -182,30 +187,27 @@ def _read_state_dict(content: bytes) -> Imported:
         ) from None
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise InputError(f"not a state_dict, or a damaged one ({type(error).__name__}).") from None
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise InputError("it holds something other than a state_dict: save net.state_dict().")
-    for name, value in state.items():
-        if name not in _REQUIRED + _OPTIONAL:
-            raise InputError(
-                f"its entry {visible(str(name))[:80]} is not one of the study's. Other networks "
-                f"come as a NIR graph."
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise InputError(f"its {name} is not all numbers (NaN or infinite).")
-    if missing := [name for name in _REQUIRED if name not in state]:
+    if missing := sorted(_REQUIRED - state.keys()):
         raise InputError(f"it lacks {missing[0]}.")
-    parts: list[Part] = [({"type": "flatten"}, {})]
+    if other := [name for name in state if name not in _REQUIRED | _OPTIONAL]:
+        raise InputError(
+            f"its entry {visible(str(other[0]))[:80]} is not one of the study's. Other networks "
+            f"come as a NIR graph."
+        )
+    if wrong := [name for name, value in state.items() if not bool(value.isfinite().all())]:
+        raise InputError(f"its {wrong[0]} is not all numbers (NaN or infinite).")
+    parts: list[Part] = [({"type": "Flatten"}, {})]
     for i in (1, 2):
         weight, bias = (state[f"linear{i}.{name}"].float().numpy() for name in ("weight", "bias"))
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise InputError(
                 f"the shapes of linear{i} do not fit: {list(weight.shape)}, {list(bias.shape)}."
             )
-        linear = {"type": "linear", "num_inputs": weight.shape[1], "num_outputs": len(weight)}
-        parts += [(linear, {"weight": weight, "bias": bias}), (_leaky(state, f"lif{i}"), {})]
-    return parts, (state["linear1.weight"].shape[1],), {}
+        parts.append((_linear(weight, True), {"weight": weight, "bias": bias}))
+        parts.append((_leaky(state, f"lif{i}"), {}))
+    return parts, (state["linear1.weight"].shape[1],), Note()
 
 
 def _leaky(state: dict[str, Tensor], layer: str) -> dict[str, Any]:
@@ -218,7 +220,7 @@ def _leaky(state: dict[str, Tensor], layer: str) -> dict[str, Any]:
             )
         return float(values[0])
 
-    reset, threshold, beta = (number(name) for name in ("reset_mechanism_val", "threshold", "beta"))
+    reset, threshold = number("reset_mechanism_val"), number("threshold")
     if number("graded_spikes_factor", 1.0) != 1:
         raise InputError(
             f"{layer} gives graded spikes (graded_spikes_factor is not 1); spikeduel's are 0 or 1."
@@ -227,11 +229,11 @@ def _leaky(state: dict[str, Tensor], layer: str) -> dict[str, Any]:
         raise InputError(f"{layer}.reset_mechanism_val is {reset:g}: snnTorch has 0, 1 and 2.")
     if not threshold > 0:
         raise InputError(f"{layer}.threshold is {threshold:g}: it must be above 0.")
-    neurons = {
-        "beta": min(max(beta, 0.0), 1.0),
-        "threshold": threshold,
-    }  # snnTorch clamps beta when it runs
-    return {"type": "lif", **neurons, "reset_mechanism": RESET_MECHANISMS[int(reset)]}
+    neurons = {"beta": number("beta"), "threshold": threshold}
+    return {"type": "LIF", **neurons, "reset_mechanism": RESET_MECHANISMS[int(reset)]}
+
+
+# ---- NIR
 
 
 def read_nir(content: bytes, dt: float | None = None) -> Imported:
@@ -251,31 +253,31 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
             graph = nir.read(io.BytesIO(content), type_check=False)
         if not isinstance(graph, nir.NIRGraph):
             raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
-        told = _about(graph.metadata.get(METADATA))
-        # With another dt, scores differ.
-        about = {name: value for name, value in told.items() if dt is None or name != "temperature"}
-        dt = dt or about.get("dt", STEP_SECONDS)
-        if not 0 < dt < 1e6:
-            raise InputError("a step must last more than 0 seconds.")
+        note = Note()
+        if isinstance(text := graph.metadata.get(METADATA), str):
+            with naming("its note by spikeduel"):
+                note = parse_json(text, Note)
+        if dt is not None:
+            if not 0 < dt < 1e6:
+                raise InputError("a step must last more than 0 seconds.")
+            # Scores differ from those that the temperature was fitted to.
+            note = structs.replace(note, dt=dt, temperature=None)
         start, *inner, _ = _chain(graph)
         parts = []
         for name in inner:
-            try:
-                layer, arrays = _layer(graph.nodes[name], dt)
+            with naming(f"node {visible(name)[:80]}"):
+                layer, arrays = _layer(graph.nodes[name], note.dt or STEP_SECONDS)
                 if not all(np.isfinite(array).all() for array in arrays.values()):
                     raise InputError("its values are not all numbers (NaN or infinite).")
-            except InputError as error:
-                raise InputError(f"node {visible(name)[:80]}: {error}") from None
             parts.append((layer, arrays))
-        if parts and parts[0][0]["type"] == "linear":
-            parts.insert(0, ({"type": "flatten"}, {}))
-        given = next(iter((graph.nodes[start].input_type or {}).values()), None)
-        return parts, None if given is None else tuple(int(side) for side in np.ravel(given)), about
+        if parts and parts[0][0]["type"] == "Linear":
+            parts.insert(0, ({"type": "Flatten"}, {}))
+        shape = next(iter((graph.nodes[start].input_type or {}).values()), None)
+        return parts, None if shape is None else tuple(int(side) for side in np.ravel(shape)), note
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # A damaged file can fail anywhere in HDF5 and nir, and nodes may hold anything.
+    # A damaged file can fail anywhere in HDF5 and nir, and nodes may hold anything.
+    except Exception as error:
         reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
         raise InputError(
             f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
@@ -283,56 +285,35 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
 
 
 def _require_harmless(file: Any) -> None:
-    """Refuse links to other files, circles, and content that unpacks to any size."""
+    """Refuse links to other files, and content that unpacks to any size."""
     import h5py
 
-    total, entries, waiting = 0, 0, [(file, 0)]
-    while waiting:
-        group, depth = waiting.pop()
-        for name in group:
-            entries += 1
-            if entries > 50 * MOST_NODES or depth > 10:
-                raise InputError("it holds too many entries, or nests them too deeply.")
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise InputError(
-                    f"its entry {visible(name)[:80]} is a link: what points elsewhere is not "
-                    f"opened."
-                )
-            entry = group[name]
-            if isinstance(entry, h5py.Group):
-                waiting.append((entry, depth + 1))
-                continue
-            if entry.external or entry.is_virtual:
-                raise InputError(
-                    f"its entry {visible(name)[:80]} lies in another file: such files are not "
-                    f"opened."
-                )
-            total += entry.size * entry.dtype.itemsize if entry.shape is not None else 0
-            if total > MOST_UNPACKED_BYTES:
-                raise InputError(
-                    f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be "
-                    f"right."
-                )
+    total = num_entries = 0
 
+    # A visit ends where a reason is returned.
+    def link_reason(name: str, link: Any) -> str | None:
+        nonlocal num_entries
+        num_entries += 1
+        if num_entries > MOST_ENTRIES:
+            return "it holds too many entries."
+        if not isinstance(link, h5py.HardLink):
+            where = visible(name)[-80:]
+            return f"its entry {where} is a link: what points elsewhere is not opened."
+        return None
 
-def _about(text: Any) -> dict[str, Any]:
-    """Return the entries of spikeduel's note that make sense.
+    def reason(name: str, entry: Any) -> str | None:
+        nonlocal total
+        if not isinstance(entry, h5py.Dataset) or entry.shape is None:
+            return None
+        if entry.external or entry.is_virtual:
+            where = visible(name)[-80:]
+            return f"its entry {where} lies in another file: such files are not opened."
+        total += entry.nbytes
+        most = f"{MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right."
+        return f"it unpacks to more than {most}" if total > MOST_UNPACKED_BYTES else None
 
-    Raises `InputError` for a wrong `dt`: every time constant depends on it.
-    """
-    try:
-        entries = parse_json(text, dict[str, Any])
-    except (InputError, TypeError):
-        return {}
-    about = {}
-    for name, kind in _ABOUT.items():
-        try:
-            if entries.get(name) is not None:
-                about[name] = converted(entries[name], kind)
-        except InputError as error:
-            if name == "dt":
-                raise InputError(f"its dt is not a time in seconds ({error})") from None
-    return about
+    if refusal := file.visititems_links(link_reason) or file.visititems(reason):
+        raise InputError(refusal)
 
 
 def _chain(graph: Any) -> list[str]:
@@ -340,25 +321,32 @@ def _chain(graph: Any) -> list[str]:
     chain.
     """
     edges = set(map(tuple, graph.edges))
-    sorter = TopologicalSorter(dict.fromkeys(graph.nodes, ()))
-    for source, target in edges:
-        sorter.add(target, source)
-    try:
-        names = list(sorter.static_order())
-    except CycleError:
-        raise InputError(
-            "it goes in circles, as a recurrent network does: only chains can be imported."
-        ) from None
-    ends = [type(graph.nodes.get(names[i])).__name__ for i in (0, -1)] if names else []
+    following = dict(edges)
+    names = [name for name, node in graph.nodes.items() if type(node).__name__ == "Input"][:1]
+    while names and len(names) < len(graph.nodes) and names[-1] in following:
+        names.append(following[names[-1]])
     if (
-        ends != ["Input", "Output"]
-        or edges != set(itertools.pairwise(names))
+        not names
+        or len(set(names)) != len(graph.nodes)
+        or len(edges) != len(names) - 1
         or len(names) > MOST_NODES
+        or type(graph.nodes.get(names[-1])).__name__ != "Output"
     ):
         raise InputError(
-            f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes."
+            f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes: "
+            "branches and circles, as of a recurrent network, cannot be imported."
         )
     return names
+
+
+def _linear(weight: np.ndarray, bias: bool) -> dict[str, Any]:
+    num_outputs, num_inputs = weight.shape
+    return {
+        "type": "Linear",
+        "in_features": num_inputs,
+        "out_features": num_outputs,
+        "bias": bias,
+    }
 
 
 def _layer(node: Any, dt: float) -> Part:
@@ -367,33 +355,31 @@ def _layer(node: Any, dt: float) -> Part:
         weight, num_axes = np.array(node.weight, np.float32), 4 if kind == "Conv2d" else 2
         if weight.ndim != num_axes:
             raise InputError(f"its weight has {weight.ndim} dimensions, not {num_axes}.")
-        arrays = (
-            {"weight": weight}
-            if kind == "Linear"
-            else {"weight": weight, "bias": np.array(node.bias, np.float32)}
-        )
-        groups = int(node.groups) if kind == "Conv2d" else 1
-        sizes = {"num_inputs": weight.shape[1] * groups, "num_outputs": weight.shape[0]}
+        arrays = {"weight": weight}
+        if kind != "Linear":
+            arrays["bias"] = np.array(node.bias, np.float32)
         if kind != "Conv2d":
-            return {"type": "linear", **sizes, "bias": kind == "Affine"}, arrays
+            return _linear(weight, kind == "Affine"), arrays
         padding = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
-        padding = padding if isinstance(padding, str) else _pair(padding)
-        sides = {"kernel": list(weight.shape[2:]), "stride": _pair(node.stride), "padding": padding}
         return {
-            "type": "conv2d",
-            **sizes,
-            **sides,
+            "type": "Conv2d",
+            "in_channels": weight.shape[1] * int(node.groups),
+            "out_channels": len(weight),
+            "kernel_size": list(weight.shape[2:]),
+            "stride": _pair(node.stride),
+            "padding": padding if isinstance(padding, str) else _pair(padding),
             "dilation": _pair(node.dilation),
-            "groups": groups,
+            "groups": int(node.groups),
         }, arrays
     if kind in ("AvgPool2d", "SumPool2d"):
-        sides = {"kernel": node.kernel_size, "stride": node.stride, "padding": node.padding}
-        return {"type": kind.lower(), **{name: _pair(value) for name, value in sides.items()}}, {}
+        sides = {name: _pair(getattr(node, name)) for name in ("kernel_size", "stride", "padding")}
+        summed = {"divisor_override": 1} if kind == "SumPool2d" else {}
+        return {"type": "AvgPool2d", **sides, **summed}, {}
     if kind == "Flatten":
         # Tools differ in whether they count the batch; flat is flat.
         if int(node.start_dim) not in (0, 1) or int(node.end_dim) not in (-1, 2, 3):
             raise InputError("it flattens some dimensions only.")
-        return {"type": "flatten"}, {}
+        return {"type": "Flatten"}, {}
     if kind not in NODES:
         raise InputError(f"{kind} is not among {', '.join(NODES)}, which can be imported.")
     gain = np.atleast_1d(np.array(node.r, np.float64))
@@ -416,12 +402,14 @@ def _lif(node: Any, beta: np.ndarray, gain: np.ndarray, v_leak: Any) -> Part:
     threshold = np.atleast_1d(np.array(node.v_threshold, np.float64)) / gain
     if not np.all(threshold > 0):
         raise InputError("its thresholds must be above 0.")
-    layer: dict[str, Any] = {"type": "lif", "reset_mechanism": "zero"}
-    beta, threshold = beta.astype(np.float32), threshold.astype(np.float32)
+    beta, threshold = (
+        np.array(values, np.float32) for values in np.broadcast_arrays(beta, threshold)
+    )
     if np.unique(beta).size == np.unique(threshold).size == 1:
-        return {**layer, "beta": float(beta.flat[0]), "threshold": float(threshold.flat[0])}, {}
-    beta, threshold = (np.array(values) for values in np.broadcast_arrays(beta, threshold))
-    return {**layer, "shape": list(beta.shape)}, {"beta": beta, "thresholds": threshold}
+        numbers = {"beta": float(beta.flat[0]), "threshold": float(threshold.flat[0])}
+        return {"type": "LIF", **numbers, "reset_mechanism": "zero"}, {}
+    layer = {"type": "EachItsOwnLIF", "shape": list(beta.shape), "reset_mechanism": "zero"}
+    return layer, {"beta": beta, "thresholds": threshold}
 
 
 def _pair(value: Any) -> list[int]:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from spikeduel.exchange.agreement import Encoded, Run, Runner, folded, frames_of, probabilities_of
 from spikeduel.exchange.importing import METADATA, STEP_SECONDS, import_model
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
+from spikeduel.networks.plain import ChannelsLastFlatten
+from spikeduel.spiking import as_sequence
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of, probabilities_of
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.networks.plain import as_sequence
-from spikeduel.spiking import ConstantInput, kernels
+from spikeduel.spiking import ConstantInput, as_sequence, kernels
 from spikeduel.spiking.encoders import EVENTS, events, latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout

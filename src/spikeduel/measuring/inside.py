@@ -17,9 +17,9 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
 from spikeduel.measuring.attributing import POINTS, attribution
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.networks.plain import PooledCounts, as_sequence
+from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.inside import Activations, Inside, Membrane, Pictures, Seen, SpikingLayer
-from spikeduel.spiking import ConstantInput
+from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout

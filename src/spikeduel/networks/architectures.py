@@ -3,11 +3,8 @@
 `image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()`
 makes a layer of neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
 `ConstantInput`; others are "cnn" or "ann" and take `[B, C, H, W]`. All have a `readout`. Networks
-with `layers()` can be written as NIR.
-
-Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have weights of the same shapes, so
-that a difference between them is the activation's. Imported and converted networks are a
-`Sequential`.
+with `layers()` can be written as NIR. Twins, such as `ConvLIF` and `ConvReLU`, have weights of the
+same shapes, so that a difference between them is the activation's.
 """
 
 import math
@@ -15,24 +12,49 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spikeduel.networks import plain
-from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of
-from spikeduel.networks.joining import JoinsLayers
-from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
+from spikeduel.networks.chains import JoinsLayers, SpikingChain
+from spikeduel.networks.plain import ChannelsLastFlatten
 from spikeduel.networks.pooling import relu_of_max_pool_of_conv
-from spikeduel.networks.resnet import ResNetSiLU
-from spikeduel.networks.vgg import VGGGRU, VGGLIF, VGGReLU, VGGSum
-from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import LIF, Neuron
+from spikeduel.spiking import ConstantInput, as_sequence
+from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.registry import Family
+
+Shape = tuple[int, int, int]
+MakeNeuron = Callable[[], Neuron]
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
 """Least pixels a side: two poolings leave nothing of a smaller image; in the study's CNN, whose
 convolutions are unpadded, of one below the second number.
 """
+LARGEST_FIRST_MAP, LARGEST_FIRST_MAP_OF_RESNET = 24, 48
+MOST_HALVINGS, MOST_POOLED = 3, 2
+"""Side of the first maps at most; most halvings before, the last two by pooling: a first layer with
+stride 4 loses the ridges of a fingerprint.
+"""
+SMALLEST_MAP = 3
+"""Stages halve the side down to at least this."""
+GROWTH = (2.0, 8 / 3, 4.0)
+"""Channels of each stage of the VGGs, relative to the first layer."""
+RESNET_STAGES, RESNET_GROWTH, LAST_MAP = 2, 4, 6
+"""Fewest stages, which double the channels up to `RESNET_GROWTH` times those of the first layer;
+further ones must leave maps of `LAST_MAP`, so that the last one sees all of a large image.
+"""
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+def pooling_of(name: str) -> Callable[[int], nn.Module]:
+    """Return the class of a pooling. Raises `InputError`."""
+    if name not in POOLINGS:
+        raise unknown("pooling", name, POOLINGS)
+    return POOLINGS[name]
+
+
+# ---- The 2023 study's networks
 
 
 class DenseSNN(SpikingChain):
@@ -85,11 +107,15 @@ class SmallCNN(JoinsLayers):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, K]` for `[B, C, H, W]`."""
         x = self.border(x)
-        if not self.is_joined:
-            return self.classifier(self.features(x).flatten(1))
-        first, _, _, *rest = self.features
-        x = relu_of_max_pool_of_conv(first, x)
-        return self.classifier(nn.Sequential(*rest)(x).flatten(1))
+        if self.is_joined:
+            first, _, _, *rest = self.features
+            x = nn.Sequential(*rest)(relu_of_max_pool_of_conv(first, x))
+        else:
+            x = self.features(x)
+        return self.classifier(x.flatten(1))
+
+
+# ---- Small twins
 
 
 class _Dense(nn.Module):
@@ -98,9 +124,8 @@ class _Dense(nn.Module):
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int) -> None:
         super().__init__()
         # Batch norm has a bias.
-        self.block1 = nn.Sequential(
-            nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden)
-        )
+        inputs = nn.Linear(math.prod(image_shape), hidden, bias=False)
+        self.block1 = nn.Sequential(inputs, nn.BatchNorm1d(hidden))
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.linear = nn.Linear(hidden, num_classes)
 
@@ -109,23 +134,14 @@ class DenseLIF(SpikingChain, _Dense):
     """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
 
     def __init__(
-        self,
-        image_shape: Shape,
-        num_classes: int,
-        neuron: MakeNeuron,
-        hidden: int = 256,
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256
     ) -> None:
         super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
 
     def layers(self) -> list[nn.Module]:
-        return [
-            nn.Sequential(nn.Flatten(), self.block1),
-            self.lif1,
-            self.block2,
-            self.lif2,
-            self.linear,
-        ]
+        first = nn.Sequential(nn.Flatten(), self.block1)
+        return [first, self.lif1, self.block2, self.lif2, self.linear]
 
 
 class DenseReLU(_Dense):
@@ -182,12 +198,8 @@ class ConvLIF(SpikingChain, _Conv):
 
     def layers(self) -> list[nn.Module]:
         convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
-        return [
-            *convolutions,
-            nn.Sequential(ChannelsLastFlatten(), self.linear1),
-            self.lif3,
-            self.linear2,
-        ]
+        flat = nn.Sequential(ChannelsLastFlatten(), self.linear1)
+        return [*convolutions, flat, self.lif3, self.linear2]
 
 
 class ConvReLU(_Conv):
@@ -211,36 +223,233 @@ class ConvReLU(_Conv):
         return self.linear2(self.relu(self.linear1(self.flatten(x))))
 
 
-class Sequential(SpikingChain):
-    """Plain `layers` (`plain.made`); without them, one hidden layer of neurons and an integrating
-    readout.
+# ---- Strong twins, for 8 to 224 pixels, and their relatives
 
-    If the last layer spikes, the class with the most spikes is the answer. Raises `InputError`.
+
+def first_layers(
+    image_shape: Shape, width: int, largest: int
+) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
+    """Return convolutions, each with True if pooling follows, and the sides after them.
+
+    They halve images to about `largest` pixels a side; halvings beyond `MOST_POOLED` are the first
+    one's stride.
+    """
+    channels, *sides = image_shape
+    halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
+    pooled = min(halvings, MOST_POOLED)
+    stride = 2 ** (halvings - pooled)
+    first = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
+    further = [nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(pooled - 1)]
+    sides = [-(-side // stride) // 2**pooled for side in sides]
+    return [(first, halvings > 0), *((convolution, True) for convolution in further)], sides
+
+
+class _VGG(nn.Module):
+    """Weights of the strong twins: layers of {conv 3×3, pooling, batch norm} until maps are small,
+    then stages of {conv, batch norm, conv, pooling, batch norm}, the mean over all places, a linear
+    layer.
+
+    Neurons or ReLU follow each batch norm: after the pooling they see a quarter of the places.
+    Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", with batch norm, few layers and few channels.
     """
 
     def __init__(
         self,
         image_shape: Shape,
         num_classes: int,
-        *,
-        layers: Any = None,
-        neuron: MakeNeuron = LIF,
-        hidden: int = 1024,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
     ) -> None:
         super().__init__()
-        if layers is None:
-            chain = [
-                nn.Flatten(),
-                nn.Linear(math.prod(image_shape), hidden),
-                neuron(),
-                nn.Linear(hidden, num_classes),
-            ]
-            self.inputs, self.largest = (
-                plain.in_order(len(chain)),
-                max(math.prod(image_shape), hidden),
-            )
-        else:
-            chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
+        make_pooling = pooling_of(pooling)
+        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+
+        def normed(convolution: nn.Conv2d, halved: bool) -> nn.Sequential:
+            pooled = [make_pooling(2)] if halved else []
+            return nn.Sequential(convolution, *pooled, nn.BatchNorm2d(convolution.out_channels))
+
+        self.blocks = nn.ModuleList([normed(*layer) for layer in first])
+        before = width
+        for growth in GROWTH:
+            if min(sides) // 2 < SMALLEST_MAP:
+                break
+            # Usual widths give channels that fill the lanes of vector instructions.
+            after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
+            for channels, halved in ((before, False), (after, True)):
+                convolution = nn.Conv2d(channels, after, 3, padding=1, bias=False)
+                self.blocks.append(normed(convolution, halved))
+            before, sides = after, [side // 2 for side in sides]
+        self.linear = nn.Sequential(
+            nn.AvgPool2d((sides[0], sides[1])),
+            nn.Flatten(),
+            nn.Dropout(dropout or 0.0),
+            nn.Linear(before, num_classes),
+        )
+
+
+class VGGLIF(SpikingChain, _VGG):
+    """Convolutions with spiking neurons; all layers but the first get spikes."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, width, dropout, pooling)
+        self.neurons = nn.ModuleList([neuron() for _ in self.blocks])
+
+    def layers(self) -> list[nn.Module]:
+        pairs = zip(self.blocks, self.neurons, strict=True)
+        return [*(layer for pair in pairs for layer in pair), self.linear]
+
+
+class VGGReLU(_VGG):
+    """`VGGLIF` with a ReLU for every layer of neurons, and without time."""
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, width, dropout, pooling)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
+        for block in self.blocks:
+            x = self.relu(block(x))
+        return self.linear(x)
+
+
+class VGGSum(VGGReLU):
+    """`VGGReLU` on the mean of a recording's frames: the twin of `VGGLIF` that cannot use time."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int = 1,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `[B, K]` for `[B, T·C, H, W]`."""
+        return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
+
+
+class VGGGRU(VGGReLU):
+    """`VGGReLU`'s shape, frame by frame, with a gated recurrent unit over the features: no spikes.
+
+    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as in
+    `torch.nn.GRU`.
+    """
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int = 1,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
+        self.num_frames = num_frames
+        mean, flatten, dropped, linear = self.linear
+        self.gru = nn.GRU(linear.in_features, linear.in_features)
+        self.features, self.linear = nn.Sequential(mean, flatten), nn.Sequential(dropped, linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits `[B, K]` of the last frame for `[B, T·C, H, W]`."""
+        frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
+        features = frames.flatten(0, 1)
+        for block in self.blocks:
+            features = self.relu(block(features))
+        states, _ = self.gru(self.features(features).unflatten(0, frames.shape[:2]))
+        return self.linear(states[-1])
+
+
+def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
+    return max(image_shape[0] // num_frames, 1), *image_shape[1:]
+
+
+class ResNetSiLU(nn.Module):
+    """The strong CNN without a twin: shortcuts, smooth activations, finer maps.
+
+    {conv 3×3, batch norm, SiLU}, or for larger images {conv, max-pooling, batch norm, SiLU} until
+    maps are small; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two
+    convolutions}, the mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning
+    for Image Recognition", small; SiLU after Elfwing et al. 2018, "Sigmoid-weighted linear units
+    for neural network function approximation in reinforcement learning".
+    """
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP_OF_RESNET)
+        layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
+        stage, widest = 0, RESNET_GROWTH * width
+        while stage < RESNET_STAGES or min(sides) // 2 >= LAST_MAP:
+            halved, after = min(sides) // 2 >= SMALLEST_MAP, min(2 * width, widest)
+            layers += _normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved)
+            layers.append(_Block(after))
+            width, stage = after, stage + 1
+            sides = [side // 2 for side in sides] if halved else sides
+        self.features = nn.Sequential(*layers)
+        self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `[B, K]` for `[B, C, H, W]`."""
+        return self.linear(self.features(x).mean((2, 3)))
+
+
+class _Block(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convolutions = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        first, second = (_normed(convolution, halved=False) for convolution in convolutions)
+        self.inner = nn.Sequential(*first, *second[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.inner(x))
+
+
+def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
+    pooled = [nn.MaxPool2d(2)] if halved else []
+    return [convolution, *pooled, nn.BatchNorm2d(convolution.out_channels), nn.SiLU()]
+
+
+# ---- Imported and converted networks
+
+
+class Sequential(SpikingChain):
+    """Plain `layers` (`plain.made`), of which the last may spike. Raises `InputError`."""
+
+    def __init__(self, image_shape: Shape, num_classes: int, layers: Any = None) -> None:
+        super().__init__()
+        chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
         if isinstance(chain[-1], Neuron):
             self.readout = SpikeCountReadout()

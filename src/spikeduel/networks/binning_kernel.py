@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit
 
-from spikeduel.networks.events import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
+from spikeduel.networks.binning import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5

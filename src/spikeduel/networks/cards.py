@@ -1,7 +1,7 @@
 """Cards of models: the metadata of a model file. Importing them imports no torch."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -17,6 +17,9 @@ Steps = Annotated[int, Meta(ge=1, le=100_000)]
 """Number of time steps."""
 
 
+Output = Literal["scores", "over_time", "spikes"]
+
+
 class Calling(Frozen, kw_only=False):
     """Calling convention of a network of another library.
 
@@ -26,9 +29,9 @@ class Calling(Frozen, kw_only=False):
     K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; without T for the way "step".
     """
 
-    way: str
+    way: Literal["once", "loop", "step", "sequence"]
     flat: bool = False
-    output: str = "scores"
+    output: Output = "scores"
     num_steps: Positive | None = None
 
 

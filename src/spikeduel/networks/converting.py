@@ -1,35 +1,33 @@
-"""A trained ReLU network as a network of integrate-and-fire neurons with its weights: ANN-to-SNN
-conversion.
+"""Conversion of a trained ReLU network to integrate-and-fire neurons with the same weights.
 
-What a neuron can say in T steps lies between no spike and T of them, so that what enters each layer
-of neurons is divided by what its activations hardly ever exceed (a percentile of those on training
-images): Rueckauer et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient
-Event-Driven Networks for Image Classification". So every tensor in the network has a scale: what it
-is a mean of over time, times the scale, is what the source has there. The weights take a scale off
-and put the next one on; where branches meet (a sum, a concatenation), all are brought to one. A
-spike takes the threshold off the membrane (reset by subtraction), the image comes as it is at every
-step, and the last layer does not spike: the mean of its current is the score. A neuron rounds down
-what it could not send; half a threshold more, spread over the T steps, makes that a rounding to the
-nearest (Deng and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking
-Neural Networks"). Max-pooling counts spikes (`PooledCounts`): where any spike of a step passes, a
-pooled place spikes more often than the most active of its neurons.
+A neuron's threshold is what the activations of its layer hardly ever exceed (a percentile of those
+on training images), so that a spike at every step stands for that activation: Rueckauer et al.
+2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for Image
+Classification". A spike takes the threshold off the membrane (reset by subtraction) and goes on as
+a number of the threshold's size; the image comes as it is at every step, and the last layer does
+not spike: the mean of its current is the score. A neuron rounds down what it could not send; half a
+threshold more, spread over the T steps, makes that a rounding to the nearest (Deng and Gu 2021,
+"Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural Networks").
+Max-pooling counts spikes (`PooledCounts`).
 
-All of it goes into weights and into layers of plain data, so that the result is a model like any
-other.
+The source is run once on one image, and each of PyTorch's operators that takes part becomes a layer
+of `plain`, so that the result is a model like any other.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from spikeduel.networks import building, tracing
-from spikeduel.networks.following import Layer
+from spikeduel.networks import building, plain
+from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.networks.plain import (
     IMAGES,
@@ -41,23 +39,35 @@ from spikeduel.networks.plain import (
     PooledCounts,
     Scale,
 )
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
+from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
 
 MOST_VALUES = 100_000_000
 """Activations of all layers together; of more, evenly many of each batch are looked at."""
 _BATCH = 128
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6)
-_WEIGHTED = (nn.Linear, nn.Conv2d, Affine, Scale)
+_ACTIVATIONS = nn.ReLU | nn.ReLU6
+_WEIGHTED = nn.Linear | nn.Conv2d | Affine
 
 
-def require_convertible(module: nn.Module) -> None:
+@dataclass
+class Layer:
+    """A layer: the `name` of the part of the network it comes from, the module, and the layers
+    whose outputs it takes.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[int, ...]
+
+
+def require_convertible(module: nn.Module, image_shape: Sequence[int]) -> None:
     """Raise `InputError` naming a part of a network, trained or not, that no spiking layer can
     replace.
     """
-    layers = tracing.traced(module)
-    _Conversion(layers, {}, 1).run()
+    _spiking(traced(module, image_shape), {}, 1)
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
@@ -66,15 +76,17 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     `images` uint8 `[N, C, H, W]` are training images; `percentile` per cent of the positive
     activations of each layer fit between no spike and one at every step. Raises `InputError`.
     """
-    layers = tracing.traced(model.module)
-    scales = activation_scales(model, images, percentile, layers)
-    found = _Conversion(layers, scales, num_steps).run()
-    data = [_described(each, index) for index, each in enumerate(found)]
+    layers = traced(model.module, model.card.image_shape)
+    made = _spiking(layers, activation_scales(model, images, percentile, layers), num_steps)
     card = replace(
         model.card,
         contender="sequential",
         family="snn",
-        network={"layers": data},
+        network={
+            "layers": [
+                {**plain.described(layer.module), "inputs": list(layer.inputs)} for layer in made
+            ]
+        },
         encoding="direct",
         num_steps=num_steps,
         foreign=None,
@@ -83,267 +95,423 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     with torch.random.fork_rng():
         module = building.build(card)
     weights = {
-        f"chain.{i}.{name}": w
-        for i, each in enumerate(found)
-        for name, w in each.module.state_dict().items()
+        f"chain.{index}.{name}": value
+        for index, layer in enumerate(made)
+        for name, value in layer.module.state_dict().items()
     }
     module.load_state_dict(weights)
     return Model(module.to(model.device).eval(), card)
 
 
 def activation_scales(
-    model: Model, images: Tensor, percentile: float, layers: Sequence[Layer] | None = None
-) -> dict[str, float]:
-    """Return the `percentile` of the positive activations of each ReLU of `model`, by layer name.
+    model: Model, images: Tensor, percentile: float, layers: Sequence[Layer]
+) -> dict[int, float]:
+    """Return the `percentile` of the positive activations of each ReLU among the `layers` of
+    `model`, by the layer's number.
 
-    `images` are uint8 `[N, C, H, W]`. Raises `InputError`, also if the network does something else
-    than its layers one by one.
+    `images` are uint8 `[N, C, H, W]`. Raises `InputError` if the network does something else than
+    its layers one by one.
     """
-    layers = tracing.traced(model.module) if layers is None else layers
-    seen: dict[str, list[np.ndarray]] = {
-        each.name: [] for each in layers if isinstance(each.module, _ACTIVATIONS)
+    seen: dict[int, list[np.ndarray]] = {
+        index: [] for index, layer in enumerate(layers) if isinstance(layer.module, _ACTIVATIONS)
     }
 
-    def note(name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
+    def note(index: int, layer: nn.Module, inputs: Any, output: Tensor) -> None:
         every = output.numel() // len(output) * len(images) * len(seen) // MOST_VALUES
         # An odd stride goes through all columns.
         kept = output.flatten()[:: every | 1]
-        seen[name].append(kept[kept > 0].float().cpu().numpy())
+        seen[index].append(kept[kept > 0].float().cpu().numpy())
 
-    rectified = [each for each in layers if isinstance(each.module, _ACTIVATIONS)]
-    hooks = [each.module.register_forward_hook(partial(note, each.name)) for each in rectified]
+    modules, inputs = [layer.module for layer in layers], tuple(layer.inputs for layer in layers)
+    hooks = [modules[index].register_forward_hook(partial(note, index)) for index in seen]
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             x = analogue(images[start : start + _BATCH].to(model.device))
-            found, expected = tracing.run(layers, x), model.readout.scores(model.run(x))
+            output, _ = plain.run(modules, inputs, ConstantInput(x, 1))
+            assert isinstance(output, ConstantInput)
+            expected = model.readout.scores(model.run(x)).log_softmax(1)
             # A final log-softmax was left out.
-            alike = torch.allclose(
-                found.log_softmax(1), expected.log_softmax(1), rtol=1e-2, atol=1e-3
-            )
-            if not alike:
-                raise InputError("it answers otherwise than its layers, followed by torch.fx, do.")
+            if not torch.allclose(output.value.log_softmax(1), expected, rtol=1e-2, atol=1e-3):
+                raise InputError("it answers otherwise than its layers do, one by one.")
     for hook in hooks:
         hook.remove()
-    values = {name: np.concatenate(parts or [np.empty(0)]) for name, parts in seen.items()}
+    values = {index: np.concatenate(parts) for index, parts in seen.items()}
     # A layer without activations has no scale.
     return {
-        name: float(np.percentile(found, percentile)) if len(found) else 1.0
-        for name, found in values.items()
+        index: float(np.percentile(positive, percentile)) if len(positive) else 1.0
+        for index, positive in values.items()
     }
 
 
-class _Conversion:
-    """Makes the spiking layers of `source`, one after another; `scales` are those of its ReLUs."""
+def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) -> list[Layer]:
+    """Return the layers of the spiking network; `scales` are those of the ReLUs."""
+    if not any(isinstance(layer.module, _ACTIVATIONS) for layer in layers):
+        raise InputError("it has no ReLU: there is nothing that neurons could take the place of.")
+    made: list[Layer] = []
+    made_as = {IMAGES: IMAGES}
+    steady = {IMAGES}  # equal at every step: before all neurons
+    uses = _uses(layers)
 
-    def __init__(self, source: Sequence[Layer], scales: dict[str, float], num_steps: int) -> None:
-        self.source, self.scales, self.shift = source, scales, 0.5 / num_steps
-        self.found: list[Layer] = []
-        self._uses = Counter(each for layer in source for each in layer.inputs)
-        # By layer of the source: the layer made for it, and its scale. Images are unscaled.
-        self._known: dict[int, tuple[int, float]] = {IMAGES: (IMAGES, 1.0)}
-        self._steady = {IMAGES}
-        """Layers before all neurons: equal at every step."""
+    def add(module: nn.Module, *inputs: int) -> int:
+        made.append(Layer("", module, inputs))
+        if not isinstance(module, LIF) and steady.issuperset(inputs):
+            steady.add(len(made) - 1)
+        return len(made) - 1
 
-    def run(self) -> list[Layer]:
-        """Return the layers of the spiking network."""
-        if not any(isinstance(layer.module, _ACTIVATIONS) for layer in self.source):
-            raise InputError(
-                "it has no ReLU: there is nothing that neurons could take the place of."
-            )
-        for index, layer in enumerate(self.source):
-            if isinstance(layer.module, _ACTIVATIONS):
-                scale = self.scales.get(layer.name, 1.0)
-                current = self._at(layer.inputs[0], scale, self.shift)
-                neurons = LIF(beta=1.0, threshold=1.0, reset_mechanism="subtract")
-                self._known[index] = self._add(layer.name, neurons, current), scale
-        last = self._at(len(self.source) - 1, 1.0, 0.0)
-        if last != len(self.found) - 1 or isinstance(self.found[last].module, LIF | PooledCounts):
-            self._add("scores", Scale(1.0), last)
-        return self.found
+    def can_shift(index: int) -> bool:
+        return index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, _WEIGHTED)
 
-    def _add(self, name: str, module: nn.Module, *inputs: int) -> int:
-        self.found.append(Layer(name, module, inputs))
-        index = len(self.found) - 1
-        if not isinstance(module, LIF) and self._steady.issuperset(inputs):
-            self._steady.add(index)
-        return index
+    def shifted(index: int, amount: float) -> int:
+        """Return the number of a layer that gives `amount` more than the source's layer `index`."""
+        is_sum = index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, Add)
+        for source in (index, *(layers[index].inputs if is_sum else ())):
+            if can_shift(source):
+                layer: Any = made[made_as[source]].module
+                layer.bias = nn.Parameter(layer.bias + amount, requires_grad=False)
+                return made_as[index]
+        return add(Scale(1.0, amount), made_as[index])
 
-    def _at(self, index: int, scale: float, shift: float) -> int:
-        """Return a layer with the output of the source's layer `index`, divided by `scale`, plus
-        `shift`.
-        """
-        if index not in self._known and self._uses[index] <= 1 and self._bends(index):
-            return self._made(index, scale, shift)
-        found, own = self._natural(index)
-        if own == scale and not shift:
-            return found
-        return self._add(f"{self._name(index)}, scaled", Scale(own / scale, shift), found)
-
-    def _natural(self, index: int) -> tuple[int, float]:
-        """Return a layer with the output of the source's layer `index`, and its scale."""
-        if index not in self._known:
-            module, inputs = self.source[index].module, self.source[index].inputs
-            if isinstance(module, nn.MaxPool2d):
-                self._known[index] = self._pooled(index)
-            elif isinstance(module, (*_WEIGHTED, AsPretrained)):
-                self._known[index] = self._made(index, 1.0, 0.0), 1.0
-            else:
-                # Where branches meet, the first keeps its scale.
-                scale = self._natural(inputs[0])[1]
-                self._known[index] = self._made(index, scale, 0.0), scale
-        return self._known[index]
-
-    def _bends(self, index: int) -> bool:
-        """Return True if a layer can be made at any scale."""
-        return not isinstance(self.source[index].module, nn.MaxPool2d | AsPretrained)
-
-    def _made(self, index: int, scale: float, shift: float) -> int:
-        """Make the source's layer `index` at this scale and shift, and the layers before it."""
-        layer, name = self.source[index], self.source[index].name
-        module = layer.module
-        if isinstance(module, _WEIGHTED):
-            before, own = self._natural(layer.inputs[0])
-            return self._add(name, _scaled(module, own, scale, shift), before)
-        if isinstance(module, AsPretrained):
-            return self._add(name, module, self._at(layer.inputs[0], 1.0, 0.0))
-        if isinstance(module, Add):
-            takes = next((i for i in layer.inputs if self._takes_shift(i)), layer.inputs[-1])
-            shifts = [0.0] * len(layer.inputs)
-            shifts[layer.inputs.index(takes)] = shift
-            return self._add(
-                name,
-                module,
-                *(self._at(i, scale, s) for i, s in zip(layer.inputs, shifts, strict=True)),
-            )
-        if not shift or _keeps_shift(module):
-            return self._add(name, module, *(self._at(i, scale, shift) for i in layer.inputs))
-        made = self._add(name, module, *(self._at(i, scale, 0.0) for i in layer.inputs))
-        return self._add(f"{name}, shifted", Scale(1.0, shift), made)
-
-    def _takes_shift(self, index: int) -> bool:
-        """Return True if a shift can go into the weights of this layer, used nowhere else."""
-        module = None if index == IMAGES else self.source[index].module
-        return index not in self._known and self._uses[index] == 1 and isinstance(module, _WEIGHTED)
-
-    def _pooled(self, index: int) -> tuple[int, float]:
-        """Pool spikes by their counts; pool inputs that are equal at every step as they are."""
-        layer = self.source[index]
-        before, scale = self._natural(layer.inputs[0])
-        pool: Any = layer.module
-        if before in self._steady:
-            return self._add(layer.name, pool, before), scale
-        if not self._counts(before):
-            raise InputError(
-                f"{layer.name} (MaxPool2d) pools what is no sum of spikes, and changes from step "
-                f"to step. Put a ReLU "
-                "before it."
-            )
-        counts = PooledCounts(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
-        return self._add(layer.name, counts, before), scale
-
-    def _counts(self, index: int) -> bool:
-        """Return True for a layer of spikes, or of sums of spikes, which are never below 0."""
-        module = self.found[index].module if index != IMAGES else None
+    def pooled(index: int, pool: Any, name: str) -> int:
+        """Pool by counts what the new layer `index` gives: spikes, perhaps scaled or joined."""
+        module, inputs = made[index].module, made[index].inputs
         if isinstance(module, LIF | PooledCounts):
-            return True
-        passing = Add | Concat | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.ZeroPad2d
-        grows = isinstance(module, passing) or (
-            isinstance(module, Scale) and module.factor > 0 and not module.shift
+            return add(
+                PooledCounts(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode), index
+            )
+        if isinstance(module, Scale) and module.factor > 0 and not module.shift:
+            return add(Scale(module.factor), pooled(inputs[0], pool, name))
+        if isinstance(module, Concat):
+            return add(Concat(), *[pooled(source, pool, name) for source in inputs])
+        raise InputError(
+            f"{name} (MaxPool2d) pools what are no spikes, and changes from step to step. Put a "
+            "ReLU before it."
         )
-        return grows and all(map(self._counts, self.found[index].inputs))
 
-    def _name(self, index: int) -> str:
-        return "images" if index == IMAGES else self.source[index].name
-
-
-def _keeps_shift(module: nn.Module) -> bool:
-    """Return True if a number added to the input is added to the output: not with a border of
-    zeros.
-    """
-    if isinstance(module, nn.AvgPool2d):
-        return module.divisor_override is None and (
-            not np.any(module.padding) or not module.count_include_pad
-        )
-    return not isinstance(module, nn.ZeroPad2d)
-
-
-def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.Module:
-    """Return `module` for inputs divided by `before`, with outputs divided by `scale`, plus
-    `shift`.
-    """
-    if isinstance(module, Scale):
-        return Scale(module.factor * before / scale, module.shift / scale + shift)
-    weight, given = module.get_parameter("weight"), module._parameters.get("bias")
-    bias = torch.zeros(len(weight), device=weight.device) if given is None else given
-    made: nn.Module = tracing.copied(
-        module, weight=weight * (before / scale), bias=bias / scale + shift
-    )
+    for index, layer in enumerate(layers):
+        inputs = [made_as[source] for source in layer.inputs]
+        if isinstance(layer.module, _ACTIVATIONS):
+            scale = scales.get(index, 1.0)
+            neurons = LIF(beta=1.0, threshold=scale, reset_mechanism="subtract")
+            spikes = add(neurons, shifted(layer.inputs[0], 0.5 * scale / num_steps))
+            made_as[index] = add(Scale(scale), spikes)
+        elif isinstance(layer.module, nn.MaxPool2d) and inputs[0] not in steady:
+            made_as[index] = pooled(inputs[0], layer.module, layer.name)
+        else:
+            made_as[index] = add(layer.module, *inputs)
+    if made_as[len(layers) - 1] != len(made) - 1:
+        add(Scale(1.0), made_as[len(layers) - 1])
     return made
 
 
-def _described(layer: Layer, index: int) -> dict[str, Any]:
-    """Return the layer with number `index` as plain data for `plain.made`."""
-    module = layer.module
-    data = _settings(module)
-    return data if layer.inputs == (index - 1,) else {**data, "inputs": list(layer.inputs)}
+# ---- From a network to layers
 
 
-def _settings(module: Any) -> dict[str, Any]:
-    match module:
-        case LIF():
-            return {
-                "type": "lif",
-                "beta": 1.0,
-                "threshold": 1.0,
-                "reset_mechanism": module.reset_mechanism,
-            }
-        case nn.Linear():
-            return {
-                "type": "linear",
-                "num_inputs": module.in_features,
-                "num_outputs": module.out_features,
-            }
-        case nn.Conv2d():
-            more = {
-                name: _plain(getattr(module, name))
-                for name in ("stride", "padding", "dilation", "groups")
-            }
-            more |= {} if module.padding_mode == "zeros" else {"padding_mode": module.padding_mode}
-            sizes = {"num_inputs": module.in_channels, "num_outputs": module.out_channels}
-            return {"type": "conv2d", **sizes, "kernel": _plain(module.kernel_size), **more}
-        case Affine():
-            return {"type": "affine", "num_channels": len(module.weight)}
-        case Scale():
-            return {"type": "scale", "factor": module.factor, "shift": module.shift}
-        case AsPretrained():
-            values = {"mean": module.mean.flatten().tolist(), "std": module.std.flatten().tolist()}
-            return {"type": "as_pretrained", "size": module.size, **values}
-        case PooledCounts():
-            return {"type": "pooled_counts", **_pooling(module.pool)}
-        case nn.MaxPool2d():
-            return {"type": "maxpool2d", **_pooling(module)}
-        case nn.AvgPool2d():
-            more = {
-                name: getattr(module, name) for name in ("count_include_pad", "divisor_override")
-            }
-            return {"type": "avgpool2d", **_pooling(module), **more}
-        case nn.AdaptiveAvgPool2d():
-            return {"type": "adaptive_avgpool2d", "size": _plain(module.output_size)}
-        case nn.ZeroPad2d():
-            return {"type": "zeropad2d", "padding": _plain(module.padding)}
-    names = {
-        nn.Flatten: "flatten",
-        ChannelsLastFlatten: "channels_last_flatten",
-        Add: "add",
-        Concat: "concat",
-    }
-    return {"type": names[type(module)]}
+def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
+    """Return the layers of a network from images `[B, C, H, W]` to scores `[B, K]`, after training.
+
+    Batch norms are folded into the weights before them, or become a `plain.Affine`; dropout and a
+    final log-softmax go; a ReLU behind a max-pooling moves before it, which gives the same. The
+    network is not changed. Raises `InputError` naming a part that is no layer of `plain`.
+    """
+    if not isinstance(getattr(module, "readout", LogitReadout()), LogitReadout):
+        raise InputError("it does not give one score a class for an image.")
+    parameter = next(module.parameters(), torch.empty(0))
+    tape = _Tape(module.eval())
+    try:
+        # Under inference mode, composite operators such as a linear layer come whole.
+        with torch.inference_mode():
+            images = torch.rand(1, *image_shape, device=parameter.device)
+            tape.outputs[id(images)] = images, IMAGES
+            with tape.watched(), tape:
+                scores = module(images)
+    except InputError:
+        raise
+    except Exception as error:  # it may be the user's code
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"it cannot be followed ({type(error).__name__}: {reason}).") from None
+    if tape.outputs.get(id(scores), (None, IMAGES))[1] != len(tape.layers) - 1:
+        raise InputError("its answer is not what its last layer gives.")
+    uses = _uses(tape.layers)
+    for index in range(len(tape.layers)):
+        _settle(tape.layers, index, uses)
+    kept: list[Layer] = []
+    numbers = {IMAGES: IMAGES}
+    for index, layer in enumerate(tape.layers):
+        layer.inputs = tuple(numbers[source] for source in layer.inputs)
+        if isinstance(layer.module, nn.Identity):
+            (numbers[index],) = layer.inputs
+        else:
+            numbers[index] = len(kept)
+            kept.append(layer)
+    return kept
 
 
-def _pooling(pool: Any) -> dict[str, Any]:
-    sizes = {"kernel": pool.kernel_size, "stride": pool.stride, "padding": pool.padding}
-    return {**{name: _plain(value) for name, value in sizes.items()}, "ceil_mode": pool.ceil_mode}
+def _uses(layers: Sequence[Layer]) -> Counter[int]:
+    return Counter(source for layer in layers for source in layer.inputs)
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+@torch.inference_mode()
+def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
+    """Fold an `Affine` into the weights before it, and move what is increasing before a
+    max-pooling; a folded layer becomes an Identity.
+    """
+    layer, source = layers[index], layers[index].inputs[0]
+    if source == IMAGES or uses[source] > 1:
+        return
+    before = layers[source]
+    if isinstance(before.module, nn.MaxPool2d) and _rises(layer.module):
+        # max(ReLU(x)) = ReLU(max(x))
+        layer.module, before.module = before.module, layer.module
+        layer.name, before.name = before.name, layer.name
+        _settle(layers, source, uses)
+    elif isinstance(layer.module, Affine) and isinstance(before.module, nn.Linear | nn.Conv2d):
+        weight, norm = before.module.weight, layer.module
+        bias = 0 if before.module.bias is None else before.module.bias
+        _set_weights(
+            before.module,
+            weight * norm.weight.view(-1, *[1] * (weight.dim() - 1)),
+            bias * norm.weight + norm.bias,
+        )
+        layer.module = nn.Identity()
+
+
+def _rises(module: nn.Module) -> bool:
+    """Return True if the layer is increasing; a batch norm without numbers is taken to be."""
+    if isinstance(module, Affine):
+        return module.weight.is_meta or bool((module.weight > 0).all())
+    return isinstance(module, _ACTIVATIONS)
+
+
+def _set_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    made: nn.Module = layer
+    return made
+
+
+class _Refused(Exception):
+    """Error: an operator is no layer of `plain`, with the reason."""
+
+
+class _Tape(TorchDispatchMode):
+    """Records the operators that the network's input goes through as layers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.names = {part: name for name, part in module.named_modules()}
+        if isinstance(module, Foreign):
+            self.names |= {part: name for name, part in module.module.named_modules()}
+        self.layers: list[Layer] = []
+        self.outputs: dict[int, tuple[Tensor, int]] = {}
+        """Each tensor (held, so that no other has its id) with the number of its layer."""
+        self.running: list[nn.Module] = []
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Follow which module runs."""
+        hooks: list[Any] = [part.register_forward_pre_hook(self._enter) for part in self.names]
+        hooks += [part.register_forward_hook(self._leave) for part in self.names]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _enter(self, part: nn.Module, inputs: Any) -> None:
+        self.running.append(part)
+
+    def _leave(self, part: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(part, AsPretrained | ChannelsLastFlatten):
+            self._add(output, part, *(self._layer(x) for x in inputs))
+        self.running.pop()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Keeps torch from importing torch._dynamo, which takes seconds.
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        part = self.running[-1]
+        if isinstance(part, AsPretrained | ChannelsLastFlatten):
+            return result
+        operands = args[0] if isinstance(args[0], list | tuple) else args
+        sources = [index for x in operands if (index := self._layer(x)) is not None]
+        if not sources:
+            return result
+        operator = func._schema.name.partition("::")[2].removesuffix("_")
+        try:
+            if operator not in OPERATORS:
+                raise _Refused(
+                    "has no counterpart among neurons that integrate and fire, and what lies "
+                    "between them"
+                )
+            module = OPERATORS[operator](result, *args, **kwargs)
+            if isinstance(module, Add | Concat) and len(sources) < len(operands):
+                raise _Refused("joins what comes from the images with something else")
+        except _Refused as error:
+            is_layer = type(part).__module__.startswith("torch.nn.")
+            where = f"{self.names[part]} ({type(part).__name__})" if is_layer else operator
+            raise InputError(f"{where} {error}.") from None
+        self.outputs[id(result)] = result, sources[0]
+        for layer in module if isinstance(module, nn.Sequential) else filter(None, [module]):
+            self._add(result, layer, *sources)
+            sources = [len(self.layers) - 1]
+        return result
+
+    def _layer(self, x: Any) -> int | None:
+        held = self.outputs.get(id(x))
+        return held[1] if held else None
+
+    def _add(self, output: Tensor, module: nn.Module, *sources: Any) -> None:
+        self.layers.append(Layer(self.names[self.running[-1]], module, sources))
+        self.outputs[id(output)] = output, len(self.layers) - 1
+
+
+def _convolution(
+    result: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any
+) -> nn.Module:
+    named = dict(zip(("stride", "padding", "dilation", "groups"), settings, strict=False))
+    height, width = weight.shape[2:]
+    with torch.device("meta"):
+        layer = nn.Conv2d(x.shape[1], len(weight), (height, width), **named)
+    return _set_weights(layer, weight, bias)
+
+
+def _linear(result: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
+    with torch.device("meta"):
+        layer = nn.Linear(weight.shape[1], len(weight))
+    return _set_weights(layer, weight, bias)
+
+
+def _batch_norm(
+    result: Tensor,
+    x: Tensor,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn: bool,
+) -> nn.Module:
+    if mean is None:
+        raise _Refused("keeps no statistics: what it does depends on the other images of a batch")
+    scale = (var + eps).rsqrt() * (1 if weight is None else weight)
+    shift = -mean * scale + (0 if bias is None else bias)
+    return _set_weights(Affine(len(mean)), scale, shift)
+
+
+def _clipped(result: Tensor, x: Tensor, low: float = -1, high: float = 1) -> nn.Module:
+    if (low, high) != (0, 6):
+        raise _Refused("cuts off at other values than 0 and 6")
+    return nn.ReLU6()
+
+
+def _max_pool(
+    result: Tensor,
+    x: Tensor,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> nn.Module:
+    if np.any(np.array(dilation) != 1):
+        raise _Refused("is dilated")
+    return nn.MaxPool2d(kernel, stride or None, padding, ceil_mode=ceil_mode)
+
+
+def _average_pool(
+    result: Tensor, x: Tensor, kernel: Any, stride: Any = None, *settings: Any
+) -> nn.Module:
+    return nn.AvgPool2d(kernel, stride or None, *settings)
+
+
+def _mean(result: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False) -> nn.Module:
+    if x.dim() != 4 or sorted(axis % 4 for axis in dim or ()) != [2, 3]:
+        raise _Refused("takes the mean of something else than the places of a map")
+    if keepdim:
+        return nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _shape(result: Tensor, x: Tensor, *shape: Any) -> nn.Module | None:
+    if result.shape == x.shape:
+        return None
+    if result.dim() != 2 or len(result) != len(x):
+        raise _Refused("gives another shape than [B, all the rest]")
+    return nn.Flatten()
+
+
+def _pad(
+    result: Tensor, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None
+) -> nn.Module:
+    if mode != "constant" or value:
+        raise _Refused("pads with something else than zeros")
+    if len(pad) > 4:
+        raise _Refused("pads other axes than rows and columns")
+    return nn.ZeroPad2d(tuple([*pad, 0, 0][:4]))
+
+
+def _sum(result: Tensor, a: Any, b: Any, *, alpha: float = 1) -> nn.Module:
+    return Add() if isinstance(b, Tensor) and alpha == 1 else Scale(1.0, _number(b) * alpha)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise _Refused("computes with something else than one layer and a number")
+    return float(value)
+
+
+def _concat(result: Tensor, parts: Any, dim: int = 0) -> nn.Module:
+    if dim % result.dim() != 1:
+        raise _Refused("joins along another axis than the channels")
+    return Concat()
+
+
+def _same(result: Tensor, *operands: Any, **settings: Any) -> None:
+    return None
+
+
+OPERATORS: dict[str, Callable[..., nn.Module | None]] = {
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "relu": lambda result, x: nn.ReLU(),
+    "relu6": lambda result, x: nn.ReLU6(),
+    "hardtanh": _clipped,
+    "max_pool2d": _max_pool,
+    "avg_pool2d": _average_pool,
+    "adaptive_avg_pool2d": lambda result, x, size: nn.AdaptiveAvgPool2d(tuple(size)),
+    "mean": _mean,
+    **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view"), _shape),
+    "pad": _pad,
+    "add": _sum,
+    "sub": lambda result, a, b, alpha=1: Scale(1.0, -_number(b) * alpha),
+    "rsub": lambda result, a, b, alpha=1: Scale(-alpha, _number(b)),
+    "mul": lambda result, a, b: Scale(_number(b)),
+    "div": lambda result, a, b: Scale(1 / _number(b)),
+    "cat": _concat,
+    **dict.fromkeys(
+        [
+            "dropout",
+            "feature_dropout",
+            "alpha_dropout",
+            "contiguous",
+            "clone",
+            "alias",
+            "detach",
+            "to",
+            "log_softmax",
+        ],
+        _same,
+    ),
+    "log_softmax": _same,
+}
+"""What makes a layer of the result and the arguments of an operator; None where it changes
+nothing in an answer.
+"""

@@ -7,9 +7,9 @@ its own.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +18,10 @@ from spikeduel.networks.foreign import family_of
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError, MissingExtra, unknown
-from spikeduel.system.registry import library_of
 
 Pretrained = Literal["auto", "yes", "no"]
 MOST_SIDE = 4096
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Pretraining of a network: the name of its `weights`, and side, mean and spread of its
-    images.
-    """
-
-    weights: str | None
-    size: int
-    mean: Sequence[float]
-    std: Sequence[float]
 
 
 class LibraryNetwork(nn.Module):
@@ -82,16 +69,13 @@ class LibraryNetwork(nn.Module):
         library, name = _of(self.contender)
         with torch.device("meta"):
             other = library.make(name, self.num_classes + 1).state_dict()
-        own, given = self.net.state_dict(), _fetched(self.contender)
+        own, pretrained = self.net.state_dict(), _fetched(self.contender)
         # Weights whose shape depends on the number of classes are the head.
-        body = {
-            key: given.get(key) for key, value in own.items() if value.shape == other[key].shape
-        }
-        if lacking := [
-            key for key, value in body.items() if value is None or value.shape != own[key].shape
-        ]:
-            raise InputError(f"{self.contender}: its pretrained weights lack {lacking[0]}.")
-        self.net.load_state_dict({**own, **body})
+        body = [key for key, value in own.items() if value.shape == other[key].shape]
+        for key in body:
+            if key not in pretrained or pretrained[key].shape != own[key].shape:
+                raise InputError(f"{self.contender}: its pretrained weights lack {key}.")
+        self.net.load_state_dict({**own, **{key: pretrained[key] for key in body}})
 
 
 def architecture(contender: str) -> Callable[..., LibraryNetwork]:
@@ -113,11 +97,13 @@ def settings_of(
     """
     library, name = _of(contender)
     library.require(name)
-    seen = library.seen(name)
-    weights = seen.weights if why_not_pretrained(contender, pretrained) is None else None
-    takes = weights is None and _takes(contender, image_shape)
-    values = {"mean": list(seen.mean), "std": list(seen.std)}
-    return {"size": None if takes else seen.size, **values, "weights": weights}
+    settings = library.seen(name)
+    if settings["weights"] and why_not_pretrained(contender, pretrained) is None:
+        return settings
+    without: dict[str, Any] = {"weights": None}
+    if _takes(contender, image_shape):
+        without["size"] = None
+    return {**settings, **without}
 
 
 def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
@@ -152,190 +138,163 @@ def _fetched(contender: str) -> Mapping[str, Tensor]:
     """
     library, name = _of(contender)
     try:
-        return library.fetch(name)
+        # Random numbers drawn before loading change nothing.
+        with torch.random.fork_rng():
+            return library.pretrained(name).state_dict()
     except InputError:
         raise
     except Exception as error:  # the library, its network client or torch.load can raise anything
-        raise library.failure(name, error) from None
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise library.failure(name, reason) from None
 
 
 def _takes(contender: str, image_shape: tuple[int, int, int]) -> bool:
     """Return True if the network takes images of this size as they are."""
     try:
         with torch.device("meta"), torch.no_grad():
-            network = LibraryNetwork(contender, image_shape, 2).eval()
-            network(torch.empty(1, *image_shape))
+            LibraryNetwork(contender, image_shape, 2).eval()(torch.empty(1, *image_shape))
     except Exception:  # libraries raise many errors here
         return False
     return True
 
 
-def _of(contender: str) -> tuple["Library", str]:
-    library = library_of(contender)
-    assert library is not None
-    return LIBRARIES[library], contender.partition(":")[2]
+class Library(Protocol):
+    """A library of classifiers, by their names in it."""
+
+    def require(self, name: str) -> None:
+        """Raise `InputError` for a name that is no classifier."""
+
+    def seen(self, name: str) -> dict[str, Any]:
+        """Return `size`, `mean` and `std` of the images in pretraining, and the name of the
+        `weights`.
+        """
+
+    def make(self, name: str, num_classes: int) -> nn.Module:
+        """Return a network with random weights."""
+
+    def pretrained(self, name: str) -> nn.Module:
+        """Return the network as it was pretrained."""
+
+    def failure(self, name: str, reason: str) -> InputError:
+        """Return the error, with the remedy, where `pretrained` failed for this reason."""
 
 
-@dataclass(frozen=True)
-class Library:
-    """A library's functions: check a name, describe its pretraining, build, fetch weights, explain
-    failure.
-    """
-
-    require: Callable[[str], None]
-    seen: Callable[[str], Seen]
-    make: Callable[[str, int], nn.Module]
-    fetch: Callable[[str], Mapping[str, Tensor]]
-    failure: Callable[[str, Exception], InputError]
-
-
-def _known(library: str, name: str, names: Collection[str], others: Collection[str] = ()) -> None:
-    """Raise `InputError` unless `name` is among the classifiers `names`."""
+def _require(library: str, name: str, names: Collection[str]) -> None:
     if name in names:
         return
-    if name in others:
-        raise InputError(
-            f"contender '{library}:{name}' is no classifier of images: it finds, outlines or "
-            f"follows things, or is "
-            "quantised. Name one that gives an image one class."
-        )
     if near := difflib.get_close_matches(name.lower(), names, n=3):
-        raise unknown(
-            f"classifier of {library}",
-            name,
-            names,
-            f"Or: {', '.join(near[1:])}." if near[1:] else "",
-        )
+        more = f"Or: {', '.join(near[1:])}." if near[1:] else ""
+        raise unknown(f"classifier of {library}", name, names, more)
     raise InputError(
         f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
         f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."
     )
 
 
-# ---- torchvision
-
-_BUILT_WITH: dict[str, dict[str, Any]] = {
+class _Torchvision:
     # Without auxiliary heads and without a second normalisation.
-    name: {"aux_logits": False, "init_weights": True, "transform_input": False}
-    for name in ("googlenet", "inception_v3")
-}
+    _BUILT_WITH: ClassVar = {
+        name: {"aux_logits": False, "init_weights": True, "transform_input": False}
+        for name in ("googlenet", "inception_v3")
+    }
 
+    def require(self, name: str) -> None:
+        from torchvision import models
 
-def _require_torchvision(name: str) -> None:
-    from torchvision import models
+        names = models.list_models(module=models)
+        if name not in names and name in models.list_models():
+            raise InputError(
+                f"contender 'torchvision:{name}' is no classifier of images: it finds, outlines or "
+                f"follows things, or is quantised. Name one that gives an image one class."
+            )
+        _require("torchvision", name, names)
 
-    _known("torchvision", name, models.list_models(module=models), models.list_models())
+    def seen(self, name: str) -> dict[str, Any]:
+        weights = self._weights(name)
+        how = weights.transforms()
+        # The forward of these normalises otherwise.
+        mean, std = ([0.5] * 3, [0.5] * 3) if name in self._BUILT_WITH else (how.mean, how.std)
+        images = {"size": how.crop_size[0], "mean": list(mean), "std": list(std)}
+        return {**images, "weights": str(weights)}
 
+    def make(self, name: str, num_classes: int) -> nn.Module:
+        from torchvision import models
 
-def _seen_by_torchvision(name: str) -> Seen:
-    from torchvision import models
+        settings = {"num_classes": num_classes, **self._BUILT_WITH.get(name, {})}
+        network: nn.Module = models.get_model(name, weights=None, **settings)
+        return network
 
-    weights: Any = models.get_model_weights(name).DEFAULT
-    how = weights.transforms()
-    # The forward of these normalises otherwise.
-    mean, std = ([0.5] * 3, [0.5] * 3) if name in _BUILT_WITH else (how.mean, how.std)
-    return Seen(str(weights), how.crop_size[0], mean, std)
+    def pretrained(self, name: str) -> nn.Module:
+        from torchvision import models
 
+        network: nn.Module = models.get_model(name, weights="DEFAULT", progress=False)
+        return network
 
-def _made_by_torchvision(name: str, num_classes: int) -> nn.Module:
-    from torchvision import models
-
-    made: nn.Module = models.get_model(
-        name, weights=None, num_classes=num_classes, **_BUILT_WITH.get(name, {})
-    )
-    return made
-
-
-def _fetched_by_torchvision(name: str) -> Mapping[str, Tensor]:
-    from torchvision import models
-
-    # Random numbers drawn before loading change nothing.
-    with torch.random.fork_rng():
-        return models.get_model(name, weights="DEFAULT", progress=False).state_dict()
-
-
-def _torchvision_failed(name: str, error: Exception) -> InputError:
-    from pathlib import Path
-
-    from torchvision import models
-
-    url = models.get_model_weights(name).DEFAULT.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-    if path.is_file():
-        return DamagedWeights(
-            f"torchvision:{name}: {path} is damaged, or holds other weights ({reason}). Remove or "
-            f"replace it."
-        )
-    return InputError(
-        f"torchvision:{name}: no pretrained weights at {path}, and none could be downloaded "
-        f"({reason}). Put the file of {url} there (TORCH_HOME says where torch looks), or start "
-        f"from nothing: --pretrained no."
-    )
-
-
-# ---- timm
-
-
-def _timm() -> Any:
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtra("timm", "timm") from None
-    return timm
-
-
-def _require_timm(name: str) -> None:
-    timm = _timm()
-    # A tag names weights; prefixes such as hf-hub:… are refused.
-    base, _, tag = name.partition(".")
-    _known("timm", base, timm.list_models())
-    if tag and name not in timm.list_pretrained(f"{base}.*"):
-        raise unknown(
-            f"weights of timm:{base}",
-            tag,
-            [n.partition(".")[2] for n in timm.list_pretrained(f"{base}.*")],
+    def failure(self, name: str, reason: str) -> InputError:
+        url = self._weights(name).url
+        path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+        if path.is_file():
+            return DamagedWeights(
+                f"torchvision:{name}: {path} is damaged, or holds other weights ({reason}). Remove "
+                f"or replace it."
+            )
+        return InputError(
+            f"torchvision:{name}: no pretrained weights at {path}, and none could be downloaded "
+            f"({reason}). Put the file of {url} there (TORCH_HOME says where torch looks), or "
+            f"start from nothing: --pretrained no."
         )
 
+    def _weights(self, name: str) -> Any:
+        from torchvision import models
 
-def _seen_by_timm(name: str) -> Seen:
-    found = _timm().get_pretrained_cfg(name)
-    tag = found.tag and f"{name.partition('.')[0]}.{found.tag}"
-    return Seen(tag or None, found.input_size[-1], found.mean, found.std)
-
-
-def _made_by_timm(name: str, num_classes: int) -> nn.Module:
-    made: nn.Module = _timm().create_model(name, pretrained=False, num_classes=num_classes)
-    return made
+        return models.get_model_weights(name).DEFAULT
 
 
-def _fetched_by_timm(name: str) -> Mapping[str, Tensor]:
-    with torch.random.fork_rng():
-        state: Mapping[str, Tensor] = _timm().create_model(name, pretrained=True).state_dict()
-        return state
+class _Timm:
+    def _library(self) -> Any:
+        try:
+            import timm
+        except ImportError:
+            raise MissingExtra("timm", "timm") from None
+        return timm
+
+    def require(self, name: str) -> None:
+        timm = self._library()
+        # A tag names weights; prefixes such as hf-hub:… are refused.
+        base, _, tag = name.partition(".")
+        _require("timm", base, timm.list_models())
+        tagged = timm.list_pretrained(f"{base}.*") if tag else ()
+        if tag and name not in tagged:
+            tags = [known.partition(".")[2] for known in tagged]
+            raise unknown(f"weights of timm:{base}", tag, tags)
+
+    def seen(self, name: str) -> dict[str, Any]:
+        how = self._library().get_pretrained_cfg(name)
+        images = {"size": how.input_size[-1], "mean": list(how.mean), "std": list(how.std)}
+        return {**images, "weights": f"{name.partition('.')[0]}.{how.tag}" if how.tag else None}
+
+    def make(self, name: str, num_classes: int) -> nn.Module:
+        network: nn.Module = self._library().create_model(name, num_classes=num_classes)
+        return network
+
+    def pretrained(self, name: str) -> nn.Module:
+        network: nn.Module = self._library().create_model(name, pretrained=True)
+        return network
+
+    def failure(self, name: str, reason: str) -> InputError:
+        how = self._library().get_pretrained_cfg(name)
+        where = f"Hugging Face's {how.hf_hub_id}" if how.hf_hub_id else how.url or "anywhere"
+        return InputError(
+            f"timm:{name}: its pretrained weights could not be had from {where} ({reason}). Fetch "
+            f"them once where there is a network, and copy that machine's folder of Hugging Face's "
+            f"cache (HF_HOME says where it is), or start from nothing: --pretrained no."
+        )
 
 
-def _timm_failed(name: str, error: Exception) -> InputError:
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-    found = _timm().get_pretrained_cfg(name)
-    where = f"Hugging Face's {found.hf_hub_id}" if found.hf_hub_id else found.url or "anywhere"
-    return InputError(
-        f"timm:{name}: its pretrained weights could not be had from {where} ({reason}). Fetch them "
-        f"once where there is "
-        "a network, and copy that machine's folder of Hugging Face's cache (HF_HOME says where it "
-        "is), or start from "
-        "nothing: --pretrained no."
-    )
-
-
-LIBRARIES: dict[str, Library] = {
-    "torchvision": Library(
-        _require_torchvision,
-        _seen_by_torchvision,
-        _made_by_torchvision,
-        _fetched_by_torchvision,
-        _torchvision_failed,
-    ),
-    "timm": Library(_require_timm, _seen_by_timm, _made_by_timm, _fetched_by_timm, _timm_failed),
-}
+LIBRARIES: dict[str, Library] = {"torchvision": _Torchvision(), "timm": _Timm()}
 """Libraries by the name before the colon; same names as `registry.LIBRARIES`."""
+
+
+def _of(contender: str) -> tuple[Library, str]:
+    library, _, name = contender.partition(":")
+    return LIBRARIES[library], name

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import safetensors
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from spikeduel.networks import shipped
 from spikeduel.networks.building import build, outlined
-from spikeduel.networks.cards import ModelCard, Steps
+from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.foreign import family_of
-from spikeduel.networks.foreign.calling import Output
 from spikeduel.networks.models import Model
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking.encoders import encoder_of
@@ -28,12 +27,6 @@ FORMAT = 1
 """Version of the metadata in a model file."""
 MOST_HEADER_BYTES = 8 << 20
 """Larger headers are refused: a few bytes can claim any size, which would be read into memory."""
-_OTHERS = {
-    b"PK\x03\x04": "a zip, as torch.save writes it",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1f\x8b": "a gzip file",
-    **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
-}
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -105,11 +98,9 @@ def _require_reasonable_header(path: Path) -> None:
         start = file.read(8)
     # The first eight bytes are the header's size.
     if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
-        kind = next((f"{kind}, " for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
         raise InputError(
-            f"{kind}not a model file of spikeduel, or a damaged one: it claims a header of "
-            f"{size:,} bytes. Opening it "
-            "could run code: give the .safetensors file from a run's models/."
+            f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} "
+            "bytes. Opening it could run code: give the .safetensors file from a run's models/."
         )
 
 
@@ -129,8 +120,7 @@ def _require_fitting(
                 f"trust it, add --own-code {visible(name)} (in Python: own_code=[…])."
             )
     module = outlined(card)
-    # Networks without spikes were all called "cnn" once.
-    if (family_of(module) == "snn") != (card.family == "snn"):
+    if family_of(module) != card.family:
         raise InputError(
             f"its card says {card.family}, and {card.contender} is of family {family_of(module)}."
         )
@@ -157,12 +147,6 @@ class _Network(Frozen):
     surrogate: str | None = None
 
 
-class _Calling(Frozen):
-    way: Literal["once", "loop", "step", "sequence"]
-    output: Output
-    num_steps: Steps | None = None
-
-
 class _TrainedOn(Frozen):
     fingerprint: str
     split: str
@@ -175,7 +159,6 @@ class _Dicts(Frozen):
 
     network: _Network
     trained_on: _TrainedOn | None
-    foreign: _Calling | None = None
 
 
 def _card(text: str | None) -> ModelCard:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.plain import as_sequence
-from spikeduel.spiking import ConstantInput
+from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys

@@ -1,18 +1,19 @@
 """Layers as plain data, for networks that files describe: imported and converted ones.
 
-A layer is a dict with a `type` (`LAYERS`) and its settings. It takes the output of the layer before
-it, or of its `inputs`: numbers of earlier layers, -1 for the images; so a list describes residual
-networks too.
+A layer is a dict with a `type`, one of `LAYERS`, and the arguments of its constructor. It takes the
+output of the layer before it, or of its `inputs`: numbers of earlier layers, -1 for the images; so
+a list describes residual networks too.
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.spiking import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, as_sequence, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
 from spikeduel.system.errors import InputError, unknown, visible
@@ -21,11 +22,6 @@ MOST_LAYERS = 2000
 """A residual network of 152 layers has some 600."""
 IMAGES = -1
 """Number of the images among the `inputs` of a layer."""
-
-
-def as_sequence(x: Tensor | ConstantInput) -> Tensor:
-    """Return `[T, B, …]`; of a `ConstantInput` a view."""
-    return x.expand() if isinstance(x, ConstantInput) else x
 
 
 class ChannelsLastFlatten(nn.Module):
@@ -42,10 +38,9 @@ class Affine(nn.Module):
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
-        self.weight, self.bias = (
-            nn.Parameter(torch.ones(num_channels)),
-            nn.Parameter(torch.zeros(num_channels)),
-        )
+        self.num_channels = num_channels
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (-1, *[1] * (x.dim() - 2))
@@ -96,18 +91,14 @@ class AsPretrained(nn.Module):
         return (x - self.mean) / self.std  # grey spreads over the channels
 
     def extra_repr(self) -> str:
-        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return f"size={self.size}, mean={mean}, std={std}"
+        return ", ".join(f"{name}={value}" for name, value in list(described(self).items())[1:])
 
 
 class Add(nn.Module):
     """Adds inputs of one shape."""
 
-    def forward(self, *parts: Tensor) -> Tensor:
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        return sum(others, first)
 
 
 class Concat(nn.Module):
@@ -127,35 +118,18 @@ class PooledCounts(Neuron):
     """
 
     def __init__(
-        self, kernel: Any = 2, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
+        self, kernel_size: Any = 2, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
     ) -> None:
         super().__init__()
-        self.pool = nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
-
-    @property
-    def stride(self) -> tuple[int, int]:
-        """Distance of pooled places, in neurons."""
+        self.pool = nn.MaxPool2d(kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self.kernel_size, self.padding, self.ceil_mode = kernel_size, padding, ceil_mode
         stride = self.pool.stride
-        return (stride, stride) if isinstance(stride, int) else tuple(stride)  # type: ignore[return-value]
+        self.stride = (stride, stride) if isinstance(stride, int) else tuple(stride)
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
-        return spk[0], last
-
-    def over_time(
-        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
-    ) -> tuple[Tensor, Tensor, State]:
-        sequence = as_sequence(current)
-        counts = (state or self.initial_state(sequence[0]))["mem"]
-        highest, spikes, membranes = self.pool(counts), [], []
-        for now in sequence.unbind(0):
-            counts, before = counts + now, highest
-            highest = self.pool(counts)
-            spikes.append((highest - before).to(sequence.dtype))
-            if with_mem:
-                membranes.append(counts)
-        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
-        return torch.stack(spikes), mem, {"mem": counts}
+        counts = state["mem"] + current
+        spk = self.pool(counts) - self.pool(state["mem"])
+        return spk.to(current.dtype), {"mem": counts}
 
     def initial_state(self, current: Tensor) -> State:
         """Return zero counts in float32: bfloat16 counts no further than 256."""
@@ -167,6 +141,7 @@ class EachItsOwnLIF(LIF):
 
     def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
         super().__init__(reset_mechanism=reset_mechanism)
+        self.shape = shape
         self.register_buffer("beta", torch.ones(*shape))
         self.register_buffer("thresholds", torch.ones(*shape))
 
@@ -178,41 +153,16 @@ class EachItsOwnLIF(LIF):
         return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
 
     def extra_repr(self) -> str:
-        return (
-            f"shape={list(self.get_buffer('beta').shape)}, reset_mechanism={self.reset_mechanism!r}"
-        )
+        return f"shape={list(self.shape)}, reset_mechanism={self.reset_mechanism!r}"
 
 
-# By a layer's `type`, the function of the dict's other entries that makes it.
-LAYERS: dict[str, Callable[..., nn.Module]] = {
-    "flatten": nn.Flatten,
-    "channels_last_flatten": ChannelsLastFlatten,
-    "linear": lambda num_inputs, num_outputs, bias=True: nn.Linear(num_inputs, num_outputs, bias),
-    "conv2d": lambda num_inputs, num_outputs, kernel, **more: nn.Conv2d(
-        num_inputs, num_outputs, kernel, **more
-    ),
-    "affine": Affine,
-    "scale": Scale,
-    "as_pretrained": AsPretrained,
-    "zeropad2d": nn.ZeroPad2d,
-    "avgpool2d": lambda kernel, stride, padding, **more: nn.AvgPool2d(
-        kernel, stride, padding, **more
-    ),
-    "sumpool2d": lambda kernel, stride, padding: nn.AvgPool2d(
-        kernel, stride, padding, divisor_override=1
-    ),
-    "adaptive_avgpool2d": lambda size: nn.AdaptiveAvgPool2d(size),
-    "maxpool2d": lambda kernel, stride, padding, **more: nn.MaxPool2d(
-        kernel, stride, padding, **more
-    ),
-    "pooled_counts": PooledCounts,
-    "add": Add,
-    "concat": Concat,
-    "lif": lambda beta=1.0, threshold=1.0, reset_mechanism="zero", shape=None: (
-        LIF(beta, threshold, reset_mechanism)
-        if shape is None
-        else EachItsOwnLIF(shape, reset_mechanism)
-    ),
+LAYERS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (
+        *(nn.Flatten, nn.Linear, nn.Conv2d, nn.ZeroPad2d, nn.MaxPool2d),
+        *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, ChannelsLastFlatten, Affine, Scale),
+        *(AsPretrained, Add, Concat, PooledCounts, LIF, EachItsOwnLIF),
+    )
 }
 
 Inputs = tuple[tuple[int, ...], ...]
@@ -232,6 +182,26 @@ def in_order(num_layers: int) -> Inputs:
     return tuple((index - 1,) for index in range(num_layers))
 
 
+def described(layer: nn.Module) -> dict[str, Any]:
+    """Return a layer as plain data, without `inputs`."""
+    values = {name: getattr(layer, name, None) for name in _settings(type(layer))}
+    if "bias" in values:
+        values["bias"] = values["bias"] is not None
+    settings = {name: _plain(value) for name, value in values.items()}
+    return {"type": type(layer).__name__, **settings}
+
+
+def _settings(kind: type[nn.Module]) -> list[str]:
+    left_out = ("device", "dtype", "args", "kwargs")
+    return [name for name in inspect.signature(kind).parameters if name not in left_out]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.flatten().tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
     """Return the layers that `layers` describe, checked on the meta device first.
 
@@ -245,54 +215,48 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
     for index, layer in enumerate(layers):
         if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
             raise InputError(f"layers[{index}] must be an object with a type.")
-        kind = layer["type"]
-        settings = {name: value for name, value in layer.items() if name not in ("type", "inputs")}
+        settings = dict(layer)
+        kind, sources = settings.pop("type"), settings.pop("inputs", [index - 1])
         if kind not in LAYERS:
             raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
-        taken = layer.get("inputs", [index - 1])
-        if (
-            not isinstance(taken, list | tuple)
-            or not taken
-            or not all(_is_earlier(each, index) for each in taken)
-        ):
+        if not isinstance(sources, list | tuple) or not sources or not _are_earlier(sources, index):
             raise InputError(
                 f"layers[{index}] ({kind}): its inputs must be numbers of layers before it, or -1."
             )
-        given = [outputs[each] for each in taken]
+        taken = [outputs[source] for source in sources]
         try:
+            if odd := set(settings) - set(_settings(LAYERS[kind])):
+                raise unknown("setting", visible(min(odd)), _settings(LAYERS[kind]))
             with torch.device("meta"):
-                outline = LAYERS[kind](**settings)
-                if (
-                    isinstance(outline, EachItsOwnLIF)
-                    and given[0].shape[1:] != outline.get_buffer("beta").shape
-                ):
-                    raise InputError(f"it is for neurons {settings['shape']}")
-                outputs[index] = _passed(outline, given)
+                outputs[index] = _outlined(LAYERS[kind](**settings), *taken)
             chain.append(LAYERS[kind](**settings))
         except Exception as error:  # data from a file can be anything
-            shapes = " and ".join(str(list(x.shape[1:])) for x in given)
+            shapes = " and ".join(str(list(x.shape[1:])) for x in taken)
             raise InputError(
                 f"layers[{index}] ({kind}) cannot be made or does not fit what it is given "
                 f"{shapes}: {error}"
             ) from None
-        inputs.append(tuple(taken))
-    if tuple(outputs[len(layers) - 1].shape[1:]) != (num_classes,):
-        last = list(outputs[len(layers) - 1].shape[1:])
+        inputs.append(tuple(sources))
+    last = list(outputs[len(layers) - 1].shape[1:])
+    if last != [num_classes]:
         raise InputError(
             f"the last layer gives {last}, not a score for each of {num_classes} classes."
         )
     return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
 
 
-def _is_earlier(given: Any, index: int) -> bool:
-    return isinstance(given, int) and not isinstance(given, bool) and IMAGES <= given < index
+def _are_earlier(sources: Sequence[Any], index: int) -> bool:
+    return all(type(source) is int and IMAGES <= source < index for source in sources)
 
 
-def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
+def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
     """Return a meta tensor with the shape of a layer's output for inputs `[1, …]`."""
     if not isinstance(layer, Neuron):
-        return layer(*given)
-    (current,) = given
+        output: Tensor = layer(*inputs)
+        return output
+    (current,) = inputs
+    if isinstance(layer, EachItsOwnLIF) and list(current.shape[1:]) != list(layer.shape):
+        raise InputError(f"it is for neurons {list(layer.shape)}")
     return layer.pool(current) if isinstance(layer, PooledCounts) else current
 
 
@@ -304,27 +268,27 @@ def run(
     Outputs that no later layer takes are freed.
     """
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
+    last_use[len(layers) - 1] = len(layers)
     held: dict[int, Tensor | ConstantInput] = {IMAGES: x}
     mem = None
     for index, (layer, sources) in enumerate(zip(layers, inputs, strict=True)):
-        given = [held[source] for source in sources]
-        is_last = index == len(layers) - 1
+        taken = [held[source] for source in sources]
         if isinstance(layer, Neuron):
-            held[index], mem = layer(given[0], with_mem=is_last)
+            held[index], mem = layer(taken[0], with_mem=index == len(layers) - 1)
         else:
-            held[index], mem = _applied(layer, given), None
+            held[index], mem = _applied(layer, taken), None
         for source in {*sources, index}:
-            if last_use.get(source, index) <= index and not is_last:
-                held.pop(source, None)
+            if last_use.get(source, index) <= index:
+                del held[source]
     return held[len(layers) - 1], mem
 
 
-def _applied(layer: nn.Module, given: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
+def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
     """Apply `over_time` to several inputs; the output is constant if all inputs are."""
-    if len(given) == 1:
-        return over_time(layer, given[0])
-    constants = [each for each in given if isinstance(each, ConstantInput)]
-    if len(constants) == len(given):
-        return ConstantInput(layer(*(each.value for each in constants)), constants[0].num_steps)
-    sequences = [as_sequence(each) for each in given]
-    return layer(*(each.flatten(0, 1) for each in sequences)).unflatten(0, sequences[0].shape[:2])
+    if len(inputs) == 1:
+        return over_time(layer, inputs[0])
+    constants = [x for x in inputs if isinstance(x, ConstantInput)]
+    if len(constants) == len(inputs):
+        return ConstantInput(layer(*(x.value for x in constants)), constants[0].num_steps)
+    sequences = [as_sequence(x) for x in inputs]
+    return layer(*(x.flatten(0, 1) for x in sequences)).unflatten(0, sequences[0].shape[:2])

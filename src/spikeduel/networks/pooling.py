@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spikeduel.networks.joining import is_seen
+from spikeduel.networks.chains import is_seen
 from spikeduel.spiking.kernels import LANES, is_watched
 
 _MOST_PLANES = 4

@@ -9,8 +9,15 @@ import numpy as np
 from numba import njit
 
 # Numba caches by file: save this file anew after a change of an imported one.
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED
-from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
+from spikeduel.spiking.kernels.cpu_numbers import (
+    COMPILED,
+    LANES,
+    add_to,
+    filled,
+    load,
+    store,
+    where,
+)
 
 _NOBODY = 4  # if none of the four is positive
 

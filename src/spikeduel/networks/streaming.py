@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from spikeduel.networks.binning import Binning
-from spikeduel.networks.events import Events
+from spikeduel.networks.binning import Binning, Events
 from spikeduel.networks.models import Model, StreamState
 from spikeduel.system.errors import InputError
 

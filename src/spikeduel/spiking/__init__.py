@@ -33,6 +33,11 @@ class ConstantInput:
         return f"ConstantInput(value={list(self.value.shape)}, num_steps={self.num_steps})"
 
 
+def as_sequence(x: Tensor | ConstantInput) -> Tensor:
+    """Return `[T, B, …]`; of a `ConstantInput` a view."""
+    return x.expand() if isinstance(x, ConstantInput) else x
+
+
 @overload
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor: ...
 @overload

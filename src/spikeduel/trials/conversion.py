@@ -38,7 +38,7 @@ def refusals(resolved: ResolvedExperiment) -> dict[str, str]:
     reasons = {}
     for contender in sources:
         try:
-            require_convertible(contender.outline)
+            require_convertible(contender.outline, contender.card.image_shape)
         except InputError as error:
             reasons[contender.name] = str(error)
     if len(reasons) == len(sources):

@@ -21,8 +21,8 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.data_parallel import Ranks
 from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import Ranks
 from spikeduel.settings import Experiment
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError

@@ -18,10 +18,8 @@ from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import answers_of, ask
-from spikeduel.networks.data_parallel import ALONE, Ranks
 from spikeduel.networks.models import Model
-from spikeduel.networks.optimizers import TrainingRules
-from spikeduel.networks.training_step import TrainingStep
+from spikeduel.networks.training_step import ALONE, Ranks, TrainingRules, TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded

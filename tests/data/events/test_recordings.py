@@ -3,8 +3,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.binning import Binning
-from spikeduel.networks.events import Events
+from spikeduel.networks.binning import Binning, Events
 
 
 def recordings(*events, binning=None):

@@ -326,21 +326,21 @@ for dynamics in (Dynamics(0.7), Dynamics(0.7, "zero", adaptation=(0.9, 0.2))):
     for ours, theirs in zip(*results):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert torch.equal(results[0][1], results[1][1])
-assembly = "".join(cpu_kernels.backward.inspect_asm().values())
+assembly = "".join(cpu_kernels.scan_backward.inspect_asm().values())
 assert "%ymm" in assembly and "%zmm" not in assembly
-from spikeduel.spiking.kernels import cpu_normalised_kernels, normalised
+from spikeduel.spiking.kernels import joint
 norm = torch.nn.BatchNorm2d(16)
 current = torch.randn(3, 2, 16, 4, 5, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
 for settings in (Dynamics(0.7), Dynamics(0.7, "zero")):
     results = []
-    ours = normalised.normalised_scan(current, norm, 0.9, settings, 2)
+    ours = joint.normalised_scan(current, norm, 0.9, settings, 2)
     theirs = reference.normalised_scan(current, norm.weight, norm.bias, 0.9, norm.eps, settings, 3, 2)[0]
     assert torch.equal(ours, theirs)
     weights = torch.arange(ours.numel()).reshape(ours.shape).bfloat16()
     for spk in (ours, theirs):
         results.append(torch.autograd.grad((spk * weights).sum(), (current, norm.weight, norm.bias)))
     assert all(map(torch.equal, *results))
-assembly = "".join(cpu_normalised_kernels.backward.inspect_asm().values())
+assembly = "".join(cpu_kernels.normalised_backward.inspect_asm().values())
 assert "%ymm" in assembly and "%zmm" not in assembly
 """
 

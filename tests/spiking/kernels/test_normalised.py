@@ -5,15 +5,13 @@ torch's own layers.
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import (
     RESET_MECHANISMS,
     Dynamics,
     cpu,
-    cpu_normalised,
-    normalised,
+    joint,
     reference,
 )
 from spikeduel.spiking.kernels.reference import SURROGATES
@@ -38,7 +36,7 @@ def buffers_full_of_nan(monkeypatch):
     def full_of_nan(shape, dtype=torch.float32):
         return torch.full(shape, float("nan"), dtype=dtype)
 
-    monkeypatch.setattr(cpu_normalised, "empty", full_of_nan)
+    monkeypatch.setattr(cpu, "empty", full_of_nan)
 
 
 def norm_of(channels, **settings):
@@ -71,8 +69,8 @@ def by_kernel(current, dynamics, size):
         torch.tensor(BETA, requires_grad=True),
     )
     given = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
-    assert normalised.is_fused(given, norm, beta, dynamics, side)
-    spk = normalised.normalised_scan(given, norm, beta, dynamics, side)
+    assert joint.is_normalised(given, norm, beta, dynamics, side)
+    spk = joint.normalised_scan(given, norm, beta, dynamics, side)
     spk.backward(incoming(spk))
     return spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad
 
@@ -142,7 +140,7 @@ def test_any_layout_in_memory_gives_the_same(channels_last):
     current = a_current(size)
     if channels_last:
         current = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-    spk = normalised.normalised_scan(current, norm_of(16), BETA, Dynamics(1.0), 2)
+    spk = joint.normalised_scan(current, norm_of(16), BETA, Dynamics(1.0), 2)
     assert torch.equal(spk, by_kernel(a_current(size), Dynamics(1.0), size)[0])
     # The next convolution reads it as it lies there.
     assert spk.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
@@ -201,7 +199,7 @@ def test_running_statistics_are_those_of_torch(constant, momentum):
     for seed in range(3):
         current = a_current(size, constant, seed=seed)
         given = ConstantInput(current[0], size[0]) if constant else current
-        normalised.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
+        joint.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
         theirs(current.flatten(0, 1))
     torch.testing.assert_close(
         dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-5, atol=1e-6
@@ -213,7 +211,7 @@ def test_a_variance_far_from_zero_keeps_its_digits():
     current = a_current((4, 8, 16, 10, 10, 2)) * 0.01 + 300
     _, var = reference.moments(current.flatten(0, 1))
     norm = norm_of(16, momentum=1.0)
-    normalised.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
+    joint.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
     expected = current.double().var((0, 1, 3, 4))
     torch.testing.assert_close(norm.running_var.double(), expected, rtol=1e-4, atol=0)
     torch.testing.assert_close(var.double() * 3200 / 3199, expected, rtol=1e-4, atol=0)
@@ -232,56 +230,11 @@ def test_the_gradient_of_the_norm_is_that_of_its_numbers():
         )
 
 
-# ---- what PyTorch and others ask of it
-
-
-def arguments(constant, requires_grad=True):
-    rows = a_current((3, 2, 16, 5, 4, 2), constant).permute(0, 1, 3, 4, 2).contiguous()
+def test_gradients_of_gradients_are_refused():
     norm = norm_of(16)
-    tensors = rows, norm.weight.detach(), norm.bias.detach(), torch.tensor(BETA)
-    leaves = [x.clone().requires_grad_(requires_grad) for x in tensors]
-    return *leaves, 1e-5, 1.0, "subtract", "atan", 2.0, 3, 2
-
-
-@pytest.mark.parametrize("constant", [False, True])
-def test_it_keeps_what_pytorch_asks_of_an_operator(constant):
-    torch.library.opcheck(torch.ops.spikeduel.normalised_scan.default, arguments(constant))
-
-
-@pytest.mark.parametrize("constant", [False, True])
-def test_the_short_way_is_the_operator(constant):
-    results = []
-    for run in (torch.ops.spikeduel.normalised_scan, normalised._NormalisedScan.apply):
-        given = arguments(constant)
-        outputs = run(*given)
-        outputs[0].backward(incoming(outputs[0]))
-        results.append([*outputs, *(x.grad for x in given[:4])])
-    for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)
-
-
-def test_whoever_watches_operators_sees_it():
-    seen = []
-
-    class Watching(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            seen.append(function)
-            return function(*args, **(kwargs or {}))
-
-    with Watching():
-        normalised.normalised_scan(a_current(SIZES[0]), norm_of(16), BETA, Dynamics(1.0), 2)
-    assert torch.ops.spikeduel.normalised_scan.default in seen
-
-
-@pytest.mark.parametrize("watched", [False, True], ids=["direct", "through the dispatcher"])
-def test_gradients_of_gradients_are_refused(watched, monkeypatch):
-    monkeypatch.setattr(kernels, "is_watched", lambda x: watched)
-    norm = norm_of(16)
-    spk = normalised.normalised_scan(a_current(SIZES[0]), norm, BETA, Dynamics(1.0), 2)
+    spk = joint.normalised_scan(a_current(SIZES[0]), norm, BETA, Dynamics(1.0), 2)
     (gradient,) = torch.autograd.grad(spk.square().sum(), norm.weight, create_graph=True)
-    with pytest.raises(
-        RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"
-    ):
+    with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
 
@@ -289,9 +242,9 @@ def test_what_has_no_kernel_is_known():
     current, dynamics = a_current(SIZES[0]), Dynamics(1.0)
     evaluated, frozen = norm_of(16).eval(), nn.BatchNorm2d(16, affine=False)
     untracked, wide = nn.BatchNorm2d(16, track_running_stats=False), norm_of(16).double()
-    assert normalised.is_fused(current, norm_of(16), BETA, dynamics, 2)
-    for norm in (evaluated, frozen, untracked, wide, nn.Identity(), norm_of(32)):
-        assert not normalised.is_fused(current, norm, BETA, dynamics, 2)
+    assert joint.is_normalised(current, norm_of(16), BETA, dynamics, 2)
+    for norm in (evaluated, frozen, untracked, wide, norm_of(32)):
+        assert not joint.is_normalised(current, norm, BETA, dynamics, 2)
     for given in (
         current.double(),
         current.half(),
@@ -302,21 +255,21 @@ def test_what_has_no_kernel_is_known():
         ConstantInput(current[0], 0),
     ):
         norm = norm_of(given.shape[-3])
-        assert not normalised.is_fused(given, norm, BETA, dynamics, 2)
+        assert not joint.is_normalised(given, norm, BETA, dynamics, 2)
     for other in (
         dynamics._replace(adaptation=(0.9, 0.1)),
         Dynamics(torch.tensor(1.0)),
         Dynamics(1.0, surrogate="o"),
     ):
-        assert not normalised.is_fused(current, norm_of(16), BETA, other, 2)
-    assert not normalised.is_fused(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
+        assert not joint.is_normalised(current, norm_of(16), BETA, other, 2)
+    assert not joint.is_normalised(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
     with kernels.unfused():
-        assert not normalised.is_fused(current, norm_of(16), BETA, dynamics, 2)
+        assert not joint.is_normalised(current, norm_of(16), BETA, dynamics, 2)
 
 
 def test_it_spikes_as_the_layers_do():
     current, norm = a_current(SIZES[0], seed=3), norm_of(16)
-    spk = normalised.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
+    spk = joint.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
     y = norm_of(16)(current.flatten(0, 1)).unflatten(0, current.shape[:2])
     expected = nn.MaxPool2d(2)(LIF(BETA)(y)[0].flatten(0, 1)).unflatten(0, current.shape[:2])
     assert torch.equal(spk, expected)

@@ -1,10 +1,11 @@
-# mypy: disable-error-code="no-untyped-def"
-"""The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+"""The compiled part of the CPU's kernels: scans, and neurons with their neighbours in one.
 
 They share a file because Numba caches by file. A function on rows has one plain loop over
 contiguous float32, which LLVM turns into vector instructions; larger ones it leaves scalar, at a
-fifth of the speed. Operations come in the order of `reference`, and no multiply-add is fused, so
-that results equal the reference's to the last bit.
+fifth of the speed. Joint kernels take a vector of channels or neurons at a time, over all time
+steps: what they compute stays in registers. Operations come in the order of `reference`, and no
+multiply-add is fused, so that results equal the reference's to the last bit.
 """
 
 import math
@@ -12,7 +13,21 @@ import math
 import numpy as np
 from numba import njit
 
-from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED, as_float32, from_bf16, write
+from spikeduel.spiking.kernels.cpu_numbers import (
+    COMPILED,
+    LANES,
+    UNCOUNTED,
+    add_to,
+    as_float32,
+    filled,
+    from_bf16,
+    load,
+    put,
+    read,
+    store,
+    where,
+    write,
+)
 
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
@@ -218,7 +233,7 @@ def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row
 
 
 @njit(**UNCOUNTED)
-def forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
+def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
     """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and
     `last` `[S, N]`.
 
@@ -279,7 +294,7 @@ def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, b
 
 
 @njit(**UNCOUNTED)
-def backward(
+def scan_backward(
     grad_spk,
     grad_mem,
     grad_last,
@@ -361,3 +376,428 @@ def backward(
             write(adaptation_adjoint, grad_state[1, here])
         if len(grad_beta):
             write(about_beta, grad_beta[here])
+
+
+# Numba caches by file: save this file anew after a change of an imported one.
+
+
+@njit(**UNCOUNTED)
+def channel_sums(current, pivot, shape, out, start, stop):
+    """Fill images `start` to `stop` of `out` `[images, 2, C]`: sums above `pivot` `[C]`, and
+    squares.
+    """
+    _, height, width, channels = shape
+    for image in range(start, stop):
+        for row in range(image * height, (image + 1) * height):
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                middle = read(pivot, channel, left)
+                total = squares = filled(np.float32(0))
+                for at in range(
+                    row * width * channels + channel, (row + 1) * width * channels, channels
+                ):
+                    above = read(current, at, left) - middle
+                    total, squares = total + above, squares + above * above
+                add_to(out, 2 * image * channels + channel, total, left)
+                add_to(out, (2 * image + 1) * channels + channel, squares, left)
+
+
+@njit(**UNCOUNTED)
+def advance(mem, current, beta, threshold, reset):
+    """Return the membranes after `mem`."""
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    if reset == SUBTRACT:
+        return (beta * mem + current) - where(mem > threshold, threshold, _0)
+    if reset == ZERO:
+        return beta * (where(mem > threshold, _0, _1) * mem) + current
+    return beta * mem + current
+
+
+@njit(**UNCOUNTED)
+def _offset(place, side, width, channels):
+    """Return the distance of a place of a window from the first, in a current."""
+    return (place // side * width + place % side) * channels
+
+
+@njit(**UNCOUNTED)
+def normalised_forward(
+    current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
+):
+    """Fills strips `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`: a strip is a row of
+    one image.
+
+    `current` is `[T, B, H, W, C]`, `[1, B, H, W, C]` if constant; `scale` and `shift` `[C]`
+    normalise it. All are flat. `fired` `[T, LANES]` is scratch.
+    """
+    batch, height, width, channels = shape
+    num_steps, side = len(steps), len(sides)
+    rows, columns = height // side, width // side
+    step = (
+        0
+        if len(current) == batch * height * width * channels
+        else batch * height * width * channels
+    )
+    level, reset = filled(dynamics[0]), dynamics[1]
+    leak, _0, _1 = filled(beta), filled(np.float32(0)), filled(np.float32(1))
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * side) * width + column * side) * channels
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
+                for place in range(side * side):
+                    at = corner + _offset(place, side, width, channels) + channel
+                    mem = now = _0
+                    for t in range(num_steps):
+                        if t == 0 or step > 0:
+                            now = read(current, at + t * step, left) * a + b
+                        mem = advance(mem, now, leak, level, reset)
+                        before = load(fired, t * LANES) if place > 0 else _0
+                        store(where(mem > level, _1, before), fired, t * LANES)
+                at = (strip * columns + column) * channels + channel
+                for t in range(num_steps):
+                    put(
+                        load(fired, t * LANES),
+                        spk,
+                        at + t * batch * rows * columns * channels,
+                        left,
+                    )
+
+
+@njit(**UNCOUNTED, forceinline=True)
+def _trace_window(
+    current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems
+):
+    """Fill `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    num_steps, side = len(steps), len(sides)
+    places = side * side
+    for channel in range(0, channels, LANES):
+        left = channels - channel
+        a, b = read(scale, channel, left), read(shift, channel, left)
+        for place in range(places):
+            at = corner + _offset(place, side, width, channels) + channel
+            row = (channel * places + place * LANES) * num_steps
+            mem = now = filled(np.float32(0))
+            for t in range(num_steps):
+                if t == 0 or step > 0:
+                    now = read(current, at + t * step, left) * a + b
+                mem = advance(mem, now, leak, level, reset)
+                store(mem, mems, row + t * LANES)
+
+
+@njit(**UNCOUNTED, forceinline=True)
+def _find_first(mems, level, sides, channels, steps, first, highest):
+    """Fills `first` and `highest` `[vectors of channels, T, LANES]`: which place of a window spiked
+    first, 0 if none did, and its membrane.
+    """
+    num_steps, places = len(steps), len(sides) * len(sides)
+    for channel in range(0, channels, LANES):
+        for t in range(num_steps):
+            row = channel * places * num_steps + t * LANES
+            index, mem = filled(np.float32(0)), load(mems, row)
+            for place in range(places - 1, -1, -1):
+                here = load(mems, row + place * num_steps * LANES)
+                spiked = here > level
+                index, mem = (
+                    where(spiked, filled(np.float32(place)), index),
+                    where(spiked, here, mem),
+                )
+            store(index, first, channel * num_steps + t * LANES)
+            store(mem, highest, channel * num_steps + t * LANES)
+
+
+@njit(**UNCOUNTED)
+def normalised_backward(
+    grad_spk,
+    current,
+    scale,
+    shift,
+    mean,
+    beta,
+    dynamics,
+    shape,
+    sides,
+    grad,
+    totals,
+    steps,
+    learns_beta,
+    mems,
+    slopes,
+    start,
+    stop,
+):
+    """Fills strips `start` to `stop` of `grad`, of the normalised current and shaped as `current`,
+    and of `totals`.
+
+    `totals` `[2, B, H, C]` (zeros) gets sums over steps, along rows: of the gradient, and of it
+    times the current above its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the
+    gradient says about beta. Scratch are `mems` `[vectors of channels, places, T, LANES]` and
+    `slopes` `[4, vectors of channels, T, LANES]`.
+    """
+    batch, height, width, channels = shape
+    num_steps, side = len(steps), len(sides)
+    rows, columns, pixels = height // side, width // side, batch * height * width * channels
+    step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
+    threshold, reset, surrogate, alpha = dynamics
+    level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
+    places, size = side * side, len(slopes) // 4
+    first, highest, slope = slopes[:size], slopes[size : 2 * size], slopes[2 * size : 3 * size]
+    levels = slopes[3 * size :]
+    levels[:] = threshold
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * side) * width + column * side) * channels
+            _trace_window(
+                current,
+                corner,
+                sides,
+                width,
+                step,
+                channels,
+                scale,
+                shift,
+                leak,
+                level,
+                reset,
+                steps,
+                mems,
+            )
+            _find_first(mems, level, sides, channels, steps, first, highest)
+            surrogate_gradient(highest, levels, surrogate, alpha, slope)
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                at = (strip * columns + column) * channels + channel
+                to = channel * num_steps
+                middle = read(mean, channel, left)
+                for t in range(num_steps):
+                    through = read(grad_spk, at + t * pooled_step, left) * load(
+                        slope, to + t * LANES
+                    )
+                    store(through, slope, to + t * LANES)
+                for place in range(places):
+                    pixel = corner + _offset(place, side, width, channels) + channel
+                    number = filled(np.float32(place))
+                    here = (channel * places + place * LANES) * num_steps
+                    adjoint = total = product = about_beta = _0
+                    for t in range(num_steps - 1, -1, -1):
+                        kept = (
+                            where(load(mems, here + t * LANES) > level, _0, leak)
+                            if reset == ZERO
+                            else leak
+                        )
+                        is_first = load(first, to + t * LANES) == number
+                        adjoint = adjoint * kept + where(is_first, load(slope, to + t * LANES), _0)
+                        total = total + adjoint
+                        if step > 0:
+                            product = product + adjoint * (
+                                read(current, pixel + t * step, left) - middle
+                            )
+                            put(adjoint, grad, pixel + t * step, left)
+                        if learns_beta and t > 0:
+                            before = load(mems, here + (t - 1) * LANES)
+                            before = where(before > level, _0, before) if reset == ZERO else before
+                            about_beta = about_beta + adjoint * before
+                    if step == 0:
+                        product = total * (read(current, pixel, left) - middle)
+                        put(total, grad, pixel, left)
+                    line = (image * height + row * side + place // side) * channels + channel
+                    add_to(totals, line, total, left)
+                    add_to(totals, line + batch * height * channels, product, left)
+                    if learns_beta:
+                        add_to(totals, line + 2 * batch * height * channels, about_beta, left)
+
+
+@njit(**UNCOUNTED)
+def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
+    """Fills images `start` to `stop` of `out` with the gradient of `current`, by `grad`, of the
+    normalised current.
+
+    `coefficients` `[4, C]` are the mean gradient, the mean current, what is taken off for a current
+    above it, and the scale. `out` may be `grad`. All others are `[images, pixels, C]`.
+    """
+    _, pixels, channels = shape
+    for pixel in range(start * pixels * channels, stop * pixels * channels, channels):
+        for channel in range(0, channels, LANES):
+            left = channels - channel
+            a, middle = (
+                read(coefficients, channel, left),
+                read(coefficients, channels + channel, left),
+            )
+            slope, scale = (
+                read(coefficients, 2 * channels + channel, left),
+                read(coefficients, 3 * channels + channel, left),
+            )
+            at = pixel + channel
+            put(
+                ((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale,
+                out,
+                at,
+                left,
+            )
+
+
+# Numba caches by file: save this file anew after a change of an imported one.
+
+OUTPUTS = 5
+"""Outputs are padded to a multiple of this with weights of 0."""
+_NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the nearest cache
+
+
+@njit(**COMPILED)
+def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, out, start, stop):
+    """Fills images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights`
+    `[K, N]`.
+    """
+    beta, threshold = filled(numbers[0]), filled(numbers[1])
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    num_outputs, even = len(weights) // num_neurons, num_steps + num_steps % 2
+    # Steps come in twos; of an odd number the last has no spikes.
+    spikes, sums = (
+        np.zeros(even * _NEURONS, np.float32),
+        np.empty(even * num_outputs * LANES, np.float32),
+    )
+    for image in range(start, stop):
+        sums[:] = 0
+        for first in range(0, num_neurons, _NEURONS):
+            n = min(_NEURONS, num_neurons - first)
+            for i in range(0, n, LANES):
+                now, mem = load(current, image * num_neurons + first + i), _0
+                for t in range(num_steps):
+                    mem = advance(mem, now, beta, threshold, reset)
+                    store(where(mem > threshold, _1, _0), spikes, t * _NEURONS + i)
+            for t in range(0, even, 2):
+                for k in range(0, num_outputs, OUTPUTS):
+                    at = (t * num_outputs + k) * LANES
+                    _project(
+                        spikes,
+                        t * _NEURONS,
+                        weights,
+                        k * num_neurons + first,
+                        num_neurons,
+                        n,
+                        sums,
+                        at,
+                    )
+        for j in range(num_steps * num_outputs):
+            total = np.float32(0)
+            for lane in range(LANES):
+                total += sums[j * LANES + lane]
+            out[image * num_steps * num_outputs + j] = total
+
+
+@njit(**COMPILED)
+def _project(spikes, row, weights, column, num_neurons, n, sums, at):
+    """Add to `sums` `[T, K, LANES]`, from index `at` on, the products of spikes and weights.
+
+    Spikes are those of two steps, weights those of five outputs.
+    """
+    next_row, next_sums = row + _NEURONS, at + len(sums) // (len(spikes) // _NEURONS)
+    a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = filled(np.float32(0))
+    for i in range(0, n, LANES):
+        a, b = load(spikes, row + i), load(spikes, next_row + i)
+        w = load(weights, column + i)
+        a0, b0 = a0 + a * w, b0 + b * w
+        w = load(weights, column + num_neurons + i)
+        a1, b1 = a1 + a * w, b1 + b * w
+        w = load(weights, column + 2 * num_neurons + i)
+        a2, b2 = a2 + a * w, b2 + b * w
+        w = load(weights, column + 3 * num_neurons + i)
+        a3, b3 = a3 + a * w, b3 + b * w
+        w = load(weights, column + 4 * num_neurons + i)
+        a4, b4 = a4 + a * w, b4 + b * w
+    for k, (a, b) in enumerate(((a0, b0), (a1, b1), (a2, b2), (a3, b3), (a4, b4))):
+        add_to(sums, at + k * LANES, a, LANES)
+        add_to(sums, next_sums + k * LANES, b, LANES)
+
+
+@njit(**COMPILED)
+def projected_backward(
+    grad,
+    current,
+    weights,
+    numbers,
+    reset,
+    num_steps,
+    num_neurons,
+    grad_current,
+    grad_weights,
+    images,
+    start,
+    stop,
+):
+    """Fills groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and
+    `grad_weights` `[groups, K, N]`, from `grad` `[B, T, K]`; the surrogate is `atan`. Membranes are
+    computed again.
+    """
+    beta, threshold = filled(numbers[0]), filled(numbers[1])
+    scale, half = filled(numbers[2]), filled(numbers[3])
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    num_outputs = len(weights) // num_neurons
+    mems, grad_spikes = (
+        np.empty(num_steps * LANES, np.float32),
+        np.empty(num_steps * LANES, np.float32),
+    )
+    for group in range(start, stop):
+        totals = group * len(weights)
+        grad_weights[totals : totals + len(weights)] = 0
+        for image in range(group * images, min((group + 1) * images, len(current) // num_neurons)):
+            for i in range(0, num_neurons, LANES):
+                here = image * num_neurons + i
+                now, mem = load(current, here), _0
+                for t in range(num_steps):
+                    mem = advance(mem, now, beta, threshold, reset)
+                    store(mem, mems, t * LANES)
+                    store(_0, grad_spikes, t * LANES)
+                for k in range(0, num_outputs, OUTPUTS):
+                    given, column = image * num_steps * num_outputs + k, k * num_neurons + i
+                    _project_back(
+                        grad,
+                        given,
+                        weights,
+                        column,
+                        mems,
+                        grad_spikes,
+                        threshold,
+                        grad_weights,
+                        totals,
+                        num_neurons,
+                    )
+                adjoint = total = _0
+                for back in range(1, num_steps + 1):
+                    at = (num_steps - back) * LANES
+                    mem = load(mems, at)
+                    x = scale * (mem - threshold)
+                    kept = where(mem > threshold, _0, beta) if reset == ZERO else beta
+                    adjoint = adjoint * kept + load(grad_spikes, at) * (half / (_1 + x * x))
+                    total = total + adjoint
+                store(total, grad_current, here)
+
+
+@njit(**COMPILED)
+def _project_back(
+    grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
+):
+    """Return the gradients of a vector of neurons' spikes and weights from those of five
+    outputs.
+    """
+    _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
+    w0, w1 = load(weights, column), load(weights, column + num_neurons)
+    w2, w3 = load(weights, column + 2 * num_neurons), load(weights, column + 3 * num_neurons)
+    w4 = load(weights, column + 4 * num_neurons)
+    c0 = c1 = c2 = c3 = c4 = _0
+    for t in range(num_steps):
+        at = given + t * step
+        g0, g1, g2 = filled(grad[at]), filled(grad[at + 1]), filled(grad[at + 2])
+        g3, g4 = filled(grad[at + 3]), filled(grad[at + 4])
+        add_to(grad_spikes, t * LANES, (g0 * w0 + g1 * w1) + (g2 * w2 + g3 * w3) + g4 * w4, LANES)
+        spiked = load(mems, t * LANES) > threshold
+        c0, c1, c2 = (
+            c0 + where(spiked, g0, _0),
+            c1 + where(spiked, g1, _0),
+            c2 + where(spiked, g2, _0),
+        )
+        c3, c4 = c3 + where(spiked, g3, _0), c4 + where(spiked, g4, _0)
+    for k, c in enumerate((c0, c1, c2, c3, c4)):
+        add_to(grad_weights, totals + column + k * num_neurons, c, LANES)

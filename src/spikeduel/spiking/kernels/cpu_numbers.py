@@ -1,13 +1,21 @@
-# mypy: disable-error-code="no-untyped-def"
-"""Numbers as compiled functions see them: float32, or the bits of bfloat16, a type that Numba
-does not know.
+# mypy: disable-error-code="no-untyped-def, call-arg"
+"""Numbers and vectors in compiled functions: float32, or the bits of bfloat16 (unknown to Numba)
+as int16.
+
+A vector is a value of `LANES` float32 with `+ - * / > ==`, which LLVM fits to the registers there
+are: a kernel in vectors does not depend on LLVM's finding out that a loop can be one.
 """
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.extending import overload
+from numba.extending import intrinsic, models, overload, register_model
+
+from spikeduel.spiking import kernels
 
 
 def as_float32(row: Any, buffer: Any) -> Any:
@@ -83,3 +91,194 @@ def _write(values, out):
             out[i] = to_bf16(values[i])
 
     return narrowed
+
+
+LANES = kernels.LANES
+
+
+class _Lanes(types.Type):
+    """A vector of `LANES` values of one LLVM type."""
+
+    def __init__(self, name: str, lane: ir.Type) -> None:
+        super().__init__(f"{name}x{LANES}")
+        self.vector = ir.VectorType(lane, LANES)
+
+    def filled(self, value: float) -> ir.Constant:
+        """A constant with `value` in each lane."""
+        return ir.Constant(self.vector, [value] * LANES)
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, lanes: _Lanes) -> None:
+        super().__init__(manager, lanes, lanes.vector)
+
+
+_NUMBERS, _TRUTHS = _Lanes("float32", ir.FloatType()), _Lanes("boolean", ir.IntType(1))
+_WORDS, _HALVES = _Lanes("int32", ir.IntType(32)), _Lanes("int16", ir.IntType(16))
+
+
+def _binary(
+    symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IRBuilder, Any, Any], Any]
+) -> None:
+    """Gives two vectors of `operands` the operator `symbol`, whose instructions `emit` writes."""
+
+    @intrinsic
+    def compute(typingctx, a, b):
+        return result(a, b), lambda context, builder, signature, values: emit(builder, *values)
+
+    @overload(symbol, jit_options=COMPILED)  # type: ignore[arg-type]
+    def overloaded(a, b):
+        return (lambda a, b: compute(a, b)) if a is operands and b is operands else None
+
+
+_binary(operator.add, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fadd(a, b))
+_binary(operator.sub, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fsub(a, b))
+_binary(operator.mul, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fmul(a, b))
+_binary(operator.truediv, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fdiv(a, b))
+_binary(operator.gt, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+_binary(operator.eq, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered("==", a, b))
+
+
+@intrinsic
+def filled(typingctx, value):
+    """A vector with the float32 `value` in each lane."""
+
+    def emit(context, builder, signature, values):
+        first = builder.insert_element(
+            ir.Constant(_NUMBERS.vector, ir.Undefined), values[0], ir.IntType(32)(0)
+        )
+        return builder.shuffle_vector(first, first, _WORDS.filled(0))
+
+    return _NUMBERS(types.float32), emit
+
+
+@intrinsic
+def where(typingctx, truths, a, b):
+    """`a` in the lanes in which `truths` hold, else `b`."""
+    return _NUMBERS(truths, a, b), lambda context, builder, signature, values: builder.select(
+        *values
+    )
+
+
+def _place(context, builder, row, row_type, at):
+    """The lanes that lie in an array from index `at` on, where they begin, and how an element is
+    aligned.
+    """
+    lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
+    first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
+    return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4
+
+
+def _widened(builder, vector, lanes):
+    """float32, also of the bits of bfloat16."""
+    if lanes is _NUMBERS:
+        return vector
+    bits = builder.shl(builder.zext(vector, _WORDS.vector), _WORDS.filled(16))
+    return builder.bitcast(bits, _NUMBERS.vector)
+
+
+def _narrowed(builder, vector, lanes):
+    """float32, or the bits of bfloat16, rounded to nearest, ties to even."""
+    if lanes is _NUMBERS:
+        return vector
+    bits, half = builder.bitcast(vector, _WORDS.vector), _WORDS.filled(16)
+    is_odd = builder.and_(builder.lshr(bits, half), _WORDS.filled(1))
+    rounded = builder.lshr(builder.add(builder.add(bits, _WORDS.filled(0x7FFF)), is_odd), half)
+    # Rounding could carry a NaN's bits over into another number's.
+    no_number = builder.fcmp_unordered("uno", vector, vector)
+    return builder.trunc(builder.select(no_number, _WORDS.filled(0x7FC0), rounded), lanes.vector)
+
+
+def _first_lanes(builder, count):
+    """Truth in the first `count` lanes."""
+    word = builder.insert_element(
+        ir.Constant(_WORDS.vector, ir.Undefined),
+        builder.trunc(count, ir.IntType(32)),
+        ir.IntType(32)(0),
+    )
+    counts = builder.shuffle_vector(word, word, _WORDS.filled(0))
+    return builder.icmp_signed("<", ir.Constant(_WORDS.vector, list(range(LANES))), counts)
+
+
+def _masked(builder, name, lanes, result, *given):
+    """LLVM's masked load or store: lanes that are masked are not touched in memory."""
+    name = f"llvm.masked.{name}.v{LANES}{'f32' if lanes is _NUMBERS else 'i16'}.p0"
+    known = builder.module.globals.get(name)
+    function_type = ir.FunctionType(result, [each.type for each in given])
+    return builder.call(known or ir.Function(builder.module, function_type, name), given)
+
+
+@intrinsic
+def load(typingctx, row, at):
+    """The vector at index `at` of `row`: float32, or the bits of bfloat16 as int16."""
+
+    def emit(context, builder, signature, values):
+        lanes, pointer, align = _place(context, builder, values[0], row, values[1])
+        return _widened(builder, builder.load(pointer, align=align), lanes)
+
+    return _NUMBERS(row, types.intp), emit
+
+
+@intrinsic
+def store(typingctx, vector, row, at):
+    """Writes a vector at index `at` of `row`: as float32, or rounded to bfloat16."""
+
+    def emit(context, builder, signature, values):
+        lanes, pointer, align = _place(context, builder, values[1], row, values[2])
+        builder.store(_narrowed(builder, values[0], lanes), pointer, align=align)
+        return context.get_dummy_value()
+
+    return types.void(_NUMBERS, row, types.intp), emit
+
+
+@intrinsic
+def _load_first(typingctx, row, at, count):
+    def emit(context, builder, signature, values):
+        lanes, pointer, align = _place(context, builder, values[0], row, values[1])
+        mask, rest = _first_lanes(builder, values[2]), ir.Constant(lanes.vector, None)
+        vector = _masked(
+            builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, rest
+        )
+        return _widened(builder, vector, lanes)
+
+    return _NUMBERS(row, types.intp, types.intp), emit
+
+
+@intrinsic
+def _store_first(typingctx, vector, row, at, count):
+    def emit(context, builder, signature, values):
+        lanes, pointer, align = _place(context, builder, values[1], row, values[2])
+        given = (
+            _narrowed(builder, values[0], lanes),
+            pointer,
+            ir.IntType(32)(align),
+            _first_lanes(builder, values[3]),
+        )
+        _masked(builder, "store", lanes, ir.VoidType(), *given)
+        return context.get_dummy_value()
+
+    return types.void(_NUMBERS, row, types.intp, types.intp), emit
+
+
+@njit(**COMPILED)
+def read(row, at, left):
+    """The vector at index `at` of `row`, of which no more than `left` channels are there; 0 for the
+    others.
+    """
+    return load(row, at) if left >= LANES else _load_first(row, at, left)
+
+
+@njit(**COMPILED)
+def put(vector, row, at, left):
+    """Writes what a vector has of the `left` channels that there are at index `at` of `row`."""
+    if left >= LANES:
+        store(vector, row, at)
+    else:
+        _store_first(vector, row, at, left)
+
+
+@njit(**COMPILED)
+def add_to(row, at, vector, left):
+    """Adds a vector to the one at index `at` of `row`."""
+    put(read(row, at, left) + vector, row, at, left)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.networks.foreign.neurons import NeuronCost, family_of, known, spiking_layers
+from spikeduel.networks.foreign import NeuronCost, family_of, known, spiking_layers
 from spikeduel.networks.plain import PooledCounts
 from spikeduel.spiking.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
