@@ -15,7 +15,7 @@ from typing import Any
 
 from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.pairwise import compare_run
-from spikeduel.results.columns import render
+from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
 from spikeduel.results.energy_accountings import Side
 from spikeduel.results.words import energy_accountings as words
@@ -50,9 +50,8 @@ def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     cases = []
     for accounted in accountings.pairs if accountings else []:
         assert accountings is not None
-        print(
-            f"\n{words.summary(accounted)}\n{words.nearest(accounted, accountings) or ''}\n{render(words.rows(accounted, accountings))}"
-        )
+        rows = text_rows(words.table(accounted, accountings), words.in_order(accounted))
+        print(f"\n{words.summary(accounted)}\n{render(rows)}")
         sides = {side or "open": len(accounted.found(side)) for side in SIDES}
         cases.append({"cheaper_in": sides, "judged": accounted.judged, **plain(accounted)})
     return {

@@ -14,7 +14,7 @@ from spikeduel.results.audit import (
     Statistic,
     Statistics,
 )
-from spikeduel.results.words.notebook import PrintedAudit
+from spikeduel.results.words.audit import PrintedAudit
 
 CLEAN = PrintedAudit(
     dataset="pets",

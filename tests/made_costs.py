@@ -63,11 +63,7 @@ def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):
 
 
 def latency(median_ms=None, p95_ms=None, stream=None, **changes):
-    times = (
-        None
-        if median_ms is None
-        else Times(median_ms=median_ms, p95_ms=p95_ms, min_ms=median_ms, n=9)
-    )
+    times = None if median_ms is None else Times(median_ms=median_ms, p95_ms=p95_ms, n=9)
     return Latency(**{"machine": MACHINE, "one_image": times, "stream_ms": stream, **changes})
 
 
@@ -79,7 +75,6 @@ def fully_timed():
             size: Throughput(
                 median_ms=1,
                 p95_ms=None,
-                min_ms=1,
                 n=9,
                 batch_size=int(size),
                 images_per_second=number,
@@ -109,9 +104,7 @@ def followed(accuracies, curve, chosen=0):
         **{name: getattr(at, name) for name in Leaving.__struct_fields__},
         tolerance=0.002,
         curve=curve,
-        validation=ExitChoice(
-            n=20, mean_steps=at.mean_steps, accuracy=at.accuracy, full_accuracy=at.accuracy
-        ),
+        validation=ExitChoice(n=20, mean_steps=at.mean_steps, accuracy=at.accuracy),
     )
     return Anytime(num_steps=len(accuracies), n=20, accuracies=accuracies, early_exit=exits)
 

@@ -161,8 +161,6 @@ def make_pair(a, b, num_test=20, seeds=1):
         accuracy_b=0.7123,
         only_a_right=2.0,
         only_b_right=3.0,
-        seeds_a_ahead=0,
-        seeds_b_ahead=seeds,
     )
 
 

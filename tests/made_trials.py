@@ -73,8 +73,6 @@ def pair(difference, *, seeds=1, accuracy_a=0.9, only_a=120.0, only_b=80.0, half
         "accuracy_b": accuracy_a - difference,
         "only_a_right": only_a,
         "only_b_right": only_b,
-        "seeds_a_ahead": 0,
-        "seeds_b_ahead": 0,
         "n": 2000,
         "seeds": seeds,
         "ci95": (difference - half, difference + half),
@@ -113,7 +111,6 @@ def results(
     tuning=None,
     controls=(),
     caveats=(),
-    overturned_by=(),
 ):
     """A whole results.json of `trials`; `about` is its data set."""
     made = Results(
@@ -128,7 +125,6 @@ def results(
             pairs=list(pairs),
             controls=list(controls),
             caveats=list(caveats),
-            overturned_by=list(overturned_by),
         ),
         tuning=tuning,
     )

@@ -13,7 +13,7 @@ def test_of_recordings_all_of_it_speaks_of_recordings(capsys):
     about = dataset(24, audit=structs.replace(audit_with(), noun="recording"))
     few = finding("more_images", detectable=0.11, assumed=True)
     duel = [trial("snn", 0.9), trial("cnn", 0.9)]
-    found = results(duel, [pair(0.0, n=24)], about=about, overturned_by=[few])
+    found = results(duel, [pair(0.0, n=24)], about=about, caveats=[few])
     told(Comparison(found.experiment, found, Path("run")))
     said = capsys.readouterr().out
     assert "24 test recordings" in said

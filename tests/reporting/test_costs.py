@@ -10,12 +10,11 @@ from msgspec.structs import replace
 from made_costs import control, fully_timed, latency, with_trial
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
-from spikeduel.reporting import report, report_again
-from spikeduel.results.costs import Joules, Range
+from spikeduel.reporting import report
+from spikeduel.results.columns import text_rows
+from spikeduel.results.costs import Range
 from spikeduel.results.words import costs, energy_accountings
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import typed
-from spikeduel.system.typed import Frozen
 
 
 @pytest.fixture
@@ -38,10 +37,14 @@ def acs_of(results):
     return results.trials[0].operations.totals.acs.total
 
 
+def cells(results, name):
+    return {row["cost"]: row[name] for row in costs.rows(results)}
+
+
 def test_the_table_by_hand(results):
-    snn, cnn = costs.cost_rows(results)
+    snn, cnn = cells(results, "dense-snn"), cells(results, "small-cnn")
     # The first layer has 64 · 16 weights, once or at each of 6 steps.
-    assert (snn["MACs"], snn["per step"]) == ("1.02 k", "6.14 k")
+    assert (snn["MACs"], snn["MACs per step"]) == ("1.02 k", "6.14 k")
     assert acs_of(results) > 0
     # Zeros skipped: pixels that are not black, and spikes that came; or nothing: 6 steps of 16 · 3
     # synapses.
@@ -50,29 +53,22 @@ def test_the_table_by_hand(results):
     assert snn["energy"] == costs.range_in_words(
         Range(low=1e-12 * low, high=1e-12 * (1024 * 4.6 + 6 * behind.macs_a_pass * 0.9))
     )
-    assert (snn["one image"], cnn["one image"], cnn["images/s"]) == ("", "0.50 ms", "4,000")
+    one_image = "one image (95 % within)"
+    assert (snn[one_image], cnn[one_image], cnn["images/s"]) == ("", "0.50 ms (0.75)", "4,000")
+    # Of few repetitions, there is no 95th percentile.
+    few = cells(with_trial(results, 1, latency=latency(0.5)), "small-cnn")
+    assert (few[one_image], "first answer of a process" in few) == ("0.50 ms", False)
 
 
 def test_without_counts_and_times_there_are_no_rows(results, with_trials):
-    assert costs.page_rows(with_trials(results, operations=None, energy=None, latency=None)) == {}
+    assert costs.rows(with_trials(results, operations=None, energy=None, latency=None)) == []
 
 
-def test_the_rows_of_the_page(results):
-    odd = replace(results.trials[1], contender="odd", operations=None, energy=None, latency=None)
-    rows = costs.page_rows(replace(results, trials=[*results.trials, odd]))
-    assert rows["MACs, per step"][0] == "6.14 k"
-    assert rows["images a second, 32 at a time"] == ["", "4,000", ""]
-    assert rows["time of one image, median (95 % within)"] == ["", "0.50 ms (0.75)", ""]
-    assert rows["peak memory of that process"] == ["", "0.30 GB", ""]
-    assert "energy of one image, measured" not in rows
-
-
-def test_the_energies_say_where_the_countings_differ(results):
-    title, memory, ((hoisted, per_step, usual), (_, same, alone)) = costs.energies(results)[0]
+def test_the_energies_as_most_count(results):
+    title, memory, ((hoisted, usual), (_, alone)) = costs.energies(results)[0]
     assert (title, memory) == (energy.read("45nm-fp32").title, "arithmetic alone")
-    assert per_step not in ("", hoisted)
-    assert same == ""
-    # As most count: every multiplication, and of spikes those that came.
+    assert hoisted == cells(results, "dense-snn")["energy"]
+    # Every multiplication, and of spikes those that came.
     assert usual == costs.energy_in_words(1e-12 * (1024 * 4.6 + acs_of(results) * 0.9))
     assert alone
 
@@ -80,16 +76,14 @@ def test_the_energies_say_where_the_countings_differ(results):
 def test_another_table_leads_where_it_is_asked_for(results):
     table = energy.read("45nm-int8")
     found = with_energy(results, [table])
-    assert costs.table_title(found) == table.title
-    assert f"({table.title}): " in costs.words(found)
+    assert costs.leading(found).title == table.title
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
-    shown = costs.page_rows(found)["energy, arithmetic alone, zeros skipped by all (estimate)"][0]
-    assert shown.removesuffix(" (least)") == joules
+    assert cells(found, "dense-snn")["energy"].startswith(joules.rpartition(" ")[0])
 
 
 def test_twins_stand_beside_what_they_take(results):
-    assert costs.twins(results) == {}
+    assert costs.beside_controls(results) == {}
     snn, cnn = results.trials
     controls = {
         "quantised_twin": control(
@@ -97,46 +91,12 @@ def test_twins_stand_beside_what_they_take(results):
         ),
         "shuffled": control("shuffled in time", 0.5, spikes=True),
     }
-    results = with_trial(results, 0, controls=controls)
-    (itself, own), (quantised, twins) = costs.twins(results)["dense-snn"]
-    by_name = {row["model"]: row for row in costs.cost_rows(results)}
-    assert (itself, quantised) == ("itself", "quantised twin (3 bits)")
-    assert costs.mean_text(own, "accuracy") == f"{100 * snn.test.accuracy:.2f}"
-    for name in ("energy", "with memory"):
-        assert costs.mean_text(own, name) == by_name["dense-snn"][name]
-    assert costs.mean_text(twins, "accuracy") == "75.00"
-    assert costs.mean_text(twins, "MACs") == by_name["small-cnn"]["MACs"]
-
-
-def test_times_of_few_repetitions_have_no_95th_percentile(results):
-    rows = costs.page_rows(with_trial(results, 1, latency=latency(0.5)))
-    assert rows["time of one image, median (95 % within)"] == ["", "0.50 ms"]
-    assert "start of a process until its first answer" not in rows
-
-
-def test_a_run_of_an_earlier_version_is_estimated_anew(results, make_run, unpainted):
-    run = make_run(encoding="direct")
-    lacking = replace(
-        results,
-        trials=[replace(each, energy=without_ranges(each.energy)) for each in results.trials],
-    )
-    assert costs.words(lacking) is None
-    typed.write_json(run.out / "results.json", dataclasses.replace(run, results=lacking).document())
-    assert costs.words(results) in report_again(run.out).read_text()
-
-
-def without_ranges(value):
-    """Energies as they were before they were ranges."""
-    if isinstance(value, Joules):
-        return replace(value, range=None)
-    if isinstance(value, dict):
-        return {name: without_ranges(each) for name, each in value.items()}
-    if isinstance(value, Frozen):
-        return replace(
-            value,
-            **{name: without_ranges(getattr(value, name)) for name in value.__struct_fields__},
-        )
-    return value
+    beside = costs.beside_controls(with_trial(results, 0, controls=controls))["dense-snn"]
+    own, twin = text_rows(costs.BESIDE_CONTROLS, beside)
+    assert (own["network"], twin["network"]) == ("itself", "quantised twin (3 bits)")
+    assert own["accuracy %"] == f"{100 * snn.test.accuracy:.2f}"
+    assert own["energy"] == cells(results, "dense-snn")["energy"]
+    assert (twin["accuracy %"], twin["MACs"]) == ("75.00", cells(results, "small-cnn")["MACs"])
 
 
 def test_the_page_shows_it_all(results, make_run, unpainted):
@@ -152,7 +112,6 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
     counted = replace(results, trials=[*results.trials, odd])
     page = report(dataclasses.replace(run, results=counted)).read_text()
     for text in (
-        costs.words(results),
         "linear1",
         "6.14 k",
         "4,000",

@@ -345,7 +345,7 @@ def test_what_was_measured_besides_has_its_sections(comparison):
     shown = Page(report(replace(comparison, results=results)))
 
     # Scores of small-cnn are no spike counts.
-    assert measures.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert "Probabilities of dense-snn are a softmax of spike counts" in shown.text
     assert "pooled" not in shown.text
     assert measures.robustness(results) in shown.text
     assert {"reliability", "robustness"} <= charts_of(shown)

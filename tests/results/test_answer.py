@@ -9,7 +9,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.energy_accountings import AccountedPair, AccountingResult, EnergyAccountings
 from spikeduel.results.findings import finding
-from spikeduel.results.run import Evidence, Reason
+from spikeduel.results.run import Reason
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.words.answer import headline, rows
 
@@ -54,7 +54,7 @@ def test_who_answers_as_fast_does_not_win_by_that():
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
     assert decide(untimed).take == "snn"
-    assert decide(untimed).lead("answer").evidence is Evidence.NOT_MEASURED
+    assert decide(untimed).lead("answer").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_by_how_much_and_how_sure():
     accuracy, pace = found.lead("accuracy"), found.lead("answer")
     assert (accuracy.leader, accuracy.evidence, round(accuracy.by, 4)) == (
         "snn",
-        Evidence.SHOWN,
+        "shown",
         0.04,
     )
-    assert (pace.leader, pace.by, pace.evidence) == ("cnn", 4.0, Evidence.SHOWN)
-    assert found.lead("memory").evidence is Evidence.NOT_MEASURED
+    assert (pace.leader, pace.by, pace.evidence) == ("cnn", 4.0, "shown")
+    assert found.lead("memory").evidence == "not measured"
 
 
 def test_times_on_a_busy_machine_show_nothing():
     busy = finding("busy_machine", load=4.0, cores=2)
-    assert decide(duel(snn_ms=4.0, caveats=[busy])).lead("answer").evidence is Evidence.NOT_SHOWN
+    assert decide(duel(snn_ms=4.0, caveats=[busy])).lead("answer").evidence == "not shown"
     idle, disturbed = (decide(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
     assert (idle.take, idle.reason) == ("cnn", Reason.FASTER)
     assert (disturbed.take, disturbed.reason) == ("snn", Reason.HIGHER)
@@ -131,13 +131,11 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
         "snn": Range(low=16.0, high=16.0),
         "cnn": Range(low=6.0, high=6.0),
     }
-    assert trained(5.0, 7.0).evidence is Evidence.SHOWN
+    assert trained(5.0, 7.0).evidence == "shown"
     # The slower training of the one takes as long as the faster one of the other.
     slow = [trial("snn", 0.9, seconds=[10.0]), trial("cnn", 0.9, seconds=[2.0])]
     slow += [trial("snn", 0.9, seed=1, seconds=[10.0]), trial("cnn", 0.9, seed=1, seconds=[11.0])]
-    assert (
-        decide(results(slow, [pair(0.0, seeds=2)])).lead("training").evidence is Evidence.NOT_SHOWN
-    )
+    assert decide(results(slow, [pair(0.0, seeds=2)])).lead("training").evidence == "not shown"
 
 
 MOST = ["spiking", "spiking", "other"]
@@ -152,9 +150,9 @@ def result(number, cheaper):
 @pytest.mark.parametrize(
     ("sides", "leader", "cheaper_in", "sure"),
     [
-        (["spiking"] * 3, "snn", 3, Evidence.SHOWN),
-        (["spiking", "spiking", "other"], "snn", 2, Evidence.NOT_SHOWN),
-        (["spiking", "other", None], None, 1, Evidence.NOT_SHOWN),
+        (["spiking"] * 3, "snn", 3, "shown"),
+        (["spiking", "spiking", "other"], "snn", 2, "not shown"),
+        (["spiking", "other", None], None, 1, "not shown"),
     ],
 )
 def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
@@ -201,12 +199,12 @@ def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
 
 def test_one_training_each_shows_nothing_of_others():
     one = pair(0.04, accuracy_a=0.92, conclusion=Conclusion.A_BETTER)
-    assert decide(duel(0.92, 0.88, made=one)).lead("accuracy").evidence is Evidence.THESE
+    assert decide(duel(0.92, 0.88, made=one)).lead("accuracy").evidence == "these models"
 
 
 def test_trainings_of_a_moment_show_no_lead_in_time():
     trials = [trial("snn", 0.9, seconds=[0.4]), trial("cnn", 0.9, seconds=[0.1])]
-    assert decide(results(trials, [pair(0.0)])).lead("training").evidence is Evidence.NOT_SHOWN
+    assert decide(results(trials, [pair(0.0)])).lead("training").evidence == "not shown"
 
 
 # ---- what would settle it
@@ -214,8 +212,8 @@ def test_trainings_of_a_moment_show_no_lead_in_time():
 
 def test_the_steps_and_their_minutes():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
-    overturned = [finding("another_training"), finding("other_settings")]
-    steps = decide(results(trials, [pair(0.0)], overturned_by=overturned)).steps
+    caveats = [finding("one_seed"), finding("untuned")]
+    steps = decide(results(trials, [pair(0.0)], caveats=caveats)).steps
     assert [(step.options, step.minutes) for step in steps] == [
         (["--seeds", "6"], 10.0),
         (["--tune", "10"], 22.0),
@@ -223,18 +221,12 @@ def test_the_steps_and_their_minutes():
 
 
 def test_folds_for_a_small_test_set_come_once():
-    few = example("few_test_images")
-    found = decide(
-        duel(
-            caveats=[few],
-            overturned_by=[example("more_groups")],
-        )
-    )
+    found = decide(duel(caveats=[example("few_test_images"), example("few_groups")]))
     assert [step.options for step in found.steps] == [["--folds", "5"]]
 
 
 def test_more_images_have_no_command():
-    (step,) = decide(duel(overturned_by=[example("more_images", detectable=0.02)])).steps
+    (step,) = decide(duel(caveats=[example("more_images", detectable=0.02)])).steps
     assert (step.options, step.minutes) == ([], None)
 
 
@@ -255,18 +247,18 @@ def test_the_line_names_both_and_what_is_shown():
 
 def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = finding("more_images", detectable=0.11, assumed=True)
-    level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
+    level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
     assert (decide(level).take, decide(level).reason) == (None, Reason.TOO_FEW)
     assert (
         headline(level)
         == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
     )
-    wide = duel(0.92, 0.8, made=pair(0.12, half=0.2, n=24), overturned_by=[few])
+    wide = duel(0.92, 0.8, made=pair(0.12, half=0.2, n=24), caveats=[few])
     assert (
         headline(wide)
         == "No answer yet: with 24 test images and 1 seed a lead of 12.00 points is not shown."
     )
-    apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), overturned_by=[few])
+    apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), caveats=[few])
     assert decide(apart).take == "snn"
 
 

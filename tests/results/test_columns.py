@@ -108,7 +108,7 @@ def test_a_measure_from_outside_has_a_column():
         (1, None, ""),
         (3, None, "± is the standard deviation over 3 seeds."),
         (1, 5, "± is the standard deviation over 5 folds."),
-        (3, 5, "± is the standard deviation over all trainings: 3 seeds and 5 folds."),
+        (3, 5, "± is the standard deviation over 3 seeds and 5 folds."),
     ],
 )
 def test_what_plus_or_minus_is(seeds, folds, note):
@@ -149,26 +149,20 @@ def test_classes():
 
 
 def test_corrupted_images():
-    found = Robustness(
+    one = Robustness(
         clean=0.9,
         corruptions={"blur": [0.5, 0.5, 0.5, 0.25, 0.25], "altered-hard": [0.125]},
         area={"blur": 0.4, "altered-hard": 0.125},
         mean=None,
-        mean_relative=None,
         images={"blur": 6, "altered-hard": 1200},
     )
-    blur, hard = columns.corruption_rows(found)
-    assert list(blur.values()) == [
-        "blur",
-        "50.00",
-        "50.00",
-        "50.00",
-        "25.00",
-        "25.00",
-        "40.00",
-        "6",
+    other = structs.replace(one, area={"blur": 0.5}, mean=0.5)
+    measured = {"a": [one, other], "b": [one]}.items()
+    shown = text_rows(columns.robustness_columns(measured), measured)
+    assert [list(row.values()) for row in shown] == [
+        ["a", "90.0 ± 0.0", "45.0 ± 7.1", "12.5", "50.0"],
+        ["b", "90.0", "40.0", "12.5", "–"],
     ]
-    assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
 
 
 def test_every_trial_of_a_tuning():

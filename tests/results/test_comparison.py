@@ -47,7 +47,6 @@ ALL = results(
     tuning=tuning(2, snn=0.0),
     controls=[ControlledContender(contender="snn", num_steps=4, seeds=1, accuracy=0.9, rows=[ROW])],
     caveats=[finding("one_seed"), FINDING],
-    overturned_by=[finding("another_training")],
 )
 
 

@@ -16,7 +16,7 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 LEAVING = {"threshold": 0.75, "mean_steps": 1.5, "accuracy": 0.5, "exit_steps": [3, 3]}
-CHOSEN_ON = ExitChoice(n=6, mean_steps=1.5, accuracy=0.5, full_accuracy=0.5)
+CHOSEN_ON = ExitChoice(n=6, mean_steps=1.5, accuracy=0.5)
 
 
 def anytime(num_steps=2, exit_steps=(3, 3), in_curve=(3, 3)):
@@ -27,7 +27,6 @@ def anytime(num_steps=2, exit_steps=(3, 3), in_curve=(3, 3)):
         num_steps=num_steps,
         n=6,
         accuracies=[0.5, 0.5],
-        validation_accuracies=[0.5, 0.5],
         early_exit=early,
     )
 

@@ -173,17 +173,17 @@ SCHEMA = {
     "dataset counts": "train val test",
     "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
     "stopped epoch_seconds history validation test failed_measures operations energy not_counted "
-    "latency anytime robustness precision foreign converted_from controls controls_left_out "
+    "latency anytime robustness precision foreign converted_from controls "
     "measures model key",
     "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
     "trials 0 validation": "accuracy loss",
     "trials 0 test": "n accuracy precision recall f1 per_class confusion calibration tie_share encoding_spread "
-    "by_distance loss",
+    "loss",
     "trials 0 test per_class 0": "class precision recall f1 support",
-    "comparison": "pairs controls caveats overturned_by verdict",
+    "comparison": "pairs controls caveats verdict",
     "comparison pairs 0": "a b measure difference ci95 ci90 p_value p_value_raw p_permutation test n seeds groups "
     "margin conclusion negligible detectable detectable_at_best seeds_needed reservation "
-    "accuracy_a accuracy_b only_a_right only_b_right seeds_a_ahead seeds_b_ahead",
+    "accuracy_a accuracy_b only_a_right only_b_right",
     "comparison caveats 0": "id severity values remedy text",
 }
 
@@ -241,11 +241,10 @@ ANYTIME = Anytime(
     num_steps=2,
     n=6,
     accuracies=[0.5, 4 / 6],
-    validation_accuracies=[0.5, 0.5],
     early_exit=EarlyExit(
         **LEAVING,
         tolerance=0.002,
-        validation=ExitChoice(n=1, mean_steps=1.5, accuracy=0.5, full_accuracy=0.5),
+        validation=ExitChoice(n=1, mean_steps=1.5, accuracy=0.5),
         curve=[Leaving(**LEAVING)],
     ),
 )
@@ -390,11 +389,8 @@ def test_what_is_handed_over_is_in_the_results():
     assert finding("test_uses", uses=5, here=2) in results.comparison.caveats
     assert results.tuning == tuning(a=0.0)
     assert finding("tuned", num_trials=8, most_epochs=6) in results.comparison.caveats
-    assert results.comparison.overturned_by[-1] == finding("more_tuning", remedy="--tune 16")
     # Ten test images are far too few.
-    images, *others = assembled().comparison.overturned_by
-    assert images.id == "far_more_images"
-    assert others == [finding("another_training"), finding("other_settings")]
+    assert assembled().comparison.caveats[0].id == "more_images"
 
 
 # ---- folds
@@ -450,7 +446,6 @@ def test_a_seed_with_an_unfinished_fold_is_not_compared():
     records = [record(name, fold=fold) for fold in (0, 1) for name in ("snn", "cnn")]
     results = assembled(records, [measured(SNN), measured(CNN), {}, measured(CNN)], splits=FOLDS)
     assert results.comparison.pairs == []
-    assert results.comparison.overturned_by == []
 
 
 # ---- pairs
@@ -463,7 +458,6 @@ def test_a_pair_by_hand():
     assert (pair.accuracy_a, pair.accuracy_b) == (4 / 6, 3 / 6)
     # Only the SNN: images 0 and 5; only the CNN: image 2.
     assert (pair.only_a_right, pair.only_b_right) == (2, 1)
-    assert (pair.seeds_a_ahead, pair.seeds_b_ahead) == (1, 0)
     # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4
     # − 1/8)/8.
     assert (pair.p_value, pair.p_value_raw, pair.test) == (1.0, 1.0, "exact McNemar test")
@@ -486,7 +480,6 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     assert pair.difference == pytest.approx((1 / 6 + 0) / 2)
     assert pair.accuracy_a == pytest.approx((4 / 6 + 3 / 6) / 2)
     assert (pair.only_a_right, pair.only_b_right) == (1.0, 0.5)
-    assert (pair.seeds_a_ahead, pair.seeds_b_ahead) == (1, 0)
     # Of six ways to give four trainings to two sides, at least two are as far apart.
     assert pair.p_permutation >= 2 / 6
     assert pair.p_value == max(pair.p_value_raw, pair.p_permutation)

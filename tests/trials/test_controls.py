@@ -83,9 +83,8 @@ def test_the_bits_tell_the_counts_apart(num_steps, bits):
 
 def test_every_control_is_in_the_results(controlled):
     spiking, other = controlled.results.trials
-    assert (other.controls, other.controls_left_out) == ({}, {})
+    assert other.controls == {}
     assert list(spiking.controls) == list(ON_IMAGES)
-    assert spiking.controls_left_out == {}
     for name, found in spiking.controls.items():
         assert (found.title, found.meaning, found.spikes) == (
             CONTROLS[name].title,

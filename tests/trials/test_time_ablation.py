@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from spikeduel.results.controlled import TemporalLoss
 from spikeduel.trials.time_ablation import Candidate, compare_best
 
 
@@ -16,12 +15,12 @@ def candidate(
 @pytest.mark.parametrize(
     ("accuracy", "at_chance", "seeds", "lost"),
     [
-        (0.8, False, 6, TemporalLoss.SOME),
-        (0.1, True, 6, TemporalLoss.EVERYTHING),
-        (0.9, False, 6, TemporalLoss.NOTHING),
-        (0.95, False, 6, TemporalLoss.NOTHING),
-        (0.896, False, 1, TemporalLoss.NOT_SHOWN),
-        (0.1, True, 2, TemporalLoss.EVERYTHING),
+        (0.8, False, 6, "some"),
+        (0.1, True, 6, "everything"),
+        (0.9, False, 6, "nothing"),
+        (0.95, False, 6, "nothing"),
+        (0.896, False, 1, "not shown"),
+        (0.1, True, 2, "everything"),
     ],
 )
 def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, seeds, lost):
@@ -37,7 +36,7 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
     assert (found.contender, found.without, found.trained_without) == ("vgg-lif", "vgg-relu", True)
     assert (found.accuracy, found.accuracy_without) == (0.9, accuracy)
     assert found.found.difference == pytest.approx(0.9 - accuracy)
-    assert found.lost is lost
+    assert found.lost == lost
 
 
 def test_nothing_is_lost_where_the_best_sees_no_time():
@@ -51,7 +50,7 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
     assert (found.contender, found.without, found.lost) == (
         "vgg-sum",
         "vgg-sum",
-        TemporalLoss.NOTHING,
+        "nothing",
     )
     assert not found.trained_without
 
@@ -68,7 +67,7 @@ def test_contenders_may_be_equally_good_on_validation():
     assert (found.contender, found.without, found.lost) == (
         "vgg-lif",
         "vgg-lif",
-        TemporalLoss.NOTHING,
+        "nothing",
     )
     found = compare_best([best], [same_name, without], None, 0.005)
-    assert (found.accuracy_without, found.lost) == (0.8, TemporalLoss.SOME)
+    assert (found.accuracy_without, found.lost) == (0.8, "some")

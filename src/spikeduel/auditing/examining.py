@@ -15,7 +15,7 @@ from spikeduel.auditing.file_formats import file_counts
 from spikeduel.data import Prepared, Split, cache, catalogue
 from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
-from spikeduel.results.words.notebook import PrintedAudit
+from spikeduel.results.words.audit import PrintedAudit
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from spikeduel.cli.inputs import print_bullets, wrapped
-from spikeduel.results.columns import render
+from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.words import (
@@ -81,16 +81,15 @@ def print_study(results: StudyResults, page: Path) -> None:
 def _everything(comparison: Comparison) -> None:
     """Print the report as text."""
     typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.verdict())}\n")
-    if rows := costs.table_rows(comparison.results):
-        legend, said = (
-            wrapped(comparison.said(text))
-            for text in (costs.LEGEND, costs.words(comparison.results) or "")
-        )
-        titled = [{comparison.said(title): value for title, value in row.items()} for row in rows]
-        typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
+    if rows := costs.rows(comparison.results):
+        legend = wrapped(comparison.said(costs.LEGEND))
+        typer.echo(f"{comparison.said(render(rows))}\n{legend}\n")
     words = (
         costs.events(comparison.results),
-        *energy_accountings.lines(comparison.results.energy_accountings),
+        *map(
+            energy_accountings.summary,
+            energy_accountings.shown(comparison.results.energy_accountings),
+        ),
         power.of_pairs(comparison.results),
         measures.robustness(comparison.results),
         " ".join(measures.while_it_happens(comparison.results)),
@@ -101,9 +100,8 @@ def _everything(comparison: Comparison) -> None:
             typer.echo(f"{wrapped(comparison.said(text))}\n")
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
-    if rows := controls.time_rows(comparison.results):
-        typer.echo(f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}")
-    else:
-        for text in comparison.controls():
-            typer.echo(f"\n{wrapped(text)}")
+    for contender in comparison.results.comparison.controls:
+        columns = [column for column in controls.table(contender) if column.title != "meaning"]
+        text = f"{controls.asked(contender)}: {controls.what_it_means(contender)}"
+        typer.echo(f"\n{wrapped(text)}\n{render(text_rows(columns, contender.rows))}")
     typer.echo(f"\nmodels: {comparison.out / 'models'}/")

@@ -85,7 +85,9 @@ def evaluate(
     typer.echo(f"{model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
     typer.echo(columns.render(columns.class_rows(test)))
     if test.robustness:
-        typer.echo(f"\n{columns.render(columns.corruption_rows(test.robustness))}")
+        rows = [(str(model), [test.robustness])]
+        corrupted = columns.text_rows(columns.robustness_columns(rows), rows)
+        typer.echo(f"\n{columns.render(corrupted)}")
 
 
 @command(

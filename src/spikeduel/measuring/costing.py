@@ -21,7 +21,7 @@ from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
-from spikeduel.results.columns import layer_rows
+from spikeduel.results.columns import LAYERS, layers, text_rows
 from spikeduel.results.costs import Counted, TableEnergy
 from spikeduel.results.energy_accountings import AccountedPair
 from spikeduel.results.run import Results
@@ -156,7 +156,8 @@ class Cost:
     def _repr_html_(self) -> str:
         """Return the layers and the energy of the leading table, for notebooks."""
         told = energy_text(self.energy()).splitlines()
-        return notebook.page("What one image takes", layer_rows(self.operations), *told)
+        rows = text_rows(LAYERS, layers(self.operations))
+        return notebook.page("What one image takes", rows, *told)
 
 
 def cost(

@@ -112,7 +112,6 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
         low=low,
         high=high,
         bits=1 if binary else 8,
-        shrunk=shrunk,
         data=data,
     )
 

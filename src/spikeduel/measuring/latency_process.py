@@ -189,12 +189,11 @@ def repeated(
 
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
-    """Return `median_ms`, `p95_ms` (null for fewer than `FEWEST_FOR_P95`), `min_ms` and `n`."""
+    """Return `median_ms`, `p95_ms` (null for fewer than `FEWEST_FOR_P95`) and `n`."""
     enough = len(milliseconds) >= FEWEST_FOR_P95
     return {
         "median_ms": float(np.median(milliseconds)),
         "p95_ms": float(np.percentile(milliseconds, 95)) if enough else None,
-        "min_ms": min(milliseconds),
         "n": len(milliseconds),
     }
 

@@ -36,7 +36,6 @@ def anytime(
         num_steps=test.num_steps,
         n=test.right.shape[1],
         accuracies=test.right.mean(1).tolist(),
-        validation_accuracies=None if chosen_on is None else chosen_on.right.mean(1).tolist(),
         early_exit=None if chosen_on is None else early_exit(test, chosen_on),
         received=received(batches),
     )
@@ -73,7 +72,6 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
             n=len(after_all),
             mean_steps=chosen.mean_steps,
             accuracy=chosen.accuracy,
-            full_accuracy=float(after_all.mean()),
             most_lost=bound,
             fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
         ),

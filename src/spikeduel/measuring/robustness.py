@@ -246,6 +246,5 @@ def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
         corruptions={name: list(entry.accuracies) for name, entry in entries.items()},
         area=area,
         mean=mean,
-        mean_relative=mean / clean if mean is not None and clean else None,
         images={name: entry.n for name, entry in entries.items()},
     )

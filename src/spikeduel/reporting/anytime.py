@@ -7,7 +7,7 @@ import numpy as np
 from spikeduel.measuring import energy
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import DASHES, Axis, Chart, Key, Look, Marks, Panel, Row, Rule
-from spikeduel.results.rankings import joules_of, mean_range
+from spikeduel.results.means import joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
 

@@ -22,7 +22,7 @@ from spikeduel.reporting.charts import (
     Rule,
 )
 from spikeduel.results.costs import MEMORIES, Range
-from spikeduel.results.rankings import control_results, joules_of, mean, mean_range
+from spikeduel.results.means import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words.costs import MEMORY_TITLES

@@ -30,10 +30,10 @@ from spikeduel.reporting.charts import (
 from spikeduel.reporting.drawing import DPI
 from spikeduel.reporting.encoded import animation
 from spikeduel.reporting.pictures import as_picture
-from spikeduel.results import inside as words
 from spikeduel.results.inside import Inside, Pictures, Seen
 from spikeduel.system import files
 from spikeduel.system.errors import unknown
+from spikeduel.system.sentences import listed
 
 MOST_FRAMES = 50
 """Frames of an animation at most; of more time steps, frames stand at even distances."""
@@ -73,7 +73,8 @@ def inspect(
     models = model if isinstance(model, Mapping) else {model.card.contender: model}
     inside = look_inside(models, image, truth, calibrated=calibrated)
     files.require_writable(folder)
-    page = {"title": words.title(inside), "inside": inside}
+    names = [seen.name for seen in inside.models]
+    page = {"title": f"Inside {listed(names)}", "inside": inside}
     paths = [rendering.write(folder / "inside.html", "inside.html.j2", page, inside.noun)]
     for name in sorted(set(formats), key=list(FORMATS).index):
         with files.atomic_path(folder / f"inside.{name}") as temporary:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.rankings import with_memory
+from spikeduel.results.means import joules_of
 from spikeduel.results.trials import Trial
 from spikeduel.system import files, typed
 from spikeduel.system.errors import MissingExtra, unknown, visible
@@ -214,7 +214,7 @@ def _plain(settings: Values) -> Values:
 def _results(trial: Trial) -> Values:
     """Return what was measured of a trial. No name is one of `SCALARS`."""
     test, one_image = trial.test, trial.latency.one_image if trial.latency else None
-    energy = with_memory(trial)
+    energy = joules_of(trial, memory="on_chip")
     results = {
         "test_accuracy": test.accuracy if test else None,
         "test_loss": test.loss if test else None,

@@ -21,10 +21,9 @@ from spikeduel.reporting.charts import (
 )
 from spikeduel.results.accuracy import share_of_most_frequent
 from spikeduel.results.audit import Audit
-from spikeduel.results.columns import scaled
+from spikeduel.results.columns import robustness_of, scaled
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness
-from spikeduel.results.words.measures import robustness_by_contender
 
 MOST_POINTS = 201
 """Points of a line through many distances: as many as a reader can point at."""
@@ -108,7 +107,7 @@ def robustness(results: Results) -> Chart:
 
     The band is a standard deviation over seeds.
     """
-    measured = robustness_by_contender(results)
+    measured = robustness_of(results)
     colours = charts.contender_colours(results.trials)
     tested = [trial for trial in results.trials if trial.test]
     rules = []

@@ -12,8 +12,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from spikeduel.reporting import charts, drawing
-from spikeduel.results import columns, rankings
-from spikeduel.results import inside as inside_words
+from spikeduel.results import columns, means
 from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
@@ -72,14 +71,13 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "columns": columns,
         "measures": measures,
         "costs": costs,
-        "rankings": rankings,
+        "means": means,
         "controls": controls,
         "power": power,
         "verdicts": verdict,
         "accountings": accounting_words,
         "audits": audit_words,
         "answers": answers,
-        "inside_words": inside_words,
         "definitions": words.DEFINITIONS,
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],

@@ -29,15 +29,14 @@ from spikeduel.reporting import (
 )
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
-from spikeduel.results import predictions, rankings
-from spikeduel.results.columns import calibrations
+from spikeduel.results import means, predictions
+from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.findings import is_leak
 from spikeduel.results.inside import Inside
 from spikeduel.results.run import Results
 from spikeduel.results.words import costs as cost_words
 from spikeduel.results.words import energy_accountings as accounting_words
-from spikeduel.results.words import measures
 from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -221,7 +220,7 @@ def _of_data(page: Page, held: RunData) -> dict[str, Any]:
     if suspect := page.results.dataset.suspect_labels:
         page.galleries["labels"] = pictures.labels(suspect, prepared)
     corrupted = None
-    if measures.robustness_by_contender(page.results) and len(test):
+    if robustness_of(page.results) and len(test):
         index = encoded.telling_image(prepared, test)
         corrupted = pictures.corruptions(np.asarray(prepared.images[index]), index)
     return {
@@ -332,9 +331,9 @@ def _costs(page: Page) -> Iterator[Chart | None]:
     results = page.results
     colours = contender_colours(results.trials)
     yield costs.pareto(results, page.table)
-    for name, counted in rankings.counted_operations(results).items():
+    for name, counted in means.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
-            twin = rankings.trained_twin(results, name)
+            twin = means.trained_twin(results, name)
             yield costs.break_even(counted, name, colours[name], twin)
     if anytime.followed(results):
         yield anytime.curves(results, page.table)
@@ -379,7 +378,7 @@ def _calibration(page: Page) -> Iterator[Chart | None]:
 
 
 def _robustness(page: Page) -> Iterator[Chart | None]:
-    if measures.robustness_by_contender(page.results):
+    if robustness_of(page.results):
         yield reliability.robustness(page.results)
 
 
@@ -398,7 +397,7 @@ SECTIONS = (
     Section("caveats", "Caveats", lambda page: page.results.comparison.caveats or page.missing),
     Section("disagreement", "Where they disagree", lambda page: page.results.comparison.pairs),
     Section("classes", "By class"),
-    Section("costs", "Cost of an answer", lambda page: cost_words.page_rows(page.results), _costs),
+    Section("costs", "Cost of an answer", lambda page: cost_words.rows(page.results), _costs),
     Section(
         "accountings",
         "Energy accountings",

@@ -1,8 +1,7 @@
-"""Accuracy of a contender over its trials, and chance: defined here alone.
+"""Accuracy of a contender, and chance: defined here alone.
 
-An accuracy is the share of right answers over all test images of a seed, in all its folds; a
-contender's is the mean over its seeds (`Results.of` says which). A `Pair` holds the same over the
-seeds of both.
+An accuracy is the share of right answers over all test images of a seed, in all folds; a
+contender's is the mean over its seeds.
 """
 
 import statistics
@@ -29,11 +28,7 @@ def mean_accuracy(trials: Sequence[Trial]) -> float | None:
 
 
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:
-    """Return chance: the share of the test images that are of their most frequent class.
-
-    No constant answer has a higher accuracy. The audit, which looks before training and at
-    training's labels, names training's most frequent class instead.
-    """
+    """Return chance: the share of the test images' most frequent class."""
     tests = [trial.test for trial in trials if trial.test]
     support = [
         sum(scores.support for scores in of_class)
@@ -43,8 +38,8 @@ def share_of_most_frequent(trials: Sequence[Trial]) -> float:
 
 
 def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless one contender's trials, or this control of each, are shown to be better
-    than chance: on average over their images, by two standard errors.
+    """Return True unless one contender's trials, or a control of each, are shown to be better than
+    chance: by two standard errors over their images.
     """
     asked = [
         (trial.test, trial.controls[control] if control else trial.test)
@@ -60,11 +55,11 @@ def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -
 
 
 def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
-    """Return the trained controls of one contender that learned nothing, with their titles.
+    """Return the trained controls that learned nothing, with titles: no better than chance over all
+    trainings, or in half of the seeds.
 
-    They are not shown to be better than chance: all trainings together, or those of half of the
-    seeds. A trained network that is asked in another way, as with its spikes shuffled, may well
-    lose everything; so may one that is trained on recordings without time.
+    Left out are trained networks that are asked in another way, and recordings without time, which
+    may well lose everything.
     """
     tested = [trial for trial in trials if trial.test]
     titles = {

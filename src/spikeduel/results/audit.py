@@ -1,4 +1,4 @@
-"""Types of an audit of a data set and its split, as in `audit.json` and in results.json."""
+"""Types of an audit of a data set and its split, as in `audit.json` and results.json."""
 
 from typing import Literal
 
@@ -13,8 +13,8 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class SuggestedGroups(Frozen):
-    """Groups that the names of files seem to say: a `pattern` for `--group-by`, the number of
-    `groups` that it gives, and two files of one.
+    """Groups that file names seem to say: a `pattern` for `--group-by`, how many `groups` it gives,
+    two files of one.
     """
 
     pattern: str
@@ -31,18 +31,16 @@ class Counts(Frozen):
 
     @property
     def total(self) -> int:
-        """Over all sides."""
+        """Return the sum over all sides."""
         return self.train + self.val + self.test
 
 
 class ExactDuplicates(Frozen):
-    """Counts of equal images. Images outside the split do not count.
+    """Counts of equal images.
 
-    `sets` of equal images, of `images` in all; `within`: copies of an image on the same side;
-    `across`: images equal to one on an earlier side; `conflicting`: sets with more than one label,
-    of `conflicting_images` in all; `test_in_training`: test images equal to a training image;
-    `across_groups`: sets in several of the groups that files' names give, null without;
-    `conflicting_files`: those of `conflicting_images`, null where images are no files.
+    `sets` of equal images, of `images` in all; `within`: copies on the same side; `across`: images
+    equal to one on an earlier side; `conflicting`: sets with several labels, of
+    `conflicting_images`; `across_groups`: sets in several of the given groups.
     """
 
     within: Count
@@ -57,8 +55,8 @@ class ExactDuplicates(Frozen):
 
 
 class NearDuplicates(Frozen):
-    """Images with a near duplicate on their own side, on an earlier side, and test images with one
-    in training.
+    """Images with a near duplicate on their own side, on an earlier side; test images with one in
+    training.
     """
 
     within: Count
@@ -67,16 +65,12 @@ class NearDuplicates(Frozen):
 
 
 class SharedStretches(NearDuplicates):
-    """The same of recordings that share a stretch of events with another one; equal recordings are
-    left out.
-    """
+    """The same of recordings that share a stretch of events."""
 
 
 class MovedCopies(Frozen):
-    """Images that are a moved copy (shifted, turned, mirrored, cropped, scaled) of another one.
-
-    Of one on an earlier side, and test images with one in training; equal images and near
-    duplicates are left out.
+    """Images that are a moved copy of one on an earlier side; equal images and near duplicates are
+    left out.
     """
 
     across: Count
@@ -84,13 +78,11 @@ class MovedCopies(Frozen):
 
 
 class Probe(Frozen):
-    """Accuracies of the nearest neighbour on small grey versions, on the `n` test images searched.
+    """Accuracies of the nearest neighbour on small grey versions of `n` test images.
 
-    `accuracy`: on this split; `accuracy_if_grouped`: the siblings of each test image taken out of
-    training; `accuracy_if_ungrouped`: on a split that cuts groups, null where there is none;
-    `chance`: of always naming training's most frequent class; `siblings_in_train`: share of the
-    test images with a sibling in training. Siblings are images of one group, equal images and near
-    duplicates.
+    `accuracy_if_grouped`: without siblings in training (images of one group, equal, or near
+    duplicates); `accuracy_if_ungrouped`: on a split that cuts groups; `chance`: training's most
+    frequent class.
     """
 
     accuracy: Share | None = None
@@ -102,13 +94,11 @@ class Probe(Frozen):
 
 
 class FileProperty(Frozen):
-    """A property of files (type, colour mode, size), and its tie to class and side of the split.
+    """A property of files (type, colour mode, size), and how well it tells class and side.
 
-    `class_accuracy`: accuracy on the test images of the class that is most frequent among training
-    images with the same value (the most frequent class of all for a new value); `class_chance`:
-    accuracy of the most frequent class of all. `split_association`: Cramér's V between property and
-    side, corrected for its bias (Bergsma 2013), 0 to 1. `values` counts images, the most frequent
-    first; there are `num_values`.
+    `class_accuracy`: of naming each value's most frequent class in training; `split_association`:
+    Cramér's V of property and side, corrected for bias (Bergsma 2013), 0 to 1. `values` counts
+    images, the most frequent first.
     """
 
     property: str
@@ -120,9 +110,7 @@ class FileProperty(Frozen):
 
 
 class Quartiles(Frozen):
-    """Quartiles of the distances between small grey versions (0: equal up to brightness and
-    contrast).
-    """
+    """Quartiles of distances; 0: equal up to brightness and contrast."""
 
     p25: float
     median: float
@@ -137,7 +125,7 @@ class Distances(Frozen):
 
 
 class AuditedImage(Frozen):
-    """An image of a pair: its index, side of the split and class, and its file where it has one."""
+    """An image: its index, side, class, and file."""
 
     index: Count
     side: Side
@@ -158,9 +146,8 @@ PairKind = Literal[
 
 
 class Move(Frozen):
-    """The move that makes one image from another: mirrored left to right, then turned clockwise by
-    `degrees` (−180 to 180), made `scale` times as large, and its middle shifted by pixels to the
-    `right` and `down`.
+    """The move that makes one image from another: mirrored, then turned clockwise by `degrees`,
+    scaled, and shifted by pixels to the `right` and `down`.
     """
 
     mirrored: bool
@@ -171,11 +158,9 @@ class Move(Frozen):
 
 
 class Pair(Frozen):
-    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a`
-    from `b`.
+    """Two images to look at; `ratio`: their distance to the usual one; `move` makes `a` from `b`.
 
-    Of recordings that share a stretch, `ratio` is the share of the shorter one's events that are
-    not shared.
+    Of recordings, `ratio` is the share of the shorter one's events that are not shared.
     """
 
     kind: PairKind
@@ -186,10 +171,8 @@ class Pair(Frozen):
 
 
 class SuspectLabel(Frozen):
-    """An image whose label looks wrong: the class that fits better, and the probabilities of both.
-
-    They are shares of the nearest neighbours' votes, or calibrated probabilities of the training
-    that is surest.
+    """An image whose label looks wrong, the class that fits better, and the probabilities of both:
+    shares of neighbours' votes, or calibrated ones of a network.
     """
 
     image: AuditedImage
@@ -199,9 +182,7 @@ class SuspectLabel(Frozen):
 
 
 class LabelCheck(Frozen):
-    """Number of labels examined, share of labels that are the most probable class, number that look
-    wrong.
-    """
+    """Labels examined, the share that are the most probable class, and how many look wrong."""
 
     examined: Count
     agreement: Share
@@ -209,15 +190,12 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """Details of an audit for pictures and figures; not part of `audit.json`.
+    """Details for pictures and figures; not part of `audit.json`.
 
-    `pairs`: the gravest first; `test_distances`: from each test image to its nearest training
-    image, null where not searched; `labels`: those that look wrong, the surest first;
-    `label_shares`: share of each image's neighbours that votes for its label, null for images that
-    the split leaves out, empty where neighbours know too little of the labels; `within_quantiles`:
-    quantiles of the same distances within training, at equal steps from 0 to 1; `groups`:
-    recordings that belong together, by their groups and by shared stretches; empty where none share
-    one.
+    `pairs`: the gravest first; `test_distances`: to the nearest training image, null where not
+    searched; `labels`: the surest first; `label_shares`: share of an image's neighbours that votes
+    for its label; `within_quantiles`: distances within training, at equal steps from 0 to 1;
+    `groups`: recordings that belong together.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -241,12 +219,11 @@ StatisticName = Literal[
 
 
 class Statistic(Frozen):
-    """A number of each recording: its median by side of the split and by class, and a classifier's
-    accuracy by it alone.
+    """A number of each recording: its medians by side and class, and a classifier's accuracy by it
+    alone.
 
-    `length` is in milliseconds, `event rate` in events a second, `columns` and `rows` count to the
-    last with an event; `brighter events` and `at hot pixels` are shares of the events, `pixels in
-    use` of the sensor's pixels.
+    `length` is in ms, `event rate` in events a second; `brighter events`, `pixels in use` and `at
+    hot pixels` are shares.
     """
 
     name: StatisticName
@@ -257,14 +234,12 @@ class Statistic(Frozen):
 
 
 class Statistics(Frozen):
-    """Accuracies of a small classifier by all `statistics` together, without any frame.
+    """Accuracies of a small classifier by all `statistics` together, without any frame; null for
+    too few recordings.
 
-    `class_accuracy`: of naming the class of the `num_tested` test recordings, after training on the
-    training side (at most a sample of it); `class_chance`: of always naming training's most
-    frequent class. `side_accuracy`: of telling training from test recordings, as many of each, half
-    of which a coin would get right; recordings of one of the `num_groups` groups are never both
-    trained on and asked. Null where there are too few. `hot_pixels` (x, y) have many times the
-    events of other pixels, in most recordings of a side or of a class.
+    `class_accuracy`: on `num_tested` test recordings; `side_accuracy`: of telling training from
+    test, half right by a coin; recordings of one group are never on both sides of it. `hot_pixels`
+    (x, y) have many times the events of others.
     """
 
     statistics: tuple[Statistic, ...]
@@ -277,16 +252,12 @@ class Statistics(Frozen):
 
 
 class Audit(Frozen):
-    """The outcome of an audit: whether a result on this data and this split can be trusted, and why
-    (not).
+    """Outcome of an audit: whether a result on this data and split can be trusted.
 
-    `near`: two images are near duplicates below this share of the usual distance, which is the
-    median over `near_portions` parts of the training images. `groups_cut` lie on several sides;
-    `groups_cut_test_images` have their group in training; `groups_tested` are of test images.
-    `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
-    searched; fewer than `counts` where that would take too long. `files`: null where the data is no
-    folder or CSV. `labels`: judged by the nearest neighbours. "Image" stands for the `noun`;
-    `stretches` and `statistics` are of recordings, and null for images.
+    `near`: two images are near duplicates below this share of the usual distance, the median over
+    `near_portions` parts of training. `groups_cut` lie on several sides. `unreadable`: files left
+    out, with reasons. `searched`: images whose neighbours were searched. `files`: null without a
+    folder or CSV. `stretches` and `statistics` are of recordings. "Image" stands for the `noun`.
     """
 
     dataset: str

@@ -1,8 +1,6 @@
-"""Tables of results: a `Column` is a title, a value, a format and a definition, and a table a list
-of columns.
+"""Tables of results: a table is a list of `Column`s.
 
-A new column is one line here. Terminal, page and LaTeX print the same columns; the definitions are
-those of the report and of the glossary.
+Terminal, page and LaTeX print the same columns; definitions are those of report and glossary.
 """
 
 import statistics
@@ -32,14 +30,15 @@ from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.words.numbers import assigned, hundredths, p_number, signed
 from spikeduel.results.words.verdict import pair_conclusion
 from spikeduel.system.errors import visible
+from spikeduel.system.sentences import counted
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """Column of a table whose rows are `Row`: `value` reads a row, None where it is not known;
-    `form` writes the value; `is_text` aligns it left on the page.
+    """Column of a table of `Row`s: `value` reads a row (None: not known), `form` writes it;
+    `is_text` aligns it left on the page.
     """
 
     title: str
@@ -154,8 +153,8 @@ def averaged(
 
 
 def score(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """Return a score in per cent over one contender's trials; of accuracies the mean is that of
-    `accuracy.mean_accuracy`, since folds may differ in size.
+    """Return a score in per cent over a contender's trials; of accuracies, as
+    `accuracy.mean_accuracy`.
     """
     scores = [getattr(trial.test, name) for trial in tested if trial.test]
     mean = accuracy.mean_accuracy(tested) if name == "accuracy" else None
@@ -263,18 +262,20 @@ def _added(tested: Sequence[Trial], name: str, measure: AddedMeasure) -> Average
     return averaged([value for value in values if value is not None], measure.form.format)
 
 
+def trained_on(tested: Sequence[Trial]) -> str:
+    """Return over what a mean is: "6 seeds and 5 folds"."""
+    seeds, folds = ({getattr(trial, name) for trial in tested} for name in ("seed", "fold"))
+    counts = [counted(len(seeds), "seed")] if len(seeds) > 1 or len(folds) < 2 else []
+    return " and ".join(counts + [counted(len(folds), "fold")] * (len(folds) > 1))
+
+
 def spread_note(trials: Sequence[Trial]) -> str:
     """Return over what a ± is taken, as a sentence; empty where there is none."""
-    values = {
-        name: {getattr(trial, name) for trial in trials if trial.test} - {None}
-        for name in ("seed", "fold")
-    }
-    over = [f"{len(known)} {name}s" for name, known in values.items() if len(known) > 1]
-    every = "all trainings: " if len(over) > 1 else ""
-    return f"± is the standard deviation over {every}{' and '.join(over)}." if over else ""
+    over = trained_on([trial for trial in trials if trial.test])
+    return "" if over in ("1 seed", "0 seeds") else f"± is the standard deviation over {over}."
 
 
-# ---- pairs, classes, corruptions
+# ---- pairs, classes
 
 
 def interval(difference: Difference) -> str:
@@ -333,9 +334,7 @@ def class_rows(test: Scores) -> list[dict[str, str]]:
 
 
 def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
-    """Return the scores of each class, averaged over the trials; its support in all folds of a
-    seed.
-    """
+    """Return each class's scores averaged over trials, with its images in all folds of a seed."""
     num_seeds = len({trial.seed for trial in tested})
     by_class = zip(*(trial.test.per_class for trial in tested if trial.test), strict=True)
     return [
@@ -356,26 +355,38 @@ def confusion(tested: Sequence[Trial]) -> list[list[int]]:
     return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
 
 
-def corruption_rows(robustness: Robustness) -> list[dict[str, str]]:
-    """Return a model's accuracies on corrupted images, in per cent: a row for each corruption."""
-    columns: list[Column[str]] = [
-        Column("corruption", str, is_text=True),
-        *(
-            Column(
-                str(severity),
-                lambda name, place=severity - 1: (  # type: ignore[misc]
-                    robustness.corruptions[name][place]
-                    if len(robustness.corruptions[name]) > 1
-                    else None
-                ),
-                percent,
-            )
-            for severity in range(1, 6)
-        ),
-        Column("mean", lambda name: robustness.area[name], percent),
-        Column("images", lambda name: robustness.images[name], thousands),
+# ---- corruptions
+
+Robust = tuple[str, Sequence[Robustness]]
+"""A contender and the robustness of its trials."""
+
+
+def robustness_of(results: Results) -> dict[str, list[Robustness]]:
+    """Return the robustness of each contender's trials, where it was measured."""
+    measured = {
+        name: [trial.robustness for trial in results.of(name) if trial.robustness]
+        for name in results.contenders
+    }
+    return {name: known for name, known in measured.items() if known}
+
+
+def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
+    """Return the columns of accuracies on clean images, under each corruption, and on average."""
+
+    def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Robust]:
+        def cell(row: Robust) -> Averaged | None:
+            shares = [share for robust in row[1] if (share := value(robust)) is not None]
+            return averaged(shares, one_digit)
+
+        return Column(title, cell, unknown="–")
+
+    names = dict.fromkeys(name for _, known in measured for robust in known for name in robust.area)
+    return [
+        Column("contender", lambda row: row[0], is_text=True),
+        column("clean", lambda robust: robust.clean),
+        *(column(name, lambda robust, name=name: robust.area.get(name)) for name in names),  # type: ignore[misc]
+        column("mean of seven", lambda robust: robust.mean),
     ]
-    return text_rows(columns, robustness.corruptions)
 
 
 # ---- tuning
@@ -408,9 +419,7 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
 
 
 def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
-    """Return the expected best validation accuracy of 1, 2, 4, … and of all trials, ± its standard
-    deviation, in per cent.
-    """
+    """Return the expected best validation accuracy of 1, 2, 4, … and of all trials."""
     doubled = {2**power for power in range(record.num_trials.bit_length())} | {record.num_trials}
     columns: list[Column[TunedContender]] = [
         Column("expected best of so many trials, %", lambda contender: contender.contender),
@@ -437,7 +446,6 @@ class CalibrationRow(NamedTuple):
     calibrated: Sequence[Calibrated]
 
     def mean(self, name: str, form: Callable[[float], str]) -> Averaged | None:
-        """Return a number averaged over the trials that have it."""
         values = [getattr(measured, name) for measured in self.calibrated]
         return averaged([value for value in values if value is not None], form)
 
@@ -492,7 +500,7 @@ def calibrations(results: Results) -> dict[str, list[Calibration]]:
 
 
 def scaled(measured: Sequence[Calibration]) -> list[Calibrated]:
-    """Return all after their temperatures; none where one has no temperature."""
+    """Return all after their temperatures; empty where one has none."""
     known = [calibration.scaled for calibration in measured if calibration.scaled]
     return known if len(known) == len(measured) else []
 
@@ -549,14 +557,12 @@ class LayerRow(NamedTuple):
 
     @property
     def layer(self) -> Layer | None:
-        """Return the layer; None for the totals."""
         return self.counts if isinstance(self.counts, Layer) else None
 
     @property
     def other(self) -> str:
-        """Return other arithmetic, or the layer that this one is folded into."""
-        if self.layer and self.layer.folded_into:
-            return f"folded into {self.layer.folded_into}"
+        if self.layer and (self.layer.note or self.layer.folded_into):
+            return self.layer.note or f"folded into {self.layer.folded_into}"
         amounts = {
             what: getattr(self.counts, what).hoisted
             for what in ("additions", "multiplications", "functions")
@@ -581,10 +587,10 @@ LAYERS: list[Column[LayerRow]] = [
 ]
 
 
-def layer_rows(operations: Operations) -> list[dict[str, str]]:
+def layers(operations: Operations) -> list[LayerRow]:
     """Return one network's operations: a row for each layer, and one for all."""
-    layers = [LayerRow(layer.name or layer.type, layer) for layer in operations.layers]
-    return text_rows(LAYERS, [*layers, LayerRow("total", operations.totals)])
+    rows = [LayerRow(layer.name or layer.type, layer) for layer in operations.layers]
+    return [*rows, LayerRow("total", operations.totals)]
 
 
 def both_ways(amounts: Ways) -> str:

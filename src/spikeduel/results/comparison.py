@@ -20,9 +20,9 @@ from spikeduel.results.control_findings import claims
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Answer, Results
-from spikeduel.results.words import audit, notebook
+from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
-from spikeduel.results.words.controls import of_controls, on_time
+from spikeduel.results.words.controls import asked, on_time, what_it_means
 from spikeduel.results.words.findings import caveat
 from spikeduel.results.words.numbers import said_of
 from spikeduel.results.words.verdict import verdict
@@ -51,9 +51,9 @@ class Comparison:
         return f"{visible(title)}\n{visible(self.headline())}"
 
     def _repr_html_(self) -> str:
-        """Return the answer, its table and a chart as HTML, for notebooks."""
+        """Return the answer and its table as HTML, for notebooks."""
         table = rows(self.results)
-        parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
+        parts = (table, LEGEND if len(table) > 1 else "")
         return page(
             self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}"
         )
@@ -102,7 +102,7 @@ class Comparison:
     def controls(self) -> list[str]:
         """Return what the controls showed, a text for each contender."""
         return [
-            " ".join(of_controls(self.results, contender))
+            f"{asked(contender)}: {what_it_means(contender)}"
             for contender in self.results.comparison.controls
         ]
 

@@ -1,6 +1,4 @@
-"""Findings on the controls of a spiking contender, taken together: no claim says more than every
-control bears out.
-"""
+"""Findings on all controls of a spiking contender together."""
 
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ from spikeduel.results.trials import Trial
 
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
-"""Controls that tell a network nothing new that has a single time step."""
+"""Controls that tell nothing new of a network with a single time step."""
 STEPS = {
     Conclusion.A_BETTER: "steps_gain",
     Conclusion.B_BETTER: "steps_cost",
@@ -31,10 +29,8 @@ ORDER = {
 def without_unlearned(
     contender: ControlledContender, trials: Sequence[Trial]
 ) -> ControlledContender:
-    """Return `contender` with controls that learned nothing made inconclusive.
-
-    `trials` are the contender's. A training that failed says nothing of what was left out of the
-    network, however much worse the control is.
+    """Return `contender` with controls that learned nothing made inconclusive: a training that
+    failed shows no cause.
     """
     unlearned = unlearned_controls(
         [trial for trial in trials if trial.contender == contender.contender]
@@ -50,11 +46,10 @@ def without_unlearned(
 
 
 def claims(contender: ControlledContender) -> list[Finding]:
-    """Return what the controls show of spikes, of time steps and of the order of spikes, in turn.
+    """Return what the controls show of spikes, time steps and the order of spikes; empty on
+    recordings.
 
-    A control with too few seeds to call anything better counts for nothing; `few_seeds_for_causes`
-    where all measured controls have too few. The list is empty where no control was measured, and
-    on recordings.
+    Controls with too few seeds count for nothing; `few_seeds_for_causes` where all have too few.
     """
     if contender.of_recordings:
         return []
@@ -75,7 +70,6 @@ def claims(contender: ControlledContender) -> list[Finding]:
 
 
 def _beside_twins(twins: set[Conclusion], one_step: Conclusion | None) -> str | None:
-    """Return what is shown of spikes, by the conclusions on all twins."""
     if not twins:
         return None
     if twins == {Conclusion.A_BETTER}:
@@ -89,7 +83,6 @@ def _beside_twins(twins: set[Conclusion], one_step: Conclusion | None) -> str | 
 
 
 def _claim(id: str, contender: ControlledContender) -> Finding:
-    """Return the finding with the values that the table declares for it."""
     differences = [row.found for row in contender.rows if row.found]
     twins = [row for row in contender.rows if row.control in TWINS and row.conclusive]
 

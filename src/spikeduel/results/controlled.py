@@ -1,6 +1,6 @@
-"""Contenders beside their controls, as types; and what a set of recordings loses without time."""
+"""Types of contenders beside their controls, and of what recordings lose without time."""
 
-from enum import StrEnum
+from typing import Literal
 
 from spikeduel.results.findings import Finding
 from spikeduel.results.significance import Difference
@@ -8,11 +8,8 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 
 class ControlRow(Frozen):
-    """A control of a contender: its mean `accuracy`, and the contender − the control.
-
-    `found` is None where it was not measured; `reason` may say why. `spread` is the standard
-    deviation over seeds of the difference. With fewer than `found.fewest_seeds` it describes these
-    trainings, and shows no cause.
+    """A control: its mean `accuracy`, and the contender − the control; None with a `reason` where
+    not measured. `spread`: standard deviation over seeds.
     """
 
     control: str
@@ -28,14 +25,12 @@ class ControlRow(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True if it has as many seeds as a conclusion on causes takes."""
+        """Return True with as many seeds as a conclusion on causes takes."""
         return self.found is not None and self.found.seeds >= self.found.fewest_seeds
 
 
 class ControlledContender(Frozen):
-    """A contender and its controls: a spiking one on images, any on recordings. `num_steps` is None
-    without spikes.
-    """
+    """A contender and its controls; `num_steps` is None without spikes."""
 
     contender: str
     num_steps: Count | None
@@ -51,24 +46,18 @@ class ControlledContender(Frozen):
         return any(row.of_recordings for row in self.rows)
 
 
-class TemporalLoss(StrEnum):
-    """Loss of what a network can learn, when recordings have no time."""
-
-    EVERYTHING = "everything"
-    """Without it, the best is not shown to be better than a constant answer."""
-    SOME = "some"
-    NOTHING = "nothing"
-    """The interval of what is lost ends within the margin."""
-    NOT_SHOWN = "not_shown"
-    """Neither that something is lost, nor that nothing is."""
+TemporalLoss = Literal["everything", "some", "nothing", "not shown"]
+"""Loss without time. "everything": no better than a constant answer without it; "nothing": the
+interval ends within the margin; "not shown": neither a loss nor none.
+"""
 
 
 class WithoutTime(Frozen):
-    """Loss of a set of recordings without time: the best contender beside the best that sees no
-    time.
+    """The best contender on recordings beside the best that sees no time, both chosen on
+    validation.
 
-    Both are the best on validation. `without` sees none because it was trained on frames that each
-    hold all events (`trained_without`), or never does. `found` is `contender` − `without`.
+    `trained_without`: trained on frames that each hold all events. `found` is `contender` −
+    `without`.
     """
 
     contender: str
@@ -82,5 +71,5 @@ class WithoutTime(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True if it has as many seeds as a conclusion on other trainings takes."""
+        """Return True with as many seeds as a conclusion on other trainings takes."""
         return self.found.seeds >= self.found.fewest_seeds

@@ -9,7 +9,7 @@ from spikeduel.system.typed import Frozen
 
 
 class Range(Frozen):
-    """An amount that depends on what is not known, from `low` to `high`."""
+    """An amount that is not known exactly, from `low` to `high`."""
 
     low: float
     high: float
@@ -20,25 +20,23 @@ class Range(Frozen):
 
 
 class Counted(Frozen):
-    """Operations counted of a network, or the `reason` why nothing was counted: a part of it is not
-    known.
-    """
+    """Operations of a network, or the `reason` why nothing was counted."""
 
     operations: Operations | None
     reason: str | None = None
 
 
 Memory = Literal["compute", "on_chip", "off_chip"]
-"""Arithmetic alone | with memory, everything on the chip | with memory, weights off the chip."""
+"""Arithmetic alone | with memory, all on the chip | with weights off the chip."""
 MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
 
 
 class Joules(Frozen):
     """Joules per image; None: not known.
 
-    `range`: from the cheapest to the dearest `Flow` of each layer. Without memory these are
-    "everybody skips zeros" and "nobody does". `effective`: all layers by events. `dense`: by the
-    usual flow, where only spikes skip.
+    `range`: from the cheapest to the dearest `Flow` of each layer; without memory, from zeros
+    skipped to none. `effective`: all layers by events. `dense`: the usual flow, where only spikes
+    skip.
     """
 
     dense: float | None
@@ -54,10 +52,8 @@ class WayJoules(Frozen):
 
 
 class TableEnergy(Frozen):
-    """Energy by one table, for each memory model; None where the table does not cover that.
-
-    `unknown` names the layers that the table has no energy for: every number that needs one of them
-    is None.
+    """Energy by one table, for each memory model it covers; `unknown` names layers it has no energy
+    for.
     """
 
     title: str
@@ -68,18 +64,18 @@ class TableEnergy(Frozen):
     unknown: list[str]
 
     def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
-        """Return the joules per image of one memory model and way of counting."""
+        """Return the joules per image of a memory model and way of counting."""
         ways = getattr(self, memory)
         return getattr(ways, way) if ways else Joules(dense=None, effective=None)
 
     @property
     def is_chip(self) -> bool:
-        """Return True if the table is of a whole chip, which has no energy of arithmetic alone."""
+        """Return True if the table is of a whole chip, without energy of arithmetic alone."""
         return self.compute is None
 
 
 class Energy(Frozen):
-    """Estimated energy of one image by several tables, by name; the first leads."""
+    """Estimated energy of one image by several tables; the first leads."""
 
     tables: Annotated[dict[str, TableEnergy], Meta(min_length=1)]
     estimate: bool = True

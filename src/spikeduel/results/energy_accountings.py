@@ -1,4 +1,4 @@
-"""Energy accountings: published ways of counting, the cheaper network by each, and where the answer
+"""Energy accountings: published ways of counting, the cheaper network by each, and where that
 changes.
 """
 
@@ -9,13 +9,10 @@ from spikeduel.system.typed import Frozen, Positive
 
 Side = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]
-"""Spikes per neuron and step | time steps | bits of a number | memory, in the unit of the
-accounting.
-"""
+"""Spikes per neuron and step | time steps | bits of a number | memory."""
 AXES: tuple[Axis, ...] = ("rate", "steps", "bits", "memory")
 Read = Literal["source", "implementation", "quotation"]
-"""Place of reading the numbers: the source itself | a public program that follows it | a quotation.
-"""
+"""Where the numbers were read: the source | a public program that follows it | a quotation."""
 
 
 class Constant(Range):
@@ -26,10 +23,8 @@ class Constant(Range):
 
 
 class Accounting(Frozen):
-    """A way of counting. `unit` is that of its amounts, `where` the place in the source,
-    `leaves_out` its omissions.
-
-    The formulas are those of a layer's amounts; a network's are summed over its layers.
+    """A way of counting: formulas over a layer's amounts, summed over layers, in a `unit`; what it
+    leaves out.
     """
 
     name: str
@@ -46,9 +41,7 @@ class Accounting(Frozen):
 
 
 class Threshold(Frozen):
-    """The smallest change that flips the result, all else equal: from `now` to `value`, where it
-    `becomes` another; None: open.
-    """
+    """The smallest change that flips the result: from `now` to `value`; None: open."""
 
     axis: Axis
     value: float
@@ -58,11 +51,11 @@ class Threshold(Frozen):
 
 
 class AccountingResult(Frozen):
-    """The result of one accounting for a pair.
+    """Result of one accounting for a pair; `cheaper` is None where ranges overlap, or for a
+    `reason`.
 
-    `own` marks a user's accounting. `cheaper` is None where the ranges overlap, or where there is
-    no number: then `reason` says why. `ratio` is the spiking network's amount over the other's.
-    `thresholds` has the nearest change along each axis, within its limits.
+    `ratio`: the spiking network's amount over the other's; `thresholds`: the nearest change along
+    each axis.
     """
 
     accounting: str
@@ -72,7 +65,6 @@ class AccountingResult(Frozen):
     cheaper: Side | None = None
     thresholds: list[Threshold] = []
     reason: str | None = None
-    own: bool = False
 
     def threshold(self, axis: Axis) -> Threshold | None:
         """Return the change along this axis."""
@@ -80,10 +72,8 @@ class AccountingResult(Frozen):
 
 
 class AccountedPair(Frozen):
-    """A spiking contender against another contender, or against a `control` of its own (a name in
-    the trial).
-
-    `rate` is the spikes per neuron and step.
+    """A spiking contender against another one, or its own `control`; `rate`: spikes per neuron and
+    step.
     """
 
     spiking: str
@@ -94,7 +84,7 @@ class AccountedPair(Frozen):
     control: str | None = None
 
     def found(self, cheaper: Side | None) -> list[AccountingResult]:
-        """Return the accountings with this result; accountings without a number are left out."""
+        """Return the accountings with this result and a number."""
         return [
             result for result in self.by_accounting if result.cheaper == cheaper and result.ratio
         ]

@@ -1,8 +1,6 @@
 """Findings: what a reader should know about a run, a study, an audit, a control or a test.
 
-A finding is an `id`, a severity and the numbers that a sentence needs. `findings.toml` declares
-every finding, the gravest first; `words.findings` makes the sentence. To add a finding, add a row
-to the table and write a function that yields its values:
+`findings.toml` declares every finding, the gravest first; a function yields its values:
 
     @finds("one_seed")
     def one_seed(run: RunContext) -> Iterator[Values]:
@@ -18,10 +16,9 @@ from typing import Any, Literal
 from spikeduel.system import typed
 from spikeduel.system.typed import Frozen
 
-Severity = Literal["invalidates", "problem", "caveat", "note", "overturn"]
-"""`invalidates`: scores measure memory, read this before any of them. `problem`: the data has to be
-mended. `caveat`: a careful reader objects. `note`: worth knowing. `overturn`: could change the
-conclusion.
+Severity = Literal["invalidates", "problem", "caveat", "note"]
+"""`invalidates`: scores measure memory. `problem`: the data has to be mended. `caveat`: a careful
+reader objects. `note`: worth knowing.
 """
 Values = dict[str, Any]
 """Numbers, names, lists and dicts as JSON has them."""
@@ -29,18 +26,16 @@ Finder = Callable[[Any], Iterator[Values]]
 
 
 class Row(Frozen, forbid_unknown_fields=True):
-    """A row of findings.toml: `[subject.id]`.
+    """A row `[subject.id]` of findings.toml.
 
-    `example` declares the values and, by example, their types; any value may be None. `sentence`
-    holds them in the mini-language of `words.findings`, `brief` the same for a table. `remedy`
-    holds options, such as "--seeds {needed}", or what to do. A finding whose value `share` is not
-    above `problem_above` is a note. `meaning` explains the finding, for the documentation.
+    `example` declares values and their types; any may be None. `sentence` holds them in the
+    mini-language of `words.findings`. `remedy` holds options, such as "--seeds {needed}", or what
+    to do. A finding whose `share` is not above `problem_above` is a note. `meaning` explains.
     """
 
     severity: Severity
     sentence: str
     subject: str = ""
-    brief: str = ""
     remedy: str | None = None
     problem_above: float | None = None
     meaning: str = ""
@@ -59,18 +54,16 @@ def _read_table() -> tuple[dict[str, Row], dict[str, str]]:
 
 
 TABLE, ADVICE = _read_table()
-"""Every finding by id, the gravest first; and sentences for remedies that several findings share.
-"""
+"""Every finding by id, the gravest first; and sentences for shared remedies."""
 _PLACES = {id: place for place, id in enumerate(TABLE)}
 _FINDERS: dict[str, Finder] = {}
 
 
 class Finding(Frozen):
-    """Something to know: `values` are those that the table declares for `id`, `remedy` what to do,
-    `text` the sentence
-    where a document holds it.
+    """Something to know: the `values` that the table declares for `id`, `remedy`, and `text` in
+    documents.
 
-    Raises ValueError where the table has no such `id`, or declares other values.
+    Raises ValueError for an unknown `id` or other values.
     """
 
     id: str
@@ -82,7 +75,11 @@ class Finding(Frozen):
     def __post_init__(self) -> None:
         if self.id not in TABLE:
             raise ValueError(f"there is no finding {self.id!r}")
-        if not _alike(self.values, TABLE[self.id].example, exact_keys=True):
+        example = TABLE[self.id].example
+        if self.values.keys() != example.keys() or any(
+            value is not None and _kind(value) is not _kind(example[name])
+            for name, value in self.values.items()
+        ):
             raise ValueError(f"the finding {self.id} lacks a value, or has one of another type")
 
     @property
@@ -97,7 +94,7 @@ class Finding(Frozen):
 
 
 def is_leak(finding: Finding) -> bool:
-    """Return True if scores measure memory, so that the finding has to be read before any score."""
+    """Return True if scores measure memory."""
     return finding.severity == "invalidates"
 
 
@@ -141,25 +138,5 @@ def with_id(findings: Iterable[Finding], *ids: str) -> list[Finding]:
     return [finding for finding in findings if finding.id in ids]
 
 
-def _alike(value: Any, example: Any, exact_keys: bool = False) -> bool:
-    """Return True if `value` has the type of `example`, inside lists and dicts as well."""
-    if value is None:
-        return True
-    if isinstance(example, bool) or isinstance(value, bool):
-        return isinstance(example, bool) and isinstance(value, bool)
-    if isinstance(example, int | float):
-        return isinstance(value, int | float)
-    if not isinstance(value, type(example)):
-        return False
-    if isinstance(example, dict):
-        if exact_keys:
-            return value.keys() == example.keys() and all(
-                _alike(value[name], example[name]) for name in example
-            )
-        first = next(iter(example.values()))
-        if isinstance(first, dict):  # settings, of any type
-            return all(isinstance(inner, dict) for inner in value.values())
-        return all(_alike(inner, first) for inner in value.values())
-    if isinstance(example, list):
-        return all(_alike(inner, example[0]) for inner in value)
-    return True
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)

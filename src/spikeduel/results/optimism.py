@@ -1,6 +1,4 @@
-"""Optimism: what reporting the best test accuracy over all epochs would add to the true
-accuracy.
-"""
+"""Optimism: what reporting the best test epoch would add to the true accuracy."""
 
 import itertools
 import statistics
@@ -11,8 +9,8 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 
 class ContenderOptimism(Frozen):
-    """Accuracies of a contender by seed, over the images of all folds: at the chosen epochs, and at
-    the best ones for the test.
+    """Accuracies of a contender by seed, folds pooled: at the chosen epochs, and at the best for
+    the test.
     """
 
     contender: str
@@ -27,10 +25,8 @@ class ContenderOptimism(Frozen):
 
 
 class LeadOptimism(Frozen):
-    """The lead of contender a over b, a − b, over the seeds that both have.
-
-    `chosen` at the chosen epochs, which is true; `best_epoch` at the best epoch for the test of
-    every training; `best_seed` for the best of these, one seed of each contender.
+    """The lead of a over b over common seeds: at the `chosen` epochs, which is true; at the best
+    epochs; and between the best seeds of these.
     """
 
     a: str
@@ -42,9 +38,7 @@ class LeadOptimism(Frozen):
 
 
 class OptimismMeter(Frozen):
-    """Contenders whose trainings were tested after every epoch, and every two of them with a seed
-    in common.
-    """
+    """Contenders tested after every epoch, and every two of them with a seed in common."""
 
     contenders: list[ContenderOptimism]
     leads: list[LeadOptimism]
@@ -67,7 +61,7 @@ def curve(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
 def meter(trials: Sequence[Trial]) -> OptimismMeter | None:
     """Return the optimism of the finished trials; None where none was tested after every epoch.
 
-    A seed without all of its folds is left out, for want of its images.
+    A seed without all of its folds is left out.
     """
     num_folds = len({trial.fold for trial in trials})
     by_contender: dict[str, dict[int, list[Optimism]]] = {}
@@ -92,7 +86,6 @@ def meter(trials: Sequence[Trial]) -> OptimismMeter | None:
 
 
 def _pooled(folds: Sequence[Optimism], name: str) -> float:
-    """Return the accuracy over all folds' images together."""
     return sum(getattr(fold, name) * fold.n for fold in folds) / sum(fold.n for fold in folds)
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, structs
@@ -25,9 +25,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Share
 SCHEMA: Final = 3
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
 TOLERATED_SHARE = 0.01
-"""Share of a data set's own test images that may have relatives in training before scores are
-called memory.
-"""
+"""Share of a set's own test images that may have relatives in training."""
 
 
 class GroupSizes(Frozen):
@@ -40,15 +38,12 @@ class GroupSizes(Frozen):
 class Dataset(Frozen):
     """The data and its split.
 
-    With folds, `counts` holds the mean number of a fold's training and validation images, and the
-    number of all test images; `folds` the counts of each fold. `shared_groups` is the share of test
-    images whose group is also in training; `effective_groups_tested` the number of equally large
-    groups that would weigh as much as the groups of the test images. `test_uses` models of this
-    store have answered these test images, `test_uses_here` of them in this run; in
-    `tested_every_epoch` trainings they did so after every epoch (`optimism`). `own_validation`: the
-    data come with a validation set, and no test set. `labels` counts labels that trained networks
-    doubt on images they were not trained on; `suspect_labels` are the most doubtful (labels.csv has
-    all).
+    With folds, `counts` holds means over folds, and all test images. `shared_groups`: share of test
+    images whose group is in training; `effective_groups_tested`: equally large groups that would
+    weigh as much. `test_uses`: models of this store that answered these test images,
+    `test_uses_here` in this run, `tested_every_epoch` after every epoch. `own_validation`: the data
+    come with a validation set, and no test set. `labels`: doubted by trained networks;
+    `suspect_labels`: the most doubtful.
     """
 
     name: str
@@ -75,22 +70,20 @@ class Dataset(Frozen):
 
     @property
     def noun(self) -> str:
-        """Return "image" or "recording", by the audit."""
+        """Return "image" or "recording"."""
         return self.audit.noun if self.audit else "image"
 
     @property
     def can_fold(self) -> bool:
-        """Return True if `--folds` would test more images than this split does."""
+        """Return True if `--folds` would test more images."""
         return (
             not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
         )
 
     @property
     def leaks(self) -> bool:
-        """Return True if relatives of test images in training can explain a score.
-
-        One is enough for a split made here; a few copies in a data set's own test set are no reason
-        to mistrust it.
+        """Return True if relatives of test images in training can explain a score; a few copies in
+        a set's own test images cannot.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
@@ -99,10 +92,8 @@ class Dataset(Frozen):
 class Pair(Difference, kw_only=True):
     """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
 
-    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test
-    images, averaged over seeds; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal
-    accuracies. `power` is the chance that a lead of one point would have been found, None with one
-    seed.
+    Accuracies are means over seeds; `only_a_right` counts test images, averaged over seeds.
+    `power`: the chance that a lead of one point would have been found, None with one seed.
     """
 
     a: str
@@ -112,8 +103,6 @@ class Pair(Difference, kw_only=True):
     accuracy_b: Share
     only_a_right: float
     only_b_right: float
-    seeds_a_ahead: Count
-    seeds_b_ahead: Count
     power: Power | None = None
 
     @property
@@ -132,12 +121,12 @@ class Pair(Difference, kw_only=True):
 
     @property
     def shows_better(self) -> bool:
-        """Return True if one of the two is shown to be better: not negligibly, and over seeds."""
+        """Return True if one is shown to be better: not negligibly, and over seeds."""
         return self.conclusion.better and not self.negligible and self.seeds > 1
 
     @property
     def led(self) -> "Pair":
-        """Return the pair with the leader first, as every table and sentence names it."""
+        """Return the pair with the leader first."""
         return self.ordered(self.leader)
 
     def ordered(self, first: str) -> "Pair":
@@ -160,39 +149,22 @@ class Pair(Difference, kw_only=True):
             accuracy_b=self.accuracy_a,
             only_a_right=self.only_b_right,
             only_b_right=self.only_a_right,
-            seeds_a_ahead=self.seeds_b_ahead,
-            seeds_b_ahead=self.seeds_a_ahead,
         )
-
-
-class Neither(Frozen):
-    """A `contender` that is better than both networks of every pair of `twins`."""
-
-    contender: str
-    twins: list[tuple[str, str]]
 
 
 Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
 
 
-class Evidence(StrEnum):
-    """Evidence that a leader leads.
-
-    `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two
-    measurements of one thing differ; of energy: by all accountings. `THESE`: of these trained
-    networks alone, one of each contender. `SAME` of bytes: less than a tenth apart.
-    """
-
-    SHOWN = "shown"
-    THESE = "these models"
-    NOT_SHOWN = "not shown"
-    EQUIVALENT = "equivalent"
-    SAME = "the same"
-    NOT_MEASURED = "not measured"
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+Evidence = Literal["shown", "these models", "not shown", "equivalent", "the same", "not measured"]
+"""Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
+than measurements differ; of energy: by all accountings. "these models": of these trained
+networks alone.
+"""
 
 
 class Reason(StrEnum):
-    """Why a contender is to be taken, or none is."""
+    """Why a contender is taken, or none is."""
 
     BETTER = "better"
     HIGHER = "higher"
@@ -205,12 +177,12 @@ class Reason(StrEnum):
 
 
 class Lead(Frozen):
-    """The best contender in one quantity, against the best of the other kind (`over`).
+    """The best contender in a quantity, against the best of the other kind (`over`).
 
-    `values` by contender: a share, seconds of a training (with the training of the twin it starts
-    from), seconds an answer, joules an answer (with memory on the chip), bytes of a process that
-    answers, bytes of the weights. `by`: a difference in accuracy, else how many times as much
-    `over` takes. In energy the leader is cheaper in `cheaper_in` of `judged` accountings.
+    `values` by contender: a share, seconds of a training (with that of the twin it starts from),
+    seconds an answer, joules an answer (with memory on the chip), bytes of a process, bytes of the
+    weights. `by`: a difference in accuracy, else a ratio. In energy, the leader is cheaper in
+    `cheaper_in` of `judged` accountings.
     """
 
     quantity: Quantity
@@ -218,14 +190,14 @@ class Lead(Frozen):
     leader: str | None = None
     over: str | None = None
     by: float | None = None
-    evidence: Evidence = Evidence.NOT_MEASURED
+    evidence: Evidence = "not measured"
     cheaper_in: int | None = None
     judged: int | None = None
 
 
 class Step(Frozen):
-    """A next step: options to add to the run's own command, minutes of training, and the objection
-    that it answers. Without options, only other data would help.
+    """A next step: options to add to the run's command, minutes of training, the objection it
+    answers. Without options, only other data would help.
     """
 
     options: list[str]
@@ -234,8 +206,8 @@ class Step(Frozen):
 
 
 class Answer(Frozen):
-    """The contender to `take`, None where there is none, and the `reason`; the `rival` it is
-    compared with; a `Lead` for each quantity; the next `steps`. `text` says it in a line or two.
+    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`;
+    `text` says it.
     """
 
     take: str | None
@@ -254,17 +226,14 @@ class Answer(Frozen):
 
 
 class Conclusions(Frozen):
-    """Conclusions: every two contenders with a seed in common, controls, caveats, what
-    could overturn the verdict; what reporting the best epoch for the test would have shown; a
-    contender better than both twins; what recordings lose without time; and the answer.
+    """Every two contenders with a seed in common, controls, caveats, optimism, what recordings lose
+    without time, and the answer.
     """
 
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
     caveats: list[Finding] = []
-    overturned_by: list[Finding] = []
     optimism: OptimismMeter | None = None
-    neither: Neither | None = None
     without_time: WithoutTime | None = None
     answer: Answer = Answer(take=None, reason=Reason.NOT_FINISHED)
     verdict: str = ""
@@ -275,11 +244,8 @@ class Conclusions(Frozen):
 
 
 class SetRules(Frozen):
-    """Settings that the training images decided where the experiment left them open.
-
-    The augmentation is chosen by the shares of training images that look most like the mirror image
-    of another of their class (`mirrored`) or like another one that is `moved`, and by the fewest
-    `epochs` of a contender.
+    """Settings that the training images decided: shares that look like another's mirror image
+    (`mirrored`) or moved copy (`moved`), and the fewest `epochs` of a contender.
     """
 
     num_train: Count
@@ -293,8 +259,7 @@ class Budget(Frozen):
     """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
     set.
 
-    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` means that other
-    work disturbed the measurement.
+    `epoch_seconds` were measured before training; `busy`: other work disturbed that.
     """
 
     minutes: Amount
@@ -339,7 +304,7 @@ class Results(Frozen):
 
     @property
     def answer(self) -> Answer:
-        """Return which contender to take, computed when the results were put together."""
+        """Return which contender to take."""
         return self.comparison.answer
 
     @property
@@ -358,10 +323,8 @@ class Results(Frozen):
         ]
 
     def counted_seeds(self, contender: str) -> set[int]:
-        """Return the seeds that every contender finished in all folds, so that all numbers of a
-        table are over the same seeds; where there are none, the seeds that `contender` finished.
-
-        A contender that finished no seed is left out of this.
+        """Return the seeds that every contender finished in all folds, else those that `contender`
+        did. Contenders that finished none do not count.
         """
         num_folds = len({trial.fold for trial in self.trials})
         tested: dict[str, list[int]] = {}
@@ -377,7 +340,7 @@ class Results(Frozen):
         return common or whole.get(contender) or set(tested.get(contender, ()))
 
     def source_of(self, trial: Trial) -> Trial | None:
-        """Return the trial at whose trained weights `trial` starts; None where there is none."""
+        """Return the trial at whose trained weights `trial` starts, if any."""
         source = (trial.starts_from, trial.seed, trial.fold)
         return next(
             (other for other in self.trials if (other.contender, other.seed, other.fold) == source),
@@ -386,7 +349,7 @@ class Results(Frozen):
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """Return the pairs (spiking contender, other) of the same weights (see `twins`)."""
+        """Return the pairs (spiking contender, other) of the same weights."""
         return twins(self.trials)
 
 

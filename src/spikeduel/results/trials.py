@@ -16,9 +16,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
 class Epoch(Frozen):
-    """Scores of an epoch. Training numbers are averages over the epoch; a converted network has
-    none.
-    """
+    """Scores of an epoch; training numbers are averages over the epoch."""
 
     val_loss: float
     val_accuracy: Share
@@ -49,11 +47,10 @@ class ClassScores(Frozen):
 
 
 class Scores(Frozen):
-    """Accuracy on `n` images, and macro averages over the classes.
+    """Accuracy on `n` images, and macro averages over classes.
 
-    `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a
-    tie-break decided. `computed_in` is the precision of the answers, "32" or "bf16", None where it
-    is not known.
+    `confusion` `[K, K]` counts images, rows the truth; `tie_share`: labels that a tie-break
+    decided; `computed_in`: "32" or "bf16".
     """
 
     n: Count
@@ -69,9 +66,7 @@ class Scores(Frozen):
 
 
 class Classification(Scores, kw_only=True):
-    """`Scores` with every image's true and predicted class, in the order of the images, as the
-    store keeps them.
-    """
+    """`Scores` with every image's true and predicted class, in the order of the images."""
 
     truth: list[Count]
     predicted: list[Count]
@@ -82,16 +77,14 @@ class Classification(Scores, kw_only=True):
 
 
 class EncodingSpread(Frozen):
-    """Accuracies under other draws of a random encoding, and their standard deviation; None for an
-    encoding that is not random.
-    """
+    """Accuracies under other draws of a random encoding, and their standard deviation."""
 
     accuracies: list[Share] | None = None
     standard_deviation: Amount | None = None
 
 
 class CalibrationBin(Frozen):
-    """Images whose confidence lies between `low` and `high`: their number, mean confidence and
+    """Images whose confidence lies between `low` and `high`: their number, mean confidence,
     accuracy.
     """
 
@@ -103,11 +96,10 @@ class CalibrationBin(Frozen):
 
 
 class Calibrated(Frozen):
-    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier
-    score, bins.
+    """Expected calibration error, negative log-likelihood, Brier score, bins.
 
-    `ece_of_perfect` and `ece_of_perfect_95` are the error of a perfectly calibrated model with the
-    same confidences on as many images, on average and in 95 of 100 cases at most.
+    `ece_of_perfect` and `ece_of_perfect_95`: the error of a perfectly calibrated model on as many
+    images, on average and in 95 of 100 cases at most.
     """
 
     ece: Share
@@ -119,8 +111,8 @@ class Calibrated(Frozen):
 
 
 class Calibration(Calibrated):
-    """Calibration of the raw probabilities, and of those `scaled` by the `temperature` that fits
-    the validation images best.
+    """Calibration of the raw probabilities, and `scaled` by the `temperature` that fits validation
+    best.
     """
 
     temperature: Temperature | None = None
@@ -144,22 +136,18 @@ class CorruptedAccuracies(Frozen):
 class Robustness(Frozen):
     """Accuracy on corrupted images: at each severity, and their mean (`area`).
 
-    `mean` is over the seven corruptions, `mean_relative` that by the `clean` accuracy; None where a
-    corruption was not measured.
+    `mean` is over the seven corruptions, None where one was not measured.
     """
 
     clean: Share
     corruptions: dict[str, list[Share]]
     area: dict[str, Share]
     mean: Share | None
-    mean_relative: Amount | None
     images: dict[str, Count]
 
 
 class Confidences(Frozen):
-    """Probabilities of N images: that of the given label, the most probable class, and that of the
-    most probable class.
-    """
+    """Probabilities of N images: of the given label, the most probable class, and of that class."""
 
     given: list[Share]
     best: list[Count]
@@ -167,7 +155,7 @@ class Confidences(Frozen):
 
 
 class LabelConfidences(Frozen):
-    """Confidences on validation and test images, for a check of their labels."""
+    """Confidences on validation and test images, for a check of labels."""
 
     validation: Confidences
     test: Confidences
@@ -182,9 +170,7 @@ class LabelConfidences(Frozen):
 
 
 class Leaving(Frozen):
-    """Early exit at one threshold: mean steps, accuracy, and the number of images that leave at
-    each step `[T]`.
-    """
+    """Early exit at a threshold: mean steps, accuracy, images that leave at each step `[T]`."""
 
     threshold: Share | None
     mean_steps: Amount
@@ -195,23 +181,21 @@ class Leaving(Frozen):
 class ExitChoice(Frozen):
     """Evidence for a threshold: `n` validation images.
 
-    `most_lost` is the accuracy that leaving costs at most, by these images and with the confidence
-    asked for; `fewest` is the number of images that would show the tolerance if none of them
-    changed.
+    `most_lost`: accuracy that leaving costs at most, with the confidence asked for; `fewest`:
+    images that would show the tolerance if none changed.
     """
 
     n: Count
     mean_steps: Amount
     accuracy: Share
-    full_accuracy: Share
     most_lost: Share | None = None
     fewest: Count | None = None
 
 
 class EarlyExit(Leaving):
-    """Early exit at the threshold chosen on validation images; `curve` has every threshold.
+    """Early exit at the threshold chosen on validation; `curve` has every threshold.
 
-    `confidence` is how sure it has to be that leaving costs no more than `tolerance`.
+    `confidence`: how sure it has to be that leaving costs no more than `tolerance`.
     """
 
     tolerance: Share
@@ -221,33 +205,26 @@ class EarlyExit(Leaving):
 
 
 class Received(Frozen):
-    """Parts of recordings received by the end of each of T frames: mean milliseconds from the
-    start, mean events.
-    """
+    """Mean milliseconds and events of recordings by the end of each of T frames."""
 
     milliseconds: list[Amount]
     events: list[Amount]
 
 
 class Anytime(Frozen):
-    """Accuracy after each of T steps; all None for a network without steps. `received`: the parts
-    of recordings by then.
-    """
+    """Accuracy after each of T steps; all None without steps."""
 
     num_steps: Positive | None = None
     n: Count | None = None
     accuracies: list[Share] | None = None
-    validation_accuracies: list[Share] | None = None
     early_exit: EarlyExit | None = None
     received: Received | None = None
 
 
 class Optimism(Frozen):
-    """Test accuracy on `n` images after each epoch of a training, which no choice was made by.
+    """Test accuracy on `n` images after each epoch, by which nothing was chosen.
 
-    `chosen` is the accuracy of `chosen_epoch`, whose weights were kept: the trial's accuracy.
-    `best` is the highest, of `best_epoch`, the first that has it: often reported in place of
-    `chosen`.
+    `chosen`: of the epoch whose weights were kept; `best`: the highest, often reported instead.
     """
 
     n: Count
@@ -266,7 +243,6 @@ class Times(Frozen):
 
     median_ms: Amount
     p95_ms: Amount | None
-    min_ms: Amount
     n: Count
 
 
@@ -278,9 +254,7 @@ class Throughput(Times):
 
 
 class Machine(Frozen):
-    """The machine that times were taken on. `load_average` is over the last minute, or the own
-    threads and the others that ran just then, if that was less.
-    """
+    """The machine that times were taken on; `load_average`: threads that ran."""
 
     cpu: str
     cores: int | None
@@ -294,17 +268,16 @@ class Machine(Frozen):
 
     @property
     def busy(self) -> bool:
-        """Return True if other work used more than a quarter of the cores, see `is_busy`."""
+        """Return True if other work used more than a quarter of the cores."""
         return is_busy(self.load_average, self.cores or 1, self.threads)
 
 
 class Latency(Frozen):
-    """Times and memory of a model that starts and answers on this machine; `reasons` says why
-    something is None.
+    """Times and memory of a model that answers on this machine; `reasons` says why one is None.
 
-    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there
-    are scores after each step of one image's stream; `start_up_seconds` are those of a fresh
-    process until its first answer, and `peak_memory_bytes` its memory then.
+    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]`: until there are scores
+    after each step; `start_up_seconds` and `peak_memory_bytes` of a fresh process until its first
+    answer.
     """
 
     machine: Machine
@@ -323,15 +296,13 @@ class Latency(Frozen):
 
 
 class WeightShapes(Frozen):
-    """Shapes by name of all that a network keeps, without single numbers. Twins have the same."""
+    """Shapes by name of all weights but single numbers. Twins have the same."""
 
     shapes: dict[str, list[Count]]
 
 
 class AddedMeasure(Frozen):
-    """A measure from outside the package: `value` is shown in the format `form`, `found` holds the
-    whole.
-    """
+    """A measure from outside the package: `value` is shown as `form`, `found` holds the whole."""
 
     title: str
     meaning: str
@@ -341,10 +312,9 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """Score of one control of a trial; `val_accuracy` on validation, if the control was trained.
+    """Score of a control of a trial; `val_accuracy` if it was trained.
 
-    `spikes`: the control is a spiking network. `of_recordings`: the control changed the recordings
-    that the contender saw, so that nothing may be left to learn.
+    `of_recordings`: it changed the recordings that the contender saw.
     """
 
     title: str
@@ -366,12 +336,11 @@ class ControlResult(Frozen):
 
 
 class Trial(Frozen):
-    """A contender trained with one seed, on one fold. A measure that was not taken is None.
+    """A contender trained with one seed, on one fold; None for what was not measured.
 
-    `epoch_seconds` are of training only; epochs count from 0. `threads` is the number that training
-    began with: sums are rounded differently with another number. `model` is a path within the run's
-    folder. `starts_from` is the contender at whose trained weights, of the same seed, its training
-    began; `pretrained` names the weights that a network of torchvision or timm started from.
+    Epochs count from 0. `threads`: of training; other numbers round sums differently. `model`: a
+    path within the run's folder. `starts_from`: the contender at whose trained weights training
+    began; `pretrained`: the foreign weights it started from.
     """
 
     contender: str
@@ -409,7 +378,6 @@ class Trial(Frozen):
     measures: dict[str, AddedMeasure] = {}
     failed_measures: dict[str, str] = {}
     controls: dict[str, ControlResult] = {}
-    controls_left_out: dict[str, str] = {}
 
     @property
     def spiking(self) -> bool:
@@ -447,9 +415,7 @@ class Trial(Frozen):
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:
-    """Return the minutes of training of one seed of all `trials`, in all folds, with their trained
-    controls.
-    """
+    """Return the minutes of training of one seed, in all folds, with trained controls."""
     seconds: dict[int, float] = {}
     for trial in trials:
         controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())

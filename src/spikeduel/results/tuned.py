@@ -7,9 +7,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class DrawnFrom(Frozen):
-    """Range of a setting: from `low` to `high` (drawn by its logarithm with `log`), or one of
-    `choices`.
-    """
+    """Range of a setting: `low` to `high` (by its logarithm with `log`), or one of `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -22,7 +20,7 @@ class DrawnFrom(Frozen):
 
 
 class TuningTrial(Frozen):
-    """Trial of a tuning: the settings, and the outcome of the training."""
+    """A trial of a tuning: settings and outcome."""
 
     number: Count
     settings: dict[str, float | None]
@@ -37,9 +35,7 @@ class TuningTrial(Frozen):
 
 
 class ExpectedBest(Frozen):
-    """Best validation accuracy of so many trials: mean, standard deviation, and the mean less and
-    plus it.
-    """
+    """Best validation accuracy of so many trials: mean, standard deviation, and mean ± it."""
 
     trials: Count
     mean: float
@@ -49,9 +45,7 @@ class ExpectedBest(Frozen):
 
 
 class TunedContender(Frozen):
-    """Trials of a contender; `best` is the number of the chosen one, None where none was
-    finished.
-    """
+    """Trials of a contender; `best` is the number of the chosen one, if any was finished."""
 
     contender: str
     family: Family
@@ -73,9 +67,7 @@ class TunedContender(Frozen):
 
 
 class TunedOn(Frozen):
-    """The data: its fingerprint, a hash of the test images, which were not looked at; `val`
-    validation images.
-    """
+    """The data: its fingerprint, a hash of the unseen test images, `val` validation images."""
 
     fingerprint: str
     test: str

@@ -1,23 +1,12 @@
-"""HTML that notebooks show in place of a `repr`: sentences, tables and charts, everything
-escaped.
-"""
+"""HTML that notebooks show in place of a `repr`: sentences and tables, everything escaped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from spikeduel.system.errors import visible
 
-
-@dataclass(frozen=True)
-class Chart:
-    """An SVG of escaped text."""
-
-    svg: str
-
-
-Part = str | Chart | Sequence[Mapping[str, str]]
-"""A sentence, a chart, or the rows of a table."""
+Part = str | Sequence[Mapping[str, str]]
+"""A sentence, or the rows of a table."""
 
 
 def page(title: str, *parts: Part) -> str:
@@ -30,8 +19,6 @@ def _html(part: Part) -> str:
     match part:
         case str():
             return f"<p>{html_text(part)}</p>"
-        case Chart():
-            return part.svg
         case _:
             head = "".join(map(_cell, part[0], ["th"] * len(part[0])))
             body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in part)

@@ -29,12 +29,7 @@ from spikeduel.results.run import (
     Results,
     SetRules,
 )
-from spikeduel.results.run_findings import (
-    RunContext,
-    find_caveats,
-    neither_twin,
-    overturned_by,
-)
+from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.trials import AddedMeasure, Classification, Test, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
@@ -102,9 +97,7 @@ def assemble(
                 without_unlearned(controlled, trials) for controlled in compared if controlled
             ],
             caveats=find_caveats(run),
-            overturned_by=overturned_by(run),
             optimism=optimism.meter(trials),
-            neither=neither_twin(trials, pairs),
             without_time=without_time(outcomes, trials, groups, margin),
         ),
     )
@@ -164,7 +157,6 @@ def trial_entry(outcome: TrialOutcome) -> Trial:
         failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls=controlled.results if controlled else {},
-        controls_left_out=controlled.reasons if controlled else {},
     )
 
 
@@ -238,8 +230,6 @@ def compare_pairs(
             accuracy_b=float(right_b.mean()),
             only_a_right=float((right_a & ~right_b).sum(1).mean()),
             only_b_right=float((right_b & ~right_a).sum(1).mean()),
-            seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
-            seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
             power=power_of(right_a, right_b, groups, len(compared)),
         )
         for ((a, b), (right_a, right_b)), difference in zip(compared.items(), adjusted, strict=True)

@@ -96,19 +96,19 @@ def compare_best(
         accuracy_without=float(other.right.mean()),
         trained_without=other.trained_without,
         found=difference,
-        lost=TemporalLoss.NOTHING if other is best else _lost(difference, other.at_chance),
+        lost="nothing" if other is best else _lost(difference, other.at_chance),
     )
 
 
 def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
     if difference.ci90[1] <= difference.margin:
-        return TemporalLoss.NOTHING
+        return "nothing"
     # With few seeds it is said that only these trainings are compared; that they lose is seen all
     # the same.
     few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
     if difference.conclusion is not Conclusion.A_BETTER and not few:
-        return TemporalLoss.NOT_SHOWN
-    return TemporalLoss.EVERYTHING if at_chance else TemporalLoss.SOME
+        return "not shown"
+    return "everything" if at_chance else "some"
 
 
 def _answers_of_collapsed(outcome: TrialOutcome) -> Classification | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
-from msgspec.structs import replace
 
 from spikeduel.counting.amounts import MEANINGS
 from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
@@ -110,15 +109,12 @@ class _File(Frozen, forbid_unknown_fields=True):
 class Accounting(Frozen):
     """An accounting ready for use: `entry` describes it, the expressions compute it from a layer's
     amounts.
-
-    `own` marks a user's accounting.
     """
 
     entry: energy_accountings.Accounting
     spiking: Expression
     other: Expression
     constants: dict[str, Constant]
-    own: bool = False
 
     @property
     def name(self) -> str:
@@ -147,7 +143,7 @@ def read(name: str | Path) -> Accounting:
     """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises
     `InputError`.
     """
-    definition = named_or_file(
+    return named_or_file(
         name,
         NAMES,
         "accountings",
@@ -155,7 +151,6 @@ def read(name: str | Path) -> Accounting:
         "docs/energy-tables.md#accountings-of-your-own",
         _accounting,
     )
-    return replace(definition, own=str(name) not in NAMES)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:

@@ -24,7 +24,7 @@ from spikeduel.results.energy_accountings import (
     Side,
     Threshold,
 )
-from spikeduel.results.rankings import control_results, finished
+from spikeduel.results.means import control_results, finished
 from spikeduel.results.run import Results
 from spikeduel.system.errors import InputError
 
@@ -97,7 +97,7 @@ class Pair:
 def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
     here = {**pair.spiking, STEPS: np.full((1, 1), float(pair.steps))}
-    finding = partial(AccountingResult, accounting=definition.name, own=definition.own)
+    finding = partial(AccountingResult, accounting=definition.name)
     spiking, other = _weighed(pair, definition, here)
     for network, amounts, formula, named in (
         ("spiking network", spiking, definition.spiking, here),

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from spikeduel.results.answer import NOTICEABLE, accounted_pair, too_few, was_busy
+from spikeduel.results.answer import NOTICEABLE, too_few, was_busy
 from spikeduel.results.columns import SCORES, score
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, with_id
-from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results, Step
+from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results
 from spikeduel.results.words.costs import amount, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
 from spikeduel.system.sentences import counted
@@ -71,8 +71,7 @@ def headline(results: Results) -> str:
     if answer.reason is Reason.FASTER and faster:
         parts.reverse()
     why = f"{' and ' if faster else ', but '}".join(parts)
-    low_energy, untrained = _energy(answer, results), _untrained(answer, results)
-    return f"Take {take}: {why} ({details}).{low_energy}{untrained}"
+    return f"Take {take}: {why} ({details}).{_untrained(answer, results)}"
 
 
 def _with_kind(results: Results, name: str) -> str:
@@ -80,7 +79,7 @@ def _with_kind(results: Results, name: str) -> str:
 
 
 def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
-    """Return how accurate the chosen contender is beside its rival, and what that rests on."""
+    """Return the lead in accuracy, and the evidence for it."""
     rival = _with_kind(results, answer.rival or "")
     if answer.pair is None:
         return "it has the highest accuracy", f"it has no seed in common with {rival}"
@@ -98,9 +97,7 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
 
 
 def _pace(answer: Answer) -> tuple[bool, str]:
-    """Return whether the chosen contender answers as fast as its rival or faster, and how fast;
-    empty where that is not known.
-    """
+    """Return True if `take` is at least as fast as its rival, and how fast; "" if not known."""
     times = answer.lead("answer").values
     if answer.take not in times or answer.rival not in times:
         return True, ""
@@ -112,7 +109,6 @@ def _pace(answer: Answer) -> tuple[bool, str]:
 
 
 def _too_few(results: Results) -> str:
-    """Return that the test images are too few for an answer, and what they show."""
     images, pair = too_few(results), results.comparison.pairs[0]
     if images and abs(pair.difference) > images.values["detectable"]:
         tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
@@ -124,7 +120,6 @@ def _too_few(results: Results) -> str:
 
 
 def _detectable(images: Finding) -> str:
-    """Return the difference that the test images can show: "2.00 points", "about 8.00 points"."""
     about = "about " if images.values.get("assumed", True) else ""
     return f"{about}{points(images.values['detectable'])}"
 
@@ -133,21 +128,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-def _energy(answer: Answer, results: Results) -> str:
-    """Return in how many accountings the spiking one of the two takes less energy."""
-    accounted = accounted_pair(results, answer.take or "", answer.rival or "")
-    if accounted is None or not accounted.judged:
-        return ""
-    cheaper, dearer = len(accounted.found("spiking")), len(accounted.found("other"))
-    more = f", more in {dearer}" if dearer else ""
-    return (
-        f" {accounted.spiking} takes less energy in {cheaper} of {accounted.judged} published "
-        f"accountings{more}."
-    )
-
-
 def _untrained(answer: Answer, results: Results) -> str:
-    """Return that an untrained nearest neighbour does better, where that is so."""
     for finding in with_id(results.comparison.caveats, "below_nearest_neighbour"):
         if answer.take in finding.values["contenders"]:
             better = per_cent(finding.values["accuracy"])
@@ -156,7 +137,7 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 
 class Cell(NamedTuple):
-    """A contender's mean in one quantity as text, the spread over seeds, and if it leads."""
+    """A contender's mean as text, the spread over seeds, and if it leads."""
 
     mean: str
     spread: str = ""
@@ -168,9 +149,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Row of a quantity: a cell for each contender; by how much the leader leads, `over` which one,
-    and the evidence.
-    """
+    """A quantity: a cell for each contender, the lead, `over` which one, and the evidence."""
 
     quantity: Quantity
     cells: dict[str, Cell]
@@ -187,34 +166,26 @@ def table(results: Results) -> list[Row]:
             {name: _cell(results, name, lead) for name in results.contenders},
             by(lead),
             (lead.over or "") if by(lead) else "",
-            lead.evidence.value,
+            lead.evidence,
         )
         for lead in results.answer.leads
     ]
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return the small table as text, a row for each contender; below it by how much the one with
-    the star leads, and how sure that is.
-    """
-    by_quantity = table(results)
-    several = len(results.contenders)
-
-    def line(title: str, cells: list[str]) -> dict[str, str]:
-        titles = [TITLES[row.quantity] for row in by_quantity]
-        return {"": title, **dict(zip(titles, cells, strict=True))}
-
+    """Return the small table as text: a row for each contender, leads and evidence."""
+    quantities, several = table(results), len(results.contenders)
     lines = [
-        line(_short(name), [str(row.cells[name]) for row in by_quantity])
-        for name in results.contenders
+        (_short(name), [str(row.cells[name]) for row in quantities]) for name in results.contenders
     ]
     if several > 1:
-        lines.append(line("lead", [row.by for row in by_quantity]))
+        lines.append(("lead", [row.by for row in quantities]))
     if several > 2:
-        lines.append(line("over", [_short(row.over) for row in by_quantity]))
+        lines.append(("over", [_short(row.over) for row in quantities]))
     if several > 1:
-        lines.append(line("how sure", [row.evidence for row in by_quantity]))
-    return lines
+        lines.append(("how sure", [row.evidence for row in quantities]))
+    titles = [TITLES[row.quantity] for row in quantities]
+    return [{"": title, **dict(zip(titles, cells, strict=True))} for title, cells in lines]
 
 
 def _short(name: str) -> str:
@@ -251,21 +222,15 @@ def by(lead: Lead) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Return the next steps: options to add to the run's own command, about how long they train,
-    and what they show.
-    """
+    """Return the next steps: options to add to the run's command, time to train, what they show."""
     return [
         (
             " ".join(step.options),
             "" if step.minutes is None else f"trains {duration(60 * step.minutes)}",
-            _settles(step),
+            _SETTLES[step.options[0]]
+            if step.options
+            else "more test images: these cannot show a difference below "
+            f"{_detectable(step.answers)}",
         )
         for step in results.answer.steps
     ]
-
-
-def _settles(step: Step) -> str:
-    if not step.options:
-        least = _detectable(step.answers)
-        return f"more test images: these cannot show a difference below {least}"
-    return _SETTLES[step.options[0]]

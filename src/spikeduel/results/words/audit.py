@@ -1,20 +1,36 @@
-"""An audit in words: a sentence for each finding, the rows of its table, and its JSON document."""
+"""An audit in words: sentences, the rows of its table, its JSON document."""
 
 from typing import Any
 
 from msgspec import structs
 
-from spikeduel.data.inventory import FileCounts, by_ending
+from spikeduel.data.inventory import by_ending
 from spikeduel.results.audit import Audit, Move, Pair, StatisticName, Statistics
-from spikeduel.results.words.findings import percent, sentence
+from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import per_cent, said_of
-from spikeduel.system import typed
+from spikeduel.system import notebook, typed
+from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted, listed
 
 STRETCHES = ("a stretch on two sides", "a stretch on one side")
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
 SIDES = {"train": "training", "val": "validation", "test": "test"}
+
+
+class PrintedAudit(Audit):
+    """An audit that `print` and notebooks show."""
+
+    def __repr__(self) -> str:
+        findings = f"{counted(len(self.problems), 'problem')}, {counted(len(self.notes), 'note')}"
+        images = counted(self.counts.total, self.noun)
+        return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
+
+    def _repr_html_(self) -> str:
+        """Return findings and numbers as HTML."""
+        ok = "Nothing was found that would invalidate a result." if self.ok else ""
+        findings = [*(f"Problem: {text}" for text in problems(self)), ok, *notes(self)]
+        return notebook.page(f"Audit of {self.dataset}", *findings, rows(self), not_all(self))
 
 
 def not_all(audit: Audit) -> str:
@@ -24,10 +40,6 @@ def not_all(audit: Audit) -> str:
         "found only if "
     )
     return said_of(f"{text}groups are given.", audit.noun)
-
-
-def _ignored(files: FileCounts) -> str:
-    return ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored) or "none"
 
 
 def problems(audit: Audit) -> list[str]:
@@ -52,16 +64,14 @@ def worded(audit: Audit) -> Audit:
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return the content of `audit --json`, `audit.json` and results.json's `dataset.audit`: all
-    but the details, with sentences.
-    """
+    """Return the content of `audit.json` and of `dataset.audit`: all but the details."""
     content = typed.plain(worded(audit))
     del content["details"]
     return content
 
 
 def near_definition(audit: Audit) -> str:
-    """Return what counts as a near duplicate."""
+    """Return the meaning of a near duplicate."""
     pictures, shared = "small grey versions", ""
     if audit.stretches is not None:
         pictures = "small blurred pictures of all their events"
@@ -82,7 +92,7 @@ def near_definition(audit: Audit) -> str:
 
 
 def nearness(pair: Pair) -> str:
-    """Return how near the two of a pair are: "0.21 of the usual", or "98.0 % of events shared"."""
+    """Return how near the two of a pair are: "0.21 of the usual"."""
     if pair.kind in STRETCHES:
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
@@ -103,13 +113,14 @@ def move_in_words(move: Move) -> str:
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
-    """The numbers of an audit, as rows of a table."""
+    """Return the numbers of an audit as rows of a table, without those that were not measured."""
     exact, near, probe, counts = (
         audit.exact_duplicates,
         audit.near_duplicates,
         audit.probe,
         audit.counts,
     )
+    files, moved, stretches = audit.files, audit.moved_copies, audit.stretches
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.classes)}",
@@ -117,37 +128,40 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
-        "moved copies": "not measured",
-        "groups": _groups(audit),
+        "moved copies": f"{moved.across:,} across sides" if moved else "",
+        "groups": "none known"
+        if audit.groups is None
+        else f"{audit.groups:,}, {audit.groups_cut:,} cut",
+        "copies across groups": f"{counted(exact.across_groups, 'set')} of equal images"
+        if exact.across_groups is not None
+        else "",
         "unreadable files": f"{len(audit.unreadable):,}",
-        "files read": by_ending(audit.files.read) if audit.files else "",
-        "files ignored": _ignored(audit.files) if audit.files else "",
-        "nearest neighbour": (
-            f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)"
+        "files read": by_ending(files.read) if files else "",
+        "files ignored": ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored)
+        if files
+        else "",
+        "nearest neighbour": _share(
+            probe.accuracy, "accuracy (small grey images, nothing trained)"
         ),
-        "without siblings": (
-            f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)"
-        ),
-        "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
-        "constant answer": (
-            f"{_percent(probe.chance)} accuracy (always training's most frequent class)"
-        ),
-        "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
+        "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
+        "split over files": _share(probe.accuracy_if_ungrouped, "accuracy (groups cut)"),
+        "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
+        "siblings in training": _share(probe.siblings_in_train, "of the test images"),
+        "shared stretches": f"{stretches.within:,} images within a side, {stretches.across:,} "
+        "across sides"
+        if stretches
+        else "",
     }
-    if moved := audit.moved_copies:
-        table["moved copies"] = f"{moved.across:,} across sides"
-    if stretches := audit.stretches:
-        table["shared stretches"] = (
-            f"{stretches.within:,} images within a side, {stretches.across:,} across sides"
-        )
-    if audit.statistics:
-        table |= _statistics_rows(audit.statistics)
-    if probe.accuracy_if_ungrouped is None:
-        del table["split over files"]
-    if audit.files is None:
-        del table["files read"], table["files ignored"]
-    if exact.across_groups is not None:
-        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal images"
+    if statistics := audit.statistics:
+        table |= {
+            "hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none",
+            "statistics alone": _share(
+                statistics.class_accuracy, "accuracy (length, event rate and so on, no frame)"
+            ),
+            "sides told": _share(
+                statistics.side_accuracy, "of training and test recordings (a coin: 50 %)"
+            ),
+        }
     for of_files in audit.formats:
         more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
@@ -155,22 +169,12 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     return [
         {"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)}
         for what, value in table.items()
+        if value
     ]
 
 
-def _groups(audit: Audit) -> str:
-    if audit.groups is None:
-        return "none known"
-    joined = (
-        " (those that share copies are joined into one)"
-        if audit.exact_duplicates.across_groups
-        else ""
-    )
-    return f"{audit.groups:,}{joined}, {audit.groups_cut:,} cut"
-
-
-def _percent(share: float | None) -> str:
-    return "not measured" if share is None else percent(share)
+def _share(share: float | None, of: str) -> str:
+    return "" if share is None else f"{per_cent(share)} {of}"
 
 
 def amount(name: StatisticName, value: float) -> str:
@@ -185,24 +189,9 @@ def told(share: float | None) -> str:
     return "–" if share is None else per_cent(share)
 
 
-def _statistics_rows(statistics: Statistics) -> dict[str, str]:
-    """Return the rows of the audit's table on recordings."""
-    table = {"hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none"}
-    if statistics.class_accuracy is not None:
-        table["statistics alone"] = (
-            f"{per_cent(statistics.class_accuracy)} accuracy (length, event rate and so on, no "
-            f"frame)"
-        )
-    if statistics.side_accuracy is not None:
-        table["sides told"] = (
-            f"{per_cent(statistics.side_accuracy)} of training and test recordings (a coin: 50 %)"
-        )
-    return table
-
-
 def medians(statistics: Statistics) -> list[dict[str, str]]:
     """Return a row for each statistic: its median on each side, and how often it tells class and
-    side by itself.
+    side.
     """
     return [
         {

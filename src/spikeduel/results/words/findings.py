@@ -8,18 +8,9 @@ from spikeduel.results.findings import ADVICE, TABLE, Finding
 from spikeduel.results.words.numbers import assigned, in_minutes, per_cent, points, said_of
 from spikeduel.system.sentences import MOST_NAMED, counted, listed
 
-SMALL_SHARE = 0.001
-"""Shares below this are written with two digits after the point."""
-
-
-def percent(share: float) -> str:
-    """Return a share of one: "91.2 %", small ones as "0.05 %"."""
-    return per_cent(share, 2 if 0 < share < SMALL_SHARE else 1)
-
-
 FORMATS = {
     "points": points,
-    "percent": percent,
+    "percent": per_cent,
     "minutes": in_minutes,
     "margin": lambda share: f"±{100 * share:g} points",
 }
@@ -84,27 +75,19 @@ _fill = _Template()
 
 
 def sentence(finding: Finding, noun: str = "image") -> str:
-    """Return what a finding says, as people read it; `noun` is what the data consists of."""
-    return _filled(TABLE[finding.id].sentence, finding, noun)
-
-
-def brief(finding: Finding) -> str:
-    """Return a finding in a few words, for a table."""
-    return _filled(TABLE[finding.id].brief, finding)
-
-
-def caveat(finding: Finding, noun: str = "image") -> str:
-    """Return the sentence of a finding among the caveats of a run, which says where it is from."""
-    source = "Data audit: " if finding.subject == "audit" else ""
-    return source + sentence(finding, noun)
-
-
-def _filled(template: str, finding: Finding, noun: str = "image") -> str:
+    """Return what a finding says; `noun` is what the data consists of."""
+    row = TABLE[finding.id]
     text = _fill.format(
-        template,
+        row.sentence,
         **finding.values,
         remedy=finding.remedy,
         advice=ADVICE.get(finding.remedy or "", ""),
-        problem_above=TABLE[finding.id].problem_above,
+        problem_above=row.problem_above,
     )
     return said_of(" ".join(text.split()), noun)
+
+
+def caveat(finding: Finding, noun: str = "image") -> str:
+    """Return a finding's sentence among the caveats of a run, with its source."""
+    source = "Data audit: " if finding.subject == "audit" else ""
+    return source + sentence(finding, noun)

@@ -1,12 +1,8 @@
 """Rules of a comparison in words: the report's section on the method."""
 
-from collections.abc import Sequence
-
-from spikeduel.results.run import Budget, Dataset, Results, SetRules
-from spikeduel.results.trials import Trial
+from spikeduel.results.run import Dataset, Results
 from spikeduel.results.words.numbers import as_text, assigned, in_minutes, per_cent
-from spikeduel.settings import Experiment
-from spikeduel.system.sentences import counted, listed
+from spikeduel.system.sentences import counted
 
 _SPLITS = {
     "official": "official: the data set's own test images; validation images come out of the rest",
@@ -14,58 +10,6 @@ _SPLITS = {
     "grouped": "grouped: images of one group, such as one person, stay on one side",
     "published": "published: as in the study, at random over files, whatever they show",
 }
-
-
-def rules(results: Results) -> list[tuple[str, str]]:
-    """Return the rules of a comparison as pairs of a term and an explanation."""
-    dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds = dataset.counts, len(dataset.folds or [])
-    own_settings = experiment.own_settings
-    tests = (
-        f"{folds} folds, which test each of {counts.test:,} once"
-        if folds
-        else f"{counts.test:,} test"
-    )
-    spiking = [trial for trial in trials if trial.spiking]
-    inputs, other = _inputs(results, spiking)
-    single = any("learning_rate" in own_settings.get(name, {}) for name in experiment.contenders)
-    rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
-    waits = (
-        f"stops after {counted(experiment.patience or 0, 'epoch')} without a validation loss that "
-        "is 0.01 lower"
-    )
-    stops = "never stops early" if experiment.patience is None else waits
-    in_folds, number = " in each fold" if folds else "", experiment.seeds
-    chance = f"each contender was trained once{in_folds}; part of any difference can be chance"
-    several = f"each contender was trained {number} times{in_folds}; numbers are mean ± sd"
-    epochs = experiment.epochs or max(trial.epochs for trial in trials)
-    rows = {
-        "data": _data(dataset),
-        "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
-        "split": _split(dataset),
-        "frames": _frames(experiment) if dataset.noun == "recording" else "",
-        "spiking input": "; ".join(inputs),
-        "other input": "" if len(spiking) == len(trials) else other,
-        "training": (
-            f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, "
-            f"batches of "
-            f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
-            f"weights of "
-            f"{'the best validation accuracy' if experiment.constant_rate else 'the last epoch'}. "
-            "All contenders: same images, same batches, same rules."
-        ),
-        "start": _start(results),
-        "time": _time(results.budget, experiment.budget_by),
-        "made strong by": _strengths(experiment),
-        "augmentation": _augmentation(experiment.augmentation),
-        "chosen for the set": _chosen(results.rules),
-        "own settings": as_text(own_settings),
-        "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
-        "recipe": experiment.recipe,
-    }
-    return [(term, text) for term, text in rows.items() if text]
-
-
 _OPTIMIZERS = {
     "adam": "Adam",
     "adamw": "AdamW",
@@ -73,104 +17,37 @@ _OPTIMIZERS = {
 }
 
 
-_AUGMENTATIONS = {
-    "shift": "moved a little",
-    "translate": "moved a little",
-    "affine": "turned, stretched and moved a little",
-    "threshold": "mirrored by turns",
-    "cutout": "covered in a small square",
-    "mixup": "mixed in pairs",
-    "droptime": "left without a stretch of time",
-    "dropplace": "left without a part of the field",
-    "droprandom": "left without events drawn at random",
-    "eventdrop": "left without a time, a part or single events",
-    "jitter": "moved event by event",
-}
-
-
-def _augmentation(names: str) -> str:
-    """Return the augmentation in words, with the names that set it; empty for none."""
-    if names == "none":
-        return ""
-    told = listed([_AUGMENTATIONS.get(name, name) for name in names.split("-")])
-    return f"training images are {told} ({names})"
-
-
-def _schedule(experiment: Experiment) -> str:
-    return (
-        "" if experiment.constant_rate else " at its highest, rising for a fifth and falling to 0"
-    )
-
-
-def _start(results: Results) -> str:
-    """Say where spiking contenders start, unless that is at fresh weights."""
-    if not any(trial.starts_from for trial in results.trials):
-        return ""
-    return (
-        "spiking contenders start at the trained weights of their twin among the contenders, and "
-        "train on"
-    )
-
-
-def _time(budget: Budget | None, by: str) -> str:
-    if budget is None:
-        return ""
-    why = "" if budget.given else "by the size of the set, "
-    seconds = ", ".join(
-        f"{name} {time:.2g} s an epoch" for name, time in budget.epoch_seconds.items()
-    )
-    shared = "the same time for each" if by == "time" else "the same epochs for each"
-    minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}{shared}"
-    return f"{minutes}; measured beforehand: {seconds}"
-
-
-def _strengths(experiment: Experiment) -> str:
-    """Return the settings that make networks strong, where they are on."""
-    parts = {
-        f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam"
-        and experiment.weight_decay > 0,
-        f"label smoothing {experiment.label_smoothing:g}": experiment.label_smoothing > 0,
-        f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
-        "a whitening first layer": experiment.whitening,
+def rules(results: Results) -> list[tuple[str, str]]:
+    """Return the rules of a comparison as pairs of a term and an explanation."""
+    dataset, experiment, trials = results.dataset, results.experiment, results.trials
+    recordings, folds = dataset.noun == "recording", len(dataset.folds or [])
+    in_folds = " in each fold" if folds else ""
+    numbers = "numbers are mean ± sd"
+    if experiment.seeds == 1:
+        numbers = "part of any difference can be chance"
+    rows = {
+        "data": _data(dataset),
+        "images": _counts(dataset),
+        "split": _split(dataset),
+        "frames": _frames(results) if recordings else "",
+        "spiking input": _spiking_input(results),
+        "other input": _other_input(recordings)
+        if any(not trial.spiking for trial in trials)
+        else "",
+        "training": _training(results),
+        "start": "spiking contenders start at the trained weights of their twin among the "
+        "contenders, and train on"
+        if any(trial.starts_from for trial in trials)
+        else "",
+        "time": _time(results),
+        "augmentation": "" if experiment.augmentation == "none" else experiment.augmentation,
+        "chosen for the set": _chosen(results),
+        "own settings": as_text(experiment.own_settings),
+        "seeds": f"each contender was trained {counted(experiment.seeds, 'time')}{in_folds}; "
+        f"{numbers}",
+        "recipe": experiment.recipe,
     }
-    return ", ".join(text for text, on in parts.items() if on)
-
-
-def _chosen(rules: SetRules | None) -> str:
-    """Return the settings that the data decided, and by what."""
-    if rules is None:
-        return ""
-    chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})
-    text = f"{chosen}, for {rules.num_train:,} training images"
-    if rules.mirrored is None or rules.moved is None or rules.epochs is None:
-        return text
-    return (
-        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look "
-        f"most like another of "
-        "their class in the mirror (they are flipped where that is surely above 10 %), "
-        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is "
-        f"surely above 10 %, in "
-        "long training, and always below 2,000 images)"
-    )
-
-
-def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]:
-    """Return the inputs of spiking contenders, each text once, and the input of others."""
-    if results.dataset.noun == "recording":
-        return ["one frame a step"] * bool(
-            spiking
-        ), "all frames at once, or their mean, as the network wants"
-    steps = [
-        f"{trial.encoding} encoding, {counted(trial.num_steps or 1, 'step')}" for trial in spiking
-    ]
-    return list(dict.fromkeys(steps)), "the analogue image, once; pixels from 0 to 1"
-
-
-def _frames(experiment: Experiment) -> str:
-    """Return how recordings become frames."""
-    number = counted(experiment.num_steps, "frame")
-    long = "equal time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
-    return f"{number} of {long}; counts of events, darker and brighter apart"
+    return [(term, text) for term, text in rows.items() if text]
 
 
 def _data(dataset: Dataset) -> str:
@@ -178,10 +55,18 @@ def _data(dataset: Dataset) -> str:
     if dataset.image_shape is None:
         return text
     channels, height, width = dataset.image_shape
+    text += f", {width}×{height} pixels"
     if dataset.noun == "recording":
-        return f"{text}, {width}×{height} pixels"
-    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
-    return f"{text}, {width}×{height} pixels, {colours}"
+        return text
+    return f"{text}, {({1: 'grey', 3: 'colour'}).get(channels, f'{channels} channels')}"
+
+
+def _counts(dataset: Dataset) -> str:
+    counts, folds = dataset.counts, len(dataset.folds or [])
+    tests = f"{counts.test:,} test"
+    if folds:
+        tests = f"{folds} folds, which test each of {counts.test:,} once"
+    return f"{counts.train:,} training, {counts.val:,} validation, {tests}"
 
 
 def _split(dataset: Dataset) -> str:
@@ -196,3 +81,75 @@ def _split(dataset: Dataset) -> str:
     if dataset.groups_tested:
         details.append(f"{counted(dataset.groups_tested, 'group')} tested")
     return f"{text} ({', '.join(details)})"
+
+
+def _frames(results: Results) -> str:
+    experiment = results.experiment
+    long = "equal time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
+    number = counted(experiment.num_steps, "frame")
+    return f"{number} of {long}; counts of events, darker and brighter apart"
+
+
+def _spiking_input(results: Results) -> str:
+    spiking = [trial for trial in results.trials if trial.spiking]
+    if spiking and results.dataset.noun == "recording":
+        return "one frame a step"
+    inputs = [
+        f"{trial.encoding} encoding, {counted(trial.num_steps or 1, 'step')}" for trial in spiking
+    ]
+    return "; ".join(dict.fromkeys(inputs))
+
+
+def _other_input(recordings: bool) -> str:
+    if recordings:
+        return "all frames at once, or their mean, as the network wants"
+    return "the analogue image, once; pixels from 0 to 1"
+
+
+def _training(results: Results) -> str:
+    experiment = results.experiment
+    rate = f"{experiment.learning_rate:g}"
+    if any("learning_rate" in own for own in experiment.own_settings.values()):
+        rate = "of each contender's own (below)"
+    if not experiment.constant_rate:
+        rate += " at its highest, rising for a fifth and falling to 0"
+    epochs = experiment.epochs or max(trial.epochs for trial in results.trials)
+    stops = "never stops early"
+    if experiment.patience is not None:
+        stops = (
+            f"stops after {counted(experiment.patience, 'epoch')} without a validation loss that "
+            "is 0.01 lower"
+        )
+    kept = "the best validation accuracy" if experiment.constant_rate else "the last epoch"
+    return (
+        f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}, batches of "
+        f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the weights "
+        f"of {kept}. All contenders: same images, same batches, same rules."
+    )
+
+
+def _time(results: Results) -> str:
+    if (budget := results.budget) is None:
+        return ""
+    why = "" if budget.given else "by the size of the set, "
+    each = "time" if results.experiment.budget_by == "time" else "epochs"
+    measured = [f"{name} {time:.2g} s an epoch" for name, time in budget.epoch_seconds.items()]
+    return (
+        f"{in_minutes(budget.minutes)} for all contenders together, {why}the same {each} for each; "
+        f"measured beforehand: {', '.join(measured)}"
+    )
+
+
+def _chosen(results: Results) -> str:
+    """Return the settings that the data decided, and by what."""
+    if (rules := results.rules) is None:
+        return ""
+    chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})
+    text = f"{chosen}, for {rules.num_train:,} training images"
+    if rules.mirrored is None or rules.moved is None or rules.epochs is None:
+        return text
+    return (
+        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look "
+        f"most like another of their class in the mirror, {per_cent(rules.moved, 0)} like another "
+        "that is moved"
+    )

@@ -17,8 +17,8 @@ _IMAGE = re.compile(
 def hundredths(share: float, digits: int = 2) -> str:
     """Return `share` times 100, with so many digits: "91.23", "-0.48".
 
-    Halves go away from zero. Which side of a half the float of a mean lies on depends on how it was
-    summed; twelve digits do not, so that equal means look equal wherever they stand.
+    Halves go away from zero, after twelve digits, so that equal means look equal however they were
+    summed.
     """
     rounded = Decimal(f"{100 * share:.12g}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     # And no "-0.00".
@@ -30,8 +30,10 @@ def points(share: float) -> str:
     return f"{hundredths(share)} points"
 
 
-def per_cent(share: float, digits: int = 1) -> str:
-    """Return a share of one: "91.2 %"."""
+def per_cent(share: float, digits: int | None = None) -> str:
+    """Return a share of one: "91.2 %"; by default below 0.1 % with two digits: "0.05 %"."""
+    if digits is None:
+        digits = 2 if 0 < share < 0.001 else 1
     return f"{hundredths(share, digits)} %"
 
 
@@ -42,9 +44,7 @@ def signed(share: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """Return a p-value in three digits; "1" rather than "1.000", which would look like certainty
-    and is no evidence, either way.
-    """
+    """Return a p-value in three digits; "1", as "1.000" would look like certainty."""
     if p < 0.001:
         return "< 0.001"
     return "1" if p >= 0.9995 else f"{p:.3f}"
@@ -72,7 +72,7 @@ def in_minutes(number: float) -> str:
 
 
 def assigned(settings: Mapping[str, float | str | None]) -> str:
-    """Return settings and their values as text; an unset one has its customary value."""
+    """Return settings as text; an unset one has its customary value."""
 
     def text(value: float | str | None) -> str:
         return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
@@ -94,10 +94,7 @@ def as_text(value: Any) -> str:
 
 
 def said_of(text: str, noun: str) -> str:
-    """Return `text`, written of images, with another `noun` ("recording") in place of "image".
-
-    One place, rather than a noun in each of some hundred sentences.
-    """
+    """Return `text`, written of images, with another `noun` in place of "image"."""
     if noun == "image":
         return text
 

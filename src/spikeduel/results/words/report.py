@@ -1,4 +1,4 @@
-"""Sentences and numbers of the report's sections, and the words that it defines."""
+"""Words that the report defines, and small texts of its sections."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from spikeduel.results import columns
 from spikeduel.results.columns import span
-from spikeduel.results.run import Dataset, Results
+from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import DrawnFrom
-from spikeduel.results.words import answer, costs
-from spikeduel.results.words.numbers import as_text, counted, listed
+from spikeduel.results.words import answer, costs, energy_accountings
+from spikeduel.results.words.numbers import as_text, listed
 from spikeduel.system import typed
 
 DEFINITIONS: dict[str, str] = {
@@ -26,7 +26,6 @@ DEFINITIONS: dict[str, str] = {
     "AC": "An accumulate: adds up the weight of a spike.",
     "hoisted": costs.TWO_WAYS,
     "range of energy": costs.ZEROS,
-    "least": f"“{costs.LEAST}”: less than every other by this counting, whatever the range.",
     "Pareto front": "No other network is better for less.",
     "early exit": (
         "An image leaves once the network is sure enough, by a threshold chosen on validation "
@@ -37,11 +36,7 @@ DEFINITIONS: dict[str, str] = {
         "Every multiplication, and of spikes only those that come, so that spiking networks alone "
         "skip zeros; with memory, numbers are computed whole and spikes one by one."
     ),
-    "changes at": (
-        "The nearest value at which the answer becomes another, all else as it is: spike rates up "
-        "to 100 %, T up to 128, bits and memory within the limits of the accounting; – : none of "
-        "them changes it."
-    ),
+    "changes at": energy_accountings.CHANGES_AT,
     "siblings": (
         "Images of one group, equal ones and near duplicates; of recordings also those that share "
         "a stretch."
@@ -59,24 +54,6 @@ def title(results: Results) -> str:
     names = results.contenders
     against = " against ".join(names) if len(names) < 3 else listed(names)
     return f"{against} on {results.dataset.name}"
-
-
-def trained_on(tested: Sequence[Trial]) -> str:
-    """Return over what a mean is: "6 seeds and 5 folds"."""
-    seeds, folds = (
-        len({getattr(trial, name) for trial in tested} - {None}) for name in ("seed", "fold")
-    )
-    parts = [counted(seeds, "seed")] if seeds > 1 or not folds else []
-    return " and ".join(parts + ([counted(folds, "fold")] if folds else []))
-
-
-def dots(tested: Sequence[Trial]) -> str:
-    """Return what a dot is in a figure that has one for each trial."""
-    if len({(trial.seed, trial.fold) for trial in tested}) < 2:
-        return "One seed each"
-    in_folds = any(trial.fold is not None for trial in tested)
-    kind = f"trainings ({trained_on(tested)})" if in_folds else "seeds"
-    return f"Dots are {kind}, strokes their means"
 
 
 def num_tested(tested: Sequence[Trial]) -> str:
@@ -98,21 +75,6 @@ def errors(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
         if count and truth != answer
     ]
     return sorted(cells, key=lambda cell: -cell[0])
-
-
-def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
-    """Return the most frequent errors of `confusion` `[K, K]`, as a sentence."""
-    frequent = [
-        f"{classes[truth]} as {classes[answer]} ({count:,})"
-        for count, truth, answer in errors(confusion)[:most]
-    ]
-    return f"Most frequent errors: {', '.join(frequent)}." if frequent else "There are no errors."
-
-
-def first_fold(dataset: Dataset) -> str:
-    """Return of which images the audit speaks where there are folds; empty where there are none."""
-    folds = len(dataset.folds or [])
-    return f"The audit covers the first of {folds} folds; the others can differ." if folds else ""
 
 
 def settings(values: Any) -> list[tuple[str, str]]:

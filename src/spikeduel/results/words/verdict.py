@@ -1,10 +1,9 @@
 """The verdict in sentences, claiming no more than the trials can bear."""
 
-import statistics
 from collections.abc import Sequence
 
 from spikeduel.results.controlled import ControlRow
-from spikeduel.results.findings import is_leak, with_id
+from spikeduel.results.findings import is_leak
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import (
     FEWEST_GROUPS,
@@ -15,24 +14,16 @@ from spikeduel.results.significance import (
 )
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import (
     counted,
     hundredths,
     listed,
-    p_number,
     p_value,
     per_cent,
     points,
     signed,
 )
 
-SHORTEST_TIMED = 0.1
-"""Seconds an epoch below which the clock says more about the machine than about the network."""
-FEWEST_TIMED = 3
-"""Epochs of each network; in a median of fewer, the first one, which also loads and compiles,
-shows.
-"""
 LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
     "scores measure memory as much as recognition."
@@ -48,13 +39,11 @@ BRIEF = {
 
 
 def verdict(results: Results) -> str:
-    """Return accuracies, which contender is better, by how much and how surely, and what could
-    overturn that.
-    """
+    """Return accuracies, and which contender is better, by how much and how surely."""
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     sentences = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
     if len(pairs) == 1:
-        sentences += _of_one_pair(pairs[0], num_folds) + _parameters(pairs[0], results)
+        sentences += _of_one_pair(pairs[0], num_folds)
     elif pairs:
         sentences += _of_many_pairs(pairs, num_folds)
     else:
@@ -63,45 +52,13 @@ def verdict(results: Results) -> str:
             f"Accuracy {per_cent(test.accuracy, 2)} on {counted(test.n, 'test image')}: {title}."
             for title, test in tested
         ] or ["No trial was finished: there is nothing to compare."]
-    sentences += neither_of_the_twins(results) + epoch_times(results)
-    if overturned_by := results.comparison.overturned_by:
-        sentences.append(f"What could overturn this: {'; '.join(map(sentence, overturned_by))}.")
     return " ".join(sentences)
-
-
-def _parameters(pair: Pair, results: Results) -> list[str]:
-    number = {trial.contender: trial.parameters for trial in results.trials}
-    a, b = number.get(pair.a), number.get(pair.b)
-    if not a or not b:
-        return []
-    both = f"Both have {a:,} parameters."
-    return [both if a == b else f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}."]
-
-
-def neither_of_the_twins(results: Results) -> list[str]:
-    """Return which contender to take in place of either twin, where one is better than both."""
-    if (neither := results.comparison.neither) is None:
-        return []
-    pretrained = any(
-        trial.pretrained for trial in results.trials if trial.contender == neither.contender
-    )
-    what = ", fine-tuned from pretrained weights," if pretrained else ""
-    several = any(pair.seeds > 1 for pair in results.comparison.pairs)
-    scope = "" if several else "of these trained models, "
-    twins = "; ".join(map(" and ".join, neither.twins))
-    both = "both" if len(neither.twins) == 1 else "all of them"
-    return [
-        f"If accuracy decides, take neither of the twins ({twins}): {scope}{neither.contender}"
-        f"{what} is better than {both}."
-    ]
 
 
 def difference_line(
     difference: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
 ) -> str:
-    """Return one line on a difference, with the contenders' names; `num_folds` where each was
-    trained once for every fold.
-    """
+    """Return one line on a difference; `num_folds` where each was trained once for every fold."""
     trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
     low, high = map(signed, difference.ci95)
     return (
@@ -156,7 +113,7 @@ def lead(difference: Difference, level: int = 95) -> str:
 
 
 def because(difference: Difference) -> str:
-    """Return why neither is better, as a clause: mostly though the interval excludes 0."""
+    """Return why neither is better, as a clause."""
     match difference.reservation:
         case Reservation.FEW_SEEDS:
             why = (
@@ -185,7 +142,6 @@ def because(difference: Difference) -> str:
 
 
 def _trainings(seeds: int, num_folds: int, models: str) -> str:
-    """Return the number of trainings; `models` where there is one of each contender."""
     if seeds == 1:
         return f"one seed in each of {num_folds} folds" if num_folds else models
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
@@ -225,93 +181,23 @@ def _meaning(pair: Pair) -> str:
 
 
 def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
-    """Return the contender with the highest accuracy against each other one, then the rest by
-    conclusion.
-    """
-    accuracy: dict[str, float] = {}
-    for pair in pairs:
-        accuracy.setdefault(pair.a, pair.accuracy_a)
-        accuracy.setdefault(pair.b, pair.accuracy_b)
-    best = max(accuracy, key=accuracy.__getitem__)
+    accuracies = {name: pair.accuracy(name) for pair in pairs for name in (pair.a, pair.b)}
+    best = max(accuracies, key=accuracies.__getitem__)
     seeds = max(pair.seeds for pair in pairs)
-    trained = _trainings(seeds, num_folds, f"these {len(accuracy)} trained models only")
-    scope = "" if seeds == 1 else " All of this is at these settings."
+    trained = _trainings(seeds, num_folds, f"these {len(accuracies)} trained models only")
+    against: dict[str, list[str]] = {}
+    for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]:
+        low, high = map(signed, pair.ci95)
+        against.setdefault(brief_conclusion(pair, pair.a, pair.b), []).append(
+            f"{pair.b} ({signed(pair.difference)}; {low} to {high})"
+        )
     return [
         f"Accuracy on {counted(pairs[0].n, 'test image')}: {best} has the highest, "
-        f"{per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders ({trained}).",
-        *_by_conclusion([pair for pair in pairs if best in (pair.a, pair.b)], best),
-        *_by_conclusion([pair for pair in pairs if best not in (pair.a, pair.b)], None),
+        f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
+        *(f"Against {listed(names)}: {text}." for text, names in against.items()),
         f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs "
-        f"(Holm).{scope}",
+        f"(Holm).{'' if seeds == 1 else ' All of this is at these settings.'}",
     ]
-
-
-def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
-    """Return a sentence for each conclusion; of `best` against the others where that is given."""
-    by_kind: dict[str, list[str]] = {}
-    for pair in pairs:
-        kind = pair.reservation or ("better" if pair.conclusion.better else pair.conclusion)
-        link = "and" if kind in (Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE) else "over"
-        names = f"{pair.leader} {link} {pair.other}"
-        if best:
-            names = pair.other if best == pair.leader else pair.leader
-        by_kind.setdefault(kind, []).append(
-            f"{names} ({signed(abs(pair.difference))}; {lead(pair)})"
-        )
-    beginnings: dict[str, tuple[str, str]] = {
-        "better": (f"{best} is better than", "Better:"),
-        Conclusion.EQUIVALENT: (f"{best} is equivalent to", "Equivalent:"),
-        **{
-            why: (f"{best} leads ({text}) over", f"Leads that are not shown ({text}):")
-            for why, text in BRIEF.items()
-        },
-        Conclusion.INCONCLUSIVE: (
-            f"{best} against the following is inconclusive:",
-            "Inconclusive:",
-        ),
-    }
-    return [
-        f"{of_best if best else of_all} {listed(by_kind[kind])}."
-        for kind, (of_best, of_all) in beginnings.items()
-        if kind in by_kind
-    ]
-
-
-def epoch_times(results: Results) -> list[str]:
-    """Return how long an epoch of a spiking network takes against one of another network, twin by
-    twin where there are more than two contenders.
-
-    Left out where a caveat says that these times do not compare: the machine was busy, or one
-    network computed in another precision.
-    """
-    caveats = results.comparison.caveats
-    if with_id(caveats, "busy_machine"):
-        return []
-    in_float32 = {
-        name for finding in with_id(caveats, "in_float32") for name in finding.values["contenders"]
-    }
-    spiking = {trial.contender: trial.spiking for trial in results.trials}
-    two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]
-    sentences = []
-    for a, b in results.twins if len(spiking) > 2 else two:
-        seconds = [
-            [
-                second
-                for trial in results.trials
-                if trial.contender == name
-                for second in trial.epoch_seconds
-            ]
-            for name in (a, b)
-        ]
-        if min(map(len, seconds)) < FEWEST_TIMED or (a in in_float32) != (b in in_float32):
-            continue
-        of_a, of_b = map(statistics.median, seconds)
-        if min(of_a, of_b) >= SHORTEST_TIMED:
-            sentences.append(
-                f"Epoch time (median on this machine): {a} {of_a:.1f} s, {b} {of_b:.1f} s, a ratio "
-                f"of {of_a / of_b:.1f}."
-            )
-    return sentences
 
 
 def how_compared(results: Results) -> str:
@@ -325,16 +211,12 @@ def how_compared(results: Results) -> str:
             f"Interval and p-value are about these {trained} and other test images; one seed "
             f"cannot show other trainings."
         )
-    certain = any(p_number(pair.p_value) == "1" for pair in pairs)
-    no_evidence = (
-        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
-    )
     adjusted = adjusted_for(len(pairs), "comparison")
-    return f"Test: {tests}.{adjusted} {scope} {terms(pairs)}{no_evidence}"
+    return f"Test: {tests}.{adjusted} {scope} {terms(pairs)}"
 
 
 def adjusted_for(number: int, what: str) -> str:
-    """Return which conclusions allow for the number of comparisons; empty where there is one."""
+    """Return that conclusions allow for the number of comparisons; empty for one."""
     if number < 2:
         return ""
     return (
@@ -344,9 +226,7 @@ def adjusted_for(number: int, what: str) -> str:
 
 
 def terms(differences: Sequence[Difference]) -> str:
-    """Return what the conclusions mean, and why some are inconclusive though their intervals
-    exclude 0.
-    """
+    """Return what the conclusions mean, with the reasons of reservations."""
     reserved = [difference for difference in differences if difference.reservation]
     reasons = dict.fromkeys(map(because, reserved))
     return (

@@ -1,0 +1,71 @@
+"""Means over a contender's trials: operations and energy of an answer."""
+
+import statistics
+from collections.abc import Sequence
+
+from spikeduel.counting.operations import Operations, Way
+from spikeduel.results.costs import Memory, Range
+from spikeduel.results.run import Results
+from spikeduel.results.trials import ControlResult, Trial
+
+Entry = Trial | ControlResult
+Entries = Sequence[Trial] | Sequence[ControlResult]
+
+
+def finished(results: Results) -> dict[str, list[Trial]]:
+    """Return the finished trials of each contender, in the order of the run."""
+    return {
+        name: [trial for trial in results.of(name, tested=False) if trial.status == "done"]
+        for name in results.contenders
+    }
+
+
+def counted_operations(results: Results) -> dict[str, Operations]:
+    """Return the operations of each contender's first counted trial."""
+    counts: dict[str, Operations] = {}
+    for name, trials in finished(results).items():
+        for trial in trials:
+            if trial.operations:
+                counts.setdefault(name, trial.operations)
+    return counts
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where there are no values, or one is not known."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def mean_range(ranges: Sequence[Range | None]) -> Range | None:
+    """Return the mean of both ends; None where there are no ranges, or one is not known."""
+    low, high = (
+        mean([getattr(bounds, end) if bounds else None for bounds in ranges])
+        for end in ("low", "high")
+    )
+    return None if low is None or high is None else Range(low=low, high=high)
+
+
+def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult]:
+    """Return a control's results for all of `trials`; empty unless all have it."""
+    controls = [trial.controls[control] for trial in trials if control in trial.controls]
+    return controls if len(controls) == len(trials) else []
+
+
+def trained_twin(results: Results, name: str) -> Operations | None:
+    """Return the operations of a contender's ReLU twin, in the run or a control; None if not
+    trained.
+    """
+    counted = counted_operations(results)
+    in_run = [counted.get(other) for spiking, other in results.twins if spiking == name]
+    controls = control_results(finished(results)[name], "relu_twin")
+    return next(filter(None, [*in_run, *(control.operations for control in controls)]), None)
+
+
+def joules_of(
+    entry: Entry, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
+) -> Range | None:
+    """Return the joules of one answer by the table of this name, or by the leading one."""
+    if entry.energy is None:
+        return None
+    estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)
+    return estimate.of(memory, way).range if estimate else None

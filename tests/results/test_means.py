@@ -1,0 +1,73 @@
+"""Means over trials; µJ and mJ as in the tests of the words."""
+
+import pytest
+from msgspec.structs import replace
+
+from made_costs import control, energy_of, results_of, trial, with_trial
+from made_operations import plain, spiking
+from spikeduel.results import means
+from spikeduel.results.costs import Range
+
+
+@pytest.fixture
+def results():
+    """Zeros skipped to nothing skipped: 4 to 10 µJ (30 to 40 per step) against 5 to 8; 1 to 3 mJ
+    against 2 to 4.
+    """
+    return results_of(
+        trial(
+            "dense-snn",
+            operations=spiking(),
+            energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3)),
+        ),
+        trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
+    )
+
+
+def test_energies_of_an_earlier_version_are_not_known(results):
+    energy = results.trials[0].energy
+    table = energy.leading
+    ways = table.compute
+    earlier = replace(ways, hoisted=replace(ways.hoisted, range=None))
+    old = replace(
+        energy,
+        tables={"45nm-fp32": replace(table, compute=earlier)},
+    )
+    assert means.joules_of(replace(results.trials[0], energy=old)) is None
+
+
+def test_a_mean_needs_all():
+    assert means.mean([1.0, 3.0]) == 2
+    assert means.mean([1.0, None]) is means.mean([]) is None
+    ends = [Range(low=1, high=2), Range(low=3, high=8)]
+    assert means.mean_range(ends) == Range(low=2, high=5)
+    assert means.mean_range([*ends, None]) is means.mean_range([]) is None
+
+
+def test_which_joules_are_meant(results):
+    first = results.trials[0]
+    assert (
+        means.joules_of(first, "45nm-fp32") == means.joules_of(first) == Range(low=4e-6, high=10e-6)
+    )
+    assert means.joules_of(first, "45nm-int8") is None
+    assert means.joules_of(first, way="per_step") == Range(low=30e-6, high=40e-6)
+    assert means.joules_of(first, memory="on_chip") == Range(low=1e-3, high=3e-3)
+    assert means.joules_of(control("shuffled", 0.5)) is None
+
+
+def test_a_control_that_a_trial_lacks_has_no_results(results):
+    twin = control("quantised twin", 0.75, bits=3)
+    has = with_trial(results, 0, controls={"quantised_twin": twin}).trials
+    assert means.control_results(has[:1], "quantised_twin") == [twin]
+    assert means.control_results(has, "quantised_twin") == []
+
+
+def test_the_trained_twin_is_that_of_the_run_or_else_its_control(results):
+    assert means.trained_twin(results, "dense-snn") is None
+    controlled = with_trial(
+        results, 0, controls={"relu_twin": control("ReLU twin", 0.5, operations=spiking())}
+    )
+    assert means.trained_twin(controlled, "dense-snn") == spiking()
+    weights = {"linear": [4, 10]}
+    twins = with_trial(with_trial(controlled, 0, weight_shapes=weights), 1, weight_shapes=weights)
+    assert means.trained_twin(twins, "dense-snn") == plain()
