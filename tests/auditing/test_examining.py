@@ -8,8 +8,8 @@ from scipy.stats.contingency import association
 import spikeduel as sd
 from spikeduel import data
 from spikeduel.auditing import examine, examining
-from spikeduel.auditing.file_formats import file_formats
-from spikeduel.auditing.files import cramers_v, file_properties, properties_of
+from spikeduel.auditing.context import file_formats
+from spikeduel.auditing.files import cramers_v, file_properties
 from spikeduel.data import Split
 from spikeduel.data.catalogue import load_readable
 from spikeduel.results.audit import AuditedImage, NearDuplicates
@@ -279,9 +279,9 @@ def test_an_audit_is_made_anew_when_a_file_changes(image_folder, monkeypatch):
 
 def test_a_type_that_gives_the_class_away():
     labels = np.tile([0, 1], 50)
-    listed = tuple(("PNG", "L", 8, 8) if label else ("JPEG", "L", 8, 8) for label in labels)
-    side = np.repeat([0, 2], 50)
-    (row,) = file_properties(properties_of(listed), labels, side)
+    kinds = {"file type": ["PNG" if label else "JPEG" for label in labels], "size": ["8×8"] * 100}
+    # One size has nothing to tell.
+    (row,) = file_properties(kinds, labels, np.repeat([0, 2], 50))
     assert (row.property, row.class_accuracy, row.class_chance) == ("file type", 1.0, 0.5)
     assert row.values == {"JPEG": 50, "PNG": 50}
     assert row.split_association == 0.0
@@ -289,19 +289,10 @@ def test_a_type_that_gives_the_class_away():
 
 def test_sizes_never_seen_in_training_tell_nothing():
     labels = np.tile([0, 1, 1], 20)
-    listed = tuple(("PNG", "L", k + 1, 5) for k in range(60))
-    (row,) = file_properties(properties_of(listed), labels, np.repeat([0, 2], 30))
+    sizes = [f"{k + 1}×5" for k in range(60)]
+    (row,) = file_properties({"size": sizes}, labels, np.repeat([0, 2], 30))
     assert row.num_values == 60
     assert row.class_accuracy == row.class_chance == pytest.approx(2 / 3)
-
-
-def test_one_format_has_nothing_to_tell():
-    assert (
-        file_properties(
-            properties_of((("PNG", "L", 8, 8),) * 4), np.array([0, 1, 0, 1]), np.array([0, 0, 2, 2])
-        )
-        == ()
-    )
 
 
 def test_cramers_v_is_one_where_one_decides_the_other_and_near_scipys():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeduel.auditing.group_inference import suggested
-from spikeduel.data.adapting import group_rule
+from spikeduel.data.grouping import group_rule
 
 CLASSES = ("cat", "dog")
 

@@ -361,17 +361,14 @@ def test_predict_labels_the_others_where_a_path_leads_nowhere(finished, picture,
     assert done.exit_code == 2
     assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
     absent, bare = done.stderr.strip().splitlines()
-    assert absent.endswith("nowhere.png: no such file.")
+    assert "nowhere.png: no such file" in absent
     assert "bare: holds no images" in bare
 
 
-def test_a_misspelt_folder_is_offered(desk):
-    (desk / "mine").mkdir()
+def test_a_misspelt_folder_is_no_known_set(desk):
     line = refused(desk, "compare", "mien")
     assert "unknown data set 'mien'" in line
-    assert "No folder of that name is here either (there is mine/)." in line
-    (desk / "mine").rmdir()
-    assert "No folder of that name is here either. A folder" in refused(desk, "compare", "mien")
+    assert "No folder of that name is here either. A folder" in line
 
 
 def test_inspect(finished, picture, desk):
@@ -841,8 +838,8 @@ def refused(desk, *arguments):
             ["fashion-mnist-mini", "--folds", "3"],
             "folds: fashion-mnist-mini has a test set of its own",
         ),
-        (["digits", "--group-by", "(a)"], "group_by: digits has no files to group by"),
-        (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
+        (["digits", "--group-by", "(a)"], "group_by: digits brings its groups"),
+        (["socofing", "--group-by", "(a)"], "group_by: socofing brings its groups"),
         (["digits", "--device", "gpu"], "device must be auto, cpu, cuda, cuda:N, mps or xpu"),
         (["digits", "--device", "xpu:7"], "no Intel GPU here"),
         (["digits", "--precision", "16"], "precision '16'"),

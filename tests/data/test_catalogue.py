@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import textwrap
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -109,12 +108,7 @@ def test_options_reach_the_data_set_and_progress_is_shown(image_folder: Path) ->
         ("some/where", "'some/where': no such folder .*current folder"),
         ("/nowhere", r"'/nowhere': no such folder or CSV\. "),
         ("~/nowhere", r"'~/nowhere': no such folder or CSV\. "),
-        ("a_file", "'a_file': is a file; name a folder of images, or a CSV of file and label.$"),
-        (
-            "a.zip",
-            "'a.zip': is a file; name a folder of images, or a CSV of file and label, or a set "
-            "and --data-dir a.zip.$",
-        ),
+        ("a_file", "'a_file': is a file; name a folder of images, a CSV of file and label"),
         ("nomodule:function", "no module 'nomodule'"),
         ("math:pi", "is not a function"),
     ],
@@ -123,7 +117,6 @@ def test_names_that_lead_nowhere(
     name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a_file").write_text("")
-    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
     monkeypatch.chdir(tmp_path)
     for function in (prepare, resolve):
         with pytest.raises(InputError, match=problem):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.auditing.examining import file_counts
+from spikeduel.auditing import file_counts
 from spikeduel.data import catalogue, folder, load
 from spikeduel.data.folder import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION

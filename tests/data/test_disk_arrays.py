@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel import auditing
 from spikeduel.data import disk_arrays
 from spikeduel.data.disk_arrays import Rows, empty_array, empty_npy, in_parts, rows_of
-from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 
 
@@ -43,13 +41,13 @@ def test_a_full_disk_is_told_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_arrays, "IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(disk_arrays, "ROWS_AT_ONCE", 3)
     images = np.arange(20, dtype=np.uint8).reshape(10, 2)
-    doubled = in_parts(images, lambda part, by: torch.from_numpy(part.astype(np.float32)) * by, 2)
+    doubled = in_parts(images, lambda part: torch.from_numpy(part.astype(np.float32)) * 2)
     assert torch.equal(doubled, torch.from_numpy(images) * 2.0)
-    chosen = np.array([7, 0, 3])
-    assert torch.equal(rows_of(doubled, chosen, at_once=2), doubled[chosen])
-    some = Rows(images, chosen, torch.from_numpy)
+    chosen = np.array([7, 0, 3, 3])
+    assert torch.equal(rows_of(doubled, chosen), doubled[chosen])
+    some = Rows(images, chosen[:3], torch.from_numpy)
     assert len(some) == 3
     assert some[torch.tensor([1])].tolist() == [[0, 1]]
     assert some[1:].tolist() == [[0, 1], [6, 7]]
@@ -58,13 +56,3 @@ def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.M
 def test_an_allocated_file_is_a_npy_file(tmp_path: Path) -> None:
     empty_npy(tmp_path / "a.npy", (2, 3), np.dtype(np.int64))[1] = 7
     assert np.load(tmp_path / "a.npy").tolist() == [[0, 0, 0], [7, 7, 7]]
-
-
-def test_an_audit_without_memory_finds_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiment = Experiment(dataset="digits", limit=300)
-    in_memory = auditing.audit(experiment)
-    monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
-    monkeypatch.setattr("spikeduel.auditing.examining.kept_in", lambda: tmp_path / "elsewhere")
-    assert auditing.audit(experiment) == in_memory

@@ -1,9 +1,5 @@
 import hashlib
 import http.server
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from spikeduel.data import downloading
 from spikeduel.data.downloading import Remote, download
 from spikeduel.system.errors import InputError
 
@@ -94,7 +89,11 @@ def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: P
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off after 1000")],
+    [
+        ("wrong", "another file than"),
+        ("missing", "404"),
+        ("truncated", r"a part of it \(1,000 bytes"),
+    ],
 )
 def test_failure_is_explained_and_leaves_nothing(
     server, tmp_path: Path, path: str, reason: str
@@ -109,14 +108,6 @@ def test_failure_is_explained_and_leaves_nothing(
     assert not list(tmp_path.glob("sub/*"))
 
 
-def test_nobody_listens(server, tmp_path: Path) -> None:
-    address = address_of(server, "right")
-    server.shutdown()
-    server.server_close()
-    with pytest.raises(InputError, match="refused"):
-        fetched(tmp_path / "file", address)
-
-
 def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
     def interrupted(items, description, total):
         yield next(iter(items))
@@ -125,41 +116,3 @@ def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fetched(tmp_path / "sub" / "file", address_of(server, "right"), track=interrupted)
     assert not list(tmp_path.glob("sub/*"))
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from spikeduel.data.downloading import Remote, download
-
-def killed(items, description, total):
-    yield next(iter(items))
-    os.kill(os.getpid(), signal.SIGKILL)
-
-download(Remote((sys.argv[1],), "0" * 32), Path("file"), killed, "")
-"""
-
-
-def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(
-    server, tmp_path: Path
-) -> None:
-    address = address_of(server, "right")
-    assert (
-        subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode
-        == -signal.SIGKILL
-    )
-    (left,) = tmp_path.iterdir()
-    assert left.suffix == ".part"
-    yesterday = left.stat().st_mtime - 25 * 3600
-    os.utime(left, (yesterday, yesterday))
-    assert fetched(tmp_path / "file", address).read_bytes() == CONTENT
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_mirror_that_sends_without_end_is_left(
-    server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(downloading, "MOST_BYTES", len(CONTENT) - 1)
-    with pytest.raises(InputError, match="which cannot be right"):
-        fetched(tmp_path / "file", address_of(server, "bare"))
-    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikeduel.data import cache, loader
-from spikeduel.data.loader import AHEAD, evaluation_batches, on_device, prefetched, training_batches
+from spikeduel.data.loader import AHEAD, EvaluationBatches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
 from synthetic_files import MakePrepared
 
@@ -77,9 +77,11 @@ def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
     assert len({tuple(o) for o in [first, *others, INDICES.tolist()]}) == 5
 
 
-def test_evaluation_keeps_the_order(prepared: Prepared) -> None:
+def test_evaluation_keeps_the_order(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "EVALUATION_BATCH", 2)
     indices = np.array([9, 2, 5])
-    batches = list(evaluation_batches(*prepared.held, indices, 2))
+    batches = list(EvaluationBatches(*prepared.held, indices))
+    assert len(batches) == 2
     np.testing.assert_array_equal(np.concatenate([i for _, _, i in batches]), indices)
     np.testing.assert_array_equal(
         torch.cat([b for b, _, _ in batches]).numpy(), prepared.images[indices]
@@ -100,7 +102,7 @@ def test_the_system_is_told_which_bytes_a_batch_needs(
         told.append((offset, length))
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    list(evaluation_batches(images, labels, np.array([7, 49, 0]), 2))
+    list(EvaluationBatches(images, labels, np.array([7, 49, 0])))
     content = (tmp_path / "set" / "images.npy").read_bytes()
     assert [content[at : at + length] for at, length in told] == [
         made.images[i].tobytes() for i in (7, 49, 0)
@@ -230,34 +232,28 @@ def test_the_order_is_one_of_size_and_of_no_memory(
 
 @pytest.mark.usefixtures("large")
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
-def test_blocks_are_asked_for_a_window_ahead_and_only_while_the_disk_is_waited_for(
+def test_blocks_are_asked_for_a_window_ahead(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = cache.read(tmp_path / "set").held
     told: list[int] = []
-    waited = [0]
     monkeypatch.setattr(
         os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16)
     )
-    monkeypatch.setattr(loader, "_waits", lambda: waited[0])
-    monkeypatch.setattr(loader, "PATIENCE", 2)
     batches = training_batches(images, labels, INDICES, 4, 0, 0)
     next(batches)
     assert sum(told) == 4 + 12
     assert max(told) == 4
     next(batches)
     assert sum(told) == 8 + 12
-    for _ in range(3):
-        next(batches)
-    assert sum(told) == 20
     list(batches)
-    assert sum(told) == 20
+    assert sum(told) == len(INDICES)
 
 
 def test_on_the_device_of_the_network(prepared: Prepared) -> None:
-    expected = list(evaluation_batches(*prepared.held, INDICES, 8))
+    expected = list(EvaluationBatches(*prepared.held, INDICES))
     found = list(on_device(expected, torch.device("cpu")))
     for (images, labels, indices), there in zip(found, expected, strict=True):
         # On the CPU nothing is copied.

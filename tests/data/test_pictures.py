@@ -13,7 +13,7 @@ from PIL import Image
 
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
-from spikeduel.data.pictures import opened, prepared_content
+from spikeduel.data.pictures import opened
 from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
@@ -113,17 +113,17 @@ def test_a_file_and_its_bytes_are_prepared_alike(tmp_path: Path) -> None:
         path
     )
     np.testing.assert_array_equal(
-        prepared_content(path.read_bytes(), how), prepared_picture(path, how)
+        prepared_picture(path.read_bytes(), how), prepared_picture(path, how)
     )
 
 
 def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     how = Preprocessing(channels=1, height=4, width=4)
     with pytest.raises(InputError, match="cannot be read as an image"):
-        prepared_content(b"text", how)
+        prepared_picture(b"text", how)
     monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 3)
     with pytest.raises(InputError, match="larger than"):
-        prepared_content(b"text", how)
+        prepared_picture(b"text", how)
 
 
 def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:
@@ -303,6 +303,6 @@ def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):
     wrong = [tmp_path / name for name in ("absent.png", "empty", "pipe.png", "x" * 300)]
     found, problems = files_to_answer([single, tmp_path / "folder", *wrong], False)
     assert found == [single, *inside]
-    expected = ("no such file", "holds no images", "not a regular file", "no such file")
+    expected = ("no such file", "holds no images", "no such file", "no such file")
     for path, told, line in zip(wrong, expected, problems, strict=True):
         assert line.startswith(f"{path}: {told}")

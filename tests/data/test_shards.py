@@ -58,9 +58,7 @@ def read(place: Path | str, **more: object) -> RawDataset:
     return shards(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "name", ["", "birds-{000..002}.tar", "birds-*.tar", "birds-{000,00{1..2}}.tar"]
-)
+@pytest.mark.parametrize("name", ["", "birds-*.tar"])
 def test_a_folder_or_a_pattern(place: Path, name: str) -> None:
     assert is_packed(str(place / name))
     assert is_at_hand(str(place / name))
@@ -117,11 +115,11 @@ def test_texts_and_json_say_the_class(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"a.png": noisy_png(0)}, r"a sample has no class.*\.cls"),
+        ({"a.png": noisy_png(0)}, r"sample a has no class.*\.cls"),
         ({"a.png": noisy_png(0), "a.json": '{"width": 3}'}, "sample a has no class"),
         ({"a.png": noisy_png(0), "a.json": "{"}, r"x\.tar"),
         ({"a.png": noisy_png(0), "a.cls": "owl"}, r"x\.tar: cannot be loaded .*owl.*\.cls\.txt"),
-        ({"a.cls": "1"}, "no column of the type Image"),
+        ({"a.cls": "1"}, "one column .*of the type Image"),
         ({}, r"x\.tar"),
     ],
 )
@@ -133,10 +131,10 @@ def test_what_is_missing_is_named(tmp_path: Path, content: Content, told: str) -
 
 
 def test_missing_shards_sides_and_classes_are_named(place: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"birds-003\.tar: no such shard"):
-        read(place / "birds-{000..004}.tar")
+    with pytest.raises(InputError, match=r"finches-\*\.tar: there are no such shards"):
+        read(place / "finches-*.tar")
     write_shard(tmp_path / "a" / "test.tar", samples(0, 4))
-    with pytest.raises(InputError, match="no shard is for training"):
+    with pytest.raises(InputError, match="all shards are called one of val or test"):
         read(tmp_path / "a")
     write_shard(tmp_path / "a" / "train.tar", {"1.png": noisy_png(1), "1.cls": "9"})
     with pytest.raises(InputError, match="no shard for training has the classes 10"):

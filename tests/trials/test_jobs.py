@@ -21,7 +21,7 @@ import torch
 
 import made_recordings as moving
 from spikeduel import data
-from spikeduel.data.adapting import binned
+from spikeduel.data.catalogue import binned
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.transfer import MappedArray, SharedPayload
 from spikeduel.settings import Experiment

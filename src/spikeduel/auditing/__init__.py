@@ -1,7 +1,7 @@
 """The audit: can a result on this data and this split be trusted? A module a check."""
 
+from spikeduel.auditing.context import file_counts
 from spikeduel.auditing.examining import audit, audited, examine
-from spikeduel.auditing.file_formats import file_counts
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.results.audit import Audit
 

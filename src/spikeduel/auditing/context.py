@@ -1,19 +1,25 @@
 """The data of an audit, and what several checks need to know of it, found once."""
 
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spikeduel.auditing import moved, neighbours, stretches
-from spikeduel.auditing.file_formats import Format, file_formats
-from spikeduel.data import Prepared, Split, catalogue
+from spikeduel.data import Prepared, Split, catalogue, socofing
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.inventory import FileCounts
+from spikeduel.data.folder import labels_file
+from spikeduel.data.inventory import FileCounts, inventory
+from spikeduel.data.pictures import opened
 from spikeduel.data.prepared import ids_of_images
+from spikeduel.data.workers import Track, over_files
 from spikeduel.results.audit import SIDES, AuditedImage, Counts
 from spikeduel.settings import Experiment
+from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,6 +32,8 @@ GAP = 0.05
 SURE = 2.0
 """Standard deviations that an accuracy has to lie above chance."""
 
+Format = tuple[str, str, int, int]
+"""A picture file's type, mode, width and height, as Pillow names them."""
 Fields = dict[str, Any]
 """Fields of `Audit` that a check fills; under "details" fields of `Details`."""
 
@@ -156,3 +164,43 @@ def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float 
     if accuracy is None or not num:
         return False
     return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
+
+
+def file_counts(
+    experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
+) -> FileCounts | None:
+    """Count every file under a folder or of a CSV: read, unreadable, ignored; None for other
+    data.
+    """
+    if (root := catalogue.home(experiment.dataset)) is None:
+        return None
+    return inventory(
+        root,
+        [root / name for name in prepared.names or ()],
+        [Path(name) for name in unreadable],
+        is_recorded=prepared.preprocessing.binning is not None,
+        is_listed=labels_file(files.located(experiment.dataset)) is not None,
+    )
+
+
+def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
+    """Return the formats of the files behind the images, from their headers; none where images have
+    no file each.
+    """
+    place: AbstractContextManager[socofing.Source]
+    if prepared.preprocessing.binning is not None:
+        return []
+    if experiment.dataset == "socofing":
+        place = socofing.source_at(experiment.data_dir)
+    elif (root := catalogue.home(experiment.dataset)) is not None:
+        place = nullcontext(root)
+    else:
+        return []
+
+    def look(_row: int, path: socofing.Source) -> Format:
+        with opened(path) as picture:
+            return picture.format or "unknown", picture.mode, picture.width, picture.height
+
+    with place as source:
+        paths = [source / name for name in prepared.names or ()]
+        return [kind for _, kind in over_files(look, paths, track, "looking at files")]

@@ -10,8 +10,7 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing import classes, copies, labels, recordings, siblings
 from spikeduel.auditing import files as files_behind
-from spikeduel.auditing.context import NEAR, AuditContext, Fields
-from spikeduel.auditing.file_formats import file_counts
+from spikeduel.auditing.context import NEAR, AuditContext, Fields, file_counts
 from spikeduel.data import Prepared, Split, cache, catalogue
 from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
-from spikeduel.auditing.file_formats import Format
 from spikeduel.auditing.group_inference import suggested
-from spikeduel.data.inventory import IgnoredBy, by_ending, opening
+from spikeduel.data.inventory import IgnoredBy, by_ending
 from spikeduel.results.audit import Audit, FileProperty
 from spikeduel.results.findings import Values, finds
 
@@ -30,7 +29,9 @@ def check(context: AuditContext) -> Fields:
     """Account for the files, and ask what formats tell of class and side, and names of groups."""
     names, groups = context.names, context.prepared.groups
     reasons = sorted(context.unreadable.items())
-    properties = properties_of(context.formats)
+    kinds = ("file type", "colour mode", "size")
+    formats = [(kind, mode, f"{width}×{height}") for kind, mode, width, height in context.formats]
+    properties = dict(zip(kinds, map(list, zip(*formats, strict=True)), strict=False))
     if context.recordings and names:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}
     return {
@@ -38,15 +39,6 @@ def check(context: AuditContext) -> Fields:
         "files": context.files,
         "formats": file_properties(properties, context.labels, context.side),
         "suggested_groups": suggested(names, context.labels) if names and groups is None else None,
-    }
-
-
-def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:
-    """Return the properties of picture files that may tell class or side."""
-    return {
-        "file type": [kind for kind, _, _, _ in formats],
-        "colour mode": [mode for _, mode, _, _ in formats],
-        "size": [f"{width}×{height}" for _, _, width, height in formats],
     }
 
 
@@ -108,31 +100,23 @@ def unreadable_files(audit: Audit) -> Iterator[Values]:
 
 @finds("pictures_not_opened")
 def pictures_not_opened(audit: Audit) -> Iterator[Values]:
-    for values in _left_out(audit, "format not opened here"):
-        endings = values.pop("endings")
-        yield values | {"opening": opening(tuple(endings))}
+    yield from _left_out(audit, "format not opened here")
 
 
 @finds("pictures_without_ending")
 def pictures_without_ending(audit: Audit) -> Iterator[Values]:
-    for values in _left_out(audit, "picture without its ending"):
-        del values["endings"]
-        yield values
+    yield from _left_out(audit, "picture without its ending")
 
 
 @finds("pictures_outside_classes")
 def pictures_outside_classes(audit: Audit) -> Iterator[Values]:
-    for values in _left_out(audit, "outside the class folders"):
-        del values["endings"]
-        yield values
+    yield from _left_out(audit, "outside the class folders")
 
 
 def _left_out(audit: Audit, rule: IgnoredBy) -> Iterator[Values]:
-    """Yield the pictures that a rule leaves out, of which nobody may know."""
     if audit.files and (ignored := audit.files.by(rule)):
         share = ignored.count / (audit.files.num_read + ignored.count)
-        files = by_ending(ignored.endings)
-        yield {"count": ignored.count, "share": share, "files": files, "endings": ignored.endings}
+        yield {"count": ignored.count, "share": share, "files": by_ending(ignored.endings)}
 
 
 @finds("many_files_ignored")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from spikeduel.data.adapting import group_rule
+from spikeduel.data.grouping import group_rule
 from spikeduel.results.audit import SuggestedGroups
 
 SEPARATORS = r"[_\-. ]+"

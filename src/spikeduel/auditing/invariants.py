@@ -99,7 +99,7 @@ def descriptor(images: "Tensor", measured: Measured) -> Measured:
     length = len(whole)
     _, axes = eigh(whole.numpy(), within.numpy(), subset_by_index=(length - LENGTH, length - 1))
     project = torch.from_numpy(axes).float() / spread[:, None]
-    return lambda others: measured(others) @ project - mean @ project
+    return lambda others: measured(others.float()) @ project - mean @ project
 
 
 def invariant(images: "Tensor") -> "Tensor":

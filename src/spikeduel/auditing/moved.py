@@ -138,12 +138,7 @@ def _search(
                 describe = descriptor(
                     views.whole[torch.from_numpy(np.sort(learned))].float(), measured
                 )
-                described.append(
-                    in_parts(
-                        views.whole.numpy(),
-                        lambda part, of=describe: of(torch.from_numpy(part).float()),
-                    )
-                )
+                described.append(in_parts(views.whole, describe))
             maps = overlays.orientation_maps(views.small.shape[-1])
         references = [rows_of(descriptors, earlier) for descriptors in described]
         at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))

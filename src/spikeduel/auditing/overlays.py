@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeduel.auditing.registration import UNRELATED, queries, register
-from spikeduel.data.disk_arrays import empty_tensor
+from spikeduel.data.disk_arrays import empty_array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +103,10 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
         small = adaptive_avg_pool2d(_blurred(whole, 0.4 * shrink), -(-whole.shape[-1] // shrink))
         if not made:
             rooms = ((whole, np.float16), (small, np.float32))
-            made = [empty_tensor((len(images), *part.shape[2:]), kind) for part, kind in rooms]
+            made = [
+                torch.from_numpy(empty_array((len(images), *part.shape[2:]), kind))
+                for part, kind in rooms
+            ]
         for all_of_them, part in zip(made, (whole, small), strict=True):
             all_of_them[start : start + AT_ONCE] = part[:, 0]
     whole, small = made

@@ -7,7 +7,6 @@
 3. Splits and batches: `splits`, which never cut a group, and `loader`.
 """
 
-from spikeduel.data.adapting import names_a_file, regrouped
 from spikeduel.data.catalogue import (
     DATASETS,
     absolute,
@@ -20,7 +19,7 @@ from spikeduel.data.catalogue import (
     resolve,
 )
 from spikeduel.data.folder import files_to_answer
-from spikeduel.data.loader import evaluation_batches, on_device, training_batches
+from spikeduel.data.loader import on_device, training_batches
 from spikeduel.data.pictures import open_picture, prepared_picture
 from spikeduel.data.prepared import (
     TEST,
@@ -29,6 +28,7 @@ from spikeduel.data.prepared import (
     DataOptions,
     Prepared,
     RawDataset,
+    regrouped,
 )
 from spikeduel.data.socofing import altered
 from spikeduel.data.splits import Split, split, splits, write_splits
@@ -46,14 +46,12 @@ __all__ = [
     "Split",
     "absolute",
     "altered",
-    "evaluation_batches",
     "files_to_answer",
     "home",
     "is_at_hand",
     "is_packed",
     "listing",
     "load",
-    "names_a_file",
     "on_device",
     "open_picture",
     "prepare",

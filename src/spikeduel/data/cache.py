@@ -24,7 +24,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the folder's layout, or the images of the same files, change."""
 
 UNFINISHED = ".making"
@@ -33,9 +33,7 @@ UNFINISHED = ".making"
 _DESCRIBED = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """The fields that a manifest and a `Prepared` share."""
 _PER_IMAGE = ("labels", "groups", "official", "image_ids", "content")
-"""The arrays with an entry per image; groups, official and image_ids may be missing."""
-_DTYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
-"""The types of arrays that are not int64."""
+"""The arrays with an entry per image; some sets lack some of them."""
 
 
 class Manifest(typed.Frozen, frozen=True):
@@ -44,9 +42,7 @@ class Manifest(typed.Frozen, frozen=True):
     format: int
     name: str
     count: int
-    image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    named: bool
     arrays: tuple[str, ...]
     preprocessing: Preprocessing
     fingerprint: str
@@ -80,10 +76,8 @@ def fetch(
     track: Track = Progress().track,
 ) -> Prepared:
     """Return the prepared set of this name and identity; `make` makes it where it is missing or its
-    files changed.
-
-    `make` gets a folder to work in, which stays until it succeeds. Where another process makes the
-    set, `say` tells so, and it is waited for. Raises `InputError`.
+    files changed. `make` gets a folder to work in, which stays until it succeeds. Raises
+    `InputError`.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -139,8 +133,8 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Write `prepared` as `folder`, atomically, with the state of its `sources`. Arrays in the
-    folder `place` are linked, not copied, where they have their final form.
+    """Write `prepared` as `folder`, atomically. Arrays in the folder `place` are linked, not
+    copied, where they have their final form.
     """
     arrays = arrays_of(prepared.images)
     arrays |= {part: array for part in _PER_IMAGE if (array := getattr(prepared, part)) is not None}
@@ -148,8 +142,6 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
         **{field: getattr(prepared, field) for field in _DESCRIBED},
         format=FORMAT,
         count=len(prepared),
-        image_shape=prepared.image_shape,
-        named=prepared.names is not None,
         arrays=tuple(arrays),
         source=source,
         sources=tuple(map(str, prepared.sources)),
@@ -160,8 +152,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
     with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
             _save(temporary / f"{part}.npy", array, place)
-        if prepared.names is not None:
-            (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
+        (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
         np.savez_compressed(temporary / "samples.npz", **samples)
         (temporary / "manifest.json").write_text(
             json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8"
@@ -187,41 +178,33 @@ def read(folder: Path) -> Prepared:
     sources = tuple(map(Path, manifest.sources))
     if state(sources) != manifest.sources_state:
         raise InputError(f"{folder}: its source files have changed.")
-    count, binning = manifest.count, manifest.preprocessing.binning
-    of_images: dict[str, tuple[int, ...] | None] = {"images": (count, *manifest.image_shape)}
-    if binning is not None:
-        of_images = {"packed": None, "offsets": (count + 1,)}
-    optional = {"groups", "official", "image_ids"} - set(manifest.arrays)
-    shapes = of_images | {part: (count,) for part in _PER_IMAGE if part not in optional}
+    how, count = manifest.preprocessing, manifest.count
     try:
         arrays: dict[str, Any] = {
-            part: _loaded(folder / f"{part}.npy", shape, _DTYPES.get(part, np.int64))
-            for part, shape in shapes.items()
+            part: np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            for part in manifest.arrays
         }
-        if binning is not None:
+        if how.binning is not None:
             packed, offsets = arrays.pop("packed"), arrays.pop("offsets")
             if offsets[0] != 0 or offsets[-1] != len(packed) or (np.diff(offsets) < 0).any():
                 raise InputError("offsets.npy does not fit packed.npy")
-            arrays["images"] = Recordings(packed, offsets, binning)
-        if arrays["labels"].min() < 0 or arrays["labels"].max() >= len(manifest.classes):
+            arrays["images"] = Recordings(packed, offsets, how.binning)
+        labels = arrays["labels"]
+        if any(len(array) != count for array in arrays.values()):
+            raise InputError("an array has another length")
+        if arrays["images"].shape[1:] != how.shape:
+            raise InputError("images.npy holds images of another shape")
+        if labels.min() < 0 or labels.max() >= len(manifest.classes):
             raise InputError("labels.npy holds labels of no class")
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
-        names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
-        if names is not None and len(names) != count:
-            raise InputError(f"names.json holds {len(names)} names")
+        names = files.read_json(folder / "names.json")
     # np.load raises a different error for each way in which a file can be broken.
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
     described = {field: getattr(manifest, field) for field in _DESCRIBED}
+    names = None if names is None else tuple(names)
     return Prepared(**described, **arrays, samples=samples, sources=sources, names=names)
-
-
-def _loaded(path: Path, shape: tuple[int, ...] | None, dtype: Any) -> np.ndarray:
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.dtype != dtype or array.shape != (shape or array.shape):
-        raise InputError(f"{path.name} holds {array.dtype} {array.shape}")
-    return array
 
 
 def state(sources: Iterable[Path]) -> str:

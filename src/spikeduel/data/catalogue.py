@@ -1,9 +1,7 @@
 """The data sets by name: which function makes a set, and from where."""
 
-import difflib
 import os
 import re
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.data import cache, folder, hub, mnist_like, socofing, tables
-from spikeduel.data.adapting import binned, group_rule, regrouped
 from spikeduel.data.events import sets
-from spikeduel.data.pictures import formats
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.grouping import group_rule
+from spikeduel.data.pictures import DEFAULT_SIZE, formats
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
 from spikeduel.data.workers import Track
+from spikeduel.networks.binning import Binning, Change
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
-from spikeduel.system.errors import InputError, UnreadableFiles, unknown
+from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 
 Source = Callable[[DataOptions], RawDataset]
 
 DATASETS: dict[str, Source] = {
-    "fashion-mnist": mnist_like.fashion_mnist,
-    "emnist-digits": mnist_like.emnist_digits,
-    "mnist": mnist_like.mnist,
+    "fashion-mnist": mnist_like.FASHION_MNIST,
+    "emnist-digits": mnist_like.EMNIST_DIGITS,
+    "mnist": mnist_like.MNIST,
     "socofing": socofing.socofing,
     "digits": mnist_like.digits,
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
@@ -78,15 +78,40 @@ def load(
     return regrouped(binned(prepared, experiment, preprocessing), experiment.group_by)
 
 
+def binned(
+    prepared: Prepared,
+    experiment: Experiment,
+    preprocessing: Preprocessing | None,
+    change: Change = "none",
+) -> Prepared:
+    """Bin recordings into the frames that `experiment` says, or that a trained model's
+    `preprocessing` has. Other sets are returned as they are.
+
+    `change` is what a control does to the time or the polarity of the events.
+    """
+    images = prepared.images
+    if not isinstance(images, Recordings):
+        return prepared
+    binning = preprocessing.binning if preprocessing else None
+    if binning is None:
+        sensor, frame_ms = images.binning.sensor, experiment.bin_ms
+        binning = Binning(
+            num_frames=experiment.num_steps,
+            sensor=sensor,
+            frame_us=None if frame_ms is None else max(1, round(1000 * frame_ms)),
+            factor=-(-max(sensor) // (experiment.image_size or DEFAULT_SIZE)),
+            change=change,
+        )
+    how = Preprocessing.of_recordings(binning)
+    return replace(prepared, images=images.binned(binning), preprocessing=how)
+
+
 def _require_groups(name: str, group_by: str) -> None:
     """Raise `InputError` where `group_by` cannot group the set `name`: before hours of decoding."""
     if resolve(name) not in (folder.folder, *PACKED):
-        reason = "groups its images itself, by the groups of the RawDataset that it returns"
-        if name in DATASETS:
-            by_person = name in ("socofing", "dvs-gesture")
-            reason = "is grouped by person as it is" if by_person else "has no files to group by"
         raise InputError(
-            f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out."
+            f"group_by: {name} brings its groups, if there are any; --group-by is for your own "
+            f"images and recordings. Leave it out."
         )
     group_rule(group_by)
     table = None if is_packed(name) else folder.labels_file(files.located(name))
@@ -177,11 +202,9 @@ def resolve(name: str) -> Source:
     if home(name) is not None:
         return folder.folder
     if files.is_file(name):
-        is_zip = zipfile.is_zipfile(files.located(name))
-        or_zip = f", or a set and --data-dir {name}" if is_zip else ""
         raise InputError(
-            f"data set '{name}': is a file; name a folder of images, or a CSV of file and "
-            f"label{or_zip}."
+            f"data set '{name}': is a file; name a folder of images, a CSV of file and label, or a "
+            f"known set and this file with --data-dir."
         )
     if "/" in name or os.sep in name or name.startswith((".", "~")):
         where = "" if name.startswith("~") or Path(name).is_absolute() else " in the current folder"
@@ -191,22 +214,13 @@ def resolve(name: str) -> Source:
         )
     hint = "A folder of images or your own module:function can be named too."
     if ":" not in name:
-        near = f"No folder of that name is here either{_near(name)}. {hint}"
-        raise unknown("data set", name, DATASETS, near)
+        hint = f"No folder of that name is here either. {hint}"
     source = registry.resolve("data set", name, DATASETS, hint)
     if not callable(source):
         raise InputError(
             f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset."
         )
     return source
-
-
-def _near(name: str) -> str:
-    here: list[str] = []
-    with suppress(OSError):
-        here += [path.name for path in Path.cwd().glob("[!.]*/")]
-    alike = difflib.get_close_matches(name, here, n=3, cutoff=0.5)
-    return f" (there is {', '.join(f'{other}/' for other in alike)})" if alike else ""
 
 
 def home(name: str) -> Path | None:
@@ -250,7 +264,7 @@ def is_recorded(name: str) -> bool:
 def listing() -> list[dict[str, str]]:
     """Return the known data sets, then the prepared folders: name, state, description."""
     about = {
-        name: " ".join((source.__doc__ or "").partition("\n\n")[0].split())
+        name: " ".join(str(getattr(source, "about", source.__doc__)).split())
         for name, source in DATASETS.items()
     }
     state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 SHARE = 8
 """An array stays in memory if it takes at most this part (1/8) of the memory that is available."""
-IMAGES_AT_ONCE = 1024
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1024
 _CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of file systems that cannot reserve, such as those that copy on write."""
 
@@ -43,13 +42,6 @@ def empty_array(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
             return np.memmap(file, dtype, "w+", shape=tuple(shape))
 
 
-def empty_tensor(shape: Sequence[int], dtype: Any = np.float32) -> "Tensor":
-    """Return an `empty_array` as a tensor."""
-    import torch
-
-    return torch.from_numpy(empty_array(shape, dtype))
-
-
 def empty_npy(path: Path, shape: Sequence[int], dtype: Any) -> np.memmap:
     """Create a .npy file of zeros and map it. Raises `OSError` where the disk is full."""
     array: np.memmap = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), tuple(shape))
@@ -58,26 +50,23 @@ def empty_npy(path: Path, shape: Sequence[int], dtype: Any) -> np.memmap:
     return array
 
 
-def rows_of(tensor: "Tensor", rows: np.ndarray, at_once: int = ROWS_AT_ONCE) -> "Tensor":
-    """Return `tensor[rows]` as an `empty_tensor`, filled `at_once` rows at a time."""
+def rows_of(tensor: "Tensor", rows: np.ndarray) -> "Tensor":
+    """Return `tensor[rows]` as a tensor that may lie on disk."""
+    return in_parts(Rows(tensor, rows), lambda part: part)
+
+
+def in_parts(images: Any, transform: "Callable[[Any], Tensor]") -> "Tensor":
+    """Return `transform(images)` of `images` `[N, …]`, computed `ROWS_AT_ONCE` at a time, as a
+    tensor that may lie on disk. Raises `ValueError` where there are none.
+    """
     import torch
 
-    taken = _empty_like(tensor, len(rows))
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        taken[part] = tensor[torch.from_numpy(np.asarray(rows[part], np.int64))]
-    return taken
-
-
-def in_parts(images: Any, transform: "Callable[..., Tensor]", *more: Any) -> "Tensor":
-    """Return `transform(images, *more)` of `images` `[N, …]`, computed `IMAGES_AT_ONCE` images at a
-    time as an `empty_tensor`.
-    """
     filled: Tensor | None = None
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        part = transform(images[start : start + IMAGES_AT_ONCE], *more)
+    for start in range(0, len(images), ROWS_AT_ONCE):
+        part = transform(images[start : start + ROWS_AT_ONCE])
         if filled is None:
-            filled = _empty_like(part, len(images))
+            dtype = str(part.dtype).removeprefix("torch.")
+            filled = torch.from_numpy(empty_array((len(images), *part.shape[1:]), dtype))
         filled[start : start + len(part)] = part
     if filled is None:
         raise ValueError("there are no images")
@@ -105,10 +94,6 @@ class Rows:
     def __getitem__(self, index: Any) -> Any:
         taken = self.of[self.rows[index if isinstance(index, slice) else np.asarray(index)]]
         return taken if self.transform is None else self.transform(taken)
-
-
-def _empty_like(tensor: "Tensor", num_rows: int) -> "Tensor":
-    return empty_tensor((num_rows, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
 
 
 def _reserve(descriptor: int, size: int) -> None:

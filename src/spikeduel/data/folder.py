@@ -3,7 +3,7 @@ the data set of its files.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from spikeduel.data.inventory import (
 )
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
-from spikeduel.data.preparing import keys_of_files, picture_dataset
+from spikeduel.data.preparing import picture_dataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -66,45 +66,34 @@ def folder(options: DataOptions) -> RawDataset:
     """A folder of images or recordings: one sub-folder a class, or train/, val/ and test/ with such
     folders; or a CSV that lists them, with the columns file and label, and perhaps group and split.
 
-    Names are paths relative to the folder (of the CSV), with forward slashes. Images: see
-    `picture_dataset`.
+    Names are paths relative to the folder (of the CSV), with forward slashes.
     """
     place = Path(options.data_dir or ".").expanduser()
     if not files.is_folder(place) and not files.is_file(place):
         raise InputError(f"{place}: no such folder.")
     layout = laid_out(place)
-    classes = tuple(sorted({item.label for item in layout.items}))
+    classes = sorted({item.label for item in layout.items})
     items = [item for item in layout.items if str(item.path) not in options.skip]
     if not items:
-        raise InputError(f"{layout.home}: none of its {noun(layout.is_recorded)}s can be read.")
+        raise InputError(f"{layout.home}: none of its {_noun(layout.is_recorded)}s can be read.")
     paths = [item.path for item in items]
     number = {name: code for code, name in enumerate(classes)}
     labels = np.array([number[item.label] for item in items], np.int64)
     sides = np.array([item.side for item in items], np.uint8)
     groups = [item.group for item in items]
     more: dict[str, Any] = {
-        "classes": classes,
+        "classes": tuple(classes),
         "groups": None if None in groups else numbered(groups),
         "official": sides if sides.any() else None,
         "notes": tuple(layout.notes),
         "sources": layout.sources,
-        "names": tuple(_names(layout.home, paths)),
+        "names": tuple(Path(os.path.relpath(path, layout.home)).as_posix() for path in paths),
     }
     if not layout.is_recorded:
-        return picture_dataset(paths, keys_of_files(paths), labels, options, **more)
+        return picture_dataset(paths, labels, options, **more)
     recordings, content = recorded(list(map(Part, paths)), options.track)
     how = Preprocessing.of_recordings(recordings.binning)
     return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
-
-
-def _names(home: Path, paths: Sequence[Path]) -> Iterator[str]:
-    """Yield paths relative to `home`, with forward slashes."""
-    inside = f"{home}{os.sep}"
-    for text in map(str, paths):
-        # Ten times as fast as `relpath`, which is for the few that lie elsewhere.
-        is_inside = text.startswith(inside)
-        name = text.removeprefix(inside) if is_inside else os.path.relpath(text, home)
-        yield name.replace(os.sep, "/")
 
 
 def files_to_answer(
@@ -117,23 +106,17 @@ def files_to_answer(
     unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
-            inside = sorted(files_below(path, wanted(is_recorded)))
-            if is_recorded:
-                inside = list(filter(formats.is_recording, inside))
+            inside = sorted(_readable(files_below(path, _endings(is_recorded)), is_recorded))
             counts = inventory(path, inside, is_recorded=is_recorded)
-            problems = pictures_left_out(counts) if inside else [none_in(path, is_recorded)]
+            problems = pictures_left_out(counts) if inside else [_none_in(path, is_recorded)]
             unusable += [f"{path}: {problem}" for problem in problems]
             chosen += inside
             for ignored in counts.ignored:
                 say(f"{path}: ignored {ignored}")
         elif files.is_file(path):
             chosen.append(path)
-        elif os.path.lexists(path):
-            unusable.append(f"{path}: not a regular file.")
-        elif str(path) == "-":
-            unusable.append("-: events on standard input are for --follow.")
         else:
-            unusable.append(f"{path}: no such file.")
+            unusable.append(f"{path}: no such file, or not a regular one.")
     return chosen, unusable
 
 
@@ -160,17 +143,12 @@ def laid_out(place: Path) -> Layout:
             f"{place}: no file is for training. Give some the split train, or leave the column out."
         )
     for side, name in ((VALIDATION, "val"), (TEST, "test")):
-        differences = {
-            "lacks": classes[TRAIN] - classes[side],
-            "adds": classes[side] - classes[TRAIN],
-        }
-        if classes[side] and any(differences.values()):
-            told = "; ".join(
-                f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which
-            )
+        lacks, adds = classes[TRAIN] - classes[side], classes[side] - classes[TRAIN]
+        if classes[side] and (lacks or adds):
             raise InputError(
-                f"{place}: the classes for {name} differ from those for train ({told}). Make them "
-                f"the same."
+                f"{place}: the classes for {name} differ from those for train (lacks "
+                f"{', '.join(sorted(lacks)) or 'none'}; adds {', '.join(sorted(adds)) or 'none'}). "
+                f"Make them the same."
             )
     sources = _sources(place, [item.path for item in items])
     return Layout(home, is_recorded, items, notes, sources)
@@ -212,25 +190,26 @@ def holds_recordings(place: Path) -> bool:
     return any(map(formats.is_recording, files_below(place, _RECORDINGS)))
 
 
-def noun(is_recorded: bool) -> str:
-    """Return "recording" or "image"."""
+def _noun(is_recorded: bool) -> str:
     return "recording" if is_recorded else "image"
 
 
-def wanted(is_recorded: bool) -> frozenset[str]:
-    """Return the endings of recordings, or of images, that are read."""
+def _endings(is_recorded: bool) -> frozenset[str]:
     return _RECORDINGS if is_recorded else endings()
 
 
-def none_in(folder: Path, is_recorded: bool) -> str:
-    """Say of a folder that none of its files can be read."""
+def _readable(paths: Iterable[Path], is_recorded: bool) -> list[Path]:
+    return [path for path in paths if not is_recorded or formats.is_recording(path)]
+
+
+def _none_in(folder: Path, is_recorded: bool) -> str:
     left_out = [] if is_recorded else pictures_left_out(inventory(folder, ()))
-    return " ".join([f"holds no {noun(is_recorded)}s that can be read here.", *left_out])
+    return " ".join([f"holds no {_noun(is_recorded)}s that can be read here.", *left_out])
 
 
 def _remedy(is_recorded: bool) -> str:
     return (
-        f"Put the {noun(is_recorded)}s of each class in a sub-folder of its own, or such folders "
+        f"Put the {_noun(is_recorded)}s of each class in a sub-folder of its own, or such folders "
         f"under train/ and test/; or list them in a CSV with the columns file and label."
     )
 
@@ -243,28 +222,25 @@ def _scanned(root: Path, is_recorded: bool) -> tuple[list[Item], list[str]]:
     sides, notes = _sides(root)
     for side, parent in sides:
         _, folders, names = next(walk(parent))
-        loose = regular_files(parent, names, wanted(is_recorded))
-        if is_recorded:
-            loose = list(filter(formats.is_recording, loose))
+        loose = _readable(regular_files(parent, names, _endings(is_recorded)), is_recorded)
+        told = counted(len(loose), _noun(is_recorded))
         if not folders:
-            holds = f"has {counted(len(loose), noun(is_recorded))} but no class sub-folders."
+            problem = f"has {told} but no class sub-folders."
             raise InputError(
-                f"{parent}: {holds if loose else none_in(parent, is_recorded)} "
+                f"{parent}: {problem if loose else _none_in(parent, is_recorded)} "
                 f"{_remedy(is_recorded)}"
             )
         if loose:
-            notes.append(
-                f"Loose in {parent.name}, and ignored: {counted(len(loose), noun(is_recorded))}."
-            )
+            notes.append(f"Loose in {parent.name}, and ignored: {told}.")
         seen = (os.path.realpath(root), os.path.realpath(parent))
         for name in folders:
             folder = parent / name
             if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise InputError(f"{folder}: its name, a class, is not UTF-8. Rename the folder.")
-            paths = list(files_below(folder, wanted(is_recorded), seen))
+            paths = list(files_below(folder, _endings(is_recorded), seen))
             if not paths:
                 raise InputError(
-                    f"{folder}: {none_in(folder, is_recorded)} Each sub-folder is a class: add "
+                    f"{folder}: {_none_in(folder, is_recorded)} Each sub-folder is a class: add "
                     f"some, or remove the folder."
                 )
             items += [Item(side, name, path) for path in paths]
@@ -277,17 +253,15 @@ def _sides(root: Path) -> tuple[list[tuple[int, Path]], list[str]]:
     """
     _, folders, _ = next(walk(root))
     sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
-    notes = []
+    others = [name for name in folders if name.lower() not in SIDES]
     if sides and sides[0][0] == TRAIN:
-        if ignored := [name for name in folders if name.lower() not in SIDES]:
-            notes.append(f"Ignored beside train/: {', '.join(ignored)}.")
-        return sides, notes
-    if sides and len(sides) == len(folders):
+        return sides, [f"Ignored beside train/: {', '.join(others)}."] * bool(others)
+    if sides and not others:
         named = ", ".join(f"{name}/" for name in folders)
         raise InputError(
             f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone."
         )
-    return [(TRAIN, root)], notes
+    return [(TRAIN, root)], []
 
 
 def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
@@ -295,38 +269,34 @@ def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
     recordings, and notes.
     """
     named = tables.columns(table)
+    needed = [column for column in (*LABELS, "group") if column in named]
     items: dict[Path, Item] = {}
     lines: dict[Path, str] = {}
     kinds: dict[bool, Path] = {}
     for line, row in tables.rows(table, LABELS, str(table)):
-        needed = (column for column in (*LABELS, "group") if column in named)
-        if empty := [column for column in needed if not row[column]]:
-            raise InputError(f"{line}: has no {empty[0]}.")
-        side = SIDES.get(row["split"].lower()) if "split" in named else TRAIN
-        if side is None:
-            raise InputError(
-                f"{line}: the split is '{row['split']}'; train, val and test are known."
-            )
         path = Path(os.path.normpath(table.parent / row["file"]))
-        if path in lines:
-            raise InputError(
-                f"{line}: {row['file']} is listed in {lines[path].rpartition(', ')[2]}, too. List "
-                f"it once."
+        is_recorded, side = path.suffix.lower() in _RECORDINGS, row.get("split", "train").lower()
+        problem = None
+        if empty := [column for column in needed if not row[column]]:
+            problem = f"has no {empty[0]}."
+        elif side not in SIDES:
+            problem = f"the split is '{side}'; train, val and test are known."
+        elif path in lines:
+            problem = f"{row['file']} is listed in {lines[path].rpartition(', ')[2]}, too."
+        elif not is_recorded and path.suffix.lower() not in endings():
+            problem = (
+                f"{path.name} is neither an image nor a recording that is read (by its ending)."
             )
-        is_recorded = path.suffix.lower() not in endings()
-        if is_recorded and path.suffix.lower() not in _RECORDINGS:
-            raise InputError(
-                f"{line}: {path.name} is neither an image nor a recording that is read (by its "
-                f"ending)."
+        elif (not is_recorded) in kinds:
+            problem = (
+                f"lists {path.name}, and lines above {kinds[not is_recorded].name}: images and "
+                f"recordings cannot be one set. Make a CSV for each."
             )
-        if (not is_recorded) in kinds:
-            raise InputError(
-                f"{line}: lists {path.name}, and lines above {kinds[not is_recorded].name}: images "
-                f"and recordings cannot be one set. Make a CSV for each."
-            )
+        if problem is not None:
+            raise InputError(f"{line}: {problem}")
         kinds.setdefault(is_recorded, path)
         lines[path] = line
-        items[path] = Item(side, row["label"], path, row.get("group"))
+        items[path] = Item(SIDES[side], row["label"], path, row.get("group"))
     if not items:
         raise InputError(f"{table}: lists no files.")
     if absent := [path for path in lines if not files.is_file(path)]:

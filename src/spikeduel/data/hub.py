@@ -5,8 +5,8 @@ hub, and tar files of WebDataset.
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from spikeduel.data.folder import SIDES
 from spikeduel.data.inventory import walk
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
-from spikeduel.data.preparing import Source, key_of, picture_dataset
+from spikeduel.data.preparing import Source, picture_dataset
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.registry import HUB
@@ -38,11 +38,10 @@ LABELS = ("cls", "cls.txt", "label", "json")
 """Columns of a shard that can say the class, the first that is there."""
 FIELDS = ("label", "cls", "class", "class_name", "category")
 """Fields of a sample's JSON that can say the class."""
-_WHOLE_SHARDS = (
-    "Mend the shards: .cls holds a number, .cls.txt or .json a text, and all samples have files of "
-    "the same endings."
+_SAY_CLASS = (
+    "Give each sample a file of its name with the ending .cls (a number) or .cls.txt, or .json "
+    f"with one of the fields {', '.join(FIELDS)}; all samples have files of the same endings."
 )
-_BRACES, _RANGE = re.compile(r"\{([^{}]*)\}"), re.compile(r"(\d+)\.\.(\d+)")
 
 
 class Blob(NamedTuple):
@@ -52,7 +51,6 @@ class Blob(NamedTuple):
     name: str
 
     def read_bytes(self) -> bytes:
-        """Return the whole file."""
         return self.content
 
     def __str__(self) -> str:
@@ -61,7 +59,7 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Pictures(Sequence[Source]):
-    """The pictures in a `column` of a table, with a name for each row, read when they are taken."""
+    """The pictures in a `column` of a table, read when they are taken."""
 
     table: "Dataset"
     column: str
@@ -94,12 +92,10 @@ def hub(options: DataOptions) -> RawDataset:
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
         raise InputError(f"data set '{place}': write it as {HOW}.")
     path = asked["path"]
-    loaded = _loaded(place, path, name=asked["config"])
+    loaded = _loaded(place, path, f"Write it as {HOW}.", name=asked["config"])
     sides = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
-    if not sides:
-        raise InputError(
-            f"{place}: has the splits {', '.join(loaded)}; train, validation and test are known."
-        )
+    if TRAIN not in sides.values():
+        raise InputError(f"{place}: has no split train; there are {', '.join(loaded)}.")
     ignored = ", ".join(name for name in loaded if name not in sides)
     notes = [f"Splits that are not used: {ignored}."] * bool(ignored)
     first = loaded[next(iter(sides))]
@@ -108,14 +104,12 @@ def hub(options: DataOptions) -> RawDataset:
     splits = []
     for name, side in sides.items():
         labels = np.asarray(loaded[name].with_format("numpy")[label][:], np.int64)
-        if (labels < 0).all():  # as of a challenge
+        if side != TRAIN and (labels < 0).all():  # as of a challenge
             notes.append(f"The split {name} has no labels, and is not used.")
             continue
         names = [f"{name}/{row}" for row in range(len(labels))]
         splits.append(_Split(side, loaded[name], labels, names))
-    if TRAIN not in {split.side for split in splits}:
-        raise InputError(f"{place}: has no split train with labels; there are {', '.join(loaded)}.")
-    classes = tuple(splits[0].table.features[label].names)
+    classes = tuple(first.features[label].names)
     sources = (files.located(path),) if files.is_folder(path) else ()
     return _from_tables(place, splits, column, classes, options, sources, notes)
 
@@ -124,8 +118,11 @@ def shards(options: DataOptions) -> RawDataset:
     """Tar files of WebDataset, with pictures and `cls` or `json` files. Sides are those of their
     folders, or of the words in their names. Raises `InputError`.
     """
-    place = options.data_dir or "."
-    home, paths = _located(place)
+    place = str(files.located(options.data_dir or "."))
+    paths = _tars(place)
+    if not paths:
+        raise InputError(f"{place}: there are no such shards.")
+    home = Path(os.path.commonpath([path.parent for path in paths]))
     shards_of: dict[int, list[str]] = {}
     for path in options.track(paths, "looking into shards", len(paths)):
         _require_whole(path)
@@ -133,16 +130,10 @@ def shards(options: DataOptions) -> RawDataset:
         side = next((SIDES[word] for word in words if word in SIDES), TRAIN)
         shards_of.setdefault(side, []).append(str(path))
     if TRAIN not in shards_of:
-        raise InputError(
-            f"{place}: no shard is for training: each is called one of val or test. Add those of "
-            f"train."
-        )
+        raise InputError(f"{place}: all shards are called one of val or test. Add those of train.")
     names = {code: name for name, code in reversed(SIDES.items())}
-    tables = _loaded(
-        place,
-        "webdataset",
-        data_files={names[side]: tars for side, tars in sorted(shards_of.items())},
-    )
+    data_files = {names[side]: tars for side, tars in sorted(shards_of.items())}
+    tables = _loaded(place, "webdataset", _SAY_CLASS, data_files=data_files)
     column = _column(place, tables["train"], "Image")
     texts = {name: _labels(place, table) for name, table in tables.items()}
     if absent := sorted(set().union(*texts.values()) - set(texts["train"])):
@@ -165,12 +156,10 @@ def shards(options: DataOptions) -> RawDataset:
 
 
 def is_sharded(name: str) -> bool:
-    """Return True if `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`),
-    or a folder of them.
-    """
+    """Return True if `name` is a tar file, a pattern of several (`*.tar`), or a folder of them."""
     if name.lower().endswith(TARS):
-        return "{" in name or "*" in name or files.is_file(name)
-    return files.is_folder(name) and bool(_in_folder(files.located(name)))
+        return "*" in name or files.is_file(name)
+    return files.is_folder(name) and bool(_tars(str(files.located(name))))
 
 
 def _from_tables(
@@ -189,24 +178,20 @@ def _from_tables(
         split.table.select_columns([column]).cast_column(column, Image(decode=False))
         for split in splits
     ]
+    table = concatenate_datasets(tables)
     names = [name for split in splits for name in split.names]
     labels = np.concatenate([split.labels for split in splits])
     sides = np.repeat(np.array([split.side for split in splits], np.uint8), list(map(len, tables)))
-    table = concatenate_datasets(tables)
-    pictures = _Pictures(table, column, [f"{place}, {name}" for name in names])
-    rows = list(range(len(names)))
-    if options.skip:
-        rows = [row for row in rows if str(pictures[row]) not in options.skip]
-        if not rows:
-            raise InputError(f"{place}: none of its images can be read.")
-        chosen = [pictures.names[row] for row in rows]
-        pictures = replace(pictures, table=table.select(rows), names=chosen)
+    known = [f"{place}, {name}" for name in names]
+    rows = [row for row, name in enumerate(known) if name not in options.skip]
+    if not rows:
+        raise InputError(f"{place}: none of its images can be read.")
     state = typed.digest(sorted(file["filename"] for file in table.cache_files))
     return picture_dataset(
-        pictures,
-        np.array([key_of((state, names[row])) for row in rows], np.int64),
+        _Pictures(table.select(rows), column, [known[row] for row in rows]),
         labels[rows],
         options,
+        [(state, names[row]) for row in rows],
         classes=classes,
         official=sides[rows] if sides.any() else None,
         notes=tuple(notes),
@@ -215,7 +200,7 @@ def _from_tables(
     )
 
 
-def _loaded(place: str, path: str, **more: Any) -> "dict[str, Dataset]":
+def _loaded(place: str, path: str, remedy: str, **more: Any) -> "dict[str, Dataset]":
     try:
         import datasets
     except ImportError:
@@ -228,20 +213,16 @@ def _loaded(place: str, path: str, **more: Any) -> "dict[str, Dataset]":
     try:
         return {str(name): table for name, table in datasets.load_dataset(path, **more).items()}
     except ConnectionError:
-        where = f"{datasets.config.HF_ENDPOINT} cannot be reached"
-        where = "HF_HUB_OFFLINE is set" if before else where
-        remedy = "Unset it" if before else "Try again with a network"
         raise InputError(
-            f"{place}: {where}, and the set is not in the library's cache "
-            f"({datasets.config.HF_DATASETS_CACHE}). {remedy}, or say with HF_HOME where the set "
-            f"lies."
+            f"{place}: {datasets.config.HF_ENDPOINT} cannot be reached (or HF_HUB_OFFLINE is set), "
+            f"and the set is not in the library's cache ({datasets.config.HF_DATASETS_CACHE}). Try "
+            f"again with a network, or say with HF_HOME where the set lies."
         ) from None
     # The library raises whatever network, hub and files make it stumble on.
     except Exception as error:
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
-        how = _WHOLE_SHARDS if "data_files" in more else f"Write it as {HOW}."
-        raise InputError(f"{place}: cannot be loaded ({reason}). {how}") from None
+        raise InputError(f"{place}: cannot be loaded ({reason}). {remedy}") from None
     finally:
         datasets.config.HF_HUB_OFFLINE = before
 
@@ -269,97 +250,56 @@ def _column(place: str, table: "Dataset", kind: str, asked: str | None = None) -
     columns = [name for name in kinds if kinds[name] == kind]
     if asked in columns or (asked is None and len(columns) == 1):
         return asked or columns[0]
-    count = f"{len(columns)} columns" if asked is None and columns else "no column"
     told = ", ".join(f"{name} ({kind_of})" for name, kind_of in kinds.items())
     say_which = f" Say which one: {place}#{columns[0]}." if columns and kind == "ClassLabel" else ""
     raise InputError(
-        f"{place}: has {count}{f' {asked}' * bool(asked)} of the type {kind}, and one is needed. "
-        f"Its columns: {told}.{say_which}"
+        f"{place}: one column {asked or ''} of the type {kind} is needed. Its columns: {told}."
+        f"{say_which}"
     )
 
 
 def _labels(place: str, table: "Dataset") -> list[str]:
     column = next((name for name in LABELS if name in table.column_names), None)
-    if column is None:
-        raise InputError(
-            f"{place}: a sample has no class. Add a file of its name with the ending .cls (a "
-            f"number) or .cls.txt, or .json with one of the fields {', '.join(FIELDS)}. "
-            f"It has {listed(table.column_names)}."
-        )
-    texts = list(map(_text, table[column]))
+    texts = [""] if column is None else list(map(_text, table[column]))
     if "" in texts:
-        raise InputError(
-            f"{place}: sample {table['__key__'][texts.index('')]} has no class. Give it in "
-            f"{column} as a number or a text, in JSON as one of {', '.join(FIELDS)}."
-        )
+        sample = table["__key__"][texts.index("")]
+        raise InputError(f"{place}: sample {sample} has no class. {_SAY_CLASS}")
     return texts
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        value = next((value[field] for field in FIELDS if value.get(field) is not None), None)
+        value = next((value[field] for field in FIELDS if value.get(field) is not None), "")
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if isinstance(value, str):
-        return value.strip()
-    return str(value) if type(value) is int else ""
+    return str(value).strip()
 
 
-def _located(place: str) -> tuple[Path, list[Path]]:
-    """Return the folder that all shards lie in, and their paths. Raises `InputError` where one is
-    missing.
+def _tars(place: str) -> list[Path]:
+    """Return the tar files that `place` names, or those in a folder without other folders, or with
+    train/, val/ and test/ only. Compressed ones in a folder count only where there is nothing else
+    to read.
     """
-    if files.is_folder(place):
-        home = files.located(place)
-        return home, _in_folder(home)
-    paths: list[Path] = []
-    for text in dict.fromkeys(_expanded(str(files.located(place)))):
-        if "*" in text:
-            paths += sorted(Path(text).parent.glob(Path(text).name))
-        elif files.is_file(text):
-            paths.append(Path(text))
-        else:
-            raise InputError(f"{text}: no such shard. Mend the pattern {place}, or add the file.")
-    if not paths:
-        raise InputError(f"{place}: there are no such shards.")
-    return Path(os.path.commonpath([path.parent for path in paths])), paths
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    """Return the tar files in a folder without other folders, or with train/, val/ and test/ only.
-    Compressed ones alone count only where there is nothing else to read.
-    """
-    shards: list[Path] = []
+    path = Path(place)
+    if not files.is_folder(place):
+        return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+    tars: list[Path] = []
     has_others, readable = False, (*endings(), ".csv")
     try:
-        for place, folders, names in walk(folder):
-            tars = [name for name in names if name.lower().endswith(TARS)]
-            is_below = place != folder
-            if any(is_below or name.lower() not in SIDES for name in folders):
-                return []
-            if is_below and not tars:
+        for folder, folders, names in walk(path):
+            here = [folder / name for name in names if name.lower().endswith(TARS)]
+            if folder == path:
+                is_else = any(name.lower() not in SIDES for name in folders)
+            else:
+                is_else = bool(folders) or not here
+            if is_else:
                 return []
             has_others |= any(name.lower().endswith(readable) for name in names)
-            shards += [place / name for name in tars if files.is_file(place / name)]
+            tars += filter(files.is_file, here)
     except InputError:
         return []
-    are_packed = all(path.suffix.lower() != ".tar" for path in shards)
-    return [] if has_others and are_packed else shards
-
-
-def _expanded(pattern: str) -> Iterator[str]:
-    """Yield the texts that a pattern with ranges such as `{000..012}`, or choices such as
-    `{train,test}`, stands for.
-    """
-    if (braces := _BRACES.search(pattern)) is None:
-        yield pattern
-        return
-    texts = braces[1].split(",")
-    if limits := _RANGE.fullmatch(braces[1]):
-        numbers = range(int(limits[1]), int(limits[2]) + 1)
-        texts = [f"{number:0{len(limits[1])}}" for number in numbers]
-    for text in texts:
-        yield from _expanded(f"{pattern[: braces.start()]}{text}{pattern[braces.end() :]}")
+    are_packed = all(tar.suffix.lower() != ".tar" for tar in tars)
+    return [] if has_others and are_packed else tars
 
 
 def _require_whole(path: Path) -> None:
@@ -369,9 +309,7 @@ def _require_whole(path: Path) -> None:
             for _ in opened:
                 # The tar keeps all that it has seen.
                 opened.members = []  # type: ignore[attr-defined]
-    except (tarfile.ReadError, EOFError) as error:
+    except (tarfile.ReadError, EOFError, OSError) as error:
         raise InputError(
             f"{path}: cannot be read as a tar file ({error}). Download it again."
         ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None

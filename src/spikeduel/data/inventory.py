@@ -3,6 +3,7 @@ unreadable, or ignored and by which rule.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -38,26 +39,15 @@ _PICTURES = (
 )
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
 """Endings of pictures, whether they can be opened here or not."""
-HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LONGEST_ENDING = 12
-_FIRST_BYTES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF87a",
-    b"GIF89a",
-    b"II*\0",
-    b"MM\0*",
-    b"8BPS\0\1",
-    b"qoif",
-    b"\0\0\0\x0cjP  \r\n",
-    b"\xff\x4f\xff\x51",
-    b"\0\0\0\x0cJXL \r\n",
-    b"\xff\x0a",
+_PICTURE_BYTES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|8BPS\0\x01|qoif|RIFF....WEBP"
+    rb"|....ftyp(?:hei[cxms]|hevc|mif1|msf1|avi[fs])"
+    rb"|\0\0\0\x0c(?:jP  |JXL )\r\n|\xff(?:\x4f\xff\x51|\x0a)",
+    re.DOTALL,
 )
-"""First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, JPEG 2000 and JPEG XL files."""
-_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-"""Brands of HEIF and AVIF in the ISO base media file format: they stand after "ftyp" at byte 4."""
+"""First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, WebP, HEIF, AVIF, JPEG 2000 and JPEG XL files."""
 
 
 class IgnoredFiles(Frozen):
@@ -84,13 +74,8 @@ class FileCounts(Frozen):
 
     @property
     def num_read(self) -> int:
-        """Files that were read."""
+        """Number of files that were read."""
         return sum(self.read.values())
-
-    @property
-    def total(self) -> int:
-        """All files."""
-        return self.num_read + self.unreadable + sum(ignored.count for ignored in self.ignored)
 
     def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
         """Return the files that `rule` leaves out; None where there are none."""
@@ -158,9 +143,9 @@ def inventory(
     ignored: dict[IgnoredBy, Counter[str]] = {rule: Counter() for rule in get_args(IgnoredBy)}
     for folder, _, names in walk(root, hidden=True, strict=False):
         for path in (folder / name for name in names if (real(folder), name) not in accounted):
-            ignored[_rule(path, root, is_recorded, is_listed)][ending(path)] += 1
+            ignored[_rule(path, root, is_recorded, is_listed)][_ending(path)] += 1
     return FileCounts(
-        read=dict(Counter(map(ending, read)).most_common()),
+        read=dict(Counter(map(_ending, read)).most_common()),
         unreadable=len(unreadable),
         ignored=tuple(
             IgnoredFiles(rule=rule, count=endings.total(), endings=dict(endings.most_common()))
@@ -170,8 +155,7 @@ def inventory(
     )
 
 
-def ending(path: Path) -> str:
-    """Return the ending of a file's name in small letters, ".jpg"; "" where there is none."""
+def _ending(path: Path) -> str:
     suffix = path.suffix.lower()
     is_ending = len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable()
     return suffix if is_ending else ""
@@ -185,11 +169,11 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
         return "of the system"
     if not files.is_file(path):
         return "no regular file"
-    if formats.is_recording(path) if is_recorded else ending(path) in pictures.endings():
+    if formats.is_recording(path) if is_recorded else _ending(path) in pictures.endings():
         return "not in the CSV" if is_listed else "outside the class folders"
     if is_recorded:
         return "no recording"
-    if ending(path) in PICTURE_ENDINGS:
+    if _ending(path) in PICTURE_ENDINGS:
         return "not in the CSV" if is_listed else "format not opened here"
     return "picture without its ending" if _begins_like_a_picture(path) else "no picture"
 
@@ -197,12 +181,9 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
 def _begins_like_a_picture(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            return _PICTURE_BYTES.match(file.read(16)) is not None
     except OSError:
         return False
-    webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    heif = start[4:8] == b"ftyp" and start[8:12] in _BRANDS
-    return start.startswith(_FIRST_BYTES) or webp or heif
 
 
 def by_ending(endings: dict[str, int]) -> str:
@@ -210,24 +191,19 @@ def by_ending(endings: dict[str, int]) -> str:
     return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
 
 
-def opening(endings: Collection[str]) -> str:
-    """Say what to do about pictures with these endings that cannot be opened."""
-    if HEIF_ENDINGS.isdisjoint(endings):
-        return "Convert them to PNG or JPEG, or move them out of the data folder."
-    others = " Convert the others to PNG or JPEG." if set(endings) - HEIF_ENDINGS else ""
-    convert = f"or convert them to PNG or JPEG.{others}"
-    return f"Install what opens them (pip install pillow-heif), {convert}"
-
-
 def pictures_left_out(counts: FileCounts) -> list[str]:
     """Return a sentence for the ignored pictures that cannot be opened, and one for those that are
     not called pictures.
     """
-    sentences = []
-    if unopened := counts.by("format not opened here"):
-        how = opening(unopened.endings)
-        sentences.append(f"{by_ending(unopened.endings)} cannot be opened here. {how}")
-    if unnamed := counts.by("picture without its ending"):
-        which = by_ending(unnamed.endings)
-        sentences.append(f"{which} begin like pictures, and are not called so. Rename them.")
-    return sentences
+    remedies: dict[IgnoredBy, str] = {
+        "format not opened here": (
+            "cannot be opened here. Convert them to PNG or JPEG (for HEIC also: pip install "
+            "pillow-heif), or move them out of the data folder."
+        ),
+        "picture without its ending": "begin like pictures, and are not called so. Rename them.",
+    }
+    return [
+        f"{by_ending(ignored.endings)} {remedy}"
+        for rule, remedy in remedies.items()
+        if (ignored := counts.by(rule))
+    ]

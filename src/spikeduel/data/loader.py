@@ -4,9 +4,9 @@ map whose pages are asked for ahead.
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -15,11 +15,6 @@ import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.system.memory import available_memory
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +41,6 @@ all of one class.
 """
 AHEAD = 2
 """Batches that are asked for, or made, ahead: one could be late, and more only take memory."""
-PATIENCE = 32
-"""Batches that come from memory before the disk is no longer asked ahead."""
 SHARE = 0.5
 """A data set is held in memory if it takes at most this share of what is available; the rest is for
 training.
@@ -72,29 +65,25 @@ def training_batches(
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
-        size = bytes_of_one(images)
+        size = _bytes_of_one(images)
         block, window = max(1, BLOCK // size), max(1, WINDOW // size)
-        unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
-        announced = _Announced(images, unmixed, window)
-    else:
-        order = rng.permutation(indices)
-        announced = _Announced(images, order, AHEAD * batch_size)
-    return _batches(images, labels, order, batch_size, announced, part)
+        unmixed, order = _shuffled_blocks(np.sort(indices), block, window, rng)
+        return _batches(images, labels, order, batch_size, part, unmixed, window)
+    return _batches(images, labels, rng.permutation(indices), batch_size, part)
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
     """Return True if `count` of the `images` are shuffled by blocks, by their size alone. Never
     recordings, each of which is a long piece to read.
     """
-    return not isinstance(images, Recordings) and count * bytes_of_one(images) > WHOLE
+    return not isinstance(images, Recordings) and count * _bytes_of_one(images) > WHOLE
 
 
-def bytes_of_one(images: "Held | np.ndarray") -> int:
-    """Return the bytes of one image."""
+def _bytes_of_one(images: "Held | np.ndarray") -> int:
     return max(1, images.nbytes // max(1, len(images)))
 
 
-def shuffled_blocks(
+def _shuffled_blocks(
     indices: np.ndarray, block: int, window: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shuffle `indices` `[N]` in blocks of `block`; return them so, and with each `window` of
@@ -109,15 +98,6 @@ def shuffled_blocks(
     return unmixed, order
 
 
-def evaluation_batches(
-    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int
-) -> "Batches":
-    """Yield batches like `training_batches`, in the order of `indices`."""
-    indices = np.asarray(indices, dtype=np.int64)
-    announced = _Announced(images, indices, AHEAD * batch_size)
-    return _batches(images, labels, indices, batch_size, announced)
-
-
 @dataclass(frozen=True, eq=False)
 class EvaluationBatches:
     """Batches of the images of `indices`, in order, as often as one iterates."""
@@ -127,7 +107,8 @@ class EvaluationBatches:
     indices: np.ndarray
 
     def __iter__(self) -> "Batches":
-        return evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH)
+        indices = np.asarray(self.indices, dtype=np.int64)
+        return _batches(self.images, self.labels, indices, EVALUATION_BATCH)
 
 
 def _batches(
@@ -135,10 +116,22 @@ def _batches(
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
-    announced: "_Announced",
     part: Part = lambda batch: batch,
+    announced: np.ndarray | None = None,
+    ahead: int = 0,
 ) -> "Batches":
-    batches = _gathered(images, labels, indices, batch_size, announced, part)
+    """Yield the batches of `indices`; of maps, the system is told which images are needed next:
+    `ahead` in the order `announced`, by default two batches.
+    """
+    batches = _gathered(
+        images,
+        labels,
+        indices,
+        batch_size,
+        part,
+        indices if announced is None else announced,
+        ahead or AHEAD * batch_size,
+    )
     # Frames of recordings are work. The system reads a map meanwhile, where it can be told to.
     is_late = isinstance(images, Recordings) or (
         isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise")
@@ -151,18 +144,22 @@ def _gathered(
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
-    announced: "_Announced",
     part: Part,
+    announced: np.ndarray,
+    ahead: int,
 ) -> "Batches":
     import torch
 
+    told = 0
     for start in range(0, len(indices), batch_size):
         batch = part(indices[start : start + batch_size])
         # A copy, since torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
-            with announced.taking(start, start + batch_size):
-                picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
+            needed = start + batch_size + ahead
+            _announce(images, announced[told:needed])
+            told = needed
+            picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
         elif isinstance(images, Recordings):
             picked = torch.from_numpy(images[batch])
         else:
@@ -170,45 +167,18 @@ def _gathered(
         yield picked, labels.index_select(0, rows.to(labels.device)), batch
 
 
-class _Announced:
-    """Tells the system which bytes of a map are needed next, `ahead` images in the order of
-    `indices`, as long as they come from a disk: else they are read only when taken.
+def _announce(images: np.memmap, coming: np.ndarray) -> None:
+    """Tell the system that these images of a map are needed soon: else they are read only when
+    taken.
     """
-
-    def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
-        self.images, self.indices, self.ahead = images, indices, ahead
-        self.told, self.patience = 0, PATIENCE
-
-    @contextmanager
-    def taking(self, start: int, stop: int) -> Iterator[None]:
-        """Announce more images while those from place `start` on, before `stop`, are taken."""
-        if self.patience > 0:
-            self._tell(max(start, self.told), stop + self.ahead)
-        before = _waits()
-        yield
-        self.patience = PATIENCE if _waits() > before else self.patience - 1
-
-    def _tell(self, start: int, stop: int) -> None:
-        images, coming = self.images, self.indices[start:stop]
-        self.told = max(self.told, stop)
-        if (
-            not isinstance(images, np.memmap)
-            or images.filename is None
-            or not hasattr(os, "posix_fadvise")
-        ):
-            return
-        size, ends = bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
-        # Only a hint: a map can be read even if its file has been replaced since.
-        with suppress(OSError), Path(images.filename).open("rb") as file:
-            for run in np.split(coming, ends) if len(coming) else []:
-                first = images.offset + int(run[0]) * size
-                os.posix_fadvise(file.fileno(), first, len(run) * size, os.POSIX_FADV_WILLNEED)
-
-
-def _waits() -> int:
-    if resource is None or not hasattr(resource, "RUSAGE_THREAD"):
-        return 0
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
+    if not len(coming) or images.filename is None or not hasattr(os, "posix_fadvise"):
+        return
+    size, ends = _bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
+    # Only a hint: a map can be read even if its file has been replaced since.
+    with suppress(OSError), Path(images.filename).open("rb") as file:
+        for run in np.split(coming, ends):
+            first = images.offset + int(run[0]) * size
+            os.posix_fadvise(file.fileno(), first, len(run) * size, os.POSIX_FADV_WILLNEED)
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:

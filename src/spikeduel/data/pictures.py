@@ -23,31 +23,13 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 FORMATS = (
-    "AVIF",
-    "BMP",
-    "DDS",
-    "DIB",
-    "GIF",
-    "HEIF",
-    "JPEG",
-    "JPEG2000",
-    "PCX",
-    "PNG",
-    "PPM",
-    "PSD",
-    "QOI",
-    "SGI",
-    "SUN",
-    "TGA",
-    "TIFF",
-    "WEBP",
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),
+    *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
-"""Formats that are decoded where Pillow can. It hands others to programs (EPS to Ghostscript,
-whatever the file is called), only names some (HDF5), knows some by next to nothing (SPIDER), and
-does not say before it decodes how large an icon is (ICO).
+"""Formats that are decoded where Pillow can. It hands others to programs (EPS to Ghostscript),
+only names some (HDF5), knows some by next to nothing (SPIDER), or does not say before it decodes
+how large they are (ICO).
 """
-_PLUGINS = {"pillow_heif": "register_heif_opener", "pillow_avif": None}
-"""Packages that teach Pillow HEIC and, before its version 11.3, AVIF; and the function to call."""
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
@@ -68,15 +50,10 @@ class Packed(Protocol):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the `FORMATS` that Pillow can decode here, with the installed plugins for HEIC and
-    AVIF.
-    """
+    """Return the `FORMATS` that Pillow can decode here; HEIC where its plugin is installed."""
     Image.init()
-    for package, register in _PLUGINS.items():
-        with suppress(ImportError):
-            plugin = importlib.import_module(package)
-            if register:
-                getattr(plugin, register)()
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
     # A plugin of Pillow's that lacks its library is there all the same.
     return tuple(
         name
@@ -119,9 +96,9 @@ def opened(
         size = len(source)
     if size > most:
         raise InputError(f"is larger than {most / 1e6:,.0f} MB")
+    # A member of a zip is read whole: only then its checksum is looked at.
+    content = source.read_bytes() if isinstance(source, zipfile.Path) else source
     try:
-        # A member of a zip is read whole: only then its checksum is looked at.
-        content = source.read_bytes() if isinstance(source, zipfile.Path) else source
         file = io.BytesIO(content) if isinstance(content, bytes) else content
         picture = Image.open(file, formats=only or formats())
     except Image.DecompressionBombError:
@@ -147,24 +124,16 @@ def open_picture(path: Path | str) -> Image.Image:
         return picture
 
 
-def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the picture, or the recording, in a file as a model gets it: uint8 `[C, H, W]`. Raises
-    `InputError` naming the file.
-    """
-    if (binning := preprocessing.binning) is not None:
-        packed = events_in(Path(path))
-        return binning.frames(packed, np.array([0, len(packed)]), np.array([0]))[0]
-    with _named(path) as picture:
-        return preprocessing(picture)
-
-
-def prepared_content(
-    content: bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
+def prepared_picture(
+    source: Path | str | bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
 ) -> np.ndarray:
-    """Return the picture in a file's bytes as a model gets it: uint8 `[C, H, W]`. Raises
-    `InputError`.
+    """Return the picture, or the recording, in a file, or the picture in a file's bytes, as a model
+    gets it: uint8 `[C, H, W]`. Raises `InputError` naming the file.
     """
-    with _named(content, most_pixels) as picture:
+    if (binning := preprocessing.binning) is not None and not isinstance(source, bytes):
+        packed = events_in(Path(source))
+        return binning.frames(packed, np.array([0, len(packed)]), np.array([0]))[0]
+    with _named(source, most_pixels) as picture:
         return preprocessing(picture)
 
 
@@ -182,17 +151,16 @@ def events_in(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _named(path: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
-    source = path if isinstance(path, bytes) else Path(path)
-    if isinstance(source, Path) and files.is_folder(source):
-        raise InputError(f"{path!s}: a folder; name an image file in it.")
+def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
+    """Yield the `opened` picture; errors name the file."""
+    is_content = isinstance(source, bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with opened(source, most_pixels=most_pixels) as picture:
+            file = source if isinstance(source, bytes) else Path(source)
+            with opened(file, most_pixels=most_pixels) as picture:
                 yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
-        if isinstance(source, bytes):
-            raise InputError(f"This file {reason(error)}. Choose another one.") from None
-        raise InputError(f"{source}: {reason(error)}. Remove or replace it.") from None
+        name = "This file" if is_content else f"{source!s}:"
+        raise InputError(f"{name} {reason(error)}. Remove or replace it.") from None

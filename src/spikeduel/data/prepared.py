@@ -5,7 +5,7 @@ with labels, groups and a fingerprint.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ import numpy as np
 
 from spikeduel.data import loader
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.grouping import join_groups, numbered
+from spikeduel.data.grouping import group_rule, join_groups, numbered
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
@@ -143,50 +144,40 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
     rows = track(range(len(raw.images)), "looking for equal images", len(raw.images))
     checksums = [checksum_of(raw.images, index) for index in rows]
     image_ids = numbered(checksums)
-    content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
-    copies = len(image_ids) - len(np.unique(image_ids))
     notes = list(raw.notes)
-    if copies:
+    if copies := len(image_ids) - len(np.unique(image_ids)):
         those = "image is an exact copy of another"
         those = those if copies == 1 else "images are exact copies of others"
         notes.append(f"{copies:,} {those}; copies count as one group.")
     if raw.official is not None and TEST not in raw.official:
         notes.append("No image is for test: a tenth of those for training is the test set.")
+    checked = {field.name: getattr(raw, field.name) for field in fields(RawDataset)}
     is_on_disk = isinstance(raw.images, Recordings | np.memmap)
-    prepared = Prepared(
-        name=name,
-        images=raw.images if is_on_disk else np.ascontiguousarray(raw.images),
-        labels=np.asarray(raw.labels, dtype=np.int64),
-        classes=tuple(raw.classes),
-        preprocessing=raw.preprocessing,
-        groups=None if int(groups.max()) + 1 == len(groups) else groups,
-        official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
-        samples=[
-            (int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples
-        ],
-        sources=raw.sources,
-        fingerprint="",
-        notes=tuple(notes),
-        names=None if raw.names is None else tuple(raw.names),
-        image_ids=image_ids,
-        content=np.ascontiguousarray(content, np.int64),
-    )
+    checked |= {
+        "images": raw.images if is_on_disk else np.ascontiguousarray(raw.images),
+        "labels": np.asarray(raw.labels, np.int64),
+        "groups": None if int(groups.max()) + 1 == len(groups) else groups,
+        "official": None if raw.official is None else np.asarray(raw.official, np.uint8),
+        "classes": tuple(raw.classes),
+        "names": None if raw.names is None else tuple(raw.names),
+        "notes": tuple(notes),
+        "content": _content(checksums)
+        if raw.content is None
+        else np.asarray(raw.content, np.int64),
+    }
+    prepared = Prepared(**checked, name=name, fingerprint="", image_ids=image_ids)
     return replace(prepared, fingerprint=fingerprint(prepared))
 
 
 def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     """Yield (True if `raw` meets a demand, the demand); later demands rely on earlier ones."""
-    yield (
-        isinstance(raw, RawDataset),
-        f"its function must return a RawDataset, not {type(raw).__name__}.",
-    )
+    kind = type(raw).__name__
+    yield isinstance(raw, RawDataset), f"its function must return a RawDataset, not {kind}."
     images, labels, num_classes = raw.images, np.asarray(raw.labels), len(raw.classes)
     is_recorded = isinstance(images, Recordings)
-    is_bytes = is_recorded or (
-        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
-    )
-    yield is_bytes, "images must be a uint8 array [N, C, H, W]."
+    is_bytes = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    yield is_recorded or is_bytes, "images must be a uint8 array [N, C, H, W]."
     count, shape, expected = len(images), images.shape[1:], raw.preprocessing.shape
     yield is_recorded or shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
     yield shape == expected, f"preprocessing makes {expected}, images are {shape}."
@@ -196,10 +187,8 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     yield count > 0, "there are no images."
     yield num_classes >= 2, f"{num_classes} class: there is nothing to tell apart; two are needed."
     yield len(set(raw.classes)) == num_classes, "two classes have the same name."
-    yield (
-        0 <= labels.min() <= labels.max() < num_classes,
-        f"labels must lie in 0 … {num_classes - 1}.",
-    )
+    is_in_range = 0 <= labels.min() <= labels.max() < num_classes
+    yield is_in_range, f"labels must lie in 0 … {num_classes - 1}."
     for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):
         yield size > 0, f"class '{name}' has no images."
     for part in ("groups", "official", "names", "content"):
@@ -248,13 +237,47 @@ def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
 
 def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:
     """Return 16 bytes that only equal images, or equal recordings, share."""
-    return images.checksum(index) if isinstance(images, Recordings) else checksum(images[index])
-
-
-def checksum(pixels: np.ndarray) -> bytes:
-    """Return 16 bytes that only equal pixels share."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+    held = images.events_of(index) if isinstance(images, Recordings) else images[index]
+    return hashlib.blake2b(np.ascontiguousarray(held).data, digest_size=16).digest()
 
 
 def _content(checksums: Sequence[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(checksums), "<i8")[::2].astype(np.int64)
+
+
+def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
+    """Join the groups that `group_by` (see `group_rule`) gives the images with those of `prepared`.
+
+    The fingerprint covers the new groups; `ungrouped` keeps the old one. Raises `InputError` where
+    `group_by` leaves an image without a group, or says nothing that a split could keep to.
+    """
+    if group_by is None:
+        return prepared
+    if (names := prepared.names) is None:
+        raise InputError(f"group_by: {prepared.name} has no file names to group by.")
+    named = list(map(group_rule(group_by), names))
+    num_named, problem = len(set(named)), None
+    if num_missing := named.count(None):
+        what = "has no line for" if files.is_file(group_by) else "is no file, and does not match"
+        problem = (
+            f"{what} {num_missing:,} of {len(names):,} images, the first of them "
+            f"{names[named.index(None)]}. Paths are relative to the data folder, with forward "
+            f"slashes; every image needs a group."
+        )
+    elif num_named == 1:
+        problem = f"puts all images into one group, '{named[0]}'. Capture what tells groups apart."
+    elif num_named == len(names):
+        problem = (
+            f"puts every image into a group of its own ({names[0]} into '{named[0]}'). Capture "
+            f"what images of one group have in common."
+        )
+    if problem is not None:
+        raise InputError(f"group_by {group_by}: {problem}")
+    groups, notes = numbered(named), prepared.notes
+    if prepared.groups is not None:
+        groups = join_groups(groups, prepared.groups)
+    if (num_groups := int(groups.max()) + 1) < num_named:
+        joined = "Some groups hold copies of the same image and are joined"
+        notes = (*notes, f"{joined}: {num_groups:,} are left of {num_named:,}.")
+    changed = replace(prepared, groups=groups, notes=notes)
+    return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)

@@ -1,21 +1,21 @@
-"""Pictures made images on disk: by all cores, row by row, going on where it was interrupted.
+"""Pictures made images on disk: by all cores, going on where a preparation was interrupted.
 
-Images are written into a file of their final form, so that memory stays bounded however many there
-are. A journal beside it notes for each picture what it was made of and that it is done. Small
-pictures are mostly Python's own work, which threads do one after another: many are made in
-processes (`benchmarks/preparing.py`).
+Images are appended to a file as they are made, so that memory stays bounded; a journal beside it
+notes of which picture each was made. At the end they are put in order. Small pictures are mostly
+Python's own work, which threads do one after another: many are made in processes
+(`benchmarks/preparing.py`).
 """
 
 import hashlib
-import json
+import math
+import os
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, UnreadableFiles
-from spikeduel.system.typed import Frozen
+from spikeduel.system.errors import UnreadableFiles
 
 Source = Path | zipfile.Path | Packed
 """The file of a picture."""
@@ -40,63 +39,67 @@ FLUSH_SECONDS = 2.0
 COPIED_AT_ONCE = 1024
 SAMPLE_SIZE = 1024
 
-_NOT_MADE, _COLOUR, _GREY = range(3)
-_ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("state", np.uint8)])
+_ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("is_grey", np.bool_)])
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
 def picture_dataset(
     pictures: Sequence[Source],
-    keys: np.ndarray,
     labels: np.ndarray,
     options: DataOptions,
+    marks: Sequence[Hashable] | None = None,
+    only: tuple[str, ...] | None = None,
+    shown: Sequence[int] | None = None,
     **more: Any,
 ) -> RawDataset:
     """Return the data set of the N `pictures`, with `more` fields of `RawDataset`.
 
-    `keys` int64 `[N]` (`key_of`) identify the pictures to a preparation that goes on. Without a
-    `preprocessing` among the `options`, headers decide: squares of `image_size` pixels, by default
-    of 64 or the longest side where all are smaller; grey if all are, also in colour with equal
-    channels. Raises `UnreadableFiles`.
+    `marks` tell a preparation that goes on whether a picture is still the same; by default path,
+    size and time of change. `only` are the formats that are taken, `shown` the rows of the samples,
+    by default the first of each class. Without a `preprocessing` among the `options`, headers
+    decide: squares of `image_size` pixels, by default of 64 or the longest side where all are
+    smaller; grey if all are, also in colour with equal channels. Raises `UnreadableFiles`.
     """
+    keys = np.array(list(map(_key, map(_stamp, pictures) if marks is None else marks)), np.int64)
+    how, has_large = options.preprocessing, True
+    if how is None:
+        how, has_large = _by_headers(pictures, options)
     with _workplace(options) as place, files.writing_to(place):
-        decided = _decided(place, pictures, keys, options)
-        preprocessing, journal = decided.preprocessing, _journal(place, keys, decided)
-        if before := int(_is_made(journal).sum()):
-            options.say(f"{before:,} of {len(pictures):,} images are there from before; going on")
-        _make(place, pictures, journal, decided, options)
-        content, path = np.array(journal["content"]), place / "images.npy"
-        is_grey = bool((journal["state"] == _GREY).all())
-        if options.preprocessing is None and preprocessing.channels == 3 and is_grey:
-            preprocessing, path = replace(preprocessing, channels=1), _one_channel(place)
-        images = np.load(path, mmap_mode="r")
-    firsts = np.unique(labels, return_index=True)[1].tolist()
+        made, journal = _made(place, pictures, keys, how, has_large, only, options)
+        if options.preprocessing is None and how.channels == 3 and journal["is_grey"].all():
+            how = replace(how, channels=1)
+        images = empty_npy(place / "images.npy", (len(keys), *how.shape), np.uint8)
+        order = np.argsort(journal["key"], kind="stable")
+        order = order[np.searchsorted(journal["key"], keys, sorter=order)]
+        for start in range(0, len(keys), COPIED_AT_ONCE):
+            part = slice(start, start + COPIED_AT_ONCE)
+            images[part] = made[order[part], : how.channels]
+        images.flush()
+        images = np.load(place / "images.npy", mmap_mode="r")
+    shown = np.unique(labels, return_index=True)[1].tolist() if shown is None else shown
     return RawDataset(
         images=images,
         labels=labels,
-        preprocessing=preprocessing,
-        content=content,
-        samples=[(row, _sample(pictures[row], preprocessing)) for row in firsts],
+        preprocessing=how,
+        content=journal["content"][order],
+        samples=[(row, _sample(pictures[row], how)) for row in shown],
         **more,
     )
 
 
-def keys_of_files(paths: Sequence[Path]) -> np.ndarray:
-    """Return a hash of each file's path, size and time of change, int64 `[N]`."""
-
-    def entry(path: Path) -> tuple[Any, ...]:
-        with suppress(OSError):
-            status = path.stat()
-            return str(path), status.st_size, status.st_mtime_ns
-        return (str(path),)
-
-    return np.array([key_of(entry(path)) for path in paths], np.int64)
-
-
-def key_of(entry: Any) -> int:
-    """Return a hash of `entry`, which tells a source from others, as a signed 64-bit number."""
-    digest = hashlib.blake2b(repr(entry).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def _key(mark: Hashable) -> int:
+    digest = hashlib.blake2b(repr(mark).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+def _stamp(source: Source) -> Hashable:
+    if isinstance(source, zipfile.Path):
+        return str(source), source.root.getinfo(source.at).CRC
+    try:
+        status = Path(str(source)).stat()
+    except OSError:
+        return str(source)
+    return str(source), status.st_size, status.st_mtime_ns
 
 
 @contextmanager
@@ -115,25 +118,8 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-class _Decided(Frozen):
-    """The preprocessing of some pictures, which were `asked` for; `has_large` is True if one of
-    them may be so large that memory counts.
-    """
-
-    asked: str
-    preprocessing: Preprocessing
-    has_large: bool
-
-
-def _decided(
-    place: Path, pictures: Sequence[Source], keys: np.ndarray, options: DataOptions
-) -> _Decided:
-    """Return the given preprocessing, that of the interrupted preparation, or one by headers."""
-    asked = typed.digest([hashlib.sha256(keys.tobytes()).hexdigest(), options.image_size])
-    if options.preprocessing is not None:
-        return _Decided(asked="given", preprocessing=options.preprocessing, has_large=True)
-    if (before := _noted(place)) is not None and before.asked == asked:
-        return before
+def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Preprocessing, bool]:
+    """Return the preprocessing that fits all pictures, and True if one of them is large."""
     headers: list[tuple[int, bool]] = []
     try:
         for _, header in over_files(
@@ -147,17 +133,7 @@ def _decided(
     longest = max(side for side, _ in headers)
     size = options.image_size or min(DEFAULT_SIZE, longest)
     channels = 1 if all(is_grey for _, is_grey in headers) else 3
-    return _Decided(
-        asked=asked,
-        preprocessing=Preprocessing(channels, size, size),
-        has_large=longest**2 > LARGE,
-    )
-
-
-def _noted(place: Path) -> _Decided | None:
-    with suppress(InputError):
-        return typed.converted(files.read_json(place / "decided.json"), _Decided)
-    return None
+    return Preprocessing(channels, size, size), longest**2 > LARGE
 
 
 def _header(_row: int, source: Source) -> tuple[int, bool]:
@@ -168,115 +144,72 @@ def _header(_row: int, source: Source) -> tuple[int, bool]:
 
 @dataclass
 class _ImageMaker:
-    """Makes images into the .npy file `path`, which each process maps for itself."""
-
-    path: Path
     preprocessing: Preprocessing
+    only: tuple[str, ...] | None
 
-    @cached_property
-    def images(self) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r+")
-
-    def __call__(self, row: int, source: Source) -> tuple[int, int]:
-        with opened(source) as picture:
+    def __call__(self, _row: int, source: Source) -> tuple[np.ndarray, int]:
+        with opened(source, self.only) as picture:
             image = self.preprocessing(picture)
-        self.images[row] = image
-        return content_of(source), _GREY if (image == image[:1]).all() else _COLOUR
+        return image, content_of(source)
 
 
-def _journal(place: Path, keys: np.ndarray, decided: _Decided) -> np.memmap:
-    """Map the journal beside images.npy, with what an interrupted preparation made of sources that
-    are still the same: files may have been added, removed or mended.
-    """
-    shape = (len(keys), *decided.preprocessing.shape)
-    journal, images = place / "journal.npy", place / "images.npy"
-    before, known = None, _noted(place)
-    # Whatever is wrong with it, beginning anew is right.
-    with suppress(OSError, ValueError):
-        if known is not None and known.preprocessing == decided.preprocessing:
-            entries = np.load(journal, mmap_mode="r+")
-            made = np.load(images, mmap_mode="r").shape
-            if entries.dtype == _ENTRY and made == (len(entries), *shape[1:]):
-                before = entries
-    if before is not None and np.array_equal(before["key"], keys):
-        return before
-    new_images = empty_npy(place / "images.new.npy", shape, np.uint8)
-    new = empty_npy(place / "journal.new.npy", (len(keys),), _ENTRY)
-    new["key"] = keys
-    if before is not None:
-        _take_over(before, np.load(images, mmap_mode="r"), new, new_images)
-    new_images.flush()
-    new.flush()
-    del new, new_images, before
-    journal.unlink(missing_ok=True)
-    (place / "images.new.npy").replace(images)
-    files.write_text(place / "decided.json", json.dumps(typed.plain(decided)))
-    (place / "journal.new.npy").replace(journal)
-    return np.load(journal, mmap_mode="r+")
-
-
-def _is_made(journal: np.ndarray) -> np.ndarray:
-    return (journal["state"] == _COLOUR) | (journal["state"] == _GREY)
-
-
-def _take_over(
-    before: np.ndarray, images: np.ndarray, journal: np.ndarray, new_images: np.ndarray
-) -> None:
-    usable = np.flatnonzero(_is_made(before))
-    _, places, rows = np.intersect1d(before["key"][usable], journal["key"], return_indices=True)
-    order = np.argsort(rows)
-    old, rows = usable[places[order]], rows[order]
-    for start in range(0, len(rows), COPIED_AT_ONCE):
-        part = slice(start, start + COPIED_AT_ONCE)
-        new_images[rows[part]], journal[rows[part]] = images[old[part]], before[old[part]]
-
-
-def _make(
+def _made(
     place: Path,
-    sources: Sequence[Source],
-    journal: np.memmap,
-    decided: _Decided,
+    pictures: Sequence[Source],
+    keys: np.ndarray,
+    how: Preprocessing,
+    has_large: bool,
+    only: tuple[str, ...] | None,
     options: DataOptions,
-) -> None:
-    images: np.memmap = np.load(place / "images.npy", mmap_mode="r+")
-    pending: list[tuple[int, int, int]] = []
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images in the order in which they were made, now or before an interruption, mapped
+    uint8 `[M, C, H, W]`, and their journal `[M]`.
+    """
+    paths = [
+        place / f"{typed.digest(how.described())[:16]}.{part}" for part in ("images", "journal")
+    ]
+    sizes = math.prod(how.shape), _ENTRY.itemsize
+    for path in paths:
+        path.touch()
+    # What was made since the last note may be there in part.
+    before = min(path.stat().st_size // size for path, size in zip(paths, sizes, strict=True))
+    for path, size in zip(paths, sizes, strict=True):
+        os.truncate(path, before * size)
+    rows = np.flatnonzero(~np.isin(keys, np.fromfile(paths[1], _ENTRY)["key"]))
+    if before and (there := len(keys) - len(rows)):
+        options.say(f"{there:,} of {len(keys):,} images are there from before; going on")
+    pending: list[tuple[Any, ...]] = []
     noted = time.monotonic()
+    with paths[0].open("ab") as images, paths[1].open("ab") as journal:
 
-    def note() -> None:
-        # Only images on the disk are done, whatever happens to the machine.
-        images.flush()
-        if pending:
-            rows, contents, states = map(list, zip(*pending, strict=True))
-            journal["content"][rows], journal["state"][rows] = contents, states
-        journal.flush()
-        pending.clear()
+        def note() -> None:
+            # Only images on the disk are done, whatever happens to the machine.
+            images.flush()
+            os.fsync(images.fileno())
+            journal.write(np.array(pending, _ENTRY).tobytes())
+            journal.flush()
+            pending.clear()
 
-    try:
-        for row, (content, state) in over_files(
-            _ImageMaker(place / "images.npy", decided.preprocessing),
-            sources,
-            options.track,
-            "reading images",
-            rows=np.flatnonzero(~_is_made(journal)),
-            at_once=AT_ONCE,
-            # Large pictures wait for one another, which processes could not.
-            processes=not decided.has_large,
-        ):
-            pending.append((row, content, state))
-            if time.monotonic() - noted > FLUSH_SECONDS:
-                note()
-                noted = time.monotonic()
-    finally:
-        note()
-
-
-def _one_channel(place: Path) -> Path:
-    images, path = np.load(place / "images.npy", mmap_mode="r"), place / "grey.npy"
-    grey = empty_npy(path, (len(images), 1, *images.shape[2:]), np.uint8)
-    for start in range(0, len(images), COPIED_AT_ONCE):
-        grey[start : start + COPIED_AT_ONCE] = images[start : start + COPIED_AT_ONCE, :1]
-    grey.flush()
-    return path
+        try:
+            for row, (image, content) in over_files(
+                _ImageMaker(how, only),
+                pictures,
+                options.track,
+                "reading images",
+                rows=rows,
+                at_once=AT_ONCE,
+                # Large pictures wait for one another, which processes could not.
+                processes=not has_large,
+            ):
+                images.write(np.ascontiguousarray(image).data)
+                pending.append((keys[row], content, (image == image[:1]).all()))
+                if time.monotonic() - noted > FLUSH_SECONDS:
+                    note()
+                    noted = time.monotonic()
+        finally:
+            note()
+    made = np.memmap(paths[0], np.uint8, "r").reshape(-1, *how.shape)
+    return made, np.fromfile(paths[1], _ENTRY)
 
 
 def _sample(source: Source, preprocessing: Preprocessing) -> np.ndarray:

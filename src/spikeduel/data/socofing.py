@@ -6,16 +6,16 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from spikeduel.data.disk_arrays import empty_array
-from spikeduel.data.grouping import join_groups, numbered
-from spikeduel.data.pictures import content_of, opened
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
+from spikeduel.data.pictures import opened
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset
+from spikeduel.data.preparing import picture_dataset
 from spikeduel.data.splits import Split
 from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.preprocessing import Preprocessing
@@ -34,7 +34,6 @@ _NAME = re.compile(
     r"(\d+)__[MF]_(Left|Right)_(thumb|index|middle|ring|little)_finger(_(CR|Obl|Zcut))?\.bmp",
     re.IGNORECASE,
 )
-_NOT_PRINTS = {"thumbs.db", "desktop.ini"}
 
 Source = Path | zipfile.Path
 """The folder that holds Real and Altered."""
@@ -60,46 +59,22 @@ def socofing(options: DataOptions) -> RawDataset:
     parts = _parts(options.alterations)
     with source_at(options.data_dir) as source:
         prints = _listed(source, parts, options.skip)
-        images = empty_array((len(prints), *how.shape))
+        folders = [source / part for part in parts] if isinstance(source, Path) else []
         firsts: dict[int, int] = {}
         for row, print_ in enumerate(prints):
             if print_.part == "Real":
                 firsts.setdefault(print_.label, row)
-        samples: dict[int, np.ndarray] = {}
-
-        def prepare(row: int, path: Source) -> tuple[bytes, int]:
-            with opened(path, FORMATS) as picture:
-                grey = _grey(picture)
-            images[row] = how(grey)
-            pixels = np.asarray(grey)
-            if firsts.get(prints[row].label) == row:
-                samples[row] = pixels
-            return repr(pixels.shape).encode() + checksum(pixels), content_of(path)
-
-        paths = _paths(source, prints)
-        read = over_files(prepare, paths, options.track, "reading fingerprints")
-        keys, content = zip(*(result for _, result in read), strict=True)
-        folders = [source / part for part in parts] if isinstance(source, Path) else []
-    subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
-    same = numbered(keys)
-    people = np.bincount(np.unique(np.stack([same, subjects]), axis=1)[0])
-    shared = int((people > 1).sum())
-    note = (
-        f"{shared} images ({int((people[same] > 1).sum())} files) occur under more than one "
-        f"subject; those subjects count as one group."
-    )
-    return RawDataset(
-        images=images,
-        labels=np.array([print_.label for print_ in prints], dtype=np.int64),
-        classes=CLASSES,
-        preprocessing=how,
-        groups=join_groups(subjects, same),
-        samples=sorted(samples.items()),
-        notes=(note,) * (shared > 0),
-        sources=() if options.data_dir is None else tuple(folders) or (Path(options.data_dir),),
-        names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
-        content=np.array(content, dtype=np.int64),
-    )
+        return picture_dataset(
+            _paths(source, prints),
+            np.array([print_.label for print_ in prints], dtype=np.int64),
+            replace(options, preprocessing=how),
+            only=FORMATS,
+            shown=sorted(firsts.values()),
+            classes=CLASSES,
+            groups=np.array([print_.subject for print_ in prints], dtype=np.int64),
+            sources=() if options.data_dir is None else (*folders,) or (Path(options.data_dir),),
+            names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
+        )
 
 
 def altered(
@@ -148,7 +123,7 @@ def _altered(
 
     def prepare(_row: int, path: Source) -> np.ndarray:
         with opened(path, FORMATS) as picture:
-            return how(_grey(picture))
+            return how(picture)
 
     images = empty_array((len(prints), *how.shape))
     paths = _paths(source, prints)
@@ -175,29 +150,26 @@ def _parts(alterations: Iterable[str]) -> list[str]:
 def _listed(
     source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()
 ) -> list[Fingerprint]:
+    """Return the prints in `parts`, sorted. Raises `InputError` for a file of another name."""
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
     for part in parts:
         folder = source / part
         if not folder.is_dir():
-            remedy = "give the folder that holds Real and Altered, or Kaggle's zip"
-            if part != "Real":
-                remedy = "choose other alterations, or get the whole of SOCOFing"
-            raise InputError(f"{where}: has no folder {part}; {remedy}.")
+            raise InputError(
+                f"{where}: has no folder {part}; give the folder that holds Real and Altered, or "
+                f"Kaggle's zip."
+            )
         try:
-            names = [path.name for path in folder.iterdir() if path.is_file()]
+            names = [path.name for path in folder.iterdir() if path.name.lower().endswith(".bmp")]
         except OSError as error:
             raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-        names = [
-            name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS
-        ]
+        names = [name for name in names if not name.startswith(".")]
         if not names:
             raise InputError(
                 f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip."
             )
-        prints += [
-            parse(name, part, where) for name in names if not skip or str(folder / name) not in skip
-        ]
+        prints += [parse(name, part, where) for name in names if str(folder / name) not in skip]
     return sorted(prints)
 
 
@@ -205,20 +177,14 @@ def _paths(source: Source, prints: list[Fingerprint]) -> list[Source]:
     return [source / print_.part / print_.name for print_ in prints]
 
 
-def _grey(picture: Image.Image) -> Image.Image:
-    """Drop the alpha channel, which is 0 in the scanner frame of real prints."""
-    return picture.convert("RGB").convert("L")
-
-
 @contextmanager
 def source_at(data_dir: str | None) -> Iterator[Source]:
-    """Yield SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place,
-    or downloaded from Kaggle. Raises `InputError`.
+    """Yield SOCOFing's folder: in `data_dir`, in a zip that is read in place, or downloaded from
+    Kaggle. Raises `InputError`.
     """
     place = _download() if data_dir is None else Path(data_dir).expanduser()
     if place.is_dir():
-        inside = (place / name for name in (".", "SOCOFing", "socofing", "socofing/SOCOFing"))
-        candidates = (*inside, *list(place.resolve().parents)[:2])
+        candidates = (place / name for name in (".", "SOCOFing", "socofing", "socofing/SOCOFing"))
         yield next((candidate for candidate in candidates if (candidate / "Real").is_dir()), place)
     elif place.is_file():
         try:

@@ -1,6 +1,4 @@
-"""CSV files whose first line names their columns, read row by row, so that an error names the
-line.
-"""
+"""CSV files whose first line names their columns, read row by row, so that errors name the line."""
 
 import csv
 import zipfile
@@ -10,14 +8,14 @@ from pathlib import Path
 from spikeduel.system.errors import InputError
 
 
-def columns(path: Path) -> tuple[str, ...]:
+def columns(path: Path) -> list[str]:
     """Return the columns that a CSV names, in small letters; none where it cannot be read."""
     try:
         # Spreadsheets put a signature before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _named(next(csv.reader(file), []))
+            return _named(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error):
-        return ()
+        return []
 
 
 def rows(
@@ -29,8 +27,8 @@ def rows(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            names = _named(next(reader, []))
+            reader = csv.DictReader(file, restval="")
+            reader.fieldnames = names = _named(reader)
             if missing := [name for name in needed if name not in names]:
                 raise InputError(
                     f"{place}: has no column '{missing[0]}'; its first line names "
@@ -38,14 +36,15 @@ def rows(
                     f"separated by commas."
                 )
             for row in reader:
-                if any(row):
-                    texts = [text.strip() for text in row] + [""] * len(names)
-                    yield f"{place}, line {reader.line_num}", dict(zip(names, texts, strict=False))
+                yield (
+                    f"{place}, line {reader.line_num}",
+                    {name: row[name].strip() for name in names},
+                )
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror or error}).") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{place}: not a CSV file in UTF-8 ({error}).") from None
 
 
-def _named(first: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.strip().lower() for name in first)
+def _named(reader: "csv.DictReader[str]") -> list[str]:
+    return [name.strip().lower() for name in reader.fieldnames or ()]

@@ -123,7 +123,7 @@ class Table:
         """
         sample = settings.get("sample")
         if content:
-            image = pictures.prepared_content(content, self.card.preprocessing, MOST_PIXELS)
+            image = pictures.prepared_picture(content, self.card.preprocessing, MOST_PIXELS)
         elif sample is not None and sample < len(self.samples):
             image = self.samples[sample]
         else:

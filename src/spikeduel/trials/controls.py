@@ -11,7 +11,7 @@ import numpy as np
 
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.data import Prepared, Split
-from spikeduel.data.adapting import binned
+from spikeduel.data.catalogue import binned
 from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches

@@ -33,7 +33,7 @@ def located(experiment: Experiment) -> Experiment:
     dataset = data.absolute(dataset)
     if data_dir is not None:
         data_dir = str(files.located(data_dir))
-    if group_by is not None and data.names_a_file(group_by):
+    if group_by is not None and files.is_file(group_by):
         group_by = str(files.located(group_by))
     return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
 

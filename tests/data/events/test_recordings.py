@@ -3,6 +3,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.prepared import checksum_of
 from spikeduel.networks.binning import Binning, Events
 
 
@@ -26,7 +27,7 @@ def test_they_look_like_an_array_of_images():
 
 
 def test_equal_recordings_have_equal_checksums():
-    assert ALL.checksum(0) == ALL.checksum(2) != ALL.checksum(1)
+    assert checksum_of(ALL, 0) == checksum_of(ALL, 2) != checksum_of(ALL, 1)
 
 
 def test_a_picture_shows_where_events_are():

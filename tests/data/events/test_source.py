@@ -6,7 +6,7 @@ import pytest
 import made_recordings as made
 import spikeduel as sd
 from spikeduel import data
-from spikeduel.data.adapting import binned
+from spikeduel.data.catalogue import binned
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import Experiment

@@ -83,43 +83,13 @@ Change: TypeAlias = "Callable[[Alteration, RandomKeys, int], Alteration]"
 """Adds to the alteration of recordings of so many frames."""
 
 
-def droptime(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
+def droptime(
+    alteration: Alteration, keys: "RandomKeys", num_frames: int, which: np.ndarray | None = None
+) -> Alteration:
     """recordings: of every other one, by chance, all events of one to nine tenths of the time left
     out
     """
-    return _droptime(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
-
-
-def dropplace(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
-    """recordings: of every other one, by chance, all events of a place left out, up to a quarter of
-    each side
-    """
-    return _dropplace(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
-
-
-def droprandom(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
-    """recordings: of every other one, by chance, one to nine tenths of all events left out, by
-    chance
-    """
-    return _droprandom(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
-
-
-def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
-    """recordings: events left out by time, by place, by chance or not at all, each of a quarter of
-    them
-    """
-    (way,) = _drawn(keys.another(), 4)
-    for number, drop in enumerate((_droptime, _dropplace, _droprandom)):
-        alteration = drop(alteration, keys, way == number)
-    return alteration
-
-
-def jitter(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
-    """recordings: each event moved in time, by up to half a T-th of its recording"""
-    return replace(alteration, moved=np.full_like(alteration.moved, JITTER * WHOLE / num_frames))
-
-
-def _droptime(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
+    which = _every_other(keys) if which is None else which
     tenths, start = _drawn(keys, TENTHS, WHOLE)
     length = (1 + tenths) * WHOLE // 10
     start = start * (WHOLE - length) // WHOLE
@@ -127,7 +97,13 @@ def _droptime(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> 
     return replace(alteration, hidden=hidden)
 
 
-def _dropplace(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
+def dropplace(
+    alteration: Alteration, keys: "RandomKeys", num_frames: int, which: np.ndarray | None = None
+) -> Alteration:
+    """recordings: of every other one, by chance, all events of a place left out, up to a quarter of
+    each side
+    """
+    which = _every_other(keys) if which is None else which
     twentieths, *starts = _drawn(keys, TWENTIETHS, WHOLE, WHOLE)
     size = (1 + twentieths) * WHOLE // 20
     top, left = (start * (WHOLE - size) // WHOLE for start in starts)
@@ -137,11 +113,36 @@ def _dropplace(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) ->
     return replace(alteration, place=place)
 
 
-def _droprandom(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
+def droprandom(
+    alteration: Alteration, keys: "RandomKeys", num_frames: int, which: np.ndarray | None = None
+) -> Alteration:
+    """recordings: of every other one, by chance, one to nine tenths of all events left out, by
+    chance
+    """
+    which = _every_other(keys) if which is None else which
     (tenths,) = _drawn(keys, TENTHS)
     return replace(
         alteration, left_out=np.where(which, (1 + tenths) * WHOLE // 10, alteration.left_out)
     )
+
+
+def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
+    """recordings: events left out by time, by place, by chance or not at all, each of a quarter of
+    them
+    """
+    (way,) = _drawn(keys.another(), 4)
+    for number, drop in enumerate((droptime, dropplace, droprandom)):
+        alteration = drop(alteration, keys, num_frames, way == number)
+    return alteration
+
+
+def jitter(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
+    """recordings: each event moved in time, by up to half a T-th of its recording"""
+    return replace(alteration, moved=np.full_like(alteration.moved, JITTER * WHOLE / num_frames))
+
+
+def _every_other(keys: "RandomKeys") -> np.ndarray:
+    return _drawn(keys.another(), 2)[0] == 1
 
 
 def _drawn(keys: "RandomKeys", *stops: int) -> np.ndarray:

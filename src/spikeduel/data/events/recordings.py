@@ -7,7 +7,7 @@ import math
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -21,7 +21,7 @@ from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events import formats
 from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.workers import Track, over_files
-from spikeduel.networks.binning import TIME_SHIFT, Binning, Events, unpacked
+from spikeduel.networks.binning import TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.typed import Amount, Frozen, Share
@@ -96,11 +96,6 @@ class Recordings:
     def events_of(self, row: int) -> np.ndarray:
         """Return the events of one recording, uint64 `[E]`."""
         return self.packed[self.offsets[row] : self.offsets[row + 1]]
-
-    def checksum(self, row: int) -> bytes:
-        """Return 16 bytes that only equal recordings share."""
-        events = np.ascontiguousarray(self.events_of(row))
-        return hashlib.blake2b(events.data, digest_size=16).digest()
 
     def binned(self, binning: Binning) -> "Recordings":
         """Return the same events with another binning."""
@@ -192,17 +187,6 @@ class Part(NamedTuple):
         return self.name or str(self.file)
 
 
-class _Read(NamedTuple):
-    """A recording that was read: events, their hash, the sensor, and True if the file says the
-    sensor.
-    """
-
-    packed: np.ndarray
-    content: int
-    sensor: tuple[int, int]
-    is_declared: bool
-
-
 def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
     """Read the N recordings `parts`, and return them with a hash of the events of each, int64
     `[N]`.
@@ -227,20 +211,22 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
                 "reading recordings",
                 noun="a recording",
             ):
-                for read in recordings:
-                    file.write(read.packed.data)
-                    lengths.append(len(read.packed))
-                    content.append(read.content)
-                    sensors.append(read.sensor)
-                    is_declared |= read.is_declared
+                for packed, sensor in recordings:
+                    file.write(packed.data)
+                    lengths.append(len(packed))
+                    digest = hashlib.blake2b(packed.data, digest_size=8).digest()
+                    content.append(int.from_bytes(digest, "little", signed=True))
+                    used = unpacked(packed)
+                    sensors.append(sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1))
+                    is_declared |= sensor is not None
             file.flush()
-            packed = np.memmap(file, np.uint64, "r")
+            events = np.memmap(file, np.uint64, "r")
     sides = np.array(sensors)
     if not is_declared:
         _require_one_sensor(sides, [part.file_name for part in parts])
     height, width = sides.max(0).tolist()
     binning = Binning(1, (height, width))
-    return Recordings(packed, np.cumsum(lengths), binning), np.array(content, np.int64)
+    return Recordings(events, np.cumsum(lengths), binning), np.array(content, np.int64)
 
 
 def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
@@ -259,24 +245,18 @@ def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
         raise UnreadableFiles(strays)
 
 
-def _read(parts: Sequence[Part]) -> Iterable[_Read]:
-    file = parts[0].file
+def _read(parts: Sequence[Part]) -> list[tuple[np.ndarray, tuple[int, int] | None]]:
+    """Return the events of the parts of a file, and the sensor that the file says."""
+    file, made = parts[0].file, []
     with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
         events = formats.read(file)
-        return [_made(events, part.interval) for part in parts]
-
-
-def _made(events: Events, interval: tuple[int, int] | None) -> _Read:
-    if interval is not None:
-        start, stop = interval
-        inside = (events.t >= start) & (events.t < stop)
-        if not inside.any():
-            raise InputError(f"holds no events from {start:,} to {stop:,} microseconds")
-        columns = {name: getattr(events, name)[inside] for name in "xytp"}
-        events = replace(events, **columns)
-    packed = events.packed()
-    digest = hashlib.blake2b(packed.data, digest_size=8).digest()
-    columns_of = unpacked(packed)
-    sensor = events.sensor or (int(columns_of.y.max()) + 1, int(columns_of.x.max()) + 1)
-    content = int.from_bytes(digest, "little", signed=True)
-    return _Read(packed, content, sensor, events.sensor is not None)
+        for part in parts:
+            inside: Any = slice(None)
+            if part.interval is not None:
+                start, stop = part.interval
+                inside = (events.t >= start) & (events.t < stop)
+                if not inside.any():
+                    raise InputError(f"holds no events from {start:,} to {stop:,} microseconds")
+            columns = {name: getattr(events, name)[inside] for name in "xytp"}
+            made.append((replace(events, **columns).packed(), events.sensor))
+    return made

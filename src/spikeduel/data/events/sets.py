@@ -42,9 +42,7 @@ _ENDINGS = frozenset(formats.READERS)
 
 
 class _Row(NamedTuple):
-    """A recording of a set: its side, its place among others, its class, its file, its name, its
-    person.
-    """
+    """A recording of a set; `group` is its person."""
 
     side: int
     order: tuple[int, str, int]
@@ -119,6 +117,7 @@ class RecordingSet:
     """
 
     name: str
+    about: str
     page: str
     counts: dict[int, int]
     archives: tuple[str, ...]
@@ -128,7 +127,7 @@ class RecordingSet:
     classes: tuple[str, ...] = ()
     remotes: Mapping[str, Remote] = field(default_factory=dict)
 
-    def load(self, options: DataOptions) -> RawDataset:
+    def __call__(self, options: DataOptions) -> RawDataset:
         """Return the set, from the given files or downloaded. Raises `InputError`."""
         if options.data_dir is None:
             place = self._downloaded(options)
@@ -196,6 +195,8 @@ def _figshare(*remotes: tuple[str, int, str]) -> dict[str, Remote]:
 
 N_MNIST = RecordingSet(
     name="n-mnist",
+    about="N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard "
+    "et al. 2015). Recording k of a side was made from image k of MNIST's.",
     page="https://www.garrickorchard.com/datasets/n-mnist",
     counts={TRAIN: 60_000, TEST: 10_000},
     archives=("Train.zip", "Test.zip"),
@@ -210,6 +211,8 @@ N_MNIST = RecordingSet(
 )
 DVS_GESTURE = RecordingSet(
     name="dvs-gesture",
+    about="DVS Gesture: 11 gestures of 29 people, 1,464 recordings, 128×128, split by person "
+    "(Amir et al. 2017).",
     page="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
     counts={TRAIN: 1_176, TEST: 288},
     archives=("DvsGesture.tar.gz",),
@@ -220,6 +223,8 @@ DVS_GESTURE = RecordingSet(
 )
 CIFAR10_DVS = RecordingSet(
     name="cifar10-dvs",
+    about="CIFAR10-DVS: images of CIFAR-10 that move on a screen, 10,000 recordings, 128×128 (Li "
+    "et al. 2017).",
     page="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
     counts={TRAIN: 10_000},
     archives=tuple(f"{name}.zip" for name in OBJECTS),
@@ -241,6 +246,8 @@ CIFAR10_DVS = RecordingSet(
 )
 N_CALTECH101 = RecordingSet(
     name="n-caltech101",
+    about="N-Caltech101: Caltech-101 seen by an event camera that moves, 8,709 recordings "
+    "(Orchard et al. 2015).",
     page="https://www.garrickorchard.com/datasets/n-caltech101",
     counts={TRAIN: 8_709},
     archives=("Caltech101.zip",),
@@ -257,6 +264,8 @@ N_CALTECH101 = RecordingSet(
 )
 N_CARS = RecordingSet(
     name="n-cars",
+    about="N-CARS: cars and background in traffic, 24,029 recordings of a tenth of a second "
+    "(Sironi et al. 2018).",
     page="https://www.prophesee.ai/dataset-n-cars-download/",
     counts={TRAIN: 15_422, TEST: 8_607},
     archives=("Prophesee_Dataset_n_cars.zip", "n-cars_train.zip", "n-cars_test.zip"),
@@ -265,48 +274,6 @@ N_CARS = RecordingSet(
     classes=("background", "cars"),
 )
 
-
-def n_mnist(options: DataOptions) -> RawDataset:
-    """N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard et al.
-    2015).
-
-    Recording k of a side was made from image k of MNIST's.
-    """
-    return N_MNIST.load(options)
-
-
-def dvs_gesture(options: DataOptions) -> RawDataset:
-    """DVS Gesture: 11 gestures of 29 people, 1,464 recordings, 128×128, split by person (Amir et
-    al. 2017).
-    """
-    return DVS_GESTURE.load(options)
-
-
-def cifar10_dvs(options: DataOptions) -> RawDataset:
-    """CIFAR10-DVS: images of CIFAR-10 that move on a screen, 10,000 recordings, 128×128 (Li et al.
-    2017).
-    """
-    return CIFAR10_DVS.load(options)
-
-
-def n_caltech101(options: DataOptions) -> RawDataset:
-    """N-Caltech101: Caltech-101 seen by an event camera that moves, 8,709 recordings (Orchard et
-    al. 2015).
-    """
-    return N_CALTECH101.load(options)
-
-
-def n_cars(options: DataOptions) -> RawDataset:
-    """N-CARS: cars and background in traffic, 24,029 recordings of a tenth of a second (Sironi et
-    al. 2018).
-    """
-    return N_CARS.load(options)
-
-
-SETS: dict[str, Callable[[DataOptions], RawDataset]] = {
-    "n-mnist": n_mnist,
-    "dvs-gesture": dvs_gesture,
-    "cifar10-dvs": cifar10_dvs,
-    "n-caltech101": n_caltech101,
-    "n-cars": n_cars,
+SETS: dict[str, RecordingSet] = {
+    known.name: known for known in (N_MNIST, DVS_GESTURE, CIFAR10_DVS, N_CALTECH101, N_CARS)
 }
