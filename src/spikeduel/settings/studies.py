@@ -1,7 +1,7 @@
 """A study's TOML file: every combination of a grid of settings is a duel."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
 
-CONTENDER = "contender"
-"""Key of an exclusion that leaves out one contender, not the whole duel."""
-SAME_IN_ALL = ("robustness", "optimism", "equivalence_margin")
-"""Settings that cannot vary: duels share measured trials, and one margin decides the verdict."""
-_SETTING_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
+SAME_IN_ALL = ("robustness", "optimism", "equivalence_margin", "data_dir")
+"""Settings that cannot vary: duels share measured trials, one margin decides the verdict, and data
+sets are told apart by their names.
+"""
+
+
+_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):
@@ -77,29 +79,42 @@ class Study:
         )
 
 
-def read(
-    path: Path,
-    is_recorded: Callable[[str], bool] = lambda dataset: False,
-    is_known: Callable[[str], bool] = lambda dataset: False,
-) -> Study:
+def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
     """Return the study in a TOML file. Runs nothing.
 
     `is_recorded(dataset)` is True if the recipe for recordings is the default. Folders are looked
     for beside the file, then in the current folder, unless `is_known(dataset)`, a data set with a
     name. Raises `InputError` naming the file and the mistake.
     """
-    path = Path(path)
     content = typed.read_toml(path, StudyFile)
     with naming(path):
-        _check_values(content)
+        _check(content)
         duels, used = [], set[int]()
         for combination in itertools.product(*content.grid.values()):
             values = dict(zip(content.grid, combination, strict=True))
-            settings = _located({**content.settings, **values}, path.parent, is_known)
-            is_recording = is_recorded(settings.get("dataset", ""))
-            if duel := _duel(values, settings, content.exclude, is_recording, used):
-                duels.append(duel)
-        _check_duels(duels, content.exclude, used)
+            with naming(_said(values)):
+                settings = {
+                    name: checked(name, value, _TYPES[name])
+                    for name, value in {**content.settings, **values}.items()
+                }
+                settings = _located(settings, path.parent, is_known)
+                experiment = asked(settings, is_recorded(settings.get("dataset", "")))
+            excluded = {
+                number
+                for number, exclusion in enumerate(content.exclude)
+                if _applies(exclusion, values, experiment)
+            }
+            used |= excluded
+            if not excluded:
+                duels.append(PlannedDuel(values, experiment))
+        for number, exclusion in enumerate(content.exclude):
+            if number not in used:
+                raise InputError(
+                    f"[[exclude]] {_said(exclusion)}: no duel is like that. Check its names and "
+                    f"values."
+                )
+        if not duels:
+            raise InputError("no duel is left: [[exclude]] leaves out all of them.")
         tuning = content.tuning
         if tuning and tuning.ranges and (path.parent / tuning.ranges).exists():
             tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
@@ -107,58 +122,27 @@ def read(
         return Study(content.name or path.stem, tuple(duels), varied, tuning)
 
 
-def _check_values(content: StudyFile) -> None:
-    """Raise `InputError` for wrong names and values in [settings] and [grid]."""
+def _check(content: StudyFile) -> None:
+    """Raise `InputError` for settings that are unknown, twice there, or cannot vary."""
     if not content.grid:
         raise InputError(
             'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'
         )
-    for name, value in content.settings.items():
-        _check("[settings]", name, [value])
+    tables = [content.settings, content.grid, *content.exclude]
+    for name in itertools.chain(*tables):
+        if name not in _TYPES:
+            raise unknown("setting", name, _TYPES)
     for name, values in content.grid.items():
-        if not isinstance(values, list):
+        if name in content.settings:
+            raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
+        if not isinstance(values, list) or not values:
             raise InputError(
                 f"[grid] {name}: must be a list of values, such as {name} = [first, second]."
             )
-        _check("[grid]", name, values)
-        if name in content.settings:
-            raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
-        if not values:
-            raise InputError(f"[grid] {name}: is empty. Name its values.")
         if name in SAME_IN_ALL:
             raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
         if len({typed.digest(value) for value in values}) < len(values):
             raise InputError(f"[grid] {name}: names a value twice.")
-
-
-def _check_duels(
-    duels: Sequence[PlannedDuel], exclude: Sequence[Mapping[str, Any]], used: set[int]
-) -> None:
-    """Raise `InputError` if an exclusion is unused, no duel is left, or a name means two sets."""
-    for number, exclusion in enumerate(exclude):
-        if number not in used:
-            raise InputError(
-                f"[[exclude]] {_said(exclusion)}: no duel is like that. Check its names and values."
-            )
-    if not duels:
-        raise InputError("no duel is left: [[exclude]] leaves out all of them.")
-    folders: dict[str, str | None] = {}
-    for duel in duels:
-        name, folder = duel.experiment.dataset, duel.experiment.data_dir
-        if folders.setdefault(name, folder) != folder:
-            raise InputError(
-                f"[grid] data_dir: {name} has several. A study tells data sets apart by their "
-                f"names."
-            )
-
-
-def _check(where: str, name: str, values: Sequence[Any]) -> None:
-    """Raise `InputError` unless there is a setting `name` that can have all `values`."""
-    if name not in _SETTING_TYPES:
-        raise unknown(f"setting in {where}", name, _SETTING_TYPES)
-    with naming(where):
-        for value in values:
-            checked(name, value, _SETTING_TYPES[name])
 
 
 def _located(
@@ -167,61 +151,24 @@ def _located(
     """Return `settings` with absolute paths of data that lie in `home`, beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
-        if text is None or (name == "dataset" and is_known(text)):
-            continue
-        if (home / text).exists():
+        is_name = text is None or (name == "dataset" and is_known(text))
+        if not is_name and (home / text).exists():
             settings[name] = str((home / text).resolve())
     return settings
-
-
-def _duel(
-    values: dict[str, Any],
-    settings: Mapping[str, Any],
-    exclude: Sequence[Mapping[str, Any]],
-    is_recording: bool,
-    used: set[int],
-) -> PlannedDuel | None:
-    """Return the duel of these `values`, None if it is excluded; add exclusions to `used`."""
-    with naming(_said(values)):
-        experiment = asked(settings, is_recording)
-    without = set()
-    for number, exclusion in enumerate(exclude):
-        if not _applies(exclusion, values, experiment):
-            continue
-        if CONTENDER not in exclusion:
-            used.add(number)
-            return None
-        if exclusion[CONTENDER] in experiment.contenders:
-            used.add(number)
-            without.add(exclusion[CONTENDER])
-    if without:
-        left = [name for name in experiment.contenders if name not in without]
-        if len(left) < 2:
-            raise InputError(
-                f"[[exclude]]: {_said(values)} has fewer than two contenders left. Leave the duel "
-                "out."
-            )
-        experiment = asked({**settings, "contenders": left}, is_recording)
-    return PlannedDuel(values, experiment)
 
 
 def _applies(
     exclusion: Mapping[str, Any], values: Mapping[str, Any], experiment: Experiment
 ) -> bool:
-    """Return True if a duel has all values of an exclusion. Raises `InputError` for wrong ones.
-
-    A list means any of its values, unless the setting itself is a list.
+    """Return True if a duel has all values of an exclusion; a list means any of its values, unless
+    the setting itself is a list.
     """
-    applies = True
     for name, wanted in exclusion.items():
-        if name == CONTENDER:
-            continue
-        is_list = isinstance(getattr(experiment, name, None), tuple)
-        choices = wanted if isinstance(wanted, list) and not is_list else [wanted]
-        _check("[[exclude]]", name, choices)
         value = typed.plain(values.get(name, getattr(experiment, name)))
-        applies = applies and value in choices
-    return applies
+        choices = wanted if isinstance(wanted, list) and not isinstance(value, list) else [wanted]
+        if value not in choices:
+            return False
+    return True
 
 
 def _said(values: Mapping[str, Any]) -> str:
