@@ -151,8 +151,7 @@ def _located(
     """Return `settings` with absolute paths of data that lie in `home`, beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
-        is_name = text is None or (name == "dataset" and is_known(text))
-        if not is_name and (home / text).exists():
+        if text and not (name == "dataset" and is_known(text)) and (home / text).exists():
             settings[name] = str((home / text).resolve())
     return settings
 
