@@ -42,10 +42,8 @@ from spikeduel.trials.tuning import Range, Tuning
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """A comparison before anything is trained: its plan, the data, their splits and audit.
-
-    `altered` holds further test images of each fold, by name. The run's `folder` is written at the
-    end.
+    """A comparison before anything is trained. `altered` holds further test images of each fold, by
+    name. The run's `folder` is written at the end.
     """
 
     plan: Plan
@@ -79,11 +77,10 @@ def compare(
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
     `runs/store`. The same call twice trains once. The data is audited first; with `strict`,
     problems found there end the call. `tuned`, from `tune`, is the source of the contenders' own
-    settings in `experiment`, so that the results can say so. `workers` train; by default this
-    process does. `loggers` ("tensorboard", "mlflow", "csv") receive all progress. `answered`
-    is called with the comparison when its results are written, before the report is drawn. Raises
-    `InputError` for what the user can mend, `AuditFailed`; a trial that fails is recorded as
-    failed.
+    settings in `experiment`. `workers` train; by default this process does. `loggers`
+    ("tensorboard", "mlflow", "csv") receive all progress. `answered` is called with the comparison
+    when its results are written, before the report is drawn. Raises `InputError` for what the user
+    can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -212,9 +209,8 @@ def tune(
     """Give every contender `num_trials` trials over `ranges` (default: `RANGES`), and choose by
     validation accuracy.
 
-    The first trial has the settings that `experiment` comes with; no test image is looked at. Only
-    what the store lacks is trained. The returned `experiment` holds each contender's own settings:
-    `compare` it. Raises `InputError`.
+    The first trial has the settings of `experiment`; no test image is looked at. The returned
+    `experiment` holds each contender's own settings: `compare` it. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -253,8 +249,7 @@ def tune(
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
     """Write experiment.toml, tuning.json and tuning.html into a run's folder, and return it.
 
-    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the
-    comparison to come. Raises `InputError`.
+    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
     """
     name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
     folder = Path(out) if out else Path("runs") / f"{name}-tuning"

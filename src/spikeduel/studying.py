@@ -132,7 +132,6 @@ def _compare(
 
 
 def _finished(planned: Study, duel: PreparedDuel, run: Comparison, folder: Path) -> Duel:
-    """Return a finished duel for the verdict; `folder` is the study's."""
     values = {
         name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
     }
@@ -185,11 +184,10 @@ def prepare_all(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> list[PreparedDuel]:
-    """Prepare every duel of a study: check it, load and audit its data, tune if the study asks.
+    """Prepare every duel of a study: check names, load and audit data, tune if the study asks.
 
-    Runs will be written below `out`. Duels on the same images share them in memory. Names are
-    checked first, before any data are loaded. Raises `InputError`, and with `strict` `AuditFailed`,
-    naming the duel.
+    Runs will be written below `out`. Duels on the same images share them in memory. Raises
+    `InputError`, and with `strict` `AuditFailed`, naming the duel.
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):
@@ -236,7 +234,6 @@ def _tuned(
     strict: bool,
     timed: dict[str, float],
 ) -> PreparedDuel:
-    """Return `duel` with each contender's tuned settings."""
     with naming(duel.label):
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
         experiment, progress = duel.planned.experiment, duel.progress
@@ -246,7 +243,6 @@ def _tuned(
 
 
 def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
-    """Return what a study's trials take."""
     plans = [
         forecast.duel_plan(
             duel.label,

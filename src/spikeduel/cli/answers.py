@@ -63,7 +63,6 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
 
 
 def print_study_plan(plan: StudyPlan) -> None:
-    """Print a row for each duel of a study, then sentences on the whole."""
     typer.echo(f"\n{render(study.plan_rows(plan), gap=2)}\n")
     print_bullets(study.plan_sentences(plan))
 
@@ -79,7 +78,6 @@ def print_study(results: StudyResults, page: Path) -> None:
 
 
 def _everything(comparison: Comparison) -> None:
-    """Print the report as text."""
     typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.verdict())}\n")
     if rows := costs.rows(comparison.results):
         legend = wrapped(comparison.said(costs.LEGEND))

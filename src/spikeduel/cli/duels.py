@@ -402,9 +402,7 @@ def test(
 
 @contextmanager
 def _workers(inputs: CommandInput) -> "Iterator[Workers]":
-    """Yield what trains: this process, several, or a cluster. With --json, what Ray prints goes to
-    stderr.
-    """
+    """Yield what trains: this process, several, or a cluster."""
     from spikeduel.trials.jobs import ThisProcess, Workers
 
     workers = Workers() if inputs.threads is None else ThisProcess(inputs.threads)

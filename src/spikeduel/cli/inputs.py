@@ -56,10 +56,11 @@ def option(written: str, help: str, panel: str = "", **more: Any) -> ParameterIn
 
 @dataclass(frozen=True, kw_only=True)
 class CommandInput:
-    """Settings that the user gave as options, and the options that several commands share."""
+    """Settings that the user gave as options, by field of `Experiment`, and options that several
+    commands share.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by the names of the fields of `Experiment`."""
     experiment_file: Annotated[
         Path | None,
         option(
@@ -215,10 +216,9 @@ def command(
     """Make a function a command with an option for each of `names` and of its own parameters.
 
     A name is a setting (a field of `Experiment`) or an option that commands share (a field of
-    `CommandInput`); the function gets their values as a `CommandInput`. Parameters of the function
-    come first in the help, unless they are among `names`. With `settings`, every other setting is
-    an option that the help does not list. With `short`, `--help` shows these options, and
-    `--help-all` all of them. Raises `KeyError` for an unknown name.
+    `CommandInput`). With `settings`, every other setting is an option that the help does not list.
+    With `short`, `--help` shows these options, and `--help-all` all of them. Raises `KeyError` for
+    an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -318,9 +318,8 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
-    """Return the option of a setting or of a shared option as the parameter of a command.
-
-    A setting that is not given is None: the recipe or the file decides then.
+    """Return the option of a setting or a shared option as a parameter; a setting that is not given
+    is None.
     """
     if name in _SETTINGS:
         default, kind = None, _setting_option(name, hidden)
@@ -379,9 +378,8 @@ def settings_rows() -> list[dict[str, str]]:
 
 @contextmanager
 def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
-    """Turn errors meant for people into one line on stderr and an exit code.
-
-    `when_stopped` says after Ctrl-C, or SIGTERM, what is kept.
+    """Turn errors meant for people into one line on stderr and an exit code. `when_stopped` says
+    after Ctrl-C, or SIGTERM, what is kept.
     """
     try:
         with heard():

@@ -171,7 +171,6 @@ def _show(found: "Found", days: float) -> None:
 
 
 def _size(num_bytes: int) -> str:
-    """Bytes in three digits: "1.62 GB"."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if num_bytes >= size:
             return f"{num_bytes / size:.3g} {unit}"

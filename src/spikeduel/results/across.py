@@ -1,15 +1,11 @@
 """Compare variants over data sets: Wilcoxon's signed-rank test, adjusted for all pairs by Holm.
 
-**The data set is the unit.** A variant has one number on each data set, its mean accuracy over
-seeds. More seeds and images make that number less noisy; they do not make more data sets.
-
-**The rule.** Of two variants one is better if the signed-rank test of their differences, adjusted
-for all pairs, has a p-value of at most 5 %. They are equivalent if both one-sided tests against the
-margin have, adjusted alike. Else the question is open. The test flips the signs of the ranks in
-all ways: it is exact for any number of data sets, also with ties and zeros, and holds its level
-however much the spread differs from one data set to the next. A pair is tested on the data sets
-that have both variants. Demšar 2006 (section 3.1.3) advises this test for two classifiers on
-several data sets.
+The data set is the unit: a variant has one number on each, its mean accuracy over seeds. Of two
+variants one is better if the test of their differences, adjusted for all pairs, has a p-value of at
+most 5 %; they are equivalent if both one-sided tests against the margin have, adjusted alike; else
+the question is open. The test flips the signs of the ranks in all ways, so that it is exact also
+with ties and zeros. Demšar 2006 (section 3.1.3) advises it for two classifiers on several data
+sets.
 """
 
 import itertools
@@ -34,9 +30,8 @@ class PairAcross(Frozen):
 
     `difference` is the typical one (`centre`), with the intervals that the test does not reject:
     None with too few data sets. `p_value` is after Holm, `p_value_raw` before; `p_equivalent` is
-    the larger of the two one-sided tests against `±margin`, after Holm. `datasets_needed` would
-    show a typical difference like this one in 80 % of cases, if data sets differ as these do; None
-    if 200 are too few.
+    the larger of the one-sided tests against `±margin`, after Holm. `datasets_needed` would show
+    such a difference in 80 % of cases; None if 200 are too few.
     """
 
     a: str
@@ -76,11 +71,9 @@ class PairAcross(Frozen):
 
 
 class Across(Frozen):
-    """The verdict: every pair of variants, and the two (`main`) that the headline is about.
-
-    These are the variant that is least `behind`, and the best one of the other kind (spiking or
-    not); if all are of one kind, the second best. With fewer data sets than `fewest_datasets` no
-    pair can be called better.
+    """The verdict: every pair of variants, and the two (`main`) that the headline is about: the
+    variant that is least `behind`, and the best one of the other kind (spiking or not), or else
+    the second best. With fewer data sets than `fewest_datasets` no pair can be called better.
     """
 
     pairs: list[PairAcross]
@@ -88,20 +81,15 @@ class Across(Frozen):
     main: tuple[str, str] | None
 
     def pair(self, one: str, other: str) -> PairAcross | None:
-        """Return the pair of two variants."""
         return next((pair for pair in self.pairs if {pair.a, pair.b} == {one, other}), None)
 
     @property
     def headline(self) -> PairAcross | None:
-        """Return the pair that the headline is about."""
         return self.pair(*self.main) if self.main else None
 
 
 def over(accuracies: Accuracies, spiking: Mapping[str, bool], margin: float) -> Across:
-    """Return the verdict on variants; differences inside `±margin` count as none.
-
-    `spiking[name]` is True for spiking variants.
-    """
+    """Return the verdict on variants; differences inside `±margin` count as none."""
     pairs = compare(accuracies, margin)
     order = [name for name, _ in sorted(behind(accuracies).items(), key=lambda item: item[1])]
     rivals = [name for name in order[1:] if spiking[name] != spiking[order[0]]] or order[1:]
@@ -188,10 +176,8 @@ def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
 
 
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
-    """Return twice the ranks of the sizes of `differences` `[N]`, with their signs: integers, also
-    with ties.
-
-    Zeros are ranked, and then count for neither side (Pratt 1959).
+    """Return twice the signed ranks of `differences` `[N]`: integers, also with ties. Zeros are
+    ranked, and then count for neither side (Pratt 1959).
     """
     from scipy import stats
 
@@ -210,17 +196,13 @@ def one_sided(differences: np.ndarray) -> float:
 
 
 def not_within(differences: np.ndarray, margin: float) -> float:
-    """Return the p-value that the centre is outside `±margin`: the larger of two one-sided
-    tests.
-    """
+    """Return the p-value that the centre is outside `±margin`: the larger of two one-sided tests."""
     below, above = (np.round(margin + sign * differences, 12) for sign in (-1, 1))
     return max(one_sided(below), one_sided(above))
 
 
 def averages(differences: np.ndarray) -> np.ndarray:
-    """Return the sorted means of any two of `differences` `[N]`, each with itself, too:
-    `[N (N + 1) / 2]`.
-    """
+    """Return the sorted means of any two of `differences` `[N]`, each with itself, too."""
     first, second = np.triu_indices(len(differences))
     return np.sort((differences[first] + differences[second]) / 2)
 
@@ -250,9 +232,8 @@ def fewest_datasets(pairs: int = 1) -> int:
 
 
 def datasets_needed(differences: np.ndarray, pairs: int = 1) -> int | None:
-    """Return how many data sets show a difference like that of `differences` in 80 % of cases.
-
-    By the normal law, for which the signed-rank test needs π/3 times as many as the t test.
+    """Return how many data sets show a difference like that of `differences` in 80 % of cases, by
+    the normal law, for which the signed-rank test needs π/3 times as many as the t test.
     """
     from scipy import special
 

@@ -34,7 +34,7 @@ from spikeduel.system.notebook import page
 from spikeduel.system.sentences import listed
 
 DUELS = "duels"
-"""The folder of the runs of a study's duels, in that of the study."""
+"""Folder of the runs of a study's duels, in that of the study."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ class Comparison:
         )
 
     def table(self) -> str:
-        """Return the contenders as text: accuracy, precision, recall, F1, seconds an epoch; mean ±
-        standard deviation.
-        """
+        """Return the contenders as text: scores and seconds an epoch, mean ± standard deviation."""
         rows = text_rows(contender_columns(self.results), contender_rows(self.results))
         note = spread_note(self.results.trials)
         return f"{render(rows)}\n{note}" if note else render(rows)
@@ -160,15 +158,13 @@ class Comparison:
         raise InputError(f"no trial of {name} was finished, so there is no model of it.")
 
     def to_latex(self) -> str:
-        """Return the contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard
-        deviation.
-        """
+        """Return the contenders as a LaTeX table (booktabs): scores in per cent."""
         rows = contender_rows(self.results)
         return to_latex([CONTENDER, *SCORES], rows, spread_note(self.results.trials))
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """Return the folders that have this file of a run, in `folder` and in the duels of a study
+    """Return the folders that have this file of a run, in `folder` and in the duels of studies
     there.
     """
     places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")

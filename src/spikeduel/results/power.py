@@ -2,9 +2,8 @@
 forecast of the seeds that a lead takes.
 
 A lead is found where `significance` would call its owner better: by the crossed t test (after Holm,
-at worst) and by the exchange of seeds. `chance` computes it for normal variation;
-`benchmarks/power.py` simulates the same from answers to single images, and shows both beside each
-other.
+at worst) and by the exchange of seeds. `benchmarks/power.py` simulates the same from answers to
+single images.
 """
 
 import math
@@ -20,31 +19,27 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 LEAD = 0.01
 """The true lead whose chance a report gives: one point."""
 BETWEEN, WITHIN = 0.083, 0.046
-"""Shares of test images on which trainings of two contenders, and two trainings of one, disagree:
-Fashion-MNIST, direct encoding, the study's networks (`benchmarks/significance.py`). Assumed where
-nothing else is known.
+"""Shares of test images on which trainings of two contenders, and two of one, disagree:
+Fashion-MNIST, the study's networks (`benchmarks/significance.py`). Assumed where nothing else is
+known.
 """
 ASSUMED_SPREADS = (0.003, 0.0055)
-"""Standard deviations over seeds that bracket what was measured there by the study's stopping rule:
-0.42 to 0.58 points on 10,000 test images, 0.17 to 0.21 with a fixed number of epochs
+"""Standard deviations over seeds that bracket what was measured there
 (`benchmarks/results/precision-*.json`).
 """
 IN_REACH = 2.80
-"""Standard deviations from 0 at which a true difference is found in 80 % of cases at 5 %: 1.96 and
-0.84.
-"""
+"""Standard deviations from 0 at which a true difference is found in 80 % of cases: 1.96 + 0.84."""
 LEVELS = 48
 DRAWS = 20_000
 
 
 class Variability(Frozen):
-    """Variability of a difference of contenders a and b: standard deviations, fractions.
+    """Standard deviations of a difference of contenders a and b, fractions.
 
-    `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds, and at least
-    that which single answers show where few seeds end level by chance. `images`: of the difference
-    in means over other test images, however many seeds there are, with `image_freedom` degrees of
-    freedom. The images weigh as much as `effective_groups` groups of one size. Both are None where
-    no images belong together.
+    `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds. `images`: of
+    the difference in means over other test images, with `image_freedom` degrees of freedom. The
+    images weigh as much as `effective_groups` groups of one size. Both are None where no images
+    belong together.
     """
 
     seeds_a: Amount
@@ -55,10 +50,8 @@ class Variability(Frozen):
 
 
 class Power(Frozen):
-    """The `chance` that a true `lead` is found with so many `seeds`, among so many `comparisons`.
-
-    `seeds_needed` is the smallest number with which it is found in 80 % of cases, None where 100
-    are too few.
+    """The `chance` that a true `lead` is found with so many `seeds`, among so many `comparisons`;
+    `seeds_needed` find it in 80 % of cases, None where 100 are too few.
     """
 
     lead: Probability
@@ -124,13 +117,12 @@ def assumed_variability(
 
 
 def chance(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> float:
-    """The chance that the contender which truly leads by `lead` is called better.
+    """Return the chance that the contender which truly leads by `lead` is called better.
 
-    The difference is normal around `lead`. Of its two variances, that over images is taken as
-    known; those of the seeds are estimated from S seeds a contender, so that the half-width of the
-    interval varies: the chance is its mean over independent chi-squared variances (S − 1 degrees of
-    freedom each; Welch's, as in `uncertainty`). Several comparisons are tested at 5 % by their
-    number, which is Holm's first step, and so the worst case.
+    The difference is normal around `lead`. Its variance over images is taken as known; those of the
+    seeds are estimated from S seeds, so that the half-width of the interval varies: the chance is
+    its mean over independent chi-squared variances (S − 1 degrees of freedom each; Welch's).
+    Several comparisons are tested at 5 % by their number, Holm's first step, and so the worst case.
     """
     few_groups = (
         variability.effective_groups is not None and variability.effective_groups < FEWEST_GROUPS
@@ -159,7 +151,7 @@ def chance(variability: Variability, lead: float, num_seeds: int, comparisons: i
 
 
 def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) -> int | None:
-    """The smallest number of seeds with which `lead` is found in 80 % of cases; None where
+    """Return the smallest number of seeds with which `lead` is found in 80 % of cases; None where
     `MOST_SEEDS` are too few.
     """
     low, high = FEWEST_SEEDS, MOST_SEEDS
@@ -177,7 +169,6 @@ def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) ->
 def _half_width(
     a: np.ndarray, b: np.ndarray, freedom: int, tail: float, by_images: float
 ) -> np.ndarray:
-    """Return the half-width of the interval, for estimated variances of the mean over seeds."""
     total = np.maximum(a + b, 1e-24)
     welch = freedom * total**2 / np.maximum(a**2 + b**2, 1e-48)
     return np.sqrt(uncertainty.student(tail, welch) ** 2 * total + by_images)
@@ -186,7 +177,9 @@ def _half_width(
 def _chance_of_few(
     variability: Variability, lead: float, num_seeds: int, tail: float, by_images: float
 ) -> float:
-    """`chance` from draws of the seeds' accuracies: all of one must be above all of the other."""
+    """Return `chance` from draws of the seeds' accuracies: all of one must be above all of the
+    other.
+    """
     random = np.random.default_rng(0)
     a, b = (
         spread * random.standard_normal((DRAWS, num_seeds))
@@ -203,7 +196,6 @@ def _chance_of_few(
 # ---- a forecast before training
 
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
-"""Numbers of seeds whose chances and times a forecast gives."""
 Source = Literal["given", "store", "assumed"]
 """Source of the spread of accuracy over seeds."""
 
@@ -223,8 +215,8 @@ class Case(Frozen):
 
 class ContenderTime(Frozen):
     """Training time of a contender: mean epochs (at most so many, unless `from_store`), seconds an
-    epoch, and seconds of one seed in all folds. `from_store`: as its earlier trainings took; else
-    some training steps were timed.
+    epoch, and seconds of one seed in all folds. `from_store`: as its earlier trainings took;
+    else some training steps were timed.
     """
 
     contender: str
@@ -252,7 +244,6 @@ class Forecast(Frozen):
 
     @property
     def seed_seconds(self) -> float:
-        """Return the training time of one seed of all contenders."""
         return sum(time.seed_seconds for time in self.times)
 
     def seconds(self, seeds: int) -> float:

@@ -41,10 +41,9 @@ class SeedAnswers(typed.Frozen):
 class PredictionsFile(typed.Frozen):
     """The content of predictions.json.
 
-    `indices` are those of the test images in the prepared data, with folds one fold after the
-    other; `labels` their true classes, as places in `classes`; `groups` has equal numbers for
-    images that belong together, None where there are no groups. `images` are hashes of the files or
-    records that the images come from, by which they are known whatever they were prepared to.
+    `indices` of the test images in the prepared data, one fold after the other; `labels`, their
+    true classes, as places in `classes`; `groups`, equal for images that belong together. `images`
+    are hashes of the files or records that the images come from, whatever they were prepared to.
     """
 
     schema: Literal[1]
@@ -74,13 +73,12 @@ class PredictionsFile(typed.Frozen):
 
     @property
     def contenders(self) -> list[str]:
-        """Return the contenders in the order of the run."""
         return list(dict.fromkeys(answers.contender for answers in self.trials))
 
 
 def read(run: Path | str) -> PredictionsFile:
-    """Return the predictions in a run's folder. Raises `InputError` without, or with damaged
-    ones.
+    """Return the predictions in a run's folder. Raises `InputError` where they are absent or
+    damaged.
     """
     path = Path(run) / FILE
     if not path.parent.is_dir():
@@ -113,9 +111,7 @@ def names(
     run: Path | str, a: str | None = None, b: str | None = None, other_run: Path | str | None = None
 ) -> tuple[str, str]:
     """Return the contenders to compare: the named ones, else the two of `run`, or the one that both
-    runs have.
-
-    Raises `InputError` for an unknown name, and where there is a choice.
+    runs have. Raises `InputError` for an unknown name, and where there is a choice.
     """
     first = read(run).contenders
     second = first if other_run is None else read(other_run).contenders
@@ -148,9 +144,9 @@ def compare_runs(
     """Compare contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the seeds
     that both have.
 
-    Names may be left out where there is no choice (see `names`); `margin` is by default the run's.
-    Raises `InputError` where the runs' test images are not the same, or no seed is common to both.
-    Where both are known to be of the same trainings, they are compared seed by seed.
+    Names may be left out where there is no choice; `margin` is by default the run's. Answers of the
+    same trainings are compared seed by seed. Raises `InputError` where the runs' test images are
+    not the same, or no seed is common to both.
     """
     a, b = names(run, a, b, other_run)
     first = second = read(run)
@@ -181,9 +177,7 @@ def compare_runs(
 
 
 def _in_one_order(file: PredictionsFile) -> PredictionsFile:
-    """Return the file with images ordered by their hash, and classes by their name; of equal
-    images, those with equal labels come together.
-    """
+    """Return the file with images ordered by their hash, and classes by their name."""
     by_name = sorted(file.classes)
     place = [by_name.index(name) for name in file.classes]
     rows = range(len(file.images))
@@ -208,13 +202,13 @@ def _in_one_order(file: PredictionsFile) -> PredictionsFile:
 # ---- images behind a number
 
 Side = Literal["only_a", "only_b", "neither"]
-"""Which of two contenders are right: only the first, only the second, or neither."""
+"""Contenders that are right: only the first, only the second, or neither."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong; the worst
-    first. With several seeds, a row stands in a side where it does so in one of them.
+    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong, in one
+    seed at least; the worst first.
     """
 
     a: str
@@ -223,10 +217,8 @@ class Disagreement:
 
 
 class Answered:
-    """The answers of a run to its test images, by row of predictions.json.
-
-    Worst first: the rows with the most wrong answers over all contenders and seeds, then in the
-    order of the file.
+    """The answers of a run to its test images, by row of predictions.json; the rows with the most
+    wrong answers over all contenders and seeds come first.
     """
 
     def __init__(self, kept: PredictionsFile) -> None:

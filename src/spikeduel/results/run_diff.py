@@ -27,13 +27,12 @@ TELLING = (
 _ELSEWHERE = ("dataset", "contenders", "per_contender")
 """Settings that a run shows beside its settings, or under another name."""
 LONGEST_VALUE = 24
-"""Characters of a setting in a column; longer ones are shown with --json, or for two runs."""
+"""Characters of a setting in a column; longer ones are shown for two runs."""
 
 
 class RunSummary(Frozen):
-    """A run at a glance: `accuracy` holds that of each seed, by contender.
-
-    `settings` are those that are not the same in all runs of the list.
+    """A run at a glance: `accuracy` of each seed, by contender; `settings` that are not the same in
+    all runs of the list.
     """
 
     run: str
@@ -115,11 +114,9 @@ def named(name: str, folder: Path) -> Path:
 
 
 class RunsCompared(Frozen):
-    """Runs `a` and `b`: the settings in which they differ, as (of a, of b), and the tests (a − b)
-    of contenders that both have.
-
-    `why_not`: why such a contender was not tested. `times_compare`: both were timed on the same
-    machine, idle enough.
+    """Runs `a` and `b`: settings in which they differ, as (of a, of b), and the tests (a − b) of
+    contenders that both have; `why_not` says why one was not tested. `times_compare`: both were
+    timed on the same machine, idle enough.
     """
 
     a: str
@@ -132,7 +129,7 @@ class RunsCompared(Frozen):
 
 def compare(a: Path, b: Path) -> RunsCompared:
     """Compare two runs. Contenders that both have are tested on the test images that both have,
-    their p-values adjusted for their number (Holm). Raises `InputError` where one is no run.
+    their p-values adjusted for their number (Holm). Raises `InputError`.
     """
     both = (load_run(a).results, load_run(b).results)
     first, second = map(settings_of, both)
@@ -164,7 +161,7 @@ def compare(a: Path, b: Path) -> RunsCompared:
 
 def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
     """Return the runs as text, a line for each contender, with as many of the differing settings as
-    fit into `width`; and a sentence on the other settings, "" where there are none.
+    fit into `width`; and a sentence on the others, "" where there are none.
     """
     shown: list[str] = []
     for name in runs[0].settings:
@@ -193,7 +190,6 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
 
 
 def title(setting: str) -> str:
-    """Return a setting's name in words."""
     return setting.replace("_", " ")
 
 
@@ -206,9 +202,7 @@ def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
 
 
 def sentences(compared: RunsCompared) -> list[str]:
-    """Return what may be concluded of two runs: a sentence for each contender that both have, and
-    what to know of their times.
-    """
+    """Return what may be concluded of two runs."""
     texts = [
         f"{name}: both runs have the same trained networks."
         if difference.paired and not difference.difference

@@ -1,30 +1,18 @@
-"""Two contenders on the same test images: the difference, its interval, its p-value, and a
-conclusion.
+"""Compare two contenders on the same test images: difference, interval, p-value, conclusion.
 
-Usable alone, on anybody's predictions.
+**Several seeds.** Seeds and test images are both left to chance. The p-value is the larger of two:
+the t test of the crossed model (`uncertainty`), the interval's dual, asks about other seeds and
+other images; the permutation test, which lets the 2S trainings change sides, asks about other seeds
+on these images and needs no normal distribution. Three seeds cannot reach p < 0.1 in the latter: it
+takes four to call one better. Only the t tests' p-values are adjusted by Holm, since adjusting
+anything so coarse would forbid all conclusions.
 
-**Several seeds.** Which seeds were trained and which images are in the test set are both left to
-chance. The interval is of the crossed model (`uncertainty`). The p-value is the larger of two,
-because a difference has to hold against both kinds of luck: the t test of that model, the
-interval's dual, asks about other seeds and other images; the permutation test, which lets the 2S
-trainings change sides, asks about other seeds on these images and needs no normal distribution.
-With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four
-seeds make no contender better. Alone it would not do, since it takes the luck of these images for a
-real difference (`benchmarks/significance.py` counts how often). Over several pairs the t tests'
-p-values are adjusted by Holm, the permutations' are not: they are a second condition on each pair,
-and adjusting anything so coarse would forbid all conclusions.
+**Seeds in pairs.** Where seed s of both is one training, asked in two ways, its luck cancels: the t
+test is of the seeds' differences, and the exact test flips their signs. Six seeds are the fewest.
 
-**Seeds in pairs.** Where seed s of both is one training, asked in two ways (a trained network and
-its conversion, or with its spikes shuffled), its luck is in both and cancels. The t test is that of
-the seeds' differences, and the exact test flips their signs: within a seed the two could change
-names, across seeds they could not. That has 2^S ways, and p cannot fall below 2/64 = 0.031 with six
-seeds, nor below 0.0625 with five, so that it takes six to call one better, and all six differences
-must have one sign. It is not adjusted by Holm either: over five controls that would take eight
-seeds.
-
-**One seed** says nothing about other seeds. These two trained models are tested: exactly, by
-McNemar's test; where images come in groups, by flipping the signs of whole groups and by the
-interval's dual, of which the larger p counts.
+**One seed** says nothing about other seeds. These two models are tested: by McNemar's exact test;
+where images come in groups, by flipping the signs of whole groups and by the interval's dual, of
+which the larger p counts.
 """
 
 import math
@@ -43,9 +31,7 @@ from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
 FEWEST_GROUPS = 6
-"""Groups of test images, of equal size, whose flipped signs reach a p-value below `ALPHA`: 2 of 2^6
-ways.
-"""
+"""Fewest equal groups of test images whose flipped signs reach p < `ALPHA`: 2 of 2^6 ways."""
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -60,16 +46,12 @@ class Conclusion(StrEnum):
 
     @property
     def better(self) -> bool:
-        """Return True if one of the two is better."""
         return self in (Conclusion.A_BETTER, Conclusion.B_BETTER)
 
 
 class Reservation(StrEnum):
     """Reason why neither is called better though the interval excludes 0, or why a control, which
     learned nothing, shows nothing.
-
-    Interval and exact test ask about different kinds of chance, and an exact test of few things
-    that can be exchanged has no small p-values at all, however large the difference.
     """
 
     FEW_SEEDS = "few_seeds"
@@ -82,26 +64,22 @@ class Reservation(StrEnum):
 class Difference(Frozen):
     """Difference in accuracy of contenders a and b on the same `n` test images: fractions, a − b.
 
-    `conclusion` is that one is better where `p_value` is at most 0.05; else that they are
-    equivalent where `ci90` lies inside `±margin` (two one-sided tests at 5 %: Schuirmann 1987);
-    else inconclusive. A difference that is significant and yet inside the margin is called better,
-    and is `negligible`. `reservation` says why neither is better though `ci95` excludes 0.
+    One is better where `p_value` is at most 0.05; else they are equivalent where `ci90` lies inside
+    `±margin` (two one-sided tests at 5 %: Schuirmann 1987); else it is inconclusive. A significant
+    difference inside the margin is called better, and is `negligible`. `reservation` says why
+    neither is better though `ci95` excludes 0.
 
-    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the
-    p-value of exchanging seeds (None with one seed). `p_value_raw` is that of the t test, or of one
-    seed's test, before Holm. `paired`: seed s of both is one training, so that differences are
-    taken seed by seed, and their signs are flipped.
+    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, that of
+    exchanging seeds; `p_value_raw` is before Holm. `paired`: seed s of both is one training.
 
-    `groups` is the number of groups that the images come in, None where each stands for itself;
-    `effective_groups` how many equal ones would weigh the same. With fewer than six of these nobody
-    is called better.
+    `groups` is the number of groups of images, None where each stands for itself;
+    `effective_groups` how many equal ones would weigh the same. With fewer than six nobody is
+    called better.
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
-    `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with
-    which `margin` is found, `seeds_for_difference` the one with which a true difference as large as
-    this one is: None where 100 are too few. With one seed, which says nothing of their spread, the
-    last three are None, and the first is about these models. All are of the t test: six paired
-    seeds find it less often, as the signs of all have to agree.
+    `detectable_at_best` with any number of seeds; `seeds_needed` is the number of seeds with which
+    `margin` is found, `seeds_for_difference` a difference as large as this one: None where 100 are
+    too few. With one seed the last three are None, and the first is about these models.
     """
 
     difference: float
@@ -137,12 +115,11 @@ class Difference(Frozen):
 
     @property
     def excludes_zero(self) -> bool:
-        """Return True if the 95 % interval excludes 0."""
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
     @property
     def few_groups(self) -> bool:
-        """Return True if the images come in too few groups to call anybody better."""
+        """Return True if the groups are too few to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
@@ -168,11 +145,10 @@ def compare_predictions(
     """Compare two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
     seeds.
 
-    `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one
-    person's, say) and are not independent. Differences inside `±margin` (a fraction: 0.005 is half
-    a point) count as none. `paired`: row s of both is one training, asked in two ways; two
-    trainings that share a seed are not. With one seed the answer holds for these two trained models
-    only. Raises `InputError`.
+    `labels` `[N]` is the truth. `groups` `[N]` says which images belong together (one person's,
+    say) and are not independent. Differences inside `±margin` (a fraction) count as none. `paired`:
+    row s of both is one training, asked in two ways; two trainings that share a seed are not.
+    Raises `InputError`.
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
@@ -283,11 +259,7 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def reservation(difference: Difference) -> Reservation | None:
-    """Return why neither is better though the interval excludes 0; None where interval and
-    conclusion agree.
-
-    They also agree where the difference is too small to count, and called equivalent.
-    """
+    """Return why neither is better though the interval excludes 0; None where they agree."""
     if difference.conclusion is not Conclusion.INCONCLUSIVE or not difference.excludes_zero:
         return None
     if 1 < difference.seeds < difference.fewest_seeds:

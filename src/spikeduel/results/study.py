@@ -24,10 +24,8 @@ COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 
 
 class DuelSummary(Frozen):
-    """A duel in study.json: the contender to `take`, and `why`.
-
-    `lead` is the difference to `rival`, with its 95 % interval and conclusion; `failed` names
-    trials.
+    """A duel in study.json: the contender to `take`, and `why`; `lead` is the difference to
+    `rival`.
     """
 
     folder: str
@@ -48,9 +46,8 @@ class Variant(Frozen):
     """A contender under the varied settings that concern it, over its `datasets`.
 
     `accuracy` and `behind`, the distance to the best variant of the same data set, are means over
-    these; on `best` of them no variant has a higher mean accuracy. `costs` are times the cheapest
-    variant of the same data set: the geometric mean over the data sets on which the cost of all
-    variants is known.
+    these; on `best` of them no variant is more accurate. `costs` are times the cheapest variant of
+    the same data set: the geometric mean where the cost of all variants is known.
     """
 
     name: str
@@ -72,7 +69,6 @@ class VariantScore(Frozen):
 
     @property
     def mean(self) -> float:
-        """Return the mean accuracy over seeds."""
         return statistics.fmean(self.accuracies)
 
 
@@ -92,9 +88,8 @@ class StudyResults(Frozen):
     """The content of study.json.
 
     `noun` is "recording" if all duels are about recordings, else "image". Differences inside
-    `margin` count as none. `trainings` counts a training that several duels share once.
-    `per_dataset` holds the duels' own tests of two variants on one data set. `variants` begin with
-    the one least behind.
+    `margin` count as none. `trainings` counts a shared training once. `per_dataset` holds the
+    duels' own tests. `variants` begin with the one least behind.
     """
 
     schema: Literal[2]
@@ -117,9 +112,7 @@ class StudyResults(Frozen):
 
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
-    """Return the verdict over the data sets of `duels`; differences inside `±margin` (a fraction)
-    count as none.
-    """
+    """Return the verdict over the data sets of `duels`; differences inside `±margin` count as none."""
     entries = variants.entries(duels)
     scores = list(_scores(entries))
     accuracies: dict[str, dict[str, list[float]]] = {}
@@ -226,9 +219,7 @@ def _num_seeds(duel: Duel) -> int:
 
 
 def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
-    """Yield each pair of variants once a data set, by the duel with the most seeds that has
-    both.
-    """
+    """Yield each pair of variants once a data set, by the duel with the most seeds."""
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
     duels = {id(entry.duel): entry.duel for entry in entries}.values()
@@ -263,7 +254,6 @@ class StudyContext:
 
     @property
     def datasets(self) -> list[str]:
-        """Return the data sets in the order of the duels."""
         return list(dict.fromkeys(duel.dataset for duel in self.duels))
 
 
@@ -377,14 +367,12 @@ class StudyPlan(Frozen):
 
     @property
     def missing(self) -> list[TrialPlan]:
-        """Return the trials that are to be trained."""
         return [trial for _, trial in self.trials.values() if not trial.stored]
 
     @property
     def pairs(self) -> int:
-        """Return the number of pairs of variants on the data set with the most variants.
-
-        Contenders with the same first trial are one variant.
+        """Return the number of pairs of variants on the data set with the most variants; contenders
+        with the same first trial are one.
         """
         variants: dict[str, set[str]] = {}
         for duel in self.duels:

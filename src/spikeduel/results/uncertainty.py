@@ -1,19 +1,14 @@
 """Uncertainty of a difference in accuracy: variances over other seeds and images, and exact tests.
 
-Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer
-of seed s to image i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the
-seeds, plus what is special to the image, plus a remainder, special to a seed on an image. The
-variance of the mean over S seeds and N images has three parts accordingly. The spread of the
-trainings' accuracies, divided by S, holds those of seeds and of the remainder; the spread of the
-images' mean differences, divided by N, those of images and of the remainder. The remainder is known
-from the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch,
-*Variance Components*, 1992). Both contenders have met the same images; their seeds are trainings of
-their own. With a trained network and its conversion, seed s of both is one training: what is
-special to that training is in both, and the table is that of the differences `right_a − right_b`,
-with S − 1 degrees of freedom. Where images come in groups that are not independent, groups take the
-place of images, and their sizes count: the variance is that of leaving out one group after the
-other (the jackknife), and its degrees of freedom are those of as many equal groups as would weigh
-the same (`effective_groups`)."""
+Seeds and images are crossed: every trained model answers every image. A difference `right_a[s, i] −
+right_b[s, i]` has a part special to the seeds, one to the image, and a remainder. The spread of the
+trainings' accuracies holds the parts of seeds and of the remainder, the spread of the images' mean
+differences those of images and of the remainder, which the two-way table tells and which is taken
+out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*, 1992). Both
+contenders have met the same images; their seeds are trainings of their own, unless paired: then the
+table is that of the differences. Groups of images that are not independent take the place of
+images, with the jackknife's variance.
+"""
 
 import itertools
 import math
@@ -30,29 +25,21 @@ MOST_SEEDS = 100
 SMALLEST_P = 1e-12
 """Smallest p-value of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
-"""Seeds of a contender with which exchanging seeds reaches a p-value below `ALPHA`: 2 of 70
-ways.
-"""
+"""Fewest seeds with which exchanging reaches p < `ALPHA`: 2 of 70 ways."""
 FEWEST_PAIRED_SEEDS = 6
-"""Seeds of the same trainings with which flipping the signs of their differences reaches a p-value
-below `ALPHA`: 2 of 64 ways.
-"""
+"""Fewest seeds of the same trainings with which sign flips reach p < `ALPHA`: 2 of 64 ways."""
 ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
-"""Seeds advised where one seed, or few, leave a question open: enough for either test."""
+"""Seeds advised where few leave a question open: enough for either test."""
 MOST_WAYS = 200_000
-"""All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always
-the same.
-"""
+"""Ways of exchanging seeds that are counted (up to ten seeds); beyond, so many are drawn."""
 
 
 @dataclass(frozen=True)
 class Uncertainty:
     """Uncertainty of a difference of `centre`: the variances that `images` and `seeds` contribute.
 
-    Each has its degrees of freedom, and the half-width of an interval is the root of the sum of the
-    squares of what each would have alone (Howe 1974; Zou and Donner 2008). In simulations with
-    three to ten seeds that keeps its level where Satterthwaite's single number of degrees of
-    freedom falls somewhat short.
+    Each has its degrees of freedom; the half-width of an interval is the root of the sum of the
+    squares of what each would have alone (Howe 1974; Zou and Donner 2008).
     """
 
     centre: float
@@ -69,9 +56,7 @@ class Uncertainty:
 
     @property
     def p_value(self) -> float:
-        """Return the two-sided p-value of no difference: the dual of the interval; `SMALLEST_P` at
-        least.
-        """
+        """Return the two-sided p-value of no difference: the dual of the interval."""
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -84,9 +69,7 @@ class Uncertainty:
 
     @property
     def detectable(self) -> float:
-        """Return the true difference that would be found significant in 80 % of cases, at most
-        1.
-        """
+        """Return the true difference that would be found significant in 80 % of cases."""
         return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
@@ -95,8 +78,8 @@ class Uncertainty:
         return replace(self, seeds=0.0).detectable
 
     def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
-        """Return the smallest number of seeds, from `fewest`, with which `margin` is detectable;
-        None beyond `MOST_SEEDS`.
+        """Return the smallest number of seeds with which `margin` is detectable, if at most
+        `MOST_SEEDS`.
         """
         numbers = np.arange(fewest, MOST_SEEDS + 1)
         enough = np.flatnonzero(
@@ -105,9 +88,7 @@ class Uncertainty:
         return int(numbers[enough[0]]) if len(enough) else None
 
     def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
-        """Return the distance from `centre` at which a tail of that probability begins, with other
-        numbers of seeds if given.
-        """
+        """Return the distance from `centre` at which a tail of that probability begins."""
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
         freedom = (
             self.seed_freedom
@@ -128,7 +109,7 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
 def of_difference(
     right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
 ) -> Uncertainty:
-    """Return the uncertainty of the difference of two contenders, bool `[S, N]`: over other images
+    """Return the uncertainty of the difference of two contenders, bool `[S, N]`, over other images
     and, from two seeds on, over other seeds.
 
     `cluster` `[N]` numbers the groups of images from 0; `paired`: seed s of both is one training.
@@ -161,8 +142,8 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
     freedom.
 
     As Agresti and Min (2005), with two images more, on which each contender is once right alone by
-    halves: few or no images that tell the contenders apart do not make it zero. Where images come
-    in clusters, that of cluster sums.
+    halves, so that few images do not make it zero. Where images come in clusters, that of cluster
+    sums.
     """
     count, total = len(differences), float(differences.sum())
     variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
@@ -175,16 +156,14 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
 
 
 def effective_groups(cluster: np.ndarray) -> float:
-    """Return the number of equally large groups that weigh as much as the groups of `cluster`
-    `[N]`, numbered from 0: N² / Σ n².
-    """
+    """Return how many equal groups weigh as much as those of `cluster` `[N]`: N² / Σ n²."""
     sizes = np.bincount(cluster)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
 def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
-    """Return the jackknife's variance of the mean of images in groups, whose residuals add up to
-    `sums` `[G]`, or `[S, G]`.
+    """Return the jackknife's variance of the mean of images in groups, from the sums of residuals
+    `[G]` or `[S, G]`.
     """
     sizes = np.bincount(cluster)
     return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))
@@ -206,9 +185,7 @@ def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each
-    image that only one gets right.
-    """
+    """Return the exact two-sided p-value of McNemar's test (1947) for bool `[N]`."""
     from scipy import stats
 
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())

@@ -1,7 +1,7 @@
 """Variants of a study: a contender under the varied settings that concern it.
 
-A network without spikes has the same trials for any encoding and number of steps: it is one
-variant, in however many duels. A setting concerns a contender if the keys of its trials change.
+A network without spikes is one variant for any encoding and number of steps. A setting concerns a
+contender if the keys of its trials change.
 """
 
 import itertools
@@ -17,8 +17,8 @@ OF_SPIKES = ("encoding", "num_steps")
 
 @dataclass(frozen=True)
 class Duel:
-    """A finished run of a study: its `folder`, relative to the study's, a unique label of its data
-    set, and its values of the grid's other axes.
+    """A finished run of a study: `folder`, relative to the study's, a unique label of its data set,
+    and its values of the grid's other axes.
     """
 
     folder: str
@@ -29,8 +29,6 @@ class Duel:
 
 @dataclass(frozen=True)
 class VariantInDuel:
-    """A contender in a duel, as a variant with the settings that concern it."""
-
     duel: Duel
     contender: str
     trials: list[Trial]
@@ -39,7 +37,7 @@ class VariantInDuel:
 
 
 def entries(duels: Sequence[Duel]) -> list[VariantInDuel]:
-    """Return every contender of every duel. Names of variants have what varies for a contender."""
+    """Return every contender of every duel, its variant named by what varies for the contender."""
     entries = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
         trials = [(duel, duel.results.of(contender, tested=False)) for duel in duels]

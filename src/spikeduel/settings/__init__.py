@@ -34,8 +34,8 @@ NUMERICS_VERSION = 7
 class Experiment:
     """A whole comparison: contenders, data, training. `--name value` sets a field.
 
-    The type of a field holds its limits and its help (`fields.Setting`). Raises `InputError` for
-    a value that is not allowed; `spikeduel.compare` checks names before anything runs.
+    The type of a field holds its limits and its help (`fields.Setting`). Raises `InputError` for a
+    value that is not allowed; `spikeduel.compare` checks names before anything runs.
     """
 
     dataset: Annotated[
@@ -351,36 +351,40 @@ class Experiment:
 
     @property
     def own_settings(self) -> dict[str, dict[str, Any]]:
-        """`per_contender` without epochs, which equal times decide."""
+        """Return `per_contender` without epochs, which equal times decide."""
         return without_epochs(self.per_contender or {})
 
     @property
     def num_epochs(self) -> int:
-        """The highest number of epochs. Raises `InputError` before `minutes` have decided it."""
+        """Return the highest number of epochs. Raises `InputError` before `minutes` have decided
+        it.
+        """
         if self.epochs is None:
             raise InputError("epochs: not decided yet. Set them, or let `spikeduel.compare`.")
         return self.epochs
 
     @property
     def decided_batch_size(self) -> int:
-        """`batch_size`. Raises `InputError` before the size of the set has decided it."""
+        """Return `batch_size`. Raises `InputError` before the size of the set has decided it."""
         if self.batch_size is None:
             raise InputError("batch_size: not decided yet. Set it, or let `spikeduel.compare`.")
         return self.batch_size
 
     @property
     def constant_rate(self) -> bool:
-        """True if the learning rate does not change, so that the best epoch's weights are kept."""
+        """Return True if the learning rate does not change, so that the best epoch's weights are
+        kept.
+        """
         return self.optimizer == "adam"
 
     def given_family(self, contender: str) -> Family | None:
-        """Return what `family` declares of `contender`, None where it declares nothing."""
+        """Return what `family` declares of `contender`, if anything."""
         declared = dict(text.rsplit("=", 1) for text in self.family).get(contender)
         return next((family for family in FAMILIES if family == declared), None)
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """The settings that are `module:attribute` names, the user's own code."""
+        """Return the settings that are `module:attribute` names, the user's own code."""
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
         # A data set may be C:\images.
         if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
@@ -426,9 +430,8 @@ TUNABLE: dict[str, str] = {
     for own in dataclasses.fields(Experiment)
     if (whose := setting_of(own.type).tunable)
 }
-"""Settings that `per_contender` may hold, and for which contenders: "any", or "snn" (spiking).
-
-All other settings are common to all contenders, which keeps the comparison fair.
+"""Settings that `per_contender` may hold, and for which contenders: "any", or "snn" (spiking). All
+others are common to all contenders, which keeps the comparison fair.
 """
 
 

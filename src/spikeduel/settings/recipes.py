@@ -102,8 +102,8 @@ def for_contenders(
     """Return an experiment with `contenders`, each with the settings of its home recipe.
 
     The first contender that a recipe has decides the common settings. Others bring those of
-    `TUNABLE` that differ, except for the settings `given` by hand, which hold for all, and rates of
-    another optimizer. Networks of torchvision and timm bring `FINE_TUNING`.
+    `TUNABLE` that differ, except for the settings `given` by hand, and rates of another optimizer.
+    Networks of torchvision and timm bring `FINE_TUNING`.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))

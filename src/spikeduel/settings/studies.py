@@ -31,8 +31,6 @@ class Tuned(typed.Frozen, forbid_unknown_fields=True):
 
 
 class StudyFile(typed.Frozen, forbid_unknown_fields=True):
-    """The content of a study's file."""
-
     grid: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
     name: str = ""
     settings: dict[str, Any] = {}  # noqa: RUF012
@@ -73,7 +71,6 @@ class Study:
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """Return the `module:attribute` names among the settings of all duels."""
         return tuple(
             dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code)
         )

@@ -24,8 +24,8 @@ _SOURCES = {
 
 
 def of_pairs(results: Results) -> str:
-    """Return the chance that a lead of one point would have been found, for all pairs of a run;
-    empty for one seed.
+    """Return the chance that a lead of one point would have been found, for all pairs of a run; ""
+    for one seed.
     """
     known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not known:
@@ -70,7 +70,6 @@ def _points(lead: float) -> str:
 
 
 _REMEDY = ": it takes more test images, or trainings that vary less."
-"""Advice where seeds do not help: the test images or the spread over seeds may be the cause."""
 
 
 def _needed(seeds: int | None, lead: str, several: bool) -> str:
@@ -83,9 +82,7 @@ def _needed(seeds: int | None, lead: str, several: bool) -> str:
 
 
 def rows(plan: Forecast) -> list[dict[str, str]]:
-    """Return a row for each number of seeds: the chance to find the lead in every case, and the
-    training time.
-    """
+    """Return a row for each number of seeds: the chance to find the lead, and the training time."""
     shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[
         :MOST_COLUMNS
     ]

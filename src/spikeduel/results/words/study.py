@@ -80,7 +80,6 @@ SETTLED_FIRST = list(SHOWN)[1:]
 
 
 def title(study: StudyResults) -> str:
-    """Return the title: the study's name and size."""
     numbers = [
         counted(len(study.datasets), "data set"),
         counted(len(study.variants), "variant"),
@@ -190,7 +189,7 @@ def decided(study: StudyResults) -> str:
 
 
 def standing(variant: Variant, study: StudyResults) -> str:
-    """Return how many variants it is shown to be better than, and how many worse: "3, 1"."""
+    """Return how many variants it is shown to be better and worse than: "3, 1"."""
     better = [pair for pair in study.across.pairs if pair.conclusion.better]
     wins = sum(_winner(pair) == variant.name for pair in better)
     return f"{wins}, {sum(variant.name in (pair.a, pair.b) for pair in better) - wins}"
@@ -201,7 +200,6 @@ def _winner(pair: PairAcross) -> str:
 
 
 def conclusion(pair: PairAcross) -> str:
-    """Return the conclusion on a pair in a few words."""
     if pair.conclusion is Conclusion.INCONCLUSIVE:
         return "open: not after adjusting" if pair.after_adjusting else "open"
     if pair.conclusion is Conclusion.EQUIVALENT:
@@ -210,7 +208,6 @@ def conclusion(pair: PairAcross) -> str:
 
 
 def sure(test: OnDataset | None) -> str:
-    """Return how sure the difference of two variants on a data set is; None: no duel has both."""
     return SHOWN[test.conclusion if test else None]
 
 
@@ -223,7 +220,6 @@ def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
 
 
 def interval(pair: PairAcross) -> str:
-    """Return the 95 % interval in points, or that there is none."""
     return _span(pair.ci95) if pair.ci95 else "too few data sets"
 
 
@@ -263,12 +259,10 @@ def settling(study: StudyResults) -> list[str]:
 
 
 def leaks(study: StudyResults) -> list[str]:
-    """Return the caveats that must be read before any score."""
     return [sentence(finding) for finding in study.caveats if is_leak(finding)]
 
 
 def taken(duel: DuelSummary) -> str:
-    """Return the contender that a duel advises to take, or why none."""
     return duel.take or NOBODY.get(duel.why, "nobody")
 
 
@@ -280,7 +274,6 @@ def lead(duel: DuelSummary) -> str:
 
 
 def settings(duel: DuelSummary) -> str:
-    """Return the varied settings of a duel in words."""
     return ", ".join(said(axis, value) for axis, value in duel.settings.items()) or "–"
 
 
