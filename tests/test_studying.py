@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_pages import unreported
 from spikeduel import studying
 from spikeduel.results.comparison import load_run
 from spikeduel.studying import read_study
@@ -14,7 +15,7 @@ from spikeduel.trials.jobs import Workers
 from spikeduel.trials.store import Store
 from telling import Telling
 
-pytestmark = pytest.mark.usefixtures("known_data")
+pytestmark = pytest.mark.usefixtures("known_data", "unreported")
 
 FILE = """
 name = "two sets"
@@ -45,7 +46,11 @@ def planned(tmp_path_factory):
 def done(planned, tmp_path_factory):
     """A finished study: what it found, its page, its folder and what was told."""
     folder, told = tmp_path_factory.mktemp("done"), Telling()
-    results, page = studying.study(planned, folder / "out", folder / "store", told, loggers=["csv"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.comparing.report", unreported)
+        results, page = studying.study(
+            planned, folder / "out", folder / "store", told, loggers=["csv"]
+        )
     return results, page, folder, told
 
 
@@ -152,17 +157,11 @@ def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkey
     changed["environment"]["torch"] = "of before"
     (second / "results.json").write_text(json.dumps(changed))
     before = {run: (run / "results.json").stat().st_mtime_ns for run in (first, second, third)}
-    studying.study(planned, folder / "out", folder / "store", workers=Two())
+    studying.study(planned, folder / "out", folder / "store")
     written = {run for run in before if (run / "results.json").stat().st_mtime_ns != before[run]}
     assert written == {first, second}
     for run in (first, second):
         assert (run / "report.html").stat().st_mtime_ns >= (run / "results.json").stat().st_mtime_ns
-
-
-class Two(Workers):
-    """So that reports are drawn in two processes."""
-
-    at_once = 2
 
 
 def test_a_mistake_in_one_duel_is_told_before_anything_is_trained(planned, tmp_path):

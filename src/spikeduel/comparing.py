@@ -150,13 +150,10 @@ def conclude(
     progress: Progress,
     tuned: Tuning | None = None,
     workers: Workers | None = None,
-    draws: bool = True,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Convert and control what is trained (`records` of the plan's trials), measure, compare, and
-    write the run's folder.
-
-    Without `draws`, the report is not drawn, and a folder that holds just this run is left alone.
+    write the run's folder. A folder that holds just this run is left alone.
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
@@ -187,12 +184,12 @@ def conclude(
     # One writer at a time, so that a folder never holds one run's settings beside another's
     # results.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
-        if draws or not run_folder.is_written(comparison):
+        if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, doubted[1])
         if answered:
             answered(comparison)
-        if draws:
+        if not is_written:
             held = RunData(prepared, splits, ready.audit)
             report(comparison, progress=progress, own_code=experiment.own_code, held=held)
     return comparison

@@ -7,21 +7,19 @@ from pathlib import Path
 
 from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
 from spikeduel.data import Prepared, catalogue
-from spikeduel.data.workers import IDLE_SECONDS
-from spikeduel.reporting import report, report_study
+from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
-from spikeduel.results.comparison import DUELS, Comparison, load_run
+from spikeduel.results.comparison import DUELS, Comparison
 from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.variants import Duel
 from spikeduel.results.words.study import plan_sentences
 from spikeduel.settings import studies
 from spikeduel.settings.fields import shown
 from spikeduel.settings.studies import PlannedDuel, Study
-from spikeduel.system import files, hardware, typed
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
-from spikeduel.system.sentences import counted
 from spikeduel.trials import contenders, forecast, run_folder
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.store import Store, TrialRecord
@@ -115,19 +113,14 @@ def _compare(
     progress: Progress,
     workers: Workers,
 ) -> list[Comparison]:
-    """Measure, compare and write every duel; draw the reports that have changed."""
+    """Measure, compare and write every duel that has changed."""
     compared = []
-    progress.say(f"measuring, and writing {counted(len(duels), 'report')}")
-    for duel in progress.track(duels, "measuring", len(duels)):
+    for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
         trained = [records[trial.key] for trial in duel.ready.plan.trials]
-        compared.append(
-            conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers, draws=False)
-        )
+        run = conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers)
         duel.ready.prepared.let_go()
-    changed = [run for run in compared if not run_folder.is_written(run)]
-    _draw(changed, workers.at_once, progress)
-    for duel, run in zip(duels, compared, strict=True):
         duel.progress.ends(run, store)
+        compared.append(run)
     return compared
 
 
@@ -137,25 +130,6 @@ def _finished(planned: Study, duel: PreparedDuel, run: Comparison, folder: Path)
     }
     place = run.out.relative_to(folder).as_posix()
     return Duel(place, planned.dataset_of(duel.planned), values, run.results)
-
-
-def _draw(compared: Sequence[Comparison], at_once: int, progress: Progress) -> None:
-    """Draw the reports of runs, in `at_once` processes or as many as there are cores."""
-    from joblib import Parallel, delayed
-
-    processes = max(1, min(at_once, len(compared), len(hardware.cores())))
-    parallel = Parallel(
-        processes, return_as="generator_unordered", idle_worker_timeout=IDLE_SECONDS
-    )
-    drawn = parallel(delayed(_report)(run.out.absolute()) for run in compared)
-    for _ in progress.track(drawn, "drawing", len(compared)):
-        pass
-
-
-def _report(folder: Path) -> None:
-    run = load_run(folder)
-    with files.locked(folder / run_folder.LOCK):
-        report(run, own_code=run.experiment.own_code)
 
 
 def plan(

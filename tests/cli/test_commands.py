@@ -577,13 +577,13 @@ def test_runs(finished, desk):
 
 def test_two_runs_side_by_side(finished):
     run, _ = finished
-    done = spikeduel("runs", run.name[:4], run, "--runs", run.parent, "--json")
+    done = spikeduel("runs", run, run, "--json")
     found = json.loads(done.stdout)
     assert (found["settings"], found["why_not"]) == ({}, {})
     assert [found["differences"][name]["difference"] for name in found["differences"]] == [0, 0]
     told = spikeduel("runs", run, run).stdout
     assert "All settings are the same." in told
-    assert "name two runs" in one_line(spikeduel("runs", run.name))
+    assert "name two runs" in one_line(spikeduel("runs", "nowhere"))
     assert "nowhere: no run here" in one_line(spikeduel("runs", run, "nowhere"))
 
 

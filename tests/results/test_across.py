@@ -63,11 +63,7 @@ def test_pairs_are_adjusted_for_one_another():
         stats.wilcoxon(np.array(list(pair.differences.values())), method="exact").pvalue
         for pair in pairs
     ]
-    assert [pair.p_value_raw for pair in pairs] == pytest.approx(raw)
     assert [pair.p_value for pair in pairs] == pytest.approx(holm(raw))
-    left = [pair for pair in pairs if pair.after_adjusting]
-    assert left
-    assert all(pair.p_value_raw <= 0.05 < pair.p_value for pair in left)
 
 
 def test_a_pair_is_tested_where_both_are():
@@ -151,23 +147,3 @@ def test_the_margin_is_shown_as_the_90_per_cent_interval_shows_it(differences):
     ends = across.interval(apart, 0.90)
     inside = ends is not None and max(map(abs, ends)) < 2.203
     assert (across.not_within(apart, 2.203) <= 0.05) == inside
-
-
-def test_more_data_sets_are_needed_for_a_smaller_lead_and_for_more_pairs():
-    spread = np.linspace(-1, 1, 12)
-    needed = [across.datasets_needed(spread + lead) for lead in (4.0, 0.6, 0.4)]
-    assert needed[0] == 6
-    assert needed[0] < needed[1] < needed[2]
-    assert across.datasets_needed(spread + 0.4, pairs=6) > needed[2]
-    assert across.datasets_needed(spread) is None
-    assert across.datasets_needed(np.array([0.3])) is None
-
-
-def test_as_many_as_are_needed_find_the_lead_in_80_per_cent():
-    random, number = (
-        np.random.default_rng(0),
-        across.datasets_needed(np.array([-0.5, 0.5, 1.5, 2.5])),
-    )
-    spread = float(np.std([-0.5, 0.5, 1.5, 2.5], ddof=1))
-    found = [across.wilcoxon(random.normal(1.0, spread, number)) <= 0.05 for _ in range(400)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.06)

@@ -120,24 +120,11 @@ def test_minutes_are_those_of_the_budget(make_run):
     } == {2, 5, None}
 
 
-def test_the_duels_of_a_study_are_listed_and_named(make_run):
+def test_the_duels_of_a_study_are_listed(make_run):
     run, duel = make_run("images-a", {"snn": [1]}), make_run("study-x/duels/digits-b", {"snn": [1]})
     runs, study = run.parent, duel.parent.parent
-    assert {each.run for each in run_diff.list_runs(runs)} == {str(run), str(duel)}
-    assert [each.run for each in run_diff.list_runs(study)] == [str(duel)]
-    assert [run_diff.named("digits", folder) for folder in (runs, study, duel.parent)] == [duel] * 3
-
-
-def test_a_run_is_named_by_how_its_name_begins(make_run):
-    run = make_run("images-strong-1a", {"snn": [1]})
-    other = make_run("images-strong-1ab", {"snn": [1]})
-    assert run_diff.named(str(run), run.parent) == run
-    assert run_diff.named("images-strong-1ab", run.parent) == other
-    assert run_diff.named("images-strong-1a", run.parent) == run  # whole, though another begins so
-    with pytest.raises(InputError, match="2 runs are called so"):
-        run_diff.named("images", run.parent)
-    with pytest.raises(InputError, match="nowhere: no run here"):
-        run_diff.named("nowhere", run.parent)
+    assert {summary.run for summary in run_diff.list_runs(runs)} == {str(run), str(duel)}
+    assert [summary.run for summary in run_diff.list_runs(study)] == [str(duel)]
 
 
 # ---- two

@@ -16,24 +16,14 @@ RUNS = Path("runs")
 
 @command(
     "as_json",
-    examples=(
-        "spikeduel runs",
-        "spikeduel runs my-images-strong-85 my-images-strong-3f",
-    ),
+    examples=("spikeduel runs", "spikeduel runs runs/my-images-strong-85 runs/my-images-strong-3f"),
 )
 def runs(
     inputs: CommandInput,
-    chosen: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs."),
+    places: Annotated[
+        list[Path] | None,
+        option("[FOLDER | RUN OTHER]", "A folder of runs (default: runs), or two to compare."),
     ] = None,
-    folder: Annotated[
-        Path,
-        option(
-            "--runs FOLDER",
-            "The folder that holds the runs. (Default: runs)",
-        ),
-    ] = RUNS,
 ) -> None:
     """List the runs at hand, newest first, with the settings that set them apart; or compare two.
 
@@ -42,20 +32,18 @@ def runs(
     """
     from spikeduel.results import run_diff
 
-    names = chosen or []
-    if len(names) > 2 or (len(names) == 1 and not Path(names[0]).is_dir()):
-        raise InputError("name two runs to compare, or a folder of runs, or nothing.")
-    if len(names) == 2:
-        a, b = (run_diff.named(name, folder) for name in names)
-        _compare(inputs, a, b)
+    folder, *others = places or [RUNS]
+    if len(others) == 1:
+        _compare(inputs, folder, others[0])
         return
-    folder = Path(names[0]) if names else folder
+    if others or (places and not folder.is_dir()):
+        raise InputError("name two runs to compare, or a folder of runs, or nothing.")
     rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
     if inputs.as_json:
         print_json(rows)
     elif rows:
-        table, others = run_diff.table(rows)
-        typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(others)}" if others else ""))
+        table, note = run_diff.table(rows)
+        typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(note)}" if note else ""))
     else:
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 

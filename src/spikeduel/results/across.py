@@ -9,29 +9,25 @@ sets.
 """
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from spikeduel.results.significance import Conclusion, Probability, smallest_p
-from spikeduel.results.uncertainty import ALPHA, POWER, holm, sign_flips
+from spikeduel.results.uncertainty import ALPHA, holm, sign_flips
 from spikeduel.system.typed import Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
 """Accuracies of all seeds, by variant and data set."""
-MOST_DATASETS = 200
-"""Largest number of data sets that `datasets_needed` names."""
 
 
 class PairAcross(Frozen):
     """Variants `a` and `b` over the data sets that have both; `a` leads, differences are a − b.
 
     `difference` is the typical one (`centre`), with the intervals that the test does not reject:
-    None with too few data sets. `p_value` is after Holm, `p_value_raw` before; `p_equivalent` is
-    the larger of the one-sided tests against `±margin`, after Holm. `datasets_needed` would show
-    such a difference in 80 % of cases; None if 200 are too few.
+    None with too few data sets. `p_value` is after Holm; `p_equivalent` is the larger of the
+    one-sided tests against `±margin`, after Holm.
     """
 
     a: str
@@ -41,10 +37,8 @@ class PairAcross(Frozen):
     ci95: tuple[float, float] | None
     ci90: tuple[float, float] | None
     p_value: Probability
-    p_value_raw: Probability
     p_equivalent: Probability
     conclusion: Conclusion
-    datasets_needed: int | None
     margin: Probability
 
     @property
@@ -63,11 +57,6 @@ class PairAcross(Frozen):
     def losses(self) -> int:
         """Return the number of data sets on which `b` is ahead."""
         return sum(difference < 0 for difference in self.differences.values())
-
-    @property
-    def after_adjusting(self) -> bool:
-        """Return True if the question is open only because several pairs were compared."""
-        return self.conclusion is Conclusion.INCONCLUSIVE and self.p_value_raw <= ALPHA
 
 
 class Across(Frozen):
@@ -132,7 +121,6 @@ def compare(accuracies: Accuracies, margin: float) -> list[PairAcross]:
             ci95=interval(apart, 0.95),
             ci90=interval(apart, 0.90),
             **verdict._asdict(),
-            datasets_needed=datasets_needed(apart, len(pairs)),
             margin=margin,
         )
         for (a, b, datasets, apart), verdict in zip(pairs, verdicts, strict=True)
@@ -150,25 +138,22 @@ class Tested(NamedTuple):
     """The rule's verdict on one of several pairs."""
 
     p_value: float
-    p_value_raw: float
     p_equivalent: float
     conclusion: Conclusion
 
 
 def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
     """Return the rule's verdicts on several pairs, given their differences `[N]`."""
-    raw = [wilcoxon(apart) for apart in differences]
+    p_values = holm([wilcoxon(apart) for apart in differences])
     equivalent = holm([not_within(apart, margin) for apart in differences])
     verdicts = []
-    for apart, p_value, p_raw, p_equivalent in zip(
-        differences, holm(raw), raw, equivalent, strict=True
-    ):
+    for apart, p_value, p_equivalent in zip(differences, p_values, equivalent, strict=True):
         conclusion = Conclusion.INCONCLUSIVE
         if p_value <= ALPHA:
             conclusion = Conclusion.A_BETTER if centre(apart) > 0 else Conclusion.B_BETTER
         elif p_equivalent <= ALPHA:
             conclusion = Conclusion.EQUIVALENT
-        verdicts.append(Tested(p_value, p_raw, p_equivalent, conclusion))
+        verdicts.append(Tested(p_value, p_equivalent, conclusion))
     return verdicts
 
 
@@ -196,7 +181,7 @@ def one_sided(differences: np.ndarray) -> float:
 
 
 def not_within(differences: np.ndarray, margin: float) -> float:
-    """Return the p-value that the centre is outside `±margin`: the larger of two one-sided tests."""
+    """Return the p-value that the centre is outside `±margin`: the larger of two tests."""
     below, above = (np.round(margin + sign * differences, 12) for sign in (-1, 1))
     return max(one_sided(below), one_sided(above))
 
@@ -229,16 +214,3 @@ def _outside(number: int, tail: float) -> int:
 def fewest_datasets(pairs: int = 1) -> int:
     """Return the number of data sets from which a p-value, times `pairs`, can be at most 5 %."""
     return next(number for number in itertools.count(1) if pairs * smallest_p(number) <= ALPHA)
-
-
-def datasets_needed(differences: np.ndarray, pairs: int = 1) -> int | None:
-    """Return how many data sets show a difference like that of `differences` in 80 % of cases, by
-    the normal law, for which the signed-rank test needs π/3 times as many as the t test.
-    """
-    from scipy import special
-
-    middle = abs(centre(differences))
-    reach = float(special.ndtri(1 - ALPHA / 2 / pairs) + special.ndtri(POWER))
-    spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else math.inf
-    number = math.pi / 3 * (reach * spread / middle) ** 2 if middle else math.inf
-    return max(fewest_datasets(pairs), math.ceil(number)) if number <= MOST_DATASETS else None

@@ -92,27 +92,6 @@ def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name in first if any(values[name] != first[name] for values in settings)]
 
 
-def named(name: str, folder: Path) -> Path:
-    """Return the run's folder that `name` means: its path, or the beginning of the name of one in
-    `folder`. Raises `InputError`.
-    """
-    if (Path(name) / "results.json").is_file():
-        return Path(name)
-    known = runs_in(folder)
-    matching = [run for run in known if run.name == name] or [
-        run for run in known if run.name.startswith(name)
-    ]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        names = ", ".join(run.name for run in matching)
-        raise InputError(f"{name}: {len(matching)} runs are called so ({names}). Say more.")
-    raise InputError(
-        f"{name}: no run here, nor one in {folder} whose name begins so. `spikeduel runs` lists "
-        f"them."
-    )
-
-
 class RunsCompared(Frozen):
     """Runs `a` and `b`: settings in which they differ, as (of a, of b), and the tests (a − b) of
     contenders that both have; `why_not` says why one was not tested. `times_compare`: both were

@@ -112,7 +112,7 @@ class StudyResults(Frozen):
 
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
-    """Return the verdict over the data sets of `duels`; differences inside `±margin` count as none."""
+    """Return the verdict over the data sets; differences inside `±margin` count as none."""
     entries = variants.entries(duels)
     scores = list(_scores(entries))
     accuracies: dict[str, dict[str, list[float]]] = {}

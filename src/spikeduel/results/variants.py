@@ -32,7 +32,6 @@ class VariantInDuel:
     duel: Duel
     contender: str
     trials: list[Trial]
-    settings: dict[str, str]
     variant: str
 
 
@@ -46,10 +45,11 @@ def entries(duels: Sequence[Duel]) -> list[VariantInDuel]:
         axes = [axis for axis in axes if _concerns(axis, trials)]
         varied = [axis for axis in axes if len({duel.settings.get(axis) for duel, _ in trials}) > 1]
         for duel, in_duel in trials:
-            settings = {axis: duel.settings[axis] for axis in axes if axis in duel.settings}
-            words = ", ".join(said(axis, settings[axis]) for axis in varied if axis in settings)
+            words = ", ".join(
+                said(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
+            )
             variant = f"{contender} ({words})" if words else contender
-            entries.append(VariantInDuel(duel, contender, in_duel, settings, variant))
+            entries.append(VariantInDuel(duel, contender, in_duel, variant))
     return entries
 
 

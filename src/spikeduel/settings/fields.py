@@ -127,8 +127,6 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
     for part in value if isinstance(value, list | tuple) else [value]:
         if allowed and isinstance(part, str) and part not in allowed:
             return unknown(name, part, allowed)
-    if isinstance(value, int) and abs(value) > MOST:
-        return InputError(f"{name} is too large: a number of more than 18 digits.")
     try:
         said = visible(repr(value))
     except ValueError:  # Python does not write out numbers of thousands of digits

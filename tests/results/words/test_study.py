@@ -127,8 +127,7 @@ def test_cells_of_a_pair():
     assert words.conclusion(pair) == f"{OTHER} better"
     assert words.interval(pair) == "0.90 to 3.00"
     opened = structs.replace(pair, conclusion=Conclusion.INCONCLUSIVE, ci95=None)
-    assert words.conclusion(opened) == "open: not after adjusting"
-    assert words.conclusion(structs.replace(opened, p_value_raw=0.2)) == "open"
+    assert words.conclusion(opened) == "open"
     assert words.conclusion(structs.replace(pair, conclusion=Conclusion.EQUIVALENT)) == "equivalent"
     assert words.interval(opened) == "too few data sets"
     assert words.settled_first([opened, pair]) == [pair, opened]
@@ -145,10 +144,8 @@ def test_relative_costs(low, high, says):
 def test_what_would_settle_an_open_question():
     assert words.settling(make_study(SURE)) == []
     assert words.settling(make_study([0.01])) == ["More data sets: at least 6 in all."]
-    (about,) = words.settling(make_study([*SURE[:3], -0.01, 0.02]))
-    assert about.startswith("About 9 data sets in all")
     (many,) = words.settling(make_study([0.03, -0.03, 0.02, -0.02, 0.002, 0.001]))
-    assert many.startswith("More than 200 data sets")
+    assert many.startswith("More data sets: the lead varies")
 
 
 def test_a_duel_in_a_table():

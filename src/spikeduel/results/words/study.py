@@ -59,8 +59,6 @@ METHOD = (
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
 """Methods of a study, with sources."""
-FEWEST_TELLING = 5
-"""Fewest data sets whose spread says how many would be needed."""
 LEVEL = 0.00005
 """Differences below this are shown as 0.00 points."""
 SHOWN = {
@@ -201,7 +199,7 @@ def _winner(pair: PairAcross) -> str:
 
 def conclusion(pair: PairAcross) -> str:
     if pair.conclusion is Conclusion.INCONCLUSIVE:
-        return "open: not after adjusting" if pair.after_adjusting else "open"
+        return "open"
     if pair.conclusion is Conclusion.EQUIVALENT:
         return "equivalent"
     return f"{_winner(pair)} better{' (within the margin)' if pair.negligible else ''}"
@@ -236,24 +234,14 @@ def settling(study: StudyResults) -> list[str]:
     pair = study.across.headline
     if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
         return []
-    number, pairs, fewest = len(pair.differences), len(study.across.pairs), fewest_datasets()
-    steps = []
-    if number < FEWEST_TELLING:
-        steps.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
-    elif pair.datasets_needed is None and pair.difference:
-        steps.append(
-            "More than 200 data sets would be needed to show a lead as small as this one: take it "
-            "that the two do not differ by much, or ask on fewer, more alike data sets."
-        )
-    elif pair.datasets_needed and pair.datasets_needed > number:
-        steps.append(
-            f"About {pair.datasets_needed} data sets in all would show a lead like this one in 80 "
-            "% of cases, if they differ as these do."
-        )
+    pairs, fewest = len(study.across.pairs), study.across.fewest_datasets
+    steps = ["More data sets: the lead varies too much over these to be shown."]
+    if len(pair.differences) < fewest:
+        steps = [f"More data sets: at least {fewest} in all."]
     if pairs > 1:
         steps.append(
             f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
-            f"each. Two variants alone need {fewest} data sets at least."
+            f"each. Two variants alone need {fewest_datasets()} data sets at least."
         )
     return steps
 
