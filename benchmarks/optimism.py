@@ -65,7 +65,7 @@ def main() -> None:
         out = options.runs / name.replace(",", "").replace(" ", "-").replace("'", "")
         results = compare(experiment, out, options.runs / "store", TerminalProgress()).results
         meter = results.comparison.optimism
-        if meter is None:
+        if not meter:
             raise SystemExit(f"{name}: no trial was finished")
         settings = {
             each: getattr(experiment, each)
@@ -81,14 +81,13 @@ def main() -> None:
                     "mean_gain": statistics.fmean(each.gains),
                     "gains": each.gains,
                 }
-                for each in meter.contenders
+                for each in meter
             ],
-            "leads": typed.plain(meter.leads),
             "said": measures.optimism(results),
             "environment": results.environment,
         }
         path.write_text(json.dumps({"data": found}, indent=1) + "\n")
-        print("\n".join([name, *measures.optimism(results)]), flush=True)
+        print(f"{name}\n{measures.optimism(results)}", flush=True)
 
 
 if __name__ == "__main__":

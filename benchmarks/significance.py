@@ -28,8 +28,8 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from spikeduel.results import control_findings, significance
-from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results import controls, significance
+from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.system.progress import TerminalProgress
 
@@ -288,7 +288,7 @@ def simulate(
         shares["p_of_permutation_at_most_5_percent"] = float(np.mean([p <= 0.05 for p in permuted]))
     if scenario.paired:
         shares["better_if_taken_as_two_sets_of_trainings"] = float(np.mean(unpaired))
-    if scenario.others == len(control_findings.TWINS):
+    if scenario.others == len(controls.TWINS):
         shares |= named_causes([drawn[k : k + 2] for k in range(0, len(drawn), 2)])
     if scenario.itself or scenario.others > 1:
         size = FAMILY if scenario.itself else scenario.others
@@ -316,12 +316,12 @@ def named_causes(families: list[list[Difference]]) -> dict[str, object]:
         before += found == {Conclusion.A_BETTER} or Conclusion.B_BETTER in found
         rows = [
             ControlRow(control=twin, found=difference, title="", meaning="", spikes=False)
-            for twin, difference in zip(control_findings.TWINS, family, strict=True)
+            for twin, difference in zip(controls.TWINS, family, strict=True)
         ]
         spiking = ControlledContender(
             contender="", num_steps=4, seeds=family[0].seeds, accuracy=ACCURACY, rows=rows
         )
-        now += bool(CAUSES.intersection(claim.id for claim in control_findings.claims(spiking)))
+        now += bool(CAUSES.intersection(claim.id for claim in controls.claims(spiking)))
     return {"families_that_named_a_cause_before": before, "families_that_name_a_cause": now}
 
 

@@ -1,7 +1,7 @@
 """Controls of a contender, made up: what may be concluded from each, and the rest customary."""
 
 from made_trials import pair
-from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
 
 BETTER, WORSE = Conclusion.A_BETTER, Conclusion.B_BETTER

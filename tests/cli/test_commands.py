@@ -20,7 +20,7 @@ from made_pages import unreported
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput
 from spikeduel.data import mnist_like
-from spikeduel.networks.models import load_model
+from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words import measures

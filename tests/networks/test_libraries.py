@@ -1,6 +1,10 @@
 """Torchvision's networks without a network: downloads fail, or come from a server here."""
 
+import hashlib
+import http.server
 import sys
+import threading
+from functools import partial
 from urllib.error import URLError
 
 import numpy as np
@@ -11,11 +15,11 @@ from torchvision import models
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Counting
-from spikeduel.networks import libraries
+from spikeduel.networks import libraries, model_files
 from spikeduel.networks.building import build, started
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.libraries import settings_of
-from spikeduel.networks.models import Model, load_model, save_model
+from spikeduel.networks.models import Model
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
@@ -88,6 +92,11 @@ def test_without_the_weights_it_starts_from_nothing_or_says_what_to_do(checkpoin
     assert "no network here" in libraries.why_not_pretrained(NAME, "auto")
 
 
+def test_weights_at_hand_are_left_alone_if_asked(weights):
+    assert settings_of(NAME, (3, 32, 32), "no")["weights"] is None
+    assert settings_of(NAME, (3, 32, 32), "auto")["weights"] is not None
+
+
 @pytest.mark.parametrize("pretrained", ["auto", "yes"])
 @pytest.mark.parametrize("damage", ["half", "other"])
 def test_a_damaged_file_is_an_error_in_any_case(weights, checkpoints, damage, pretrained):
@@ -100,6 +109,39 @@ def test_a_damaged_file_is_an_error_in_any_case(weights, checkpoints, damage, pr
         InputError, match=rf"{FILE} is damaged, or holds other weights .* Remove or replace it"
     ):
         settings_of(NAME, (3, 32, 32), pretrained)
+
+
+def test_weights_are_downloaded_as_torchvision_does(weights, checkpoints, tmp_path, monkeypatch):
+    served = tmp_path / "served"
+    served.mkdir()
+    content = (checkpoints / FILE).read_bytes()
+    (checkpoints / FILE).unlink()
+    # Torch checks the beginning of the hash against the name.
+    name = f"squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (served / name).write_bytes(content)
+    monkeypatch.undo()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=served)
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        of_enum = models.SqueezeNet1_1_Weights.DEFAULT.value
+        before = of_enum.url
+        try:
+            object.__setattr__(
+                of_enum, "url", f"http://127.0.0.1:{server.server_address[1]}/{name}"
+            )
+            found = started(card(pretrained="yes"))
+        finally:
+            object.__setattr__(of_enum, "url", before)
+            server.shutdown()
+    assert torch.equal(found.net.state_dict()["features.0.weight"], weights["features.0.weight"])
+    assert (tmp_path / "home" / "hub" / "checkpoints" / name).is_file()
 
 
 def test_how_it_sees_images(weights):
@@ -151,8 +193,8 @@ def test_a_file_of_it_is_a_model_like_any_other(name, tmp_path):
     made = card(f"torchvision:{name}", (1, 40, 40))
     torch.manual_seed(3)
     model = Model(build(made).eval(), made)
-    save_model(tmp_path / "m.safetensors", model)
-    again = load_model(tmp_path / "m.safetensors")
+    model_files.save_model(tmp_path / "m.safetensors", model)
+    again = model_files.load_model(tmp_path / "m.safetensors")
     images = torch.randint(0, 256, (5, 1, 40, 40), dtype=torch.uint8)
     assert np.array_equal(again.predict(images)[1], model.predict(images)[1])
     assert again.card == made

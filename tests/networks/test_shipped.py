@@ -9,7 +9,7 @@ import pytest
 
 from spikeduel.networks import shipped
 from spikeduel.networks.building import num_parameters
-from spikeduel.networks.models import load_model
+from spikeduel.networks.model_files import load_model
 from spikeduel.system.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -17,6 +17,13 @@ from ship import checked
 
 pytestmark = pytest.mark.usefixtures("known_data")
 ORIGINS = shipped.origins()
+
+
+def test_there_are_some_and_they_are_small():
+    assert {each.name for each in ORIGINS} == set(shipped.names())
+    assert len(ORIGINS) >= 2
+    assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir() if path.is_file()) < 20e6
+    assert not any("socofing" in each.dataset for each in ORIGINS)
 
 
 @pytest.mark.parametrize("origin", ORIGINS, ids=lambda origin: origin.name)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.networks.building import whiten
+from spikeduel.networks.whitening import whiten
 
 
 def images(*shape):
@@ -51,4 +51,11 @@ def test_filters_are_as_large_as_before_and_those_too_many_stay():
 def test_where_there_are_no_such_patches_nothing_changes(module, shape):
     before = module.weight.detach().clone()
     whiten(module, images(*shape))
+    assert torch.equal(module.weight, before)
+
+
+def test_images_of_one_colour_change_nothing():
+    module = nn.Conv2d(1, 4, 3)
+    before = module.weight.detach().clone()
+    whiten(module, torch.full((8, 1, 9, 9), 7, dtype=torch.uint8))
     assert torch.equal(module.weight, before)

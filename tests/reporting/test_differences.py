@@ -13,7 +13,7 @@ from made_results import make_pair
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.reporting import charts, differences, report
 from spikeduel.reporting.differences import Interval, intervals, pair_differences
-from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult

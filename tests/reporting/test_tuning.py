@@ -105,7 +105,7 @@ def test_a_page_of_its_own(tuning, tmp_path):
         "learning_rate 0.002",
     ):
         assert text in page
-    # Ranges of what was tuned alone, and what it leaves open: still rising, settings tuned, one
+    # Ranges of what was tuned alone, and what it leaves open: still rising, one
     # failed trial.
     for text in (
         "<dd>1e-05 to 0.01, log-uniform</dd>",
@@ -113,7 +113,7 @@ def test_a_page_of_its_own(tuning, tmp_path):
         *map(sentence, tuning_limits(tuning)),
     ):
         assert text in page
-    assert len(tuning_limits(tuning)) == 3
+    assert len(tuning_limits(tuning)) == 2
     assert "<dt>beta</dt>" not in page
     assert page.count("<strong>(chosen)</strong>") == 2
     assert page.count('data-name="tuning"') == 1

@@ -71,15 +71,6 @@ def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
     assert headline(duel(caveats=[objection])).startswith("Take neither")
 
 
-def test_who_learned_nothing_is_not_taken_though_it_is_faster():
-    idle = example("at_chance", contenders=["cnn"])
-    assert decide(duel(0.9, 0.895, caveats=[idle])).take == "snn"
-
-
-def test_no_trial_was_finished():
-    assert decide(results([trial("snn"), trial("cnn")])).reason is Reason.NOT_FINISHED
-
-
 def test_the_rival_is_the_best_of_the_other_kind():
     three = [timed("snn", 0.90, 3.0), timed("cnn", 0.93, 1.0), timed("other-cnn", 0.92, 2.0)]
     better = [
@@ -200,11 +191,6 @@ def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
 def test_one_training_each_shows_nothing_of_others():
     one = pair(0.04, accuracy_a=0.92, conclusion=Conclusion.A_BETTER)
     assert decide(duel(0.92, 0.88, made=one)).lead("accuracy").evidence == "these models"
-
-
-def test_trainings_of_a_moment_show_no_lead_in_time():
-    trials = [trial("snn", 0.9, seconds=[0.4]), trial("cnn", 0.9, seconds=[0.1])]
-    assert decide(results(trials, [pair(0.0)])).lead("training").evidence == "not shown"
 
 
 # ---- what would settle it

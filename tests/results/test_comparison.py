@@ -13,7 +13,7 @@ from made_times import untimed
 from made_trials import dataset, pair, results, scored, trial, tuning
 from spikeduel.results import columns, run_diff
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.findings import finding
 from spikeduel.results.run_diff import list_runs
 from spikeduel.results.significance import Conclusion

@@ -7,9 +7,9 @@ import pytest
 from made_findings import example
 from spikeduel.auditing import examining
 from spikeduel.results import findings, run_findings, study
-from spikeduel.results.findings import TABLE, Finding, find, finding, is_leak, ranked
+from spikeduel.results.findings import TABLE, Finding, finding, is_leak, ranked
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.results.words.findings import assigned, caveat, sentence
+from spikeduel.results.words.findings import caveat, sentence
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -143,21 +143,3 @@ def test_a_caveat_names_the_audit_and_what_the_data_consists_of():
     text = caveat(example("near_across_sides"), "recording")
     assert text.startswith("Data audit: 5 recordings")
     assert "image" not in text
-
-
-def test_settings_in_words():
-    assert assigned({"a": 0.5, "b": None, "c": "on"}) == "a 0.5, b customary, c on"
-
-
-def test_a_new_finding_takes_a_row_and_a_function(monkeypatch):
-    row = findings.Row(
-        severity="note", sentence="{number:thing}.", subject="new", example={"number": 1}
-    )
-    monkeypatch.setitem(TABLE, "things", row)
-    monkeypatch.setattr(findings, "_FINDERS", dict(findings._FINDERS))
-
-    @findings.finds("things")
-    def things(context):
-        yield from ({"number": number} for number in context)
-
-    assert [sentence(found) for found in find("new", (1, 2))] == ["1 thing.", "2 things."]

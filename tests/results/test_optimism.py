@@ -2,7 +2,7 @@ import pytest
 from msgspec import structs
 
 from made_trials import trial
-from spikeduel.results.optimism import LeadOptimism, curve, meter
+from spikeduel.results.optimism import curve, meter
 
 
 def test_a_curve_knows_what_was_chosen_and_what_would_have_been_best():
@@ -20,18 +20,17 @@ def of(contender, seed, right, chosen, n=100, fold=None):
 
 
 def test_without_curves_there_is_no_meter():
-    assert meter([trial("snn", 0.5), trial("cnn")]) is None
+    assert meter([trial("snn", 0.5), trial("cnn")]) == []
 
 
-def test_leads_by_the_chosen_epochs_by_the_best_ones_and_between_the_best_seeds():
+def test_accuracies_by_seed_at_the_chosen_epochs_and_the_best_ones():
     trials = [
         of("snn", 0, [80, 84], 0),
         of("cnn", 0, [82, 82], 1),
         of("snn", 1, [70, 90], 1),
         of("cnn", 1, [88, 80], 1),
     ]
-    found = meter(trials)
-    snn, cnn = found.contenders
+    snn, cnn = meter(trials)
     assert (snn.contender, snn.seeds, snn.chosen, snn.best) == (
         "snn",
         [0, 1],
@@ -40,18 +39,6 @@ def test_leads_by_the_chosen_epochs_by_the_best_ones_and_between_the_best_seeds(
     )
     assert (cnn.chosen, cnn.best) == ([0.82, 0.80], [0.82, 0.88])
     assert snn.gains == pytest.approx([0.04, 0.0])
-    (lead,) = found.leads
-    assert lead == LeadOptimism(
-        a="snn",
-        b="cnn",
-        seeds=2,
-        chosen=lead.chosen,
-        best_epoch=lead.best_epoch,
-        best_seed=lead.best_seed,
-    )
-    assert lead.chosen == pytest.approx(0.85 - 0.81)
-    assert lead.best_epoch == pytest.approx(0.87 - 0.85)
-    assert lead.best_seed == pytest.approx(0.90 - 0.88)
 
 
 def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left_out():
@@ -64,15 +51,9 @@ def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left
         of("cnn", 0, [49, 48], 1, n=50, fold=1),
     ]
     found = meter(trials)
-    assert found.contenders[0].seeds == [0]
-    assert found.contenders[0].chosen == pytest.approx([80 / 150])
-    assert found.contenders[0].best == pytest.approx([90 / 150])
-    (lead,) = found.leads
-    assert (lead.seeds, lead.best_epoch) == (1, pytest.approx((90 - 148) / 150))
-
-
-def test_contenders_without_a_common_seed_have_no_lead():
-    assert meter([of("snn", 0, [1, 2], 0), of("cnn", 1, [1, 2], 0)]).leads == []
+    assert found[0].seeds == [0]
+    assert found[0].chosen == pytest.approx([80 / 150])
+    assert found[0].best == pytest.approx([90 / 150])
 
 
 def test_a_curve_has_an_accuracy_for_each_epoch():

@@ -13,7 +13,6 @@ from spikeduel.results.run import json_schema
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError
 
 LEAVING = {"threshold": 0.75, "mean_steps": 1.5, "accuracy": 0.5, "exit_steps": [3, 3]}
 CHOSEN_ON = ExitChoice(n=6, mean_steps=1.5, accuracy=0.5)
@@ -86,11 +85,6 @@ def test_a_finished_trial_has_a_model_and_a_validation_score(missing):
         trial("snn", 0.9, **{missing: None})
 
 
-def test_titles():
-    assert trial("snn", seed=3).title == "snn, seed 3"
-    assert trial("snn", seed=3, fold=1).title == "snn, seed 3, fold 1"
-
-
 # ---- the whole run
 
 
@@ -101,20 +95,6 @@ def test_everybody_was_tested_on_the_classes_of_the_data_set():
     uneven = structs.replace(scored(0.9), confusion=[[0] * 9] * 10)
     with pytest.raises(ValueError, match="other classes"):
         results([trial("snn", 0.9, test=uneven)])
-
-
-def test_a_run_has_a_trial():
-    document = typed.plain(results([trial("snn", 0.9)]))
-    with pytest.raises(InputError, match=r"trials: expected `?array`? of length >= 1"):
-        typed.converted({**document, "trials": []}, type(results([trial("snn", 0.9)])))
-
-
-def test_the_trials_of_a_contender():
-    one, other, failed = trial("snn", 0.9), trial("cnn", 0.9), trial("snn", seed=1)
-    found = results([one, other, failed])
-    assert found.contenders == ["snn", "cnn"]
-    assert found.of("snn") == [one]
-    assert found.of("snn", tested=False) == [one, failed]
 
 
 def test_twins_are_known_by_their_weights():
@@ -143,17 +123,6 @@ def test_twins_are_known_by_their_weights():
 )
 def test_a_few_copies_in_a_sets_own_test_part_are_tolerated(shared, split, leaks):
     assert dataset(shared_groups=shared, split=split).leaks is leaks
-
-
-def test_who_leads_a_pair():
-    ahead, behind, level = pair(0.02), pair(-0.02, accuracy_a=0.88), pair(0.0)
-    assert [(each.leader, each.other) for each in (ahead, behind, level)] == [
-        ("snn", "cnn"),
-        ("cnn", "snn"),
-        ("snn", "cnn"),
-    ]
-    assert behind.accuracy("snn") == 0.88
-    assert behind.accuracy("cnn") == pytest.approx(0.9)
 
 
 def test_a_pair_is_led_by_the_more_accurate_one():

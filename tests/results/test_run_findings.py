@@ -11,7 +11,6 @@ from spikeduel.networks.cards import Calling
 from spikeduel.results.audit import Counts, LabelCheck
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.power import Variability, power
-from spikeduel.results.run import Budget
 from spikeduel.results.run_findings import (
     RunContext,
     find_caveats,
@@ -136,7 +135,6 @@ def test_what_the_data_gives_to_object(about, expected):
     [
         ([trial("snn2", 0.9)], []),
         ([trial("cnn", 0.5)], [finding("confounded")]),
-        ([trial("snn2", 0.5, epochs=3)], [finding("different_epochs", equal_time=False)]),
         ([trial("snn2", epochs=1)], [finding("failed_trials", titles=["snn2, seed 0"])]),
         (
             [trial("snn2", 0.5, starts_from="snn")],
@@ -185,52 +183,10 @@ def test_what_the_settings_give_to_object(changes, expected):
     assert found(experiment=replace(EXPERIMENT, **changes)) == expected
 
 
-def test_equal_times_explain_different_epochs():
-    trials = [trial("snn2", 0.5, epochs=3)]
-    timed = replace(EXPERIMENT, per_contender={EXPERIMENT.contenders[0]: {"epochs": 3}})
-    assert found(trials, experiment=timed) == [finding("different_epochs", equal_time=True)]
-
-
 def test_a_training_is_meant_to_improve_to_the_end_where_its_rate_falls_to_zero():
     trials = [trial("snn2", 0.5, stopped="limit")]
     assert found(trials) == [finding("epoch_limit", contenders=["snn2"], epochs=2)]
     assert found(trials, experiment=replace(EXPERIMENT, optimizer="adamw")) == []
-
-
-def test_epochs_by_equal_times_are_no_settings_of_ones_own():
-    own = {"snn": {"epochs": 3}, "snn2": {"epochs": 2}}
-    contenders = ("snn", "snn2")
-
-    def settings(per_contender):
-        given = replace(EXPERIMENT, contenders=contenders, per_contender=per_contender)
-        return caveats_of(given, dataset(), [trial("snn", 0.9)])
-
-    assert settings(own) == [UNTUNED]
-    assert settings({**own, "snn": {"epochs": 3, "beta": 0.5}}) == [
-        finding("own_settings", settings={"snn": {"beta": 0.5}})
-    ]
-
-
-def test_the_gravest_stands_first():
-    kinds = [
-        caveat.id
-        for caveat in caveats_of(
-            replace(EXPERIMENT, seeds=1, limit=9),
-            dataset(40, shared_groups=0.5, notes=["a note."], audit=audit(None)),
-            [trial("snn", 0.05), trial("cnn")],
-        )
-    ]
-    assert kinds == [
-        "leakage",
-        "one_seed",
-        "few_test_images",
-        "at_chance",
-        "confounded",
-        "untuned",
-        "limited",
-        "failed_trials",
-        "data_note",
-    ]
 
 
 def test_networks_of_other_libraries():
@@ -270,12 +226,6 @@ def test_pretrained_weights_and_their_lack_are_said():
     assert finding("from_nothing", contenders=["timm:b"]) in caveats_of(
         EXPERIMENT, dataset(), [b, converted]
     )
-
-
-def test_what_could_not_be_converted_is_said():
-    reason = "1 (SiLU) has no counterpart."
-    run = RunContext(EXPERIMENT, dataset(), [trial("snn", 0.9)], not_converted={"cnn": reason})
-    assert finding("not_converted", contender="cnn", reason=reason) in find_caveats(run)
 
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
@@ -351,16 +301,6 @@ def test_a_machine_that_did_other_things_while_it_timed():
     assert caveats_of(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [UNTUNED]
 
 
-def test_a_budget_that_was_timed_on_a_busy_machine_is_told_once():
-    budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={}, busy=True)
-    found = caveats_of(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=budget)
-    assert found.count(finding("busy_budget", time=2.0)) == 1
-    idle = structs.replace(budget, busy=False)
-    assert finding("busy_budget", time=2.0) not in caveats_of(
-        EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=idle
-    )
-
-
 # ---- the audit's nearest neighbour
 
 
@@ -371,13 +311,6 @@ def test_who_is_below_the_audits_nearest_neighbour():
     # The mean over seeds counts.
     assert found([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], **about) == []
     assert found([trial("snn2", 0.5)], audit=audit(None)) == []
-
-
-def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at():
-    about = dataset(folds=folds(2, 100), audit=audit(0.6))
-    below = finding("below_nearest_neighbour", contenders=["snn"], accuracy=0.6, first_fold=True)
-    assert below in caveats_of(EXPERIMENT, about, [fold(0.5, 0), fold(0.9, 1)])
-    assert below not in caveats_of(EXPERIMENT, about, [fold(0.7, 0), fold(0.3, 1)])
 
 
 # ---- groups
@@ -506,16 +439,7 @@ def test_where_more_trials_might_bring_more():
 
 def test_thin_and_failed_tuning():
     assert tuning_limits(tuning(snn=0.0, cnn=None)) == [
-        finding("uneven_tuning", settings={"snn": 2, "cnn": 1}),
         finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False),
-    ]
-
-
-def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
-    caveats = caveats_of(EXPERIMENT, dataset(), [trial("snn", 0.9)], tuning(a=0.012))
-    assert caveats == [
-        finding("tuned", num_trials=8, most_epochs=6),
-        finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16),
     ]
 
 

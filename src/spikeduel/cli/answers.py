@@ -23,7 +23,7 @@ from spikeduel.system.sentences import counted
 
 def told(comparison: Comparison, verbose: bool = False) -> None:
     """Print whom to take, a small table, what would settle it, and where the rest is."""
-    from spikeduel.results.control_findings import claims
+    from spikeduel.results.controls import claims
     from spikeduel.results.words.findings import sentence
 
     for leak in comparison.leaks():
@@ -91,7 +91,7 @@ def _everything(comparison: Comparison) -> None:
         power.of_pairs(comparison.results),
         measures.robustness(comparison.results),
         " ".join(measures.while_it_happens(comparison.results)),
-        " ".join(measures.optimism(comparison.results)),
+        measures.optimism(comparison.results),
     )
     for text in words:
         if text:

@@ -10,12 +10,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from spikeduel.counting.operations import Counts, Layer, Operations, Ways
+from spikeduel.counting.operations import Layer, Operations, Totals, Ways
 from spikeduel.networks.shipped import Origin
 from spikeduel.results import accuracy
-from spikeduel.results.optimism import ContenderOptimism, LeadOptimism
+from spikeduel.results.optimism import ContenderOptimism
 from spikeduel.results.run import Pair, Results
-from spikeduel.results.significance import Difference
 from spikeduel.results.trials import (
     AddedMeasure,
     Calibrated,
@@ -28,7 +27,7 @@ from spikeduel.results.trials import (
 )
 from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.words.numbers import assigned, hundredths, p_number, signed
-from spikeduel.results.words.verdict import pair_conclusion
+from spikeduel.results.words.verdict import interval, pair_conclusion
 from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted
 
@@ -278,12 +277,6 @@ def spread_note(trials: Sequence[Trial]) -> str:
 # ---- pairs, classes
 
 
-def interval(difference: Difference) -> str:
-    """Return the 95 % interval in points: "−2.00 to +0.10"."""
-    low, high = difference.ci95
-    return f"{signed(low)} to {signed(high)}"
-
-
 PAIRS: list[Column[Pair]] = [
     Column("pair", lambda pair: f"{pair.a} − {pair.b}", is_text=True),
     Column(
@@ -523,12 +516,6 @@ OPTIMISM: list[Column[ContenderOptimism]] = [
     Column("optimism, points", lambda row: averaged(row.gains)),
     Column("best seed, %", lambda row: averaged([max(row.best)])),
 ]
-LEADS: list[Column[LeadOptimism]] = [
-    Column("pair", lambda lead: f"{lead.a} − {lead.b}", is_text=True),
-    Column("chosen epochs, points", lambda lead: lead.chosen, signed),
-    Column("best epochs, points", lambda lead: lead.best_epoch, signed),
-    Column("best seeds, points", lambda lead: lead.best_seed, signed),
-]
 
 
 # ---- networks
@@ -553,7 +540,7 @@ class LayerRow(NamedTuple):
     """Counts of a layer, or the totals of a network."""
 
     name: str
-    counts: Counts
+    counts: Layer | Totals
 
     @property
     def layer(self) -> Layer | None:

@@ -16,7 +16,7 @@ from spikeduel.results.columns import (
     text_rows,
     to_latex,
 )
-from spikeduel.results.control_findings import claims
+from spikeduel.results.controls import claims
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Answer, Results

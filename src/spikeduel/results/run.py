@@ -10,11 +10,11 @@ from msgspec import Meta, structs
 
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
-from spikeduel.results.controlled import ControlledContender, WithoutTime
+from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import Range
 from spikeduel.results.energy_accountings import EnergyAccountings
 from spikeduel.results.findings import Finding
-from spikeduel.results.optimism import OptimismMeter
+from spikeduel.results.optimism import ContenderOptimism
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import Trial
@@ -233,7 +233,7 @@ class Conclusions(Frozen):
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
     caveats: list[Finding] = []
-    optimism: OptimismMeter | None = None
+    optimism: list[ContenderOptimism] = []
     without_time: WithoutTime | None = None
     answer: Answer = Answer(take=None, reason=Reason.NOT_FINISHED)
     verdict: str = ""

@@ -351,13 +351,6 @@ def not_converted(run: RunContext) -> Iterator[Values]:
         yield {"contender": name, "reason": reason}
 
 
-@finds("different_epochs")
-def different_epochs(run: RunContext) -> Iterator[Values]:
-    if len({trial.epochs for trial in run.trials if trial.status == "done"}) > 1:
-        own = (run.experiment.per_contender or {}).values()
-        yield {"equal_time": any("epochs" in settings for settings in own)}
-
-
 @finds("epoch_limit")
 def epoch_limit(run: RunContext) -> Iterator[Values]:
     improving = [trial for trial in run.trials if _improved_to_the_end(trial, run.experiment)]
@@ -450,13 +443,6 @@ def close_settings(tuning: TuningRecord) -> Iterator[Values]:
     if close:
         values = {"num_trials": tuning.num_trials, "num_val": tuning.dataset.val}
         yield {"close": close, "error": largest, **values}
-
-
-@finds("uneven_tuning")
-def uneven_tuning(tuning: TuningRecord) -> Iterator[Values]:
-    numbers = {tuned.contender: len(tuned.tuned) for tuned in tuning.contenders}
-    if len(set(numbers.values())) > 1:
-        yield {"settings": numbers}
 
 
 @finds("failed_tuning")

@@ -16,8 +16,7 @@ from spikeduel.measuring.costing import cost_entry, with_accountings
 from spikeduel.networks.cards import Calling
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
-from spikeduel.results.control_findings import without_unlearned
-from spikeduel.results.controlled import ControlledContender, ControlRow
+from spikeduel.results.controls import ControlledContender, ControlRow, without_unlearned
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,

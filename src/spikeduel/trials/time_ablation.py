@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.results import significance
 from spikeduel.results.accuracy import no_better_than_chance
-from spikeduel.results.controlled import TemporalLoss, WithoutTime
+from spikeduel.results.controls import TemporalLoss, WithoutTime
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import Classification, Trial
 from spikeduel.trials.outcomes import TrialOutcome, pooled, right_of

@@ -3,14 +3,12 @@ import json
 from made_audits import STATISTICS, audit_with
 from made_findings import example
 from spikeduel.results.audit import (
-    AuditedImage,
     FileProperty,
     Move,
     MovedCopies,
-    Pair,
     SharedStretches,
 )
-from spikeduel.results.words.audit import document, medians, move_in_words, nearness, rows
+from spikeduel.results.words.audit import document, move_in_words, rows
 from spikeduel.system import typed
 
 SIZES = FileProperty(
@@ -73,23 +71,6 @@ def test_of_recordings_there_are_more_rows() -> None:
     assert found["statistics alone"].startswith("50.0 % accuracy")
     assert found["hot pixels"] == "none"
     assert not any("image" in text for text in found.values())
-
-
-def test_medians_have_their_units() -> None:
-    length, hot = medians(STATISTICS)
-    assert list(length.values()) == ["length", "300 ms", "300 ms", "310 ms", "80.0 %", "50.0 %"]
-    assert list(hot.values()) == ["at hot pixels", "0.0 %", "0.0 %", "0.0 %", "–", "–"]
-
-
-def test_how_near_a_pair_is() -> None:
-    image = AuditedImage(index=0, side="test", label="cat", file=None)
-    assert (
-        nearness(Pair(kind="near on two sides", a=image, b=image, ratio=0.2)) == "0.20 of the usual"
-    )
-    assert (
-        nearness(Pair(kind="a stretch on two sides", a=image, b=image, ratio=0.2))
-        == "80.0 % of events shared"
-    )
 
 
 def test_moved_copies_are_counted_where_they_were_sought() -> None:

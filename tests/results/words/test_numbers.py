@@ -18,7 +18,7 @@ from spikeduel.results.words.numbers import (
     said_of,
     signed,
 )
-from spikeduel.results.words.verdict import lead, margin
+from spikeduel.results.words.verdict import margin
 from spikeduel.system.sentences import counted, listed
 
 
@@ -69,11 +69,6 @@ def test_whole_hundredths_are_written_as_they_are(number):
 def test_points():
     assert points(0.0065) == "0.65 points"
     assert margin(pair(0.0, margin=0.0025)) == "±0.25 points"
-    assert (lead(pair(0.01, half=0.02)), lead(pair(-0.01, half=0.02))) == (
-        "−1.00 to 3.00",
-        "−1.00 to 3.00",
-    )
-    assert lead(pair(-0.01, half=0.02), 90) == "−0.60 to 2.60"
 
 
 def test_lists():

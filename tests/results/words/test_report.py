@@ -75,17 +75,3 @@ def test_the_rules_name_folds_and_groups(results):
         "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)"
     )
     assert "in each fold" in rules["seeds"]
-
-
-def test_own_settings_are_rules():
-    own = {"dense-snn": {"learning_rate": 0.5}, "small-cnn": {}}
-    rules = dict(method.rules(make_results(DATA, baseline(per_contender=own))))
-    assert "of each contender's own" in rules["training"]
-    assert rules["own settings"].startswith("dense-snn: learning_rate 0.5")
-    shown = dict(
-        report.settings(
-            {"per_contender": {"a": {"beta": 0.5}, "b": {"num_steps": 4}}, "unset": None}
-        )
-    )
-    assert shown == {"per_contender": "a: beta 0.5; b: num_steps 4"}
-    assert report.settings(None) == []

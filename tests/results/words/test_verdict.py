@@ -28,58 +28,36 @@ def said(*pairs, trials=DUEL, about=None):
     return verdict(results(trials, pairs, about=about))
 
 
-# ---- one pair
+# ---- pairs
 
 
 def test_a_better_contender():
     assert said(pair(0.02, seeds=6, p_value=0.0022, conclusion=Conclusion.A_BETTER)) == (
-        "Accuracy on 2,000 test images: snn 90.00 % and cnn 88.00 % (6 seeds). snn leads by 2.00 "
-        "points (95 % interval 1.00 to 3.00; p = 0.002). At these settings, snn is better."
+        "Accuracy on 2,000 test images: snn has the highest, 90.00 %, of 2 contenders (6 seeds). "
+        "Against cnn (+2.00; +1.00 to +3.00; p = 0.002): snn is better. Brackets: points, 95 % "
+        "interval."
     )
 
 
 def test_one_seed_is_about_these_two_models():
     text = said(pair(0.02, p_value=0.004, conclusion=Conclusion.A_BETTER))
-    assert "(these two trained models only)" in text
-    assert "120 images only snn gets right, 80 only cnn." in text
-    assert text.endswith("For these models, snn is better.")
+    assert "(these 2 trained models only)" in text
+    assert "(one seed in each of 5 folds)" in said(pair(0.02), about=FOLDS)
     assert CLAIMS.search(text)
 
 
 @pytest.mark.parametrize("given", ["equivalent", "inconclusive"])
-@pytest.mark.parametrize("seeds", [1, 6])
-@pytest.mark.parametrize("difference", [0.5, 0.02, 0.0, -0.02])
-def test_nobody_is_called_better_without_a_conclusion(difference, seeds, given):
-    one = pair(difference, seeds=seeds, accuracy_a=0.49, conclusion=Conclusion(given))
+@pytest.mark.parametrize("difference", [0.5, 0.0, -0.02])
+def test_nobody_is_called_better_without_a_conclusion(difference, given):
+    one = pair(difference, seeds=6, accuracy_a=0.49, conclusion=Conclusion(given))
     for pairs in ([one], [one, structs.replace(one, b="other")]):
         assert not CLAIMS.search(said(*pairs))
 
 
 def test_the_one_ahead_is_named_first_and_the_interval_is_its():
-    behind = pair(-0.02, accuracy_a=0.88, half=0.03, only_a=50.0, only_b=150.0, p_value=0.0)
-    text = said(behind)
-    assert "cnn 90.00 % and snn 88.00 %" in text
-    assert "cnn leads by 2.00 points (95 % interval −1.00 to 5.00; p < 0.001)" in text
-    assert "150 images only cnn gets right, 50 only snn" in text
-
-
-def test_equal_accuracies():
-    assert "They are level (95 % interval −1.00 to 1.00)." in said(pair(0.0, only_a=80.0))
-
-
-def test_folds_are_no_two_models():
-    assert "(one seed in each of 5 folds)" in said(pair(0.02), about=FOLDS)
-    assert "(6 seeds and 5 folds)" in said(pair(0.02, seeds=6), about=FOLDS)
-
-
-def test_accuracies_are_those_of_the_seeds_that_both_finished():
-    trials = [
-        trial("snn", 0.9),
-        trial("snn", 0.1, seed=1),
-        trial("cnn", 0.88),
-        trial("cnn", seed=1),
-    ]
-    assert "snn 90.00 %" in said(pair(0.02), trials=trials)
+    text = said(pair(-0.02, accuracy_a=0.88, half=0.03, p_value=0.0))
+    assert "cnn has the highest, 90.00 %" in text
+    assert "Against snn (+2.00; −1.00 to +5.00; p < 0.001)" in text
 
 
 # ---- no pair
@@ -135,11 +113,9 @@ def test_many_contenders_are_told_by_the_best():
     text = said(*many(6))
     first, *groups = text.split(". ")
     assert first.endswith("a has the highest, 90.00 %, of 4 contenders (6 seeds)")
-    assert groups[:2] == [
-        "Against b (+10.00; +9.00 to +11.00) and c (+5.00; +4.00 to +6.00): a is better",
-        "Against d (+0.10; −0.90 to +1.10): equivalent",
-    ]
-    assert "(these 4 trained models only)" in said(*many(1))
+    assert groups[0].startswith("Against b (+10.00; +9.00 to +11.00; p = 0.200) and c (+5.00; ")
+    assert groups[0].endswith("): a is better")
+    assert groups[1].endswith("): equivalent")
 
 
 @pytest.mark.parametrize("reservation", Reservation)
@@ -156,8 +132,8 @@ def test_among_many_a_lead_without_a_conclusion_is_a_group_of_its_own(reservatio
     xy, xz = pair(0.1, a="x", b="y", **given), pair(0.2, a="x", b="z", **given)
     yz = pair(0.1, a="y", b="z", accuracy_a=0.8, **given)
     text = said(xy, xz, yz)
-    assert "Against y (+10.00; +9.00 to +11.00) and z (+20.00; +19.00 to +21.00): inc" in text
-    assert BRIEF[reservation] in text
+    assert "Against y (+10.00; +9.00 to +11.00; p = 0.200) and z (+20.00; " in text
+    assert because(xy) in text
     assert not CLAIMS.search(text)
 
 
@@ -185,8 +161,3 @@ def test_leakage_is_named_before_any_score(caveat):
     text = verdict(results(DUEL, [pair(0.02)], caveats=[finding("one_seed"), caveat]))
     assert text.startswith(LEAKAGE)
     assert not re.search(r"[0-9]", LEAKAGE)
-
-
-def test_other_problems_of_the_data_are_no_leakage():
-    wrong = example("conflicting_labels")
-    assert LEAKAGE not in verdict(results(DUEL, [pair(0.02)], caveats=[finding("one_seed"), wrong]))

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results.columns import Column, interval, percent
-from spikeduel.results.control_findings import claims
-from spikeduel.results.controlled import ControlledContender, ControlRow, TemporalLoss
+from spikeduel.results.columns import Column, percent
+from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, claims
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import per_cent, points, signed
-from spikeduel.results.words.verdict import adjusted_for, brief_conclusion, terms, titled
+from spikeduel.results.words.verdict import adjusted_for, conclusion, interval, terms, titled
 
 _LOST: dict[TemporalLoss, str] = {
     "everything": "everything is lost without time",
@@ -36,7 +35,7 @@ def _concluded(row: ControlRow, contender: str) -> str:
     if row.found is None:
         return row.reason or "not measured"
     if row.conclusive:
-        return brief_conclusion(row.found, contender, "the control")
+        return conclusion(row.found, contender, "the control", brief=True)
     by_seed = ", compared seed by seed" if row.found.paired else ""
     return f"takes {row.found.fewest_seeds} seeds{by_seed}"
 

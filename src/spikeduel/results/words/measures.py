@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Sequence
 
 from spikeduel.results.columns import one_digit, percent, robustness_of
-from spikeduel.results.optimism import LeadOptimism
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
-from spikeduel.results.words.numbers import counted, listed, per_cent, points, signed
+from spikeduel.results.words.numbers import counted, listed, per_cent, points
 
 SOON = 0.01
 """Accuracy that may be missing from the accuracy at the end of recordings."""
@@ -115,31 +114,12 @@ def robustness(results: Results) -> str:
     return f"Mean accuracy under seven corruptions: {shown}." if shown else ""
 
 
-def optimism(results: Results) -> list[str]:
+def optimism(results: Results) -> str:
     """Return what reporting the best test epoch would have added; empty if not measured."""
-    meter = results.comparison.optimism
-    if meter is None:
-        return []
     added = []
-    for contender in meter.contenders:
+    for contender in results.comparison.optimism:
         best, chosen = map(statistics.fmean, (contender.best, contender.chosen))
-        gain = points(statistics.fmean(contender.gains))
         numbers = f"{percent(best)} instead of {percent(chosen)} %"
-        added.append(f"{gain} to {contender.contender} ({numbers})")
-    accuracies = {one.contender: statistics.fmean(one.chosen) for one in meter.contenders}
-    winner = max(accuracies, key=accuracies.__getitem__)
-    leads = [_of_lead(lead) for lead in meter.leads if winner in (lead.a, lead.b)]
+        added.append(f"{points(best - chosen)} to {contender.contender} ({numbers})")
     habit = "the best test accuracy over all epochs, as many papers do"
-    return [f"Reporting {habit}, would have added {listed(added)}.", *leads]
-
-
-def _of_lead(lead: LeadOptimism) -> str:
-    sign = -1 if lead.chosen < 0 else 1
-    first, second = (lead.a, lead.b) if sign > 0 else (lead.b, lead.a)
-    best_seeds = (
-        f", and {signed(sign * lead.best_seed)} between the best seeds" if lead.seeds > 1 else ""
-    )
-    return (
-        f"{first} leads {second} by {points(abs(lead.chosen))}; by the best epochs it would be "
-        f"{signed(sign * lead.best_epoch)}{best_seeds}."
-    )
+    return f"Reporting {habit}, would have added {listed(added)}." if added else ""

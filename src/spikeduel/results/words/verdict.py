@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results.controlled import ControlRow
+from spikeduel.results.controls import ControlRow
 from spikeduel.results.findings import is_leak
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import (
@@ -16,11 +16,9 @@ from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.numbers import (
     counted,
-    hundredths,
     listed,
     p_value,
     per_cent,
-    points,
     signed,
 )
 
@@ -39,20 +37,39 @@ BRIEF = {
 
 
 def verdict(results: Results) -> str:
-    """Return accuracies, and which contender is better, by how much and how surely."""
+    """Return the contender with the highest accuracy, and what is shown of it against the others;
+    a sentence for each conclusion.
+    """
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     sentences = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
-    if len(pairs) == 1:
-        sentences += _of_one_pair(pairs[0], num_folds)
-    elif pairs:
-        sentences += _of_many_pairs(pairs, num_folds)
-    else:
+    if not pairs:
         tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
         sentences += [
             f"Accuracy {per_cent(test.accuracy, 2)} on {counted(test.n, 'test image')}: {title}."
             for title, test in tested
         ] or ["No trial was finished: there is nothing to compare."]
+        return " ".join(sentences)
+    accuracies = {name: pair.accuracy(name) for pair in pairs for name in (pair.a, pair.b)}
+    best = max(accuracies, key=accuracies.__getitem__)
+    models = f"these {len(accuracies)} trained models only"
+    trained = _trainings(max(pair.seeds for pair in pairs), num_folds, models)
+    against: dict[str, list[str]] = {}
+    for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]:
+        lead = f"{signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)}"
+        against.setdefault(conclusion(pair, pair.a, pair.b), []).append(f"{pair.b} ({lead})")
+    sentences += [
+        f"Accuracy on {counted(pairs[0].n, 'test image')}: {best} has the highest, "
+        f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
+        *(f"Against {listed(names)}: {text}." for text, names in against.items()),
+        "Brackets: points, 95 % interval.",
+    ]
     return " ".join(sentences)
+
+
+def interval(difference: Difference) -> str:
+    """Return the 95 % interval in points: "−2.00 to +0.10"."""
+    low, high = difference.ci95
+    return f"{signed(low)} to {signed(high)}"
 
 
 def difference_line(
@@ -60,56 +77,33 @@ def difference_line(
 ) -> str:
     """Return one line on a difference; `num_folds` where each was trained once for every fold."""
     trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
-    low, high = map(signed, difference.ci95)
     return (
-        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval {low} to {high}, p = "
-        f"{difference.p_value:.3g} ({difference.test}), {counted(difference.n, 'test image')}, "
-        f"{trained}: {conclusion(difference, a, b)}."
+        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval "
+        f"{interval(difference)}, p = {difference.p_value:.3g} ({difference.test}), "
+        f"{counted(difference.n, 'test image')}, {trained}: {conclusion(difference, a, b)}."
     )
 
 
-def conclusion(difference: Difference, a: str, b: str) -> str:
-    """Return the conclusion in a few words, with its reservation."""
-    reserved = f": {because(difference)}" if difference.reservation else _negligible(difference)
-    return concluded(difference, a, b) + reserved
-
-
-def concluded(difference: Difference, a: str, b: str) -> str:
-    """Return the conclusion alone."""
+def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> str:
+    """Return the conclusion in a few words, and why not more."""
     better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(difference.conclusion)
-    return f"{better} is better" if better else difference.conclusion.value
-
-
-def brief_conclusion(difference: Difference, a: str, b: str) -> str:
-    """Return the conclusion, and in a few words why not more."""
-    text = concluded(difference, a, b)
-    return f"{text}: {BRIEF[difference.reservation]}" if difference.reservation else text
+    text = f"{better} is better" if better else difference.conclusion.value
+    if difference.reservation:
+        return f"{text}: {BRIEF[difference.reservation] if brief else because(difference)}"
+    if better and difference.negligible:
+        text += f", by less than the {margin(difference)} that count"
+    return text
 
 
 def pair_conclusion(pair: Pair) -> str:
     """Return the conclusion of a pair for a table."""
-    text = brief_conclusion(pair, pair.a, pair.b)
-    if pair.negligible and pair.conclusion.better:
-        text += ", by less than the margin"
+    text = conclusion(pair, pair.a, pair.b, brief=True)
     return text if pair.seeds > 1 else f"of these trained models: {text}"
-
-
-def _negligible(difference: Difference) -> str:
-    small = difference.negligible and difference.conclusion.better
-    return f", by less than the {margin(difference)} that count" if small else ""
 
 
 def margin(difference: Difference) -> str:
     """Return what counts as no difference: "±0.5 points"."""
     return f"±{100 * difference.margin:g} points"
-
-
-def lead(difference: Difference, level: int = 95) -> str:
-    """Return the interval of the leader's lead, in points: "−0.48 to 1.78"."""
-    low, high = difference.ci95 if level == 95 else difference.ci90
-    if difference.difference < 0:
-        low, high = -high, -low
-    return f"{hundredths(low)} to {hundredths(high)}".replace("-", "−")
 
 
 def because(difference: Difference) -> str:
@@ -145,59 +139,6 @@ def _trainings(seeds: int, num_folds: int, models: str) -> str:
     if seeds == 1:
         return f"one seed in each of {num_folds} folds" if num_folds else models
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
-
-
-def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
-    pair = pair.led
-    trained = _trainings(pair.seeds, num_folds, "these two trained models only")
-    interval = f"95 % interval {lead(pair)}"
-    sentences = [
-        f"Accuracy on {counted(pair.n, 'test image')}: {pair.a} {per_cent(pair.accuracy_a, 2)} and "
-        f"{pair.b} {per_cent(pair.accuracy_b, 2)} ({trained}).",
-        f"{pair.a} leads by {points(pair.difference)} ({interval}; {p_value(pair.p_value)})."
-        if pair.difference
-        else f"They are level ({interval}).",
-    ]
-    if pair.seeds == 1:
-        alone = counted(round(pair.only_a_right), "image")
-        sentences.append(
-            f"{alone} only {pair.a} gets right, {pair.only_b_right:,.0f} only {pair.b}."
-        )
-    return [*sentences, _meaning(pair)]
-
-
-def _meaning(pair: Pair) -> str:
-    scope = "For these models" if pair.seeds == 1 else "At these settings"
-    if pair.conclusion.better:
-        return f"{scope}, {pair.leader} is better{_negligible(pair)}."
-    if pair.conclusion is Conclusion.EQUIVALENT:
-        return (
-            f"{scope}, they are equivalent: the 90 % interval ({lead(pair, 90)}) lies inside "
-            f"{margin(pair)}."
-        )
-    if pair.reservation:
-        return f"Inconclusive: {because(pair)}."
-    return f"Inconclusive: neither is better, nor are they equivalent (within {margin(pair)})."
-
-
-def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
-    accuracies = {name: pair.accuracy(name) for pair in pairs for name in (pair.a, pair.b)}
-    best = max(accuracies, key=accuracies.__getitem__)
-    seeds = max(pair.seeds for pair in pairs)
-    trained = _trainings(seeds, num_folds, f"these {len(accuracies)} trained models only")
-    against: dict[str, list[str]] = {}
-    for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]:
-        low, high = map(signed, pair.ci95)
-        against.setdefault(brief_conclusion(pair, pair.a, pair.b), []).append(
-            f"{pair.b} ({signed(pair.difference)}; {low} to {high})"
-        )
-    return [
-        f"Accuracy on {counted(pairs[0].n, 'test image')}: {best} has the highest, "
-        f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
-        *(f"Against {listed(names)}: {text}." for text, names in against.items()),
-        f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs "
-        f"(Holm).{'' if seeds == 1 else ' All of this is at these settings.'}",
-    ]
 
 
 def how_compared(results: Results) -> str:

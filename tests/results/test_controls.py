@@ -6,8 +6,7 @@ from msgspec import structs
 import made_costs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_trials import trial
-from spikeduel.results.control_findings import claims, without_unlearned
-from spikeduel.results.controlled import ControlledContender
+from spikeduel.results.controls import ControlledContender, claims, without_unlearned
 from spikeduel.results.significance import Reservation
 
 
