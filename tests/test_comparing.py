@@ -442,18 +442,6 @@ def said_together(*commands):
     return out.splitlines()
 
 
-def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
-    write_experiment(
-        tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=200)
-    )
-    said_together(("e.toml", "a"), ("e.toml", "b"))
-    one, other = load_run(tmp_path / "a"), load_run(tmp_path / "b")
-    # Also the seconds are the same: the second process found the trials of the first.
-    assert without_date(one) == without_date(other)
-    assert one.results.trials[0].status == "done"
-    assert len(list((tmp_path / "shared").glob("*/trial.json"))) == 1
-
-
 def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
     small = replace(small, epochs=1, limit=200)
     write_experiment(tmp_path / "both.toml", small)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("known_data", "unreported")
 FILE = """
 name = "two sets"
 [grid]
-dataset = ["digits", "fashion-mnist-mini"]
+dataset = ["digits", "shapes"]
 encoding = ["direct", "rate"]
 [settings]
 contenders = ["dense-lif", "dense-relu"]
@@ -30,15 +30,25 @@ epochs = 1
 seeds = 2
 limit = 200
 [[exclude]]
-dataset = "fashion-mnist-mini"
+dataset = "shapes"
 encoding = "rate"
 """
+
+
+def write_pictures(folder):
+    for label, brightest in (("dark", 100), ("light", 255)):
+        (folder / label).mkdir(parents=True)
+        for n in range(20):
+            random = np.random.default_rng([brightest, n])
+            pixels = random.integers(0, brightest, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{n}.png")
 
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "study.toml"
     path.write_text(FILE)
+    write_pictures(path.parent / "shapes")
     return read_study(path)
 
 
@@ -62,7 +72,7 @@ def test_trials_that_duels_share_are_trained_once(done):
     assert [(duel.dataset, duel.settings) for duel in results.duels] == [
         ("digits", {"encoding": "direct"}),
         ("digits", {"encoding": "rate"}),
-        ("fashion-mnist-mini", {"encoding": "direct"}),
+        ("shapes", {"encoding": "direct"}),
     ]
     assert {each.name: len(each.datasets) for each in results.variants} == {
         "dense-relu": 2,
@@ -135,12 +145,13 @@ def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
     ]
 
 
-def test_a_duel_stays_where_it_lies_when_the_study_grows(done, tmp_path):
+def test_a_duel_stays_where_it_lies_when_the_study_grows(planned, done, tmp_path):
     results, _, folder, _ = done
     path = tmp_path / "study.toml"
-    path.write_text(
-        FILE.replace("num_steps = 2", "").replace("[settings]", "num_steps = [2, 3]\n[settings]")
+    grown = FILE.replace("num_steps = 2", "").replace(
+        "[settings]", "num_steps = [2, 3]\n[settings]"
     )
+    path.write_text(grown.replace("shapes", planned.duels[-1].experiment.dataset))
     parts = studying.prepare_all(
         read_study(path), folder / "out", Store(folder / "store"), Telling(), Workers()
     )
@@ -196,11 +207,7 @@ def test_all_data_are_looked_at_before_anything_is_tuned(tmp_path):
 
 def test_one_data_set_under_two_names_is_refused(tmp_path):
     for name in ("one", "two"):
-        for label in "ab":
-            (tmp_path / name / label).mkdir(parents=True)
-            for n in range(12):
-                pixels = np.random.default_rng([ord(label), n]).integers(0, 256, (8, 8), np.uint8)
-                Image.fromarray(pixels).save(tmp_path / name / label / f"{n}.png")
+        write_pictures(tmp_path / name)
     path = tmp_path / "study.toml"
     path.write_text('[grid]\ndataset = ["one", "two"]\n[settings]\nepochs = 1\n')
     with pytest.raises(InputError, match="one and two are the same images"):

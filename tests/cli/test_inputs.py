@@ -131,7 +131,7 @@ def test_a_command_gets_the_settings_that_were_given(program, calls):
 
 
 def test_every_setting_is_an_option(program, calls):
-    given = "digits --beta 0.3 --folds=5 --optimism --no-whitening --limit none --family snn"
+    given = "digits --beta 0.3 --folds=5 --optimism --no-whitening --limit none --family m:n=snn"
     assert program(*given.split()).exit_code == 0
     assert calls[0][0].settings == {
         "dataset": "digits",
@@ -140,7 +140,7 @@ def test_every_setting_is_an_option(program, calls):
         "optimism": True,
         "whitening": False,
         "limit": None,
-        "family": ("snn",),
+        "family": ("m:n=snn",),
     }
     assert program("--", "--beta").exit_code == 0
     assert calls[1][0].settings == {"dataset": "--beta"}

@@ -56,7 +56,6 @@ from spikeduel.system.errors import InputError
             "per_contender: vgg-lif: beta must be a number",
         ),
         ("family", ("m:net=rnn",), "family must be a list of CONTENDER=snn.cnn.ann"),
-        ("family", ("snn",), "for a network of your own"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(name, value, says):
@@ -171,11 +170,6 @@ def test_values_are_converted_to_the_types_of_the_fields():
     assert isinstance(experiment.surrogate_alpha, float)
 
 
-def test_a_family_is_completed_by_the_only_network_of_ones_own():
-    experiment = Experiment(contenders=("m:net", "conv-lif"), family=("snn",))
-    assert experiment.family == ("m:net=snn",)
-    assert experiment.given_family("m:net") == "snn"
-    assert experiment.given_family("conv-lif") is None
-    assert Experiment(contenders=("m:a", "m:b"), family=("m:b=cnn",)).given_family("m:b") == "cnn"
-    with pytest.raises(InputError, match="m:a, m:b"):
-        Experiment(contenders=("m:a", "m:b"), family=("snn",))
+def test_a_family_is_declared_by_name():
+    experiment = Experiment(contenders=("m:a", "m:b"), family=("m:b=cnn",))
+    assert (experiment.given_family("m:b"), experiment.given_family("m:a")) == ("cnn", None)

@@ -76,7 +76,7 @@ class Experiment:
         tuple[DeclaredFamily, ...],
         setting(
             "Declare an own network spiking (snn) or not (cnn, ann), where that is not detected.",
-            "NAME=snn, or snn alone if there is one own network.",
+            metavar="NAME=snn|cnn|ann",
         ),
     ] = ()
     pretrained: Annotated[
@@ -340,7 +340,6 @@ class Experiment:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
             raise InputError(f"a contender is named twice: {', '.join(self.contenders)}.")
-        object.__setattr__(self, "family", tuple(map(self._with_contender, self.family)))
         if self.per_contender is not None:
             settings = self._settings_by_contender(self.per_contender)
             object.__setattr__(self, "per_contender", settings or None)
@@ -390,16 +389,6 @@ class Experiment:
         if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
             named = (*named, self.dataset)
         return tuple(filter(is_own_code, named))
-
-    def _with_contender(self, text: str) -> str:
-        contender, _, family = text.rpartition("=")
-        candidates = list(filter(is_own_code, self.contenders))
-        if not contender and len(candidates) != 1:
-            raise InputError(
-                f"family: '{text}' must be CONTENDER={'|'.join(FAMILIES)}, for a network of "
-                f"your own among the contenders ({', '.join(candidates) or 'there is none'})."
-            )
-        return f"{contender or candidates[0]}={family}"
 
     def _settings_by_contender(
         self, tables: Mapping[str, Mapping[str, Any]]

@@ -30,7 +30,7 @@ DeclaredFamily = Annotated[
     str,
     Meta(
         max_length=LONGEST,
-        pattern=rf"^([^\x00-\x1f\x7f\ud800-\udfff]+=)?({'|'.join(FAMILIES)})\Z",
+        pattern=rf"^[^\x00-\x1f\x7f\ud800-\udfff]+=({'|'.join(FAMILIES)})\Z",
         title=f"CONTENDER={'|'.join(FAMILIES)}",
     ),
 ]
