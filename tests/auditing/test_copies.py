@@ -1,24 +1,12 @@
 import numpy as np
 
-from spikeduel.auditing.context import sides_of
-from spikeduel.auditing.copies import earliest, exact, moved_ones, near_ones, pairs
+from spikeduel.auditing.copies import _earliest, exact, moved_ones, near_ones, pairs
 from spikeduel.auditing.moved import Moved
 from spikeduel.auditing.neighbours import Neighbourhood
 from spikeduel.auditing.siblings import cut
-from spikeduel.data import Split
-from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates, Move
+from spikeduel.results.audit import Counts, ExactDuplicates
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
-
-
-def test_sides():
-    assert sides_of(Split(np.array([0, 1]), np.array([3]), np.array([2]), "x"), 5).tolist() == [
-        0,
-        0,
-        2,
-        1,
-        -1,
-    ]
 
 
 def test_exact_counts_by_hand():
@@ -43,16 +31,8 @@ def test_exact_counts_by_hand():
     assert without.conflicting_files is None
 
 
-def test_images_with_conflicting_labels_come_set_by_set():
-    same, labels = np.array([3, 1, 3, 1, 2, 3, 1, 1]), np.array([0, 0, 1, 0, 0, 0, 2, 1])
-    # Set 1: labels 0, 0, 2, and a 1 that is left out; set 3: 0, 1, 0.
-    files = tuple(map(str, range(8)))
-    assert exact(same, labels, SIDE, None, files).conflicting_files == tuple("136025")
-    assert exact(same, np.zeros(8, int), SIDE, None, files).conflicting_files == ()
-
-
 def test_the_earliest_of_equal_images():
-    assert earliest(np.array([0, 1, 0, 1, 0]), np.array([2, 1, 0, 0, 0])).tolist() == [
+    assert _earliest(np.array([0, 1, 0, 1, 0]), np.array([2, 1, 0, 0, 0])).tolist() == [
         2,
         3,
         2,
@@ -88,29 +68,27 @@ def neighbourhood(own, earlier, usual=1.0):
     )
 
 
-def moved_copies(found, shift=(0.0, 0.0)):
-    """Of each image (other, ratio) or None, all of them shifted by pixels down and right."""
-    index = np.array([-1 if n is None else n[0] for n in found])
-    ratio = np.array([np.inf if n is None else n[1] for n in found], dtype=np.float32)
-    placement = np.tile(np.array([1, 0, 0, 1, -shift[0], -shift[1]], np.float32), (len(found), 1))
-    return Moved(index, ratio, placement, Counts(train=0, val=0, test=0))
+def moved_copies(copies):
+    """Of each image (other, ratio) or None."""
+    index = np.array([-1 if n is None else n[0] for n in copies])
+    return Moved(index, np.array([np.inf if n is None else n[1] for n in copies], dtype=np.float32))
 
 
 def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():
     own = [(1, 0.1), (0, 0.1), (1, 0.0), None]
-    earlier = [None, None, (0, 0.29), (0, 0.31)]
+    earlier = [None, None, (0, 0.29), (0, 0.34)]
     same = np.array([0, 1, 1, 3])
-    within, across = near_ones(neighbourhood(own, earlier), same, 0.3)
+    within, across = near_ones(neighbourhood(own, earlier), same)
     assert within.tolist() == [True, True, False, False]
     assert across.tolist() == [False, False, True, False]
     unknown = neighbourhood(own, earlier, usual=np.nan)
-    assert not np.any(near_ones(unknown, same, 0.3))
+    assert not np.any(near_ones(unknown, same))
 
 
 def test_moved_copies_are_those_that_are_not_near():
     near = neighbourhood([(1, 0.1), None, None], [None, None, (0, 0.2)])
     moved = moved_copies([None, (0, 0.1), (0, 0.1)])
-    assert moved_ones(moved, near, np.arange(3), 0.3).tolist() == [False, True, False]
+    assert moved_ones(moved, near, np.arange(3)).tolist() == [False, True, False]
 
 
 def test_pairs_are_listed_the_gravest_first_and_once():
@@ -120,18 +98,13 @@ def test_pairs_are_listed_the_gravest_first_and_once():
     labels = np.array([0, 0, 0, 1, 1, 1])
     side = np.array([0, 0, 0, 2, 2, 2])
     # Image 3 is near already, and is not listed twice.
-    moved = moved_copies([None, None, None, (2, 0.1), None, (0, 0.2)], (3, -1))
+    moved = moved_copies([None, None, None, (2, 0.1), None, (0, 0.2)])
 
-    def described(index):
-        return AuditedImage(index=index, side="train", label="", file=None)
-
-    listed = pairs(neighbourhood(own, earlier), moved, same, labels, side, 0.3, described)
-    assert [(pair.kind, pair.a.index, pair.b.index) for pair in listed] == [
+    listed = pairs(neighbourhood(own, earlier), moved, same, labels, side)
+    assert [(kind, a, b) for kind, a, b, _ in listed] == [
         ("equal images, different labels", 5, 2),
         ("near on two sides", 4, 0),
         ("near on two sides", 3, 0),
         ("moved on two sides", 5, 0),
         ("near on one side", 0, 1),
     ]
-    assert listed[3].move == Move(mirrored=False, degrees=0, scale=1, right=-1, down=3)
-    assert [pair.move is None for pair in listed] == [True, True, True, False, True]

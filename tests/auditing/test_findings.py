@@ -68,16 +68,6 @@ def test_what_invalidates_a_result(changes, expected):
     assert expected.is_problem
 
 
-def test_equal_images_are_no_near_duplicates_as_well():
-    found = findings(
-        audit_with(
-            exact_duplicates={"test_in_training": 60, "across": 60},
-            probe={"siblings_in_train": 0.06},
-        )
-    )
-    assert [each.id for each in found] == ["test_in_training"]
-
-
 @pytest.mark.parametrize(("test", "told"), [(20, False), (1000, True)])
 def test_a_format_tells_the_class_if_more_than_chance_would(test, told):
     sizes = FileProperty(
@@ -258,11 +248,6 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
     assert findings(audit_with(statistics=STATISTICS)) == ()
 
 
-def test_hot_pixels_are_named():
-    found = findings(audit_with(statistics=replace(STATISTICS, hot_pixels=((3, 4), (5, 6)))))
-    assert found == (finding("hot_pixels", count=2, pixels=["(3, 4)", "(5, 6)"]),)
-
-
 def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:
     ignored = IgnoredFiles(rule=rule, count=count, endings={".x": count})
     return FileCounts(read={".png": read}, unreadable=0, ignored=(ignored,))
@@ -281,10 +266,3 @@ def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
     assert (few.id, few.values["files"], few.is_problem) == (kind, "1 .x", False)
     (many,) = findings(audit_with(files=files_with(rule, 2)))
     assert (many.values["share"], many.is_problem) == (2 / 1002, True)
-
-
-def test_other_files_are_named_where_they_are_many():
-    assert findings(audit_with(files=files_with("no picture", 100))) == ()
-    assert findings(audit_with(files=files_with("hidden", 101))) == (
-        finding("many_files_ignored", count=101, files="101 .x (hidden)"),
-    )

@@ -1,5 +1,3 @@
-import csv
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +8,7 @@ from spikeduel.auditing.labels import (
     TRUSTED,
     suspects,
     votes,
-    write_csv,
 )
-from spikeduel.results.audit import AuditedImage, SuspectLabel
 from spikeduel.system.progress import Progress
 
 MOST = 0.05
@@ -30,20 +26,6 @@ def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
     assert suspects(labels, given, best, highest, 0.07).tolist() == [5, 2]
     assert suspects(labels, given, best, highest, 0.09).tolist() == [5, 2, 3]
     assert suspects(labels, given, np.array([0, 0, 0, 1, 1, 0]), highest, 0.09).tolist() == [5, 3]
-
-
-def test_of_labels_without_any_support_the_first_is_that_whose_other_class_has_most():
-    given, highest = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.6, 0.9, 1.0])
-    assert suspects(
-        np.array([0, 0, 0, 1]), given, np.array([0, 1, 1, 1]), highest, MOST
-    ).tolist() == [2, 1]
-
-
-def test_a_class_that_nothing_ever_names_is_not_doubted():
-    given = np.array([0.9, 0.8, 0.0])
-    assert not len(
-        suspects(np.array([0, 0, 1]), given, np.array([0, 0, 0]), np.array([0.9, 0.8, 1.0]), MOST)
-    )
 
 
 def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
@@ -119,27 +101,3 @@ def test_copies_with_one_wrong_label_do_not_vouch_for_each_other():
     )
     labels[0], same = 1, np.concatenate([np.arange(80), np.zeros(12, int)])
     assert doubted(vectors, labels, same) == [0, *range(80, 92)]
-
-
-def test_where_all_images_are_equal_nothing_is_doubted():
-    assert doubted(torch.zeros(6, 5), np.array([0, 0, 0, 1, 1, 1]), np.zeros(6, int)) == []
-
-
-def test_the_table_has_a_row_for_each_label_and_source(tmp_path):
-    image = AuditedImage(index=7, side="test", label="cat", file="cat/a, b.png")
-    one = SuspectLabel(
-        image=image, suggested="dog", given_probability=0.0, suggested_probability=0.9
-    )
-    with write_csv(tmp_path / "labels.csv", [one], [one]).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["source"] for row in rows] == ["neighbours", "networks"]
-    assert rows[0] | {"source": ""} == {
-        "index": "7",
-        "file": "cat/a, b.png",
-        "side": "test",
-        "given": "cat",
-        "suggested": "dog",
-        "given_probability": "0.0",
-        "suggested_probability": "0.9",
-        "source": "",
-    }

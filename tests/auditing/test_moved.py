@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from spikeduel.auditing.moved import move_of, search
+from spikeduel.auditing.moved import search
 from spikeduel.data import Split
-from spikeduel.results.audit import Move
 from spikeduel.system.progress import Progress
 
 SIDE, COUNT = 24, 120
@@ -39,17 +38,14 @@ def turned(image, degrees, mirrored=False, scale=1.0, shift=(0.0, 0.0), border="
     )
 
 
-MOVES = [
-    ({"degrees": 0, "shift": (2, -1)}, Move(mirrored=False, degrees=0, scale=1, right=-1, down=2)),
-    ({"degrees": 8}, Move(mirrored=False, degrees=8, scale=1, right=0, down=0)),
-    ({"degrees": 90}, Move(mirrored=False, degrees=90, scale=1, right=0, down=0)),
-    ({"degrees": 0, "mirrored": True}, Move(mirrored=True, degrees=0, scale=1, right=0, down=0)),
-    ({"degrees": 0, "scale": 1.1}, Move(mirrored=False, degrees=0, scale=1.1, right=0, down=0)),
-    (
-        {"degrees": -90, "mirrored": True, "shift": (-2, 1)},
-        Move(mirrored=True, degrees=-90, scale=1, right=1, down=-2),
-    ),
-]
+MOVES = (
+    {"degrees": 0, "shift": (2, -1)},
+    {"degrees": 8},
+    {"degrees": 90},
+    {"degrees": 0, "mirrored": True},
+    {"degrees": 0, "scale": 1.1},
+    {"degrees": -90, "mirrored": True, "shift": (-2, 1)},
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +57,7 @@ def found(images):
     copies = [
         turned(train[k], border=border, **move)
         for border in ("constant", "nearest")
-        for k, (move, _) in enumerate(MOVES)
+        for k, move in enumerate(MOVES)
     ]
     together = np.concatenate([train, copies, images[COUNT - 20 :]])
     split = Split(
@@ -73,25 +69,15 @@ def found(images):
     return search(together, np.arange(len(together)), split, NEAR, Progress())
 
 
-def test_every_move_is_found_and_told(found):
-    index, ratio, placement = (
-        values[COUNT - 20 :] for values in (found.index, found.ratio, found.placement)
-    )
-    for number in range(2 * len(MOVES)):
-        origin, expected = number % len(MOVES), MOVES[number % len(MOVES)][1]
-        assert index[number] == origin
-        assert ratio[number] < NEAR
-        told = move_of(placement[number])
-        assert told.mirrored == expected.mirrored
-        assert abs((told.degrees - expected.degrees + 180) % 360 - 180) < 1
-        assert told.scale == pytest.approx(expected.scale, abs=0.02)
-        assert (told.right, told.down) == pytest.approx((expected.right, expected.down), abs=0.3)
+def test_every_move_is_found(found):
+    copies = slice(COUNT - 20, COUNT - 20 + 2 * len(MOVES))
+    assert found.index[copies].tolist() == [*range(len(MOVES))] * 2
+    assert (found.ratio[copies] < NEAR).all()
 
 
 def test_new_images_are_copies_of_none(found):
     assert (found.ratio[-20:] >= NEAR).all()
     assert np.isinf(found.ratio[: COUNT - 20]).all()
-    assert found.searched.test == 2 * len(MOVES) + 20
 
 
 def test_equal_images_and_those_of_the_same_side_are_left_out(images):
@@ -112,13 +98,6 @@ def test_any_shape_and_uniform_images(shape):
     split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
     found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, NEAR, Progress())
     assert (found.ratio >= NEAR).all()
-
-
-def test_without_enough_others_nothing_is_said(images):
-    split = Split(np.arange(3), np.array([], np.int64), np.arange(3, 9), "official")
-    found = search(images[:9], np.arange(9), split, NEAR, Progress())
-    assert (found.index == -1).all()
-    assert found.searched.total == 0
 
 
 def test_copies_that_moved_before_they_were_padded_are_found(images):

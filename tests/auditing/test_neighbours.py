@@ -11,7 +11,6 @@ from spikeduel.auditing.neighbours import (
     gradients,
     lowest,
     nearest,
-    num_portions,
     search,
     small_grey,
 )
@@ -20,13 +19,6 @@ from spikeduel.data import Split
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
-
-
-def test_by_hand():
-    references = np.array([[0, 0], [3, 4], [255, 255]], dtype=np.uint8)
-    index = nearest(np.array([[0, 1], [3, 9], [250, 255]], dtype=np.uint8), references)
-    assert index.tolist() == [0, 1, 2]
-    assert index.dtype == np.int64
 
 
 def test_none_is_its_own_neighbour_but_a_copy_is():
@@ -75,13 +67,6 @@ def test_blocks_and_portions_change_nothing(monkeypatch):
     assert (closest(flat, flat, 26, self_at=np.arange(500)).index == among_others.index).all()
 
 
-def test_one_grey_level_apart_is_told_from_equal_at_mnists_size():
-    references = np.random.default_rng(0).integers(0, 256, (50, 1, 28, 28), dtype=np.uint8)
-    references[7] = references[3]
-    references[7, 0, 0, 0] ^= 1
-    assert nearest(references[[3, 7]], references).tolist() == [3, 7]
-
-
 def test_usual_is_the_median_over_portions():
     references = torch.arange(9.0)[:, None] ** 2
     found = closest(torch.zeros(1, 1), references, 9)
@@ -89,13 +74,6 @@ def test_usual_is_the_median_over_portions():
     assert found.usual.tolist() == [
         16.0
     ]  # portions of one image each: the median of 0, 1, 4, …, 64
-
-
-def test_what_cannot_be_answered_is_refused():
-    with pytest.raises(ValueError, match="shape"):
-        nearest(np.zeros((2, 4), np.uint8), np.zeros((2, 5), np.uint8))
-    with pytest.raises(ValueError, match="no image"):
-        closest(torch.zeros(1, 4), torch.zeros(1, 4), 1, self_at=np.array([0]))
 
 
 def test_small_versions_by_hand():
@@ -110,21 +88,6 @@ def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
     assert small.shape == (3, 14 * 14)
     assert torch.allclose(small[0], small[1], atol=1e-6)
     assert (small[2] == 0).all()
-
-
-def test_colours_are_averaged():
-    grey = np.random.default_rng(0).integers(0, 250, (2, 1, 8, 8), dtype=np.uint8)
-    colour = np.concatenate([grey - grey // 2, grey, grey + grey // 2 % 6], axis=1)
-    mean = colour.astype(float).mean(1).reshape(2, -1)
-    mean -= mean.mean(1, keepdims=True)
-    assert np.allclose(
-        small_grey(colour), mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5
-    )
-
-
-def test_longer_side_becomes_25_or_less():
-    for side, expected in ((8, 8), (25, 25), (26, 13), (28, 14), (64, 22), (97, 25)):
-        assert small_grey(np.zeros((1, 1, side, side), np.uint8)).shape == (1, expected**2)
 
 
 def test_gradients_by_hand():
@@ -143,16 +106,6 @@ def test_gradients_by_hand():
         :, 3, 3
     ]
     assert between.argmax() == 1
-
-
-def test_gradients_have_length_1_at_any_size_and_forget_brightness_and_contrast():
-    random = np.random.default_rng(0)
-    for shape in ((1, 8, 8), (3, 28, 28), (3, 4, 320), (1, 97, 70)):
-        dark = random.integers(0, 100, (2, *shape), dtype=np.uint8)
-        found = gradients(np.concatenate([dark, dark * 2 + 30]))
-        assert torch.allclose(found[:2], found[2:], atol=1e-5)
-        assert torch.allclose(found.norm(dim=1), torch.ones(4))
-    assert not gradients(np.full((1, 1, 9, 9), 7, np.uint8)).any()
 
 
 def test_each_side_is_searched_where_it_should_be():
@@ -188,15 +141,11 @@ def test_too_much_work_is_sampled_always_alike(monkeypatch):
     assert np.isnan(found.usual[~known]).all()
 
 
-def test_portions_grow_with_the_set_up_to_a_bound():
-    assert [num_portions(n) for n in (10, 700, 60_000)] == [7, 10, 72]
-
-
-def probed(images, labels, groups, split, near=0.33, over_files=None):
+def probed(images, labels, groups, split, over_files=None):
     small = small_grey(images)
     found = search(small, split, Progress())
     groups = np.arange(len(images)) if groups is None else groups
-    return probe(small, labels, groups, ids_of_images(images), found, split, near, over_files)
+    return probe(small, labels, groups, ids_of_images(images), found, split, over_files)
 
 
 @pytest.fixture
@@ -235,14 +184,6 @@ def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(sibling
     assert found.siblings_in_train == 0
     assert found.accuracy == found.accuracy_if_grouped < 0.6
     assert found.accuracy_if_ungrouped == 1.0
-
-
-def test_whoever_has_only_siblings_in_training_is_wrong():
-    images = np.zeros((3, 1, 2, 2), np.uint8)
-    images[:, 0, 0, 0] = 255
-    split = Split(np.array([0, 1]), np.array([], np.int64), np.array([2]), "official")
-    found = probed(images, np.zeros(3, np.int64), None, split)
-    assert (found.accuracy, found.accuracy_if_grouped, found.siblings_in_train) == (1.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("columns", [5, 300, 1000])

@@ -11,7 +11,6 @@ from spikeduel.auditing.copies import write_groups
 from spikeduel.data import Split
 from spikeduel.networks.binning import Events
 from spikeduel.results.audit import NearDuplicates
-from spikeduel.results.words import audit as words
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
@@ -55,19 +54,6 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     assert found.probe.siblings_in_train == pytest.approx(1 / 30)
 
 
-def test_parts_of_one_side_are_no_problem(make_recorded, recorded_events):
-    recorded_events[3] = part(recorded_events[7], 60_000, 200_000)
-    recorded_events[85] = part(recorded_events[9], 60_000, 200_000)
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert found.ok
-    assert (found.stretches.within, found.stretches.across, found.stretches.test_in_training) == (
-        2,
-        1,
-        0,
-    )
-    assert kinds(found) == {"stretches_elsewhere"}
-
-
 def test_a_second_recording_of_one_picture_is_near(make_recorded, recorded_events):
     picture = np.kron(np.random.default_rng(7).random((4, 4)) ** 3, np.ones((4, 4)))
     for number, seed in ((7, 1), (100, 2)):
@@ -106,40 +92,6 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
     told = next(each for each in found.conclusions if each.id == "statistics_tell_side")
     assert told.values["share"] > 0.9
     assert told.values["names"][0] == "at hot pixels"
-
-
-def test_a_group_that_the_split_cuts(make_recorded, recorded_events):
-    groups = np.arange(120)
-    groups[95] = groups[5]
-    found = examine(EXPERIMENT, make_recorded(recorded_events, groups=groups), SPLIT)
-    (problem,) = found.problems
-    assert (problem.id, problem.values["count"]) == ("cut_groups", 1)
-    said = " ".join(
-        (
-            words.sentence(problem, found),
-            words.near_definition(found),
-            *words.rows(found)[0].values(),
-        )
-    )
-    assert "recordings" in said
-    assert "image" not in said
-
-
-def test_another_order_of_the_same_events_is_another_recording(make_recorded, recorded_events):
-    """Their pictures are equal, and they are not."""
-    each = recorded_events[7]
-    recorded_events[100] = Events(each.x, each.y, each.t.max() - each.t, each.p)
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert found.exact_duplicates.across == 0
-    assert found.near_duplicates.across == 1
-
-
-def test_endings_that_tell_the_class(make_recorded, recorded_events):
-    prepared = make_recorded(recorded_events)
-    names = tuple(f"{number}.{'dat' if number % 3 else 'raw'}" for number in range(120))
-    found = examine(EXPERIMENT, replace(prepared, names=names), SPLIT)
-    assert kinds(found) == {"format_tells_class"}
-    assert found.formats[0].values == {".dat": 80, ".raw": 40}
 
 
 def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):

@@ -54,24 +54,11 @@ def test_on_one_side_both_have_the_other(recorded):
     assert found.joined(np.arange(6)).tolist() == [0, 0, 1, 2, 3, 4]
 
 
-def test_parts_of_a_third_are_joined_with_it(recorded):
-    recorded[3], recorded[4] = part(recorded[2], 0, 150_000), part(recorded[2], 100_000, 300_000)
-    joined = found_in(recorded, [0, 0, 0, 1, 2, 2]).joined(np.array([0, 1, 2, 3, 4, 1]))
-    assert joined.tolist() == [0, 1, 2, 2, 2, 1]
-
-
 def test_equal_recordings_and_those_left_out_do_not_count(recorded):
     recorded[4], recorded[5] = recorded[0], part(recorded[1], 0, 150_000)
     found = found_in(recorded, [0, 0, 0, 1, 2, -1], same=[0, 1, 2, 3, 0, 5])
     assert not found.across.any()
     assert not found.within.any()
-
-
-def test_a_part_of_an_equal_one_is_found_on_each_side(recorded):
-    recorded[3], recorded[4] = recorded[0], part(recorded[0], 0, 150_000)
-    found = found_in(recorded, [0, 0, 0, 1, 2, 2], same=[0, 1, 2, 0, 4, 5])
-    assert found.earlier[0][4] in (0, 3)
-    assert found.earlier[0][3] == -1
 
 
 def test_a_flickering_pixel_is_no_stretch():
@@ -80,16 +67,6 @@ def test_a_flickering_pixel_is_no_stretch():
     )
     later = Events(flickering.x + 1, flickering.y, flickering.t, flickering.p)
     assert not found_in([flickering, later], [0, 2]).across.any()
-
-
-def test_of_very_many_events_fewer_rows_are_compared(recorded, monkeypatch):
-    recorded[5] = part(recorded[0], 0, 150_000)
-    packed = kept(recorded, SENSOR).packed
-    few = len(stretches._chosen(packed, Progress())[0])
-    assert few == pytest.approx(len(packed) / stretches.CHOSEN, rel=0.2)
-    monkeypatch.setattr(stretches, "MOST_ROWS", len(packed) // 50)
-    assert len(stretches._chosen(packed, Progress())[0]) < few / 2
-    assert found_in(recorded, [0, 0, 0, 1, 2, 2]).earlier[0][5] == 0
 
 
 def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):

@@ -318,7 +318,7 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
 def test_a_misspelt_folder_is_no_known_set(desk):
     line = refused(desk, "compare", "mien")
     assert "unknown data set 'mien'" in line
-    assert "No folder of that name is here either. A folder" in line
+    assert "A folder of images" in line
 
 
 def test_inspect(finished, picture, desk):

@@ -48,11 +48,6 @@ def test_archives_are_opened_where_they_are_named(mine: Path) -> None:
     assert of_both == one | two
 
 
-def test_an_archive_can_be_all_there_is(mine: Path) -> None:
-    assert contents(mine / "Two.zip") == {"b/two.bin": (f"{mine}/Two.zip/b/two.bin", b"2")}
-    assert contents(mine / "outer.zip", "two.zip")["in/Two.zip/b/two.bin"][1] == b"2"
-
-
 def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(
     mine: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -97,22 +97,6 @@ def test_changed_source_is_noticed(tmp_path: Path) -> None:
     assert make.calls == 4
 
 
-def test_cached_lists_sets_and_skips_damaged_ones() -> None:
-    assert cache.cached() == []
-    fetch(Maker(), size=1)
-    fetch(Maker(), size=2)
-    first, second = cache.cached()
-    DAMAGE["garbage manifest"](second[0])
-    (found,) = cache.cached()
-    assert found == first
-    assert (found[1].name, found[1].count, found[1].classes, found[1].source) == (
-        "my set",
-        8,
-        ("a", "b"),
-        "somewhere",
-    )
-
-
 def test_failure_leaves_nothing_behind() -> None:
     def fail(place: Path) -> RawDataset:
         raise InputError("no such data")
@@ -120,16 +104,6 @@ def test_failure_leaves_nothing_behind() -> None:
     with pytest.raises(InputError, match="no such data"):
         cache.fetch("my set", {}, "", fail)
     assert [path for path in cache.root().iterdir() if path.suffix != ".lock"] == []
-
-
-def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "file"))
-    make = Maker()
-    with pytest.raises(InputError, match="SPIKEDUEL_CACHE") as caught:
-        fetch(make)
-    assert str(tmp_path / "file") in str(caught.value)
-    assert make.calls == 0
 
 
 def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
@@ -206,21 +180,3 @@ def test_damaged_set_is_made_again(damage: str) -> None:
     DAMAGE[damage](folder)
     assert fetch(make).fingerprint == first.fingerprint
     assert make.calls == 2
-
-
-def test_a_folder_that_may_not_be_read_hides_no_change_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("locked", "open"):
-        (tmp_path / "source" / name).mkdir(parents=True)
-    scandir = os.scandir
-
-    def refusing(path: str) -> object:
-        if Path(path).name == "locked":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    before = cache.state([tmp_path / "source"])
-    (tmp_path / "source" / "open" / "file").write_text("new")
-    assert cache.state([tmp_path / "source"]) != before

@@ -7,7 +7,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.auditing import file_counts
-from spikeduel.data import catalogue, folder, load
+from spikeduel.data import catalogue, load
 from spikeduel.data.folder import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment
@@ -110,18 +110,6 @@ def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
             load(Experiment(dataset=str(place), group_by=r"0(\d)"))
 
 
-def test_files_may_lie_elsewhere_and_a_change_there_is_noticed(flat: Path, tmp_path: Path) -> None:
-    (tmp_path / "lists").mkdir()
-    table = write_labels(tmp_path / "lists", *[f"../flat/{line}" for line in labelled(flat)])
-    prepared = load(Experiment(dataset=str(table)))
-    assert prepared.names is not None
-    assert prepared.names[0] == f"../flat/{names(flat)[0]}"
-    before = prepared.fingerprint
-    first, second = (flat / name for name in names(flat)[:2])
-    first.write_bytes(second.read_bytes())
-    assert fingerprint(table) != before
-
-
 def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
     experiment = Experiment(dataset=str(write_labels(flat, *labelled(flat)[:8])))
     counts = file_counts(experiment, load(experiment))
@@ -130,14 +118,6 @@ def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
     ignored = {each.rule: each.count for each in counts.ignored}
     assert ignored.pop("not in the CSV") == 4
     assert sum(ignored.values()) == 1  # the CSV itself
-
-
-def test_a_csv_is_looked_for_only_where_there_are_no_folders_of_classes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_pictures(tmp_path / name, 3, seed=len(name))
-    table = write_labels(tmp_path, "a/000.png,x", "b/000.png,y")
-    assert {item.label for item in laid_out(tmp_path).items} == {"a", "b"}
-    assert {item.label for item in laid_out(table).items} == {"x", "y"}
 
 
 def test_a_csv_of_another_kind_is_none_of_labels(flat: Path) -> None:
@@ -219,18 +199,6 @@ def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_of_recordings_without_classes_is_called_one(flat: Path) -> None:
-    noun = "images" if names(flat)[0].endswith(".png") else "recordings"
-    with pytest.raises(
-        InputError, match=rf"has 12 {noun} but no class sub-folders\. Put the {noun} of each class"
-    ):
-        laid_out(flat)
-    (flat / "a").mkdir()
-    (flat / "b").mkdir()
-    with pytest.raises(InputError, match=f"holds no {noun} that can be read here"):
-        laid_out(flat)
-
-
 def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
     tmp_path: Path,
 ) -> None:
@@ -249,11 +217,3 @@ def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
         "outside the class folders": {".raw": 1, ".bs2": 1},
         "no recording": {".txt": 1, ".heic": 1},
     }
-
-
-def test_sources_are_not_compared_with_one_another(tmp_path: Path) -> None:
-    """Each file in a folder of its own: as many sources, found in one pass."""
-    paths = [tmp_path / f"{k:05}" / "a.bs2" for k in range(3000)]
-    sources = folder._sources(tmp_path / "lists" / "labels.csv", paths)
-    assert len(sources) == 3001
-    assert folder._sources(tmp_path, [*paths, tmp_path / "a" / "b" / "c.bs2"]) == (tmp_path,)

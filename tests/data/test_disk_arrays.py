@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spikeduel.data import disk_arrays
-from spikeduel.data.disk_arrays import Rows, empty_array, empty_npy, in_parts, rows_of
+from spikeduel.data.disk_arrays import Rows, empty_array, in_parts, rows_of
 from spikeduel.system.errors import InputError
 
 
@@ -22,12 +22,6 @@ def test_a_room_holds_what_is_written(where: str, cache: Path) -> None:
     held[:] = [[1, 2], [3, 4], [5, 6]]
     assert held.tolist() == [[1, 2], [3, 4], [5, 6]]
     assert not cache.exists() or list(cache.iterdir()) == []
-
-
-def test_an_eighth_of_the_memory_is_taken_by_one_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_arrays, "available_memory", lambda: 800)
-    assert not isinstance(empty_array((100,)), np.memmap)
-    assert isinstance(empty_array((101,)), np.memmap)
 
 
 def test_a_full_disk_is_told_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,8 +45,3 @@ def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.M
     assert len(some) == 3
     assert some[torch.tensor([1])].tolist() == [[0, 1]]
     assert some[1:].tolist() == [[0, 1], [6, 7]]
-
-
-def test_an_allocated_file_is_a_npy_file(tmp_path: Path) -> None:
-    empty_npy(tmp_path / "a.npy", (2, 3), np.dtype(np.int64))[1] = 7
-    assert np.load(tmp_path / "a.npy").tolist() == [[0, 0, 0], [7, 7, 7]]

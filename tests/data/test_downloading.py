@@ -106,13 +106,3 @@ def test_failure_is_explained_and_leaves_nothing(
     assert message.endswith("Use --data-dir.")
     assert "\n" not in message
     assert not list(tmp_path.glob("sub/*"))
-
-
-def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
-    def interrupted(items, description, total):
-        yield next(iter(items))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fetched(tmp_path / "sub" / "file", address_of(server, "right"), track=interrupted)
-    assert not list(tmp_path.glob("sub/*"))

@@ -1,10 +1,9 @@
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spikeduel.data.grouping import group_rule, join_groups, numbered
+from spikeduel.data.grouping import join_groups, numbered
 from spikeduel.data.prepared import Prepared, RawDataset, from_raw, regrouped
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
@@ -125,19 +124,6 @@ def test_tables_that_cannot_be_used(text: str, problem: str, tmp_path: Path) -> 
     assert str(caught.value).startswith(f"group_by {path}")
 
 
-def test_a_table_that_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "groups.csv").write_bytes(b"path,group\n\xff\xfe,1\n")
-    with pytest.raises(
-        InputError, match=re.escape(f"{tmp_path / 'groups.csv'}: not a CSV file in UTF-8")
-    ):
-        group_rule(str(tmp_path / "groups.csv"))
-
-
-def test_images_without_names() -> None:
-    with pytest.raises(InputError, match="group_by: pets has no file names"):
-        regrouped(made(None), REGEX)
-
-
 def test_numbers_are_given_as_keys_appear():
     assert numbered(["b", "a", "b", (1, 2)]).tolist() == [0, 1, 0, 2]
 
@@ -146,8 +132,3 @@ def test_join_is_transitive():
     subjects = np.array([10, 10, 20, 30, 40])
     same = np.array([0, 1, 1, 2, 2])
     np.testing.assert_array_equal(join_groups(subjects, same), [0, 0, 0, 1, 1])
-
-
-def test_join_with_itself_changes_nothing_but_numbers():
-    ids = np.array([7, 3, 7, 9])
-    np.testing.assert_array_equal(join_groups(ids, ids), [0, 1, 0, 2])

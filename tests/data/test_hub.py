@@ -9,10 +9,10 @@ from PIL import Image
 
 from spikeduel import auditing
 from spikeduel.data import hub
-from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, prepare, resolve
+from spikeduel.data.catalogue import is_at_hand, load, prepare
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.settings import Experiment
-from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
+from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, write_table
 
 datasets = pytest.importorskip("datasets")
@@ -83,14 +83,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         prepare("hf:")
 
 
-def test_without_the_library_its_extra_is_named(
-    birds: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(MissingExtra, match=r"spikeduel\[hf\]"):
-        read(birds)
-
-
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
     pictures: list[object] = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
     pictures[2], pictures[4] = {"bytes": b"no picture", "path": None}, None
@@ -108,16 +100,6 @@ def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path:
     every = frozenset(f"hf:{place}, train/{row}" for row in range(5))
     with pytest.raises(InputError, match="none of its images can be read"):
         read(place, skip=every)
-
-
-def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:
-    name = "hf:owner/name:small"
-    assert resolve(name) is hub.hub
-    assert home(name) is None
-    assert is_packed(name)
-    assert absolute(name) == name
-    assert absolute("hf:") == "hf:"
-    assert Experiment(dataset=name).own_code == ()
 
 
 def test_prepared_and_audited_like_a_folder(birds: Path) -> None:

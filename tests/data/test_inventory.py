@@ -3,7 +3,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from spikeduel.data import pictures
 from spikeduel.data.folder import files_to_answer, folder
@@ -21,10 +20,6 @@ def counted(root: Path) -> FileCounts:
 def ignored(rule: str, **endings: int) -> IgnoredFiles:
     named = {f".{name}" if name != "none" else "": count for name, count in endings.items()}
     return IgnoredFiles(rule=rule, count=sum(endings.values()), endings=named)  # type: ignore[arg-type]
-
-
-def test_nothing_is_ignored_where_all_is_read(image_folder: Path) -> None:
-    assert counted(image_folder) == FileCounts(read={".png": 12}, unreadable=0, ignored=())
 
 
 def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
@@ -50,18 +45,6 @@ def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
     walked = [Path(place, name) for place, _, names in os.walk(image_folder) for name in names]
     num_ignored = sum(each.count for each in found.ignored)
     assert found.num_read + num_ignored == len(walked) == 12 + 14
-
-
-def test_folders_beside_train_lie_outside(tmp_path: Path) -> None:
-    for name in ("train/a", "train/b", "extra/a"):
-        write_pictures(tmp_path / name, 2, seed=len(name))
-    assert counted(tmp_path).ignored == (ignored("outside the class folders", png=2),)
-
-
-def test_unreadable_files_are_no_ignored_ones(image_folder: Path) -> None:
-    paths = sorted(image_folder.rglob("*.png"))
-    found = inventory(image_folder, paths[1:], paths[:1])
-    assert (found.num_read, found.unreadable, found.ignored) == (11, 1, ())
 
 
 def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> None:
@@ -107,20 +90,6 @@ def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.Monke
     assert counted(image_folder) == FileCounts(
         read={".png": 12, ".heic": 2}, unreadable=0, ignored=()
     )
-
-
-def test_a_plugin_is_asked_to_register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "pillow_heif.py").write_text(
-        "from PIL import BmpImagePlugin, Image\n"
-        "def register_heif_opener():\n"
-        "    Image.register_open('HEIF', BmpImagePlugin.BmpImageFile)\n"
-        "    Image.register_extensions('HEIF', ['.heic', '.heif'])\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for registry in ("OPEN", "EXTENSION"):
-        monkeypatch.setattr(Image, registry, dict(getattr(Image, registry)))
-    monkeypatch.setattr(Image, "ID", list(Image.ID))
-    assert "HEIF" in pictures.formats.__wrapped__()
 
 
 def test_single_files_and_folders_to_predict(image_folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikeduel.data import cache, loader
-from spikeduel.data.loader import AHEAD, EvaluationBatches, on_device, prefetched, training_batches
+from spikeduel.data.loader import EvaluationBatches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
 from synthetic_files import MakePrepared
 
@@ -65,27 +65,12 @@ def test_batches_hold_what_their_indices_say(prepared: Prepared) -> None:
     assert sizes == [8, 8, 8, 8, 5]
 
 
-def test_every_image_comes_once(prepared: Prepared) -> None:
-    assert sorted(order(prepared, 0, 0)) == INDICES.tolist()
-
-
 def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
     first = order(prepared, 0, 0)
     assert order(prepared, 0, 0) == first
     assert order(prepared, 0, 0, batch_size=5) == first
     others = [order(prepared, seed, epoch) for seed, epoch in ((0, 1), (1, 0), (1, 1))]
     assert len({tuple(o) for o in [first, *others, INDICES.tolist()]}) == 5
-
-
-def test_evaluation_keeps_the_order(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "EVALUATION_BATCH", 2)
-    indices = np.array([9, 2, 5])
-    batches = list(EvaluationBatches(*prepared.held, indices))
-    assert len(batches) == 2
-    np.testing.assert_array_equal(np.concatenate([i for _, _, i in batches]), indices)
-    np.testing.assert_array_equal(
-        torch.cat([b for b, _, _ in batches]).numpy(), prepared.images[indices]
-    )
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
@@ -137,13 +122,6 @@ def eventually(condition: object) -> bool:
     return False
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5])
-@pytest.mark.parametrize("stop", [0, 1, 2, 7])
-def test_everything_comes_once_and_in_order(stop: int, depth: int) -> None:
-    assert list(prefetched(Counted(stop), depth)) == list(range(stop))
-    assert producers() == []
-
-
 def test_it_works_ahead_in_another_thread_and_no_further_than_asked() -> None:
     source = Counted(20)
     with closing(prefetched(source, 3)) as batches:
@@ -166,31 +144,6 @@ def test_what_the_producer_raises_is_raised_in_its_place() -> None:
             got.append(number)
     assert got == [0, 1, 2, 3]
     assert producers() == []
-
-
-@pytest.mark.parametrize("system", ["takes advice", "takes none"])
-def test_a_thread_gathers_ahead_where_the_system_does_not_read_ahead(
-    system: str, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if system == "takes none":
-        monkeypatch.delattr(os, "posix_fadvise", raising=False)
-    elif not hasattr(os, "posix_fadvise"):
-        pytest.skip("this system takes no such advice")
-    cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = cache.read(tmp_path / "set").held
-    takers = []
-    take = np.take
-
-    def recorded(*arguments: object, **named: object) -> np.ndarray:
-        takers.append(threading.current_thread())
-        return take(*arguments, **named)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(np, "take", recorded)
-    with closing(training_batches(images, labels, INDICES, 4, 0, 0)) as batches:
-        next(batches)
-        assert eventually(lambda: len(takers) == (1 if system == "takes advice" else 1 + AHEAD))
-    assert (threading.current_thread() in takers) == (system == "takes advice")
 
 
 # ---- shuffled by blocks
@@ -219,18 +172,6 @@ def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> No
 
 
 @pytest.mark.usefixtures("large")
-def test_the_order_is_one_of_size_and_of_no_memory(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_prepared(np.arange(50) % 3)
-    cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    assert order(made, 1, 2) == order(cache.read(tmp_path / "set"), 1, 2)
-    assert loader.by_blocks(made.images, 11)
-    assert not loader.by_blocks(made.images, 10)
-
-
-@pytest.mark.usefixtures("large")
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
 def test_blocks_are_asked_for_a_window_ahead(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -250,18 +191,6 @@ def test_blocks_are_asked_for_a_window_ahead(
     assert sum(told) == 8 + 12
     list(batches)
     assert sum(told) == len(INDICES)
-
-
-def test_on_the_device_of_the_network(prepared: Prepared) -> None:
-    expected = list(EvaluationBatches(*prepared.held, INDICES))
-    found = list(on_device(expected, torch.device("cpu")))
-    for (images, labels, indices), there in zip(found, expected, strict=True):
-        # On the CPU nothing is copied.
-        assert images is there[0]
-        assert labels is there[1]
-        assert indices is there[2]
-    moved = list(on_device(expected, torch.device("meta")))
-    assert all(images.is_meta and labels.is_meta for images, labels, _ in moved)
 
 
 def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):

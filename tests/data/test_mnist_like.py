@@ -9,17 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import spikeduel.data
 from spikeduel.data import mnist_like, prepare
 from spikeduel.data.downloading import Remote
 from spikeduel.data.mnist_like import (
-    EMBEDDED,
     EMNIST_DIGITS,
     EMNIST_STEMS,
     FASHION_MNIST,
     MNIST,
     MNIST_STEMS,
-    digits,
     fashion_mnist_mini,
 )
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
@@ -45,14 +42,6 @@ def test_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str, gzipped:
     assert raw.official.tolist() == [TRAIN] * 60 + [TEST] * 20
     assert raw.classes == tuple("0123456789")
     assert [int(raw.labels[index]) for index, _ in raw.samples] == list(range(10))
-
-
-def test_installed_fashion_mnist_is_found_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "share")
-    write_mnist_like(tmp_path / "share")
-    assert len(FASHION_MNIST(DataOptions()).images) == 80
 
 
 def test_emnist_is_turned_upright(tmp_path: Path) -> None:
@@ -166,33 +155,6 @@ def test_embedded_set_is_stratified() -> None:
     assert len(raw.samples) == 10
 
 
-@pytest.mark.skipif(
-    not FULL.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed"
-)
-def test_embedded_set_equals_the_rows_of_the_full_one() -> None:
-    with np.load(Path(spikeduel.data.__file__).parent / EMBEDDED) as stored:
-        rows, num_test = stored["rows"].astype(int), int(stored["num_test"])
-    raw = fashion_mnist_mini(DataOptions())
-    start = 0
-    for side, picked in (("train", rows[:-num_test]), ("t10k", rows[-num_test:])):
-        part = slice(start, start + len(picked))
-        images = mnist_like.read(FULL / f"{side}-images-idx3-ubyte.gz", 3)
-        labels = mnist_like.read(FULL / f"{side}-labels-idx1-ubyte.gz", 1)
-        assert len(np.unique(picked)) == len(picked)
-        np.testing.assert_array_equal(raw.images[part, 0], images[picked])
-        np.testing.assert_array_equal(raw.labels[part], labels[picked])
-        start += len(picked)
-
-
-def test_digits_span_the_whole_range() -> None:
-    raw = digits(DataOptions())
-    assert raw.images.shape == (1797, 1, 8, 8)
-    assert raw.images.dtype == np.uint8
-    assert (raw.images.min(), raw.images.max()) == (0, 255)
-    np.testing.assert_array_equal(np.unique(raw.images), np.rint(np.arange(17) * 255 / 16))
-    assert raw.official is None
-
-
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist-mini"])
 def test_built_in_sets_need_no_cache(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -202,24 +164,7 @@ def test_built_in_sets_need_no_cache(
     assert len(prepare(name)) > 1000
 
 
-@pytest.mark.parametrize("dataset", [digits, fashion_mnist_mini])
-def test_options_that_do_not_apply(dataset) -> None:
-    with pytest.raises(InputError, match="data_dir"):
-        dataset(DataOptions(data_dir="/tmp"))
-    with pytest.raises(InputError, match="image_size"):
-        dataset(DataOptions(image_size=99))
-
-
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-
-
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_reads_plain_and_gzipped(tmp_path: Path, pack: type) -> None:
-    path = tmp_path / "images"
-    path.write_bytes(pack(idx_bytes(ARRAY)))
-    array = mnist_like.read(path, 3)
-    assert array.dtype == np.uint8
-    np.testing.assert_array_equal(array, ARRAY)
 
 
 GOOD = idx_bytes(ARRAY)

@@ -26,13 +26,6 @@ def save(path, size=(6, 4)):
     return path
 
 
-def test_a_picture_is_decoded_and_its_file_can_go(tmp_path):
-    path = save(tmp_path / "a.png")
-    picture = open_picture(path)
-    path.unlink()
-    assert np.array_equal(np.asarray(picture), np.arange(24, dtype=np.uint8).reshape(6, 4))
-
-
 def test_unreadable_files_are_named_with_the_remedy(tmp_path):
     Image.effect_noise((64, 64), 90).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:500])
@@ -43,13 +36,6 @@ def test_unreadable_files_are_named_with_the_remedy(tmp_path):
             InputError, match=rf"{name}: cannot be read as an image.*Remove or replace"
         ):
             open_picture(tmp_path / name)
-
-
-def test_a_prepared_picture_is_the_preprocessing_of_the_file(tmp_path):
-    path = save(tmp_path / "a.png", (8, 8))
-    preprocessing = Preprocessing(1, 8, 8)
-    assert np.array_equal(prepared_picture(path, preprocessing), preprocessing(open_picture(path)))
-    assert np.array_equal(prepared_picture(path, preprocessing)[0].ravel(), np.arange(64))
 
 
 def encoded(format_, mode):
@@ -107,16 +93,6 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
                 pass
 
 
-def test_a_file_and_its_bytes_are_prepared_alike(tmp_path: Path) -> None:
-    path, how = tmp_path / "a.png", Preprocessing(channels=3, height=7, width=9, invert=True)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(
-        path
-    )
-    np.testing.assert_array_equal(
-        prepared_picture(path.read_bytes(), how), prepared_picture(path, how)
-    )
-
-
 def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     how = Preprocessing(channels=1, height=4, width=4)
     with pytest.raises(InputError, match="cannot be read as an image"):
@@ -124,16 +100,6 @@ def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.M
     monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 3)
     with pytest.raises(InputError, match="larger than"):
         prepared_picture(b"text", how)
-
-
-def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:
-    frames = [Image.fromarray(np.full((3, 5), grey, dtype=np.uint8)) for grey in (10, 200, 90)]
-    for suffix in ("gif", "tiff", "png", "webp"):
-        extra = {"lossless": True} if suffix == "webp" else {}
-        frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **extra)
-        with opened(tmp_path / f"a.{suffix}") as picture:
-            assert getattr(picture, "n_frames", 1) == 3
-            np.testing.assert_array_equal(Preprocessing(1, 5, 5)(picture)[0, 2], np.full(5, 10))
 
 
 def test_large_pictures_wait_for_one_another(
@@ -165,35 +131,11 @@ def test_grey_values_survive_every_mode(mode: str) -> None:
     np.testing.assert_array_equal(AS_IS(Image.fromarray(GREY).convert(mode))[0], GREY)
 
 
-def test_colour_becomes_channels_first() -> None:
-    colours = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    array = Preprocessing(3, 2, 2)(Image.fromarray(colours))
-    assert array.dtype == np.uint8
-    np.testing.assert_array_equal(array, colours.transpose(2, 0, 1))
-
-
-def test_grey_is_repeated_for_a_colour_model() -> None:
-    np.testing.assert_array_equal(
-        Preprocessing(3, 2, 2)(Image.fromarray(GREY)), np.stack([GREY] * 3)
-    )
-
-
-def test_palette() -> None:
-    picture = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).convert("P")
-    picture.putpalette([10, 10, 10, 250, 250, 250])
-    np.testing.assert_array_equal(AS_IS(picture)[0], [[10, 250], [250, 10]])
-
-
 def test_transparent_palette_colour_is_black() -> None:
     picture = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).convert("P")
     picture.putpalette([10, 10, 10, 250, 250, 250])
     picture.info["transparency"] = 1
     np.testing.assert_array_equal(AS_IS(picture)[0], [[10, 0], [0, 10]])
-
-
-def test_cmyk() -> None:
-    picture = Image.new("CMYK", (2, 2), (0, 0, 0, 255))
-    np.testing.assert_array_equal(AS_IS(picture)[0], np.zeros((2, 2)))
 
 
 def test_16_bit_is_scaled_down() -> None:
@@ -246,27 +188,12 @@ def test_crop_then_invert_then_pad_with_black() -> None:
     np.testing.assert_array_equal(array[0], [[0] * 4, [200] * 4, [200] * 4, [0] * 4])
 
 
-def test_smaller_is_centred_unless_enlarged() -> None:
-    picture = Image.fromarray(np.full((2, 2), 9, dtype=np.uint8))
-    small = Preprocessing(1, 4, 4, enlarge=False)(picture)[0]
-    np.testing.assert_array_equal(small, np.pad(np.full((2, 2), 9), 1))
-    np.testing.assert_array_equal(Preprocessing(1, 4, 4)(picture)[0], np.full((4, 4), 9))
-
-
 def test_larger_is_shrunk_and_keeps_its_aspect_ratio() -> None:
     picture = Image.fromarray(np.full((40, 80), 90, dtype=np.uint8))
     array = Preprocessing(1, 20, 20, enlarge=False)(picture)[0]
     assert (array[:4] == 0).all()
     assert (array[-4:] == 0).all()
     assert (array[6:14] == 90).all()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 7), (200, 30)])
-@pytest.mark.parametrize("enlarge", [True, False])
-def test_any_size_gives_the_target_shape(size: tuple[int, int], enlarge: bool) -> None:
-    array = Preprocessing(3, 12, 17, enlarge=enlarge)(Image.new("RGB", size, (255, 255, 255)))
-    assert array.shape == (3, 12, 17)
-    assert array.max() > 0
 
 
 def test_crop_that_leaves_nothing() -> None:
@@ -277,21 +204,6 @@ def test_crop_that_leaves_nothing() -> None:
 def test_dictionary_there_and_back_through_json() -> None:
     made = Preprocessing(1, 97, 96, crop=(2, 2, 4, 4), invert=True, enlarge=False)
     assert Preprocessing.from_dict(json.loads(json.dumps(asdict(made)))) == made
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        {"channels": 2, "height": 4, "width": 4},
-        {"channels": 1, "height": "x", "width": 4},
-        "text",
-        {"crop": 3},
-    ],
-)
-def test_dictionary_that_makes_no_sense(content: object) -> None:
-    with pytest.raises(InputError, match="preprocessing"):
-        Preprocessing.from_dict(content)  # type: ignore[arg-type]
 
 
 def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):

@@ -89,11 +89,6 @@ def test_what_cannot_be_right_is_refused(raw: RawDataset, change: dict, problem:
     assert "'mine'" in str(caught.value)
 
 
-def test_something_else_than_a_raw_dataset() -> None:
-    with pytest.raises(InputError, match="must return a RawDataset, not dict"):
-        from_raw("mine", {"images": 1})  # type: ignore[arg-type]
-
-
 # ---- what batches are taken from
 
 
@@ -120,13 +115,6 @@ def test_what_fits_is_copied_to_memory_without_a_warning(
     assert mapped.labels[0] == 0
 
 
-def test_what_does_not_fit_stays_on_disk(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "available_memory", lambda: 239)
-    images, labels = mapped.held
-    assert images is mapped.images
-    assert isinstance(labels, torch.Tensor)
-
-
 def test_images_without_files_are_known_by_their_pixels(raw: RawDataset) -> None:
     prepared = from_raw("made", raw)
     content = prepared.content_of(np.arange(len(prepared)))
@@ -141,9 +129,3 @@ def test_images_without_files_are_known_by_their_pixels(raw: RawDataset) -> None
     np.testing.assert_array_equal(prepared.content_of(order), content[order])
     by_hand = replace(prepared, content=None)
     np.testing.assert_array_equal(by_hand.content_of(order), content[order])
-
-
-def test_how_images_are_known_decides_no_result(raw: RawDataset) -> None:
-    known = from_raw("made", replace(raw, content=np.arange(len(raw.labels))))
-    assert known.fingerprint == from_raw("made", raw).fingerprint
-    assert known.content_of(np.array([2, 1])).tolist() == [2, 1]

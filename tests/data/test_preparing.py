@@ -13,7 +13,6 @@ from spikeduel.data import cache, preparing, workers
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import DataOptions
-from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import UnreadableFiles
 from synthetic_files import write_pictures
 
@@ -94,18 +93,6 @@ def test_what_was_made_of_files_that_are_the_same_is_taken_over(
     whole = folder(options(image_folder))
     np.testing.assert_array_equal(found.images, whole.images)
     np.testing.assert_array_equal(found.content, whole.content)
-
-
-def test_another_size_begins_anew(image_folder: Path, workplace: Path) -> None:
-    folder(options(image_folder, workplace))
-    assert folder(options(image_folder, workplace, image_size=8)).images.shape == (12, 1, 8, 8)
-    given = Preprocessing(3, 8, 8)
-    assert folder(options(image_folder, workplace, preprocessing=given)).images.shape == (
-        12,
-        3,
-        8,
-        8,
-    )
 
 
 @pytest.mark.parametrize("part", ["journal.npy", "images.npy", "decided.json"])

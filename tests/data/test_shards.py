@@ -10,12 +10,11 @@ import pytest
 
 from spikeduel import auditing
 from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load, prepare
-from spikeduel.data.folder import folder
 from spikeduel.data.hub import shards
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.data.splits import split
 from spikeduel.settings import Experiment
-from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
+from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 
 datasets = pytest.importorskip("datasets")
@@ -69,17 +68,6 @@ def test_a_folder_or_a_pattern(place: Path, name: str) -> None:
     assert raw.names is not None
     assert raw.names[9] == "birds-001.tar/00009.png"
     assert raw.images.shape == (24, 3, 12, 12)
-
-
-def test_the_images_are_those_of_the_same_files_in_folders(place: Path, tmp_path: Path) -> None:
-    for k in range(24):
-        path = tmp_path / "loose" / str(k % 2) / f"{k:05}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(noisy_png(k))
-    loose, packed = folder(DataOptions(data_dir=str(tmp_path / "loose"))), read(place)
-    order = np.argsort(packed.labels, kind="stable")
-    np.testing.assert_array_equal(packed.images[order], loose.images)
-    np.testing.assert_array_equal(np.asarray(packed.content)[order], loose.content)
 
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz"])
@@ -141,14 +129,6 @@ def test_missing_shards_sides_and_classes_are_named(place: Path, tmp_path: Path)
         read(tmp_path / "a")
 
 
-def test_without_the_library_its_extra_is_named(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
-    with pytest.raises(MissingExtra, match=r"spikeduel\[hf\]"):
-        read(place)
-
-
 def test_archives_beside_pictures_are_no_shards(tmp_path: Path, image_folder: Path) -> None:
     place = tmp_path / "birds"
     write_shard(place / "backup.tar.gz", samples(4, 2), "w:gz")
@@ -189,17 +169,6 @@ def test_damaged_and_joined_shards_are_no_shorter_ones(tmp_path: Path) -> None:
     path.write_bytes(whole[: 2 * 512] + b"not a name" + whole[2 * 512 + 10 :])
     with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file .*1,024"):
         read(path)
-
-
-def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(place: Path) -> None:
-    broken = {**samples(24, 4), "00025.png": noisy_png(25)[:60], "00027.png": b"no picture"}
-    write_shard(place / "birds-003.tar", broken)
-    with pytest.raises(UnreadableFiles) as caught:
-        read(place)
-    assert set(caught.value.files) == {
-        f"{place}, birds-003.tar/{name}.png" for name in ("00025", "00027")
-    }
-    assert len(read(place, skip=frozenset(caught.value.files)).images) == 26
 
 
 def test_prepared_grouped_split_and_audited_like_a_folder(place: Path) -> None:

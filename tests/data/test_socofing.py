@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import altered, prepare
+from spikeduel.data import altered
 from spikeduel.data.prepared import DataOptions, RawDataset, from_raw
 from spikeduel.data.socofing import CLASSES, socofing
 from spikeduel.data.splits import Split
@@ -59,14 +59,6 @@ def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> N
     assert not alone[0, :, 93:].any()
 
 
-def test_prints_are_known_by_their_files_at_any_size(root: Path, tmp_path: Path) -> None:
-    first, smaller = load(root), load(root, image_size=24)
-    assert first.content is not None
-    np.testing.assert_array_equal(first.content, smaller.content)
-    assert len(set(first.content.tolist())) > 1
-    np.testing.assert_array_equal(load(zipped(root, tmp_path / "s.zip", "")).content, first.content)
-
-
 def test_samples_are_real_prints_as_they_were(root: Path) -> None:
     raw = load(root)
     assert len(raw.samples) == 10
@@ -109,20 +101,6 @@ def test_what_is_not_a_print_is_ignored(root: Path, tmp_path: Path) -> None:
     assert len(load(path).images) == 80
 
 
-def test_a_zip_whose_member_has_no_name(root: Path, tmp_path: Path) -> None:
-    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(""), b"")
-    np.testing.assert_array_equal(load(path).images, load(root).images)
-
-
-def test_alterations_that_are_not_there(root: Path, tmp_path: Path) -> None:
-    for given in (root, zipped(root, tmp_path / "a.zip", "")):
-        with pytest.raises(InputError, match="has no folder Altered/Altered-Hard"):
-            load(given, alterations=("Easy", "Hard"))
-        assert len(load(given, alterations=()).images) == 40
-
-
 def test_without_data_dir_kaggle_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -135,37 +113,6 @@ def test_without_data_dir_kaggle_is_asked(root: Path, monkeypatch: pytest.Monkey
     assert asked == ["ruizgara/socofing"]
     assert len(raw.images) == 80
     assert raw.sources == ()
-
-
-def test_people_are_never_cut(tmp_path: Path) -> None:
-    from spikeduel.data import splits
-    from spikeduel.settings import Experiment
-
-    write_socofing(tmp_path / "SOCOFing", num_subjects=12)
-    prepared = prepare("socofing", DataOptions(data_dir=str(tmp_path / "SOCOFing")))
-    assert prepared.names is not None
-    people = np.array([Path(name).name.split("__")[0] for name in prepared.names])
-    for experiment in (Experiment(), Experiment(folds=3)):
-        for made in splits(prepared, experiment):
-            sides = [set(people[part].tolist()) for part in (made.train, made.val, made.test)]
-            assert sum(map(len, sides)) == 12
-            assert made.kind == "grouped"
-
-
-def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(
-    root: Path, tmp_path: Path
-) -> None:
-    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
-    expected = load(path)
-    link = zipfile.ZipInfo("SOCOFing/link")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(path, "a") as archive:
-        for name in ("../outside.bmp", "/outside.bmp", "C:\\outside.bmp", "a/../../../outside.bmp"):
-            archive.writestr(name, b"planted")
-        archive.writestr(link, "/etc/passwd")
-    before = {found for found in tmp_path.parent.rglob("*") if "cache" not in found.parts}
-    np.testing.assert_array_equal(load(path).images, expected.images)
-    assert {found for found in tmp_path.parent.rglob("*") if "cache" not in found.parts} == before
 
 
 def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
@@ -269,18 +216,6 @@ def test_only_the_test_subjects_prints(whole_root: Path) -> None:
     assert len(missing) == 1
     assert missing[0].startswith("altered-hard is left out. ")
     assert "has no folder Altered/Altered-Hard" in missing[0]
-
-
-def test_images_are_prepared_as_the_data_set_is(whole_root: Path) -> None:
-    experiment, prepared, split = loaded(whole_root, image_size=40)
-    images, labels = altered(prepared, split, experiment)[0]["altered-medium"]
-    assert images.shape[1:] == (1, 40, 40)
-    person = min(subjects(split.test))
-    name = f"{person}__{'MF'[person % 2]}_Left_thumb_finger_Obl.BMP"
-    with Image.open(whole_root / "Altered" / "Altered-Medium" / name) as picture:
-        expected = prepared.preprocessing(picture)
-    (row,) = [row for row, image in enumerate(images) if np.array_equal(image, expected)]
-    assert prepared.classes[labels[row]] == "left thumb"
 
 
 def test_who_shares_a_group_with_training_is_left_out(whole_root: Path) -> None:

@@ -1,6 +1,5 @@
 import csv
 import itertools
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,14 +123,6 @@ def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared)
         )
 
 
-@pytest.mark.parametrize("limit", [6, 7, 10, 539])
-def test_small_limits_keep_every_class(make_prepared: MakePrepared, limit: int) -> None:
-    made = by(make_prepared(LABELS), limit=limit)
-    assert len(made.train) + len(made.val) == limit
-    assert len(np.unique(LABELS[made.train])) == 3
-    assert len(np.unique(LABELS[made.val])) == 3
-
-
 # ---- folds
 
 
@@ -155,28 +146,6 @@ def test_in_folds_every_image_is_tested_exactly_once(
         assert groups is None or cut(each, groups) == 0
         for part in (each.train, each.val, each.test):
             assert len(np.unique(GROUPED_LABELS[part])) == 10
-
-
-def test_one_fold_is_the_same_as_among_all(make_prepared: MakePrepared) -> None:
-    prepared, experiment = make_prepared(LABELS), Experiment(folds=3)
-    for each in splits(prepared, experiment):
-        alone = split(prepared, experiment, each.fold or 0)
-        for part in ("train", "val", "test"):
-            np.testing.assert_array_equal(getattr(alone, part), getattr(each, part))
-    other = split(prepared, Experiment(folds=3, split_seed=1))
-    assert not np.array_equal(other.test, split(prepared, experiment).test)
-
-
-def test_many_groups_are_quick(make_prepared: MakePrepared) -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 10, 60_000)
-    groups = np.arange(60_000) // 3
-    prepared = make_prepared(labels, groups=groups)
-    start = time.perf_counter()
-    made = by(prepared)
-    assert time.perf_counter() - start < 10
-    assert cut(made, np.asarray(prepared.groups)) == 0
-    assert abs(len(made.test) - 6000) < 60
 
 
 ALTERNATING, FOURS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
@@ -259,66 +228,6 @@ def test_whatever_can_be_split_is_split_and_what_cannot_is_refused(contents, num
             sides_of(labels, groups, share, seed)
 
 
-@st.composite
-def populations(draw):
-    """Groups of very different sizes and habits: pure ones, mixed ones, a giant, single images, a
-    rare class.
-    """
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    num_classes, num_groups = draw(st.integers(2, 5)), draw(st.integers(40, 120))
-    sizes = rng.integers(1, draw(st.integers(2, 12)), num_groups)
-    if draw(st.booleans()):
-        sizes[0] = max(1, sizes.sum() // 4)
-    pure = draw(st.booleans())
-    labels, groups = [], []
-    for group, size in enumerate(sizes):
-        own = rng.integers(num_classes)
-        labels.append(np.full(size, own) if pure else rng.integers(0, num_classes, size))
-        groups.append(np.full(size, group))
-    # A class in as few groups as there can be.
-    for group in range(num_groups, num_groups + 5):
-        labels.append(np.array([num_classes] * int(rng.integers(1, 4))))
-        groups.append(np.full(len(labels[-1]), group))
-    labels, groups = np.concatenate(labels), np.concatenate(groups)
-    _, labels = np.unique(labels, return_inverse=True)
-    order = rng.permutation(len(labels))
-    return labels[order], groups[order]
-
-
-@settings(max_examples=40, deadline=None)
-@given(population=populations(), folds=st.sampled_from([None, 2, 5]), seed=st.integers(0, 1000))
-def test_hard_populations(population, folds, seed):
-    labels, groups = population
-    share = THREE if folds is None else [1 / folds] * folds
-    enough = all(len(np.unique(groups[labels == k])) >= 8 for k in range(int(labels.max())))
-    if not enough:
-        return
-    side = sides_of(labels, groups, share, seed)
-    check(side, labels, groups, share)
-    np.testing.assert_array_equal(side, sides_of(labels, groups, share, seed))
-    # As near to its share as the largest group allows; that can only lie in one place.
-    largest = np.bincount(groups).max()
-    found = np.bincount(side, minlength=len(share))
-    for number, part in zip(found, share, strict=True):
-        assert abs(number - part * len(labels)) <= max(largest, 0.05 * len(labels))
-
-
-def test_groups_come_nearest_to_the_targets_by_hand():
-    # Ten groups of ten: 80, 10 and 10 images leave one group for each of the smaller sides.
-    groups = np.repeat(np.arange(10), 10)
-    labels = np.tile(np.arange(2), 50)
-    for seed in range(5):
-        assert np.bincount(sides_of(labels, groups, seed=seed)).tolist() == [80, 10, 10]
-
-
-def test_what_cannot_be_divided_is_shared_out_among_the_sides():
-    # Seven images a class for five folds: two are left over, and must not always go to the first
-    # folds.
-    labels = np.repeat(np.arange(10), 7)
-    found = np.bincount(sides_of(labels, None, [0.2] * 5))
-    assert found.tolist() == [14] * 5
-
-
 def test_a_rare_class_among_many_groups_that_are_all_different():
     # Placing the largest groups first puts the rare class where the large groups go: the search has
     # to mend that.
@@ -335,28 +244,13 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
 def test_too_few_groups_are_counted():
     with pytest.raises(
         InputError,
-        match=r"class 'class 1' has too few groups .* 4 images lie in 2 groups, and 3 sides",
+        match=r"class 'class 1' has 4 images in 2 groups, .*too few for a split, whose 3 sides",
     ):
         sides_of([0, 0, 0, 1, 1, 1, 1], [0, 1, 2, 3, 3, 4, 4])
     with pytest.raises(
-        InputError, match=r"class 'class 0' has 1 image, and a split needs at least 3"
+        InputError, match=r"class 'class 0' has 1 image: too few for a split, whose 3 sides"
     ):
         sides_of([0, 1, 1, 1], None)
-
-
-def test_enough_groups_for_each_class_and_yet_no_way():
-    # Three groups hold each class, but of four groups, two on one side leave too little for the
-    # other two.
-    contents = [[0, 1], [0, 2], [1, 2], [0, 1, 2]]
-    labels, groups = (
-        np.concatenate(contents),
-        np.repeat(np.arange(4), [len(content) for content in contents]),
-    )
-    assert not possible(labels, groups, 3)
-    with pytest.raises(
-        InputError, match=r"no split into 3 sides .* Add images of it in other groups"
-    ):
-        sides_of(labels, groups)
 
 
 @pytest.mark.parametrize("official", [None, OFFICIAL], ids=["drawn", "official"])
@@ -384,7 +278,7 @@ REFUSED = {
     "official test": ({"official": OFFICIAL}, {"folds": 3}, "noise has a test set of its own"),
     "official val": ({"official": VALIDATED}, {"folds": 3}, "noise has a validation set of its"),
     "published": ({}, {"folds": 3, "split": "published"}, "published split is the study's one"),
-    "few groups": ({"groups": np.arange(600) // 60}, {"folds": 5}, r"2 groups, and 5 sides need"),
+    "few groups": ({"groups": np.arange(600) // 60}, {"folds": 5}, r"2 groups, .* 5 sides need"),
 }
 
 

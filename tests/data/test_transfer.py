@@ -3,14 +3,12 @@
 import pickle
 
 import numpy as np
-import pytest
 import torch
 
 from spikeduel import data
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.transfer import SMALL, MappedArray, SharedPayload
+from spikeduel.data.transfer import SMALL, SharedPayload
 from spikeduel.settings import Experiment
-from spikeduel.system.errors import InputError
 
 LARGE = np.arange(SMALL, dtype=np.int64)
 
@@ -64,9 +62,3 @@ def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_p
     prepared.let_go()
     assert prepared.held is not held
     assert not isinstance(found.images, Recordings)
-
-
-def test_a_file_that_is_not_there_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(InputError, match="SPIKEDUEL_CACHE") as error:
-        MappedArray(str(tmp_path / "gone"), "<i8", (3,), 0).open()
-    assert "gone" in str(error.value)

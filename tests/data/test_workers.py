@@ -1,8 +1,6 @@
 import threading
 import time
-from contextlib import closing
 
-import numpy as np
 import pytest
 
 from spikeduel.data.workers import AHEAD, MOST_THREADS, over_files
@@ -29,23 +27,6 @@ def test_results_come_in_order_and_threads_are_never_far_ahead(at_once):
         furthest.append(begun[0] - row)
     assert taken == [(row, 2 * row) for row in range(400)]
     assert max(furthest) <= at_once * (AHEAD * MOST_THREADS + 2)
-
-
-def test_only_the_rows_asked_for_are_read():
-    rows = np.array([7, 2, 5])
-    found = over_files(lambda row, source: source, "abcdefgh", unchanged, "", rows=rows)
-    assert list(found) == [(7, "h"), (2, "c"), (5, "f")]
-
-
-def test_a_consumer_that_stops_waits_for_few():
-    begun = []
-    with closing(
-        over_files(lambda row, _: begun.append(row), range(10_000), unchanged, "")
-    ) as all_:
-        for row, _ in all_:
-            if row == 3:
-                break
-    assert len(begun) < 200
 
 
 @pytest.mark.parametrize("at_once", [1, 4])

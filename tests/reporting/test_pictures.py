@@ -6,7 +6,6 @@ import io
 import numpy as np
 import pytest
 import torch
-from msgspec import structs
 from PIL import Image
 
 from spikeduel.auditing import examine
@@ -14,7 +13,7 @@ from spikeduel.data import Split
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture
-from spikeduel.results.audit import AuditedImage, Move, SuspectLabel
+from spikeduel.results.audit import AuditedImage, SuspectLabel
 from spikeduel.settings.recipes import baseline
 
 SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
@@ -54,16 +53,13 @@ def planted(make_prepared):
     return prepared
 
 
-def test_pictures_of_a_pair_lie_side_by_side_and_say_how_a_copy_was_moved(planted):
+def test_pictures_of_a_pair_lie_side_by_side(planted):
     (pair,) = examine(baseline(dataset="digits"), planted, SPLIT).details.pairs[:1]
     (shown,) = pictures.pairs([pair], planted)
     assert (shown.title, shown.warns) == ("three / two", True)
     assert [words for _, words in shown.images] == ["test, image 50", "training, image 1"]
     for source, _ in shown.images:
         np.testing.assert_array_equal(pixels(source), planted.images[1, 0])
-    move = Move(mirrored=True, degrees=8.0, scale=1.0, right=0.0, down=0.0)
-    (shown,) = pictures.pairs([structs.replace(pair, move=move)], planted)
-    assert shown.images[1][1] == "training, image 1, mirrored, turned by 8°"
 
 
 def test_a_doubtful_label_stands_beside_the_suggested_one(planted):

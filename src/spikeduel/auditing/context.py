@@ -66,7 +66,7 @@ class AuditContext:
 
     @cached_property
     def same(self) -> np.ndarray:
-        """A number for each image, int64 `[N]`: equal images have equal numbers."""
+        """Numbers that equal images share, int64 `[N]`."""
         ids = self.prepared.image_ids
         return np.asarray(ids_of_images(self.prepared.images) if ids is None else ids)
 
@@ -187,20 +187,17 @@ def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> li
     """Return the formats of the files behind the images, from their headers; none where images have
     no file each.
     """
-    place: AbstractContextManager[socofing.Source]
-    if prepared.preprocessing.binning is not None:
-        return []
+    root = catalogue.home(experiment.dataset)
+    place: AbstractContextManager[socofing.Source | None] = nullcontext(root)
     if experiment.dataset == "socofing":
         place = socofing.source_at(experiment.data_dir)
-    elif (root := catalogue.home(experiment.dataset)) is not None:
-        place = nullcontext(root)
-    else:
-        return []
 
     def look(_row: int, path: socofing.Source) -> Format:
         with opened(path) as picture:
             return picture.format or "unknown", picture.mode, picture.width, picture.height
 
     with place as source:
+        if source is None or prepared.preprocessing.binning is not None:
+            return []
         paths = [source / name for name in prepared.names or ()]
         return [kind for _, kind in over_files(look, paths, track, "looking at files")]

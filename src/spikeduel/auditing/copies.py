@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
 from spikeduel.auditing.context import NEAR, AuditContext, Fields
-from spikeduel.auditing.moved import Moved, move_of
+from spikeduel.auditing.moved import Moved
 from spikeduel.auditing.neighbours import Neighbourhood, num_portions
 from spikeduel.auditing.siblings import has_gap, keep_together, several
 from spikeduel.auditing.stretches import Stretches
@@ -17,9 +17,7 @@ from spikeduel.data import socofing
 from spikeduel.results.audit import (
     SIDES,
     Audit,
-    AuditedImage,
     ExactDuplicates,
-    Move,
     MovedCopies,
     NearDuplicates,
     Pair,
@@ -45,27 +43,31 @@ FEWEST = 3
 
 def check(context: AuditContext) -> Fields:
     """Count copies within and across the sides of the split, and list pairs to look at."""
-    found, same, side = context.neighbours, context.same, context.side
+    neighbours, same, side = context.neighbours, context.same, context.side
     stretches, moved = context.stretches, context.moved
-    within, across = near_ones(found, same, NEAR, stretches)
+    within, across = near_ones(neighbours, same, stretches)
     shared = None
     if stretches is not None:
         counts = context.across_sides(stretches.across, stretches.earlier[0])
         shared = SharedStretches(within=int(stretches.within.sum()), **counts)
-    moved_across = moved_ones(moved, found, same, NEAR, stretches)
+    is_moved = moved_ones(moved, neighbours, same, stretches)
+    ranked = pairs(neighbours, moved, same, context.labels, side, stretches)
     return {
         "exact_duplicates": exact(same, context.labels, side, _people(context), context.names),
         "near_duplicates": NearDuplicates(
-            within=int(within.sum()), **context.across_sides(across, found.earlier[0])
+            within=int(within.sum()), **context.across_sides(across, neighbours.earlier[0])
         ),
-        "moved_copies": MovedCopies(**context.across_sides(moved_across, moved.index)),
+        "moved_copies": MovedCopies(**context.across_sides(is_moved, moved.index)),
         "stretches": shared,
         "near": NEAR,
         "near_portions": num_portions(len(context.split.train)),
-        "searched": found.searched,
+        "searched": neighbours.searched,
         "details": {
-            "pairs": pairs(
-                found, moved, same, context.labels, side, NEAR, context.described, stretches
+            "pairs": tuple(
+                Pair(
+                    kind=kind, a=context.described(a), b=context.described(b), ratio=round(ratio, 4)
+                )
+                for kind, a, b, ratio in ranked[:MOST_PAIRS]
             )
         },
     }
@@ -80,16 +82,6 @@ def _people(context: AuditContext) -> np.ndarray | None:
     return np.array([socofing.parse(Path(name).name, "").subject for name in context.names])
 
 
-def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """int64 `[N]`: the first image (by side, then index) that has the same number in `same`; often
-    itself.
-    """
-    order = np.argsort(side, kind="stable")
-    _, first = np.unique(same[order], return_index=True)
-    _, number = np.unique(same, return_inverse=True)
-    return order[first][number]
-
-
 def exact(
     same: np.ndarray,
     labels: np.ndarray,
@@ -97,8 +89,7 @@ def exact(
     named_groups: np.ndarray | None,
     files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
-    """The counts of equal images, int64 `[N]` each: `same` numbers them, `side` is that of
-    `sides_of`.
+    """Count equal images: `same` int64 `[N]` numbers them, `side` is that of `sides_of`.
 
     `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
     """
@@ -111,6 +102,7 @@ def exact(
     # Images that equal one with another label, equal ones in a row.
     conflicts = np.flatnonzero(is_conflicting[same])
     conflicts = used[conflicts[np.argsort(same[conflicts], kind="stable")]]
+    across_groups = None if named_groups is None else int(several(same, named_groups[used]).sum())
     return ExactDuplicates(
         within=len(same) - len(np.unique(np.stack([same, side]), axis=1).T),
         across=int((side > first_side[same]).sum()),
@@ -119,50 +111,41 @@ def exact(
         sets=int((size > 1).sum()),
         images=int(size[size > 1].sum()),
         test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
-        across_groups=None
-        if named_groups is None
-        else int(several(same, named_groups[used]).sum()),
+        across_groups=across_groups,
         conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
     )
 
 
 def near_ones(
-    neighbours: Neighbourhood, same: np.ndarray, near: float, stretches: Stretches | None = None
+    neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one.
-
-    Equal ones are left out, and recordings that share a stretch of events.
+    """Return the images with a near duplicate on their own side, and on an earlier one, bool `[N]`
+    each: no equal ones, and no recordings that share a stretch of events.
     """
 
     def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         index, distance = neighbour
         with np.errstate(invalid="ignore"):
-            return (index >= 0) & (distance < near * neighbours.usual) & (same[index] != same)
+            return (index >= 0) & (distance < NEAR * neighbours.usual) & (same[index] != same)
 
     within, across = flagged(neighbours.same_side), flagged(neighbours.earlier)
-    return (
-        (within, across)
-        if stretches is None
-        else (within & ~stretches.within, across & ~stretches.across)
-    )
+    if stretches is not None:
+        within, across = within & ~stretches.within, across & ~stretches.across
+    return within, across
 
 
 def moved_ones(
-    moved: Moved,
-    neighbours: Neighbourhood,
-    same: np.ndarray,
-    near: float,
-    stretches: Stretches | None = None,
+    moved: Moved, neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
 ) -> np.ndarray:
-    """bool `[N]`: moved copies of an image on an earlier side; what is near, or shares a stretch,
-    is left out.
+    """Return the moved copies of an image on an earlier side, bool `[N]`; what is near, or shares a
+    stretch, is left out.
     """
-    found = (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
-    return found if stretches is None else found & ~stretches.across
+    is_moved = (moved.ratio < NEAR) & ~near_ones(neighbours, same)[1]
+    return is_moved if stretches is None else is_moved & ~stretches.across
 
 
 def write_groups(path: Path, names: Sequence[str], groups: Sequence[int]) -> Path:
-    """Writes which images belong together, a row each, as `group_by` reads it; returns `path`."""
+    """Write which images belong together, a row each, as `group_by` reads it; return `path`."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerows([("path", "group"), *zip(names, groups, strict=True)])
@@ -176,16 +159,14 @@ def pairs(
     same: np.ndarray,
     labels: np.ndarray,
     side: np.ndarray,
-    near: float,
-    described: Callable[[int], AuditedImage],
     stretches: Stretches | None = None,
-) -> tuple[Pair, ...]:
-    """Pairs to look at, the gravest first, the nearest first within a kind; at most `MOST_PAIRS`.
-
-    `described` says of an image's index what it is.
+) -> list[tuple[PairKind, int, int, float]]:
+    """Return pairs to look at, with the ratio of their distance to the usual one: the gravest
+    first, the nearest first within a kind.
     """
-    first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
-    within, across = near_ones(neighbours, same, near, stretches)
+    first = _earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
+    within, across = near_ones(neighbours, same, stretches)
+    is_moved = moved_ones(moved, neighbours, same, stretches)
     ranked: list[tuple[PairKind, int, int, float]] = []
     for image in np.flatnonzero(first != np.arange(len(same))).tolist():
         other = int(first[image])
@@ -195,55 +176,34 @@ def pairs(
         elif side[image] != side[other]:
             kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
-    ratios = [
-        distance / np.maximum(neighbours.usual, 1e-9)
-        for _, distance in (neighbours.earlier, neighbours.same_side)
-    ]
-    moves: dict[tuple[PairKind, int], Move] = {}
+    (earlier, far), (own, away) = neighbours.earlier, neighbours.same_side
+    usual = np.maximum(neighbours.usual, 1e-9)
     kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [
-        ("near on two sides", neighbours.earlier[0], ratios[0], across),
-        (
-            "moved on two sides",
-            moved.index,
-            moved.ratio,
-            moved_ones(moved, neighbours, same, near, stretches),
-        ),
-        ("near on one side", neighbours.same_side[0], ratios[1], within),
+        ("near on two sides", earlier, far / usual, across),
+        ("moved on two sides", moved.index, moved.ratio, is_moved),
+        ("near on one side", own, away / usual, within),
     ]
     if stretches is not None:
-        kinds += [
-            (
-                "a stretch on two sides",
-                stretches.earlier[0],
-                1 - stretches.earlier[1],
-                stretches.across,
-            ),
-            (
-                "a stretch on one side",
-                stretches.same_side[0],
-                1 - stretches.same_side[1],
-                stretches.within,
-            ),
-        ]
+        (earlier, share), (own, own_share) = stretches.earlier, stretches.same_side
+        kinds.append(("a stretch on two sides", earlier, 1 - share, stretches.across))
+        kinds.append(("a stretch on one side", own, 1 - own_share, stretches.within))
     for kind, index, ratio, flagged in kinds:
         for image in np.flatnonzero(flagged).tolist():
             other = int(index[image])
             # Of two images that are each other's neighbour, the pair is listed once.
             if index[other] != image or image < other or not flagged[other]:
                 ranked.append((kind, image, other, float(ratio[image])))
-                if kind == "moved on two sides":
-                    moves[kind, image] = move_of(moved.placement[image])
-    ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
-    return tuple(
-        Pair(
-            kind=kind,
-            a=described(a),
-            b=described(b),
-            ratio=round(ratio, 4),
-            move=moves.get((kind, a)),
-        )
-        for kind, a, b, ratio in ranked[:MOST_PAIRS]
-    )
+    return sorted(ranked, key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
+
+
+def _earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Return the first image (by side, then index) that has the same number in `same`, int64 `[N]`;
+    often the image itself.
+    """
+    order = np.argsort(side, kind="stable")
+    _, first = np.unique(same[order], return_index=True)
+    _, number = np.unique(same, return_inverse=True)
+    return order[first][number]
 
 
 # ---- what it means

@@ -19,57 +19,20 @@ FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9
 groups of several files.
 """
 MOST_TOKENS = 4
-NO_ONE = frozenset(
-    (
-        *(
-            "aug",
-            "augmented",
-            "batch",
-            "chunk",
-            "copy",
-            "crop",
-            "dsc",
-            "dscn",
-            "file",
-            "fold",
-            "frame",
-            "image",
-        ),
-        *(
-            "images",
-            "img",
-            "page",
-            "part",
-            "patch",
-            "photo",
-            "pic",
-            "picture",
-            "resized",
-            "sample",
-            "set",
-            "split",
-        ),
-        *("test", "tile", "train", "val", "valid", "validation", "version", "v", "x", "y"),
+NO_ONE = set(
+    re.findall(
+        r"\w+",
+        "aug augmented batch chunk copy crop dsc dscn file fold frame image images img page part "
+        "patch photo pic picture resized sample set split test tile train val valid validation "
+        "version v x y",
     )
 )
 """Words before numbers that name no person or thing."""
-SOMEBODY = frozenset(
-    (
-        *(
-            "actor",
-            "animal",
-            "case",
-            "id",
-            "obj",
-            "object",
-            "p",
-            "participant",
-            "pat",
-            "patient",
-            "person",
-            "s",
-        ),
-        *("session", "sub", "subj", "subject", "user"),
+SOMEBODY = set(
+    re.findall(
+        r"\w+",
+        "actor animal case id obj object p participant pat patient person s session sub subj "
+        "subject user",
     )
 )
 _DATE = re.compile(r"(?<!\d)((19|20)\d{2}([-_.]?[01]\d){1,2}|[0-2]?\d[-.:][0-5]\d[-.:][0-5]\d)")
@@ -109,18 +72,17 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
 def _look_like(
     groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False
 ) -> bool:
-    """Return True if groups look like people or objects. `rests` hold the other parts of the
-    names.
-    """
     sizes = Counter(groups)
     last = {group.rpartition("\0")[2] for group in sizes}
     words = {word for token in last for word in re.findall(r"[a-z]+", token.lower())}
     if not all(re.search(r"\d", token) for token in last) or words & NO_ONE:
         return False
     in_company = sum(size for size in sizes.values() if size > 1)
-    if len(sizes) < FEWEST_GROUPS or max(sizes.values()) > LARGEST_SHARE * len(groups):
-        return False
-    if in_company < IN_COMPANY * len(groups):
+    if (
+        len(sizes) < FEWEST_GROUPS
+        or max(sizes.values()) > LARGEST_SHARE * len(groups)
+        or in_company < IN_COMPANY * len(groups)
+    ):
         return False
     of_class: dict[Hashable, set[str]] = defaultdict(set)
     rests_of_class: dict[Hashable, set[str]] = defaultdict(set)
@@ -137,7 +99,6 @@ def _look_like(
 
 
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
-    """Return the suggestion, if the pattern gives these groups as `--group-by` reads it."""
     found = list(map(group_rule(pattern), names))
     if None in found or not len(set(zip(found, groups, strict=True))) == len(set(groups)) == len(
         set(found)

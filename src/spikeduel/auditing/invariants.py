@@ -119,7 +119,6 @@ def upright(images: "Tensor") -> "Tensor":
 
 
 def _windowed(images: "Tensor", power: float) -> "Tensor":
-    """`images` under a Hann window to the `power`: 1 fades borders out, 0.5 less."""
     import torch
 
     window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
@@ -129,7 +128,6 @@ def _windowed(images: "Tensor", power: float) -> "Tensor":
 
 
 def _spectrum(images: "Tensor", power: float) -> "Tensor":
-    """The amplitude spectrum's low frequencies."""
     import torch
 
     size = max(32, images.shape[-1])
@@ -140,7 +138,6 @@ def _spectrum(images: "Tensor", power: float) -> "Tensor":
 
 
 def _recentred(images: "Tensor") -> "Tensor":
-    """Return what differs from the border, around its middle."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
@@ -153,7 +150,6 @@ def _recentred(images: "Tensor") -> "Tensor":
 
 
 def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
-    """Invariants of the amplitude spectrum."""
     import torch
     from torch.nn.functional import grid_sample
 
@@ -173,7 +169,6 @@ def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
 
 
 def _around(images: "Tensor") -> "Tensor":
-    """Invariants of what differs from the border, seen around its middle and at its own size."""
     import torch
     from torch.nn.functional import grid_sample
 

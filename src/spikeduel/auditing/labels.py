@@ -121,54 +121,40 @@ def votes(
     voters = np.unique(same[used], return_index=True)[1]
     if len(voters) > most:
         voters = np.sort(np.random.default_rng(0).choice(voters, most, replace=False))
-    others, their_same, own = (
-        vectors[used[voters]],
-        torch.from_numpy(same[used[voters]]),
-        torch.from_numpy(labels[used]),
-    )
-    num_classes = int(own.max()) + 1
+    others, label = vectors[used[voters]], torch.from_numpy(labels[used])
+    sames = torch.from_numpy(same[used])
+    num_classes, nearest = int(label.max()) + 1, min(NEIGHBOURS, len(voters) - 1)
     half_square = others.square().sum(1) / 2
-    nearest = min(NEIGHBOURS, len(voters) - 1)
-    places, counts = (
-        torch.zeros(len(used), nearest, dtype=torch.int64),
-        torch.zeros(len(used), nearest),
-    )
-    asked = (own[voters].bincount(minlength=num_classes) // 4).clamp(FEWEST_NEIGHBOURS, NEIGHBOURS)[
-        own
-    ]
-    starts = range(0, len(used), QUERIES_AT_ONCE)
-    for start in progress.track(starts, "asking neighbours", len(starts)):
-        rows = slice(start, start + QUERIES_AT_ONCE)
+    places = torch.zeros(len(used), nearest, dtype=torch.int64)
+    counts = torch.zeros(len(used), nearest)
+    asked = label[voters].bincount(minlength=num_classes) // 4
+    asked = asked.clamp(FEWEST_NEIGHBOURS, NEIGHBOURS)[label]
+    blocks = [slice(k, k + QUERIES_AT_ONCE) for k in range(0, len(used), QUERIES_AT_ONCE)]
+    for rows in progress.track(blocks, "asking neighbours", len(blocks)):
         distance = torch.addmm(half_square, vectors[used[rows]], others.T, alpha=-1)
-        distance[torch.from_numpy(same[used[rows]])[:, None] == their_same] = float("inf")
-        found = lowest(distance, nearest)
-        places[rows] = torch.from_numpy(voters)[found]
-        counts[rows] = (
-            torch.isfinite(distance.gather(1, found)) & (torch.arange(nearest) < asked[rows, None])
-        ).float()
+        distance[sames[rows][:, None] == sames[voters]] = float("inf")
+        few = lowest(distance, nearest)
+        places[rows] = torch.from_numpy(voters)[few]
+        is_asked = torch.arange(nearest) < asked[rows, None]
+        counts[rows] = (torch.isfinite(distance.gather(1, few)) & is_asked).float()
 
     def shares(rows: slice, counted: "Tensor") -> "Tensor":
-        total = torch.zeros(len(counted), num_classes).scatter_add_(1, own[places[rows]], counted)
+        total = torch.zeros(len(counted), num_classes)
+        total.scatter_add_(1, label[places[rows]], counted)
         return total / total.sum(1, keepdim=True).clamp_min(1)
 
-    blocks = [slice(start, start + QUERIES_AT_ONCE) for start in starts]
     trusted = torch.zeros(len(used), dtype=torch.bool)
     for rows in blocks:
         first = shares(rows, counts[rows])
-        trusted[rows] = first.gather(1, own[rows, None])[:, 0] >= TRUSTED * first.amax(1)
-    given, highest, best = (
-        torch.zeros(len(used)),
-        torch.zeros(len(used)),
-        torch.zeros(len(used), dtype=torch.int64),
-    )
+        trusted[rows] = first.gather(1, label[rows, None])[:, 0] >= TRUSTED * first.amax(1)
+    voted = []
     for rows in blocks:
         second = shares(rows, counts[rows] * trusted[places[rows]])
         # Where no neighbour is trusted, the first vote stands.
         last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, counts[rows]))
-        given[rows], (highest[rows], best[rows]) = (
-            last.gather(1, own[rows, None])[:, 0],
-            last.max(1),
-        )
+        highest, best = last.max(1)
+        voted.append((last.gather(1, label[rows, None])[:, 0], best, highest))
+    given, best, highest = (torch.cat(parts) for parts in zip(*voted, strict=True))
     return given.numpy(), best.numpy(), highest.numpy()
 
 
@@ -178,30 +164,18 @@ def write_csv(
     """Write the labels to check, a row each, with what doubts it ("neighbours" or "networks");
     return `path`.
     """
-    sources = {"neighbours": by_neighbours, "networks": by_networks}
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        [
-            "index",
-            "file",
-            "side",
-            "given",
-            "suggested",
-            "given_probability",
-            "suggested_probability",
-            "source",
-        ]
-    )
-    for source, suspect in (
-        (source, suspect) for source, listed in sources.items() for suspect in listed
-    ):
-        image = suspect.image
-        rows.writerow(
-            [
-                *(image.index, image.file or "", image.side, image.label, suspect.suggested),
-                *(suspect.given_probability, suspect.suggested_probability, source),
-            ]
-        )
+    names = ("index", "file", "side", "given", "suggested", "given_probability")
+    rows.writerow([*names, "suggested_probability", "source"])
+    for source, suspects in (("neighbours", by_neighbours), ("networks", by_networks)):
+        for suspect in suspects:
+            image = suspect.image
+            rows.writerow(
+                [
+                    *(image.index, image.file or "", image.side, image.label, suspect.suggested),
+                    *(suspect.given_probability, suspect.suggested_probability, source),
+                ]
+            )
     files.write_text(path, text.getvalue())
     return path

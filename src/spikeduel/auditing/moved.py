@@ -17,7 +17,6 @@ from spikeduel.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, inva
 from spikeduel.auditing.neighbours import MOST_SCORES, compared, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
-from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,15 +36,11 @@ class Moved:
     test.
 
     `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is
-    none: that of what remains to what usually remains; `placement` float32 `[N, 6]`, that of
-    `registration`, in pixels of the image. `searched` counts the images whose candidates were
-    looked at.
+    none: that of what remains to what usually remains.
     """
 
     index: np.ndarray
     ratio: np.ndarray
-    placement: np.ndarray
-    searched: Counts
 
 
 def search(
@@ -56,26 +51,20 @@ def search(
     progress: Progress,
     shapes: np.ndarray | None = None,
 ) -> Moved:
-    """The moved copies among `images`, as `_search` finds them; also among the middles of pictures
-    that were padded.
+    """Return the moved copies among `images`, as `_search` finds them; also among the middles of
+    pictures that were padded.
 
     `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares. The
     black bars do not move with what was moved before: laid over one another, they would hide the
     copy.
     """
-    found = _search(images, same, split, near, progress)
+    whole = _search(images, same, split, near, progress)
     shares = None if shapes is None else shapes.min(1) / shapes.max(1)
     if shares is None or images.shape[2] != images.shape[3] or (shares == 1).all():
-        return found
+        return whole
     inner = _search(_middles(images, shares), same, split, near, progress)
-    inner.placement[:, 4:] *= shares[:, None]
-    better = inner.ratio < found.ratio
-    return Moved(
-        np.where(better, inner.index, found.index),
-        np.minimum(inner.ratio, found.ratio),
-        np.where(better[:, None], inner.placement, found.placement),
-        found.searched,
-    )
+    index = np.where(inner.ratio < whole.ratio, inner.index, whole.index)
+    return Moved(index, np.minimum(inner.ratio, whole.ratio))
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -92,20 +81,17 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
         middles[block] = images[block]
         for margin in np.unique(margins[block][margins[block] > 0]):
             rows = start + np.flatnonzero(margins[block] == margin)
-            part = torch.from_numpy(
-                images[rows, :, margin:-margin, margin:-margin].astype(np.float32)
-            )
-            middles[rows] = (
-                interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
-            )
+            part = images[rows, :, margin:-margin, margin:-margin].astype(np.float32)
+            larger = interpolate(torch.from_numpy(part), size=side, mode="bilinear")
+            middles[rows] = larger.round().clamp(0, 255).byte().numpy()
     return middles
 
 
 def _search(
     images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress
 ) -> Moved:
-    """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same`
-    `[N]`) are left out.
+    """Return the moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in
+    `same` `[N]`) are left out.
 
     Each image is laid over those of all earlier sides together: on a small side alone nothing might
     be like it, and what remains would look little beside that. Images of one side are not compared
@@ -117,28 +103,21 @@ def _search(
     # Numba, which it needs, takes long to import.
     from spikeduel.auditing import overlays
 
-    count = len(images)
-    index, ratio = np.full(count, -1), np.full(count, np.inf, np.float32)
-    placement = np.zeros((count, 6), np.float32)
-    searched = {"train": 0, "val": 0, "test": 0}
-    views, learned = (
-        None,
-        split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]],
-    )
-    for name, earlier in (("val", split.train), ("test", np.concatenate([split.train, split.val]))):
-        asked = getattr(split, name)
+    index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
+    views, described = None, []
+    for asked, earlier in (
+        (split.val, split.train),
+        (split.test, np.concatenate([split.train, split.val])),
+    ):
         if not len(asked) or len(earlier) < FEWEST_OTHERS:
             continue
         asked = asked[compared(len(asked), len(earlier), LENGTH)]
-        searched[name] = len(asked)
         if views is None:
             views = overlays.views(images)
-            described = []
+            chosen = np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]
+            learned = views.whole[torch.from_numpy(np.sort(split.train[chosen]))].float()
             for measured in (invariant, upright):
-                describe = descriptor(
-                    views.whole[torch.from_numpy(np.sort(learned))].float(), measured
-                )
-                described.append(in_parts(views.whole, describe))
+                described.append(in_parts(views.whole, descriptor(learned, measured)))
             maps = overlays.orientation_maps(views.small.shape[-1])
         references = [rows_of(descriptors, earlier) for descriptors in described]
         at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
@@ -148,43 +127,20 @@ def _search(
             few = earlier[_few(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block], placement[block] = overlays.best(
-                views, maps, block, few, near
-            )
-    return Moved(index, ratio, placement, Counts(**searched))
-
-
-def move_of(placement: np.ndarray) -> Move:
-    """Return what makes the query from the reference, of a placement `[6]` in pixels."""
-    matrix, shift = placement[:4].reshape(2, 2).astype(float), placement[4:].astype(float)
-    mirrored = bool(np.linalg.det(matrix) < 0)
-    down, right = -np.linalg.solve(matrix, shift)
-    if mirrored:
-        matrix = matrix * [[1], [-1]]
-    return Move(
-        mirrored=mirrored,
-        degrees=round(float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))), 1),
-        scale=round(float(abs(np.linalg.det(matrix)) ** -0.5), 3),
-        right=round(float(right), 2),
-        down=round(float(down), 2),
-    )
+            index[block], ratio[block] = overlays.best(views, maps, block, few, near)
+    return Moved(index, ratio)
 
 
 def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndarray:
-    """int64 `[M, K]`: the nearest of N references to M queries by both descriptors in turn, nearest
-    first.
-
-    `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
+    """Return the nearest of N references to M queries by both descriptors in turn, nearest first:
+    int64 `[M, K]`. `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
     """
     import torch
 
-    found, place = [], []
+    candidates, place = [], []
     for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
         k = min(most, len(reference))
-        found.append(
-            lowest(
-                torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1), k
-            ).numpy()
-        )
+        distances = torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1)
+        candidates.append(lowest(distances, k).numpy())
         place.append((np.arange(k) + 0.5) / most)
-    return np.concatenate(found, 1)[:, np.argsort(np.concatenate(place), kind="stable")]
+    return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(place), kind="stable")]

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import Rows, in_parts
-from spikeduel.results.audit import Counts
+from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,28 +22,29 @@ PORTION = 1024
 slower on a busy one, where each product waits for the slowest thread.
 """
 MOST_SCORES = 1 << 25
-"""Distances that are in memory at once: where references are very many, fewer queries are asked
-together.
-"""
+"""Distances that are in memory at once."""
 TOGETHER = 64
 """Scores of which the lowest is found first, where the few lowest of very many are wanted."""
 SMALL_SIDE = 25
-"""Longest side of the small versions: keeps a garment's print and a finger's ridges, drops single
-pixels.
-"""
+"""Longest side of the small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
 """Standard deviation of the blur, in pixels of the small version. Of 800 recordings of N-MNIST,
 drawn anew from their own smoothed counts, 64 % are near the first one with it, and 0.4 % without
 (`benchmarks/recordings.py`).
 """
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
-"""Longest side of images whose gradients are taken; how many cells of them lie side by side;
-directions in each.
-"""
+"""Longest side of images whose gradients are taken; cells a side; directions in each."""
 MOST_PRODUCTS = 4e12
-"""Multiplications that one search may take, some 30 seconds on two cores; beyond, its queries are
-sampled.
-"""
+"""Multiplications that a search may take, 30 seconds on two cores; beyond, queries are sampled."""
+COMPARED: tuple[tuple[Side, Side], ...] = (
+    ("train", "train"),
+    ("val", "train"),
+    ("test", "train"),
+    ("val", "val"),
+    ("test", "test"),
+    ("test", "val"),
+)
+"""Sides that are searched, and the sides that their neighbours are sought on."""
 MOST_PORTIONS = 72
 IMAGES_A_PORTION = 70
 
@@ -86,21 +87,13 @@ class Neighbourhood:
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
     """Return the index of the nearest of `references` for each of `queries`, by Euclidean distance
-    of
-    pixels: int64 `[M]`.
+    of pixels: int64 `[M]`.
 
     Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that
     are equally near it is any one. Sums of squares up to 2^24 are exact (28×28 grey: always where
-    it matters); beyond, neighbours that are equally far to seven digits may be taken for one
-    another. Raises `ValueError` where shapes do not match or there is no reference.
+    it matters). Raises `ValueError` where there is no reference.
     """
     import torch
-
-    if queries.shape[1:] != references.shape[1:]:
-        raise ValueError(
-            f"queries {queries.shape} and references {references.shape} differ in the shape of an "
-            f"image"
-        )
 
     def flat(pixels: np.ndarray) -> "Tensor":
         # Around zero, products of bytes are small enough to be exact in float32.
@@ -140,9 +133,7 @@ def closest(
     def scores(
         number: int, blocks: "Iterable[slice | Tensor]"
     ) -> "Iterator[tuple[slice | Tensor, Tensor]]":
-        """Blocks of queries, and half their squared distances to a portion, less half the query's
-        square.
-        """
+        # Half the squared distances to a portion, less half the query's square.
         part = references[portions[number]]
         half_square = part.square().sum(1) / 2
         for rows in blocks:
@@ -211,10 +202,9 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
-    made = in_parts(
+    return in_parts(
         pictures, lambda part: torch.from_numpy(gaussian_filter(part, (0, 0, width, width)))
-    )
-    return made.numpy()
+    ).numpy()
 
 
 def gradients(images: np.ndarray) -> "Tensor":
@@ -252,20 +242,6 @@ def gradients(images: np.ndarray) -> "Tensor":
     return in_parts(images, made)
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Images of one side of a split, of which the nearest among `others` are sought; both are
-    indices.
-    """
-
-    name: str
-    others_name: str
-    images: np.ndarray
-    others: np.ndarray
-    self_at: np.ndarray | None
-    """Indices of the images among the others, if both are one side."""
-
-
 def lowest(scores: "Tensor", k: int) -> "Tensor":
     """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest
     first.
@@ -283,27 +259,6 @@ def lowest(scores: "Tensor", k: int) -> "Tensor":
     return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices)
 
 
-def comparisons(split: Split, length: int) -> Iterator[Comparison]:
-    """Yield the sides that are compared, by vectors of `length` numbers."""
-    for name, others_name in (
-        ("train", "train"),
-        ("val", "train"),
-        ("test", "train"),
-        ("val", "val"),
-        ("test", "test"),
-        ("test", "val"),
-    ):
-        side, others, is_same = (
-            getattr(split, name),
-            getattr(split, others_name),
-            name == others_name,
-        )
-        if not len(side) or len(others) <= is_same:
-            continue
-        rows = compared(len(side), len(others), length)
-        yield Comparison(name, others_name, side[rows], others, rows if is_same else None)
-
-
 def compared(count: int, num_others: int, length: int) -> np.ndarray:
     """int64: which of `count` images are compared with so many others: all, or where that is long,
     the same sample.
@@ -316,32 +271,34 @@ def compared(count: int, num_others: int, length: int) -> np.ndarray:
 
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
     """Return the neighbours of each image, from `small_grey` of all images; those of a sample where
-    a
-    side takes too long.
+    a side takes too long.
     """
     count = len(small)
     same_side, earlier, training = (
         (np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3)
     )
     usual = np.full(count, np.nan, dtype=np.float32)
-    searched = {"train": 0, "val": 0, "test": 0}
-    for asked in comparisons(split, small.shape[1]):
-        images, others = asked.images, asked.others
-        found = closest(
+    searched = dict.fromkeys(SIDES, 0)
+    for name, others_name in COMPARED:
+        side, others = getattr(split, name), getattr(split, others_name)
+        is_same = name == others_name
+        if not len(side) or len(others) <= is_same:
+            continue
+        rows = compared(len(side), len(others), small.shape[1])
+        images = side[rows]
+        nearest = closest(
             Rows(small, images),
             Rows(small, others),
             num_portions(len(others)),
-            asked.self_at,
+            rows if is_same else None,
             progress,
         )
-        kept = [earlier if asked.self_at is None else same_side]
-        if asked.others_name == "train":
-            searched[asked.name], usual[images] = len(images), found.usual
+        kept = [same_side if is_same else earlier]
+        if others_name == "train":
+            searched[name], usual[images] = len(images), nearest.usual
             kept.append(training)
         for index, distance in kept:
-            nearer = found.distance < distance[images]
-            index[images[nearer]], distance[images[nearer]] = (
-                others[found.index[nearer]],
-                found.distance[nearer],
-            )
+            nearer = nearest.distance < distance[images]
+            index[images[nearer]] = others[nearest.index[nearer]]
+            distance[images[nearer]] = nearest.distance[nearer]
     return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))

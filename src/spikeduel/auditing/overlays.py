@@ -1,14 +1,22 @@
-"""The search for the candidate that an image is a moved copy of: laid over it small, from all
-orientations, then whole.
+# mypy: disable-error-code="no-untyped-def"
+"""Laying images over one another: small and from all orientations, then whole; turn, mirror, scale
+and shift are found by Gauss-Newton steps.
+
+Inverse compositional image alignment (Baker and Matthews, "Lucas-Kanade 20 years on", 2004) for
+similarities, with gain and offset left free. A placement is float32 `[6]`: pixel (y, x) of the
+query, counted from its middle, lies on
+(p0·y + p1·x + p4, p2·y + p3·x + p5) of the reference.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import njit
 
-from spikeduel.auditing.registration import UNRELATED, queries, register
-from spikeduel.data.disk_arrays import empty_array
+from spikeduel.data.disk_arrays import in_parts
+from spikeduel.spiking.kernels.cpu import run_chunks
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +60,10 @@ PLAUSIBLE = 1.7
 `OTHERS`.
 """
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
-AT_ONCE = 1024
+LEAST_OVERLAP = 0.5
+"""Share of the query's pixels that must lie on the reference."""
+UNRELATED = np.float32(2.0)
+"""Stands for the residual of what could not be laid over one another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,48 +80,34 @@ class Views:
 
 
 def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
-    """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by repeating
-    their borders.
+    """Return grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by
+    repeating their borders.
     """
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
     factor = -(-max(images.shape[-2:]) // longest)
-    height, width = images.shape[-2:]
-    shape = max(1, round(height / factor)), max(1, round(width / factor))
-    side = max(shape)
-    missing = [side - length for length in shape]
-    made: list[Tensor] = []
-    for start in range(0, len(images), AT_ONCE):
-        grey = (
-            torch.from_numpy(images[start : start + AT_ONCE].astype(np.float32)).mean(
-                1, keepdim=True
-            )
-            / 255
-        )
-        grey = adaptive_avg_pool2d(grey, shape)
-        around = [
-            missing[1] // 2,
-            missing[1] - missing[1] // 2,
-            missing[0] // 2,
-            missing[0] - missing[0] // 2,
-        ]
+    height, width = (max(1, round(length / factor)) for length in images.shape[-2:])
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+
+    def whole(part: np.ndarray) -> "Tensor":
+        grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True) / 255
+        grey = adaptive_avg_pool2d(grey, (height, width))
+        around = [left, side - width - left, top, side - height - top]
         grey = pad(grey, around, mode="replicate")
         if side < SHORTEST_SIDE:
             grey = interpolate(grey, size=SHORTEST_SIDE, mode="bilinear")
-        whole = _blurred(grey, 0.6)
-        shrink = max(1, round(whole.shape[-1] / SMALL_SIDE))
-        small = adaptive_avg_pool2d(_blurred(whole, 0.4 * shrink), -(-whole.shape[-1] // shrink))
-        if not made:
-            rooms = ((whole, np.float16), (small, np.float32))
-            made = [
-                torch.from_numpy(empty_array((len(images), *part.shape[2:]), kind))
-                for part, kind in rooms
-            ]
-        for all_of_them, part in zip(made, (whole, small), strict=True):
-            all_of_them[start : start + AT_ONCE] = part[:, 0]
-    whole, small = made
-    return Views(images, whole, small, max(images.shape[-2:]) / whole.shape[-1])
+        return _blurred(grey, 0.6)
+
+    def small(part: np.ndarray) -> "Tensor":
+        grey = whole(part)
+        shrink = max(1, round(grey.shape[-1] / SMALL_SIDE))
+        size = -(-grey.shape[-1] // shrink)
+        return adaptive_avg_pool2d(_blurred(grey, 0.4 * shrink), size)[:, 0]
+
+    wholes = in_parts(images, lambda part: whole(part)[:, 0].half())
+    return Views(images, wholes, in_parts(images, small), max(images.shape[-2:]) / wholes.shape[-1])
 
 
 def _blurred(images: "Tensor", sigma: float) -> "Tensor":
@@ -189,33 +186,29 @@ def _starts(
 
 def best(
     views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray, near: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images`
     `[B]`.
 
-    Returns its index int64 `[B]`; what remains, as a share of what remains for the median of the
-    others, float32 `[B]`; and its placement in pixels, float32 `[B, 6]`. The share is infinite
-    where it is above some `PLAUSIBLE`·`near`. `maps` are the `orientation_maps`.
+    Returns its index int64 `[B]`, and what remains, as a share of what remains for the median of
+    the others, float32 `[B]`: infinite where it is above some `PLAUSIBLE`·`near`. `maps` are the
+    `orientation_maps`.
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
     lowest = np.sort(np.minimum(attempt.remains, 1), 1)[:, :OTHERS]
     rows = np.flatnonzero(lowest[:, 0] < PLAUSIBLE * near * lowest[:, -1])
-    index, share, placement = (
-        np.full(len(images), -1),
-        np.full(len(images), np.inf),
-        np.zeros((len(images), 6)),
-    )
+    index, share = np.full(len(images), -1), np.full(len(images), np.inf)
     if len(rows):
         attempt.lay(rows, attempt.two_of_each(rows), 2 * few.shape[1])
         chosen = attempt.remains[rows].argmin(1)
         index[rows] = few[rows, chosen]
-        lowest, placement[rows] = attempt.finished(rows, chosen)
+        lowest = attempt.finished(rows, chosen)
         others = np.where(few[rows] < 0, np.nan, np.minimum(attempt.remains[rows], 1))
         others[np.arange(len(rows)), chosen] = np.nan
         enough = np.isfinite(others).sum(1) > 1
         share[rows[enough]] = lowest[enough] / np.maximum(np.nanmedian(others[enough], 1), 1e-6)
-    return index, share.astype(np.float32), placement.astype(np.float32)
+    return index, share.astype(np.float32)
 
 
 class _Attempt:
@@ -283,26 +276,20 @@ class _Attempt:
             at[worst_first],
         )
 
-    def finished(self, rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what remains, and the placement in pixels, of the `chosen` candidate of each of
-        `rows`,
-        after more steps.
-        """
+    def finished(self, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return what remains of the `chosen` candidate of each of `rows`, after more steps."""
         remains, placed = self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)
-        placed[:, 4:] *= self.views.factor
         if self.views.factor == 1:
-            return remains, placed
+            return remains
         pairs = np.concatenate([self.images[rows], self.few[rows, chosen]])
         wide = views(self.views.images[pairs], LONGEST_LAST)
+        placed[:, 4:] *= self.views.factor
         start, number = placed / np.append(np.ones(4), [wide.factor] * 2), np.arange(len(rows))
         asked, references = wide.whole.float().split(len(rows))
-        found, at = register(
+        wider, _ = register(
             queries(asked), number, references.numpy(), number, start.astype(np.float32), LAST_STEPS
         )
-        at[:, 4:] *= wide.factor
-        better = found < remains
-        remains[better], placed[better] = found[better], at[better]
-        return remains, placed
+        return np.minimum(wider, remains)
 
     def _whole(
         self, row: np.ndarray, candidate: np.ndarray, start: np.ndarray, steps: int
@@ -312,3 +299,191 @@ class _Attempt:
         used, others = np.unique(self.few[row, candidate], return_inverse=True)
         references = self.views.whole[torch.from_numpy(used)].float().numpy()
         return register(self.of_whole, row, references, others, start, steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Images to be laid over others: float32 `[Q, S, S]`, how they change with a small move, and
+    its normal equations.
+
+    `changes` is float32 `[Q, 4, S·S]`: the derivative by scale, turn, shift down and shift right,
+    less what gain and offset explain; `inverse` `[Q, 4, 4]` the inverse of its products.
+    """
+
+    images: np.ndarray
+    changes: np.ndarray
+    inverse: np.ndarray
+
+
+def queries(images: "Tensor") -> Queries:
+    """Return what `register` needs to know of `images`, float32 `[Q, S, S]`."""
+    import torch
+
+    side = images.shape[-1]
+    down, right = torch.gradient(images, dim=(1, 2))
+    place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    y, x = place[:, None], place
+    changes = torch.stack([down * y + right * x, right * y - down * x, down, right], 1).flatten(2)
+    centred = images.flatten(1) - images.flatten(1).mean(1, keepdim=True)
+    unit = (centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-6))[:, None]
+    changes = changes - changes.mean(2, keepdim=True)
+    changes = changes - (changes * unit).sum(2, keepdim=True) * unit
+    products = changes @ changes.transpose(1, 2)
+    diagonal = products.diagonal(dim1=1, dim2=2)
+    products = products + torch.diag_embed(1e-3 * diagonal + 1e-6)
+    inverse = torch.linalg.inv(products.double()).float()
+    return Queries(
+        images.contiguous().numpy(), changes.contiguous().numpy(), inverse.contiguous().numpy()
+    )
+
+
+def register(
+    of: Queries,
+    rows: np.ndarray,
+    references: np.ndarray,
+    others: np.ndarray,
+    start: np.ndarray,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lays query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most
+    `steps` steps.
+
+    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`.
+    Returns float32 `[P]`, the residuals √(1 − r²) of the correlation r where both overlap, and
+    float32 `[P, 6]`, the placements. A residual is `UNRELATED` where they overlap by less than
+    `LEAST_OVERLAP`, or where one of them is uniform there.
+    """
+    residual = np.full(len(rows), UNRELATED, dtype=np.float32)
+    placement = np.ascontiguousarray(start, dtype=np.float32).copy()
+
+    def part(first: int, last: int) -> None:
+        _register(
+            of.images,
+            of.changes,
+            of.inverse,
+            rows,
+            references,
+            others,
+            placement,
+            residual,
+            steps,
+            first,
+            last,
+        )
+
+    run_chunks(part, len(rows), work=len(rows) * of.images.shape[1] ** 2 * steps)
+    return residual, placement
+
+
+@njit(**COMPILED, fastmath=True)
+def _register(
+    images, changes, inverse, rows, references, others, placement, residual, steps, first, last
+):
+    side = images.shape[1]
+    values, inside = np.empty(side * side, np.float32), np.empty(side * side, np.float32)
+    best = np.empty(6, np.float32)
+    for pair in range(first, last):
+        query, reference = images[rows[pair]].ravel(), references[others[pair]].ravel()
+        change, inverted, p = changes[rows[pair]], inverse[rows[pair]], placement[pair]
+        best[:] = p
+        for step in range(steps + 1):
+            _sample(reference, side, p, values, inside)
+            found = _compared(query, values, inside)
+            gained = residual[pair] - found
+            if gained > 0:
+                residual[pair] = found
+                best[:] = p
+            if step == steps or found >= 1 or (gained < 0.001 and step > 1):
+                break
+            _move(p, change, inverted, values, side)
+            size = abs(p[0] * p[3] - p[1] * p[2])
+            if size < 0.5 or size > 2:
+                break
+        p[:] = best
+
+
+@njit(**COMPILED, fastmath=True)
+def _sample(reference, side, p, values, inside):
+    """Bilinear values of the reference under each pixel of the query; `inside` is 1 where it is,
+    else 0.
+    """
+    middle, last = np.float32((side - 1) / 2), np.float32(side - 1)
+    for row in range(side):
+        for column in range(side):
+            down, right = np.float32(row) - middle, np.float32(column) - middle
+            y = p[0] * down + p[1] * right + p[4] + middle
+            x = p[2] * down + p[3] * right + p[5] + middle
+            near_y, near_x = min(max(y, np.float32(0)), last), min(max(x, np.float32(0)), last)
+            top, left = (
+                min(np.int32(near_y), np.int32(side - 2)),
+                min(np.int32(near_x), np.int32(side - 2)),
+            )
+            low, beside = near_y - np.float32(top), near_x - np.float32(left)
+            at, here = top * np.int32(side) + left, row * side + column
+            above = reference[at] + beside * (reference[at + 1] - reference[at])
+            below = reference[at + side] + beside * (
+                reference[at + side + 1] - reference[at + side]
+            )
+            values[here] = above + low * (below - above)
+            # Rounding must not lose the border of an image that lies where it was.
+            apart = abs(near_y - y) + abs(near_x - x)
+            inside[here] = np.float32(1) if apart < np.float32(0.02) else np.float32(0)
+
+
+@njit(**COMPILED, fastmath=True)
+def _compared(query, values, inside):
+    """The residual; what the query and `values`, with gain and offset, differ by is left in
+    `values`.
+    """
+    count, of_values, of_query = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(len(values)):
+        count += inside[k]
+        of_values += inside[k] * values[k]
+        of_query += inside[k] * query[k]
+    if count < LEAST_OVERLAP * len(values):
+        return UNRELATED
+    of_values /= count
+    of_query /= count
+    square, query_square, product = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(len(values)):
+        a, b = inside[k] * (values[k] - of_values), inside[k] * (query[k] - of_query)
+        square += a * a
+        query_square += b * b
+        product += a * b
+    if square < 1e-5 or query_square < 1e-5 or product <= 0:
+        return UNRELATED
+    gain = product / square
+    # As the fit was made on all pixels, what is seen of them counts for all.
+    whole = np.float32(len(values)) / count
+    for k in range(len(values)):
+        values[k] = whole * inside[k] * (gain * (values[k] - of_values) - (query[k] - of_query))
+    return np.sqrt(max(np.float32(0), np.float32(1) - product * gain / query_square))
+
+
+@njit(**COMPILED, fastmath=True)
+def _move(p, change, inverted, errors, side):
+    """Take one step: the move of the query that explains the `errors`, undone in the placement
+    `p`.
+    """
+    slope = np.zeros(4, np.float32)
+    for number in range(4):
+        total = np.float32(0)
+        for k in range(len(errors)):
+            total += change[number, k] * errors[k]
+        slope[number] = total
+    most, far = np.float32(0.15), np.float32(0.1 * side)
+    grown, turned, down, right = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for number in range(4):
+        grown += inverted[0, number] * slope[number]
+        turned += inverted[1, number] * slope[number]
+        down += inverted[2, number] * slope[number]
+        right += inverted[3, number] * slope[number]
+    grown, turned = np.float32(1) + min(max(grown, -most), most), min(max(turned, -most), most)
+    down, right = min(max(down, -far), far), min(max(right, -far), far)
+    size = grown * grown + turned * turned
+    same, other = grown / size, turned / size
+    a, b, c, d = p[0], p[1], p[2], p[3]
+    p[0], p[1] = a * same - b * other, a * other + b * same
+    p[2], p[3] = c * same - d * other, c * other + d * same
+    p[4] -= p[0] * down + p[1] * right
+    p[5] -= p[2] * down + p[3] * right

@@ -53,31 +53,30 @@ def examine(
     progress: Progress,
 ) -> Statistics:
     """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a
-    classifier
-    tells by them.
+    classifier tells by them: by all together, and by each alone where all together tell.
     """
     sides = {"train": split.train, "val": split.val, "test": split.test}
     parts = [*sides.values(), *(np.flatnonzero(labels == k) for k in range(len(classes)))]
     numbers, hot = _measured(recordings, parts, progress)
+    compared = _compared(groups, split)
+    of_class, of_side = _by_class(numbers, labels, split), _by_side(numbers, *compared)
     usual = int(np.bincount(labels[split.train]).argmax())
-    of_class = _by_class(numbers, labels, split)
-    compared, is_test, fold = _compared(groups, split)
-    of_side = _by_side(numbers, compared, is_test, fold)
+    chance = None if of_class is None else float((labels[split.test] == usual).mean())
+    num_tested = 0 if of_class is None else len(split.test)
+    num_groups = len(np.unique(groups[compared[0]]))
+    tells_class = is_above_chance(of_class, max(chance or 0, 1 / len(classes)), num_tested)
+    tells_side = is_above_chance(of_side, 0.5, num_groups, SIDE_GAP)
+    names = get_args(StatisticName)
     told = []
-    for column, name in enumerate(
-        progress.track(
-            get_args(StatisticName), "asking what statistics tell", len(get_args(StatisticName))
-        )
-    ):
+    for column, name in enumerate(progress.track(names, "asking what statistics tell", len(names))):
         alone = numbers[:, column : column + 1]
-        varies = bool((alone != alone[0]).any())
         told.append(
             Statistic(
                 name=name,
                 sides={side: _median(alone[rows]) for side, rows in sides.items() if len(rows)},
-                classes={each: _median(alone[labels == k]) for k, each in enumerate(classes)},
-                class_accuracy=_by_class(alone, labels, split) if varies else None,
-                side_accuracy=_by_side(alone, compared, is_test, fold) if varies else None,
+                classes={label: _median(alone[labels == k]) for k, label in enumerate(classes)},
+                class_accuracy=_by_class(alone, labels, split) if tells_class else None,
+                side_accuracy=_by_side(alone, *compared) if tells_side else None,
             )
         )
     width = recordings.binning.sensor[1]
@@ -85,10 +84,10 @@ def examine(
         statistics=tuple(told),
         hot_pixels=tuple((int(place % width), int(place // width)) for place in hot),
         class_accuracy=of_class,
-        class_chance=None if of_class is None else float((labels[split.test] == usual).mean()),
-        num_tested=0 if of_class is None else len(split.test),
+        class_chance=chance,
+        num_tested=num_tested,
         side_accuracy=of_side,
-        num_groups=len(np.unique(groups[compared])),
+        num_groups=num_groups,
     )
 
 
@@ -97,7 +96,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def _counts(recordings: Recordings, row: int) -> np.ndarray:
-    """Events of each pixel of the sensor, int64 `[H·W]`; those outside it are left out."""
+    """Return the events of each pixel of the sensor, int64 `[H·W]`, without those outside it."""
     height, width = recordings.binning.sensor
     events = unpacked(recordings.events_of(row))
     inside = (events.y < height) & (events.x < width)
@@ -107,20 +106,17 @@ def _counts(recordings: Recordings, row: int) -> np.ndarray:
 def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `[N, S]`: the statistics of each recording, in the order of `StatisticName`; and
-    int64 `[K]`:
-    the pixels, row after row, that are hot in most recordings of one of `parts` (indices).
+    """Return the statistics of each recording, in the order of `StatisticName`, float64 `[N, S]`;
+    and the pixels, row after row, that are hot in most recordings of one of `parts` (indices),
+    int64 `[K]`.
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
     numbers = np.zeros((len(recordings), len(get_args(StatisticName))))
     hottest: list[np.ndarray] = []
     for row in progress.track(range(len(recordings)), "measuring recordings", len(recordings)):
         events, counts = unpacked(recordings.events_of(row)), _counts(recordings, row)
-        count, seconds, in_use = (
-            len(events.t),
-            (int(events.t[-1]) + 1) / 1e6,
-            max(1, int(np.count_nonzero(counts))),
-        )
+        count, seconds = len(events.t), (int(events.t[-1]) + 1) / 1e6
+        in_use = max(1, int(np.count_nonzero(counts)))
         numbers[row, :-1] = (
             *(1000 * seconds, count, count / seconds, events.p.mean(), in_use / num_pixels),
             *(int(events.x.max()) + 1, int(events.y.max()) + 1),
@@ -129,34 +125,29 @@ def _measured(
     is_hot = np.zeros(num_pixels, bool)
     for part in parts:
         if len(part) >= FEWEST:
-            times = np.bincount(
-                np.concatenate([hottest[row] for row in part.tolist()]), minlength=num_pixels
-            )
-            is_hot |= times > len(part) / 2
+            pixels = np.concatenate([hottest[row] for row in part.tolist()])
+            is_hot |= np.bincount(pixels, minlength=num_pixels) > len(part) / 2
     if (hot := np.flatnonzero(is_hot)).size:
-        for row in progress.track(
-            range(len(recordings)), "counting events of hot pixels", len(recordings)
-        ):
+        for row in range(len(recordings)):
             numbers[row, -1] = _counts(recordings, row)[hot].sum() / numbers[row, 1]
     return numbers, hot
 
 
 def _by_class(numbers: np.ndarray, labels: np.ndarray, split: Split) -> float | None:
-    """The share of the test recordings whose class is told by `numbers` `[N, S]`; None for too
-    few.
+    """Return the share of the test recordings whose class is told by `numbers` `[N, S]`; None for
+    too few.
     """
     if min(len(split.train), len(split.test)) < FEWEST:
         return None
     learned = np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED]
-    return float(
-        (_told(numbers[learned], labels[learned], numbers[split.test]) == labels[split.test]).mean()
-    )
+    told = _told(numbers[learned], labels[learned], numbers[split.test])
+    return float((told == labels[split.test]).mean())
 
 
 def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recordings of training and test, as many of each, int64 `[M]`; which are of test; and the
-    fold in which each is asked and not learned from, all of its group together. None of them where
-    there are too few.
+    """Return recordings of training and test, as many of each, int64 `[M]`; which are of test; and
+    the fold in which each is asked and not learned from, all of a group together. None of them
+    where there are too few.
     """
     random = np.random.default_rng(0)
     most = min(len(split.train), len(split.test), MOST_LEARNED // 2)
@@ -164,10 +155,8 @@ def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray,
     rows, is_test = np.concatenate(drawn), np.repeat([False, True], most)
     names, group = np.unique(groups[rows], return_inverse=True)
     fold = random.permutation(len(names))[group] % NUM_FOLDS
-    if (
-        most < FEWEST
-        or min(len(np.unique(group[is_test == side])) for side in (False, True)) < NUM_FOLDS
-    ):
+    num_groups = min(len(np.unique(group[is_test == side])) for side in (False, True))
+    if most < FEWEST or num_groups < NUM_FOLDS:
         return rows[:0], is_test[:0], fold[:0]
     return rows, is_test, fold
 
@@ -175,8 +164,8 @@ def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray,
 def _by_side(
     numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: np.ndarray
 ) -> float | None:
-    """The share of the recordings `rows` `[M]` whose side is told by `numbers` `[N, S]`; None where
-    there are none.
+    """Return the share of the recordings `rows` `[M]` whose side is told by `numbers` `[N, S]`;
+    None where there are none.
     """
     if not len(rows):
         return None
@@ -189,10 +178,6 @@ def _by_side(
 
 
 def _told(learned: np.ndarray, answers: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Return what a forest of decision trees, trained on `learned` `[M, S]` and their `answers`
-    `[M]`,
-    says of `asked`.
-    """
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)
@@ -241,5 +226,4 @@ def statistics_tell_side(audit: Audit) -> Iterator[Values]:
 
 
 def _most_telling(accuracies: Mapping[StatisticName, float | None]) -> list[StatisticName]:
-    """Return the statistics that tell most, each by itself."""
     return sorted(accuracies, key=lambda name: -(accuracies[name] or 0))[:MOST_STATISTICS]

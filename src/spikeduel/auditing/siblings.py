@@ -39,11 +39,16 @@ def check(context: AuditContext) -> Fields:
     split, groups, known = context.split, context.groups, context.prepared.groups
     index, distance = context.neighbours.training
     test = np.where(index[split.test] >= 0, distance[split.test], np.nan)
-    finite = test[np.isfinite(test)]
     train = distance[split.train][index[split.train] >= 0]
     groups_cut, groups_cut_test_images = cut(groups, context.same, context.side)
     shared = context.stretches
     has_shared = shared is not None and (shared.within | shared.across).any()
+    over_files = None
+    if split.kind == "grouped":
+        # The study's split, which cuts groups.
+        with suppress(InputError):
+            published = replace(context.experiment, split="published")
+            over_files = data.split(context.prepared, published)
     return {
         "groups": None if known is None else len(np.unique(groups)),
         "groups_cut": groups_cut,
@@ -56,12 +61,10 @@ def check(context: AuditContext) -> Fields:
             context.same,
             context.neighbours,
             split,
-            NEAR,
-            _split_over_files(context),
+            over_files,
         ),
         "distances": Distances(
-            test_to_train=_quartiles(finite),
-            within_train=_quartiles(train),
+            test_to_train=_quartiles(test[np.isfinite(test)]), within_train=_quartiles(train)
         ),
         "details": {
             "test_distances": tuple(
@@ -71,15 +74,6 @@ def check(context: AuditContext) -> Fields:
             "groups": tuple(context.joined.tolist()) if has_shared else (),
         },
     }
-
-
-def _split_over_files(context: AuditContext) -> Split | None:
-    """Return the study's split, which cuts groups, where this one keeps groups whole."""
-    if context.split.kind == "grouped":
-        with suppress(InputError):
-            published = replace(context.experiment, split="published")
-            return data.split(context.prepared, published)
-    return None
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
@@ -106,7 +100,6 @@ def probe(
     same: np.ndarray,
     neighbours: Neighbourhood,
     split: Split,
-    near: float,
     over_files: Split | None,
 ) -> Probe:
     """Return what the nearest neighbour on small grey versions scores, with and without siblings.
@@ -121,7 +114,7 @@ def probe(
     if not len(test):
         return Probe()
     right = labels[index[test]] == labels[test]
-    has_sibling = distance[test] < near * neighbours.usual[test]
+    has_sibling = distance[test] < NEAR * neighbours.usual[test]
     for numbers in (same, groups):
         has_sibling |= np.isin(numbers[test], numbers[split.train])
     # Whether the nearest training image that is no sibling has the label; not where none is left.
@@ -129,27 +122,22 @@ def probe(
     at_once = max(1, min(256, MOST_SCORES // len(split.train)))
     references = rows_of(small, split.train)
     squares = torch.cat([part.square().sum(1) for part in references.split(QUERIES_AT_ONCE)])
-    for rows in np.split(
-        np.flatnonzero(has_sibling), range(at_once, int(has_sibling.sum()), at_once)
-    ):
+    starts = range(at_once, int(has_sibling.sum()), at_once)
+    for rows in np.split(np.flatnonzero(has_sibling), starts):
         images = test[rows]
-        distances = (
-            squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
-        )
-        sibling = distances < torch.from_numpy(near * neighbours.usual[images])[:, None].square()
+        distances = squares + small[images].square().sum(1, keepdim=True)
+        distances = distances - 2 * small[images] @ references.T
+        sibling = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None].square()
         for numbers in (same, groups):
             sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
-        found = distances.masked_fill(sibling, float("inf")).min(1)
-        is_right = labels[split.train[found.indices.numpy()]] == labels[images]
-        without[rows] = is_right & torch.isfinite(found.values).numpy()
+        nearest = distances.masked_fill(sibling, float("inf")).min(1)
+        is_right = labels[split.train[nearest.indices.numpy()]] == labels[images]
+        without[rows] = is_right & torch.isfinite(nearest.values).numpy()
     ungrouped = None
     if over_files is not None:
-        nearest = closest(
-            Rows(small, over_files.test),
-            Rows(small, over_files.train),
-            1 + len(over_files.train) // PORTION,
-        ).index
-        ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
+        tested, learned = (Rows(small, rows) for rows in (over_files.test, over_files.train))
+        neighbour = over_files.train[closest(tested, learned, 1 + len(learned) // PORTION).index]
+        ungrouped = float((labels[neighbour] == labels[over_files.test]).mean())
     most_frequent = np.bincount(labels[split.train]).argmax()
     return Probe(
         accuracy=float(right.mean()),
@@ -163,9 +151,8 @@ def probe(
 
 def _quartiles(values: np.ndarray) -> Quartiles | None:
     quantiles = _quantiles(values, 5)
-    if not quantiles:
-        return None
-    return Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3])
+    names = ("p25", "median", "p75")
+    return Quartiles(**dict(zip(names, quantiles[1:4], strict=True))) if quantiles else None
 
 
 def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:

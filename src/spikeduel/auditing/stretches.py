@@ -37,8 +37,7 @@ LEAST_SHARE = 0.05
 @dataclass(frozen=True, eq=False)
 class Stretches:
     """The recording with which each of N recordings shares most events, on its own side of the
-    split
-    and on an earlier side.
+    split and on an earlier side.
 
     Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the
     shorter of the two). `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join
@@ -51,82 +50,71 @@ class Stretches:
 
     @property
     def within(self) -> np.ndarray:
-        """bool `[N]`: recordings that share a stretch with another one of their own side."""
+        """Recordings that share a stretch with another one of their own side, bool `[N]`."""
         return self.same_side[0] >= 0
 
     @property
     def across(self) -> np.ndarray:
-        """bool `[N]`: recordings that share a stretch with one of an earlier side."""
+        """Recordings that share a stretch with one of an earlier side, bool `[N]`."""
         return self.earlier[0] >= 0
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
-        """`groups` `[N]` joined where recordings of two of them share a stretch, int64 `[N]`."""
+        """Return `groups` `[N]` joined where recordings of two share a stretch, int64 `[N]`."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
-        ends, count = self.pairs, len(groups)
-        edges = coo_matrix(
-            (np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count)
-        )
+        count, (one, other) = len(groups), self.pairs.T
+        edges = coo_matrix((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
         return join_groups(groups, connected_components(edges, directed=False)[1])
 
 
 def search(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> Stretches:
-    """The shared stretches among recordings of the sides `side` `[N]` (−1: left out); equal ones
-    (equal numbers in `same` `[N]`) are left out.
+    """Return the shared stretches among recordings of the sides `side` `[N]` (−1: left out); equal
+    ones (equal numbers in `same` `[N]`) are left out.
 
     A shared stretch of 100 events is missed once in 200 times, one of 200 events once in 100,000
     times.
     """
-    same_side, earlier = (
-        (np.full(len(recordings), -1), np.zeros(len(recordings))) for _ in range(2)
-    )
+    count = len(recordings)
+    same_side, earlier = ((np.full(count, -1), np.zeros(count)) for _ in range(2))
     pairs, shifts = _candidates(recordings, same, side, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
-    for number, ((one, other), shift) in progress.track(laid, "comparing recordings", len(pairs)):
-        share = _share(
-            _signed(recordings.events_of(one)), _signed(recordings.events_of(other)), shift
-        )
+    for number, (pair, shift) in progress.track(laid, "comparing recordings", len(pairs)):
+        # A shift can lead to before a recording's start, so that events are signed.
+        one, other = pair
+        signed = [recordings.events_of(row).view(np.int64) for row in pair]
+        share = _share(signed[0], signed[1], shift)
         sharing[number] = share > 0
         # Of two sides, the later one has the copy; on one side, both are copies of one another.
         is_one_side = side[one] == side[other]
         index, shares = same_side if is_one_side else earlier
-        for image, partner in ((one, other), (other, one))[: 1 + is_one_side]:
+        for image, partner in (pair, pair[::-1])[: 1 + is_one_side]:
             if share > shares[image]:
                 index[image], shares[image] = partner, share
     return Stretches(same_side, earlier, pairs[sharing])
 
 
-def _signed(packed: np.ndarray) -> np.ndarray:
-    """Events as int64: a shift can lead to before a recording's start."""
-    return packed.view(np.int64)
-
-
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
     """Return the share of the shorter recording's events that agree where `other` is shifted; 0
-    where
-    that is too little.
+    where that is too little.
     """
     moved = other + shift
     place = np.searchsorted(moved, one)
     common = one[moved[np.minimum(place, len(moved) - 1)] == one]
     share = len(common) / min(len(one), len(other))
     pixels = np.unique(common & ((1 << TIME_SHIFT) - 2))
-    return (
-        share
-        if len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS and share >= LEAST_SHARE
-        else 0.0
-    )
+    is_enough = len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS
+    return share if is_enough and share >= LEAST_SHARE else 0.0
 
 
 def _candidates(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs int64 `[P, 2]`, of a later side before an earlier one, that have rows in common, and by
-    what number the second must be shifted, int64 `[P]`.
+    """Return pairs, of a later side before an earlier one, that have rows in common, int64
+    `[P, 2]`, and by what number the second must be shifted, int64 `[P]`.
     """
     rows, place = _chosen(recordings.packed, progress)
     image = np.searchsorted(recordings.offsets, place, side="right") - 1
@@ -137,22 +125,23 @@ def _candidates(
     order = order[np.union1d(twice, twice + 1)]
     # Of equal recordings of one side one is compared, and that once for each row.
     order = order[np.lexsort((same[image[order]], side[image[order]], rows[order]))]
-    keys = np.stack(
-        [rows[order], side[image[order]].astype(np.uint64), same[image[order]].astype(np.uint64)]
-    )
-    order = order[np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(0)]] if len(order) else order
     rows, place, image = rows[order], place[order], image[order]
+    keys = np.stack([rows, side[image].astype(np.uint64), same[image].astype(np.uint64)])
+    is_new = np.ones(len(rows), bool)
+    is_new[1:] = (keys[:, 1:] != keys[:, :-1]).any(0)
+    rows, place, image = rows[is_new], place[is_new], image[is_new]
     # Each is paired with the one before it, and with the first, which is of the earliest side.
     before, first = np.arange(len(rows)) - 1, np.searchsorted(rows, rows)
-    later = np.tile(np.flatnonzero(first <= before), 2)
-    earlier = np.concatenate([before[later[: len(later) // 2]], first[later[len(later) // 2 :]]])
+    has_earlier = np.flatnonzero(first <= before)
+    later = np.tile(has_earlier, 2)
+    earlier = np.concatenate([before[has_earlier], first[has_earlier]])
     differ = same[image[later]] != same[image[earlier]]
     later, earlier = later[differ], earlier[differ]
-    packed = _signed(recordings.packed)
-    listed = np.stack(
-        [image[later], image[earlier], packed[place[later]] - packed[place[earlier]]], 1
+    events = recordings.packed.view(np.int64)
+    shifts = events[place[later]] - events[place[earlier]]
+    ways, votes = np.unique(
+        np.stack([image[later], image[earlier], shifts], 1), axis=0, return_counts=True
     )
-    ways, votes = np.unique(listed, axis=0, return_counts=True)
     # Of the ways to lay a pair, the one that most rows agree on.
     ways = ways[np.argsort(-votes, kind="stable")]
     _, best = np.unique(ways[:, :2], axis=0, return_index=True)
@@ -162,8 +151,7 @@ def _candidates(
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Return hashes uint64 `[R]` of the rows of differences that are compared, and the event at
-    which
-    each row begins, int64 `[R]`.
+    which each row begins, int64 `[R]`.
     """
     step = CHOSEN
     while len(packed) > step * MOST_ROWS:
@@ -184,9 +172,7 @@ def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndar
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """uint64 of which each bit depends on all of those of `numbers` (the finaliser of
-    MurmurHash3).
-    """
+    """Return hashes uint64 of `numbers` (the finaliser of MurmurHash3)."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         numbers = (numbers ^ (numbers >> np.uint64(33))) * np.uint64(factor)
     return numbers ^ (numbers >> np.uint64(33))

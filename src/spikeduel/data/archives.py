@@ -84,15 +84,22 @@ def tree(
 
 
 def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
-    cache = files.cache_dir()
+    cache, file = files.cache_dir(), archive.file
+    members: dict[str, Path | zipfile.Path] = {}
     try:
         with files.writing_to(cache):
             cache.mkdir(parents=True, exist_ok=True)
-            unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
-            if isinstance(archive.file, Path) and tarfile.is_tarfile(archive.file):
-                members = _unpacked(archive, unpacked, track)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+            if isinstance(file, Path) and tarfile.is_tarfile(file):
+                members |= _unpacked(archive, folder, track)
             else:
-                members = _in_zip(archive.file, unpacked, stack)
+                if isinstance(file, zipfile.Path):
+                    # Going back within a packed zip would mean to unpack it anew each time.
+                    (folder / "inner.zip").write_bytes(file.read_bytes())
+                    file = folder / "inner.zip"
+                opened = stack.enter_context(zipfile.ZipFile(file))
+                names = [name for name in opened.namelist() if not name.endswith("/")]
+                members |= {name: zipfile.Path(opened, name) for name in names}
     except InputError:
         raise
     # zipfile and tarfile stumble on what is damaged in many ways.
@@ -107,23 +114,9 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
     }
 
 
-def _in_zip(
-    file: Path | zipfile.Path, unpacked: Path, stack: ExitStack
-) -> dict[str, Path | zipfile.Path]:
-    if isinstance(file, zipfile.Path):
-        # Going back within a packed zip would mean to unpack it anew each time.
-        with file.open("rb") as packed, (unpacked / "inner.zip").open("wb") as copy:
-            shutil.copyfileobj(packed, copy)
-        file = unpacked / "inner.zip"
-    opened = stack.enter_context(zipfile.ZipFile(file))
-    return {
-        path: zipfile.Path(opened, path) for path in opened.namelist() if not path.endswith("/")
-    }
-
-
-def _unpacked(archive: Entry, folder: Path, track: Track) -> dict[str, Path | zipfile.Path]:
+def _unpacked(archive: Entry, folder: Path, track: Track) -> dict[str, Path]:
     """Unpack the members of a tar under numbers: their names cannot lead out of `folder`."""
-    members: dict[str, Path | zipfile.Path] = {}
+    members: dict[str, Path] = {}
     with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
         for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):
             if member.isfile() and (packed := opened.extractfile(member)) is not None:

@@ -144,12 +144,13 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     source files or the user's code have changed. With files to skip it is not cached.
     """
     options, source = options or DataOptions(), resolve(name)
-    own_code = registry.source_hash(source) if source not in (*DATASETS.values(), *_OWN) else ""
-    if source in _OWN:
-        if options.data_dir is not None:
-            raise InputError(
-                f"data_dir: the data set {name} says where it is already; leave data_dir unset."
-            )
+    is_own = source in _OWN
+    own_code = "" if is_own or name in DATASETS else registry.source_hash(source)
+    if is_own and options.data_dir is not None:
+        raise InputError(
+            f"data_dir: the data set {name} says where it is already; leave data_dir unset."
+        )
+    if is_own:
         options = replace(options, data_dir=absolute(name).removeprefix(registry.HUB))
         name = _short_name(name, Path(str(options.data_dir)), source)
     elif options.data_dir is not None:
@@ -171,10 +172,9 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "alterations": list(options.alterations),
         "preprocessing": options.preprocessing and options.preprocessing.described(),
         "code": own_code,
-    }
-    if source in _OWN:
         # With a plugin for HEIC installed, a folder may have more pictures.
-        identity["formats"] = formats()
+        "formats": formats() if is_own else (),
+    }
     origin = options.data_dir or "downloaded or installed"
     return cache.fetch(name, identity, origin, make, options.say, options.track)
 
@@ -183,10 +183,9 @@ def _short_name(name: str, place: Path, source: Source) -> str:
     if source is hub.hub:
         return name
     if source is hub.shards:
-        return re.sub(r"[^\w.]*[{*].*|\.tar$", "", Path(name).name) or place.parent.name
-    return (place.name if files.is_folder(place) else f"{place.parent.name}/{place.name}") or (
-        "images"
-    )
+        return re.sub(r"[^\w.]*[*].*|\.tar$", "", Path(name).name) or place.parent.name
+    short = place.name if files.is_folder(place) else f"{place.parent.name}/{place.name}"
+    return short or "images"
 
 
 def resolve(name: str) -> Source:
@@ -207,14 +206,13 @@ def resolve(name: str) -> Source:
             f"known set and this file with --data-dir."
         )
     if "/" in name or os.sep in name or name.startswith((".", "~")):
-        where = "" if name.startswith("~") or Path(name).is_absolute() else " in the current folder"
         raise InputError(
-            f"data set '{name}': no such folder or CSV{where}. Known sets: "
+            f"data set '{name}': no such folder or CSV (in {Path.cwd()}). Known sets: "
             f"{', '.join(sorted(DATASETS))}."
         )
-    hint = "A folder of images or your own module:function can be named too."
-    if ":" not in name:
-        hint = f"No folder of that name is here either. {hint}"
+    hint = (
+        "A folder of images or your own module:function can be named too; there is none so called."
+    )
     source = registry.resolve("data set", name, DATASETS, hint)
     if not callable(source):
         raise InputError(

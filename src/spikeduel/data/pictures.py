@@ -155,11 +155,12 @@ def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterat
     """Yield the `opened` picture; errors name the file."""
     is_content = isinstance(source, bytes)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            file = source if isinstance(source, bytes) else Path(source)
-            with opened(file, most_pixels=most_pixels) as picture:
-                yield picture
+        file = source if isinstance(source, bytes) else Path(source)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            opened(file, most_pixels=most_pixels) as picture,
+        ):
+            yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
         name = "This file" if is_content else f"{source!s}:"

@@ -12,6 +12,7 @@ from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import counted
 
 HELD_OUT = 0.1
 """The share of validation, and of test where there is no official one."""
@@ -31,7 +32,7 @@ nothing.
 """
 
 _REMEDY = (
-    "Add images of it in other groups, remove the class, make groups finer (group_by), choose "
+    "Add images of it (in other groups), remove the class, make groups finer (group_by), choose "
     "fewer folds if there are folds, or give val/ and test/ folders of your own."
 )
 
@@ -215,24 +216,17 @@ def assign(
     groups_of, num_sides = (content > 0).sum(0), len(share)
     fewest = int(np.argmin(groups_of))
     name, num_groups = classes[fewest], int(groups_of[fewest])
-    num_images = int(content[:, fewest].sum())
-    if num_images < num_sides:
-        raise InputError(
-            f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at "
-            f"least {num_sides}. "
-            "Add images, remove the class, or choose fewer folds if there are folds."
-        )
     if num_groups < num_sides:
+        images = counted(int(content[:, fewest].sum()), "image")
+        where = "" if groups is None else f" in {counted(num_groups, 'group')}, which are not cut"
         raise InputError(
-            f"class '{name}' has too few groups for a split that cuts none: its {num_images} "
-            f"images lie in {num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides "
+            f"class '{name}' has {images}{where}: too few for a split, whose {num_sides} sides "
             f"need one each. {_REMEDY}"
         )
     target = np.outer(share, content.sum(0))
     side_of = _placed(content, target, rng)
-    if (_filled(side_of, content, num_sides) == 0).any():
-        side_of = _mended(side_of, content, target, rng)
-    if (_filled(side_of, content, num_sides) == 0).any():
+    is_lacking = (_filled(side_of, content, num_sides) == 0).any()
+    if is_lacking and not _mend(side_of, content, target, rng):
         raise InputError(
             f"no split into {num_sides} sides was found that has every class on each and cuts no "
             f"group. The class in fewest groups is '{name}', in {num_groups}. {_REMEDY}"
@@ -241,8 +235,8 @@ def assign(
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Place each group of `content` `[groups, classes]` on the side where it brings the counts
-    nearest to `target` `[sides, classes]`, and single images as the targets ask.
+    """Place each group of `content` `[groups, classes]` where it brings the counts nearest to
+    `target` `[sides, classes]`, and single images as the targets ask.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
@@ -293,11 +287,11 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
     return counts
 
 
-def _mended(
+def _mend(
     side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Return `side_of` with every class on every side, unchanged where that is impossible: groups
-    with a class that lacks somewhere are placed anew, else all.
+) -> bool:
+    """Bring every class on every side, and return True if that is possible: groups with a class
+    that lacks somewhere are placed anew, else all.
     """
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
@@ -305,8 +299,8 @@ def _mended(
         sides = _searched(content[free], target, others, rng)
         if sides is not None:
             side_of[free] = sides
-            break
-    return side_of
+            return True
+    return False
 
 
 def _searched(

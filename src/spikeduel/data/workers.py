@@ -44,9 +44,8 @@ def over_files(
     """Yield (row, `look(row, sources[row])`) in the order of `rows`, by default of all sources.
 
     A few threads work on chunks of `at_once` sources; with `processes`, and `FEWEST` sources or
-    more, all cores do, and everything is pickled. Workers are never far ahead: little waits in
-    memory, and a consumer that stops waits for little. Raises `UnreadableFiles` at the end, naming
-    each source for which `look` failed.
+    more, all cores do, and everything is pickled. Workers are never far ahead. Raises
+    `UnreadableFiles` at the end, naming each source for which `look` failed.
     """
     rows = np.arange(len(sources)) if rows is None else rows
     chunks = (rows[start : start + at_once].tolist() for start in range(0, len(rows), at_once))
@@ -55,7 +54,7 @@ def over_files(
     )
     reasons: dict[int, str] = {}
     with (
-        _warnings_ignored(),
+        warnings.catch_warnings(action="ignore"),
         _workers(processes and len(rows) >= FEWEST) as (executor, num_workers),
         closing(_in_turn(executor, AHEAD * num_workers, tasks)) as results,
     ):
@@ -130,10 +129,3 @@ def _in_turn(
         result = coming.popleft().result()
         coming.extend(executor.submit(task) for task in islice(tasks, 1))
         yield result
-
-
-@contextmanager
-def _warnings_ignored() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -15,7 +15,6 @@ from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.results.audit import AuditedImage, Pair, SuspectLabel
-from spikeduel.results.words.audit import move_in_words
 from spikeduel.system.errors import visible
 
 MOST_SAMPLES = 10
@@ -93,8 +92,6 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
     for pair in listed[:MOST_PICTURED]:
         both = (pair.a, pair.b)
         words = [f"{_SIDES[image.side]}, {_called(image)}" for image in both]
-        if pair.move:
-            words[1] += f", {move_in_words(pair.move)}"
         sources = [source(np.asarray(prepared.pictures[image.index])) for image in both]
         title = " / ".join(dict.fromkeys(image.label for image in both))
         images = tuple(zip(sources, words, strict=True))

@@ -145,29 +145,15 @@ PairKind = Literal[
 ]
 
 
-class Move(Frozen):
-    """The move that makes one image from another: mirrored, then turned clockwise by `degrees`,
-    scaled, and shifted by pixels to the `right` and `down`.
-    """
-
-    mirrored: bool
-    degrees: float
-    scale: float
-    right: float
-    down: float
-
-
 class Pair(Frozen):
-    """Two images to look at; `ratio`: their distance to the usual one; `move` makes `a` from `b`.
-
-    Of recordings, `ratio` is the share of the shorter one's events that are not shared.
+    """Two images to look at; `ratio` is that of their distance to the usual one, of recordings that
+    share a stretch the share of the shorter one's events that are not shared.
     """
 
     kind: PairKind
     a: AuditedImage
     b: AuditedImage
     ratio: float
-    move: Move | None = None
 
 
 class SuspectLabel(Frozen):

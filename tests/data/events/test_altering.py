@@ -40,10 +40,6 @@ def left(of, packed=MADE.events_of(0), sensor=SENSOR):
 ALL = made.rows(unpacked(MADE.events_of(0)))
 
 
-def test_nothing_done_leaves_all_events():
-    assert left(alteration()) == ALL
-
-
 def test_events_of_a_time_are_left_out():
     length = ALL[-1][2] + 1
     first, until = WHOLE // 4 * length // WHOLE, WHOLE // 2 * length // WHOLE
@@ -101,15 +97,6 @@ def test_every_other_recording_loses_one_to_nine_tenths_of_its_time():
     assert shares(["droptime"]).hidden.max() <= WHOLE
 
 
-def test_every_other_recording_loses_a_place_of_up_to_a_quarter_of_each_side():
-    place = shares(["dropplace"]).place
-    heights, widths = place[:, 1] - place[:, 0], place[:, 3] - place[:, 2]
-    assert (heights == widths).all()
-    assert set(np.rint(20 * heights / WHOLE).astype(int)) == set(range(6))
-    assert abs((heights > 0).sum() - 2000) < 105
-    assert place.max() <= WHOLE
-
-
 def test_eventdrop_does_one_thing_or_nothing_each_to_a_quarter():
     found = shares(["eventdrop"])
     done = np.stack(
@@ -118,13 +105,6 @@ def test_eventdrop_does_one_thing_or_nothing_each_to_a_quarter():
     assert (done.sum(0) <= 1).all()
     # 1,000 each; 3.3 standard deviations of 27.
     assert (abs(done.sum(1) - 1000) < 91).all()
-
-
-def test_those_that_are_joined_draw_independently():
-    found = shares(["droptime", "droprandom"])
-    both = found.hidden.any(1) & (found.left_out > 0)
-    assert abs(both.sum() - 1000) < 91
-    assert (shares(["droptime"]).hidden == found.hidden).all()
 
 
 @pytest.mark.parametrize("name", EVENT_AUGMENTATIONS)
@@ -159,9 +139,3 @@ def test_frames_are_those_of_the_events_that_are_left(settings):
     if settings == {"by": "events"}:
         counts = alone[0].reshape(FRAMES, -1).sum(1, dtype=int)
         assert counts.max() - counts.min() <= 1
-
-
-def test_a_recording_of_which_nothing_is_left_has_empty_frames():
-    for by in ("time", "events"):
-        made_so = replace(recordings(1, by=by), altering=lambda rows: alteration(left_out=[WHOLE]))
-        assert not made_so[0].any()

@@ -30,13 +30,6 @@ def test_equal_recordings_have_equal_checksums():
     assert checksum_of(ALL, 0) == checksum_of(ALL, 2) != checksum_of(ALL, 1)
 
 
-def test_a_picture_shows_where_events_are():
-    pictures = ALL.pictures
-    assert pictures.shape == (3, 1, 34, 34)
-    assert pictures.max() == 255
-    assert ((pictures[:, 0] > 0) == (np.asarray(ALL).sum(1) > 0)).all()
-
-
 def test_the_rate_of_events_and_how_sparse_frames_are():
     # 3 and 1 events in 2 and 1 seconds; two of the first in one pixel and frame.
     first = Events(

@@ -5,7 +5,6 @@ archives, downloads.
 import functools
 import hashlib
 import http.server
-import shutil
 import tarfile
 import threading
 import zipfile
@@ -17,12 +16,10 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data import DATASETS, load, split
 from spikeduel.data.downloading import Remote
 from spikeduel.data.events import formats
 from spikeduel.data.events.sets import GESTURES, OBJECTS, SETS
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
-from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 COUNTS = {"n-mnist": 80, "dvs-gesture": 88, "cifar10-dvs": 40, "n-caltech101": 12, "n-cars": 16}
@@ -96,22 +93,6 @@ def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Pa
     assert left == []
 
 
-def test_a_set_by_name_is_prepared_once_whatever_the_frames(
-    named: tuple[str, Path], monkeypatch
-) -> None:
-    name, folder = named
-    experiment = Experiment(dataset=name, data_dir=str(folder), num_steps=4)
-    prepared = load(experiment)
-    assert prepared.image_shape[0] == 8
-    assert len(split(prepared, experiment).test)
-    monkeypatch.setitem(DATASETS, name, None)  # type: ignore[arg-type]
-    again = load(
-        replace(experiment, num_steps=2, image_size=16), preprocessing=prepared.preprocessing
-    )
-    assert again.fingerprint == prepared.fingerprint
-    assert again.image_shape == prepared.image_shape
-
-
 def test_recording_k_of_n_mnist_is_of_image_k(tmp_path: Path) -> None:
     made.as_distributed("n-mnist", tmp_path)
     raw = made_of("n-mnist", tmp_path)
@@ -140,28 +121,6 @@ def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
     assert (found == expected.packed()).all()
     assert raw.names is not None
     assert raw.names[2] == "user01_led.aedat, 300000 to 350000"
-
-
-def test_the_cars_in_a_zip_of_zips(tmp_path: Path) -> None:
-    made.as_distributed("n-cars", tmp_path / "mine")
-    as_archives("n-cars", tmp_path / "mine", tmp_path / "packed")
-    outer = tmp_path / "Prophesee_Dataset_n_cars.zip"
-    with zipfile.ZipFile(outer, "w") as archive:
-        for path in (tmp_path / "packed").iterdir():
-            archive.write(path, f"Prophesee_Dataset_n_cars/{path.name}")
-    (tmp_path / "beside").mkdir()
-    shutil.copy(outer, tmp_path / "beside")
-    for place in (outer, tmp_path / "beside"):
-        assert len(made_of("n-cars", place).labels) == 16
-
-
-def test_what_is_unpacked_is_taken_before_what_is_not(tmp_path: Path) -> None:
-    made.as_distributed("n-mnist", tmp_path)
-    zipped(tmp_path / "Train", tmp_path / "Train.zip")
-    (tmp_path / "Train" / "0" / "00001.bin").write_bytes(made.five_bytes(made.some_events(7)))
-    raw = made_of("n-mnist", tmp_path)
-    assert len(raw.labels) == 80
-    assert len(raw.images.events_of(0)) == 7  # type: ignore[union-attr]
 
 
 def test_what_is_not_there_is_said_with_where_to_get_it(
@@ -205,16 +164,6 @@ def test_labels_of_gestures_that_cannot_be_right_are_named(tmp_path: Path, line:
         file.write(f"{line}\n")
     with pytest.raises(
         InputError, match=r"user24_led_labels\.csv, line 13: a class from 1 to 11 and two times"
-    ):
-        made_of("dvs-gesture", tmp_path)
-
-
-def test_an_interval_without_events_is_named(tmp_path: Path) -> None:
-    made.gestures(tmp_path)
-    with (tmp_path / "user24_led_labels.csv").open("a") as file:
-        file.write("1,5000000,6000000\n")
-    with pytest.raises(
-        UnreadableFiles, match=r"user24_led\.aedat: holds no events from 5,000,000 to 6,000,000"
     ):
         made_of("dvs-gesture", tmp_path)
 

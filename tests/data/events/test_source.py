@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-import spikeduel as sd
 from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.data.events import formats
@@ -39,12 +38,6 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
     assert not np.asarray(merged.images)[:, 1::2].any()
 
 
-def test_broken_recordings_are_named(folder):
-    (folder / "up" / "0.bs2").write_bytes(b"123")
-    with pytest.raises(UnreadableFiles, match=r"up/0\.bs2: cut off at byte 3"):
-        data.load(experiment(folder))
-
-
 def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     stray = made.some_events(sensor=(12, 12), last=9000)
     stray.x[7] = 200
@@ -58,12 +51,6 @@ def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     for number in range(1, 6):
         (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
     assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
-
-
-@pytest.mark.parametrize("setting", [{"robustness": True}, {"convert": 32}, {"encoding": "rate"}])
-def test_what_is_for_still_images_is_refused(folder, setting):
-    with pytest.raises(InputError, match=f"{next(iter(setting))}: is for still images"):
-        sd.compare(experiment(folder, epochs=1, **setting))
 
 
 def test_a_file_is_prepared_as_its_set_was(folder):
@@ -92,11 +79,3 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     assert data.files_to_answer([folder / "none"], True)[1] == [
         f"{folder / 'none'}: holds no recordings that can be read here."
     ]
-
-
-def test_frames_of_another_kind_prepare_nothing_anew(folder, monkeypatch):
-    first = data.load(experiment(folder))
-    monkeypatch.setattr("spikeduel.data.folder.recorded", None)
-    again = data.load(experiment(folder, image_size=6), preprocessing=first.preprocessing)
-    assert again.image_shape == first.image_shape
-    assert data.load(experiment(folder, image_size=6, num_steps=3)).image_shape == (6, 6, 6)

@@ -4,11 +4,10 @@ from made_audits import STATISTICS, audit_with
 from made_findings import example
 from spikeduel.results.audit import (
     FileProperty,
-    Move,
     MovedCopies,
     SharedStretches,
 )
-from spikeduel.results.words.audit import document, move_in_words, rows
+from spikeduel.results.words.audit import document, rows
 from spikeduel.system import typed
 
 SIZES = FileProperty(
@@ -52,15 +51,6 @@ def test_rows_are_text_with_short_labels() -> None:
 def test_what_was_not_measured_is_left_out() -> None:
     shown = table(probe={"accuracy": None})
     assert not {"nearest neighbour", "moved copies", "split over files"} & set(shown)
-
-
-def test_how_an_image_was_moved() -> None:
-    still = Move(mirrored=False, degrees=0.3, scale=1.004, right=0.2, down=-0.3)
-    assert move_in_words(still) == "hardly moved"
-    moved = Move(mirrored=True, degrees=-8.2, scale=0.95, right=3.0, down=-4.0)
-    assert move_in_words(moved) == "mirrored, turned by 8°, reduced by 5 %, shifted by 5 pixels"
-    larger = Move(mirrored=False, degrees=0, scale=1.1, right=1.0, down=0.0)
-    assert move_in_words(larger) == "enlarged by 10 %, shifted by 1 pixel"
 
 
 def test_of_recordings_there_are_more_rows() -> None:

@@ -53,10 +53,8 @@ def _version_2(content: bytes) -> Events:
     if over := (len(content) - start) % 8:
         raise InputError(f"cut off at byte {len(content):,}: an event has 8 bytes, {over} are left")
     address, time = np.frombuffer(content, ">u4", offset=start).astype(np.int64).reshape(-1, 2).T
-    sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
-    if sensor is None:
-        # Addresses of the DVS128 have 16 bits.
-        sensor = _CHIPS["dvs128"] if not (address >> 16).any() else _CHIPS["davis240"]
+    # Addresses of the DVS128 have 16 bits.
+    sensor = _sensor(header) or _CHIPS["davis240" if (address >> 16).any() else "dvs128"]
     if sensor == _CHIPS["dvs128"]:
         is_event = (address >> 15) & 1 == 0
         x, y, p = (address >> 1) & 0x7F, (address >> 8) & 0x7F, address & 1
@@ -69,9 +67,7 @@ def _version_2(content: bytes) -> Events:
 
 
 def _end_of_text(content: bytes) -> int:
-    """Return the byte after the lines that begin with #. An event can begin with that byte, too,
-    and is no text.
-    """
+    """Return the byte after the lines of text that begin with #, as an event can, too."""
     start = 0
     while content[start : start + 1] == b"#":
         end = content.find(b"\n", start) + 1
@@ -91,10 +87,9 @@ def _version_3(content: bytes) -> Events:
         raise InputError(
             f"ends at byte {len(content):,} without the line #!END-HEADER, after which events begin"
         )
-    header = content[:place].decode("latin-1").lower()
-    sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
+    sensor = _sensor(content[:place].decode("latin-1").lower())
     place += len(mark)
-    parts = []
+    parts = [np.empty((2, 0), np.int64)]
     while place < len(content):
         if len(content) < place + _PACKET.itemsize:
             raise InputError(f"cut off at byte {len(content):,}, within the header of a packet")
@@ -111,14 +106,17 @@ def _version_3(content: bytes) -> Events:
                 raise InputError(
                     f"at byte {place:,}: polarity events of {size} bytes; 8 are expected"
                 )
-            data, time = (
-                np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64).reshape(-1, 2).T
-            )
+            words = np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64)
+            data, time = words.reshape(-1, 2).T
             parts.append(np.stack([data, time + (int(packet["overflow"]) << 31)])[:, data & 1 == 1])
         # Packets hold `number` events; their capacity is that of the camera's memory.
         place += size * number
-    data, time = np.concatenate(parts, 1) if parts else np.empty((2, 0), np.int64)
+    data, time = np.concatenate(parts, 1)
     return Events((data >> 17) & 0x7FFF, (data >> 2) & 0x7FFF, time, (data >> 1) & 1, sensor)
+
+
+def _sensor(header: str) -> tuple[int, int] | None:
+    return next((sides for chip, sides in _CHIPS.items() if chip in header), None)
 
 
 def _version_4(content: bytes) -> Events:
@@ -137,41 +135,22 @@ def _version_4(content: bytes) -> Events:
         chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
         if chosen is None:
             raise InputError("has no stream of events")
-        parts = [
-            packet["events"]
-            for packet in decoder
-            if packet["stream_id"] == chosen and "events" in packet
-        ]
+        parts = [np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])]
+        for packet in decoder:
+            if packet["stream_id"] == chosen and "events" in packet:
+                parts.append(packet["events"])
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
     # The library's panics are no Exception.
     except BaseException as error:
-        raise InputError(f"{_cut_packet(content)}cannot be read as AEDAT 4 ({error})") from None
+        raise InputError(
+            f"its {len(content):,} bytes cannot be read as AEDAT 4, or are cut off ({error})"
+        ) from None
     finally:
         path.unlink()
-    events = (
-        np.concatenate(parts)
-        if parts
-        else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
-    )
-    stream = streams[chosen]
+    events, stream = np.concatenate(parts), streams[chosen]
     sensor = int(stream["height"]), int(stream["width"])
     return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
-
-
-def _cut_packet(content: bytes) -> str:
-    """Say where a file of version 4 was cut off, which the library's error does not; "" if it was
-    not.
-    """
-    place = 14
-    after = place + 4 + int.from_bytes(content[place : place + 4], "little")
-    while after < len(content):
-        # A packet has its stream and its size before it.
-        place = after
-        after += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
-    if after == len(content):
-        return ""
-    return f"cut off at byte {len(content):,}, in what begins at byte {place:,}: "
 
 
 _READERS: dict[bytes, Callable[[bytes], Events]] = {

@@ -42,49 +42,33 @@ def size_of(path: Path | zipfile.Path) -> int:
     return path.stat().st_size
 
 
-def _bs2(content: bytes) -> Events:
-    x, y, p, t = _five_bytes(content)
-    return Events(x, y, t, p)
-
-
 def _bin(content: bytes) -> Events:
-    x, y, p, t = _five_bytes(content)
-    is_overflow = y == _OVERFLOW_ROW
-    t = t + _OVERFLOW * np.cumsum(is_overflow)
-    return Events(x[~is_overflow], y[~is_overflow], t[~is_overflow], p[~is_overflow])
+    events = _bs2(content)
+    is_overflow = events.y == _OVERFLOW_ROW
+    time = events.t + _OVERFLOW * np.cumsum(is_overflow)
+    columns = (events.x, events.y, time, events.p)
+    return Events(*(column[~is_overflow] for column in columns))
 
 
-def _five_bytes(content: bytes) -> tuple[np.ndarray, ...]:
-    """Return x, y, p and t: a byte of x, a byte of y, a bit of polarity, and 23 bits of time, the
-    highest first.
-    """
+def _bs2(content: bytes) -> Events:
+    """Return the events of a byte of x, a byte of y, a bit of polarity and 23 bits of time each."""
     if over := len(content) % 5:
         raise InputError(f"cut off at byte {len(content):,}: an event has 5 bytes, {over} are left")
     x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64).T
-    return x, y, high >> 7, ((high & 0x7F) << 16) | (middle << 8) | low
+    return Events(x, y, ((high & 0x7F) << 16) | (middle << 8) | low, high >> 7)
 
 
-def _npy(content: bytes) -> Events:
-    return _of_array(_loaded(content)[""])
-
-
-def _npz(content: bytes) -> Events:
-    arrays = _loaded(content)
-    return _of_array(next(iter(arrays.values()))) if len(arrays) == 1 else _of_columns(arrays)
-
-
-def _loaded(content: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of a NumPy file by name; "" for the only one of a file without names."""
+def _numpy(content: bytes) -> Events:
     try:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # a different one for each way in which it can be broken
         raise InputError(
             f"its {len(content):,} bytes cannot be read as a NumPy file ({error})"
         ) from None
-
-
-def _of_array(array: np.ndarray) -> Events:
+    if len(arrays) != 1:
+        return _of_columns(arrays)
+    (array,) = arrays.values()
     if array.dtype.names:
         return _of_columns({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != 4:
@@ -238,22 +222,19 @@ READERS: dict[str, Callable[[bytes], Events]] = {
     ".raw": prophesee.read_raw,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
-    ".npy": _npy,
-    ".npz": _npz,
+    ".npy": _numpy,
+    ".npz": _numpy,
     ".txt": _text,
     ".csv": _text,
 }
 """Readers by the ending of a file, in small letters."""
 
 
-_TEXTS = (".txt", ".csv")
-
-
 def is_recording(path: Path) -> bool:
     """Return True if a file is a recording, by its ending; a text by its content, because other
     texts lie about, too.
     """
-    if path.suffix.lower() not in _TEXTS:
+    if path.suffix.lower() not in (".txt", ".csv"):
         return path.suffix.lower() in READERS
     try:
         read(path)

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.data.inventory import by_ending
-from spikeduel.results.audit import Audit, Move, Pair, StatisticName, Statistics
+from spikeduel.results.audit import Audit, Pair, StatisticName, Statistics
 from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import notebook, typed
@@ -96,20 +96,6 @@ def nearness(pair: Pair) -> str:
     if pair.kind in STRETCHES:
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
-
-
-def move_in_words(move: Move) -> str:
-    """Return how an image was moved, as "mirrored, turned by 8°, shifted by 2 pixels"."""
-    degrees, percent = round(abs(move.degrees)), round(100 * (move.scale - 1))
-    pixels = round((move.right**2 + move.down**2) ** 0.5)
-    parts = ["mirrored"] * move.mirrored
-    if degrees:
-        parts.append(f"turned by {degrees}°")
-    if percent:
-        parts.append(f"{'enlarged' if percent > 0 else 'reduced'} by {abs(percent)} %")
-    if pixels:
-        parts.append(f"shifted by {counted(pixels, 'pixel')}")
-    return ", ".join(parts) or "hardly moved"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
