@@ -19,7 +19,7 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import Asked, ask
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, load
 from spikeduel.system.hardware import Compute
@@ -32,9 +32,7 @@ PRECISIONS = ("32", "bf16")
 
 def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
     """Labels and times of the model in `path`."""
-    models = {
-        precision: model_files.load_model(path, precision=precision) for precision in PRECISIONS
-    }
+    models = {precision: models.load_model(path, precision=precision) for precision in PRECISIONS}
     card = models["32"].card
     how = {
         name: card.trained_on[name]

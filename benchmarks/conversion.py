@@ -20,7 +20,7 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.networks import converting
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
 from spikeduel.trials import conversion

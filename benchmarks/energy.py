@@ -30,8 +30,7 @@ from spikeduel.counting.operations import Layer, Operations
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
-from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model
 from spikeduel.results import costs
 from spikeduel.results.comparison import load_run
 from spikeduel.spiking.random_keys import RandomKeys

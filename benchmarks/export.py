@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.exchange import exporting
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
@@ -57,7 +57,7 @@ def exported(
     path: Path, formats: list[str], num_images: int, data_dir: str | None
 ) -> dict[str, Any]:
     """What came of each of `formats` for the model in `path`."""
-    model = model_files.load_model(path)
+    model = models.load_model(path)
     card = model.card
     experiment = replace(evaluating.trained_on(model), data_dir=data_dir) if data_dir else None
     found: dict[str, Any] = {

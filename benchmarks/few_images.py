@@ -25,7 +25,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Answers, Running, ask
 from spikeduel.measuring.correctness import best_temperature, judged
 from spikeduel.measuring.over_time import TOLERANCE, chosen_threshold, thresholds
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.networks.models import Model
 from spikeduel.system import files, hardware
 from spikeduel.system.hardware import Compute
@@ -192,7 +192,7 @@ def main() -> None:
     document = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
     for each in given.models:
         name, _, path = each.partition("=")
-        found = simulated(model_files.load_model(path), given.data_dir, given.repeats)
+        found = simulated(models.load_model(path), given.data_dir, given.repeats)
         document |= {"tolerance": TOLERANCE, "repeats": given.repeats}
         document["environment"] = hardware.environment(Compute("cpu", "32"))
         document["models"][name] = found

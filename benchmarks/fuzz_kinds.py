@@ -87,8 +87,7 @@ def model(contender: str) -> Kind:
     from spikeduel.data import Preprocessing
     from spikeduel.networks.building import build
     from spikeduel.networks.cards import ModelCard
-    from spikeduel.networks.model_files import load_model, save_model
-    from spikeduel.networks.models import Model
+    from spikeduel.networks.models import Model, load_model, save_model
 
     spiking = contender == "dense-snn"
     card = ModelCard(

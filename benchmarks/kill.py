@@ -29,7 +29,7 @@ from PIL import Image
 
 from spikeduel import comparing, data
 from spikeduel.data import catalogue
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
@@ -189,7 +189,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
         (catalogue, "fetch", "preparing data"),
         (Loop, "_epoch", lambda loop, epoch, *_: EPOCHS[epoch]),
         (training, "write_checkpoint", "writing a checkpoint"),
-        (model_files, "save_model", "saving a model"),
+        (models, "save_model", "saving a model"),
         (trial, "_measure", "measuring"),
         (run_folder, "write", "writing results"),
         (comparing, "report", "report"),

@@ -28,7 +28,7 @@ from spikeduel.auditing.context import NEAR, AuditContext, sides_of
 from spikeduel.auditing.neighbours import blurred, closest, num_portions, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings, picture_of
-from spikeduel.networks.binning import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
+from spikeduel.networks.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 

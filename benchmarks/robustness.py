@@ -22,7 +22,7 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, Corrupted
-from spikeduel.networks import model_files, models
+from spikeduel.networks import models
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
@@ -108,7 +108,7 @@ def main() -> None:
             }
         )
         if planned.card.seed == 0:
-            model = model_files.load_model(store.model_path(record.key))
+            model = models.load_model(store.model_path(record.key))
             batches = EvaluationBatches(*prepared.held, split.test[: options.timed])
             cost[planned.card.contender] = timed(model, batches)
     results = {

@@ -21,8 +21,7 @@ from torch.nn import functional as F
 from spikeduel import data
 from spikeduel.measuring.correctness import classified
 from spikeduel.networks import shipped
-from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model
 from spikeduel.networks.shipped import Checked, Origin
 from spikeduel.results.comparison import load_run
 from spikeduel.settings import Experiment

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.networks import building, model_files
+from spikeduel.networks import building, models
 from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
@@ -77,7 +77,7 @@ def _save_models_and_images(folder: Path) -> None:
                 image_shape=(1, side, side),
                 preprocessing=replace(card.preprocessing, height=side, width=side),
             )
-            model_files.save_model(
+            models.save_model(
                 folder / f"{encoding}{side}.safetensors", Model(building.build(resized), resized)
             )
 

@@ -107,7 +107,7 @@ def one(
     from spikeduel import data
     from spikeduel.data.loader import EvaluationBatches
     from spikeduel.measuring.answers import ask
-    from spikeduel.networks.model_files import load_model
+    from spikeduel.networks.models import load_model
     from spikeduel.settings.recipes import EMBEDDED, strong
     from spikeduel.system.progress import Progress
     from spikeduel.trials import auto_settings, contenders

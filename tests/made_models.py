@@ -3,10 +3,10 @@
 import torch
 
 from spikeduel.data import Preprocessing
-from spikeduel.networks.binning import Binning
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
+from spikeduel.networks.preprocessing import Binning
 from spikeduel.spiking.encoders import EVENTS
 
 SENSOR = (12, 12)

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.binning import Binning, Events
+from spikeduel.networks.preprocessing import Binning, Events
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
 

@@ -15,7 +15,7 @@ from made_times import untimed
 from spikeduel import data
 from spikeduel.comparing import compare, tune, write_tuning
 from spikeduel.measuring import MEASURES, Measure
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 from spikeduel.results import predictions
 from spikeduel.results.comparison import load_run
 from spikeduel.results.findings import finding

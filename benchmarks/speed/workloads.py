@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.binning import Binning, Events
+from spikeduel.networks.preprocessing import Binning, Events
 from spikeduel.spiking.encoders import EVENTS
 
 NUM_CLASSES = 10

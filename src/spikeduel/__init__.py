@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from spikeduel.measuring.costing import Cost, cost
     from spikeduel.networks.architectures import ARCHITECTURES
     from spikeduel.networks.cards import ModelCard
-    from spikeduel.networks.model_files import load_model, save_model
-    from spikeduel.networks.models import Model, StreamState, Trace
-    from spikeduel.networks.streaming import answers_to_recording, answers_to_stream
+    from spikeduel.networks.models import (
+        Model,
+        StreamState,
+        Trace,
+        answers_to_recording,
+        answers_to_stream,
+        load_model,
+        save_model,
+    )
     from spikeduel.reporting import inspect, report
     from spikeduel.results.comparison import Comparison, load_run
     from spikeduel.results.predictions import compare_runs
@@ -70,10 +76,9 @@ _NAMES = {
     "measuring": "MEASURES Measure",
     "measuring.costing": "Cost cost",
     "networks.building": "ARCHITECTURES",
-    "networks.model_files": "load_model save_model",
     "networks.cards": "ModelCard",
-    "networks.models": "Model StreamState Trace",
-    "networks.streaming": "answers_to_recording answers_to_stream",
+    "networks.models": "Model StreamState Trace answers_to_recording answers_to_stream "
+    "load_model save_model",
     "reporting": "inspect report",
     "results.comparison": "Comparison load_run",
     "results.predictions": "compare_runs",

@@ -9,7 +9,7 @@ from made_recordings import five_bytes, part, seen
 from spikeduel.auditing import audited, examine
 from spikeduel.auditing.copies import write_groups
 from spikeduel.data import Split
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.results.audit import NearDuplicates
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress

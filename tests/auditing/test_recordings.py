@@ -4,7 +4,7 @@ import pytest
 from made_recordings import kept, some_events
 from spikeduel.auditing.recordings import examine
 from spikeduel.data import Split
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (10, 20)

@@ -4,7 +4,7 @@ import pytest
 from made_recordings import kept, part, some_events
 from spikeduel.auditing import stretches
 from spikeduel.auditing.stretches import search
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (34, 34)

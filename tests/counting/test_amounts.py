@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from made_operations import plain, spiking
-from spikeduel.counting.amounts import AMOUNTS, MEANINGS, arrays, between, mean
+from spikeduel.counting.operations import AMOUNTS, MEANINGS, arrays, between, mean
 from spikeduel.measuring.energy import scaled
 
 

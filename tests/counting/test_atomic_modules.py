@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.counting.atomic_modules import flat
-from spikeduel.counting.counter import Counter
+from spikeduel.counting.counter import Counter, flat
 from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.operations import OverTime, Ways
 from spikeduel.networks.architectures import DenseSNN

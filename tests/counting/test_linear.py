@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import SPIKES, NotCounted, Tag
-from spikeduel.counting.linear import fan_out_of, sums_by_step
 from spikeduel.counting.operations import Macs, Ways
+from spikeduel.counting.operators import fan_out_of, sums_by_step
 
 
 class Functional(nn.Module):

@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.exchange import importing
-from spikeduel.networks.model_files import load_model, save_model
+from spikeduel.exchange.nir import METADATA
+from spikeduel.networks.models import load_model, save_model
 from spikeduel.system.errors import InputError
 from spikeduel.trials.exchanging import import_model
 
@@ -250,11 +250,11 @@ def test_a_damaged_file_is_a_clear_error_or_still_a_network(changes, cut, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a model", b"\x08\x07\x12\x07pytorch", importing.METADATA.encode()]
+    "content", [b"", b"not a model", b"\x08\x07\x12\x07pytorch", METADATA.encode()]
 )
 def test_other_files_are_named(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
-    with pytest.raises(InputError, match="a: neither a NIR graph"):
+    with pytest.raises(InputError, match="a: not a NIR graph"):
         import_model(tmp_path / "a")
     with pytest.raises(InputError, match="no such file"):
         import_model(tmp_path / "missing.nir")

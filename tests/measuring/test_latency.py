@@ -6,7 +6,7 @@ from msgspec import structs
 
 from made_models import make
 from spikeduel.measuring.latency import latency, machine
-from spikeduel.networks.model_files import save_model
+from spikeduel.networks.models import save_model
 from spikeduel.results.trials import Latency
 from spikeduel.system import typed
 

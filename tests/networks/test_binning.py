@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.networks.binning import Binning, Change, Events
+from spikeduel.networks.preprocessing import Binning, Change, Events
 
 SENSOR = (6, 9)
 RECORDINGS = [

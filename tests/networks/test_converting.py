@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from made_models import make
 from spikeduel.data import Preprocessing
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.networks.converting import (
     activation_scales,
@@ -170,8 +170,8 @@ def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
     found = converted(model, IMAGES, 5, 99.0)
     assert (found.card.contender, found.card.family) == ("sequential", "snn")
     assert (found.card.encoding, found.card.num_steps) == ("direct", 5)
-    model_files.save_model(tmp_path / "m.safetensors", found)
-    again = model_files.load_model(tmp_path / "m.safetensors")
+    models.save_model(tmp_path / "m.safetensors", found)
+    again = models.load_model(tmp_path / "m.safetensors")
     assert np.array_equal(again.predict(IMAGES)[1], found.predict(IMAGES)[1])
     state = None
     for frame in again.frames(IMAGES):

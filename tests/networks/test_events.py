@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import made_recordings as made
-from spikeduel.networks.binning import LARGEST_SIDE, LONGEST, Events, unpacked
+from spikeduel.networks.preprocessing import LARGEST_SIDE, LONGEST, Events, unpacked
 from spikeduel.system.errors import InputError
 
 EVENT = st.tuples(

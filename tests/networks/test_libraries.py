@@ -15,11 +15,11 @@ from torchvision import models
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Counting
-from spikeduel.networks import libraries, model_files
+from spikeduel.networks import libraries
 from spikeduel.networks.building import build, started
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.libraries import settings_of
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model, save_model
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
@@ -193,8 +193,8 @@ def test_a_file_of_it_is_a_model_like_any_other(name, tmp_path):
     made = card(f"torchvision:{name}", (1, 40, 40))
     torch.manual_seed(3)
     model = Model(build(made).eval(), made)
-    model_files.save_model(tmp_path / "m.safetensors", model)
-    again = model_files.load_model(tmp_path / "m.safetensors")
+    save_model(tmp_path / "m.safetensors", model)
+    again = load_model(tmp_path / "m.safetensors")
     images = torch.randint(0, 256, (5, 1, 40, 40), dtype=torch.uint8)
     assert np.array_equal(again.predict(images)[1], model.predict(images)[1])
     assert again.card == made

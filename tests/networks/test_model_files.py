@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from damage import FUZZED, changed, damaged, problem
 from made_models import make
-from spikeduel.networks.model_files import load_model, save_model
+from spikeduel.networks.models import load_model, save_model
 from spikeduel.system.errors import InputError
 
 

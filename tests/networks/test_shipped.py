@@ -9,7 +9,7 @@ import pytest
 
 from spikeduel.networks import shipped
 from spikeduel.networks.building import num_parameters
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 from spikeduel.system.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -4,8 +4,8 @@ import pytest
 import made_recordings as made
 from made_models import SENSOR, of_recordings
 from spikeduel.data.events.formats import of_lines
-from spikeduel.networks.binning import Events
-from spikeduel.networks.streaming import answers_to_recording, answers_to_stream
+from spikeduel.networks.models import answers_to_recording, answers_to_stream
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 

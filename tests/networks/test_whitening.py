@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.networks.whitening import whiten
+from spikeduel.networks.building import whiten
 
 
 def images(*shape):

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 from spikeduel.playing.serving import application
 from spikeduel.playing.table import lay
 

@@ -17,7 +17,7 @@ import uvicorn
 from PIL import Image, ImageDraw
 
 from spikeduel import playing
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 from spikeduel.playing import serving
 from spikeduel.playing.serving import application
 from spikeduel.playing.table import lay

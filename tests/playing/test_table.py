@@ -8,8 +8,7 @@ import made_models
 from spikeduel import data
 from spikeduel.measuring.robustness import corrupt
 from spikeduel.networks.building import build
-from spikeduel.networks.model_files import load_model, save_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model, save_model
 from spikeduel.playing.table import MOST_STEPS, lay, takes
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment

@@ -10,8 +10,7 @@ import made_results
 from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.model_files import save_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, save_model
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline

@@ -266,7 +266,7 @@ from PIL import Image
 from spikeduel.system import files
 from spikeduel.data import cache, load
 from spikeduel.system.errors import InputError
-from spikeduel.networks.model_files import save_model
+from spikeduel.networks.models import save_model
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
 from spikeduel.reporting import drawing, encoded_animation

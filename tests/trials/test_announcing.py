@@ -8,8 +8,8 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.binning import Binning
 from spikeduel.networks.cards import Calling, ModelCard
+from spikeduel.networks.preprocessing import Binning
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.settings.recipes import baseline, strong

@@ -9,7 +9,7 @@ from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.binning import Binning, Events
+from spikeduel.networks.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong

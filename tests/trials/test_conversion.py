@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spikeduel import data
 from spikeduel.comparing import compare
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.findings import finding
 from spikeduel.settings.recipes import matched
@@ -77,7 +77,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     caveat = finding("not_trained", sources={"dense-relu-converted": "dense-relu"}, num_steps=6)
     assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.
-    model = model_files.load_model(tmp_path / "out" / one.model)
+    model = models.load_model(tmp_path / "out" / one.model)
     assert model.card.trained_on["converted_from"] == "dense-relu"
     # It has a temperature of its own, and so has its source.
     temperatures = [t.test.calibration.temperature for t in (source, one)]

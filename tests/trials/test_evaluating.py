@@ -13,8 +13,7 @@ from spikeduel.data import Preprocessing, cache, loader
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment

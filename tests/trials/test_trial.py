@@ -17,7 +17,7 @@ from spikeduel.counting.operations import Ways
 from spikeduel.measuring import Measure
 from spikeduel.measuring.correctness import best_temperature, scored
 from spikeduel.measuring.robustness import CORRUPTIONS
-from spikeduel.networks import building, model_files
+from spikeduel.networks import building, models
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Calibration,
@@ -265,7 +265,7 @@ def test_the_users_source_is_part_of_the_key(small, write):
 
 
 def weights(store, record):
-    return model_files.load_model(Store(store).model_path(record.key)).module.state_dict()
+    return models.load_model(Store(store).model_path(record.key)).module.state_dict()
 
 
 def test_run_twice_trains_once(quick, tmp_path):
@@ -343,7 +343,7 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     (record,) = run(quick, store)
     prepared = data.load(quick)
     split = data.split(prepared, quick)
-    model = model_files.load_model(store.model_path(record.key))
+    model = models.load_model(store.model_path(record.key))
     images, labels = prepared.held
     validation = [(images[split.val], labels[split.val], split.val)]
     found = store.measure(record.key, "calibration", Calibration)
@@ -483,7 +483,7 @@ def test_an_own_architecture(quick, tmp_path, write):
     assert record.settings["encoding"] is None
     store = Store(tmp_path / "s")
     assert answered(store, record).accuracy > 0.7
-    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
 
@@ -568,7 +568,7 @@ def test_an_own_encoder(quick, tmp_path, write):
     assert (record.status, record.error) == ("done", None)
     store = Store(tmp_path / "s")
     assert answered(store, record).accuracy > 0.5
-    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     trace = model.trace(np.asarray(data.load(experiment).images[:3]))
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
     assert trace.encoded[2:].sum() == 0
@@ -865,7 +865,7 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     images = torch.from_numpy(np.asarray(prepared.images[split.test])).flatten(1) / 255
     with torch.no_grad():
         spk, mem = network(images)
-    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     with torch.no_grad():
         found = model.run(
             model.encode(torch.from_numpy(np.asarray(prepared.images[split.test])), None)

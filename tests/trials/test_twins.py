@@ -9,7 +9,7 @@ import torch
 from made_trials import small_twins
 from spikeduel import data
 from spikeduel.comparing import compare
-from spikeduel.networks import model_files
+from spikeduel.networks import models
 from spikeduel.settings.recipes import matched
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, trial
@@ -41,7 +41,7 @@ def run_all(experiment, store="s", progress=None):
 
 
 def weights(record, store="s"):
-    return model_files.load_model(Store(store).model_path(record.key)).module.state_dict()
+    return models.load_model(Store(store).model_path(record.key)).module.state_dict()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
 from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.binning import unpacked
+from spikeduel.networks.preprocessing import unpacked
 from spikeduel.results.audit import Audit, Statistic, StatisticName, Statistics
 from spikeduel.results.findings import Values, finds
 from spikeduel.system.progress import Progress

@@ -14,7 +14,7 @@ import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import join_groups
-from spikeduel.networks.binning import TIME_SHIFT
+from spikeduel.networks.preprocessing import TIME_SHIFT
 from spikeduel.system.progress import Progress
 
 LINKS = 16

@@ -186,7 +186,7 @@ class CommandInput:
 
     def opened(self, path: Path) -> "Model":
         """Open the model in `path`. Raises `InputError`."""
-        from spikeduel.networks.model_files import load_model
+        from spikeduel.networks.models import load_model
 
         return load_model(path, own_code=self.own_code or ())
 

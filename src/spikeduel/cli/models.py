@@ -360,7 +360,7 @@ def import_(
         Path,
         option(
             "FILE",
-            "A NIR graph, or the study's network as a state_dict of snnTorch.",
+            "A NIR graph.",
         ),
     ],
     out: Annotated[
@@ -403,10 +403,9 @@ def import_(
 ) -> None:
     """Make a model file of a network from elsewhere: for predict, evaluate, inspect and export.
 
-    A NIR graph of layers one after the other, or the study's network as snnTorch saves it:
-    torch.save(net.state_dict()). Neither opening nor using it runs code of the file.
+    A NIR graph has layers one after the other. Neither opening nor using it runs code of the file.
     """
-    from spikeduel.networks.model_files import save_model
+    from spikeduel.networks.models import save_model
     from spikeduel.trials import exchanging
 
     experiment = inputs.experiment(dataset) if dataset else None

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.counting.operations import Layer, Macs, OverTime, Totals, Ways
+from spikeduel.counting.operations import Counts, Layer, Macs, OverTime, Ways
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
@@ -70,11 +70,9 @@ class Tag:
 
     @property
     def last_step(self) -> int:
-        """Return the last time step."""
         return self.first_step + self.steps - 1
 
     def real(self) -> "Tag":
-        """Return the tag of numbers computed from the tensor."""
         return replace(self, kind=REAL, unit=1.0, averaged=1, producer=None, pooled=None, bits=None)
 
     def without_time(self) -> "Tag":
@@ -110,13 +108,11 @@ class Tag:
         )
 
     def removed(self, axes: Sequence[int]) -> "Tag":
-        """Return the tag after `axes` were summed or taken out."""
         if self.time_dim in axes:
             return self.without_time()
         return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
 
     def cut(self, axis: int, length: int, start: int, stop: int) -> "Tag":
-        """Return the tag of the part from `start` to `stop` of an `axis` of `length`."""
         if axis != self.time_dim or self.steps == 1:
             return self
         if length != self.steps:
@@ -124,7 +120,6 @@ class Tag:
         return replace(self, first_step=self.first_step + start, steps=max(stop - start, 1), same=1)
 
     def taken(self, axis: int, length: int, index: int) -> "Tag":
-        """Return the tag of place `index` of an `axis` of `length`, which disappears."""
         one = self.cut(axis, length, index, index + 1)
         return (
             replace(one, time_dim=0, steps=1, same=1)
@@ -162,14 +157,11 @@ class Row:
         self.ways[name][1] += amount * (fresh / tag.same)
 
     def add_steps(self, name: str, first_step: int, amounts: Tensor) -> None:
-        """Add float64 `[steps]` from time step `first_step` on."""
         into = self.steps[name]
         for step, amount in enumerate(amounts.tolist(), first_step):
             into[step] += amount
 
     def layer(self, num_steps: int, num_images: int) -> Layer:
-        """Return the means per image."""
-
         def ways(name: str) -> Ways:
             per_step, hoisted = self.ways[name]
             return Ways(per_step=per_step / num_images, hoisted=hoisted / num_images)
@@ -219,13 +211,13 @@ class Row:
         )
 
 
-def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
+def totals(layers: Sequence[Layer], num_steps: int) -> Counts:
     """Return the sums over at least one of `layers`."""
     firing = [layer for layer in layers if layer.spikes]
     num_firing = sum(layer.neurons or 0 for layer in firing)
     spikes = cast(OverTime, _sum([layer.spikes for layer in firing])) if firing else None
-    summed = ("macs", "acs", "events", "traffic", *AMOUNTS, *PER_NEURON)
-    return Totals(
+    summed = ("macs", "acs", "events", *AMOUNTS, *PER_NEURON)
+    return Counts(
         **{name: _sum([getattr(layer, name) for layer in layers]) for name in summed},
         neurons=sum(layer.neurons or 0 for layer in layers),
         spikes=spikes,
@@ -236,7 +228,6 @@ def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
 
 
 def _sum(values: Sequence[Any]) -> Any:
-    """Return the sum of numbers, of lists entry by entry, or of structs field by field."""
     first = values[0]
     if isinstance(first, Frozen):
         fields = first.__struct_fields__
@@ -286,13 +277,11 @@ class OperationLedger:
         return self.row_named(name, type(module).__name__, kind)
 
     def row_named(self, name: str, type_name: str = "", kind: Kind = "synapses") -> Row:
-        """Return the row of this name, a new one if needed."""
         if (name, kind) not in self.rows:
             self.rows[name, kind] = Row(name, type_name, kind)
         return self.rows[name, kind]
 
     def unknown(self, what: str) -> NotCounted:
-        """Make the error for something in the running module that cannot be counted."""
         part = self.running[-1] if self.running else self.module
         name, kind = self.names.get(part, ""), type(part).__name__
         who = f"'{name}' ({kind})" if name else kind
@@ -322,7 +311,6 @@ class Call:
 
     @property
     def out(self) -> Tensor:
-        """Return the first output."""
         return self.outs[0]
 
     @property

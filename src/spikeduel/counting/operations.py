@@ -1,8 +1,9 @@
 """Types of a count: the operations of a network, layer by layer."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
-from msgspec.structs import force_setattr
+import numpy as np
 
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -26,7 +27,6 @@ class Ways(Frozen):
         return cls(per_step=amount, hoisted=amount)
 
     def times(self, per_step: float, hoisted: float) -> "Ways":
-        """Return the amounts multiplied by a factor each."""
         return Ways(per_step=self.per_step * per_step, hoisted=self.hoisted * hoisted)
 
 
@@ -55,7 +55,7 @@ FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
 """Flows of layers of spikes and of numbers; the cheapest and the dearest bound a `Range`."""
 
 
-class Traffic(Frozen):
+class Traffic(NamedTuple):
     """Words per image that move between memory and arithmetic, by one `Flow`.
 
     By events: an input that is not zero is read, a number with its address, a spike as its address
@@ -70,18 +70,11 @@ class Traffic(Frozen):
     and written at every step.
     """
 
-    weights: Amount = 0.0
-    activations: Amount = 0.0
-    addresses: Amount = 0.0
-    membranes: Amount = 0.0
-    bits: Amount = 0.0
-
-
-class TrafficWays(Frozen):
-    """`Traffic` by the usual `Flow`, in both `Ways`."""
-
-    per_step: Traffic = Traffic()
-    hoisted: Traffic = Traffic()
+    weights: float = 0.0
+    activations: float = 0.0
+    addresses: float = 0.0
+    membranes: float = 0.0
+    bits: float = 0.0
 
 
 class Counts(Frozen):
@@ -109,20 +102,13 @@ class Counts(Frozen):
     membrane_writes: Amount
 
 
-class Totals(Counts):
-    """Sums over all layers."""
-
-    traffic: TrafficWays
-
-
 class Layer(Counts):
     """Synapses, neurons or other arithmetic of one layer.
 
     `input` is "image", "real", "spikes" or "mixed"; `input_encoded` is True for the network's
     input. `input_bits` is the trained width of the input, or that of sums of spikes (after average
     pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the
-    share of zeros. A neuron has `state_variables` numbers. `traffic` is computed from the other
-    counts.
+    share of zeros. A neuron has `state_variables` numbers.
     """
 
     name: str
@@ -141,12 +127,6 @@ class Layer(Counts):
     state_variables: Count
     folded_into: str | None
     note: str | None
-    traffic: TrafficWays = TrafficWays()
-
-    def __post_init__(self) -> None:
-        force_setattr(
-            self, "traffic", TrafficWays(**{way: self.moved(way, "usual") for way in WAYS})
-        )
 
     def passes_of(self, way: Way) -> tuple[float, float]:
         """Return the passes with numbers and the passes with spikes."""
@@ -169,7 +149,6 @@ class Layer(Counts):
         return (macs + whole, 0.0) if (self.input_bits or 1) > 1 else (macs, whole)
 
     def moved(self, way: Way, flow: Flow) -> Traffic:
-        """Return the words moved by this flow."""
         numbers, spikes = self.passes_of(way)
         fired = self.spikes.total if self.spikes else 0.0
         times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(
@@ -215,4 +194,143 @@ class Operations(Frozen):
     parameters: Count
     bytes: Count
     layers: list[Layer]
-    totals: Totals
+    totals: Counts
+
+
+Arrays = Mapping[str, np.ndarray]
+"""Arrays over layers by name."""
+
+
+class LayerAmount(NamedTuple):
+    """An amount that formulas may name: a plain `meaning`, and a function of a layer."""
+
+    meaning: str
+    of: Callable[[Layer], float]
+
+
+def _takes_numbers(layer: Layer) -> bool:
+    return layer.macs.dense.per_step > 0
+
+
+def _few_bits(layer: Layer) -> int:
+    few = _takes_numbers(layer) and layer.input != "spikes"
+    return (layer.input_bits or 0) if few else 0
+
+
+def _spikes(layer: Layer) -> float:
+    return layer.spikes.total if layer.spikes else 0.0
+
+
+def _neuron_updates(layer: Layer) -> float:
+    return layer.integrations / max(layer.state_variables, 1)
+
+
+AMOUNTS: dict[str, LayerAmount] = {
+    "macs": LayerAmount(
+        "multiplications with weights; what is the same at every step counts once",
+        lambda layer: layer.macs.dense.hoisted,
+    ),
+    "macs_per_step": LayerAmount(
+        "macs, counted at every step", lambda layer: layer.macs.dense.per_step
+    ),
+    "effective_macs": LayerAmount(
+        "macs whose input is not 0", lambda layer: layer.macs.effective.hoisted
+    ),
+    "effective_macs_per_step": LayerAmount(
+        "macs_per_step whose input is not 0", lambda layer: layer.macs.effective.per_step
+    ),
+    "acs": LayerAmount("additions that spikes cause", lambda layer: layer.acs.total),
+    "events": LayerAmount("spikes that come in", lambda layer: layer.events.total),
+    "whole_per_step": LayerAmount(
+        "synapses times passes, nothing skipped",
+        lambda layer: layer.macs_a_pass * layer.passes.per_step or layer.macs.dense.per_step,
+    ),
+    "takes_numbers": LayerAmount("1 where the layer multiplies numbers, else 0", _takes_numbers),
+    "takes_image": LayerAmount(
+        "1 where the input is the image, else 0", lambda layer: layer.input == "image"
+    ),
+    "convolution": LayerAmount("1 for a convolution, else 0", lambda layer: "Conv" in layer.type),
+    "quantised": LayerAmount(
+        "1 where activations have few bits, else 0",
+        lambda layer: _few_bits(layer) > 0,
+    ),
+    "activation_bits": LayerAmount("bits of an activation, where these are few", _few_bits),
+    "inputs": LayerAmount("numbers that come in, in one pass", lambda layer: layer.inputs),
+    "outputs": LayerAmount("numbers that go out, in one pass", lambda layer: layer.outputs),
+    "weights": LayerAmount("numbers that inputs are multiplied with", lambda layer: layer.weights),
+    "biases": LayerAmount("numbers that are added to outputs", lambda layer: layer.biases),
+    "bias_additions": LayerAmount(
+        "outputs that get a bias; what is the same at every step counts once",
+        lambda layer: layer.bias_additions.hoisted,
+    ),
+    "bias_additions_per_step": LayerAmount(
+        "bias_additions, counted at every step", lambda layer: layer.bias_additions.per_step
+    ),
+    "neurons": LayerAmount("neurons with a state", lambda layer: layer.neurons or 0.0),
+    "neuron_updates": LayerAmount("neurons times steps", _neuron_updates),
+    "spikes": LayerAmount("spikes that the neurons fire", _spikes),
+    "leaks": LayerAmount("multiplications of a state with its decay", lambda layer: layer.leaks),
+    "resets": LayerAmount("resets of a state", lambda layer: layer.resets),
+    "comparisons": LayerAmount(
+        "comparisons with the threshold", lambda layer: layer.threshold_comparisons
+    ),
+    "membrane_reads": LayerAmount("states read", lambda layer: layer.membrane_reads),
+    "membrane_writes": LayerAmount("states written", lambda layer: layer.membrane_writes),
+}
+"""The amounts of one layer and image; amounts that a kind of layer lacks are 0."""
+STEPS = "T"
+"""Time steps of the spiking network, in the formulas of both networks."""
+MEANINGS = {name: amount.meaning for name, amount in AMOUNTS.items()} | {
+    STEPS: "time steps of the spiking network"
+}
+"""Meanings of all names that a formula may use besides its own constants."""
+_BY_WAY = ("bias_additions", "additions", "multiplications")
+_ANY_FLOW = ("acs", "resets", "leaks", "spikes", "neuron_updates")
+
+
+def by_flow(layers: Sequence[Layer], way: Way) -> dict[str, np.ndarray]:
+    """Return the amounts that depend on a layer's flow, `[layers, 1 + FLOWS]`, the usual flow
+    first.
+
+    `done_macs` and `done_acs` are computed, `moved_weights`, `moved_activations`,
+    `moved_addresses`, `moved_membranes` and `moved_bits` are words moved; the others do not depend
+    on the flow, `[layers, 1]`.
+    """
+    flows: tuple[Flow, ...] = ("usual", *FLOWS)
+    done = np.array([[layer.done(way, flow) for flow in flows] for layer in layers])
+    done = done.reshape(len(layers), len(flows), 2)
+    moved = [[layer.moved(way, flow) for flow in flows] for layer in layers]
+    words = np.array(moved).reshape(len(layers), len(flows), len(Traffic._fields))
+    amounts = {"done_macs": done[..., 0], "done_acs": done[..., 1]}
+    amounts |= {f"moved_{name}": words[..., i] for i, name in enumerate(Traffic._fields)}
+    columns = {name: [getattr(getattr(layer, name), way) for layer in layers] for name in _BY_WAY}
+    columns["integrations"] = [layer.integrations for layer in layers]
+    columns |= {name: [AMOUNTS[name].of(layer) for layer in layers] for name in _ANY_FLOW}
+    return amounts | {name: np.array(column).reshape(-1, 1) for name, column in columns.items()}
+
+
+def arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
+    return {
+        name: np.array([amount.of(layer) for layer in layers], dtype=np.float64)
+        for name, amount in AMOUNTS.items()
+    }
+
+
+def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
+    """Return the mean over trials of one network, without trials whose layers differ from the first
+    one's.
+    """
+    first = of_trials[0]
+    same = [
+        trial
+        for trial in of_trials
+        if all(trial[name].shape == first[name].shape for name in first)
+    ]
+    return {name: np.mean([trial[name] for trial in same], axis=0) for name in first}
+
+
+def between(start: Arrays, end: Arrays, shares: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the amounts at each of `shares` `[V, 1]` of the way from `start` to `end`, `[V,
+    layers]`; above 1 beyond `end`.
+    """
+    return {name: start[name] + shares * (end[name] - start[name]) for name in start}

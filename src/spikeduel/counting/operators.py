@@ -8,13 +8,15 @@ rule of `add`.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from spikeduel.counting.ledger import REAL, SPIKES, WEIGHT, Call, Tag
-from spikeduel.counting.linear import convolution, product
+from spikeduel.counting.ledger import REAL, SPIKES, WEIGHT, Call, Row, Tag
+from spikeduel.system.hardware import widest
 
 # ---- Operators that move, repeat, cut or join values
 
@@ -28,7 +30,6 @@ def _constant(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _copied_into(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Return the tag of the source of `copy_`."""
     source = call.args[1]
     return call.ledger.tag(source).elementwise(source.shape, call.out.shape)
 
@@ -61,7 +62,6 @@ def _squeeze(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Take a new leading axis for time if it is as long as there are steps."""
     shape = call.out.shape
     grown = len(shape) > x.dim() or (x.dim() > 0 and x.shape[0] == 1 and shape[0] > 1)
     of_time = grown and tag.steps == 1 and shape[0] in (call.ledger.num_steps, tag.copies)
@@ -109,7 +109,6 @@ def _split(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
 
 
 def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Keep steps apart if elements are picked along other axes than the leading one."""
     whole = tag.time_dim == 0 and call.out.dim() and x.shape[0] == call.out.shape[0]
     return tag if whole else tag.without_time()
 
@@ -145,8 +144,6 @@ def _alike(tags: Iterable[Tag]) -> bool:
 def _makes(
     kind: str = REAL, costs: str | None = None, per_element: float = 1
 ) -> Callable[[Call, Tensor, Tag], Tag]:
-    """Make a rule for numbers, or for zeros and ones (`SPIKES`), at a cost per element."""
-
     def rule(call: Call, x: Tensor, tag: Tag) -> Tag:
         if costs:
             call.count(costs, per_element * call.out.numel())
@@ -194,7 +191,6 @@ def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _scalar(args: Sequence[Any]) -> float | None:
-    """Return the number among the first two arguments, if there is one."""
     return next(
         (float(a) for a in args[:2] if isinstance(a, int | float) and not isinstance(a, bool)), None
     )
@@ -213,14 +209,12 @@ def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _axes(call: Call, x: Tensor) -> list[int]:
-    """Return the axes in an operator's second argument; all, if it names none."""
     second = call.args[1] if len(call.args) > 1 and call.args[1] is not None else []
     axes = second if isinstance(second, list | tuple) else [second]
     return [axis % x.dim() for axis in axes] if axes and x.dim() else list(range(x.dim()))
 
 
 def _reduced(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Return the tag after a reduction along the named axes."""
     axes = _axes(call, x)
     if call.out.dim() == x.dim():
         return tag.without_time() if tag.time_dim in axes else tag
@@ -310,204 +304,217 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
     return replace(call.merged.real(), producer=call.merged.producer)
 
 
-RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
-    **dict.fromkeys(
-        (
-            "alias",
-            "detach",
-            "clone",
-            "contiguous",
-            "_to_copy",
-            "lift_fresh",
-            "flip",
-            "roll",
-            "to",
-            "constant_pad_nd",
-            "reflection_pad1d",
-            "reflection_pad2d",
-            "replication_pad2d",
-            "upsample_nearest2d",
-            "upsample_nearest1d",
-            "im2col",
-            "pixel_shuffle",
-            "pixel_unshuffle",
-            "channel_shuffle",
-            "resolve_conj",
-        ),
-        _same,
-    ),
-    **dict.fromkeys(("zero", "fill"), _constant),
-    "copy": _copied_into,
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
-    "permute": _permute,
-    **dict.fromkeys(("transpose", "t"), _transpose),
-    "unsqueeze": _unsqueeze,
-    "squeeze": _squeeze,
-    "expand": _expand,
-    "repeat": _repeat,
-    "select": _select,
-    "slice": _slice,
-    "unbind": _unbind,
-    **dict.fromkeys(("split", "split_with_sizes", "unsafe_split"), _split),
-    **dict.fromkeys(
-        (
-            "index",
-            "index_select",
-            "gather",
-            "unfold",
-            "as_strided",
-            "repeat_interleave",
-            "diagonal",
-            "index_put",
-            "scatter",
-        ),
-        _chosen,
-    ),
-    **dict.fromkeys(("cat", "stack"), _joined),
-    **dict.fromkeys(("convolution", "_convolution"), convolution),
-    **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv"), product),
-    "add": _add,
-    **dict.fromkeys(("sub", "rsub", "cumsum"), _makes(costs="additions")),
-    **dict.fromkeys(("mul", "div"), _multiply),
-    **dict.fromkeys(("where", "masked_fill"), _select_by),
-    "sum": _sum,
-    "mean": _mean,
-    **dict.fromkeys(("amax", "amin", "max", "min"), _largest),
-    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pool),
-    "_adaptive_avg_pool2d": _adaptive_average_pool,
-    **dict.fromkeys(
-        ("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d"), _max_pool
-    ),
-    **dict.fromkeys(
-        ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),
-        _batch_norm,
-    ),
-    **dict.fromkeys(("relu", "abs"), _activation),
-    **dict.fromkeys(
-        (
-            "threshold",
-            "hardtanh",
-            "clamp",
-            "clamp_min",
-            "clamp_max",
-            "minimum",
-            "maximum",
-            "round",
-            "floor",
-            "ceil",
-            "sort",
-            "topk",
-            "argmax",
-            "argmin",
-            "argsort",
-            "neg",
-            "sign",
-        ),
-        _makes(),
-    ),
-    "upsample_bilinear2d": _makes(costs="multiplications", per_element=4),
-    **dict.fromkeys(
-        ("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", per_element=2)
-    ),
-    **dict.fromkeys(
-        (
-            "leaky_relu",
-            "_prelu_kernel",
-            "hardswish",
-            "hardsigmoid",
-            "pow",
-            "square",
-            "linalg_vector_norm",
-        ),
-        _makes(costs="multiplications"),
-    ),
-    **dict.fromkeys(
-        (
-            "sigmoid",
-            "tanh",
-            "gelu",
-            "silu",
-            "mish",
-            "elu",
-            "softplus",
-            "exp",
-            "log",
-            "_softmax",
-            "_safe_softmax",
-            "_log_softmax",
-            "sqrt",
-            "rsqrt",
-            "sin",
-            "cos",
-            "erf",
-            "reciprocal",
-            "log_sigmoid_forward",
-        ),
-        _makes(costs="functions"),
-    ),
-    **dict.fromkeys(
-        (
-            "gt",
-            "ge",
-            "lt",
-            "le",
-            "eq",
-            "ne",
-            "logical_and",
-            "logical_or",
-            "logical_not",
-            "bitwise_and",
-            "bitwise_or",
-            "bitwise_not",
-            "heaviside",
-            "isnan",
-            "bernoulli",
-        ),
-        _makes(SPIKES),
-    ),
+# ---- Linear operations: additions for spikes, multiplications for numbers
+
+
+def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Count a convolution; a rule of `operators.RULES`."""
+    x, weight, bias, *arguments = call.args
+    if call.ledger.tag(weight).is_data:
+        raise call.ledger.unknown(
+            "uses a convolution with weights that are computed from the input"
+        )
+    tag = call.ledger.tag(x)
+    tag = tag.without_time() if tag.time_dim else tag
+    # A filter's places beyond the border are no input, for spikes and numbers alike.
+    fan_out = fan_out_of(x, weight, call.out, arguments)
+    # A network without time may take frame after frame, a pass each.
+    return _layer(
+        call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0]
+    )
+
+
+def product(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Count a product `[…, N, K]` times `[…, K, M]`; a rule of `operators.RULES`."""
+    bias, a, b = (
+        call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
+    )
+    left, right = call.ledger.tag(a), call.ledger.tag(b)
+    columns, rows = float(b.shape[-1] if b.dim() > 1 else 1), float(a.shape[-2])
+    dense = call.out.numel() * a.shape[-1]
+    after = left.elementwise(a.shape, call.out.shape)
+    if left.is_data and right.is_data:
+        row = call.ledger.row("synapses")
+        row.notes["A product of activations: no weights."] = None
+        if left.kind == SPIKES:
+            _count(call, row, a, left, columns, dense)
+        elif right.kind == SPIKES:
+            _count(call, row, b, right, rows, dense)
+        else:
+            pairs = torch.matmul((a != 0).float(), (b != 0).float()).sum(dtype=widest(a.device))
+            _count(call, row, a, left, columns, dense, float(pairs))
+        return replace(after.real(), encoded=False)
+    if left.is_data:
+        return _layer(call, a, left, after, b, bias, columns, dense)
+    if right.is_data:
+        return _layer(call, b, right, right.without_time(), a, bias, rows, dense)
+    # Only the added tensor depends on the input.
+    call.count("additions", call.out.numel())
+    return replace(tag, kind=REAL, unit=1.0)
+
+
+def _layer(
+    call: Call,
+    x: Tensor,
+    tag: Tag,
+    after: Tag,
+    weight: Tensor,
+    bias: Tensor | None,
+    fan: Tensor | float,
+    dense: int,
+    passes: int | None = None,
+) -> Tag:
+    label = call.ledger.tag(weight).label
+    row = call.ledger.row("synapses", label)
+    row.parameters[label or "weight"] = weight.numel()
+    if bias is not None and not call.ledger.tag(bias).is_data:
+        row.parameters[f"{(label or 'weight').rpartition('.')[0]}.bias"] = bias.numel()
+    _count(call, row, x, tag, fan, dense, passes=passes)
+    if bias is not None:
+        row.add("bias_additions", call.out.numel(), after, call.fresh)
+    return replace(after.real(), producer=row.name, encoded=False)
+
+
+def _count(
+    call: Call,
+    row: Row,
+    x: Tensor,
+    tag: Tag,
+    fan: Tensor | float,
+    dense: float,
+    effective: float | None = None,
+    passes: int | None = None,
+) -> None:
+    """Count `x`, each entry with a `fan` of synapses.
+
+    `effective` multiplications have no zero, if the fan-out does not tell. Weights are used in
+    `passes`, by default once a time step and image.
+    """
+    events, reached = sums_by_step(x, tag, fan)
+    row.sums["dense_executed"] += dense
+    if tag.kind == SPIKES:
+        row.add_steps("events", tag.first_step, events * tag.copies)
+        row.add_steps("acs", tag.first_step, reached * tag.copies)
+        dense = effective = 0.0
+    passes = passes or tag.steps * call.ledger.num_images
+    row.inputs_are.add(tag.kind)
+    row.encoded |= tag.encoded
+    # Several events can reach an element after average pooling, or can be counted in it.
+    several = tag.kind == SPIKES and (tag.averaged > 1 or tag.bits is not None)
+    bits = round(tag.averaged).bit_length() + (tag.bits or 1) - 1
+    row.input_bits = bits if several else tag.bits
+    row.add("dense", dense, tag, call.fresh)
+    row.add("effective", float(reached.sum()) if effective is None else effective, tag, call.fresh)
+    row.add("passes", passes, tag, call.fresh)
+    row.sums["executed"] += passes
+    row.sums["inputs"] += x.numel()
+    row.sums["outputs"] += call.out.numel()
+    row.sums["non_zero"] += float(torch.count_nonzero(x)) if several else float(events.sum())
+
+
+def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
+    """Return float64 `[C, …]`: the synapses of each input place, exact at borders.
+
+    `arguments` are those of `aten.convolution` from the stride on. The result is the gradient of
+    the sum of a convolution's outputs with all weights 1.
+    """
+    settings = tuple(
+        tuple(value) if isinstance(value, list | tuple) else value for value in arguments
+    )
+    return _fan_out(tuple(x.shape[1:]), tuple(weight.shape), tuple(out.shape[1:]), settings)
+
+
+@lru_cache(maxsize=128)
+def _fan_out(
+    image: tuple[int, ...], weight: tuple[int, ...], out: tuple[int, ...], settings: Sequence[Any]
+) -> Tensor:
+    incoming, zeros, ones = (
+        x.double() for x in (torch.ones(1, *out), torch.zeros(1, *image), torch.ones(weight))
+    )
+    return torch.ops.aten.convolution_backward(
+        incoming, zeros, ones, None, *settings, [True, False, False]
+    )[0][0]
+
+
+def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return float64 `[steps]` twice: the number of events, and that times the fan-out.
+
+    `x` is `[steps·B, …]` or `[steps, B, …]`; for numbers, those that are not zero are counted.
+    `fan_out` is one number, or `[…]` as `x[0]`. Sums that could pass 2²⁴ are taken in float64:
+    float32 counts no further.
+    """
+    x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
+    x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))
+    if tag.kind != SPIKES:
+        x = x != 0
+    elif tag.unit != 1:
+        # A mean of spikes that was rounded (bfloat16) is still a whole number of events.
+        x = (x.float() / tag.unit).round()
+    if isinstance(fan_out, Tensor):
+        places = x.sum(1, dtype=torch.float32).cpu().double()
+        return places.flatten(1).sum(1), (places * fan_out).flatten(1).sum(1)
+    x = x.sum(tuple(range(2, x.dim())), dtype=torch.float32) if x.dim() > 2 else x
+    sums = x.cpu().sum(1, dtype=torch.float64)
+    return sums, sums * fan_out
+
+
+_RULES: dict[Callable[..., Tag | list[Tag]], str] = {
+    _same: "alias detach clone contiguous _to_copy lift_fresh flip roll to constant_pad_nd "
+    "reflection_pad1d reflection_pad2d replication_pad2d upsample_nearest2d upsample_nearest1d "
+    "im2col pixel_shuffle pixel_unshuffle channel_shuffle resolve_conj",
+    _constant: "zero fill",
+    _copied_into: "copy",
+    _view: "view _unsafe_view reshape _reshape_alias",
+    _permute: "permute",
+    _transpose: "transpose t",
+    _unsqueeze: "unsqueeze",
+    _squeeze: "squeeze",
+    _expand: "expand",
+    _repeat: "repeat",
+    _select: "select",
+    _slice: "slice",
+    _unbind: "unbind",
+    _split: "split split_with_sizes unsafe_split",
+    _chosen: "index index_select gather unfold as_strided repeat_interleave diagonal index_put "
+    "scatter",
+    _joined: "cat stack",
+    convolution: "convolution _convolution",
+    product: "mm addmm bmm baddbmm mv addmv",
+    _add: "add",
+    _makes(costs="additions"): "sub rsub cumsum",
+    _multiply: "mul div",
+    _select_by: "where masked_fill",
+    _sum: "sum",
+    _mean: "mean",
+    _largest: "amax amin max min",
+    _average_pool: "avg_pool1d avg_pool2d avg_pool3d",
+    _adaptive_average_pool: "_adaptive_avg_pool2d",
+    _max_pool: "max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d",
+    _batch_norm: "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm",
+    _activation: "relu abs",
+    _makes(): "threshold hardtanh clamp clamp_min clamp_max minimum maximum round floor ceil sort "
+    "topk argmax argmin argsort neg sign",
+    _makes(costs="multiplications", per_element=4): "upsample_bilinear2d",
+    _makes(costs="multiplications", per_element=2): "native_layer_norm native_group_norm",
+    _makes(costs="multiplications"): "leaky_relu _prelu_kernel hardswish hardsigmoid pow square "
+    "linalg_vector_norm",
+    _makes(costs="functions"): "sigmoid tanh gelu silu mish elu softplus exp log _softmax "
+    "_safe_softmax _log_softmax sqrt rsqrt sin cos erf reciprocal log_sigmoid_forward",
+    _makes(SPIKES): "gt ge lt le eq ne logical_and logical_or logical_not bitwise_and bitwise_or "
+    "bitwise_not heaviside isnan bernoulli",
 }
+RULES = {name: rule for rule, names in _RULES.items() for name in names.split()}
+"""Rule of each operator."""
 
-SILENT = frozenset(
-    (
-        "_local_scalar_dense",
-        "is_same_size",
-        "equal",
-        "sym_size",
-        "zeros_like",
-        "ones_like",
-        "empty_like",
-        "full_like",
-        "new_zeros",
-        "new_ones",
-        "new_empty",
-        "new_full",
-        "rand_like",
-        "randn_like",
-        "new_empty_strided",
-    )
+_SILENT = (
+    "_local_scalar_dense is_same_size equal sym_size zeros_like ones_like empty_like full_like "
+    "new_zeros new_ones new_empty new_full rand_like randn_like new_empty_strided"
 )
+SILENT = frozenset(_SILENT.split())
 """Operators that are no part of an answer: questions about a tensor, new tensors of its shape."""
-
-VIEWS = frozenset(
-    (
-        "alias",
-        "detach",
-        "view",
-        "_reshape_alias",
-        "permute",
-        "transpose",
-        "t",
-        "unsqueeze",
-        "squeeze",
-        "expand",
-        "select",
-        "slice",
-        "unbind",
-        "split",
-        "split_with_sizes",
-        "unfold",
-        "as_strided",
-        "diagonal",
-    )
+_VIEWS = (
+    "alias detach view _reshape_alias permute transpose t unsqueeze squeeze expand select slice "
+    "unbind split split_with_sizes unfold as_strided diagonal"
 )
+VIEWS = frozenset(_VIEWS.split())
 """Operators whose output shares memory with the input."""

@@ -15,8 +15,7 @@ from spikeduel.data.grouping import group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
 from spikeduel.data.workers import Track
-from spikeduel.networks.binning import Binning, Change
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.networks.preprocessing import Binning, Change, Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles

@@ -123,7 +123,6 @@ def _by_image(
 
 
 def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
-    """Sum up `_by_image` over all images; `num_spikes` were compared, None if nothing can flip."""
     same, right, flips, differences = by_image.astype(np.float64).T
     without_flips = differences[flips == 0]
     largest = float(without_flips.max()) if len(without_flips) else 0.0

@@ -11,8 +11,7 @@ import torch
 from msgspec.structs import asdict, replace
 from torch import Tensor, nn
 
-from spikeduel.counting.atomic_modules import Declared
-from spikeduel.counting.counter import Counter
+from spikeduel.counting.counter import Counter, Declared
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting

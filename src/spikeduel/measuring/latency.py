@@ -21,7 +21,7 @@ MOST_SECONDS = 120
 _PROCESS = """
 import time
 begun = time.perf_counter()
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import load_model
 imported = time.perf_counter()
 from spikeduel.measuring import latency_process
 latency_process.main(begun, imported)

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import peak_memory_bytes
 

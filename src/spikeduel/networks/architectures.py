@@ -48,7 +48,6 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": n
 
 
 def pooling_of(name: str) -> Callable[[int], nn.Module]:
-    """Return the class of a pooling. Raises `InputError`."""
     if name not in POOLINGS:
         raise unknown("pooling", name, POOLINGS)
     return POOLINGS[name]
@@ -105,7 +104,6 @@ class SmallCNN(JoinsLayers):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, C, H, W]`."""
         x = self.border(x)
         if self.is_joined:
             first, _, _, *rest = self.features
@@ -155,7 +153,6 @@ class DenseReLU(_Dense):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, C, H, W]`."""
         return self.linear(self.relu(self.block2(self.relu(self.block1(x.flatten(1))))))
 
 
@@ -215,7 +212,6 @@ class ConvReLU(_Conv):
         self.relu, self.flatten = nn.ReLU(), ChannelsLastFlatten()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, C, H, W]`."""
         for block in (self.block1, self.block2):
             # max(ReLU(x)) = ReLU(max(x)), for a quarter of the work
             is_max = isinstance(self.pool, nn.MaxPool2d)
@@ -327,7 +323,6 @@ class VGGReLU(_VGG):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, C, H, W]`."""
         for block in self.blocks:
             x = self.relu(block(x))
         return self.linear(x)
@@ -349,7 +344,6 @@ class VGGSum(VGGReLU):
         self.num_frames = num_frames
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, T·C, H, W]`."""
         return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
 
 
@@ -419,7 +413,6 @@ class ResNetSiLU(nn.Module):
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[B, K]` for `[B, C, H, W]`."""
         return self.linear(self.features(x).mean((2, 3)))
 
 

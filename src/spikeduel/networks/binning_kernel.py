@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit
 
-from spikeduel.networks.binning import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
+from spikeduel.networks.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
@@ -24,7 +24,6 @@ def drawn(key, event):
 
 @njit(**UNCOUNTED)
 def _first_from(packed, begin, end, microseconds):
-    """Return the first of the sorted events `begin` to `end` that is not before `microseconds`."""
     while begin < end:
         middle = (begin + end) // 2
         if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:

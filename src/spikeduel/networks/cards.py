@@ -78,6 +78,5 @@ class ModelCard:
 
     @property
     def title(self) -> str:
-        """Name of the trial in text: contender, seed, and fold if there are several."""
         fold = self.trained_on.get("fold")
         return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")

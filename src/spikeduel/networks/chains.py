@@ -52,7 +52,6 @@ class SpikingChain(JoinsLayers):
     readout: Readout = MeanReadout()
 
     def layers(self) -> list[nn.Module]:
-        """Return the layers in order."""
         raise NotImplementedError
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
@@ -83,7 +82,6 @@ def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
 def _joined(
     first: nn.Module, second: nn.Module | None = None, third: nn.Module | None = None
 ) -> tuple[nn.Module | Joined, int]:
-    """Return the first of these layers, perhaps joined with the next, and how many that are."""
     if second is None or is_seen(first, second):
         return first, 1
     if (
@@ -148,7 +146,6 @@ def is_seen(*layers: nn.Module) -> bool:
 
 
 def _halves(layer: nn.MaxPool2d) -> bool:
-    """Return True if `layer` pools windows of 2×2 that neither overlap nor leave the image."""
     settings = layer.kernel_size, layer.stride, layer.padding, layer.dilation
     return (
         type(layer) is nn.MaxPool2d

@@ -144,7 +144,6 @@ def activation_scales(
 
 
 def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) -> list[Layer]:
-    """Return the layers of the spiking network; `scales` are those of the ReLUs."""
     if not any(isinstance(layer.module, _ACTIVATIONS) for layer in layers):
         raise InputError("it has no ReLU: there is nothing that neurons could take the place of.")
     made: list[Layer] = []
@@ -252,9 +251,6 @@ def _uses(layers: Sequence[Layer]) -> Counter[int]:
 
 @torch.inference_mode()
 def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
-    """Fold an `Affine` into the weights before it, and move what is increasing before a
-    max-pooling; a folded layer becomes an Identity.
-    """
     layer, source = layers[index], layers[index].inputs[0]
     if source == IMAGES or uses[source] > 1:
         return
@@ -309,7 +305,6 @@ class _Tape(TorchDispatchMode):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Follow which module runs."""
         hooks: list[Any] = [part.register_forward_pre_hook(self._enter) for part in self.names]
         hooks += [part.register_forward_hook(self._leave) for part in self.names]
         try:

@@ -106,7 +106,6 @@ def reset(module: nn.Module) -> None:
 
 
 def _is_of(module: nn.Module, library: str) -> bool:
-    """Return True if the class of `module` descends from a class of `library`."""
     return any(kind.__module__.partition(".")[0] == library for kind in type(module).__mro__)
 
 
@@ -240,11 +239,9 @@ class Foreign(nn.Module):
         return called(self.module, x, self.calling)
 
     def state_dict(self, *args: Any, **settings: Any) -> Any:
-        """Return the state dict under the network's own names."""
         return self.module.state_dict(*args, **settings)
 
     def load_state_dict(self, state_dict: Any, *args: Any, **settings: Any) -> Any:
-        """Load a state dict under the network's own names."""
         return self.module.load_state_dict(state_dict, *args, **settings)
 
 
@@ -360,7 +357,6 @@ def _without_neurons(
 
 
 def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
-    """Return the output for `x` and the number of steps of `layers`, 0 if an axis was mistaken."""
     seen: dict[nn.Module, list[torch.Size]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -57,7 +57,6 @@ class LibraryNetwork(nn.Module):
         self.family = family_of(self.net)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return scores `[B, K]`."""
         return self.net(self.front(x))
 
     def start(self) -> None:
@@ -79,9 +78,6 @@ class LibraryNetwork(nn.Module):
 
 
 def architecture(contender: str) -> Callable[..., LibraryNetwork]:
-    """Return the builder of a contender. Raises `InputError` for unknown names and missing
-    libraries.
-    """
     library, name = _of(contender)
     library.require(name)
     return partial(LibraryNetwork, contender)
@@ -149,7 +145,6 @@ def _fetched(contender: str) -> Mapping[str, Tensor]:
 
 
 def _takes(contender: str, image_shape: tuple[int, int, int]) -> bool:
-    """Return True if the network takes images of this size as they are."""
     try:
         with torch.device("meta"), torch.no_grad():
             LibraryNetwork(contender, image_shape, 2).eval()(torch.empty(1, *image_shape))

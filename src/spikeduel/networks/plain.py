@@ -284,7 +284,6 @@ def run(
 
 
 def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
-    """Apply `over_time` to several inputs; the output is constant if all inputs are."""
     if len(inputs) == 1:
         return over_time(layer, inputs[0])
     constants = [x for x in inputs if isinstance(x, ConstantInput)]

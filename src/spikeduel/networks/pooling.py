@@ -85,7 +85,6 @@ class _ReluOfMaxPoolOfConv(torch.autograd.Function):
 
 
 def _flat(x: Tensor) -> np.ndarray:
-    """Return the numbers of `x` as they lie in memory, channels last; bf16 as int16."""
     from spikeduel.spiking.kernels.cpu import flat
 
     return flat(x.permute(0, 2, 3, 1) if x.dim() == 4 else x)

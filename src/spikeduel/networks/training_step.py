@@ -125,7 +125,6 @@ class Muon(torch.optim.Muon):
         )
 
     def step(self, closure: Any = None) -> Any:
-        """See torch's."""
         for weight, matrix in zip(self._weights, self._matrices, strict=True):
             matrix.grad = None if weight.grad is None else _matrix(weight.grad, weight)
         return super().step(closure)
@@ -156,7 +155,6 @@ class Optimizer:
         return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
         for weight in self.weights:
             weight.grad = None
 
@@ -212,7 +210,6 @@ def _made(
 
 
 def _hidden(module: nn.Module) -> list[Tensor]:
-    """Return filters and matrices, but for those of the first and the last layer that has some."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     # Filters of a depthwise convolution are no matrices.
     return [

@@ -13,8 +13,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.inside import look_inside
-from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, load_model
 from spikeduel.reporting import (
     anytime,
     audit_report,

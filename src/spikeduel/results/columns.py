@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from spikeduel.counting.operations import Layer, Operations, Totals, Ways
+from spikeduel.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.networks.shipped import Origin
 from spikeduel.results import accuracy
 from spikeduel.results.optimism import ContenderOptimism
@@ -540,7 +540,7 @@ class LayerRow(NamedTuple):
     """Counts of a layer, or the totals of a network."""
 
     name: str
-    counts: Layer | Totals
+    counts: Counts
 
     @property
     def layer(self) -> Layer | None:

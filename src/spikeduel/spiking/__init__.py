@@ -26,7 +26,6 @@ class ConstantInput:
         return torch.Size((self.num_steps, *self.value.shape))
 
     def expand(self) -> Tensor:
-        """Return the sequence `[T, B, …]` as a view, without a copy."""
         return self.value.unsqueeze(0).expand(self.num_steps, *self.value.shape)
 
     def __repr__(self) -> str:

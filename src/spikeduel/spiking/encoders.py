@@ -63,7 +63,6 @@ def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 
 def _computed_in(images: Tensor) -> torch.dtype:
-    """Return the type in which torch computes now on the device of `images`."""
     device = images.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 

@@ -241,7 +241,6 @@ class ReLU(Neuron):
     """
 
     def activation(self, current: Tensor) -> Tensor:
-        """Return the output for a current, elementwise."""
         return current.relu()
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
@@ -250,7 +249,6 @@ class ReLU(Neuron):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """Return the output of all steps at once."""
         sequence = current.expand() if isinstance(current, ConstantInput) else current
         mem = sequence.to(_wide(sequence))
         return self.activation(sequence), mem, {"mem": mem[-1]}
@@ -320,7 +318,6 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
 
 
 def is_carried() -> bool:
-    """Return True within `carried_state`."""
     # Dynamo cannot trace a ContextVar; compiled networks start from rest.
     return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
 

@@ -96,7 +96,6 @@ class MeanReadout(SpikingReadout):
     """Mean over steps of an output `[T, B, K]` that does not spike."""
 
     def accumulate(self, output: Tensor) -> Tensor:
-        """Return the sum over steps `[B, K]`."""
         return output.sum(0, dtype=torch.float32)
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:

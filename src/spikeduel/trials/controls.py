@@ -17,7 +17,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
-from spikeduel.networks.binning import Change
+from spikeduel.networks.preprocessing import Change
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment

@@ -18,7 +18,7 @@ from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
-from spikeduel.networks import shipped, streaming
+from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
@@ -337,11 +337,11 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
     standard input, a line "t x y p" each, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
-        answers = streaming.answers_to_stream(
+        answers = models.answers_to_stream(
             model, formats.of_lines(sys.stdin), calibrated=calibrated
         )
     else:
-        answers = streaming.answers_to_recording(model, pictures.events_in(path), calibrated)
+        answers = models.answers_to_recording(model, pictures.events_in(path), calibrated)
     for answer in answers:
         by_class = {
             name: float(p) for name, p in zip(model.card.classes, answer.probabilities, strict=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from spikeduel import data
-from spikeduel.exchange import exporting, importing
+from spikeduel.exchange import exporting, nir
 from spikeduel.exchange.exporting import ExportCheck, LabelledImages
-from spikeduel.exchange.importing import TrainedOn
+from spikeduel.exchange.nir import TrainedOn
 from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -64,8 +64,7 @@ def import_model(
     dt: float | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Return the network in a NIR file, or the study's as snnTorch saves its state_dict, as a
-    model.
+    """Return the network in a NIR file as a model.
 
     No code of the file is run. `experiment` names the data set that the network was trained on, for
     class names and preprocessing; without it, what spikeduel wrote into a NIR file counts, else
@@ -81,4 +80,4 @@ def import_model(
         return TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
 
     known = None if experiment is None else trained_on
-    return importing.import_model(Path(path), known, encoding, num_steps, dt)
+    return nir.import_model(Path(path), known, encoding, num_steps, dt)

@@ -12,9 +12,9 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
-from spikeduel.networks import building, model_files
+from spikeduel.networks import building, models
+from spikeduel.networks.building import MOST_IMAGES, whiten
 from spikeduel.networks.models import Model
-from spikeduel.networks.whitening import MOST_IMAGES, whiten
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
 from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.spiking.random_keys import seeded
@@ -82,7 +82,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
             some = np.sort(split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if trial.twin:
-            twin = model_files.load_model(
+            twin = models.load_model(
                 store.model_path(trial.twin), trial.device, experiment.own_code
             )
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
@@ -126,7 +126,7 @@ def keep(
     """Put a trial into the store, with its model if that has finished an epoch."""
     path, checksum = store.model_path(trial.key), None
     if model is not None and training.history:
-        model_files.save_model(path, model)
+        models.save_model(path, model)
         checksum = files.checksum(path)
     record = TrialRecord(
         key=trial.key,
@@ -148,9 +148,7 @@ def keep(
 
 def load(trial: Trial, store: Store) -> Model:
     """Return the trained model of a finished trial."""
-    return model_files.load_model(
-        store.model_path(trial.key), trial.device, trial.experiment.own_code
-    )
+    return models.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
 
 
 def _measure(

@@ -6,7 +6,7 @@ import pytest
 import made_recordings as made
 from spikeduel.data.events.altering import EVENT_AUGMENTATIONS, WHOLE, Alteration, alteration_of
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.binning import Binning, unpacked
+from spikeduel.networks.preprocessing import Binning, unpacked
 
 SENSOR, FRAMES, LAST = (20, 40), 5, 99_999
 COUNT, EACH = 400, 150

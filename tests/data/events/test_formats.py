@@ -12,7 +12,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events import formats
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 EVENTS = made.some_events()

@@ -4,7 +4,7 @@ import pytest
 import made_recordings as made
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import checksum_of
-from spikeduel.networks.binning import Binning, Events
+from spikeduel.networks.preprocessing import Binning, Events
 
 
 def recordings(*events, binning=None):

@@ -316,7 +316,7 @@ def test_the_first_steps_alone():
     assert neurons.spikes_per_neuron_and_step == 0.75
     assert second.acs == over_time(15)
     assert second.bias_additions == both(5)
-    assert second.traffic.hoisted.weights == 20
+    assert second.moved("hoisted", "usual").weights == 20
 
 
 def test_all_steps_are_the_whole():

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
-from spikeduel.counting.amounts import STEPS, arrays
+from spikeduel.counting.operations import STEPS, arrays
 from spikeduel.measuring.energy import accounting, pairwise
 from spikeduel.measuring.energy.pairwise import Counted, Pair, against_twin, compare_by, compare_run
 from spikeduel.results.energy_accountings import AXES

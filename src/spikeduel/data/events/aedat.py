@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 _CHIPS = {

@@ -4,8 +4,8 @@
 import numpy as np
 from numba import njit
 
-from spikeduel.networks.binning import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.networks.binning_kernel import drawn
+from spikeduel.networks.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from spikeduel.data.events import aedat, prophesee
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 MOST_BYTES = 1 << 30

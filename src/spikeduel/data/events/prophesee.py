@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spikeduel.networks.binning import Events
+from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 Decoder = Callable[[bytes, int], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]

@@ -21,7 +21,7 @@ from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events import formats
 from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.workers import Track, over_files
-from spikeduel.networks.binning import TIME_SHIFT, Binning, unpacked
+from spikeduel.networks.preprocessing import TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.typed import Amount, Frozen, Share

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from spikeduel.counting.amounts import by_flow
-from spikeduel.counting.operations import WAYS, Layer, Operations, Way
+from spikeduel.counting.operations import WAYS, Layer, Operations, Way, by_flow
 from spikeduel.measuring.energy.tables import NAMES, Table, read
 from spikeduel.measuring.energy.variants import relu_twin, scaled, up_to
 from spikeduel.results.costs import (

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from spikeduel.counting.amounts import MEANINGS
+from spikeduel.counting.operations import MEANINGS
 from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
 from spikeduel.measuring.energy.tables import named_or_file
 from spikeduel.results import energy_accountings

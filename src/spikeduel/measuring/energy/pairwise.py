@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from spikeduel.counting.amounts import STEPS, Arrays, arrays, between, mean
-from spikeduel.counting.operations import Layer, Operations
+from spikeduel.counting.operations import STEPS, Arrays, Layer, Operations, arrays, between, mean
 from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.energy.formulas import Expression

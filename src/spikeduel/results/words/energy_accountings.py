@@ -4,7 +4,7 @@ import math
 import re
 from functools import partial
 
-from spikeduel.counting.amounts import MEANINGS as MEANINGS  # for the page
+from spikeduel.counting.operations import MEANINGS as MEANINGS  # for the page
 from spikeduel.results.columns import Column, render, text_rows
 from spikeduel.results.costs import Range
 from spikeduel.results.energy_accountings import (
