@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from made_operations import plain, spiking
-from spikeduel.counting.operations import AMOUNTS, MEANINGS, arrays, between, mean
+from spikeduel.counting.operations import AMOUNTS, arrays, between, mean
 from spikeduel.measuring.energy import scaled
 
 
@@ -49,11 +47,6 @@ def test_the_amounts_of_a_spiking_network_by_hand():
         "bias_additions": 10,
         "bias_additions_per_step": 10,
     }
-
-
-def test_every_name_is_explained_for_those_who_write_a_formula():
-    page = (Path(__file__).parents[2] / "docs/energy-tables.md").read_text()
-    assert [name for name in MEANINGS if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(0.25, 2), (3.0, 2), (1.0, 1), (1.0, 9)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.counting.counter import Counter, flat
+from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import NotCounted
 from spikeduel.counting.operations import OverTime, Ways
 from spikeduel.networks.architectures import DenseSNN
@@ -140,9 +140,3 @@ def test_a_network_that_fails_leaves_no_hooks():
     with pytest.raises(ValueError, match="no"):
         counted(module)
     assert not module[0]._forward_hooks
-
-
-def test_what_nested_arguments_hold():
-    value = object()
-    assert flat([1, (2, {"a": value}), []]) == [1, 2, value]
-    assert flat(ConstantInput(value, 3)) == [value]

@@ -9,7 +9,7 @@ from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import NotCounted
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import IF, LIF, LeakyReadout
+from spikeduel.spiking.neurons import IF, LIF
 
 
 def counted(module, x, num_images, num_steps=None, kind="image", call=None, along=1):
@@ -100,13 +100,6 @@ def test_encoded_spikes_cause_additions_even_where_a_batch_happens_to_be_binary_
     assert first.acs.total == 0
 
 
-def test_a_relu_network_whose_activations_are_all_zero_still_multiplies():
-    module = constant_weights(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), -1.0)
-    second = rows(counted(module, torch.ones(2, 3), 2))["2", "synapses"]
-    assert second.input == "real"
-    assert second.macs == macs(both(8), both(0))
-
-
 class Looping(nn.Module):
     """As in tutorials: the steps are made inside, and the same image goes in at each."""
 
@@ -139,19 +132,6 @@ def test_the_same_work_on_the_same_image_at_every_step_is_seen(first):
             assert layer.passes == both(3, 1)
             assert layer.macs.dense.per_step == 3 * layer.macs.dense.hoisted > 0
     assert rows(found)["last", "synapses"].passes == both(3)
-
-
-def test_images_drawn_anew_at_every_step_are_events_and_not_hoisted():
-    class Drawing(Looping):
-        def forward(self, x):
-            return torch.stack(
-                [self.neuron(self.first(torch.bernoulli(x)).unsqueeze(0))[0] for _ in range(3)]
-            )
-
-    first = rows(counted(Drawing(nn.Linear(3, 4)), torch.ones(2, 3), 2, 3))["first", "synapses"]
-    assert (first.input, first.input_encoded) == ("spikes", True)
-    assert first.passes == both(3)
-    assert first.acs.total == 3 * 3 * 4
 
 
 def test_a_changed_input_is_a_new_one():
@@ -218,14 +198,6 @@ def test_a_convolutional_network_of_ours_by_hand():
     assert second.events.by_step == [128, 128]
     # Each of 2×2 places with padding is seen by 4 of the filters' places, in 64 channels.
     assert second.acs.by_step == [128 * 4 * 64] * 2
-
-
-def test_a_readout_that_integrates_has_neurons_and_no_spikes():
-    module = nn.Sequential(nn.Linear(3, 4), LeakyReadout(0.9))
-    layers = rows(counted(module, torch.ones(2, 5, 3), 5, 2, along=2))
-    readout = layers["1.integrator", "neurons"]
-    assert (readout.neurons, readout.spikes) == (4, None)
-    assert (readout.leaks, readout.resets, readout.threshold_comparisons) == (8, 0, 0)
 
 
 def test_precision_changes_no_count():

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import torch
 
 from spikeduel.counting.ledger import SPIKES, Row, Tag, totals
@@ -14,12 +12,6 @@ def test_a_view_keeps_steps_apart_while_rows_belong_to_one():
     assert TIMED.viewed((12, 5), (60,)) is TIMED
     lost = TIMED.viewed((12, 5), (4, 15))
     assert (lost.steps, lost.first_step) == (1, 4)
-
-
-def test_a_view_of_the_axes_behind_time_leaves_it():
-    moved = replace(TIMED, time_dim=1)
-    assert moved.viewed((4, 3, 5), (4, 3, 5, 1)) is moved
-    assert moved.viewed((4, 3, 6), (12, 6)).steps == 1
 
 
 def test_axes_put_in_and_taken_out():
@@ -44,11 +36,6 @@ def test_broadcasting():
     assert TIMED.elementwise((3, 4), (1, 4)).steps == 1
 
 
-def test_repeated_along_time_it_is_alike_at_all_steps():
-    found = Tag("image", copies=4).spread(4)
-    assert (found.steps, found.same, found.copies) == (4, 4, 1)
-
-
 def row(**steps):
     made = Row("a", "Linear", "synapses")
     for name, amounts in steps.items():
@@ -66,20 +53,6 @@ def test_amounts_are_kept_in_two_countings():
 def test_steps_lie_where_they_happened_and_what_comes_after_time_at_its_end():
     assert row(acs=[4, 2]).layer(3, 2).acs == OverTime(total=3, by_step=[0, 2, 1])
     assert row(acs=[4, 2]).layer(2, 2).acs == OverTime(total=3, by_step=[0, 3])
-
-
-def test_a_layer_that_takes_both_is_mixed():
-    made = row()
-    made.inputs_are |= {"real", "spikes"}
-    assert made.layer(1, 1).input == "mixed"
-    assert row().layer(1, 1).input is None
-
-
-def test_remarks_are_made_once():
-    made = row()
-    made.notes["So."] = None
-    made.notes["So."] = None
-    assert made.layer(1, 1).note == "So."
 
 
 def test_totals_are_sums_and_the_rate_is_over_neurons_that_fire():

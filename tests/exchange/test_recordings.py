@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from made_models import make_recorded
 from spikeduel.exchange import exporting
-from spikeduel.spiking import as_sequence
-from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.trials import exchanging
 from spikeduel.trials.exchanging import import_model
 
@@ -52,15 +49,3 @@ def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     for name in ("image_shape", "input_shape", "preprocessing", "encoding", "num_steps"):
         assert getattr(back.card, name) == getattr(model.card, name)
     np.testing.assert_allclose(back.predict(frames)[1], model.predict(frames)[1], atol=1e-5)
-
-
-def test_frame_by_frame_it_says_in_the_end_what_it_says_of_the_whole():
-    model, frames = make_recorded()
-    state, seen = None, list(model.frames(frames))
-    assert [tuple(frame.shape) for frame in seen] == [(2, 2, 6, 6)] * 3
-    for frame in seen:
-        scores, state = model.step(frame, state)
-    np.testing.assert_allclose(model.probabilities(scores), model.predict(frames)[1], atol=1e-5)
-    assert torch.equal(
-        as_sequence(model.encode(frames, RandomKeys.for_content(frames))), torch.stack(seen)
-    )

@@ -69,15 +69,6 @@ def test_a_network_trains_as_with_its_layers_one_by_one(neuron, constant, poolin
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_bfloat16_trains_too(runs):
-    net = network()
-    with torch.autocast("cpu", torch.bfloat16):
-        y, gradients, _ = trained(net, images())
-    assert y.dtype == torch.bfloat16
-    assert len(runs) == 2
-    assert all(0 < g.abs().sum() < torch.inf for g in gradients.values())
-
-
 def test_layers_run_one_by_one_in_evaluation_and_before_they_are_asked_to_join(runs):
     network().eval()(images())
     ConvLIF(IMAGE, 3, LIF, hidden=8)(images())
@@ -92,14 +83,6 @@ def test_a_layer_that_is_watched_is_not_joined(name, kind, runs):
     net(images()).sum().backward()
     assert seen == [1]
     assert len(runs) == 1
-
-
-def test_a_pooling_that_is_watched_sees_every_spike(runs):
-    net, seen = network(), []
-    net.pool.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
-    net(images())
-    assert seen == [8, 4]
-    assert runs == [1, 1]
 
 
 def test_whoever_watches_neurons_sees_them(runs):
@@ -187,14 +170,6 @@ def test_only_what_follows_one_another_in_this_way_is_joined():
         assert joined(chain) == chain
     *layers, neuron, linear = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
     assert run_as([*layers, neuron, linear]) == [*layers, "_projected"]
-
-
-def test_without_a_kernel_the_layers_run_one_by_one(runs):
-    net, x = network(), images(constant=False)
-    wide = copy.deepcopy(net).double()
-    answer = wide(x.double())
-    assert not runs
-    torch.testing.assert_close(net(x).double(), answer, rtol=1e-3, atol=1e-3)
 
 
 def test_it_compiles_without_a_break():

@@ -1,10 +1,6 @@
 """Torchvision's networks without a network: downloads fail, or come from a server here."""
 
-import hashlib
-import http.server
 import sys
-import threading
-from functools import partial
 from urllib.error import URLError
 
 import numpy as np
@@ -92,11 +88,6 @@ def test_without_the_weights_it_starts_from_nothing_or_says_what_to_do(checkpoin
     assert "no network here" in libraries.why_not_pretrained(NAME, "auto")
 
 
-def test_weights_at_hand_are_left_alone_if_asked(weights):
-    assert settings_of(NAME, (3, 32, 32), "no")["weights"] is None
-    assert settings_of(NAME, (3, 32, 32), "auto")["weights"] is not None
-
-
 @pytest.mark.parametrize("pretrained", ["auto", "yes"])
 @pytest.mark.parametrize("damage", ["half", "other"])
 def test_a_damaged_file_is_an_error_in_any_case(weights, checkpoints, damage, pretrained):
@@ -109,39 +100,6 @@ def test_a_damaged_file_is_an_error_in_any_case(weights, checkpoints, damage, pr
         InputError, match=rf"{FILE} is damaged, or holds other weights .* Remove or replace it"
     ):
         settings_of(NAME, (3, 32, 32), pretrained)
-
-
-def test_weights_are_downloaded_as_torchvision_does(weights, checkpoints, tmp_path, monkeypatch):
-    served = tmp_path / "served"
-    served.mkdir()
-    content = (checkpoints / FILE).read_bytes()
-    (checkpoints / FILE).unlink()
-    # Torch checks the beginning of the hash against the name.
-    name = f"squeezenet-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    (served / name).write_bytes(content)
-    monkeypatch.undo()
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=served)
-    ) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        of_enum = models.SqueezeNet1_1_Weights.DEFAULT.value
-        before = of_enum.url
-        try:
-            object.__setattr__(
-                of_enum, "url", f"http://127.0.0.1:{server.server_address[1]}/{name}"
-            )
-            found = started(card(pretrained="yes"))
-        finally:
-            object.__setattr__(of_enum, "url", before)
-            server.shutdown()
-    assert torch.equal(found.net.state_dict()["features.0.weight"], weights["features.0.weight"])
-    assert (tmp_path / "home" / "hub" / "checkpoints" / name).is_file()
 
 
 def test_how_it_sees_images(weights):

@@ -31,11 +31,6 @@ def test_a_saved_model_comes_back_whole(contender, tmp_path, images):
         assert np.array_equal(one, other)
 
 
-def test_neuron_settings_reach_the_neurons(tmp_path):
-    save_model(tmp_path / "m.safetensors", make())
-    assert load_model(tmp_path / "m.safetensors").module.lif1.threshold == 0.5
-
-
 def _overwrite(path, metadata, weights=None):
     weights = weights or {"x": torch.zeros(1)}
     save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata)
@@ -99,33 +94,6 @@ def test_a_file_cannot_make_spikeduel_run_code_that_the_user_did_not_name(tmp_pa
         load_model(path)
 
 
-def test_a_card_cannot_ask_for_more_than_its_file_holds(tmp_path):
-    path = tmp_path / "m.safetensors"
-    save_model(path, make())
-    whole = path.read_bytes()
-    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"][
-        "spikeduel"
-    ]
-    for changes in (
-        {"network": {"hidden": 10**9}},
-        {"network": {"hidden": -1}},
-        {"network": {"hidden": "many"}},
-        {"network": {"hidden": 12, "neuron": "lif", "beta": "x"}},
-        {"image_shape": [1, 10**6, 10**6]},
-        {"image_shape": [1, 10]},
-        {"image_shape": [1, 10.5, 10]},
-        {"num_steps": -3},
-        {"classes": ["a"]},
-    ):
-        _overwrite(
-            path,
-            {"spikeduel": json.dumps({**json.loads(header), **changes})},
-            make().module.state_dict(),
-        )
-        with pytest.raises(InputError, match=r"m\.safetensors"):
-            load_model(path)
-
-
 def test_own_code_is_run_where_it_is_named(tmp_path):
     (tmp_path / "my_net.py").write_text(
         "import torch\n"
@@ -137,21 +105,6 @@ def test_own_code_is_run_where_it_is_named(tmp_path):
     with pytest.raises(InputError, match="needs the code my_net:build"):
         load_model(tmp_path / "m.safetensors")
     assert load_model(tmp_path / "m.safetensors", own_code=["my_net:build"]).card == model.card
-
-
-def test_a_surrogate_of_ones_own_is_run_where_it_is_named(tmp_path):
-    (tmp_path / "my_surrogate.py").write_text("def flat(u, alpha):\n    return 0 * u + alpha\n")
-    network = {"hidden": 12, "neuron": "lif", "surrogate": "my_surrogate:flat"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(tmp_path)
-        save_model(tmp_path / "m.safetensors", make(network=network))
-    with pytest.raises(InputError, match="needs the code my_surrogate:flat"):
-        load_model(tmp_path / "m.safetensors")
-    model = load_model(tmp_path / "m.safetensors", own_code=["my_surrogate:flat"])
-    assert (model.module.lif1.surrogate, model.module.lif1.surrogate_alpha) == (
-        "my_surrogate:flat",
-        1.0,
-    )
 
 
 def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(

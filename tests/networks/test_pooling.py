@@ -98,9 +98,3 @@ def test_a_network_trains_by_it_and_answers_without(monkeypatch):
     network.eval()(x)
     with pytest.raises(AttributeError):
         network.train()(x)
-
-
-def test_a_network_of_bf16_weights_trains_without_autocast():
-    network = SmallCNN((1, 12, 12), 4).to(torch.bfloat16, memory_format=torch.channels_last)
-    join_layers(network)
-    assert network(torch.rand(2, 1, 12, 12).bfloat16()).dtype == torch.bfloat16

@@ -52,10 +52,3 @@ def test_where_there_are_no_such_patches_nothing_changes(module, shape):
     before = module.weight.detach().clone()
     whiten(module, images(*shape))
     assert torch.equal(module.weight, before)
-
-
-def test_images_of_one_colour_change_nothing():
-    module = nn.Conv2d(1, 4, 3)
-    before = module.weight.detach().clone()
-    whiten(module, torch.full((8, 1, 9, 9), 7, dtype=torch.uint8))
-    assert torch.equal(module.weight, before)

@@ -19,10 +19,6 @@ def sequence(encoded):
     return encoded.expand() if isinstance(encoded, ConstantInput) else encoded
 
 
-def test_the_registry_holds_the_three_encodings():
-    assert {"direct", "rate", "latency"} <= set(ENCODERS)
-
-
 @pytest.mark.parametrize("name", ENCODERS)
 def test_shapes_types_and_range(name, images):
     x = sequence(ENCODERS[name](images, 7, RandomKeys.for_evaluation(np.arange(6))))

@@ -139,10 +139,3 @@ def test_every_image_alternates_from_epoch_to_epoch():
     )
     # For a second purpose, too.
     assert torch.equal(RandomKeys.for_augmentation(3, 1, indices).another().alternating(), turns[1])
-
-
-def test_keys_that_know_no_epoch_draw():
-    indices = np.arange(2000)
-    drawn = [RandomKeys.for_training(0, epoch, indices).alternating() for epoch in range(2)]
-    assert 900 < drawn[0].sum() < 1100
-    assert 900 < (drawn[0] == drawn[1]).sum() < 1100

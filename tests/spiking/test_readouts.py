@@ -27,12 +27,6 @@ def test_a_spike_outweighs_every_membrane():
     assert SpikeCountReadout().ties((spk, mem)).tolist() == [False]
 
 
-def test_logits_are_their_own_scores():
-    logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
-    assert torch.equal(LogitReadout().scores(logits), logits)
-    assert LogitReadout().ties(logits).tolist() == [True, False]
-
-
 def test_the_mean_over_steps_is_the_score():
     output = torch.tensor([[[0.0, 4.0]], [[2.0, 0.0]]], dtype=torch.bfloat16)
     readout = MeanReadout()
@@ -95,18 +89,3 @@ def test_the_loss_of_probabilities_is_that_of_the_labels_weighed_by_them(readout
     expected = sum(share * loss for share, loss in zip(for_all, by_class, strict=True))
     torch.testing.assert_close(readout.loss(output, for_all.expand(4, -1)), expected)
     assert not torch.allclose(readout.loss(output, shares), expected)
-
-
-@pytest.mark.parametrize("readout", OVER_TIME, ids=lambda r: type(r).__name__)
-def test_single_steps_are_outputs_of_one_step(readout, generator):
-    mem = torch.randn(6, 4, 3, generator=generator)
-    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
-    steps = readout.steps(output)
-    assert len(steps) == 6
-    for t, step in enumerate(steps):
-        now = (
-            tuple(part[t : t + 1] for part in output)
-            if isinstance(output, tuple)
-            else output[t : t + 1]
-        )
-        assert torch.equal(readout.scores(step), readout.scores(now))

@@ -135,17 +135,6 @@ def test_bfloat16_is_rounded_as_torch_rounds_it():
     assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.3, 0.95, 1.0])
-@pytest.mark.parametrize("threshold", [-0.5, 0.0, 0.1, 1.0])
-@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
-def test_forward_to_the_last_bit(reset_mechanism, threshold, beta):
-    current, dynamics = sequence((40, 4099), seed=3), Dynamics(threshold, reset_mechanism)
-    for ours, theirs in zip(
-        kernels.scan(current, beta, dynamics), reference.scan(current, beta, dynamics), strict=True
-    ):
-        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
-
-
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("alpha", [0.5, 2.0, 25.0])
 def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
@@ -166,41 +155,6 @@ def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
     torch.testing.assert_close(torch.from_numpy(out), exact, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
-@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
-def test_gradients_equal_finite_differences_where_they_are_smooth(reset_mechanism, adaptation):
-    """Where no spike flips, membranes are smooth in current, state and beta, but for the
-    surrogate's own gradient.
-    """
-    if adaptation is not None:
-        # An adaptation of gain 0 is driven by the spikes, and the loss is on the membranes.
-        adaptation = (0.9, 0.0)
-    dynamics = Dynamics(1.0, reset_mechanism, adaptation=adaptation)
-    current, state = sequence((6, 5), seed=4), a_state((6, 5), adaptation)
-    weights = sequence((6, 5), seed=5).double()
-
-    def loss(current, state, beta):
-        return (reference.scan(current, beta, dynamics, state)[1] * weights).sum().item()
-
-    leaves = [
-        current.clone().requires_grad_(),
-        state.clone().requires_grad_(),
-        torch.tensor(0.8, requires_grad=True),
-    ]
-    (kernels.scan(leaves[0], leaves[2], dynamics, leaves[1])[1] * weights.float()).sum().backward()
-    exact = [x.double() for x in (current, state, torch.tensor(0.8))]
-    for which, (leaf, at) in enumerate(zip(leaves, exact, strict=True)):
-        for i in range(at.numel()):
-            sides = []
-            for step in (1e-6, -1e-6):
-                moved = [x.clone() for x in exact]
-                moved[which].view(-1)[i] += step
-                sides.append(loss(*moved))
-            assert leaf.grad.view(-1)[i].item() == pytest.approx(
-                (sides[0] - sides[1]) / 2e-6, rel=1e-3, abs=1e-4
-            )
-
-
 def test_nan_is_passed_on():
     current = sequence((4, 3))
     current[1, 2] = float("nan")
@@ -208,12 +162,6 @@ def test_nan_is_passed_on():
     assert mem[1:, 2].isnan().all()
     assert not mem[:, :2].isnan().any()
     assert (spk[1:, 2] == 0).all()
-
-
-def test_membranes_are_left_out_where_nobody_wants_them():
-    spk, mem, _ = kernels.scan(sequence((4, 3)), 0.9, Dynamics(1.0), with_mem=False)
-    assert mem.shape == (0, 3)
-    assert torch.equal(spk, kernels.scan(sequence((4, 3)), 0.9, Dynamics(1.0))[0])
 
 
 @pytest.mark.parametrize(

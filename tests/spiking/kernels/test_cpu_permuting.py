@@ -42,17 +42,6 @@ def test_it_depends_on_the_key_and_on_nothing_else_in_the_batch(generator):
     assert not torch.equal(whole, permuted_over_time(spk, KEYS + np.uint64(1)))
 
 
-def test_threads_change_nothing(generator):
-    spk = (torch.rand(6, 3, 60_000, generator=generator) < 0.4).float()
-    expected = permuted_over_time(spk, KEYS)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        assert torch.equal(permuted_over_time(spk, KEYS), expected)
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_type_layout_and_the_original_are_kept(dtype, generator):
     spk = (torch.rand(5, 3, 6, 6, 4, generator=generator) < 0.5).to(dtype).permute(0, 1, 4, 2, 3)

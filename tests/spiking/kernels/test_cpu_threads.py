@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from spikeduel.spiking.kernels import cpu, cpu_kernels
+from spikeduel.spiking.kernels import cpu
 
 LARGE = 1000 * cpu.SMALLEST_PART
 SPIKES = """
@@ -61,19 +61,6 @@ def test_an_error_in_any_part_is_raised(monkeypatch, failing_start):
 
     with pytest.raises(IndexError, match="broken part"):
         cpu.run_chunks(kernel, 2, work=LARGE)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
-@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (2, 3, 5)], ids=str)
-def test_empty_has_the_shape_and_type(shape, dtype):
-    x = cpu.empty(shape, dtype)
-    assert x.shape == shape
-    assert x.dtype == dtype
-    assert x.is_contiguous()
-
-
-def test_where_there_is_a_folder_it_is_used():
-    assert cpu_kernels.UNCOUNTED["cache"]
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():

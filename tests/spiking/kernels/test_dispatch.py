@@ -10,7 +10,6 @@ import torch
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import Dynamics, cpu, reference
-from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
 from spikeduel.spiking.neurons import LIF, NEURONS
 from spikeduel.system.errors import InputError
 
@@ -18,22 +17,6 @@ from spikeduel.system.errors import InputError
 def test_importing_does_not_import_numba():
     code = "import sys, spikeduel.spiking.kernels; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("constant", [False, True])
-def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
-    calls = []
-    whole = cpu.scan_forward
-    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append(a) or whole(*a))
-    monkeypatch.setattr(reference, "scan", None)
-    value = torch.zeros(3, 4, dtype=dtype)
-    for beta in (0.9, 1, torch.tensor(0.9)):
-        kernels.scan(
-            ConstantInput(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate)
-        )
-    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(
@@ -88,18 +71,6 @@ def test_a_surrogate_of_ones_own_works_on_the_reference(tmp_path, monkeypatch):
         LIF(surrogate="own_surrogates:number")
 
 
-def test_a_surrogate_without_a_kernel_works(monkeypatch):
-    monkeypatch.setitem(
-        SURROGATES, "flat", Surrogate(lambda u, alpha: torch.full_like(u, alpha), 0.25)
-    )
-    value = torch.ones(2, 3, requires_grad=True)
-    spk, _, _ = kernels.scan(
-        ConstantInput(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25)
-    )
-    spk.sum().backward()
-    assert (value.grad == 0.25).all()
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("constant", [False, True])
 def test_membranes_are_float32_under_any_precision(dtype, constant):
@@ -148,17 +119,3 @@ def test_rate_spikes_in_any_type(dtype):
     keys = generator.integers(0, 2**64, 3, dtype=np.uint64)
     spikes = kernels.rate_spikes(images, keys, 4, dtype)
     assert torch.equal(spikes, reference.rate_spikes(images, keys, 4).to(dtype))
-
-
-def test_unfused_it_is_the_reference_and_gives_the_same(monkeypatch):
-    current = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(0))
-    fused = kernels.scan(current, 0.9, Dynamics(0.7))
-    used = []
-    honest = reference.scan
-    monkeypatch.setattr(reference, "scan", lambda *given: used.append(1) or honest(*given))
-    with kernels.unfused():
-        plain = kernels.scan(current, 0.9, Dynamics(0.7))
-    assert used == [1]
-    assert all(torch.equal(one, other) for one, other in zip(fused, plain, strict=True))
-    kernels.scan(current, 0.9, Dynamics(0.7))
-    assert used == [1]

@@ -147,13 +147,6 @@ def test_any_size(adaptation, constant, num_neurons, num_steps, with_state):
     )
 
 
-@constants
-@adaptations
-def test_many_neurons(adaptation, constant):
-    neurons = dynamics(adaptation)
-    assert_agree(normal(1 if constant else 3, 2049), some_state(neurons, 2049), neurons, 3)
-
-
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
 @constants
@@ -191,63 +184,12 @@ def test_gradients_of_some_results_only(adaptation, reset_mechanism, given):
         assert all((gradient == 0).all() for gradient in found)
 
 
-@constants
-@adaptations
-def test_the_gradient_of_beta_is_zero_unless_asked_for(adaptation, constant):
-    neurons = dynamics(adaptation)
-    current, beta = normal(1 if constant else 4, 130), torch.tensor(0.8)
-    gradients = some_gradients(forward(current, None, beta, neurons, 4))
-    asked = backward(gradients, current, None, beta, neurons, 4, needs_beta=True)
-    not_asked = backward(gradients, current, None, beta, neurons, 4, needs_beta=False)
-    assert_same(not_asked[:2], asked[:2])
-    assert asked[2].item() != 0
-    assert not_asked[2].item() == 0
-    assert not_asked[2].shape == asked[2].shape == ()
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @constants
 @adaptations
 def test_currents_of_two_bytes(adaptation, constant, dtype):
     neurons = dynamics(adaptation)
     assert_agree(normal(1 if constant else 5, 33).to(dtype), some_state(neurons, 33), neurons, 5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_spikes_have_the_type_of_the_current(dtype):
-    neurons, current, beta = dynamics(), normal(5, 33).to(dtype), torch.tensor(0.9)
-    expected = forward(current.float(), None, beta, neurons, 5)
-    spk, mem, last = forward(current, None, beta, neurons, 5)
-    assert spk.dtype == dtype
-    assert torch.equal(spk.float(), expected[0])
-    assert_same([mem, last], expected[1:])
-    grad_spk = normal(5, 33, seed=1).to(dtype)
-    found = backward([grad_spk, None, None], current.float(), None, beta, neurons, 5)
-    assert_close(
-        found, by_autograd(current.float(), None, beta, neurons, 5, [grad_spk, None, None])
-    )
-
-
-@adaptations
-def test_membranes_only_where_they_are_wanted(adaptation):
-    neurons, current, beta = dynamics(adaptation), normal(5, 33), torch.tensor(0.9)
-    spk, mem, last = forward(current, None, beta, neurons, 5, with_mem=False)
-    assert mem.shape == (0, 33)
-    expected = forward(current, None, beta, neurons, 5)
-    assert_same([spk, last], [expected[0], expected[2]])
-
-
-@constants
-@adaptations
-def test_no_neurons(adaptation, constant):
-    neurons, beta = dynamics(adaptation), torch.tensor(0.9)
-    current = torch.zeros(1 if constant else 4, 0)
-    results = forward(current, None, beta, neurons, 4)
-    assert [x.shape[1] for x in results] == [0, 0, 0]
-    grad_current, grad_state, grad_beta = backward(results, current, None, beta, neurons, 4)
-    assert grad_current.shape == current.shape
-    assert grad_state.shape == results[2].shape
-    assert grad_beta.item() == 0
 
 
 def test_nan_is_passed_on():
@@ -257,20 +199,6 @@ def test_nan_is_passed_on():
     assert mem[1:, 2].isnan().all()
     assert not mem[:, :2].isnan().any()
     assert (spk[1:, 2] == 0).all()
-
-
-def test_nan_stays_out_of_the_gradient_where_spikes_have_none():
-    current = torch.full((3, 2), torch.nan)
-    found = backward(
-        [None, torch.ones(3, 2), None],
-        current,
-        None,
-        torch.tensor(0.5),
-        dynamics(),
-        3,
-        needs_beta=False,
-    )
-    assert_same(found[:1], [torch.tensor([[1.75], [1.5], [1.0]]).expand(3, 2)])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from spikeduel.spiking.kernels import (
     reference,
 )
 from spikeduel.spiking.kernels.reference import SURROGATES
-from spikeduel.spiking.neurons import LIF
 
 # T, B, C, H, W and the side of a window
 SIZES = [
@@ -265,11 +264,3 @@ def test_what_has_no_kernel_is_known():
     assert not joint.is_normalised(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
     with kernels.unfused():
         assert not joint.is_normalised(current, norm_of(16), BETA, dynamics, 2)
-
-
-def test_it_spikes_as_the_layers_do():
-    current, norm = a_current(SIZES[0], seed=3), norm_of(16)
-    spk = joint.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
-    y = norm_of(16)(current.flatten(0, 1)).unflatten(0, current.shape[:2])
-    expected = nn.MaxPool2d(2)(LIF(BETA)(y)[0].flatten(0, 1)).unflatten(0, current.shape[:2])
-    assert torch.equal(spk, expected)

@@ -102,16 +102,6 @@ def test_adaptive_gradient_by_hand():
     assert current.grad.flatten().tolist() == [0.0625, 0.25, 1.0]
 
 
-@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
-def test_adaptation_without_gain_is_none(reset_mechanism):
-    current = torch.randn(12, 50, generator=torch.Generator().manual_seed(4)) + 0.3
-    expected = lif_scan(current, 0.9, 1.0, reset_mechanism)
-    for mine, theirs in zip(
-        alif_scan(current, 0.9, 1.0, 0.8, 0.0, reset_mechanism), expected, strict=True
-    ):
-        assert torch.equal(mine, theirs)
-
-
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
 @pytest.mark.parametrize("surrogate", SNNTORCH_SURROGATES)
