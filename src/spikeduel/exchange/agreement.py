@@ -21,7 +21,7 @@ BATCH = 50
 
 
 class Required(Frozen):
-    """Least agreement of a program for a file to be kept: rounding flips a few spikes in a million."""
+    """Least agreement of a program for a file to be kept: rounding flips few spikes."""
 
     same_label: float = 0.999
     score_difference: float = 1e-4

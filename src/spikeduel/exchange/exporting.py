@@ -57,7 +57,7 @@ class ExportedModel(Frozen):
 
 
 class LabelledImages(NamedTuple):
-    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`, the data set's name."""
+    """Images of a data set to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`."""
 
     images: np.ndarray
     labels: np.ndarray

@@ -54,7 +54,7 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, and the number of steps."""
+    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, the number of steps."""
 
     neurons: dict[str, State] = field(default_factory=dict)
     total: Tensor | None = None

@@ -213,7 +213,7 @@ def _hidden(module: nn.Module) -> list[Tensor]:
 
 
 def _matrix(values: Tensor, weight: Tensor) -> Tensor:
-    """Return `values` as a matrix `[O, …]`, columns in the order in which `weight` lies in memory."""
+    """Return `values` as a matrix `[O, …]`, columns in the order of `weight` in memory."""
     if weight.is_contiguous():
         return values.flatten(1)
     return values.permute(0, 2, 3, 1).flatten(1)
