@@ -8,7 +8,6 @@ from spikeduel import auditing, data
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
-from spikeduel.data.loader import EvaluationBatches
 from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
@@ -25,7 +24,6 @@ from spikeduel.trials import (
     contenders,
     controls,
     conversion,
-    evaluating,
     label_check,
     plan,
     run_folder,
@@ -42,21 +40,18 @@ from spikeduel.trials.tuning import Range, Tuning
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """A comparison before anything is trained. `altered` holds further test images of each fold, by
-    name. The run's `folder` is written at the end.
-    """
+    """A comparison before anything is trained. The run's `folder` is written at the end."""
 
     plan: Plan
     prepared: Prepared
     splits: tuple[Split, ...]
     audit: Audit
-    altered: dict[int | None, dict[str, EvaluationBatches]]
     folder: Path
 
     def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
         """Return the jobs of `trials`, by default of the plan's."""
         return [
-            Job(trial, self.prepared, progress, self.altered[trial.split.fold])
+            Job(trial, self.prepared, progress)
             for trial in (self.plan.trials if trials is None else trials)
         ]
 
@@ -124,11 +119,8 @@ def prepare(
     resolved = auto_settings.by_time_and_looks(sized, prepared, splits[0], store, progress)
     planned = plan.make(resolved, prepared, splits, store, progress, refused, timed)
     name = run_folder.default_name(experiment, prepared.fingerprint)
-    altered = {
-        split.fold: evaluating.altered(experiment, prepared, split, progress) for split in splits
-    }
     folder = Path(out) if out else Path("runs") / name
-    return PreparedComparison(planned, prepared, splits, audit, altered, folder)
+    return PreparedComparison(planned, prepared, splits, audit, folder)
 
 
 def report_problems(audit: Audit, strict: bool, progress: Progress) -> None:

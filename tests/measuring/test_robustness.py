@@ -8,7 +8,6 @@ from torch import nn
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.robustness import (
     CORRUPTIONS,
-    NAMES,
     OCCLUDER,
     SEVERITIES,
     Corrupted,
@@ -53,7 +52,7 @@ def squares():
 
 def test_a_planted_model_breaks_where_it_must(squares):
     model = Model(ByBrightness(), CARD)
-    asked = measures({}, Progress(), "planted")
+    asked = measures(Progress(), "planted")
     found = {name: measure(model, squares) for name, measure in asked.items()}
     accuracies = {name: found[f"robustness-{name}"].accuracies for name in CORRUPTIONS}
     # A square that only moves or turns stays as bright as it was.
@@ -89,19 +88,8 @@ def test_progress_says_whose_turn_it_is(squares):
             return items
 
     progress = Telling()
-    measures({}, progress, "planted, seed 3")["robustness-jpeg"](
-        Model(ByBrightness(), CARD), squares
-    )
+    measures(progress, "planted, seed 3")["robustness-jpeg"](Model(ByBrightness(), CARD), squares)
     assert progress.said == (("  planted, seed 3, jpeg 1 to 5", 5),)
-
-
-def test_an_alteration_is_asked_once_and_in_its_own_images(squares):
-    altered = {"altered-hard": squares[:1]}
-    measure = measures(altered, Progress(), "")["robustness-altered-hard"]
-    assert measure(Model(ByBrightness(), CARD), squares) == CorruptedAccuracies(
-        n=15, accuracies=[1.0]
-    )
-    assert set(measures(altered, Progress(), "")) <= set(NAMES)
 
 
 def test_summary_by_hand():
@@ -110,14 +98,11 @@ def test_summary_by_hand():
         for name in CORRUPTIONS
     }
     measured["robustness-noise"] = CorruptedAccuracies(n=10, accuracies=[0.1] * 5)
-    measured["robustness-altered-medium"] = CorruptedAccuracies(n=7, accuracies=[0.3])
     found = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
     assert found.clean == 0.8
-    assert found.corruptions["altered-medium"] == [0.3]
     assert found.area["blur"] == pytest.approx(0.6)
-    # The alteration is none of the seven.
     assert found.mean == pytest.approx((0.1 + 6 * 0.6) / 7)
-    assert found.images == {**dict.fromkeys(CORRUPTIONS, 10), "altered-medium": 7}
+    assert found.images == dict.fromkeys(CORRUPTIONS, 10)
 
 
 def test_what_was_not_measured_is_none():

@@ -87,7 +87,7 @@ def test_any_number_of_contenders(number):
     assert drawing.panels(chart, "").count("<svg") == number
 
 
-def robustness(clean, last, altered=()):
+def robustness(clean, last):
     """Accuracies that fall evenly from `clean` to `last`; under noise, to 0."""
     ends = {name: 0.0 if name == "noise" else last for name in CORRUPTIONS}
     measured = {
@@ -95,9 +95,6 @@ def robustness(clean, last, altered=()):
             n=20, accuracies=np.linspace(clean, end, 6)[1:].tolist()
         )
         for name, end in ends.items()
-    }
-    measured |= {
-        f"robustness-{name}": CorruptedAccuracies(n=7, accuracies=[0.25]) for name in altered
     }
     return summary(clean, measured)
 

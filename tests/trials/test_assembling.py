@@ -317,12 +317,9 @@ def test_a_measure_with_a_title_reaches_the_results_as_it_is(monkeypatch):
 
 def test_robustness_of_a_trial():
     blur = CorruptedAccuracies(n=6, accuracies=[0.5, 0.5, 0.5, 0.25, 0.25])
-    hard = CorruptedAccuracies(n=1200, accuracies=[0.125])
-    found = entry(
-        record(), measured(SNN, **{"robustness-blur": blur, "robustness-altered-hard": hard})
-    )
+    found = entry(record(), measured(SNN, **{"robustness-blur": blur}))
     assert found.robustness.clean == 4 / 6
-    assert found.robustness.area == {"blur": 0.4, "altered-hard": 0.125}
+    assert found.robustness.area == {"blur": 0.4}
 
 
 def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():

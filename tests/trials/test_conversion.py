@@ -58,7 +58,7 @@ def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
     plans = contenders.trials_of(asked, prepared, data.split(prepared, asked))
     made = conversion.run(plans, {}, prepared, store, Progress())
     assert made
-    assert all(trial.is_whole(each, {}, store) for each in made)
+    assert all(trial.is_whole(each, store) for each in made)
 
 
 def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported):

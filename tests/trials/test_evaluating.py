@@ -21,7 +21,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, evaluating, trial
-from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
+from spikeduel.trials.evaluating import Evaluation, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import Store, images_digest
 
@@ -85,31 +85,6 @@ def test_the_temperature_is_the_models_on_any_images(trained):
     found = evaluate(model, EXPERIMENT, "all")
     assert (found.calibration.temperature, found.calibration.scaled) == (None, None)
     assert sum(entry.count for entry in found.calibration.bins) == 1797
-
-
-def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch):
-    images, labels = np.zeros((300, 1, 8, 8), np.uint8), np.arange(300) % 10
-    monkeypatch.setattr(
-        data,
-        "altered",
-        lambda *given: ({"altered-hard": (images, labels)}, ["medium is left out."]),
-    )
-
-    class Telling(Progress):
-        lines: tuple = ()
-
-        def say(self, text):
-            self.lines += (text,)
-
-    progress = Telling()
-    prepared = data.load(EXPERIMENT)
-    split = data.split(prepared, EXPERIMENT)
-    assert altered(EXPERIMENT, prepared, split, progress) == {}
-    found = altered(replace(EXPERIMENT, robustness=True), prepared, split, progress)
-    assert progress.lines == ("  medium is left out.",)
-    parts = list(found["altered-hard"])
-    assert [len(part[0]) for part in parts] == [256, 44]
-    assert torch.cat([part[1] for part in parts]).tolist() == labels.tolist()
 
 
 def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):

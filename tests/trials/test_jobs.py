@@ -15,14 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
-import numpy as np
 import pytest
 import torch
 
 import made_recordings as moving
 from spikeduel import data
 from spikeduel.data.catalogue import binned
-from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.transfer import MappedArray, SharedPayload
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
@@ -164,18 +162,12 @@ def test_equal_sets_are_placed_once(tmp_path):
     )
     with Processes(1, threads=1) as workers:
 
-        def place(change, altered=None):
-            job = Job(
-                planned,
-                binned(prepared, recorded, None, change),
-                Telling(),
-            )
-            return workers.place_of_data(replace(job, altered=altered or {}))
+        def place(change):
+            job = Job(planned, binned(prepared, recorded, None, change), Telling())
+            return workers.place_of_data(job)
 
-        altered = {"noise": EvaluationBatches(*prepared.held, np.arange(2))}
         assert place("merged") == place("merged")
-        assert place("merged", altered) == place("merged", altered)
-        assert len({place("merged"), place("collapsed"), place("merged", altered)}) == 3
+        assert place("merged") != place("collapsed")
 
 
 class Misplacing(Processes):
@@ -334,7 +326,7 @@ def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
     monkeypatch.setattr(workers, "begin", lambda job, store: None)
     monkeypatch.setattr("spikeduel.trials.trial.is_whole", lambda *given: False)
     job = SimpleNamespace(
-        key="a", trial=SimpleNamespace(twin=None), altered={}, test=True, announce=lambda: None
+        key="a", trial=SimpleNamespace(twin=None), test=True, announce=lambda: None
     )
     with pytest.raises(SpikeduelError, match="ActorUnavailableError"):
         workers.run([job], Store())

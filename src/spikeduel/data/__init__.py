@@ -30,7 +30,6 @@ from spikeduel.data.prepared import (
     RawDataset,
     regrouped,
 )
-from spikeduel.data.socofing import altered
 from spikeduel.data.splits import Split, split, splits, write_splits
 from spikeduel.networks.preprocessing import Preprocessing
 
@@ -45,7 +44,6 @@ __all__ = [
     "RawDataset",
     "Split",
     "absolute",
-    "altered",
     "files_to_answer",
     "home",
     "is_at_hand",

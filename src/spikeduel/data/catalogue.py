@@ -168,7 +168,6 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     identity: dict[str, Any] = {
         "data_dir": options.data_dir,
         "image_size": options.image_size,
-        "alterations": list(options.alterations),
         "preprocessing": options.preprocessing and options.preprocessing.described(),
         "code": own_code,
         # With a plugin for HEIC installed, a folder may have more pictures.

@@ -126,7 +126,6 @@ class DataOptions:
 
     data_dir: str | None = None
     image_size: int | None = None
-    alterations: tuple[str, ...] = ("Easy",)
     preprocessing: Preprocessing | None = None
     skip: frozenset[str] = frozenset()
     workplace: Path | None = None

@@ -4,7 +4,7 @@ downloaded.
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -12,21 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikeduel.data.disk_arrays import empty_array
-from spikeduel.data.pictures import opened
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset
+from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.preparing import picture_dataset
-from spikeduel.data.splits import Split
-from spikeduel.data.workers import Track, over_files
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
-HARDER = {"altered-medium": "Medium", "altered-hard": "Hard"}
 FORMATS = ("BMP",)
+PARTS = ("Real", "Altered/Altered-Easy")
 HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
 SCANNER_FRAME = (2, 2, 4, 4)
@@ -56,16 +50,15 @@ def socofing(options: DataOptions) -> RawDataset:
     """
     size = options.image_size or DEFAULT_SIZE
     how = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
-    parts = _parts(options.alterations)
     with source_at(options.data_dir) as source:
-        prints = _listed(source, parts, options.skip)
-        folders = [source / part for part in parts] if isinstance(source, Path) else []
+        prints = _listed(source, options.skip)
+        folders = [source / part for part in PARTS] if isinstance(source, Path) else []
         firsts: dict[int, int] = {}
         for row, print_ in enumerate(prints):
             if print_.part == "Real":
                 firsts.setdefault(print_.label, row)
         return picture_dataset(
-            _paths(source, prints),
+            [source / print_.part / print_.name for print_ in prints],
             np.array([print_.label for print_ in prints], dtype=np.int64),
             replace(options, preprocessing=how),
             only=FORMATS,
@@ -75,61 +68,6 @@ def socofing(options: DataOptions) -> RawDataset:
             sources=() if options.data_dir is None else (*folders,) or (Path(options.data_dir),),
             names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
         )
-
-
-def altered(
-    prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
-    """Return SOCOFing's harder alterations of the prints of people whom nobody trained on, by name:
-    images uint8 `[N, C, H, W]` and labels `[N]`; and a sentence for each that is left out.
-
-    These people are in the test part of `split` and share no group with an image of its other
-    parts. Empty for any other data set.
-    """
-    if experiment.dataset != "socofing":
-        return {}, []
-    sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    left_out = []
-    try:
-        with source_at(experiment.data_dir) as source:
-            prints = _listed(source, _parts(DataOptions().alterations))
-            if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
-                raise InputError(
-                    f"{str(source).rstrip('/')}: no longer holds what was prepared from it."
-                )
-            subjects = np.array([print_.subject for print_ in prints])
-            groups = np.arange(len(prepared))
-            if prepared.groups is not None:
-                groups = np.asarray(prepared.groups)
-            seen = np.isin(groups, groups[np.concatenate((split.train, split.val))])
-            people = set(subjects[split.test].tolist()) - set(subjects[seen].tolist())
-            for name, level in HARDER.items():
-                try:
-                    sets[name] = _altered(source, level, people, prepared.preprocessing, track)
-                except InputError as error:
-                    left_out.append(f"{name} is left out. {error}")
-    except InputError as error:
-        return {}, [f"{' and '.join(HARDER)} are left out. {error}"]
-    return sets, left_out
-
-
-def _altered(
-    source: Source, level: str, people: set[int], how: Preprocessing, track: Track
-) -> tuple[np.ndarray, np.ndarray]:
-    prints = _listed(source, [f"Altered/Altered-{level}"])
-    prints = [print_ for print_ in prints if print_.subject in people]
-    if not prints:
-        raise InputError("It has no print of a person who is in the test part alone.")
-
-    def prepare(_row: int, path: Source) -> np.ndarray:
-        with opened(path, FORMATS) as picture:
-            return how(picture)
-
-    images = empty_array((len(prints), *how.shape))
-    paths = _paths(source, prints)
-    for row, image in over_files(prepare, paths, track, "reading altered fingerprints"):
-        images[row] = image
-    return images, np.array([print_.label for print_ in prints], dtype=np.int64)
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
@@ -143,17 +81,11 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
     return Fingerprint(int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower()), part, name)
 
 
-def _parts(alterations: Iterable[str]) -> list[str]:
-    return ["Real", *(f"Altered/Altered-{level}" for level in alterations)]
-
-
-def _listed(
-    source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()
-) -> list[Fingerprint]:
-    """Return the prints in `parts`, sorted. Raises `InputError` for a file of another name."""
+def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
+    """Return the prints, sorted. Raises `InputError` for a file of another name."""
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
-    for part in parts:
+    for part in PARTS:
         folder = source / part
         if not folder.is_dir():
             raise InputError(
@@ -171,10 +103,6 @@ def _listed(
             )
         prints += [parse(name, part, where) for name in names if str(folder / name) not in skip]
     return sorted(prints)
-
-
-def _paths(source: Source, prints: list[Fingerprint]) -> list[Source]:
-    return [source / print_.part / print_.name for print_ in prints]
 
 
 @contextmanager

@@ -1,5 +1,4 @@
-"""Measure accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder
-alterations.
+"""Measure accuracy on corrupted images: seven corruptions at five severities.
 
 Draws of a corruption come from `RandomKeys`, by image index, and are the same at every severity:
 the noise, direction or place stays, its strength grows. Sizes are shares of the image's side, so
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.data.socofing import HARDER
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Robustness
@@ -164,12 +162,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "translation": Corruption(translation, (0.04, 0.08, 0.12, 0.17, 0.22)),
     "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
 }
-ALTERATIONS = tuple(HARDER)
-"""A data set's own altered images, each a corruption with one severity (see
-`spikeduel.data.altered`).
-"""
-
-_STORED = {name: f"robustness-{name}" for name in (*CORRUPTIONS, *ALTERATIONS)}
+_STORED = {name: f"robustness-{name}" for name in CORRUPTIONS}
 NAMES = tuple(_STORED.values())
 """Names of these measures in the store, one a corruption, so that an interruption costs one
 corruption.
@@ -200,16 +193,14 @@ class Corrupted:
 
 
 def measures(
-    altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
+    progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Return measures by the names in `NAMES`: one for each corruption and each of `altered`.
-
-    `altered` maps a name of `ALTERATIONS` to its batches. `label` names the model in the progress.
+    """Return measures by the names in `NAMES`, one for each corruption. `label` names the model in
+    the progress.
     """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-        at: Iterable[Iterable[Any]] = [altered[name]] if name in altered else spoilt(name, batches)
-        answers_by_severity = [ask(model, worse) for worse in at]
+        answers_by_severity = [ask(model, worse) for worse in spoilt(name, batches)]
         return CorruptedAccuracies(
             n=len(answers_by_severity[0].truth),
             accuracies=[answers.accuracy for answers in answers_by_severity],
@@ -223,7 +214,7 @@ def measures(
         ):
             yield Corrupted(batches, name, severity)
 
-    return {_STORED[name]: partial(measure, name) for name in (*CORRUPTIONS, *altered)}
+    return {_STORED[name]: partial(measure, name) for name in CORRUPTIONS}
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:

@@ -116,8 +116,8 @@ class Experiment:
         bool,
         setting(
             "Test on corrupted images too: seven corruptions at five severities.",
-            "Noise, blur, contrast, occlusion, rotation, translation and JPEG; SOCOFing's Medium "
-            "and Hard alterations, if present. Takes as long as 40 evaluations of each model.",
+            "Noise, blur, contrast, occlusion, rotation, translation and JPEG. Takes as long as 40 "
+            "evaluations of each model.",
         ),
     ] = False
     optimism: Annotated[

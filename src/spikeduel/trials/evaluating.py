@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from msgspec import structs
 
 from spikeduel import auditing, data
@@ -85,8 +84,7 @@ def evaluate(
         calibrated = calibration(model, tracked)
     with seeded(card.seed):
         spread = encoding_spread(model, batches)
-    worse = altered(experiment, prepared, split, progress)
-    measures = robustness.measures(worse, progress, card.contender) if experiment.robustness else {}
+    measures = robustness.measures(progress, card.contender) if experiment.robustness else {}
     corrupted = {name: measure(model, batches) for name, measure in measures.items()}
     return Evaluation(
         **structs.asdict(answers.scores()),
@@ -260,25 +258,6 @@ def _split(
     else:
         split = data.split(prepared, experiment)
     return prepared, split, trained
-
-
-def altered(
-    experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
-) -> dict[str, EvaluationBatches]:
-    """Return the batches of `data.altered` by name if `experiment` asks for robustness. Says what
-    is left out.
-    """
-    if not experiment.robustness:
-        return {}
-    images_by_name, missing = data.altered(prepared, split, experiment, progress.track)
-    for line in missing:
-        progress.say(f"  {line}")
-    return {
-        name: EvaluationBatches(
-            torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels))
-        )
-        for name, (images, labels) in images_by_name.items()
-    }
 
 
 def predict_files(

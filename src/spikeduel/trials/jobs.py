@@ -5,13 +5,12 @@ import sys
 import traceback
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from spikeduel.data import Prepared
-from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.transfer import SharedPayload
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -25,8 +24,6 @@ MOST_LOSSES = 3
 """Losses of a trial's worker after which the trial is recorded as failed: it most likely costs the
 worker.
 """
-Data = tuple[Prepared, dict[str, EvaluationBatches]]
-"""A prepared set, and further test images by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,6 @@ class Job:
     trial: Trial
     prepared: Prepared
     progress: Progress
-    altered: Mapping[str, EvaluationBatches] = field(default_factory=dict)
     test: bool = True
     announced: str = ""
 
@@ -47,7 +43,7 @@ class Job:
 
     def run(self, store: Store) -> TrialRecord:
         """Finish the trial in this process."""
-        return trial.run(self.trial, self.prepared, store, self.progress, self.altered, self.test)
+        return trial.run(self.trial, self.prepared, store, self.progress, self.test)
 
     def announce(self) -> None:
         """Say what is to be said when the job begins."""
@@ -142,7 +138,7 @@ class Task:
     """The folder in which the user's own code may lie."""
 
     def run(
-        self, data: Callable[[], Data], store: Store, send: Callable[[Message], None]
+        self, data: Callable[[], Prepared], store: Store, send: Callable[[Message], None]
     ) -> Message:
         """Finish the trial in `store` and return the last message; `send` sends the others."""
         if self.home not in sys.path:
@@ -150,8 +146,7 @@ class Task:
         key = self.trial.key
         progress = Relayed(lambda method, arguments: send(Message(key, method, arguments)))
         try:
-            prepared, altered = data()
-            record = trial.run(self.trial, prepared, store, progress, altered, self.test)
+            record = trial.run(self.trial, data(), store, progress, self.test)
         except SpikeduelError as error:
             return Message(key, "refused", (str(error),))
         except Exception:
@@ -165,7 +160,7 @@ class Pool(Workers):
     worker_name: str
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._places: dict[tuple[str, str], Any] = {}
 
     @abstractmethod
     def place(self, payload: SharedPayload) -> Any:
@@ -187,12 +182,10 @@ class Pool(Workers):
         """Return the place of the job's data, put there once for all jobs with equal data."""
         # The fingerprint of recordings does not tell how they are binned.
         binning = digest(job.prepared.preprocessing.described())
-        key = job.prepared.fingerprint, binning, id(job.altered) if job.altered else 0
+        key = job.prepared.fingerprint, binning
         if key not in self._places:
-            payload = SharedPayload.of((job.prepared, dict(job.altered)))
-            # `job.altered` is held so that no other object gets the same id.
-            self._places[key] = job.altered, self.place(payload)
-        return self._places[key][1]
+            self._places[key] = self.place(SharedPayload.of(job.prepared))
+        return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
         """See `Workers.run`. A trial that the store holds whole is not sent to a worker."""
@@ -201,7 +194,7 @@ class Pool(Workers):
         losses = Counter[str]()
         waiting = {job.key: job for job in in_order(jobs)}
         for key, job in list(waiting.items()):
-            if trial.is_whole(job.trial, job.altered, store, job.test):
+            if trial.is_whole(job.trial, store, job.test):
                 records[key] = waiting.pop(key).run(store)
         while waiting or running:
             for key, job in list(waiting.items()):
@@ -241,7 +234,7 @@ class Pool(Workers):
             f"{self.worker_name} was lost {losses} times ({content}). Is there too little memory "
             "for so many at once?"
         )
-        record = trial.mark_failed(job.trial, job.altered, store, error, job.test)
+        record = trial.mark_failed(job.trial, store, error, job.test)
         outcome = "failed" if record.error else "trained, but not measured"
         job.progress.finished(title, f"{outcome}, {error}")
         return record

@@ -14,11 +14,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from spikeduel.data import loader
+from spikeduel.data import Prepared, loader
 from spikeduel.data.transfer import SharedPayload
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, naming
-from spikeduel.trials.jobs import Data, Job, Message, Pool, Task, require_threads
+from spikeduel.trials.jobs import Job, Message, Pool, Task, require_threads
 from spikeduel.trials.store import Store
 
 
@@ -155,10 +155,10 @@ def _work(pipe: Connection, threads: tuple[int, list[int], bool], at_once: int) 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     hardware.compute_on(*threads)
     loader.share_memory(at_once)
-    last: dict[Path, Data] = {}
+    last: dict[Path, Prepared] = {}
     stores: dict[Path, Store] = {}
 
-    def data_in(file: Path) -> Data:
+    def data_in(file: Path) -> Prepared:
         if file not in last:
             last.clear()  # a set may take much memory
             last[file] = pickle.loads(files.read_bytes(file)).load()

@@ -1,7 +1,6 @@
 """A trial, one contender with one seed: build, train, measure, store."""
 
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,14 +33,12 @@ def run(
     prepared: Prepared,
     store: Store,
     progress: Progress,
-    altered: Mapping[str, EvaluationBatches] | None = None,
     test: bool = True,
 ) -> TrialRecord:
     """Return the finished trial, from the store, or trained and measured now. A trial that fails is
     recorded as failed.
 
-    `altered` are further test images by name, for robustness. Without `test`, no test image is
-    looked at.
+    Without `test`, no test image is looked at.
     """
     title = trial.card.title
     with store.locked(
@@ -60,7 +57,7 @@ def run(
             with hardware.threads_on_free_cores(lambda text: progress.say(f"  {title}: {text}")):
                 record = _train(trial, prepared, store, progress)
         if record.status == "done" and test:
-            _measure(trial, prepared, store, progress, altered or {})
+            _measure(trial, prepared, store, progress)
     hardware.release_freed_memory()
     return record
 
@@ -156,9 +153,8 @@ def _measure(
     prepared: Prepared,
     store: Store,
     progress: Progress,
-    altered: Mapping[str, EvaluationBatches],
 ) -> None:
-    title, missing = trial.card.title, _missing(trial, altered, store, progress)
+    title, missing = trial.card.title, _missing(trial, store, progress)
     if not missing:
         return
     store.note_test_use(images_digest(prepared, trial.split.test), trial.key)
@@ -184,18 +180,15 @@ def _measure(
     store.save_failed_measures(trial.key, failed)
 
 
-def is_whole(
-    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True
-) -> bool:
+def is_whole(trial: Trial, store: Store, test: bool = True) -> bool:
     """Return True if the store holds all that `run` would return and measure."""
     if store.record(trial.key) is None:
         return False
-    return not (test and _missing(trial, altered, store))
+    return not (test and _missing(trial, store))
 
 
 def mark_failed(
     trial: Trial,
-    altered: Mapping[str, EvaluationBatches],
     store: Store,
     error: str,
     test: bool = True,
@@ -208,22 +201,19 @@ def mark_failed(
         if record is None:
             return keep(trial, None, Training(), store, error)
         if test:
-            store.save_failed_measures(
-                trial.key, dict.fromkeys(_missing(trial, altered, store), error)
-            )
+            store.save_failed_measures(trial.key, dict.fromkeys(_missing(trial, store), error))
     return record
 
 
 def _missing(
     trial: Trial,
-    altered: Mapping[str, EvaluationBatches],
     store: Store,
     progress: Progress = Progress(),
 ) -> dict[str, Measure]:
     """Return the measures of the trained trial that the store lacks, by name."""
     wanted, known = dict(MEASURES), measured(trial, store)
     if trial.experiment.robustness:
-        taken = robustness.measures(altered, progress, trial.card.title)
+        taken = robustness.measures(progress, trial.card.title)
         wanted |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
     return {name: measure for name, measure in wanted.items() if name not in known}
 

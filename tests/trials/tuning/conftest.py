@@ -56,7 +56,7 @@ def made_up(searched, monkeypatch):
     def run(experiment, accuracy, num_trials=4, ranges=None):
         trained = []
 
-        def train(planned, prepared, store, progress, altered, test):
+        def train(planned, prepared, store, progress, test):
             trained.append(planned)
             found = accuracy(planned.experiment)
             history = [] if found is None else [Epoch(val_loss=1.0, val_accuracy=found)]
