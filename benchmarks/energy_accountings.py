@@ -17,7 +17,7 @@ from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
-from spikeduel.results.energy_accountings import Side
+from spikeduel.results.costs import Side
 from spikeduel.results.words import energy_accountings as words
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain

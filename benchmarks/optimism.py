@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 
 from spikeduel.comparing import compare
-from spikeduel.results.words import measures
+from spikeduel.results.columns import OPTIMISM, render, text_rows
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system import typed
@@ -83,11 +83,10 @@ def main() -> None:
                 }
                 for each in meter
             ],
-            "said": measures.optimism(results),
             "environment": results.environment,
         }
         path.write_text(json.dumps({"data": found}, indent=1) + "\n")
-        print(f"{name}\n{measures.optimism(results)}", flush=True)
+        print(f"{name}\n{render(text_rows(OPTIMISM, meter))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import findings, measures
+from spikeduel.results.words import findings
 from spikeduel.results.words import power as power_words
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
@@ -139,7 +139,6 @@ def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     shown = Page(report(measured))
 
     assert "Optimism meter" in shown.text
-    assert measures.optimism(measured.results) in shown.text
     assert power_words.of_pairs(measured.results) in shown.text
     assert "optimism" in charts_of(shown)
 
@@ -347,7 +346,6 @@ def test_what_was_measured_besides_has_its_sections(comparison):
     # Scores of small-cnn are no spike counts.
     assert "Probabilities of dense-snn are a softmax of spike counts" in shown.text
     assert "pooled" not in shown.text
-    assert measures.robustness(results) in shown.text
     assert {"reliability", "robustness"} <= charts_of(shown)
     assert "The seven corruptions" in shown.text
     assert "None" not in shown.text

@@ -6,8 +6,7 @@ from made_findings import example
 from made_trials import dataset, pair, results, trial
 from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts
-from spikeduel.results.costs import Range
-from spikeduel.results.energy_accountings import AccountedPair, AccountingResult, EnergyAccountings
+from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Reason
 from spikeduel.results.significance import Conclusion

@@ -6,7 +6,13 @@ from pathlib import Path
 import typer
 
 from spikeduel.cli.inputs import print_bullets, wrapped
-from spikeduel.results.columns import render, text_rows
+from spikeduel.results.columns import (
+    OPTIMISM,
+    render,
+    robustness_columns,
+    robustness_of,
+    text_rows,
+)
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.words import (
@@ -14,7 +20,6 @@ from spikeduel.results.words import (
     controls,
     costs,
     energy_accountings,
-    measures,
     power,
     study,
 )
@@ -89,13 +94,16 @@ def _everything(comparison: Comparison) -> None:
             energy_accountings.shown(comparison.results.energy_accountings),
         ),
         power.of_pairs(comparison.results),
-        measures.robustness(comparison.results),
-        " ".join(measures.while_it_happens(comparison.results)),
-        measures.optimism(comparison.results),
     )
     for text in words:
         if text:
             typer.echo(f"{wrapped(comparison.said(text))}\n")
+    measured = robustness_of(comparison.results).items()
+    if measured:
+        corrupted = render(text_rows(robustness_columns(measured), measured))
+        typer.echo(f"Accuracy on corrupted images, %\n{corrupted}\n")
+    if optimism := comparison.results.comparison.optimism:
+        typer.echo(f"Test accuracy, %\n{render(text_rows(OPTIMISM, optimism))}\n")
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
     for contender in comparison.results.comparison.controls:

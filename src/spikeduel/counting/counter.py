@@ -41,8 +41,9 @@ Amount = Annotated[float, Meta(ge=0, le=1e30)]
 
 
 class DeclaredCosts(Frozen, forbid_unknown_fields=True):
-    """Cost of one call of a module for the whole batch, and the kind of its output;
-    `effective_macs` are by default all `macs`.
+    """Cost of one call of a module for the whole batch, and the kind of its output.
+
+    `effective_macs` have an input that is not zero; by default they are all `macs`.
     """
 
     macs: Amount = 0.0
@@ -67,7 +68,9 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 class AtomicModules:
-    """Follows which module runs, and counts those that are not looked into."""
+    """Follows which module runs, and counts those that are not looked into, `declared` ones
+    first.
+    """
 
     def __init__(self, ledger: OperationLedger, declared: Declared) -> None:
         self.ledger, self.declared = ledger, declared
@@ -77,6 +80,7 @@ class AtomicModules:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
+        """Follow all modules that are called, from time step 0 on."""
         self._steps.clear()
         hooks: list[Any] = [
             part.register_forward_pre_hook(self._enter) for part in self.ledger.names
@@ -213,7 +217,10 @@ class AtomicModules:
 
 
 class Counter(TorchDispatchMode):
-    """Counts what `module` does in all calls of `run`; `operations` returns means per image."""
+    """Counts what `module` does in all calls of `run`; `operations` returns means per image.
+
+    `num_steps` is given if it is known beforehand. For `declared` costs see `Declared`.
+    """
 
     def __init__(
         self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None
@@ -238,8 +245,9 @@ class Counter(TorchDispatchMode):
         """Return what `call()` returns, which runs the module on `x` of `num_images` images.
 
         `kind` is "image", "real" or "spikes". The first axis of `x` has `num_steps` time steps;
-        entries have `bits` if they can be several spikes. With `as_is`, attention stays fused, and
-        cannot be counted. Raises `NotCounted`.
+        entries have `bits` if they can be several spikes. Fused attention is computed in parts,
+        which may change the last digits; with `as_is` it stays fused, and cannot be counted. Raises
+        `NotCounted`.
         """
         self.ledger.num_images = num_images
         self._seen.clear()
@@ -259,7 +267,7 @@ class Counter(TorchDispatchMode):
         return result
 
     def operations(self, encoding: str | None = None) -> Operations:
-        """Return means per image. Raises `NotCounted` for no costs."""
+        """Return means per image; `encoding` is noted in them. Raises `NotCounted` for no costs."""
         module = self.ledger.module
         if not self.ledger.rows:
             raise NotCounted(

@@ -21,8 +21,7 @@ from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
 from spikeduel.results.columns import LAYERS, layers, text_rows
-from spikeduel.results.costs import Counted, TableEnergy
-from spikeduel.results.energy_accountings import AccountedPair
+from spikeduel.results.costs import AccountedPair, Counted, TableEnergy
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import energy_accountings as accounting_words

@@ -24,7 +24,7 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
-from spikeduel.results.energy_accountings import AccountedPair, EnergyAccountings
+from spikeduel.results.costs import AccountedPair, EnergyAccountings
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words import energy_accountings as accounting_words

@@ -20,8 +20,6 @@ from spikeduel.results.words import (
     controls,
     costs,
     findings,
-    measures,
-    method,
     numbers,
     power,
     verdict,
@@ -66,10 +64,8 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     }
     environment.globals |= {
         "words": words,
-        "method": method,
         "numbers": numbers,
         "columns": columns,
-        "measures": measures,
         "costs": costs,
         "means": means,
         "controls": controls,

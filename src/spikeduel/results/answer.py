@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import structs
 
 from spikeduel.results import accuracy
-from spikeduel.results.costs import Range
-from spikeduel.results.energy_accountings import AccountedPair
+from spikeduel.results.costs import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
 from spikeduel.results.power import LEAD

@@ -10,7 +10,7 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import STEPS, arrays
 from spikeduel.measuring.energy import accounting, pairwise
 from spikeduel.measuring.energy.pairwise import Counted, Pair, against_twin, compare_by, compare_run
-from spikeduel.results.energy_accountings import AXES
+from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 
 

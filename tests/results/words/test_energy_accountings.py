@@ -5,8 +5,7 @@ from made_costs import control, results_of, trial
 from made_operations import plain, spiking
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.columns import text_rows
-from spikeduel.results.costs import Range
-from spikeduel.results.energy_accountings import AccountedPair, AccountingResult, Threshold
+from spikeduel.results.costs import AccountedPair, AccountingResult, Range, Threshold
 from spikeduel.results.words import energy_accountings as words
 
 

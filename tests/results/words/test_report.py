@@ -3,11 +3,12 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from made_results import make_results, with_dataset, with_pair
+from made_results import make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel.results import columns
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
-from spikeduel.results.words import method, report, verdict
+from spikeduel.results.trials import Anytime, EarlyExit, EncodingSpread, ExitChoice, Leaving
+from spikeduel.results.words import report, verdict
 from spikeduel.settings.recipes import baseline
 
 DATA = SimpleNamespace(
@@ -51,12 +52,12 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):
-    rules = dict(method.rules(results))
+    rules = dict(report.rules(results))
     assert rules["images"] == "30 training, 10 validation, 20 test"
     assert rules["spiking input"] == "rate encoding, 25 steps"
     assert "8.5e-05" in rules["training"]
     assert rules["seeds"] == "each contender was trained 2 times; numbers are mean ± sd"
-    coloured = dict(method.rules(with_dataset(results, image_shape=(3, 9, 8))))
+    coloured = dict(report.rules(with_dataset(results, image_shape=(3, 9, 8))))
     assert coloured["data"] == "made-up: 3 classes, 8×9 pixels, colour"
 
 
@@ -69,9 +70,67 @@ def test_the_rules_name_folds_and_groups(results):
         group_sizes=GroupSizes(largest=9, median=2.5),
         groups_tested=3,
     )
-    rules = dict(method.rules(changed))
+    rules = dict(report.rules(changed))
     assert rules["images"] == "15 training, 5 validation, 2 folds, which test each of 40 once"
     assert rules["split"].endswith(
         "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)"
     )
     assert "in each fold" in rules["seeds"]
+
+
+def leaving(threshold, n=6000, confidence=0.95, steps=(3, 7)):
+    at = Leaving(threshold=0.9, mean_steps=1.7, accuracy=0.8, exit_steps=list(steps))
+    choice = ExitChoice(n=n, mean_steps=1.7, accuracy=0.8, most_lost=0.001, fewest=1497)
+    shown = structs.replace(at, threshold=threshold)
+    return EarlyExit(
+        **structs.asdict(shown),
+        tolerance=0.002,
+        validation=choice,
+        curve=[at, at],
+        confidence=confidence,
+    )
+
+
+def of(results, *exits):
+    """`results` whose spiking trials leave early so."""
+    each = iter(exits)
+    return with_trials(
+        results,
+        num_steps=lambda trial: 2 if trial.spiking else None,
+        anytime=lambda trial: (
+            Anytime(num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(each))
+            if trial.spiking
+            else None
+        ),
+    )
+
+
+def test_what_early_exit_promises(results):
+    assert report.early_exits(results) == []
+    assert report.early_exits(of(results, leaving(0.9), leaving(0.8))) == [
+        "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points "
+        "of accuracy, as 6,000 validation images show with 95 % confidence."
+    ]
+    (some,) = report.early_exits(of(results, leaving(0.9), leaving(None)))
+    assert "on average (1 of 2 trainings have no early exit). That" in some
+    assert report.early_exits(of(results, leaving(None), leaving(None))) == [
+        "dense-snn: no early exit: no threshold was shown to cost at most 0.2 points of accuracy."
+    ]
+    assert report.early_exits(of(results, leaving(None, n=200), leaving(None, n=200))) == [
+        "dense-snn: no early exit: 200 validation images are too few to show that it costs at most "
+        "0.2 points of accuracy; at least 1,497 are needed."
+    ]
+
+
+def test_ties_and_random_encodings_are_told_where_there_are_some(results):
+    assert "5.0 % of the answers were ties" in report.of_encoding(
+        "dense-snn", results.of("dense-snn")
+    )
+    assert report.of_encoding("small-cnn", results.of("small-cnn")) == ""
+    assert (
+        report.of_encoding("dense-snn", with_tests(results, tie_share=None).of("dense-snn")) == ""
+    )
+    drawn = with_tests(
+        results, encoding_spread=EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123)
+    )
+    assert "by 1.23 points" in report.of_encoding("dense-snn", drawn.of("dense-snn"))

@@ -12,7 +12,7 @@ from msgspec import Meta, field
 from spikeduel.counting.operations import MEANINGS
 from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
 from spikeduel.measuring.energy.tables import named_or_file
-from spikeduel.results import energy_accountings
+from spikeduel.results import costs
 from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
@@ -66,10 +66,10 @@ class Constant(Frozen, forbid_unknown_fields=True):
     most: float | None = None
 
     @property
-    def stored(self) -> energy_accountings.Constant:
+    def stored(self) -> costs.Constant:
         """The number as results.json has it."""
         low, high = (self.value, self.value) if self.value is not None else (self.low, self.high)
-        return energy_accountings.Constant(
+        return costs.Constant(
             low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where)
         )
 
@@ -99,7 +99,7 @@ class _File(Frozen, forbid_unknown_fields=True):
     title: Text
     source: Text
     where: Text
-    read: energy_accountings.Read
+    read: costs.Read
     unit: str
     leaves_out: Text
     formula: Formula
@@ -111,7 +111,7 @@ class Accounting(Frozen):
     amounts.
     """
 
-    entry: energy_accountings.Accounting
+    entry: costs.Accounting
     spiking: Expression
     other: Expression
     constants: dict[str, Constant]
@@ -173,7 +173,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
         other = parse(file.formula.other or file.formula.spiking, known)
     if unused := sorted(file.constants.keys() - spiking.names - other.names):
         raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
-    entry = energy_accountings.Accounting(
+    entry = costs.Accounting(
         name=visible(name),
         label=visible(file.label),
         title=visible(file.title),

@@ -13,13 +13,13 @@ from spikeduel.counting.operations import STEPS, Arrays, Layer, Operations, arra
 from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.energy.formulas import Expression
-from spikeduel.results.costs import Range
-from spikeduel.results.energy_accountings import (
+from spikeduel.results.costs import (
     AXES,
     AccountedPair,
     AccountingResult,
     Axis,
     EnergyAccountings,
+    Range,
     Side,
     Threshold,
 )

@@ -6,12 +6,12 @@ from functools import partial
 
 from spikeduel.counting.operations import MEANINGS as MEANINGS  # for the page
 from spikeduel.results.columns import Column, render, text_rows
-from spikeduel.results.costs import Range
-from spikeduel.results.energy_accountings import (
+from spikeduel.results.costs import (
     AccountedPair,
     Accounting,
     AccountingResult,
     EnergyAccountings,
+    Range,
     Side,
     Threshold,
 )
