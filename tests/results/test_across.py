@@ -42,7 +42,6 @@ def test_a_lead_on_six_data_sets_is_shown_and_on_five_it_is_not():
 def test_small_differences_are_equivalent_and_a_small_sure_lead_is_negligible():
     level = led([0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003])
     assert level.conclusion is Conclusion.EQUIVALENT
-    assert level.p_equivalent == pytest.approx(1 / 128)
     sure = led([0.001, 0.0012, 0.002, 0.0009, 0.003, 0.0011])
     assert (sure.conclusion, sure.negligible) == (Conclusion.A_BETTER, True)
     assert not led([0.01, 0.012, 0.02, 0.009, 0.03, 0.011]).negligible

@@ -26,8 +26,7 @@ class PairAcross(Frozen):
     """Variants `a` and `b` over the data sets that have both; `a` leads, differences are a − b.
 
     `difference` is the typical one (`centre`), with the intervals that the test does not reject:
-    None with too few data sets. `p_value` is after Holm; `p_equivalent` is the larger of the
-    one-sided tests against `±margin`, after Holm.
+    None with too few data sets. `p_value` is after Holm.
     """
 
     a: str
@@ -37,7 +36,6 @@ class PairAcross(Frozen):
     ci95: tuple[float, float] | None
     ci90: tuple[float, float] | None
     p_value: Probability
-    p_equivalent: Probability
     conclusion: Conclusion
     margin: Probability
 
@@ -138,7 +136,6 @@ class Tested(NamedTuple):
     """The rule's verdict on one of several pairs."""
 
     p_value: float
-    p_equivalent: float
     conclusion: Conclusion
 
 
@@ -153,7 +150,7 @@ def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
             conclusion = Conclusion.A_BETTER if centre(apart) > 0 else Conclusion.B_BETTER
         elif p_equivalent <= ALPHA:
             conclusion = Conclusion.EQUIVALENT
-        verdicts.append(Tested(p_value, p_equivalent, conclusion))
+        verdicts.append(Tested(p_value, conclusion))
     return verdicts
 
 

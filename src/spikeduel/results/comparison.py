@@ -19,7 +19,7 @@ from spikeduel.results.columns import (
 from spikeduel.results.controls import claims
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import remedied
-from spikeduel.results.run import SCHEMA, Answer, Results
+from spikeduel.results.run import SCHEMA, Results
 from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import asked, on_time, what_it_means
@@ -70,10 +70,6 @@ class Comparison:
         rows = text_rows(contender_columns(self.results), contender_rows(self.results))
         note = spread_note(self.results.trials)
         return f"{render(rows)}\n{note}" if note else render(rows)
-
-    def answer(self) -> Answer:
-        """Return which contender to take, who leads in what, and what would settle it."""
-        return self.results.answer
 
     def headline(self) -> str:
         """Return the answer in one or two sentences."""

@@ -105,23 +105,6 @@ def test_costs_of_the_two_of_the_headline():
     assert words.in_cost(alike) == f"{OTHER} answers as fast as {SPIKING}."
 
 
-def test_how_many_pairs_are_decided():
-    assert words.decided(make_study(SURE)) == ""
-    scores = {"rate": 0.7, "direct": 0.8}
-    duels = [
-        make_duel(f"set {n}", {SPIKING: [score + 0.001 * n], OTHER: [0.8]}, encoding=encoding)
-        for n in range(8)
-        for encoding, score in scores.items()
-    ]
-    study = conclude("grid", duels, 0.02)
-    assert words.decided(study) == ("Of 3 pairs of variants: 3 better.")
-    assert [words.standing(variant, study) for variant in study.variants] == [
-        "2, 0",
-        "1, 1",
-        "0, 2",
-    ]
-
-
 def test_cells_of_a_pair():
     pair = make_study(SURE).across.headline
     assert words.conclusion(pair) == f"{OTHER} better"

@@ -13,7 +13,6 @@ from spikeduel.results.study import (
     OnDataset,
     StudyPlan,
     StudyResults,
-    Variant,
     total_seconds,
 )
 from spikeduel.results.variants import said
@@ -35,7 +34,6 @@ DEFINITIONS: dict[str, str] = {
     "behind": "Distance below the best variant of the same data set, in points of accuracy, "
     "averaged over the variant's data sets.",
     "best on": "Number of its data sets on which no variant has a higher mean accuracy.",
-    "shown": "Numbers of other variants that it is shown to be better than, and worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: "
     "energy of an answer, time of an answer on this machine. Energy is an estimate, with neurons "
     "and memory on the chip, from the cheapest to the dearest way to compute it.",
@@ -173,26 +171,6 @@ def in_cost(study: StudyResults) -> str:
     return f"{pair.a} {' and '.join(parts)}." if parts else ""
 
 
-def decided(study: StudyResults) -> str:
-    """Return for how many pairs the question is settled; "" for a single pair."""
-    pairs = study.across.pairs
-    if len(pairs) < 2:
-        return ""
-    better = sum(pair.conclusion.better for pair in pairs)
-    equivalent = sum(pair.conclusion is Conclusion.EQUIVALENT for pair in pairs)
-    numbers = {"better": better, "equivalent": equivalent}
-    numbers["open"] = len(pairs) - better - equivalent
-    parts = [f"{number} {name}" for name, number in numbers.items() if number]
-    return f"Of {counted(len(pairs), 'pair')} of variants: {listed(parts)}."
-
-
-def standing(variant: Variant, study: StudyResults) -> str:
-    """Return how many variants it is shown to be better and worse than: "3, 1"."""
-    better = [pair for pair in study.across.pairs if pair.conclusion.better]
-    wins = sum(_winner(pair) == variant.name for pair in better)
-    return f"{wins}, {sum(variant.name in (pair.a, pair.b) for pair in better) - wins}"
-
-
 def _winner(pair: PairAcross) -> str:
     return pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
 
@@ -272,7 +250,6 @@ def sentences(study: StudyResults) -> list[str]:
         headline(study),
         in_accuracy(study),
         in_cost(study),
-        decided(study),
         *settling(study),
         *caveats,
     ]
