@@ -1,8 +1,6 @@
 """Power of a run, and the forecast of a plan, in sentences."""
 
-from collections.abc import Sequence
-
-from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast, Power, Variability
+from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.results.words.numbers import duration
@@ -21,75 +19,42 @@ _SOURCES = {
         "the store."
     ),
 }
+_REMEDY = "it takes more test images, or trainings that vary less."
 
 
 def of_pairs(results: Results) -> str:
-    """Return the chance that a lead of one point would have been found, for all pairs of a run; ""
-    for one seed.
+    """Return the chance that a lead of one point would have been found between the two contenders
+    of a run for which it is least; "" for one seed.
     """
     known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not known:
         return ""
-    lead = _points(known[0][1].lead)
-    told = [
-        f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.variability])})"
-        for pair, power in known
-    ]
-    if len(known) > 1 and len(chances := {_chance(power) for _, power in known}) == 1:
-        told = [
-            f"{chances.pop()} for each of {len(known)} pairs "
-            f"({_spreads([power.variability for _, power in known])})"
-        ]
-    pair, hardest = min(known, key=lambda of_pair: of_pair[1].chance)
+    pair, power = min(known, key=lambda of_pair: of_pair[1].chance)
+    variability = power.variability
+    spreads = [f"{100 * spread:.2f}" for spread in (variability.seeds_a, variability.seeds_b)]
+    lead, number = _points(power.lead), power.seeds_needed
+    needed = f"{number} seeds would find it in 80 %."
+    if number is None:
+        needed = f"More than {MOST_SEEDS} seeds would be needed to find it in 80 %: {_REMEDY}"
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
-        f"{listed(told)}. {_needed(hardest.seeds_needed, lead, len(known) > 1)}"
+        f"{100 * power.chance:.0f} % of cases for {pair.a} and {pair.b}"
+        f"{', less than for any other pair' if len(known) > 1 else ''} (accuracy varies by "
+        f"{listed(spreads)} points over seeds). {needed}"
     )
-
-
-def _chance(power: Power) -> str:
-    return f"{100 * power.chance:.0f} % of cases"
-
-
-def _spreads(variabilities: Sequence[Variability]) -> str:
-    of_all = [
-        f"{100 * spread:.2f}"
-        for variability in variabilities
-        for spread in (variability.seeds_a, variability.seeds_b)
-    ]
-    said = (
-        " and ".join(of_all)
-        if len(variabilities) == 1
-        else f"{min(of_all, key=float)} to {max(of_all, key=float)}"
-    )
-    return f"accuracy varies by {said} points over seeds"
 
 
 def _points(lead: float) -> str:
     return "one point" if lead == 0.01 else f"{100 * lead:g} points"
 
 
-_REMEDY = ": it takes more test images, or trainings that vary less."
-
-
-def _needed(seeds: int | None, lead: str, several: bool) -> str:
-    of_all = " of every pair" if several else ""
-    if seeds is None:
-        return (
-            f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}{_REMEDY}"
-        )
-    return f"{seeds} seeds would find it in 80 %{of_all}."
-
-
 def rows(plan: Forecast) -> list[dict[str, str]]:
     """Return a row for each number of seeds: the chance to find the lead, and the training time."""
-    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[
-        :MOST_COLUMNS
-    ]
+    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))
     return [
         {
             "seeds": str(seeds),
-            **{_title(case): f"{100 * case.chances[place]:.0f} %" for case in shown},
+            **{_title(case): f"{100 * case.chances[place]:.0f} %" for case in shown[:MOST_COLUMNS]},
             "training": "in the store" if seeds <= plan.trained else duration(plan.seconds(seeds)),
         }
         for place, seeds in enumerate(plan.seeds)
@@ -104,62 +69,46 @@ def _title(case: Case) -> str:
 
 def sentences(plan: Forecast) -> list[str]:
     """Return the forecast, what it rests on, and what it leaves out."""
-    lead = _points(plan.lead)
-    texts = [
-        f"The chance that a true lead of {lead} is found, on {plan.test_images:,} test images, by "
-        f"seeds:"
-    ]
-    several = (
-        f" of {plan.comparisons} comparisons, after Holm at worst" if plan.comparisons > 1 else ""
-    )
-    needed = [case.seeds_needed for case in plan.cases]
-    if None in needed:
-        text = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}{_REMEDY}"
-    else:
-        low, high = min(filter(None, needed)), max(filter(None, needed))
-        how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
-        last = duration(plan.seconds(high))
-        text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
-    texts += [text, _SOURCES[plan.source], *_assumed(plan)]
-    if any(
-        case.variability.effective_groups is not None for case in plan.cases
-    ) and plan.source in (
-        "given",
-        "assumed",
-    ):
-        texts.append(
-            "The test images come in groups. How alike those of a group are is not known before a "
-            "run, and makes these chances smaller."
+    several, needed = "", plan.seeds_needed
+    if plan.comparisons > 1:
+        several = f" of {plan.comparisons} comparisons, after Holm at worst"
+    found = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}: {_REMEDY}"
+    if needed is not None:
+        found = (
+            f"{needed} seeds find it in 80 % of cases{several}, and train for about "
+            f"{duration(plan.seconds(needed))}."
         )
-    if any(
-        case.variability.effective_groups is not None and not any(case.chances)
-        for case in plan.cases
-    ):
+    texts = [
+        f"The chance that a true lead of {_points(plan.lead)} is found, on {plan.test_images:,} "
+        f"test images, by seeds:",
+        found,
+        _SOURCES[plan.source],
+    ]
+    in_groups = any(case.variability.effective_groups is not None for case in plan.cases)
+    if plan.source != "store":
+        seen = listed([f"{100 * case.variability.seeds_a:.2f}" for case in plan.cases])
+        texts.append(
+            f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of "
+            f"the test images, two of one on {100 * WITHIN:.1f} %. With that, accuracy on so many "
+            f"images varies by {seen} points over seeds."
+        )
+        if in_groups:
+            texts.append(
+                "The test images come in groups. How alike those of a group are is not known "
+                "before a run, and makes these chances smaller."
+            )
+    if in_groups and not any(any(case.chances) for case in plan.cases):
         texts.append(
             "The groups of test images are too few for anybody to be called better: --folds 5 "
             "tests them all."
         )
-    return [*texts, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
-
-
-def _assumed(plan: Forecast) -> Sequence[str]:
-    if plan.source not in ("given", "assumed"):
-        return []
-    seen = listed([f"{100 * case.variability.seeds_a:.2f}" for case in plan.cases])
-    return [
-        f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the "
-        f"test images, two of one on {100 * WITHIN:.1f} %. With that, accuracy on so many images "
-        f"varies by {seen} points over seeds."
-    ]
-
-
-def _of_times(plan: Forecast) -> str:
-    told = []
+    times = []
     for time in plan.times:
         most, how = ("", "as in the store") if time.from_store else ("at most ", "some steps timed")
-        told.append(
+        times.append(
             f"{time.contender} {time.epoch_seconds:.2g} s an epoch, {most}{time.epochs:.3g} epochs "
             f"({how})"
         )
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
-    return f"Time is of training alone: {'; '.join(told)}{folds}."
+    texts.append(f"Time is of training alone: {'; '.join(times)}{folds}.")
+    return [*texts, f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
