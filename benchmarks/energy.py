@@ -250,8 +250,10 @@ def break_even(counted: Operations) -> dict[str, Any]:
     twin, steps = energy.relu_twin(counted), counted.num_steps
 
     def rate(table: str, memory: costs.Memory) -> float | str | None:
-        found = energy.break_even_rate(counted, twin, energy.read(table), steps, memory)
-        return found if found is None or math.isfinite(found) else "any" if found > 0 else "none"
+        rates = energy.break_even_rates(counted, twin, energy.read(table), [steps], memory)
+        if rates is None or math.isfinite(rates[0]):
+            return rates and rates[0]
+        return "any" if rates[0] > 0 else "none"
 
     return {
         name: {memory: rate(name, memory) for memory in costs.MEMORIES} for name in energy.NAMES

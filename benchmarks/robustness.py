@@ -21,7 +21,7 @@ from pathlib import Path
 from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
-from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, Corrupted
+from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupted
 from spikeduel.networks import models
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
@@ -34,6 +34,11 @@ from spikeduel.trials.store import Store
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
 MIDDLE = 3
+
+
+def spoil(batches: EvaluationBatches, name: str) -> None:
+    """Corrupt all of `batches` once."""
+    list(corrupted(batches, name, MIDDLE))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -49,7 +54,7 @@ def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
     hardware.keep_freed_memory()
     work: dict[str, Callable[[], object]] = {"evaluation": lambda: ask(model, batches)}
     for name in CORRUPTIONS:
-        work[name] = partial(list, Corrupted(batches, name, MIDDLE))
+        work[name] = partial(spoil, batches, name)
     for each in work.values():
         each()
     found: dict[str, list[float]] = {name: [] for name in work}

@@ -117,7 +117,7 @@ def distances(audits: dict[str, Any]) -> Chart:
         colour = QUIET if part == "within_train" else colours[split]
         marks += [
             Marks("spans", [row], Look(colour, width=9), ("p25", "p75"), place),
-            Marks("points", [row], Look(INK, "tick", 11, 2), place=place),
+            Marks("points", [row], Look(INK, "diamond", 6), place=place),
         ]
         names.append(Name(label))
     x = Axis("median", "distance (bar: middle half, stroke: median)", low=0)

@@ -78,8 +78,8 @@ def encoding() -> None:
     image = np.array(prepared.images[int(np.flatnonzero(prepared.labels == 9)[0])])
     batch = torch.from_numpy(image)[None]
     encoded = rate(batch, 32, sd.RandomKeys.for_content(batch))
-    reporting.encoded_animation(encoded[:, 0].numpy(), image, FIGURES / "rate.gif")
-    (FIGURES / "rate.png").unlink()
+    moving = reporting.encoded_animation(encoded[:, 0].numpy(), image, scale=8)
+    (FIGURES / "rate.gif").write_bytes(moving)
 
 
 def rates() -> None:

@@ -455,7 +455,7 @@ def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypat
     run, _ = finished
     shown = []
     monkeypatch.setattr(
-        "spikeduel.reporting.run_report.report",
+        "spikeduel.reporting.pages.report",
         lambda run, *_, **__: shown.append(run.results) or "page",
     )
     (desk / "mine.toml").write_text(

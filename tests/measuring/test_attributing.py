@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from made_models import make, make_recorded
-from spikeduel.measuring.attributing import attribution
+from spikeduel.measuring.inside import attribution
 from spikeduel.networks.models import Model
 from spikeduel.spiking.readouts import LogitReadout
 

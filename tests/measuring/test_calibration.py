@@ -8,6 +8,7 @@ from torch import nn
 
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
+from spikeduel.measuring.answers import answers_of
 from spikeduel.measuring.correctness import (
     NUM_BINS,
     best_temperature,
@@ -16,7 +17,6 @@ from spikeduel.measuring.correctness import (
     eces_of_perfect,
     judged,
     label_confidences,
-    scored,
 )
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
@@ -160,7 +160,8 @@ def test_the_probabilities_are_those_of_predict():
     images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)
     index, labels = np.arange(40), torch.arange(40) % 3
     halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
-    scores, truth = scored(model, halves)
+    answers = answers_of(model, halves)
+    scores, truth = answers.scores, torch.from_numpy(answers.truth)
     _, probabilities = model.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)
     assert torch.equal(truth, labels)

@@ -66,7 +66,7 @@ def test_code_of_the_users_is_found_and_may_print(tmp_path, images, monkeypatch,
     monkeypatch.syspath_prepend(tmp_path / "mine")
     save_model(
         tmp_path / "own.safetensors",
-        make("own_network_timed:build", family="cnn", encoding=None, network={}, num_steps=None),
+        make("own_network_timed:build", family="ann", encoding=None, network={}, num_steps=None),
     )
     capsys.readouterr()
     found = latency(tmp_path / "own.safetensors", images, "cpu", ["own_network_timed:build"])

@@ -5,18 +5,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
+from msgspec.structs import replace
 
 import made_operations
 from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
-from made_operations import both, layer, macs, plain
+from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in
 from made_results import with_trials
 from spikeduel.counting.counter import Counter
 from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
-from spikeduel.reporting import anytime, charts, costs, drawing
-from spikeduel.reporting.costs import break_even
+from spikeduel.reporting import charts, costs, drawing
+from spikeduel.reporting.costs import POWERS, break_even
 from spikeduel.results.costs import MEMORIES
+from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF
@@ -42,50 +45,39 @@ def results(make_prepared, make_results, monkeypatch):
     for index in (0, 2):
         made = with_trial(made, index, anytime=early, controls=controls)
     made = with_trial(made, 0, latency=latency(2.0, stream=[1.0, 5.0]))
-    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
     return with_trial(made, 1, latency=latency(0.5))
 
 
 def test_points_by_hand(results):
-    found = {point.label: point for point in costs.points(results, TABLE)}
-    assert list(found) == [
-        "dense-snn",
-        "early exit",
-        "ReLU twin",
-        "quantised twin (3 bits)",
-        "small-cnn",
-    ]
-    snn = found["dense-snn"]
-    assert (snn.kind, snn.accuracy) == ("spiking", pytest.approx(0.85))
-    assert (snn.joules.low, snn.joules.high) == (pytest.approx(4e-6), pytest.approx(8e-6))
-    assert snn.deviation == pytest.approx(np.std([0.8, 0.9], ddof=1))
-    assert (snn.seconds, found["small-cnn"].seconds) == (2e-3, 5e-4)
+    rows = [charts.plain(row) for row in costs.points(results, TABLE)]
+    networks = ["spiking", "early exit", "ReLU twin", "quantised twin (3 bits)", "without spikes"]
+    assert [row["network"] for row in rows] == networks
+    snn, early, twin, _, cnn = rows
+    assert snn == {
+        "contender": "dense-snn",
+        "network": "spiking",
+        "accuracy, %": 85,
+        "standard deviation, points": pytest.approx(7.07107),
+        "energy, J": 4e-6,
+        "energy at most, J": 8e-6,
+        "time, s": 2e-3,
+    }
     # Three of four images leave after the first of two steps.
-    assert found["early exit"].joules.low == pytest.approx((3 * 1e-6 + 4e-6) / 4)
-    assert found["early exit"].seconds == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
-    assert (found["ReLU twin"].joules.low, found["ReLU twin"].seconds) == (
-        pytest.approx(6e-6),
-        None,
-    )
-    assert found["quantised twin (3 bits)"].colour == snn.colour == charts.SPIKING_COLOURS[0]
+    assert early["energy, J"] == pytest.approx((3 * 1e-6 + 4e-6) / 4)
+    assert early["time, s"] == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
+    assert (twin["energy, J"], twin["time, s"]) == (6e-6, None)
+    assert (early["energy at most, J"], cnn["time, s"]) == (None, 5e-4)
 
 
-def test_energy_that_one_seed_lacks_is_not_known(results):
-    (snn, *_) = costs.points(with_trial(results, 2, energy=None), TABLE)
-    assert snn.joules is None
-
-
-def test_a_network_that_may_not_leave_early_has_no_early_exit(results):
+def test_what_one_seed_lacks_is_left_out(results):
+    networks = [row["network"] for row in costs.points(with_trial(results, 0, controls={}), TABLE)]
+    assert "ReLU twin" not in networks
+    assert costs.points(with_trial(results, 2, energy=None), TABLE)[0]["energy, J"] is None
     for index in (0, 2):
-        results = with_trial(
-            results, index, anytime=followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])])
-        )
-    assert "early exit" not in [point.label for point in costs.points(results, TABLE)]
-
-
-def test_a_twin_that_one_seed_lacks_is_left_out(results):
-    results = with_trial(results, 0, controls={})
-    assert "ReLU twin" not in [point.label for point in costs.points(results, TABLE)]
+        nobody = followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])])
+        results = with_trial(results, index, anytime=nobody)
+    assert "early exit" not in [row["network"] for row in costs.points(results, TABLE)]
 
 
 def test_the_front_by_hand():
@@ -125,7 +117,7 @@ def test_the_front_joins_the_points_that_nobody_beats(results):
 def test_without_times_there_is_one_panel_and_without_both_no_chart(results, monkeypatch):
     results = with_trials(results, latency=None)
     assert len(costs.pareto(results, TABLE).panels) == 1
-    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: None)
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: None)
     assert costs.pareto(with_trials(results, energy=None, controls={}), TABLE) is None
 
 
@@ -134,28 +126,11 @@ def test_a_bar_goes_to_where_nothing_is_skipped(results):
     spans = [marks for marks in joules.marks if marks.kind == "spans"]
     ends = [tuple(marks.rows[0][end] for end in marks.ends) for marks in spans]
     # Early exit is known with zeros skipped alone.
-    assert [end for end in ends if end[1]] == [
+    assert ends == [
         pytest.approx(pair) for pair in ((4e-6, 8e-6), (6e-6, 12e-6), (6e-6, 12e-6), (8e-6, 16e-6))
     ]
     bars = [marks.rows[0][marks.ends[1]] for marks in times.marks if marks.kind == "spans"]
-    assert set(bars) == {None}
-
-
-def test_every_point_tells_its_accuracy_and_costs(results):
-    rows = [charts.plain(row) for row in told(costs.pareto(results, TABLE))]
-    snn, early, twin, _, cnn = rows[:5]
-    # The same point says the same in both panels.
-    assert rows[5:] == [snn, early, cnn]
-    assert snn == {
-        "contender": "dense-snn",
-        "network": "spiking",
-        "accuracy, %": 85,
-        "energy, J": 4e-6,
-        "time, s": 2e-3,
-        "standard deviation, points": pytest.approx(7.07107),
-        "energy at most, J": 8e-6,
-    }
-    assert (early["energy at most, J"], twin["time, s"]) == (None, None)
+    assert bars == []
 
 
 def counted(encoded):
@@ -186,11 +161,12 @@ def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operation
         lines = [marks for marks in panel.marks if marks.kind == "line"]
         assert len(lines) == 4
         for line, name in zip(lines, energy.NAMES, strict=False):
-            for num_steps, rate in list(zip(*places(panel, line), strict=True))[::7]:
-                expected = energy.break_even_rate(
-                    operations, energy.relu_twin(operations), energy.read(name), num_steps, memory
-                )
-                assert rate == pytest.approx(min(max(expected, 1e-5), 30), rel=0.05)
+            expected = energy.break_even_rates(
+                operations, energy.relu_twin(operations), energy.read(name), POWERS, memory
+            )
+            assert places(panel, line) == (list(POWERS), [min(max(r, 1e-5), 30) for r in expected])
+            told = [row["break-even rate"] for row in line.rows]
+            assert told == [r if np.isfinite(r) else "any" if r > 0 else "never" for r in expected]
         assert places(panel, network) == (
             [4],
             [operations.totals.spikes_per_neuron_and_step],
@@ -198,29 +174,11 @@ def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operation
     assert drawing.panels(chart, "").count("<svg") == 3
 
 
-def test_a_network_that_even_silence_does_not_save_says_so():
-    panel = break_even(counted(encoded=True), "net", "#D55E00", plain()).panels[2]
-    assert "without a spike" in panel.note
-
-
-def test_a_network_that_is_cheaper_however_often_it_fires_says_so(operations):
+def test_a_rate_that_does_not_matter_is_told_in_words(operations):
     dear = made_operations.operations([layer("x", passes=both(1), macs=macs(both(1e9)))], 1)
-    assert "at any rate" in break_even(operations, "net", "#D55E00", dear).panels[0].note
-
-
-def test_a_border_tells_its_rates_at_powers_of_two(operations):
-    rows = told_in(break_even(operations, "net", "#D55E00").panels[0])
-    assert [row["time steps"] for row in rows[:8]] == [1, 2, 4, 8, 16, 32, 64, 128]
-    table, twin = energy.read(energy.NAMES[0]), energy.relu_twin(operations)
-    for row in rows[:8]:
-        rate = energy.break_even_rate(operations, twin, table, row["time steps"], MEMORIES[0])
-        assert row["break-even rate"] == ("any" if np.isinf(rate) else pytest.approx(rate))
-
-
-def test_where_no_rate_is_low_enough_the_table_says_never(operations, monkeypatch):
-    monkeypatch.setattr(energy, "break_even_rate", lambda *_: -6e-6)
-    rows = told(break_even(operations, "net", "#D55E00"))
-    assert {row["break-even rate"] for row in rows if "break-even rate" in row} == {"never"}
+    for network, twin, word in ((counted(True), plain(), "never"), (operations, dear, "any")):
+        rows = told_in(break_even(network, "net", "#D55E00", twin).panels[2])
+        assert word in {row.get("break-even rate") for row in rows}
 
 
 def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
@@ -240,3 +198,139 @@ def test_where_no_energy_is_known_it_has_the_time_of_an_answer(results):
         ("small-cnn", 5e-4),
     ]
     assert costs.at_a_glance(with_trials(results, energy=None, latency=None)) is None
+
+
+# ---- over time
+
+STEPS = [0.4, 0.6, 0.7, 0.75]
+
+
+def made_anytime(shift=0.0):
+    """Three thresholds: all leave at once, half at once and half at the end, nobody early; the
+    second was chosen.
+    """
+    curve = [
+        leaving(0.5, 0.4 + shift, [20, 0, 0, 0]),
+        leaving(0.9, 0.7 + shift, [10, 0, 0, 10]),
+        leaving(None, 0.75 + shift, [0, 0, 0, 20]),
+    ]
+    return followed([accuracy + shift for accuracy in STEPS], curve, chosen=1)
+
+
+@pytest.fixture
+def timed(make_prepared, make_results, with_trials, monkeypatch):
+    """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
+    made = with_trials(make_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
+    for seed in (0, 1):
+        made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
+    made = with_trial(made, 0, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
+    return with_trial(made, 1, latency=latency(0.5))
+
+
+def panels(results):
+    """Return the panels by the column of their y axis, or by x where that is accuracy."""
+    chart = costs.over_time(results, TABLE)
+    return {(p.x if p.y.column.startswith("accuracy") else p.y).column: p for p in chart.panels}
+
+
+def test_the_curves_are_means_over_seeds(timed):
+    panel = panels(timed)["time steps"]
+    line, band, star = panel.marks
+    assert line.look.colour == charts.SPIKING_COLOURS[0]
+    xs, ys = places(panel, line)
+    assert xs == [1, 2, 3, 4]
+    assert ys == pytest.approx(100 * (np.array(STEPS) + 0.05))
+    last = band.rows[-1]
+    assert last["high"] - last["low"] == pytest.approx(200 * np.std([0, 0.1], ddof=1))
+    assert places(panel, star) == ([2.5], [pytest.approx(75)])
+    assert star.look.shape == "star"
+    accuracy = 100 * np.mean([trial.test.accuracy for trial in timed.trials[1::2]])
+    assert [rule.at for rule in panel.rules] == [pytest.approx(accuracy)]
+
+
+def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(timed):
+    panel = panels(timed)["energy, J"]
+    line, _, star, square = panel.marks
+    assert places(panel, line)[0] == pytest.approx([1e-6, 2e-6, 3e-6, 4e-6])
+    assert places(panel, star) == ([pytest.approx(2.5e-6)], [pytest.approx(75)])
+    # The network without time stands at its own energy, zeros skipped as well.
+    accuracy = 100 * np.mean([trial.test.accuracy for trial in timed.trials[1::2]])
+    assert places(panel, square) == ([pytest.approx(0.5e-5)], [pytest.approx(accuracy)])
+    assert panel.x.scale == "log"
+
+
+def test_an_answer_takes_so_long(timed):
+    panel = panels(timed)["time, ms"]
+    stream, whole = panel.marks
+    assert places(panel, stream)[1] == [1, 2, 3, 4]
+    assert places(panel, whole) == ([4], [1.5])
+    (rule,) = panel.rules
+    assert (rule.at, rule.row["contender"]) == (0.5, "small-cnn")
+
+
+def test_panels_of_what_is_not_known_are_left_out(timed, monkeypatch):
+    results = with_trials(timed, latency=None, energy=None)
+    results = with_trial(results, 0, anytime=replace(results.trials[0].anytime, early_exit=None))
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: None)
+    drawn = panels(results)
+    assert set(drawn) == {"time steps"}
+    assert not [marks for marks in drawn["time steps"].marks if marks.look.shape == "star"]
+
+
+@pytest.mark.parametrize("num_steps", [1, 300])
+def test_one_step_and_many(make_prepared, make_results, num_steps):
+    exits = leaving(None, 0.5, [0] * (num_steps - 1) + [20])
+    made = make_results(make_prepared(), baseline())
+    followed_over = with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits]))
+    chart = costs.over_time(followed_over, TABLE)
+    assert drawing.panels(chart, "").count("<svg") == len(chart.panels)
+
+
+def test_followed_are_those_with_as_many_steps_as_the_first(timed):
+    assert {name: len(trials) for name, trials in costs.followed(timed).items()} == {"dense-snn": 2}
+    shorter = followed([0.5], [leaving(None, 0.5, [20])])
+    assert len(costs.followed(with_trial(timed, 2, anytime=shorter))["dense-snn"]) == 1
+
+
+def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
+    (trial, *_) = with_trials(
+        make_results(make_prepared(), baseline()), operations=spiking()
+    ).trials
+    table = energy.read("45nm-int8")
+    # 20 MACs whose input is not zero at once, then 15 and 5 ACs.
+    spent = [1e-12 * (20 * 0.3 + acs * 0.1) for acs in (15, 20)]
+    assert costs.joules_over_time(trial, table) == pytest.approx(spent)
+    (trial, *_) = make_results(make_prepared(), baseline()).trials
+    assert costs.joules_over_time(trial, table) is None
+
+
+def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
+    one, other = make_results(make_prepared(), baseline(seeds=1)).trials
+    assert costs.one_image_ms([one, other]) is None
+    timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
+    assert costs.one_image_ms([one, timed]) == 2.5
+    assert costs.stream_ms([one, timed]) == [1.0, 2.0]
+    neither = structs.replace(other, latency=latency())
+    assert (costs.one_image_ms([neither]), costs.stream_ms([neither])) == (None, None)
+
+
+@pytest.fixture
+def recorded(make_prepared, make_results):
+    """A spiking network that was followed over two frames, and another that needs all."""
+    made = make_results(make_prepared(), baseline(seeds=1))
+    early = followed([0.4, 0.8], [leaving(0.9, 0.7, [15, 5])])
+    received = Received(milliseconds=[10.0, 30.0], events=[100.0, 500.0])
+    early = structs.replace(early, received=received)
+    return with_accuracy(with_trial(made, 0, anytime=early), 1, 0.6)
+
+
+def test_accuracy_is_told_by_what_had_come(recorded):
+    drawn = panels(recorded)
+    for column, came, on_leaving in (("recording, ms", (10, 30), 15), ("events", (100, 500), 200)):
+        first, second, star = told_in(drawn[column])
+        accuracies = [(row["accuracy, %"], row[column]) for row in (first, second)]
+        assert accuracies == [(40, came[0]), (80, came[1])]
+        # Three of four leave after the first frame.
+        assert (star["accuracy, %"], star[column]) == (pytest.approx(70), on_leaving)
+        assert [rule.at for rule in drawn[column].rules] == [pytest.approx(60)]

@@ -1,6 +1,5 @@
 """Charts with a row for each difference: pairs, controls, accountings."""
 
-import statistics
 from dataclasses import replace
 
 import pytest
@@ -8,17 +7,17 @@ from msgspec import structs
 
 import made_costs
 from made_operations import plain, spiking
-from made_pages import places, told, told_in
+from made_pages import told_in
 from made_results import make_pair
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.reporting import charts, differences, report
-from spikeduel.reporting.differences import Interval, intervals, pair_differences
+from spikeduel.reporting.charts import Name
+from spikeduel.reporting.differences import intervals, pair_differences, with_intervals
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.energy_accountings import in_order
-from spikeduel.settings.recipes import baseline
 
 # ---- pairs
 
@@ -80,11 +79,11 @@ def test_the_margin_is_shaded_and_in_sight_and_no_interval_is_cut_off():
 
 
 def test_an_axis_ends_at_its_reach():
-    row = Interval("a", 0.1, (-0.1, 0.9), (0.0, 0.3), "open", "k", {})
-    limits = [intervals("x", [row], 0.005, reach).panels[0].x.high for reach in (0.3, 1.0)]
+    row = with_intervals(0.1, (-0.1, 0.9), (0.0, 0.3), "open")
+    rows = [(Name("a"), row)]
+    limits = [intervals("x", rows, 0.005, reach).panels[0].x.high for reach in (0.3, 1.0)]
     assert limits == pytest.approx([32.4, 97.2])
-    bare = Interval("a", 0.1, None, None, "not tested", "k", {})
-    assert "95 % interval to, points" not in intervals("x", [bare], 0.005).rows[0]
+    assert "95 % interval to, points" not in with_intervals(0.1, None, None, "not tested")
 
 
 # ---- controls
@@ -142,38 +141,18 @@ def comparison(make_run):
     return with_controls(make_run(seeds=2))
 
 
-def test_a_stroke_for_each_that_was_measured_warm_where_it_spikes(comparison):
+def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(comparison):
     (panel,) = differences.controls(comparison.results).panels
-    strokes = {
-        round(places(panel, marks)[0][0], 6): marks.look.colour
-        for marks in panel.marks
-        if not marks.told
-    }
-    own = [trial.test.accuracy for trial in comparison.results.of("dense-snn")]
-    warm, cool = charts.SPIKING_COLOURS[0], charts.OTHER_COLOURS[0]
-    mean = 100 * statistics.fmean(own)
-    assert strokes == {round(mean, 6): warm, 90: cool, 60: warm, 45: cool}
-    assert [name.concluded for name in panel.names] == ["", "", "not measured", "", ""]
-    assert panel.rules[0].at == pytest.approx(mean)
+    assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
+    found = comparison.results.comparison.controls[0].rows[0].found
     rows = told_in(panel)
-    assert [(row["control"], row["seed"]) for row in rows[2:4]] == [
-        ("the relu_twin", 0),
-        ("the relu_twin", 1),
-    ]
-    assert [row["test accuracy, %"] for row in rows[2:]] == [90, 90, 60, 60, 45, 45]
-
-
-def test_several_contenders_stand_side_by_side(comparison):
-    concluded = comparison.results.comparison
-    other = structs.replace(concluded.controls[0], contender="small-cnn")
-    trials = [
-        structs.replace(t, controls=comparison.results.trials[0].controls)
-        for t in comparison.results.trials
-    ]
-    both = structs.replace(concluded, controls=[*concluded.controls, other])
-    results = structs.replace(comparison.results, trials=trials, comparison=both)
-    titles = [panel.title for panel in differences.controls(results).panels]
-    assert titles == ["dense-snn, 6 steps", "small-cnn, 6 steps"]
+    assert [row["control"] for row in rows] == [f"the {name}" for name in MEASURED]
+    assert rows[0]["change, points"] == pytest.approx(-100 * found.difference)
+    bounds = [rows[0][f"95 % interval {end}, points"] for end in ("from", "to")]
+    assert bounds == pytest.approx([-100 * bound for bound in reversed(found.ci95)])
+    dots = [marks for marks in panel.marks if marks.kind == "points"]
+    assert [marks.place for marks in dots] == [0, 2, 3]
+    assert {marks.look.colour for marks in dots} == {charts.SPIKING_COLOURS[0]}
 
 
 def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted):
@@ -193,29 +172,6 @@ def test_too_few_seeds_are_said_in_the_table(comparison, unpainted):
     rows = [structs.replace(first, found=found), *others]
     page = report(with_controls(comparison, rows=rows)).read_text()
     assert f"takes {found.fewest_seeds} seeds" in page
-
-
-def test_a_control_on_recordings_tells_how_much_it_took(make_prepared, make_results):
-    results = make_results(make_prepared(), baseline(seeds=1))
-    row = ControlRow(
-        control="reversed",
-        title="time reversed",
-        meaning="",
-        spikes=True,
-        accuracy=0.7,
-        found=a_difference("reversed"),
-        of_recordings=True,
-    )
-    controlled = ControlledContender(
-        contender="dense-snn", num_steps=2, seeds=1, accuracy=0.7, rows=[row]
-    )
-    comparison = structs.replace(results.comparison, controls=[controlled])
-    chart = differences.time_controls(structs.replace(results, comparison=comparison))
-    (told_row,) = told(chart)
-    assert told_row["control"] == "time reversed"
-    assert told_row["change, points"] == pytest.approx(1.23)
-    bounds = [told_row[f"95 % interval {end}, points"] for end in ("from", "to")]
-    assert bounds == pytest.approx([-0.1, 2])
 
 
 # ---- energy accountings

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import get_args
 from xml.etree import ElementTree
 
 import matplotlib
@@ -68,7 +69,7 @@ def test_rows_outside_the_axes_and_rows_that_are_not_known_have_no_tip():
     assert len(tips(drawing.panels(lines(y=(1.0, None, 2.0)), ""))) == 2
 
 
-@pytest.mark.parametrize("kind", drawing.DRAW)
+@pytest.mark.parametrize("kind", get_args(charts.Kind))
 def test_every_kind_of_marks_is_drawn(kind):
     rows = [{"x": k, "y": k**2, "low": k, "high": k + 2.0} for k in range(4)]
     marks = Marks(kind, rows, Look(dashes=(2, 1)), ("low", "high"))
@@ -129,19 +130,14 @@ def test_an_axis_of_costs_has_a_few_ticks_that_do_not_touch(low, ratio):
     x = Axis("energy, J", scale="log")
     axes = drawing.figure(Chart("x", [Panel(x, Axis("accuracy, %"), marks)])).axes[0]
     axes.figure.draw_without_rendering()
-    inside = [
-        label
-        for label in axes.get_xticklabels()
-        if axes.get_xlim()[0] <= label.get_position()[0] <= axes.get_xlim()[1]
-    ]
-    boxes = [label.get_window_extent() for label in inside]
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text().endswith("J")]
+    boxes = [box for box in boxes if box.y1 < axes.bbox.y0][:-1]  # without the title below
     assert 1 <= len(boxes) <= 8
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
-    assert all(label.get_text().endswith("J") for label in inside)
 
 
 def test_small_differences_are_not_blown_up():
-    marks = [Marks("line", charts.line("x", (1, 2), "y", (90.0, 90.1)), Look())]
+    marks = [Marks("line", charts.rows_of({"x": (1, 2), "y": (90.0, 90.1)}), Look())]
     axes = drawing.figure(Chart("x", [Panel(Axis("x"), Axis("y", least=2.0), marks)])).axes[0]
     assert np.ptp(axes.get_ylim()) == pytest.approx(2.0)
 
@@ -157,7 +153,7 @@ POINTS = {
 @pytest.mark.parametrize("name", POINTS)
 def test_no_label_covers_another_or_a_point_or_leaves_the_axes(name):
     marks = [
-        Marks("points", charts.line("x", [x], "y", [y]), Look(), label=f"network {k}")
+        Marks("points", charts.rows_of({"x": [x], "y": [y]}), Look(), label=f"network {k}")
         for k, (x, y) in enumerate(POINTS[name])
     ]
     axes = drawing.figure(Chart("x", [Panel(Axis("x"), Axis("y"), marks)])).axes[0]
@@ -173,29 +169,14 @@ def test_no_label_covers_another_or_a_point_or_leaves_the_axes(name):
         assert inside.contains(*box.max)
 
 
-def test_a_label_keeps_off_spans_and_intervals():
-    row = {"x": 1.0, "y": 1.0, "low": 0.0, "high": 2.0}
-    marks = [
-        Marks("spans", [row], Look(), ("low", "high"), told=False),
-        Marks("intervals", [row], Look(), ("low", "high"), told=False),
-        Marks("points", [row], Look(), label="network"),
-    ]
-    axes = drawing.figure(Chart("x", [Panel(Axis("x"), Axis("y"), marks)])).axes[0]
-    (text,) = (text for text in axes.texts if text.get_text() == "network")
-    box = text.get_window_extent()
-    x, y = axes.transData.transform((1, 1))
-    assert not box.x0 < x < box.x1
-    assert not box.y0 < y < box.y1
-
-
 def test_a_rule_and_a_zone_cross_the_whole_panel():
     rules = [Rule(1.5, "y", row={"who": "all"}), Rule(1.2, until=1.4, look=Look(charts.FAINT))]
-    marks = [Marks("line", charts.line("x", (1, 2), "y", (1.0, 2.0)), Look(), told=False)]
+    marks = [Marks("line", charts.rows_of({"x": (1, 2), "y": (1.0, 2.0)}), Look(), told=False)]
     chart = Chart("x", [Panel(Axis("x"), Axis("y"), marks, rules=rules)])
     (tip,) = tips(drawing.panels(chart, ""))
     assert tip.get("data-tip") == "all"
     assert float(tip.get("width")) > 200
     axes = drawing.figure(chart).axes[0]
-    assert list(axes.lines[-1].get_ydata()) == [1.5, 1.5]
+    assert [1.5, 1.5] in [list(line.get_ydata()) for line in axes.lines]
     zone = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (zone.x0, zone.x1) == pytest.approx((1.2, 1.4))

@@ -58,7 +58,9 @@ def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
 
     for step in (1, 4):
         raster = next(
-            axes for axes in at_step(found, step).axes if axes.get_title() == "spikes so far"
+            axes
+            for axes in at_step(found, step).axes
+            if "spikes so far" in [text.get_text() for text in axes.texts]
         )
         marks = len(raster.collections[0].get_segments())
         assert marks == sum(layer.fired[:, :step].sum() for layer in found.models[0].layers) > 0

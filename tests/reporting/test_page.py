@@ -294,9 +294,6 @@ def test_it_looks_inside_an_image_that_all_networks_were_tested_on(comparison, u
 
     assert [each["name"] for each in shown["models"]] == ["dense-snn", "small-cnn"]
     assert shown["classes"][shown["truth"]].startswith("class")
-    answers = {each["answer"] for each in shown["models"]}
-    assert shown["truth"] in answers
-    assert len(answers) == 2
 
 
 def test_without_a_model_the_others_are_looked_into(comparison, unpainted):

@@ -16,7 +16,7 @@ from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import audit_page, charts, drawing, reliability, report
 from spikeduel.results.audit import Counts, Details
-from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, CorruptedAccuracies
+from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.results.words.audit import document, problems
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
@@ -44,18 +44,21 @@ def results(make_prepared, make_results):
     )
 
 
-def test_pooled_bins_by_hand():
+def test_bins_of_several_trials_are_pooled():
     def one(count, confidence, accuracy):
         only = CalibrationBin(
             low=0.0, high=1.0, count=count, confidence=confidence, accuracy=accuracy
         )
-        return Calibrated(ece=0.0, nll=0.0, brier=0.0, bins=[only])
+        return structs.replace(calibration(0), bins=[only], temperature=None, scaled=None)
 
-    (found,) = reliability.pooled([one(10, 0.5, 0.4), one(30, 0.9, 0.8), one(0, None, None)])
-    assert (found.low, found.high, found.count) == (0.0, 1.0, 40)
-    assert (found.confidence, found.accuracy) == (pytest.approx(0.8), pytest.approx(0.7))
-    (empty,) = reliability.pooled([one(0, None, None)])
-    assert empty.accuracy is None
+    trials = [one(10, 0.5, 0.4), one(30, 0.9, 0.8), one(0, None, None)]
+    ((row,), (empty,)) = (
+        reliability.diagrams({"a": of}, {"a": "red"}).panels[0].marks[0].rows
+        for of in (trials, trials[2:])
+    )
+    assert (row["number"], row["mean confidence, %"]) == (40, pytest.approx(80))
+    assert row["accuracy, %"] == pytest.approx(70)
+    assert empty["accuracy, %"] is None
 
 
 def test_bars_are_the_accuracies_and_rings_those_after_temperature(results):
@@ -63,12 +66,10 @@ def test_bars_are_the_accuracies_and_rings_those_after_temperature(results):
     chart = reliability.diagrams(measured, {"dense-snn": "red", "small-cnn": "blue"})
     assert [panel.title for panel in chart.panels] == list(measured)
     for panel, (found,) in zip(chart.panels, measured.values(), strict=True):
-        bars, rings, shares, diagonal = panel.marks
+        bars, rings, diagonal = panel.marks
         for row, part in zip(bars.rows, found.bins, strict=True):
             expected = None if part.accuracy is None else pytest.approx(100 * part.accuracy)
             assert (row["accuracy, %"], row["number"]) == (expected, part.count)
-        parts = [part.count / 2 for part in found.bins]
-        assert places(panel, shares)[1] == pytest.approx(parts)
         scaled = [part for part in found.scaled.bins if part.count]
         assert places(panel, rings) == (
             pytest.approx([100 * part.confidence for part in scaled]),

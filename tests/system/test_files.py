@@ -269,7 +269,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.networks.models import save_model
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
-from spikeduel.reporting import drawing, encoded_animation
+from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
@@ -295,7 +295,6 @@ kinds = {
     "ledger": lambda: [store.note_test_use("f" * 50_000) for _ in range(20)],
     "report": lambda: files.write_text(full / "report.html", "x" * 500_000),
     "figure": lambda: [drawing.save(Chart(f"{n}", [panel]), full) for n in range(60)],
-    "animation": lambda: [encoded_animation(noise, noise[0] * 255, full / f"{n}.gif") for n in range(60)],
 }
 for name, write in kinds.items():
     try:
@@ -304,7 +303,7 @@ for name, write in kinds.items():
     except InputError as error:
         print(name, error)
     print(name, "left", sorted(str(path) for path in full.rglob("*.part")))
-    if name in ("experiment", "ledger", "figure", "animation"):
+    if name in ("experiment", "ledger", "figure"):
         for path in full.iterdir():
             path.unlink() if path.is_file() else None
         (full / "store" / "ledger.jsonl").unlink(missing_ok=True)
@@ -346,7 +345,6 @@ def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(
         "ledger",
         "report",
         "figure",
-        "animation",
     ]
     assert [line.split()[0] for line in said] == [kind for kind in kinds for _ in range(2)]
     for line in said[::2]:

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from spikeduel import data
 from spikeduel.counting.operations import Ways
 from spikeduel.measuring import Measure
-from spikeduel.measuring.correctness import best_temperature, scored
+from spikeduel.measuring.answers import answers_of
+from spikeduel.measuring.correctness import best_temperature
 from spikeduel.measuring.robustness import CORRUPTIONS
 from spikeduel.networks import building, models
 from spikeduel.results.costs import Counted
@@ -347,9 +348,9 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     images, labels = prepared.held
     validation = [(images[split.val], labels[split.val], split.val)]
     found = store.measure(record.key, "calibration", Calibration)
-    assert found.temperature == pytest.approx(
-        best_temperature(*scored(model, validation)), rel=1e-4
-    )
+    answers = answers_of(model, validation)
+    best = best_temperature(answers.scores, torch.from_numpy(answers.truth))
+    assert found.temperature == pytest.approx(best, rel=1e-4)
     assert sum(entry.count for entry in found.bins) == len(split.test)
 
 

@@ -25,10 +25,8 @@ COUNT_BITS = 8
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """A model's answers to N images after each of T steps.
-
-    `right` bool `[T, N]`; `confidence` float64 `[T, N]`, the highest probability that the answer
-    has had so far.
+    """A model's answers to N images after each of T steps: `right` bool `[T, N]`; `confidence`
+    float64 `[T, N]`, the highest probability so far.
     """
 
     right: np.ndarray
@@ -40,16 +38,12 @@ class Running:
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the number of steps after which each image leaves, int64 `[N]`, and whether its
-        answer is right then, bool `[N]`.
+        """Return the steps after which each image leaves, int64 `[N]`, and the right answers then.
 
-        An image leaves once its confidence reaches `threshold`, else after all T steps (None: all
-        do).
+        An image leaves once its confidence reaches `threshold` (None: nobody does), else after T.
         """
-        earlier = self.confidence[:-1]
-        exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(
-            0
-        )
+        stays = self.confidence[:-1] < (np.inf if threshold is None else threshold)
+        exits = 1 + stays.sum(0)
         return exits, self.right[exits - 1, np.arange(len(exits))]
 
     def leaving(self, threshold: float | None) -> Leaving:
@@ -147,9 +141,7 @@ class Asked:
         return iter(self.batches)
 
     def answers(self, model: Model) -> Answers:
-        """Return the answers of `model`, over time too, from one pass however often it is
-        called.
-        """
+        """Return the answers of `model`, over time too."""
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
@@ -160,11 +152,7 @@ class Asked:
 
 def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     """Return the answers of `model`, over time too: remembered ones, or from a pass."""
-    return (
-        batches.answers(model)
-        if isinstance(batches, Asked)
-        else ask(model, batches, over_time=True)
-    )
+    return (batches if isinstance(batches, Asked) else Asked(batches)).answers(model)
 
 
 def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
@@ -188,11 +176,9 @@ def ask(
     """
     model.module.eval()
     readout = model.readout
-    stepwise = (
-        readout
-        if over_time and model.card.num_steps and isinstance(readout, SpikingReadout)
-        else None
-    )
+    stepwise = readout if over_time and isinstance(readout, SpikingReadout) else None
+    if not model.card.num_steps:
+        stepwise = None
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides from a counter what composite operators are made of.
@@ -212,13 +198,14 @@ def ask(
             highest, answer = running.double().softmax(2).max(2)
             right.append(answer == labels)
             confidence.append(highest.cummax(0).values)
+        running_answers = None
+        if stepwise is not None:
+            running_answers = Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy())
         return Answers(
             torch.cat(truth).numpy(),
             torch.cat([part.argmax(1) for part in scores]).numpy(),
             torch.cat(tied).numpy(),
             float(loss) / sum(map(len, truth)),
             torch.cat(scores).double(),
-            Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy())
-            if stepwise is not None
-            else None,
+            running_answers,
         )

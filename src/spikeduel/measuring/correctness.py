@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from msgspec import structs
 from msgspec.structs import asdict
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks.cards import COLDEST, HOTTEST
@@ -37,44 +38,40 @@ NUM_PERFECT = 1000
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
     """Return accuracy, macro precision, recall and F1, scores by class, the confusion matrix and
     the share of ties.
-
-    A class that was never predicted has precision 0.
     """
     answers = answers_of(model, batches)
-    scores = classified(
-        model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss
+    scores = classified(model.card.classes, answers.truth, answers.predicted)
+    return structs.replace(
+        scores,
+        loss=answers.loss,
+        tie_share=float(answers.tied.mean()),
+        computed_in=model.precision,
     )
-    return structs.replace(scores, computed_in=model.precision)
 
 
 def label_confidences(
     model: Model, batches: Iterable[Any], validation: Iterable[Any]
 ) -> LabelConfidences:
     """Return the calibrated probability of each image's label, and of the most probable class."""
-    confidences = []
-    for part in (validation, batches):
+
+    def confidences(part: Iterable[Any]) -> Confidences:
         answers = answers_of(model, part)
         probabilities = model.probabilities(answers.scores.double(), calibrated=True).numpy()
-        rows = np.arange(len(answers.truth))
-        best = probabilities.argmax(1)
-        of_label, highest = (
-            probabilities[rows, answers.truth].round(4),
-            probabilities[rows, best].round(4),
+        of_label = probabilities[np.arange(len(answers.truth)), answers.truth]
+        return Confidences(
+            given=of_label.round(4).tolist(),
+            best=probabilities.argmax(1).tolist(),
+            highest=probabilities.max(1).round(4).tolist(),
         )
-        confidences.append(
-            Confidences(given=of_label.tolist(), best=best.tolist(), highest=highest.tolist())
-        )
-    return LabelConfidences(validation=confidences[0], test=confidences[1])
+
+    return LabelConfidences(validation=confidences(validation), test=confidences(batches))
 
 
-def classified(
-    classes: Sequence[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    tied: np.ndarray | None = None,
-    loss: float | None = None,
-) -> Classification:
-    """Return the classification of true and predicted classes, int64 `[N]`."""
+def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
+    """Return the classification of true and predicted classes, int64 `[N]`.
+
+    A class that was never predicted has precision 0.
+    """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = np.arange(len(classes))
@@ -88,13 +85,13 @@ def classified(
         precision=float(precision.mean()),
         recall=float(recall.mean()),
         f1=float(f1.mean()),
-        loss=loss,
+        loss=None,
         per_class=[
             ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
             for name, p, r, f, n in rows
         ],
         confusion=confusion_matrix(truth, predicted, labels=labels).tolist(),
-        tie_share=None if tied is None else float(tied.mean()),
+        tie_share=None,
         truth=truth.tolist(),
         predicted=predicted.tolist(),
     )
@@ -119,10 +116,8 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
 
     Single numbers are left out, such as a learned decay: they belong to the activation.
     """
-    state = model.module.state_dict()
-    return WeightShapes(
-        shapes={name: list(value.shape) for name, value in state.items() if value.dim() > 0}
-    )
+    shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
+    return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
@@ -144,27 +139,24 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
             draw = RandomKeys.for_evaluation(indices)
             yield images, labels, indices
 
-    def permute(
-        neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def permute(neuron: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         keys = draw
-        for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
-            # Each layer has a stream of its own, and none is that of a random encoding.
+        # Each layer has a stream of its own, and none is that of a random encoding.
+        for _ in range(layers.index(neuron) + 1):
             keys = keys.another()
         return permuted_over_time(output[0], keys.values), output[1]
 
-    hooks = [layer.register_forward_hook(permute) for layer in layers]
-    try:
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(permute).remove)
         return classification(model, followed())
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
     """Return `model` in float32 with the temperature that fits the `validation` batches best."""
     answering = model if model.precision == "32" else Model(model.module, model.card)
-    temperature = best_temperature(*scored(answering, validation))
+    answers = answers_of(answering, validation)
+    temperature = best_temperature(answers.scores, torch.from_numpy(answers.truth))
     return Model(model.module, replace(model.card, temperature=temperature))
 
 
@@ -172,27 +164,22 @@ def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
     """Measure how far the probabilities of `Model.predict` are from the truth, raw and `scaled`.
 
     `scaled` divides the scores by the model's temperature, and is None without one. A temperature
-    changes no answer. Random encodings draw by image index.
+    changes no answer.
     """
-    scores, truth = scored(model, batches)
-    temperature = model.card.temperature
-    scaled = None if temperature is None else judged(scores / temperature, truth)
-    return Calibration(**asdict(judged(scores, truth)), temperature=temperature, scaled=scaled)
-
-
-def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Return the scores float64 `[N, K]`, whose softmax are raw probabilities, and the true classes
-    `[N]`.
-    """
-    answers = answers_of(model, batches)
-    return answers.scores, torch.from_numpy(answers.truth)
+    answers, temperature = answers_of(model, batches), model.card.temperature
+    truth = torch.from_numpy(answers.truth)
+    return Calibration(
+        **asdict(judged(answers.scores, truth)),
+        temperature=temperature,
+        scaled=None if temperature is None else judged(answers.scores / temperature, truth),
+    )
 
 
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """Judge the probabilities softmax(`scores`) `[N, K]` of images of the classes `truth` `[N]`.
 
     - `bins`: `NUM_BINS` of equal width over the confidence (the answer's probability), `low`
-      excluded, `high` included: `count`, mean `confidence`, `accuracy` (None in an empty bin)
+      excluded, `high` included
     - `ece`: expected calibration error, the mean over images of |accuracy − confidence| of the bin
       (Naeini et al. 2015; Guo et al. 2017, equation 3)
     - `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
@@ -203,24 +190,26 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
     confidence, answer = (part.numpy() for part in probabilities.max(1))
-    right = answer == truth.numpy()
     number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    bins, error = [], 0.0
-    for k in range(NUM_BINS):
-        inside = number == k
-        count = int(inside.sum())
-        mean = float(confidence[inside].mean()) if count else None
-        accuracy = float(right[inside].mean()) if count else None
-        if mean is not None and accuracy is not None:
-            error += count / len(right) * abs(accuracy - mean)
-        low, high = k / NUM_BINS, (k + 1) / NUM_BINS
-        bins.append(
-            CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy)
+    counts = np.bincount(number, minlength=NUM_BINS)
+    mean, accuracy = (
+        np.bincount(number, values, NUM_BINS) / np.maximum(counts, 1)
+        for values in (confidence, answer == truth.numpy())
+    )
+    bins = [
+        CalibrationBin(
+            low=k / NUM_BINS,
+            high=(k + 1) / NUM_BINS,
+            count=int(counts[k]),
+            confidence=float(mean[k]) if counts[k] else None,
+            accuracy=float(accuracy[k]) if counts[k] else None,
         )
+        for k in range(NUM_BINS)
+    ]
     wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
     perfect = eces_of_perfect(confidence, number)
     return Calibrated(
-        ece=error,
+        ece=float(counts @ np.abs(accuracy - mean)) / len(truth),
         ece_of_perfect=float(perfect.mean()),
         ece_of_perfect_95=float(np.quantile(perfect, 0.95)),
         nll=float(-logarithms.gather(1, truth[:, None]).mean()),

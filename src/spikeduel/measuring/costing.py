@@ -23,7 +23,6 @@ from spikeduel.results.answer import answered
 from spikeduel.results.columns import LAYERS, layers, text_rows
 from spikeduel.results.costs import AccountedPair, Counted, TableEnergy
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
 from spikeduel.results.words import energy_accountings as accounting_words
 from spikeduel.results.words.costs import amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
@@ -35,15 +34,11 @@ from spikeduel.system.sentences import counted
 
 
 class PrintedEnergy(TableEnergy):
-    """An energy that `print` shows."""
-
     def __str__(self) -> str:
         return energy_text(self)
 
 
 class PrintedPair(AccountedPair):
-    """The accountings of one network that `print` shows."""
-
     def __str__(self) -> str:
         return accounting_words.text(self)
 
@@ -51,8 +46,8 @@ class PrintedPair(AccountedPair):
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
     """Return the operations counted over `batches`, means per image.
 
-    Random encodings draw by image index. `reason` names an operation that the counter does not
-    know. Batches that were counted as they were answered (`Asked`) take no further pass.
+    `reason` names an operation that the counter does not know. Batches that were counted as they
+    were answered (`Asked`) take no further pass.
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
@@ -61,9 +56,8 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
     model.module.eval()
     counting = Counting(model)
     for images, _, indices in batches:
-        counting.run(
-            model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)), len(images)
-        )
+        x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices))
+        counting.run(x, len(images))
         if counting.reason:
             break
     return counting.found()
@@ -85,16 +79,15 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     """
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
-
-    def of(trial: Trial) -> Trial:
-        estimated = partial(energy.energies, chosen=chosen)
+    trials = []
+    for trial in results.trials:
         controls = {
-            name: replace(control, energy=estimated(control.operations))
+            name: replace(control, energy=energy.energies(control.operations, chosen))
             for name, control in trial.controls.items()
         }
-        return replace(trial, energy=estimated(trial.operations), controls=controls)
-
-    return replace(results, trials=[of(trial) for trial in results.trials])
+        estimated = energy.energies(trial.operations, chosen)
+        trials.append(replace(trial, energy=estimated, controls=controls))
+    return replace(results, trials=trials)
 
 
 def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
@@ -120,10 +113,8 @@ class Cost:
 
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
-        estimate = energy.estimate(
-            self.layers, table if isinstance(table, Table) else energy.read(table)
-        )
-        return PrintedEnergy(**asdict(estimate))
+        read = table if isinstance(table, Table) else energy.read(table)
+        return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
 
     def accountings(self, *more: str | Path) -> AccountedPair:
         """Set this spiking network against its ReLU twin by all published accountings, and `more`
@@ -145,11 +136,7 @@ class Cost:
     def __repr__(self) -> str:
         total = self.operations.totals
         macs, acs = amount(total.macs.dense.hoisted), amount(total.acs.total)
-        steps = counted(self.operations.num_steps, "time step")
-        return (
-            f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image, over "
-            f"{steps}>"
-        )
+        return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image>"
 
     def _repr_html_(self) -> str:
         """Return the layers and the energy of the leading table, for notebooks."""
@@ -176,11 +163,8 @@ def cost(
     "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
     """
     if not isinstance(module, nn.Module | Model):
-        kind = (
-            f"the class {module.__name__}: call it"
-            if isinstance(module, type)
-            else type(module).__name__
-        )
+        named = f"the class {module.__name__}: call it" if isinstance(module, type) else ""
+        kind = named or type(module).__name__
         raise InputError(f"give a network, an instance of torch.nn.Module, not {kind}.")
     if num_steps is not None and num_steps < 1:
         raise InputError(f"num_steps must be at least 1, not {num_steps}.")
@@ -192,15 +176,15 @@ def cost(
     training = module.training
     module.eval()
     try:
-        calling = (
-            None if foreign.is_own(module) else foreign.calling_of(module, tuple(inputs.shape[1:]))
-        )
-        stepwise = (
-            calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
-        )
+        shape = tuple(inputs.shape[1:])
+        calling = None if foreign.is_own(module) else foreign.calling_of(module, shape)
+        if calling is None:
+            stepwise, made = foreign.family_of(module) == "snn", None
+        else:
+            stepwise, made = calling.way in ("step", "sequence"), calling.num_steps
         if stepwise and num_steps is None:
             raise InputError("num_steps: this network is called for each time step; say how many.")
-        steps = num_steps if stepwise else calling.num_steps if calling else None
+        steps = num_steps if stepwise else made
         if steps is not None and num_steps not in (None, steps):
             raise InputError(f"num_steps: this network makes {steps} steps itself; leave it out.")
         counter = Counter(module, steps, declared)

@@ -4,18 +4,16 @@ by time step, energy so far, and the pixels that spoke for the answer.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.counting.operations import Operations
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
-from spikeduel.measuring.attributing import POINTS, attribution
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.inside import Activations, Inside, Membrane, Pictures, Seen, SpikingLayer
@@ -25,12 +23,15 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system.errors import InputError, SpikeduelError, unknown
 
+Item = TypeVar("Item")
 MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
 """Numbers that are kept: layers of a model; neurons, membranes and channels of a layer; classes."""
 INPUT_BYTES, MAP_BYTES = 100_000, 9_216
 """Limits in bytes above which pictures are made smaller: a whole input; the maps of a layer or an
 attribution.
 """
+POINTS = 32
+"""Points on the way from no input to the image at which the gradient of an attribution is taken."""
 
 
 def look_inside(
@@ -51,36 +52,69 @@ def look_inside(
     images = {
         name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
     }
-    first, *others = models.values()
-    if any(answer.card.classes != first.card.classes for answer in others):
-        raise InputError("these models know different classes: look into one after the other.")
+    card = next(iter(models.values())).card
     for name, model in models.items():
+        if model.card.classes != card.classes:
+            raise InputError("these models know different classes: look into one after the other.")
         if images[name].dtype != np.uint8 or images[name].shape != tuple(model.card.image_shape):
             raise InputError(
                 f"{name} takes a prepared image, uint8 {list(model.card.image_shape)}; got "
                 f"{images[name].dtype} {list(images[name].shape)}. Use "
                 f"model.card.preprocessing(picture)."
             )
-    if truth is not None and truth not in first.card.classes:
-        raise unknown("class", truth, first.card.classes)
+    if truth is not None and truth not in card.classes:
+        raise unknown("class", truth, card.classes)
     answers = {
-        name: _answer(model, images[name], keys, calibrated) for name, model in models.items()
+        name: _Answer(model, images[name], keys, calibrated) for name, model in models.items()
     }
-    true = None if truth is None else first.card.classes.index(truth)
-    shown = _classes([answer.probabilities for answer in answers.values()], true)
+    # The answers, the truth, and the most probable classes of any model and step.
+    highest = np.max([answer.probabilities.max(0) for answer in answers.values()], 0)
+    highest[[answer.answers[-1] for answer in answers.values()]] = np.inf
+    if truth is not None:
+        highest[card.classes.index(truth)] = np.inf
+    shown = sorted(np.argsort(-highest, kind="stable")[:MOST_CLASSES].tolist())
     table, picture = energy.read(energy.HEADLINE), next(iter(images.values()))
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
-        noun="image" if first.card.preprocessing.binning is None else "recording",
+        noun="image" if card.preprocessing.binning is None else "recording",
         picture=pictures(as_picture[None] / 255, MAP_BYTES),
-        classes=[first.card.classes[k] for k in shown],
-        truth=None if true is None else shown.index(true),
+        classes=[card.classes[k] for k in shown],
+        truth=None if truth is None else shown.index(card.classes.index(truth)),
         energy=table.title,
-        models=[
-            answer.seen(name, images[name], shown, table, points)
-            for name, answer in answers.items()
-        ],
+        models=[answer.seen(name, shown, table, points) for name, answer in answers.items()],
     )
+
+
+def attribution(
+    model: Model,
+    image: np.ndarray,
+    label: int | None = None,
+    keys: RandomKeys | None = None,
+    points: int = POINTS,
+) -> np.ndarray:
+    """Return the amount that each pixel of a prepared image uint8 `[C, H, W]` adds to the score of
+    class `label` (by default the model's answer): float32 `[H, W]`.
+
+    Integrated gradients from no input to the image (Sundararajan et al. 2017, "Axiomatic
+    Attribution for Deep Networks", equation 1), by the midpoint rule with `points` steps. The
+    values add up to what the image adds to the score; in a spiking network only roughly, since its
+    gradients are those of the surrogate.
+    """
+    prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
+    keys = keys or RandomKeys.for_content(prepared)
+    label = int(model.predict(prepared, keys)[0][0]) if label is None else label
+    x = model.encode(prepared.to(model.device), keys)
+    value = (x.value if isinstance(x, ConstantInput) else x).float()
+    shares = (torch.arange(points, device=value.device) + 0.5) / points
+    total = torch.zeros_like(value)
+    with torch.enable_grad():
+        for some in shares.split(model.images_at_once):
+            # [B, C, H, W] or [T, B, C, H, W], an image of the batch for each point.
+            scaled = (value * some.view(-1, 1, 1, 1)).requires_grad_()
+            inputs = ConstantInput(scaled, x.num_steps) if isinstance(x, ConstantInput) else scaled
+            scores = model.readout.scores(model.run(inputs))
+            total += torch.autograd.grad(scores[:, label].sum(), scaled)[0].sum(-4, keepdim=True)
+    return np.asarray((total * value / points).flatten(0, -3).sum(0).cpu())
 
 
 def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = False) -> Pictures:
@@ -89,88 +123,81 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
     The lowest value is at most 0, the highest above it; with `symmetric`, 0 is the byte 128.
     """
     tensor = torch.as_tensor(values, dtype=torch.float32).cpu()
-    high, low = max(float(tensor.max()), 1e-12), min(float(tensor.min()), 0.0)
+    high, low, shrunk = max(float(tensor.max()), 1e-12), min(float(tensor.min()), 0.0), 1
     if symmetric:
         high = max(high, -low)
         low = -high * 128 / 127
-    binary, shrunk = bool(((tensor == 0) | (tensor == high)).all()), 1
-    if binary and tensor.numel() <= 8 * most_bytes:
-        data = np.packbits(tensor.numpy() > 0).tobytes()
+    binary = bool(((tensor == 0) | (tensor == high)).all()) and tensor.numel() <= 8 * most_bytes
+    if binary:
+        data = np.packbits(tensor.numpy() > 0)
     else:
-        while tensor[..., ::shrunk, ::shrunk].numel() > most_bytes and shrunk < max(
-            tensor.shape[2:]
-        ):
+        largest = max(tensor.shape[2:])
+        while tensor[..., ::shrunk, ::shrunk].numel() > most_bytes and shrunk < largest:
             shrunk += 1
         tensor = nn.functional.avg_pool2d(tensor, shrunk, ceil_mode=True, count_include_pad=False)
-        data, binary = (
-            np.rint((tensor.numpy() - low) / (high - low) * 255).astype(np.uint8).tobytes(),
-            False,
-        )
+        data = np.rint((tensor.numpy() - low) / (high - low) * 255).astype(np.uint8)
     count, channels, height, width = tensor.shape
     return Pictures(
         shape=(count, channels, height, width),
         low=low,
         high=high,
         bits=1 if binary else 8,
-        data=data,
+        data=data.tobytes(),
     )
 
 
-def chosen(spk: np.ndarray, most: int) -> np.ndarray:
+def chosen(spk: np.ndarray, most: int) -> list[int]:
     """Return at most `most` spiking neurons of `spk` bool `[T, N]`, from the busiest to the
     stillest in even steps; the first neuron where none spikes.
     """
     counts = spk.sum(0)
     spiking = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
-    return spiking[_evenly(len(spiking), most)]
+    return _evenly(spiking.tolist(), most)
 
 
-def _evenly(count: int, most: int) -> np.ndarray:
-    """Return at most `most` places of `count`, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
-
-
-def _classes(answers: Sequence[np.ndarray], truth: int | None) -> list[int]:
-    """Return the classes to show, in order: the most probable ones of any model and step, and the
-    truth.
-    """
-    highest = np.max([probabilities.max(0) for probabilities in answers], 0)
-    if truth is not None:
-        highest[truth] = np.inf
-    return sorted(np.argsort(-highest, kind="stable")[:MOST_CLASSES].tolist())
+def _evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most `most` of the items at even distances, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)
+    return [items[place] for place in np.unique(places)]
 
 
 class _Answer:
     """A watched pass of a model over one image."""
 
     def __init__(
-        self, model: Model, x: Tensor | ConstantInput, keys: RandomKeys, calibrated: bool
+        self, model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated: bool
     ) -> None:
-        self.model, self.x, self.keys = model, x, keys
+        prepared = torch.from_numpy(image[None].copy())
+        self.model, self.image = model, image
+        self.keys = keys or RandomKeys.for_content(prepared)
+        self.x = model.encode(prepared.to(model.device), self.keys)
         counting = Counting(model, as_is=True)
         with (
             torch.no_grad(),
             neurons_watched(model.module.eval(), with_mem=True) as self.neurons,
             _inputs_watched(model.module) as self.inputs,
         ):
-            output = counting.run(x, 1)
-        self.operations: Operations | None = counting.found().operations
+            output = counting.run(self.x, 1)
+        self.operations = counting.found().operations
         readout = model.readout
-        follows = isinstance(readout, SpikingReadout) and model.card.num_steps is not None
-        scores = readout.running_scores(output) if follows else readout.scores(output)[None]  # type: ignore[attr-defined]
-        self.probabilities = model.probabilities(scores[:, 0], calibrated).float().cpu().numpy()
-        self.answers = scores[:, 0].argmax(1).cpu().numpy()
+        if isinstance(readout, SpikingReadout) and model.card.num_steps is not None:
+            scores = readout.running_scores(output)[:, 0]
+        else:
+            scores = readout.scores(output)
+        self.probabilities = model.probabilities(scores, calibrated).float().cpu().numpy()
+        self.answers = scores.argmax(1).cpu().numpy()
 
-    def seen(
-        self, name: str, image: np.ndarray, classes: list[int], table: energy.Table, points: int
-    ) -> Seen:
+    def seen(self, name: str, classes: list[int], table: energy.Table, points: int) -> Seen:
         card, answer, operations = self.model.card, int(self.answers[-1]), self.operations
         other = np.nonzero(self.answers != answer)[0]
-        by_step = (
-            [layer.spikes.by_step for layer in operations.layers if layer.spikes]
-            if operations
-            else []
-        )
+        layers = operations.layers if operations else []
+        by_step = [layer.spikes.by_step for layer in layers if layer.spikes]
+        try:
+            by_pixel = attribution(self.model, self.image, answer, self.keys, points)[None, None]
+        except (RuntimeError, SpikeduelError):
+            if card.foreign is None:
+                raise
+            by_pixel = None  # a network of another library may have no gradient
         return Seen(
             name=name,
             spiking=card.encoding is not None,
@@ -182,8 +209,8 @@ class _Answer:
             decided=int(other[-1]) + 2 if len(other) else 1 if len(self.answers) > 1 else None,
             layers=self._layers(classes),
             activations=self._activations(),
-            attribution=self._attribution(image, answer, points),
-            spikes=[sum(counts) for counts in zip(*by_step, strict=True)] if by_step else None,
+            attribution=None if by_pixel is None else pictures(by_pixel, MAP_BYTES, symmetric=True),
+            spikes=[sum(counts) for counts in zip(*by_step, strict=True)] or None,
             joules=energy.over_time(operations, table) if operations else None,
         )
 
@@ -201,16 +228,36 @@ class _Answer:
             name for name in self.neurons if not isinstance(modules[name], ReLU | PooledCounts)
         ]
         layers = []
-        for name in (names[k] for k in _evenly(len(names), MOST_LAYERS)):
+        for name in _evenly(names, MOST_LAYERS):
             spk, mem = (
                 as_sequence(tensor)[:, 0].float().cpu().numpy() for tensor in self.neurons[name][1:]
             )
-            is_answer = name == list(self.neurons)[-1] and spk.shape[1:] == (
-                len(self.model.card.classes),
-            )
-            likely = sorted(classes, key=lambda k: -self.probabilities[-1, k])
+            shape, fired = list(spk.shape[1:]), spk.reshape(len(spk), -1) > 0
+            of_classes = name == list(self.neurons)[-1] and shape == [len(self.model.card.classes)]
+            if of_classes:
+                shown = classes
+                watched = sorted(classes, key=lambda k: -self.probabilities[-1, k])[:MOST_MEMBRANES]
+            else:
+                shown = chosen(fired, MOST_NEURONS)
+                watched = _evenly(shown, MOST_MEMBRANES)
+            membranes = [
+                Membrane(
+                    neuron=k,
+                    potential=_short(mem.reshape(len(mem), -1)[:, k]),
+                    threshold=_threshold(modules[name], shape, k, fired[:, k]),
+                )
+                for k in watched
+            ]
             layers.append(
-                _layer(name, modules[name], spk, mem, classes if is_answer else None, likely)
+                SpikingLayer(
+                    name=name,
+                    shape=shape,
+                    spikes=fired.sum(1).tolist(),
+                    shown=shown,
+                    of_classes=of_classes,
+                    raster=np.packbits(fired[:, shown].T).tobytes(),
+                    membranes=membranes,
+                )
             )
         return layers
 
@@ -219,39 +266,14 @@ class _Answer:
         image.
         """
         num_steps = self.model.card.num_steps or len(self._input())
-        kept: list[Tensor] = []
+        kept: dict[int, Tensor] = {}
         for calls in self.inputs.values():
             # A network of another library is called for each step.
-            x = (
-                torch.cat(calls[-num_steps:])
-                if len(calls) >= num_steps > 1 == len(calls[-1])
-                else calls[-1]
-            )
-            if (
-                x.dim() in (2, 4)
-                and len(x) in (1, num_steps)
-                and not any(calls[-1] is other for other in kept)
-            ):
-                kept.append(x)
-        return [_strongest(kept[1 + k]) for k in _evenly(len(kept[1:]), MOST_LAYERS)]
-
-    def _attribution(self, image: np.ndarray, answer: int, points: int) -> Pictures | None:
-        try:
-            return pictures(
-                attribution(self.model, image, answer, self.keys, points)[None, None],
-                MAP_BYTES,
-                symmetric=True,
-            )
-        except (RuntimeError, SpikeduelError):
-            if self.model.card.foreign is None:
-                raise
-            return None  # a network of another library may have no gradient
-
-
-def _answer(model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated: bool) -> _Answer:
-    prepared = torch.from_numpy(image[None].copy())
-    keys = keys or RandomKeys.for_content(prepared)
-    return _Answer(model, model.encode(prepared.to(model.device), keys), keys, calibrated)
+            by_step = len(calls) >= num_steps > 1 == len(calls[-1])
+            x = torch.cat(calls[-num_steps:]) if by_step else calls[-1]
+            if x.dim() in (2, 4) and len(x) in (1, num_steps):
+                kept.setdefault(id(calls[-1]), x)
+        return [_strongest(x) for x in _evenly(list(kept.values())[1:], MOST_LAYERS)]
 
 
 @contextmanager
@@ -265,56 +287,11 @@ def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]
         taken.setdefault(layer, []).append(inputs[0])
 
     kinds = nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d
-    hooks = [
-        layer.register_forward_pre_hook(note)
-        for layer in module.modules()
-        if isinstance(layer, kinds)
-    ]
-    try:
+    with ExitStack() as stack:
+        for layer in module.modules():
+            if isinstance(layer, kinds):
+                stack.callback(layer.register_forward_pre_hook(note).remove)
         yield taken
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _layer(
-    name: str,
-    neuron: nn.Module,
-    spk: np.ndarray,
-    mem: np.ndarray,
-    classes: list[int] | None,
-    likely: list[int],
-) -> SpikingLayer:
-    """Describe a layer from `spk` and `mem` `[T, …]`; `classes` are the neurons to show, `likely`
-    first, where neurons stand for classes.
-    """
-    shape, fired, potential = (
-        list(spk.shape[1:]),
-        spk.reshape(len(spk), -1) > 0,
-        mem.reshape(len(mem), -1),
-    )
-    shown = chosen(fired, MOST_NEURONS).tolist() if classes is None else classes
-    watched = (
-        likely[:MOST_MEMBRANES]
-        if classes
-        else [shown[k] for k in _evenly(len(shown), MOST_MEMBRANES)]
-    )
-    return SpikingLayer(
-        name=name,
-        shape=shape,
-        spikes=fired.sum(1).tolist(),
-        shown=shown,
-        of_classes=classes is not None,
-        raster=np.packbits(fired[:, shown].T).tobytes(),
-        membranes=[
-            Membrane(
-                neuron=k,
-                potential=_short(potential[:, k]),
-                threshold=_threshold(neuron, shape, k, fired[:, k]),
-            )
-            for k in watched
-        ],
-    )
 
 
 def _threshold(
@@ -345,13 +322,8 @@ def _strongest(x: Tensor) -> Activations:
         side = math.isqrt(count - 1) + 1
         x = nn.functional.pad(x, (0, -count % side)).unflatten(1, (1, -1, side))
     maps = x.float()
-    best = (
-        maps.abs()
-        .mean((0, 2, 3))
-        .argsort(descending=True, stable=True)[:MOST_CHANNELS]
-        .sort()
-        .values
-    )
+    strength = maps.abs().mean((0, 2, 3))
+    best = strength.argsort(descending=True, stable=True)[:MOST_CHANNELS].sort().values
     return Activations(channels=count, maps=pictures(maps[:, best], MAP_BYTES))
 
 

@@ -61,7 +61,6 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
     counts). BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023)
     between time steps.
     """
-    known = thresholds(validation)
     threshold, bound = chosen_threshold(validation)
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
@@ -75,7 +74,7 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
             most_lost=bound,
             fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
         ),
-        curve=[test.leaving(threshold_of_curve) for threshold_of_curve in known],
+        curve=[test.leaving(candidate) for candidate in thresholds(validation)],
     )
 
 
@@ -93,9 +92,8 @@ def chosen_threshold(validation: Running) -> tuple[float | None, float]:
     threshold, bound = None, 0.0
     for candidate in reversed(thresholds(validation)[:-1]):
         right = validation.exits(candidate)[1]
-        limit = most_lost(
-            int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right)
-        )
+        lost, gained = int((after_all & ~right).sum()), int((right & ~after_all).sum())
+        limit = most_lost(lost, gained, len(right))
         if limit > TOLERANCE:
             break
         threshold, bound = candidate, limit
@@ -120,12 +118,10 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     def beyond(share: float) -> float:
         linear = (2 * n - lost + gained) * share - lost - gained
         product = 8 * n * gained * share * (1 - share)
-        gains = (math.sqrt(linear * linear + product) - linear) / (
-            4 * n
-        )  # the likeliest share, if `share` is lost
-        return (
-            lost - gained - n * share + quantile * math.sqrt(n * (2 * gains + share * (1 - share)))
-        )
+        # The likeliest share gained, if `share` is lost.
+        gains = (math.sqrt(linear * linear + product) - linear) / (4 * n)
+        deviation = math.sqrt(n * (2 * gains + share * (1 - share)))
+        return lost - gained - n * share + quantile * deviation
 
     if beyond(exact) <= 0 or exact == 1:
         return exact

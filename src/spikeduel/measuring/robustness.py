@@ -1,16 +1,13 @@
 """Measure accuracy on corrupted images: seven corruptions at five severities.
 
-Draws of a corruption come from `RandomKeys`, by image index, and are the same at every severity:
-the noise, direction or place stays, its strength grows. Sizes are shares of the image's side, so
-that images of any size are corrupted alike; only the blocks of JPEG are always 8×8 pixels. Nothing
-depends on batches: sums are exact, and every image is worked on alone. The kinds follow Hendrycks
-and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"
-(2019); the severities are this module's own.
+Draws come from `RandomKeys`, by image index, and are the same at every severity: the noise,
+direction or place stays, its strength grows. Sizes are shares of the image's side. The kinds follow
+Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
+Perturbations" (2019); the severities are this module's own.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist, fmean
 from typing import Any, NamedTuple
@@ -66,17 +63,12 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     """Cover a grey rectangle somewhere in the image, this share of each side."""
     down, right = draw.integers(_UNIT, _UNIT).unbind(1)
     height, width = images.shape[2:]
-    covered = (
-        _covered(down, height, share)[:, None, :, None]
-        & _covered(right, width, share)[:, None, None, :]
-    )
-    return torch.where(covered, OCCLUDER, images)
+    rows, columns = _covered(down, height, share), _covered(right, width, share)
+    return torch.where(rows[:, None, :, None] & columns[:, None, None, :], OCCLUDER, images)
 
 
 def _covered(place: Tensor, length: int, share: float) -> Tensor:
-    """Return bool `[B, length]`: a run of `share` of the length, from the start (`place` 0) to the
-    end (`place` near `_UNIT`).
-    """
+    """Return bool `[B, length]`: a run of `share` of the length, begun by `place` of `_UNIT`."""
     side = max(1, round(share * length))
     start = (place * (length - side + 1) // _UNIT)[:, None]
     along = torch.arange(length)
@@ -99,11 +91,9 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     height, width = images.shape[2:]
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
     # Whole pixels, since moving by parts of one would blur as well.
-    right = torch.tensor(
-        [round(max(1.0, share * width) * math.cos(direction)) for direction in directions]
-    )
-    down = torch.tensor(
-        [round(max(1.0, share * height) * math.sin(direction)) for direction in directions]
+    right, down = (
+        torch.tensor([round(max(1.0, share * side) * part(way)) for way in directions])
+        for side, part in ((width, math.cos), (height, math.sin))
     )
     x, y = _places(images)
     return _sampled(images, x - right[:, None, None], y - down[:, None, None])
@@ -128,9 +118,8 @@ def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     bilinearly.
     """
     height, width = images.shape[2:]
-    border = torch.cat(
-        (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]), 2
-    )
+    sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
+    border = torch.cat(sides, 2)
     # Not always black: on a white background, black wedges would be more than a rotation.
     background = border.median(2).values[:, :, None, None].double()
     x, y = torch.broadcast_tensors(x, y)
@@ -179,17 +168,10 @@ def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Te
     )
 
 
-@dataclass(frozen=True)
-class Corrupted:
-    """`batches` with every image corrupted; can be iterated as often as they can."""
-
-    batches: Iterable[Any]
-    corruption: str
-    severity: int
-
-    def __iter__(self) -> Iterator[Any]:
-        for images, labels, indices in self.batches:
-            yield corrupt(self.corruption, images, self.severity, indices), labels, indices
+def corrupted(batches: Iterable[Any], name: str, severity: int) -> Iterator[Any]:
+    """Yield `batches` with every image corrupted."""
+    for images, labels, indices in batches:
+        yield corrupt(name, images, severity, indices), labels, indices
 
 
 def measures(
@@ -200,19 +182,16 @@ def measures(
     """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-        answers_by_severity = [ask(model, worse) for worse in spoilt(name, batches)]
-        return CorruptedAccuracies(
-            n=len(answers_by_severity[0].truth),
-            accuracies=[answers.accuracy for answers in answers_by_severity],
-        )
-
-    def spoilt(name: str, batches: Iterable[Any]) -> Iterator[Corrupted]:
         # Spoilt images are made in new memory batch by batch, which took half of their time.
         keep_freed_memory()
-        for severity in progress.track(
-            SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES)
-        ):
-            yield Corrupted(batches, name, severity)
+        description = f"  {label}, {name} 1 to {SEVERITIES[-1]}"
+        answers = [
+            ask(model, corrupted(batches, name, severity))
+            for severity in progress.track(SEVERITIES, description, len(SEVERITIES))
+        ]
+        return CorruptedAccuracies(
+            n=len(answers[0].truth), accuracies=[answer.accuracy for answer in answers]
+        )
 
     return {_STORED[name]: partial(measure, name) for name in CORRUPTIONS}
 
@@ -221,17 +200,11 @@ def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
     """Return the accuracies that the measures of `NAMES` found, None where there are none; `clean`
     is the accuracy without corruption.
     """
-    entries: dict[str, CorruptedAccuracies] = {
-        name: measured[key] for name, key in _STORED.items() if key in measured
-    }
+    entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None
     area = {name: fmean(entry.accuracies) for name, entry in entries.items()}
-    mean = (
-        fmean(area[name] for name in CORRUPTIONS)
-        if all(name in area for name in CORRUPTIONS)
-        else None
-    )
+    mean = fmean(area[name] for name in CORRUPTIONS) if CORRUPTIONS.keys() <= area.keys() else None
     return Robustness(
         clean=clean,
         corruptions={name: list(entry.accuracies) for name, entry in entries.items()},

@@ -2,15 +2,12 @@
 goes on inside models for one image.
 """
 
-from spikeduel.reporting.audit_report import audit_page
 from spikeduel.reporting.drawing import figure
-from spikeduel.reporting.encoded import encoded_animation, raster_of_diagonal
 from spikeduel.reporting.inside import at_step, inspect
 from spikeduel.reporting.learning import learning_curves, tuning_trials
-from spikeduel.reporting.pictures import samples
-from spikeduel.reporting.run_report import RunData, report, report_again
+from spikeduel.reporting.pages import RunData, audit_page, report, report_again, report_tuning
+from spikeduel.reporting.pictures import encoded_animation, samples
 from spikeduel.reporting.study import report_study
-from spikeduel.reporting.tuning_report import report_tuning
 
 __all__ = [
     "RunData",
@@ -20,7 +17,6 @@ __all__ = [
     "figure",
     "inspect",
     "learning_curves",
-    "raster_of_diagonal",
     "report",
     "report_again",
     "report_study",

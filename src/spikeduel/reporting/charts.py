@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Literal
 
+import numpy as np
+
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TunedContender
 from spikeduel.system.errors import visible
@@ -43,7 +45,7 @@ LEAST_RANGE = 2.0
 Value = str | float | None
 Row = Mapping[str, Value]
 """Texts and numbers by column. A column may end in ", " and a unit; None is not known."""
-Kind = Literal["line", "points", "bars", "stairs", "spans", "intervals", "band"]
+Kind = Literal["line", "points", "bars", "spans", "intervals", "band"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Look:
     """Colour and form of marks: size and width in points, dashes as lengths of line and gap."""
 
     colour: str = QUIET
-    shape: Literal["circle", "square", "triangle", "diamond", "star", "tick", "none"] = "circle"
+    shape: Literal["circle", "square", "triangle", "diamond", "star", "none"] = "circle"
     size: float = 6.0
     width: float = 1.6
     dashes: tuple[float, ...] = ()
@@ -66,7 +68,7 @@ DASHES = (4.0, 2.0)
 class Marks:
     """Rows that are drawn alike.
 
-    Lines, points, bars and stairs show the columns of the panel's axes. Between the two columns
+    Lines, points and bars show the columns of the panel's axes. Between the two columns
     `ends`, spans go along x, intervals along y, and a band fills the space. `place` is a row of a
     panel of names; `label` is a text beside points. Rows that are not `told` are drawn only: they
     have no tip, and are in no table or download.
@@ -85,7 +87,8 @@ class Marks:
 class Axis:
     """An axis of the values in `column`, which is the title unless there is a `title`.
 
-    `low` and `high` are limits, None for the range of the values; `least` is the smallest range.
+    `low` and `high` are limits, None for the range of the values; `least` is the smallest range,
+    `most` the largest one, of which the lowest values are left out.
     """
 
     column: str
@@ -95,6 +98,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     least: float = 0.0
+    most: float = math.inf
     falling: bool = False
 
 
@@ -128,7 +132,6 @@ class Panel:
     title: str = ""
     rules: Sequence[Rule] = ()
     names: Sequence[Name] = ()
-    note: str = ""
     height: float = 2.4
     row_height: float = 0.31
     """Inches, as `height`; of a row with its name above it."""
@@ -198,25 +201,49 @@ def training_row(trial: Trial) -> dict[str, Value]:
     return row if trial.fold is None else row | {"fold": trial.fold}
 
 
-def percent(share: float | None) -> float | None:
-    """Return a share of one in per cent."""
-    return None if share is None else 100 * share
+def rows_of(columns: Mapping[str, Iterable[Value]], common: Row | None = None) -> list[Row]:
+    """Return a row for each place of the columns, after what all rows have in `common`."""
+    return [
+        {**(common or {}), **dict(zip(columns, values, strict=True))}
+        for values in zip(*columns.values(), strict=True)
+    ]
 
 
-def line(column_x: str, xs: Iterable[float], column_y: str, ys: Iterable[float]) -> list[Row]:
-    """Return rows of two columns."""
-    return [{column_x: x, column_y: y} for x, y in zip(xs, ys, strict=True)]
+def averaged(
+    x: str,
+    xs: Iterable[float],
+    y: str,
+    curves: Sequence[Sequence[float]] | np.ndarray,
+    look: Look,
+    common: Row,
+) -> list[Marks]:
+    """Return the mean of `curves` `[S, N]` as a line, with a band of a standard deviation if S > 1.
+
+    `common` is the beginning of every row.
+    """
+    at, places = np.asarray(curves, dtype=float), list(xs)
+    mean, columns = at.mean(0), {x: places, y: at.mean(0)}
+    if len(at) < 2:
+        return [Marks("line", rows_of(columns, common), look)]
+    deviation = at.std(0, ddof=1)
+    ends = rows_of({x: places, "low": mean - deviation, "high": mean + deviation})
+    rows = rows_of({**columns, "standard deviation, points": deviation}, common)
+    return [
+        Marks("line", rows, look),
+        Marks("band", ends, Look(look.colour), ("low", "high"), told=False),
+    ]
 
 
 def plain(row: Row) -> Row:
     """Return a row with numbers of Python at six digits, None for what is not finite."""
-    return {column: _plain(value) for column, value in row.items()}
-
-
-def _plain(value: Value) -> Value:
-    if value is None or isinstance(value, str | int):
-        return value
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    return {
+        column: value
+        if value is None or isinstance(value, str | int)
+        else float(f"{value:.6g}")
+        if math.isfinite(value)
+        else None
+        for column, value in row.items()
+    }
 
 
 def title_of(column: str) -> str:

@@ -1,14 +1,14 @@
-"""Charts of accuracy against energy and time, and of the spike rates at which spiking pays."""
+"""Charts of what an answer costs: accuracy by energy, time and steps, and where spiking pays."""
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
 from spikeduel.counting.operations import Operations
 from spikeduel.measuring import energy
-from spikeduel.reporting import anytime, charts
+from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     DASHES,
     FAINT,
@@ -24,7 +24,7 @@ from spikeduel.reporting.charts import (
 from spikeduel.results.costs import MEMORIES, Range
 from spikeduel.results.means import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import EarlyExit, Trial
 from spikeduel.results.words.costs import MEMORY_TITLES
 from spikeduel.results.words.verdict import titled
 
@@ -38,61 +38,92 @@ KINDS = {
 """Marks of networks in a chart of costs."""
 CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 """Kinds of networks that are controls, by their names in `Trial.controls`."""
-MOST_STEPS = 128
+POWERS = tuple(2**power for power in range(8))
+"""Numbers of time steps of a break-even line."""
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 3.0
-_FINE = 3
-"""Points of a break-even line from one power of two to the next."""
-_ACCURACY = Axis("accuracy, %", "test accuracy, %", least=charts.LEAST_RANGE)
+_SHOWN_BELOW_BEST = 25.0
+"""Points below the best accuracy that a panel shows; the first steps lie far below."""
+_ACCURACY, _STEPS, _DEVIATION = "accuracy, %", "time steps", "standard deviation, points"
+_ENERGY = Axis("energy, J", "energy of an answer (estimate)", "log")
+_TIME = Axis("time, s", "time of an answer (measured)", "log")
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
-@dataclass(frozen=True)
-class Point:
-    """A network by accuracy, the mean over seeds, and cost; None where a number is not known.
+def one_image_ms(trials: Iterable[Trial]) -> float | None:
+    """Return the median milliseconds of one image's answer, of the trial that was timed."""
+    timed = (trial.latency.one_image for trial in trials if trial.latency)
+    return next((times.median_ms for times in timed if times), None)
 
-    `kind` is a name in `KINDS`; `joules` go from zeros skipped to nothing skipped.
+
+def stream_ms(trials: Iterable[Trial]) -> list[float] | None:
+    """Return milliseconds until the scores after each step, `[T]`, of the trial that was timed."""
+    timed = (trial.latency for trial in trials if trial.latency and trial.latency.one_image)
+    return next((latency.stream_ms for latency in timed if latency.stream_ms), None)
+
+
+def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
+    """Return joules per image up to each step, `[T]`, zeros skipped; None where not known."""
+    return energy.over_time(trial.operations, table) if trial.operations else None
+
+
+def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
+    """Return the early exit of all trials; empty unless all have it."""
+    exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
+    known = [leaving for leaving in exits if leaving]
+    return known if len(known) == len(trials) else []
+
+
+# ---- accuracy against cost
+
+
+def _row(
+    name: str,
+    network: str,
+    accuracies: Sequence[float],
+    joules: Range | None = None,
+    seconds: float | None = None,
+) -> Row:
+    """Return the row of a network: its mean accuracy over seeds, and its costs where known."""
+    low, high = (joules.low, joules.high) if joules else (None, None)
+    return {
+        "contender": name,
+        "network": network,
+        _ACCURACY: 100 * fmean(accuracies),
+        _DEVIATION: 100 * stdev(accuracies) if len(set(accuracies)) > 1 else None,
+        "energy, J": low,
+        "energy at most, J": high if high != low else None,
+        "time, s": seconds,
+    }
+
+
+def _contender(
+    name: str, trials: Sequence[Trial], joules: Range | None, seconds: float | None
+) -> Row:
+    kind = "spiking" if trials[0].spiking else "without spikes"
+    return _row(
+        name, kind, [trial.test.accuracy for trial in trials if trial.test], joules, seconds
+    )
+
+
+def points(results: Results, table: energy.Table) -> list[Row]:
+    """Return the row of each contender, its early exit and its trained twins.
+
+    `network` is a name in `KINDS`, for a twin with its bits. Energies, by `table`, go from zeros
+    skipped to nothing skipped.
     """
-
-    contender: str
-    kind: str
-    label: str
-    colour: str
-    accuracy: float
-    deviation: float
-    joules: Range | None
-    seconds: float | None = None
-
-    @property
-    def row(self) -> Row:
-        """Return the row of this network."""
-        low, high = (self.joules.low, self.joules.high) if self.joules else (None, None)
-        return {
-            "contender": self.contender,
-            "network": self.kind,
-            "accuracy, %": 100 * self.accuracy,
-            "standard deviation, points": 100 * self.deviation or None,
-            "energy, J": low,
-            "energy at most, J": high if high != low else None,
-            "time, s": self.seconds,
-        }
-
-
-def points(results: Results, table: energy.Table) -> list[Point]:
-    """Return each contender, its early exit and its trained twins, with energy by `table`."""
     shown = []
-    for name, colour in charts.contender_colours(results.trials).items():
+    for name in results.contenders:
         trials = results.of(name)
         if not trials:
             continue
-        milliseconds = anytime.one_image_ms(trials)
+        milliseconds, stream = one_image_ms(trials), stream_ms(trials)
         joules = mean_range([joules_of(trial, table.name) for trial in trials])
-        seconds = milliseconds and milliseconds / 1e3
-        shown.append(_point(name, colour, trials, joules, seconds))
-        exits = anytime.exits_of(trials)
-        if len(exits) == len(trials) and any(leaving.threshold is not None for leaving in exits):
-            over_time = [anytime.joules_over_time(trial, table) for trial in trials]
+        shown.append(_contender(name, trials, joules, milliseconds and milliseconds / 1e3))
+        exits = _exits(trials)
+        if any(leaving.threshold is not None for leaving in exits):
+            over_time = [joules_over_time(trial, table) for trial in trials]
             spent = mean(
                 [
                     energy.mean_at(joules_by_step, leaving.exit_steps) if joules_by_step else None
@@ -100,29 +131,15 @@ def points(results: Results, table: energy.Table) -> list[Point]:
                 ]
             )
             early = None if spent is None else Range(low=spent, high=spent)
-            stream = anytime.stream_ms(trials)
             seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
-            scored = _over_seeds([leaving.accuracy for leaving in exits])
-            shown.append(Point(name, "early exit", "early exit", colour, *scored, early, seconds))
-        for control, kind in CONTROLS.items():
+            scored = [leaving.accuracy for leaving in exits]
+            shown.append(_row(name, "early exit", scored, early, seconds))
+        for control in CONTROLS:
             if twins := control_results(trials, control):
-                scored = _over_seeds([twin.accuracy for twin in twins])
                 joules = mean_range([joules_of(twin, table.name) for twin in twins])
-                shown.append(Point(name, kind, titled(twins[0]), colour, *scored, joules))
+                scored = [twin.accuracy for twin in twins]
+                shown.append(_row(name, titled(twins[0]), scored, joules))
     return shown
-
-
-def _point(
-    name: str, colour: str, trials: Sequence[Trial], joules: Range | None, seconds: float | None
-) -> Point:
-    kind = "spiking" if trials[0].spiking else "without spikes"
-    scored = _over_seeds([trial.test.accuracy for trial in trials if trial.test])
-    return Point(name, kind, name, colour, *scored, joules, seconds)
-
-
-def _over_seeds(accuracies: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation, 0 of a single accuracy."""
-    return float(np.mean(accuracies)), statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
 
 
 def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
@@ -144,19 +161,16 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     lines are a standard deviation over seeds on either side. Early exit is timed as a stream, step
     by step.
     """
-    known = points(results, table)
-    panels = [
-        _panel(known, Axis("energy, J", "energy of an answer (estimate)", "log"), "Energy"),
-        _panel(known, Axis("time, s", "time of an answer (measured)", "log"), "Time"),
+    known, colours = points(results, table), charts.contender_colours(results.trials)
+    shown = [
+        panel
+        for axis, title in ((_ENERGY, "Energy"), (_TIME, "Time"))
+        if (panel := _panel(known, axis, colours, title)).marks
     ]
-    shown = [panel for panel in panels if panel.marks]
-    if not shown:
-        return None
-    kinds = [kind for kind in KINDS if kind in {point.kind for point in known}]
-    keys = [Key(kind, "points", KINDS[kind]) for kind in kinds]
-    if panels[0].marks:
-        keys.append(Key("to nothing skipped", "line", _RANGE))
-    return Chart("pareto", shown, [*keys, Key("Pareto front", "line", _FRONT)])
+    there = {_kind(row) for row in known}
+    keys = [Key(kind, "points", look) for kind, look in KINDS.items() if kind in there]
+    keys += [Key("to nothing skipped", "line", _RANGE), Key("Pareto front", "line", _FRONT)]
+    return Chart("pareto", shown, keys) if shown else None
 
 
 def at_a_glance(results: Results) -> Chart | None:
@@ -164,51 +178,175 @@ def at_a_glance(results: Results) -> Chart | None:
 
     None where neither is known.
     """
-    answer, colours = results.answer, charts.contender_colours(results.trials)
-    x = Axis("energy, J", "energy with memory (estimate)", "log")
-    costs = answer.lead("energy").values
+    axis = Axis("energy, J", "energy with memory (estimate)", "log")
+    costs = results.answer.lead("energy").values
     if not costs:
-        x = Axis("time, s", "time of an answer (measured)", "log")
-        costs = answer.lead("answer").values
+        axis, costs = _TIME, results.answer.lead("answer").values
     shown = [
-        _point(name, colours[name], results.of(name), spent, None)
-        if x.column == "energy, J"
-        else _point(name, colours[name], results.of(name), None, spent.low)
+        _contender(name, trials, spent, None)
+        if axis.column == "energy, J"
+        else _contender(name, trials, None, spent.low)
         for name, spent in costs.items()
-        if results.of(name)  # a contender whose scores failed has costs alone
+        if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
-    return Chart("answer", [_panel(shown, x, "")]) if shown else None
+    colours = charts.contender_colours(results.trials)
+    return Chart("answer", [_panel(shown, axis, colours)]) if shown else None
 
 
-def _panel(shown: Sequence[Point], x: Axis, title: str) -> Panel:
-    """Return the points whose cost on axis `x` is known, and their Pareto front."""
-    rows = [(point, point.row) for point in shown]
-    known = [(point, row) for point, row in rows if row[x.column] is not None]
-    costs = [float(row[x.column] or 0) for _, row in known]
-    best = [known[index][1] for index in front(costs, [point.accuracy for point, _ in known])]
+def _kind(row: Row) -> str:
+    return str(row["network"]).partition(" (")[0]
+
+
+def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "") -> Panel:
+    """Return the rows whose cost on axis `x` is known, and their Pareto front."""
+    known = [row for row in rows if row[x.column] is not None]
+    places = [(float(row[x.column] or 0), float(row[_ACCURACY] or 0)) for row in known]
+    best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
     marks = [Marks("line", best, _FRONT, told=False)] if known else []
-    itself = {point.contender: row for point, row in known if point.label == point.contender}
-    for point, row in known:
-        extended: Row = {
+    itself = {row["contender"]: row for row in reversed(known)}
+    for row in known:
+        name, kind = str(row["contender"]), _kind(row)
+        look, colour, deviation = KINDS[kind], colours[name], float(row[_DEVIATION] or 0)
+        middle = float(row[_ACCURACY] or 0)
+        extended = {**row, "low": middle - deviation, "high": middle + deviation}
+        thin, joint = Look(colour, "none", 0, 1.0), Look(colour, "none", 0, 0.7, opacity=0.45)
+        marked = Look(colour, look.shape, look.size, look.width, filled=look.filled)
+        label = name if kind in ("spiking", "without spikes") else str(row["network"])
+        if row is not itself[name]:
+            marks.append(Marks("line", [itself[name], row], joint, told=False))
+        if deviation:
+            marks.append(Marks("intervals", [extended], thin, ("low", "high"), told=False))
+        if x.column == "energy, J" and row["energy at most, J"]:
+            bar = Look(colour, width=_RANGE.width, opacity=_RANGE.opacity)
+            ends = (x.column, "energy at most, J")
+            marks.append(Marks("spans", [row], bar, ends, told=False))
+        marks.append(Marks("points", [row], marked, label=label))
+    accuracy = Axis(_ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE)
+    return Panel(x, accuracy, marks, title, height=2.6)
+
+
+# ---- accuracy over time
+
+
+def num_steps(trial: Trial) -> int:
+    """Return the number of steps after which accuracy was measured, 0 for none."""
+    return (trial.anytime.num_steps or 0) if trial.anytime else 0
+
+
+def followed(results: Results) -> dict[str, list[Trial]]:
+    """Return tested trials with an accuracy after each step, by contender; only trials over as many
+    steps as the contender's first.
+    """
+    by_contender = {
+        name: [trial for trial in results.of(name) if num_steps(trial)]
+        for name in results.contenders
+    }
+    return {
+        name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
+        for name, trials in by_contender.items()
+        if trials
+    }
+
+
+def over_time(results: Results, table: energy.Table) -> Chart:
+    """Return accuracy by time steps, by energy, and of recordings by what has come of them; and the
+    time until an answer by steps.
+
+    Lines answer every image after t steps; a star lets images leave early, by the threshold chosen
+    on validation images. Dotted lines and squares have no time steps. Means over seeds, with a band
+    of a standard deviation. `results` has a trial in `followed`.
+    """
+    by_steps, colours = followed(results), charts.contender_colours(results.trials)
+    longest = max(num_steps(trials[0]) for trials in by_steps.values())
+    steps = Axis(_STEPS, ticks="whole")
+    if longest > POWERS[4]:
+        steps = Axis(_STEPS, scale="powers of two", high=1.1 * longest)
+    axes = (
+        (steps, "Accuracy by time steps"),
+        (_ENERGY, "Accuracy by energy"),
+        (Axis("recording, ms", low=0), "Accuracy by milliseconds"),
+        (Axis("events", low=0), "Accuracy by events"),
+    )
+    marks: dict[str, list[Marks]] = {axis.column: [] for axis, _ in axes}
+    rules, times, waits = list[Rule](), list[Marks](), list[Rule]()
+    for name, colour in colours.items():
+        trials = results.of(name)
+        if not trials:
+            continue
+        whole, square = one_image_ms(trials), Look(colour, "square", 5)
+        dotted = Look(colour, width=1.1, dashes=(1.5, 1.5))
+        told: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
+        if name in by_steps:
+            for column, spent in _spent(by_steps[name], table).items():
+                marks[column] += _accuracy(by_steps[name], column, spent, colour)
+            if stream := stream_ms(trials):
+                by_step = {_STEPS: range(1, len(stream) + 1), "time, ms": stream}
+                rows = charts.rows_of(by_step, {"contender": name})
+                times.append(Marks("line", rows, Look(colour, "none")))
+            if whole:
+                row = {**told, _STEPS: num_steps(by_steps[name][0])}
+                times.append(Marks("points", [row], Look(colour, size=5)))
+            continue
+        right = 100 * fmean(trial.test.accuracy for trial in trials if trial.test)
+        at: Row = {"contender": name, _ACCURACY: right}
+        rules.append(Rule(right, "y", look=dotted, row=at))
+        if joules := mean_range([joules_of(trial, table.name) for trial in trials]):
+            marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
+        if whole:
+            waits.append(Rule(whole, "y", look=dotted, row=told))
+    accuracy = Axis(_ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
+    panels = [
+        Panel(axis, accuracy, marks[axis.column], title, () if axis is _ENERGY else rules)
+        for axis, title in axes
+    ]
+    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Time until the answer", waits))
+    keys = [
+        Key(name, "line", Look(colour, dashes=() if name in by_steps else (1.5, 1.5)))
+        for name, colour in colours.items()
+    ]
+    keys.append(Key("leaving early", "points", Look(shape="star", size=9)))
+    keys.append(Key("all steps in one call", "points", Look(size=5)))
+    shown = [panel for panel in panels if panel.marks]
+    return Chart("anytime", shown, keys, abreast=3 if len(shown) == 3 else 2)
+
+
+def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
+    """Return what t steps take, by column `[trials][T]`, as far as all trials know it."""
+    received = [trial.anytime.received for trial in trials if trial.anytime]
+    known: dict[str, list[Any]] = {
+        _STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
+        "energy, J": [joules_over_time(trial, table) for trial in trials],
+        "recording, ms": [amounts and amounts.milliseconds for amounts in received],
+        "events": [amounts and amounts.events for amounts in received],
+    }
+    return {
+        column: [values for values in spent if values]
+        for column, spent in known.items()
+        if all(spent)
+    }
+
+
+def _accuracy(
+    trials: Sequence[Trial], column: str, spent: Sequence[Sequence[float]], colour: str
+) -> list[Marks]:
+    """Return accuracy against what t steps take, and early exit."""
+    curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
+    row: Row = {"contender": trials[0].contender}
+    cost = np.mean(spent, axis=0).tolist()
+    marks = charts.averaged(column, cost, _ACCURACY, curves, Look(colour, size=2.5), row)
+    exits = _exits(trials)
+    if any(leaving.threshold is not None for leaving in exits):
+        star: Row = {
             **row,
-            "low": 100 * (point.accuracy - point.deviation),
-            "high": 100 * (point.accuracy + point.deviation),
-            "cost at most": row["energy at most, J"] if x.column == "energy, J" else None,
+            "leaving": "early, threshold chosen on validation",
+            column: fmean(map(energy.mean_at, spent, [leaving.exit_steps for leaving in exits])),
+            _ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
         }
-        look = KINDS[point.kind]
-        marked = Look(point.colour, look.shape, look.size, look.width, filled=look.filled)
-        thin = Look(point.colour, "none", width=1.0)
-        bar = Look(point.colour, width=_RANGE.width, opacity=_RANGE.opacity)
-        to_itself = [itself.get(point.contender, row), row]
-        marks += [
-            Marks(
-                "line", to_itself, Look(point.colour, "none", width=0.7, opacity=0.45), told=False
-            ),
-            Marks("intervals", [extended], thin, ("low", "high"), told=False),
-            Marks("spans", [extended], bar, (x.column, "cost at most"), told=False),
-            Marks("points", [row], marked, label=point.label),
-        ]
-    return Panel(x, _ACCURACY, marks, title, height=2.6)
+        marks.append(Marks("points", [star], Look(colour, "star", 10)))
+    return marks
+
+
+# ---- where spiking pays
 
 
 def break_even(
@@ -221,65 +359,36 @@ def break_even(
     network is cheaper by that table; the dot is where the network is.
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
-    twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
-    steps = np.geomspace(1, MOST_STEPS, 1 + _FINE * (MOST_STEPS.bit_length() - 1))
+    twin = trained.layers if trained else energy.relu_twin(operations)
+    column = "spikes per neuron and step"
     rate = operations.totals.spikes_per_neuron_and_step or 0.0
-    column, borders = "spikes per neuron and step", range(len(tables))
-    looks = [Look(charts.OTHER_COLOURS[k % 4], "none", dashes=_BORDERS[k % 4]) for k in borders]
+    itself: Row = {"table": f"{name} as trained", _STEPS: operations.num_steps, column: rate}
+    looks = [Look(charts.OTHER_COLOURS[k % 4], dashes=_BORDERS[k % 4]) for k in range(len(tables))]
     panels = []
     for memory in MEMORIES:
-        marks, signs = [], set()
+        marks = []
         for table, look in zip(tables, looks, strict=True):
-            rates = [
-                energy.break_even_rate(operations, twin, table, num_steps, memory)
-                for num_steps in (there, *steps)
-            ]
-            if rates[0]:
-                signs.add("pays" if rates[0] == np.inf else "may pay" if rates[0] > 0 else "never")
-            rows: list[Row] = [
-                {
-                    "table": table.title,
-                    "counted": MEMORY_TITLES[memory],
-                    "time steps": round(num_steps, 2),
-                    column: None if border is None else _within(border),
-                    "break-even rate": border if border is None else _in_words(border),
-                }
-                for num_steps, border in zip(steps.tolist(), rates[1:], strict=True)
-            ]
-            # Rates are told at powers of two alone.
-            marks.append(Marks("line", rows, look, told=False))
-            told = [{key: row[key] for key in row if key != column} for row in rows[::_FINE]]
-            at_powers = [row | {column: rows[_FINE * k][column]} for k, row in enumerate(told)]
-            marks.append(Marks("points", at_powers, Look(look.colour, size=2)))
-        itself: Row = {"table": f"{name} as trained", "time steps": there, column: rate}
+            rates = energy.break_even_rates(operations, twin, table, POWERS, memory)
+            if rates is None:
+                continue
+            columns = {
+                _STEPS: POWERS,
+                column: np.clip(rates, LOWEST_RATE / 10, 10 * HIGHEST_RATE),
+                "break-even rate": [
+                    border if np.isfinite(border) else "any" if border > 0 else "never"
+                    for border in rates
+                ],
+            }
+            rows = charts.rows_of(columns, {"table": table.title, "counted": MEMORY_TITLES[memory]})
+            marks.append(Marks("line", rows, Look(look.colour, size=2, dashes=look.dashes)))
         marks.append(Marks("points", [itself], Look(colour, size=7)))
-        note = ""
-        if signs in ({"pays"}, {"never"}):
-            how = "cheaper at any rate" if signs == {"pays"} else "dearer without a spike"
-            note = f"at T = {there}, {how}"
-        panels.append(
-            Panel(
-                Axis("time steps", scale="powers of two", low=1, high=MOST_STEPS),
-                Axis(column, scale="log", low=LOWEST_RATE, high=HIGHEST_RATE),
-                marks,
-                MEMORY_TITLES[memory],
-                [Rule(1.0, "y", HIGHEST_RATE, Look(FAINT, opacity=0.6))],
-                note=note,
-            )
-        )
+        x = Axis(_STEPS, scale="powers of two", low=1, high=POWERS[-1])
+        y = Axis(column, scale="log", low=LOWEST_RATE, high=HIGHEST_RATE)
+        more_than_one = Rule(1.0, "y", HIGHEST_RATE, Look(FAINT, opacity=0.6))
+        panels.append(Panel(x, y, marks, MEMORY_TITLES[memory], [more_than_one]))
     keys = [
         Key(charts.shortened(table.title, 44), "line", look)
         for table, look in zip(tables, looks, strict=True)
     ]
-    trained_as = f"{charts.shortened(name, 26)} as trained"
-    keys.append(Key(trained_as, "points", Look(colour, size=7)))
+    keys.append(Key(f"{charts.shortened(name, 26)} as trained", "points", Look(colour, size=7)))
     return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
-
-
-def _within(border: float) -> float:
-    """Return a rate that a panel shows: silence that costs as much lies below all rates."""
-    return float(np.clip(border, LOWEST_RATE / 10, 10 * HIGHEST_RATE))
-
-
-def _in_words(rate: float) -> str | float:
-    return "any" if rate == np.inf else "never" if rate <= 0 else rate

@@ -8,10 +8,10 @@ from spikeduel.reporting import charts
 from spikeduel.reporting.charts import DASHES, INK, Axis, Chart, Key, Look, Marks, Panel, Row
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
-from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
+from spikeduel.results.tuned import TuningRecord
 
 _ACCURACY = "accuracy, %"
-_KEPT = Look(shape="circle", size=4)
+_BEST = Look(INK, size=8, width=1.1, filled=False)
 
 
 def learning_curves(results: Results) -> Chart:
@@ -34,18 +34,17 @@ def learning_curves(results: Results) -> Chart:
         *charts.contender_keys(colours),
         Key("validation", "line", Look()),
         Key("training", "line", Look(dashes=DASHES)),
-        Key("weights kept", "points", _KEPT),
+        Key("weights kept", "points", Look(size=4)),
     ]
     return Chart("learning-curves", panels, keys)
 
 
 def _curves(trials: Sequence[Trial], images: str, quantity: str, colour: str) -> list[Marks]:
-    several = len(trials) > 1
-    dashes = DASHES if images == "training" else ()
-    look = Look(colour, "none", width=0.8 if several else 1.6, dashes=dashes)
-    faint = Look(colour, "none", width=0.8, dashes=dashes, opacity=0.35)
+    several, dashes = len(trials) > 1, DASHES if images == "training" else ()
+    width, opacity = (0.8, 0.35) if several else (1.6, 1.0)
     rows = [_by_epoch(trial, images) for trial in trials]
-    marks = [Marks("line", of_trial, faint if several else look) for of_trial in rows]
+    thin = Look(colour, "none", width=width, dashes=dashes, opacity=opacity)
+    marks = [Marks("line", of_trial, thin) for of_trial in rows]
     finished = [
         [row[quantity] for row in of_trial]
         for of_trial, trial in zip(rows, trials, strict=True)
@@ -54,7 +53,7 @@ def _curves(trials: Sequence[Trial], images: str, quantity: str, colour: str) ->
     if several and finished:
         shortest = min(map(len, finished))
         values = np.array([curve[:shortest] for curve in finished], dtype=float)
-        mean = charts.line("epoch", range(1, shortest + 1), quantity, values.mean(0))
+        mean = charts.rows_of({"epoch": range(1, shortest + 1), quantity: values.mean(0)})
         thick = Look(colour, "none", width=2.0, dashes=dashes)
         marks.append(Marks("line", mean, thick, told=False))
     if images == "validation":
@@ -63,23 +62,19 @@ def _curves(trials: Sequence[Trial], images: str, quantity: str, colour: str) ->
             for of_trial, trial in zip(rows, trials, strict=True)
             if trial.best_epoch is not None and trial.best_epoch < len(of_trial)
         ]
-        dot = Look(colour, size=3.5 if several else 5)
-        marks.append(Marks("points", kept, dot, told=False))
+        marks.append(Marks("points", kept, Look(colour, size=3.5 if several else 5), told=False))
     return marks
 
 
 def _by_epoch(trial: Trial, images: str) -> list[Row]:
     part = "train" if images == "training" else "val"
-    return [
-        charts.training_row(trial)
-        | {
-            "images": images,
-            "epoch": number,
-            "loss": getattr(epoch, f"{part}_loss"),
-            _ACCURACY: charts.percent(getattr(epoch, f"{part}_accuracy")),
-        }
-        for number, epoch in enumerate(trial.history, 1)
-    ]
+    shares = [getattr(epoch, f"{part}_accuracy") for epoch in trial.history]
+    columns = {
+        "epoch": range(1, len(trial.history) + 1),
+        "loss": [getattr(epoch, f"{part}_loss") for epoch in trial.history],
+        _ACCURACY: [None if share is None else 100 * share for share in shares],
+    }
+    return charts.rows_of(columns, charts.training_row(trial) | {"images": images})
 
 
 def accuracy_over_time(results: Results) -> Chart:
@@ -97,22 +92,21 @@ def accuracy_over_time(results: Results) -> Chart:
             source = results.source_of(trial)
             before = sum(source.epoch_seconds) if source else 0.0
             spent = (before + np.cumsum(trial.epoch_seconds)) / length
-            rows = [
-                charts.training_row(trial)
-                | {"epoch": number, column: time, _ACCURACY: 100 * epoch.val_accuracy}
-                for number, (time, epoch) in enumerate(zip(spent, trial.history, strict=False), 1)
-            ]
+            reached = [100 * epoch.val_accuracy for epoch in trial.history]
+            columns = {
+                "epoch": range(1, len(reached) + 1),
+                column: spent[: len(reached)],
+                _ACCURACY: reached[: len(spent)],
+            }
+            rows = charts.rows_of(columns, charts.training_row(trial))
             marks.append(Marks("line", rows, Look(colour, size=2.5, width=1.4)))
             if source and rows:
-                first: Row = {
-                    column: before / length,
-                    _ACCURACY: 100 * source.history[-1].val_accuracy,
-                }
+                last = 100 * source.history[-1].val_accuracy
                 joint = Look(colour, "none", width=0.9, dashes=DASHES)
+                first: Row = {column: before / length, _ACCURACY: last}
                 marks.append(Marks("line", [first, rows[0]], joint, told=False))
     x, y = Axis(column, scale="log"), Axis(_ACCURACY, "validation accuracy, %")
-    keys = charts.contender_keys(colours)
-    return Chart("accuracy-over-time", [Panel(x, y, marks)], keys)
+    return Chart("accuracy-over-time", [Panel(x, y, marks)], charts.contender_keys(colours))
 
 
 def optimism(results: Results) -> Chart:
@@ -121,47 +115,34 @@ def optimism(results: Results) -> Chart:
     A dot marks the chosen epoch, a ring the best one for the test. The first epochs may lie below
     the panel.
     """
-    colours = charts.contender_colours(results.trials)
     column = "test accuracy, %"
-    metered = [trial for trial in results.trials if trial.test and trial.optimism]
-    meters = [trial.optimism for trial in metered if trial.optimism]
-    low, high = min(meter.chosen for meter in meters), max(meter.best for meter in meters)
-    least = min(min(meter.accuracies) for meter in meters)
-    bottom = max(least, low - 2 * max(high - low, charts.LEAST_RANGE / 100))
-    y = Axis(
-        column,
-        low=100 * bottom - 0.2,
-        high=100 * high + max(10 * (high - low), charts.LEAST_RANGE / 10),
-    )
+    meters = [(trial, trial.optimism) for trial in results.trials if trial.test and trial.optimism]
+    gains = [100 * (meter.best - meter.chosen) for _, meter in meters]
+    y = Axis(column, most=4 * max(*gains, charts.LEAST_RANGE))
     panels = []
-    for name, colour in colours.items():
+    for name, colour in charts.contender_colours(results.trials).items():
         marks = []
-        for trial in (trial for trial in metered if trial.contender == name):
-            meter = trial.optimism
-            assert meter is not None
-            rows: list[Row] = [
-                charts.training_row(trial)
-                | {
-                    "epoch": epoch + 1,
-                    column: 100 * accuracy,
-                    "chosen": "chosen" if epoch == meter.chosen_epoch else None,
-                }
-                for epoch, accuracy in enumerate(meter.accuracies)
-            ]
-            chosen, best = rows[meter.chosen_epoch], rows[meter.best_epoch]
+        for trial, meter in meters:
+            if trial.contender != name:
+                continue
+            epochs = range(1, len(meter.accuracies) + 1)
+            columns = {
+                "epoch": epochs,
+                column: [100 * share for share in meter.accuracies],
+                "chosen": ["chosen" if k == meter.chosen_epoch + 1 else None for k in epochs],
+            }
+            rows = charts.rows_of(columns, charts.training_row(trial))
+            line = Look(colour, "none", width=1.2, opacity=0.5)
             marks += [
-                Marks("line", rows, Look(colour, "none", width=1.2, opacity=0.5)),
-                Marks("points", [best], _BEST, told=False),
-                Marks("points", [chosen], Look(colour, size=5), told=False),
+                Marks("line", rows, line),
+                Marks("points", [rows[meter.best_epoch]], _BEST, told=False),
+                Marks("points", [rows[meter.chosen_epoch]], Look(colour, size=5), told=False),
             ]
         if marks:
             title = charts.shortened(name, 30)
             panels.append(Panel(Axis("epoch", ticks="whole"), y, marks, title))
     keys = [Key("chosen", "points", Look(size=5)), Key("best for the test", "points", _BEST)]
     return Chart("optimism", panels, keys)
-
-
-_BEST = Look(INK, size=8, width=1.1, filled=False)
 
 
 def tuning_trials(record: TuningRecord) -> Chart:
@@ -172,7 +153,17 @@ def tuning_trials(record: TuningRecord) -> Chart:
     colours = charts.contender_colours(record.contenders)
     tried, expected = list[Marks](), list[Marks]()
     for tuned, colour in zip(record.contenders, colours.values(), strict=True):
-        rows = {trial.number: _tried(tuned, trial) for trial in tuned.trials if trial.validation}
+        rows: dict[int, Row] = {
+            trial.number: {
+                "contender": tuned.contender,
+                "trial": trial.number + 1,
+                _ACCURACY: 100 * trial.validation.accuracy,
+                **trial.settings,
+                "chosen": "chosen" if trial.number == tuned.best else None,
+            }
+            for trial in tuned.trials
+            if trial.validation
+        }
         tried.append(Marks("points", list(rows.values()), Look(colour, size=5)))
         if tuned.best is not None:
             ring = Look(colour, size=9.5, width=1.4, filled=False)
@@ -194,25 +185,7 @@ def tuning_trials(record: TuningRecord) -> Chart:
             Marks("band", band, Look(colour), ("low", "high"), told=False),
             Marks("line", curve, Look(colour, size=3, width=2.0)),
         ]
-    panels = [
-        Panel(
-            Axis("trial", ticks="whole"),
-            Axis(_ACCURACY, "validation accuracy, %"),
-            tried,
-            "Every trial",
-        ),
-        Panel(
-            Axis("trials", "number of trials", ticks="whole"),
-            Axis("expected best, %"),
-            expected,
-            "Expected best",
-        ),
-    ]
+    x, y = Axis("trial", ticks="whole"), Axis(_ACCURACY, "validation accuracy, %")
+    number, best = Axis("trials", "number of trials", ticks="whole"), Axis("expected best, %")
+    panels = [Panel(x, y, tried, "Every trial"), Panel(number, best, expected, "Expected best")]
     return Chart("tuning", panels, charts.contender_keys(colours, "points"))
-
-
-def _tried(tuned: TunedContender, trial: TuningTrial) -> Row:
-    row: dict[str, charts.Value] = {"contender": tuned.contender, "trial": trial.number + 1}
-    if trial.validation:
-        row[_ACCURACY] = 100 * trial.validation.accuracy
-    return row | trial.settings | ({"chosen": "chosen"} if trial.number == tuned.best else {})

@@ -1,4 +1,4 @@
-"""Pictures of a page: images with a few words each, in rows that break as the page is wide."""
+"""Pictures of a page: images with a few words each, rate encoding as a moving picture."""
 
 import base64
 import io
@@ -15,13 +15,18 @@ from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.results.audit import AuditedImage, Pair, SuspectLabel
+from spikeduel.spiking.encoders import rate
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import visible
 
 MOST_SAMPLES = 10
 MOST_PICTURED = 12
 """Pairs of equal images, or doubtful labels, in pictures."""
-LARGEST_SIDE = 160
-"""Pixels of a picture at most, in the file."""
+LARGEST_SIDE, ENCODED_SIDE = 160, 64
+"""Pixels of a picture at most, in the file; of an image that is shown encoded."""
+ENCODED_STEPS, SPIKE_MS, LAST_MS = 40, 150, 2000
+"""Time steps of a moving picture, and milliseconds of a frame and of the last one."""
+GAP = 4
 _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -58,16 +63,23 @@ def as_picture(image: np.ndarray) -> np.ndarray:
     return image[0] if image.shape[0] == 1 else picture_of(image.sum(0))
 
 
+def small(image: np.ndarray, side: int) -> Image.Image:
+    """Return a uint8 image as a picture, at most `side` pixels wide and high."""
+    picture = Image.fromarray(as_picture(image))
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
 def data_uri(content: bytes, kind: str) -> str:
     """Return a picture file as an address that contains it."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def source(image: np.ndarray, side: int = LARGEST_SIDE) -> str:
-    """Return a uint8 image as a data URI, at most `side` pixels wide and high."""
-    picture, content = Image.fromarray(as_picture(image)), io.BytesIO()
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    picture.save(content, "PNG")
+def source(picture: Image.Image | np.ndarray, side: int = LARGEST_SIDE) -> str:
+    """Return a picture, or a uint8 image made `small`, as a data URI."""
+    content = io.BytesIO()
+    shown = small(picture, side) if isinstance(picture, np.ndarray) else picture
+    shown.save(content, "PNG")
     return data_uri(content.getvalue(), "png")
 
 
@@ -114,16 +126,62 @@ def _called(image: AuditedImage) -> str:
     return Path(image.file).name if image.file else f"image {image.index}"
 
 
+def telling_image(prepared: Prepared, test: np.ndarray) -> int:
+    """Return the index, among the first 64 test images, of the one with the most grey: black and
+    white pixels spike never and always.
+    """
+    brightness = np.asarray(prepared.images[test[:64]]) / 255
+    return int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])
+
+
 def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
     """Return the sources of a test image uint8 `[C, H, W]` under each corruption: clean, then at
     each severity, as the measure drew them.
     """
     batch, number = torch.from_numpy(np.array(image))[None], np.array([index])
-    clean = source(image)
     return {
         name: [
-            clean,
+            source(image),
             *(source(corrupt(name, batch, severity, number)[0].numpy()) for severity in SEVERITIES),
         ]
         for name in CORRUPTIONS
     }
+
+
+# ---- moving pictures
+
+
+def gif(frames: Sequence[Image.Image], step_ms: int) -> bytes:
+    """Return a GIF that shows the last frame longest and goes on for ever."""
+    content, durations = io.BytesIO(), [step_ms] * (len(frames) - 1) + [LAST_MS]
+    first, *others = frames
+    first.save(content, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return content.getvalue()
+
+
+def encoded_animation(encoded: np.ndarray, image: np.ndarray, scale: int = 1) -> bytes:
+    """Return a GIF with a frame a step: the image, the spikes of the step, and their mean so far.
+
+    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`; a pixel is `scale` wide.
+    """
+    return gif(_encoded_frames(encoded, image, scale), SPIKE_MS)
+
+
+def _encoded_frames(encoded: np.ndarray, image: np.ndarray, scale: int) -> list[Image.Image]:
+    gap = np.full((*image.shape[:2], GAP), 255)
+    means = np.cumsum(encoded, 0) / np.arange(1, len(encoded) + 1).reshape(-1, 1, 1, 1)
+    rows = [
+        np.concatenate([image, gap, 255 * spikes, gap, 255 * mean], axis=2)
+        for spikes, mean in zip(encoded, means, strict=True)
+    ]
+    wide = [np.rint(row).astype(np.uint8).repeat(scale, 1).repeat(scale, 2) for row in rows]
+    return [Image.fromarray(as_picture(row)) for row in wide]
+
+
+def rate_encoding(image: np.ndarray) -> tuple[str, str]:
+    """Return the animation of a uint8 image `[C, H, W]` and its last frame, as data URIs."""
+    shown = np.asarray(small(image, ENCODED_SIDE))
+    batch = torch.from_numpy(shown.reshape(*shown.shape[:2], -1).copy()).permute(2, 0, 1)[None]
+    encoded = rate(batch, ENCODED_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
+    frames = _encoded_frames(encoded, batch[0].numpy(), 1)
+    return data_uri(gif(frames, SPIKE_MS), "gif"), source(frames[-1])

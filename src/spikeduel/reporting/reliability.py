@@ -1,6 +1,6 @@
 """Charts of how far answers can be relied on: calibration, corruptions, distance to training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -23,83 +23,63 @@ from spikeduel.results.accuracy import share_of_most_frequent
 from spikeduel.results.audit import Audit
 from spikeduel.results.columns import robustness_of, scaled
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness
+from spikeduel.results.trials import Calibrated, Calibration, Robustness
 
 MOST_POINTS = 201
 """Points of a line through many distances: as many as a reader can point at."""
+_ACCURACY, _CONFIDENCE = "accuracy, %", "confidence, %"
 _RAW = Look(opacity=0.75)
 _SCALED = Look(INK, size=4, width=0.9, filled=False)
-_SHARE = Look(QUIET, "none", width=1.2)
 _EQUAL = Look(QUIET, "none", width=0.9, dashes=DASHES)
 
 
 def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Chart:
-    """Return a reliability diagram for each contender, with the share of images in each bin."""
+    """Return a reliability diagram for each contender."""
     panels = []
     for name, calibrations in measured.items():
-        raw = _by_bin(name, "raw", pooled(calibrations))
+        raw = _by_bin(name, "raw", calibrations)
         marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
-        if after := pooled(scaled(calibrations)):
-            filled = [row for row in _by_bin(name, "after temperature", after) if row["number"]]
-            marks.append(Marks("line", filled, _SCALED))
-        total = sum(float(row["number"] or 0) for row in raw)
-        share: list[Row] = [
-            {_CONFIDENCE: row[_CONFIDENCE], "accuracy, %": 100 * float(row["number"] or 0) / total}
-            for row in raw
-        ]
-        ends: list[Row] = [{_CONFIDENCE: end, "accuracy, %": end} for end in (0, 100)]
-        marks += [
-            Marks("stairs", share, _SHARE, told=False),
-            Marks("line", ends, _EQUAL, told=False),
-        ]
-        x = Axis(_CONFIDENCE, low=0, high=100)
-        panels.append(
-            Panel(x, Axis("accuracy, %", low=0, high=100), marks, charts.shortened(name, 30))
-        )
+        if after := scaled(calibrations):
+            rows = _by_bin(name, "after temperature", after)
+            filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in rows]
+            marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
+        ends = charts.rows_of({_CONFIDENCE: (0, 100), _ACCURACY: (0, 100)})
+        marks.append(Marks("line", ends, _EQUAL, told=False))
+        x, y = Axis(_CONFIDENCE, low=0, high=100), Axis(_ACCURACY, low=0, high=100)
+        panels.append(Panel(x, y, marks, charts.shortened(name, 30)))
     keys = [
         Key("accuracy = confidence", "line", _EQUAL),
         Key("raw", "bars", _RAW),
         Key("after temperature", "points", _SCALED),
-        Key("share of images", "line", _SHARE),
     ]
     return Chart("reliability", panels, keys)
 
 
-_CONFIDENCE = "confidence, %"
-
-
-def _by_bin(contender: str, answers: str, bins: Sequence[CalibrationBin]) -> list[Row]:
-    return [
-        {
-            "contender": contender,
-            "answers": answers,
-            # Bars stand in the middle of their bin, rings at the mean confidence.
-            _CONFIDENCE: 50 * (part.low + part.high)
-            if answers == "raw"
-            else charts.percent(part.confidence),
-            "confidence from, %": 100 * part.low,
-            "confidence to, %": 100 * part.high,
-            "mean confidence, %": charts.percent(part.confidence),
-            "accuracy, %": charts.percent(part.accuracy),
-            "number": part.count,
-        }
-        for part in bins
-    ]
-
-
-def pooled(calibrations: Sequence[Calibrated]) -> list[CalibrationBin]:
-    """Return the bins of several trials as if their images were one set."""
-    bins = []
-    for same in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
-        count = sum(part.count for part in same)
-        means = {
-            name: sum(part.count * getattr(part, name) for part in same if part.count) / count
+def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) -> list[Row]:
+    """Return a row for each bin of several trials, as if their images were one set."""
+    rows: list[Row] = []
+    for bins in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
+        weights = np.array([part.count for part in bins])
+        count = int(weights.sum())
+        confidence, accuracy = (
+            100 * float(weights @ [getattr(part, name) or 0.0 for part in bins]) / count
             if count
             else None
             for name in ("confidence", "accuracy")
-        }
-        bins.append(CalibrationBin(low=same[0].low, high=same[0].high, count=count, **means))
-    return bins
+        )
+        rows.append(
+            {
+                "contender": contender,
+                "answers": answers,
+                _CONFIDENCE: 50 * (bins[0].low + bins[0].high),
+                "confidence from, %": 100 * bins[0].low,
+                "confidence to, %": 100 * bins[0].high,
+                "mean confidence, %": confidence,
+                _ACCURACY: accuracy,
+                "number": count,
+            }
+        )
+    return rows
 
 
 def robustness(results: Results) -> Chart:
@@ -113,63 +93,41 @@ def robustness(results: Results) -> Chart:
     rules = []
     if tested:
         share = 100 * share_of_most_frequent(tested)
-        row: Row = {"contender": "the most frequent class alone", "accuracy, %": share}
+        row: Row = {"contender": "the most frequent class alone", _ACCURACY: share}
         rules = [Rule(share, "y", look=Look(width=0.9, dashes=(1.5, 1.5)), row=row)]
     panels = []
-    for corruption in [*CORRUPTIONS, None]:
+    for corruption in [*CORRUPTIONS, "mean of all"]:
         marks = []
         for place, (name, of_seeds) in enumerate(measured.items()):
-            at = 100 * at_severities(of_seeds, corruption)
-            mean = at.mean(0)
-            rows: list[Row] = [
-                {
-                    "contender": name,
-                    "corruption": corruption or "mean of all",
-                    "severity": severity,
-                    "accuracy, %": value,
-                }
-                for severity, value in enumerate(mean.tolist())
-            ]
-            marks.append(Marks("line", rows, _beneath(place, len(measured), colours[name])))
-            if len(at) > 1:
-                deviation = at.std(0, ddof=1)
-                ends = zip(mean - deviation, mean + deviation, strict=True)
-                band: list[Row] = [
-                    {"severity": severity, "low": low, "high": high}
-                    for severity, (low, high) in enumerate(ends)
-                ]
-                look = Look(colours[name])
-                marks.append(Marks("band", band, look, ("low", "high"), told=False))
-        x = Axis("severity", ticks="whole")
-        y = Axis("accuracy, %", low=0, high=100)
-        panels.append(Panel(x, y, marks, corruption or "mean of all", rules, height=1.6))
+            at, look = (
+                _at_severities(of_seeds, corruption),
+                _beneath(place, measured, colours[name]),
+            )
+            common: Row = {"contender": name, "corruption": corruption}
+            severities = range(at.shape[1])
+            marks += charts.averaged("severity", severities, _ACCURACY, at, look, common)
+        x, y = Axis("severity", ticks="whole"), Axis(_ACCURACY, low=0, high=100)
+        panels.append(Panel(x, y, marks, corruption, rules, height=1.6))
     keys = charts.contender_keys({name: colours[name] for name in measured})
     return Chart("robustness", panels, keys, abreast=4)
 
 
-def _beneath(place: int, number: int, colour: str) -> Look:
-    """Return a line for `place` of `number`, drawn over wider lines: equal ones are all seen."""
-    wider = (number - 1 - place) / max(number - 1, 2)
+def _beneath(place: int, lines: Collection[str], colour: str) -> Look:
+    """Return a line for a place among `lines`, drawn over wider lines: equal ones are all seen."""
+    wider = (len(lines) - 1 - place) / max(len(lines) - 1, 2)
     return Look(colour, size=3 + 4 * wider, width=1.6 + 2.8 * wider)
 
 
-def at_severities(of_seeds: Sequence[Robustness], corruption: str | None) -> np.ndarray:
-    """Return accuracies `[S, 6]` at severities 0 to 5 under `corruption`, or (None) the mean over
-    all corruptions that were measured.
+def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarray:
+    """Return accuracies in per cent `[S, 6]` at severities 0 to 5 under `corruption`, or the mean
+    over all corruptions that were measured.
     """
-    names = [name for name in CORRUPTIONS if corruption in (None, name)]
-    return np.array(
-        [
-            [
-                robust.clean,
-                *np.mean(
-                    [robust.corruptions[name] for name in names if name in robust.corruptions],
-                    axis=0,
-                ),
-            ]
-            for robust in of_seeds
-        ]
-    )
+    curves = []
+    for robust in of_seeds:
+        known = {name: robust.corruptions.get(name, [np.nan] * 5) for name in CORRUPTIONS}
+        shown = [known[corruption]] if corruption in known else list(known.values())
+        curves.append([robust.clean, *np.nanmean(shown, axis=0)])
+    return 100 * np.array(curves)
 
 
 def distances(audit: Audit) -> Chart:
@@ -178,27 +136,21 @@ def distances(audit: Audit) -> Chart:
     """
     noun = audit.noun
     test = np.sort([distance for distance in audit.details.test_distances if distance is not None])
-    shown = (
-        (
-            audit.details.within_quantiles,
-            f"training {noun}s (to another one)",
+    shown: dict[str, tuple[np.ndarray, Look]] = {
+        f"training {noun}s (to another one)": (
+            np.asarray(audit.details.within_quantiles),
             Look(QUIET, "none", dashes=DASHES),
         ),
-        (test, f"test {noun}s", Look(charts.OTHER_COLOURS[0], "none")),
-    )
+        f"test {noun}s": (test, Look(charts.OTHER_COLOURS[0], "none")),
+    }
     marks = []
-    for values, label, look in shown:
-        every = np.unique(
-            np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int)
-        )
-        nearer = np.linspace(0, 100, len(values))[every]
-        rows: list[Row] = [
-            {"images": label, "nearer, %": share, "distance": value}
-            for share, value in zip(
-                nearer.tolist(), np.asarray(values)[every].tolist(), strict=True
-            )
-        ]
-        marks.append(Marks("line", rows, look))
+    for label, (values, look) in shown.items():
+        number = min(len(values), MOST_POINTS)
+        places = np.unique(np.linspace(0, len(values) - 1, number).astype(int))
+        nearer = np.linspace(0, 100, len(values))[places]
+        columns = {"nearer, %": nearer, "distance": values[places]}
+        marks.append(Marks("line", charts.rows_of(columns, {"images": label}), look))
     x = Axis("distance", "distance to nearest", low=0)
     panel = Panel(x, Axis("nearer, %", f"share of {noun}s nearer, %", low=0, high=102), marks)
-    return Chart("audit-distances", [panel], [Key(label, "line", look) for _, label, look in shown])
+    keys = [Key(label, "line", look) for label, (_, look) in shown.items()]
+    return Chart("audit-distances", [panel], keys)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
 
     `noun` is what is learned from ("image" or "recording").
     """
+    text = said_of(_environment().get_template(template).render(page), noun)
+    # Scripts come last: their hashes stand in the policy, so that no word of them may change.
+    text = text.replace(
+        PLACE_OF_SCRIPTS, "".join(f"<script>{script}</script>\n" for script in scripts())
+    )
+    files.write_text(Path(path), text)
+    return Path(path)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -84,14 +96,9 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "charts": charts,
         "drawing": drawing,
         "galleries": {},
+        "pictured": None,
     }
-    text = said_of(environment.get_template(template).render(page), noun)
-    # Scripts come last: their hashes stand in the policy, so that no word of them may change.
-    text = text.replace(
-        PLACE_OF_SCRIPTS, "".join(f"<script>{script}</script>\n" for script in scripts())
-    )
-    files.write_text(Path(path), text)
-    return Path(path)
+    return environment
 
 
 def embedded(value: Any) -> Markup:

@@ -3,13 +3,14 @@
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spikeduel.reporting import charts, differences, drawing
-from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel, Row
+from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
 from spikeduel.reporting.costs import front
-from spikeduel.reporting.differences import CONCLUSION_COLOURS, Interval
+from spikeduel.reporting.differences import CONCLUSION_COLOURS, with_intervals
 from spikeduel.reporting.rendering import write
 from spikeduel.results.run import Quantity
 from spikeduel.results.study import StudyResults, VariantScore
@@ -150,45 +151,29 @@ def headline_differences(study: StudyResults) -> Chart | None:
     pair = study.across.headline
     if pair is None or len(pair.differences) < 2:
         return None
-    rows = [
-        _interval(
-            "all data sets",
-            pair.difference,
-            (pair.ci95, pair.ci90),
-            words.conclusion(pair),
-            CONCLUSION_COLOURS.get(pair.conclusion, charts.INK),
-        )
-    ]
+    rows = [_interval("all data sets", pair, pair.difference, words.conclusion(pair), 1)]
     for dataset, difference in sorted(pair.differences.items(), key=lambda item: -item[1]):
         tested = study.test(pair.a, pair.b, dataset)
-        if tested is None:
-            concluded = "not tested: in different duels"
-            rows.append(_interval(dataset, difference, (None, None), concluded, charts.QUIET))
-            continue
-        sign = 1 if tested.a == pair.a else -1
-        ends = _turned(tested.ci95, sign), _turned(tested.ci90, sign)
-        concluded = words.sure(tested)
-        if tested.conclusion.better:
+        concluded = "not tested: in different duels" if tested is None else words.sure(tested)
+        if tested and tested.conclusion.better:
             concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
-        colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)
-        rows.append(_interval(dataset, difference, ends, concluded, colour))
+        sign = -1 if tested and tested.a != pair.a else 1
+        rows.append(_interval(dataset, tested, difference, concluded, sign))
     # A few test images give intervals beside which nothing else would be seen.
     bounds = [*pair.differences.values(), *(pair.ci95 or ())]
     reach = MOST_REACH * max(study.margin, *map(abs, bounds))
     return differences.intervals("study-differences", rows, study.margin, reach)
 
 
-def _turned(ends: tuple[float, float], sign: int) -> tuple[float, float]:
-    low, high = sorted(sign * end for end in ends)
-    return low, high
-
-
 def _interval(
-    dataset: str,
-    difference: float,
-    ends: tuple[tuple[float, float] | None, tuple[float, float] | None],
-    concluded: str,
-    colour: str,
-) -> Interval:
-    name, said = charts.shortened(dataset, 30), {"data set": dataset}
-    return Interval(name, difference, *ends, concluded, colour, said)
+    dataset: str, tested: Any, difference: float, concluded: str, sign: int
+) -> tuple[Name, Row]:
+    """Return the name and the row of a data set, with the intervals of `tested`, times `sign`."""
+    colour, ends = charts.QUIET, list[tuple[float, float] | None]([None, None])
+    if tested is not None:
+        colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)
+        for place, interval in enumerate((tested.ci95, tested.ci90)):
+            low, high = sorted(sign * end for end in interval or (0.0, 0.0))
+            ends[place] = (low, high) if interval else None
+    row = {"data set": dataset, **with_intervals(difference, ends[0], ends[1], concluded)}
+    return Name(charts.shortened(dataset, 30), concluded, colour), row

@@ -9,7 +9,7 @@ from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import STEPS, arrays
 from spikeduel.measuring.energy import accounting, pairwise
-from spikeduel.measuring.energy.pairwise import Counted, Pair, against_twin, compare_by, compare_run
+from spikeduel.measuring.energy.pairwise import Pair, against_twin, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 
@@ -82,7 +82,7 @@ def numbers(fan_in, fan_out, image=False):
 
 def pair(spiking_layers, num_steps, other_layers):
     of = made_operations.operations
-    return Pair(Counted([of(spiking_layers, num_steps)]), Counted([of(other_layers, 1)]))
+    return Pair([of(spiking_layers, num_steps)], [of(other_layers, 1)])
 
 
 # ---- published figures
@@ -159,7 +159,7 @@ def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
 # ---- every accounting by hand, on a network of 10 → 4 → 5 (see made_operations), against the same without time
 
 
-NETWORKS = Pair(Counted([spiking()]), Counted([plain()]))
+NETWORKS = Pair([spiking()], [plain()])
 
 
 def ram(elements):
@@ -387,16 +387,16 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
 
 
 @pytest.mark.parametrize(
-    ("formula", "other", "reason"),
+    ("formula", "other", "network"),
     [
-        ("spikes / (T - T)", "inputs", "divides by zero for the spiking network"),
-        ("spikes", "(inputs - inputs) / (T - T)", "divides by zero for the other network"),
-        ("spikes", "1 / 0", "divides by zero for the other network"),
-        ("log2(T - T)", "inputs", "takes log2 of zero or less for the spiking network"),
-        ("1e300 * 1e300 * T", "inputs", "gives no amount of at least 0 for the spiking network"),
-        ("spikes", "-inputs", "gives no amount of at least 0 for the other network"),
+        ("spikes / (T - T)", "inputs", "spiking"),
+        ("spikes", "1 / 0", "other"),
+        ("log2(T - T)", "inputs", "spiking"),
+        ("1e300 * 1e300 * T", "inputs", "spiking"),
+        ("spikes", "-inputs", "other"),
     ],
 )
-def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, reason, tmp_path):
+def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, network, tmp_path):
     found = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
-    assert (found.ratio, found.reason) == (None, f"its formula {reason}")
+    assert found.ratio is None
+    assert found.reason == f"its formula gives no amount of at least 0 for the {network} network"

@@ -1,18 +1,27 @@
 """Estimate the energy of one image from stored counts. No network runs.
 
-An accounting is a formula over the amounts of a layer (`amounts`), with numbers. A published one
-brings both (`accountings`); an energy table brings numbers for the standard formulas (`tables`).
-`comparing` sets a spiking network against another by all accountings.
+An accounting is a formula over the amounts of a layer, with numbers. A published one brings both
+(`accounting`); an energy table brings numbers for the standard formulas (`tables`).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
-from spikeduel.counting.operations import WAYS, Layer, Operations, Way, by_flow
+from spikeduel.counting.operations import (
+    WAYS,
+    Layer,
+    Macs,
+    Operations,
+    OverTime,
+    Way,
+    Ways,
+    by_flow,
+)
 from spikeduel.measuring.energy.tables import NAMES, Table, read
-from spikeduel.measuring.energy.variants import relu_twin, scaled, up_to
 from spikeduel.results.costs import (
     MEMORIES,
     Energy,
@@ -23,9 +32,11 @@ from spikeduel.results.costs import (
     WayJoules,
 )
 
-__all__ = ["NAMES", "Table", "read", "relu_twin", "scaled", "up_to"]
+__all__ = ["NAMES", "Table", "read"]
 HEADLINE = "45nm-fp32"
 """The table that leads unless another is asked for."""
+_BETWEEN_LAYERS = ("additions", "multiplications", "functions")
+_BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", "membrane_writes")
 
 
 def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
@@ -43,19 +54,16 @@ def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
     other arithmetic are included. Numbers that need a layer for which the table has no energy are
     None.
     """
-
-    def of_memory(memory: Memory) -> WayJoules | None:
-        if not table.covers(memory):
-            return None
-        neurons = memory != "compute"
-        return WayJoules(**{way: joules(layers, table, memory, way, neurons) for way in WAYS})
-
-    return TableEnergy(
-        title=table.title,
-        source=table.source,
-        **{memory: of_memory(memory) for memory in MEMORIES},
-        unknown=[layer.name for layer in layers if table.chip and _multiplies(layer)],
-    )
+    by_memory = {
+        memory: WayJoules(
+            **{way: joules(layers, table, memory, way, memory != "compute") for way in WAYS}
+        )
+        if table.covers(memory)
+        else None
+        for memory in MEMORIES
+    }
+    unknown = [layer.name for layer in layers if table.chip and _multiplies(layer)]
+    return TableEnergy(title=table.title, source=table.source, **by_memory, unknown=unknown)
 
 
 def joules(
@@ -80,16 +88,14 @@ def joules(
     )
 
 
-def over_time(
-    operations: Operations, table: Table, memory: Memory = "compute"
-) -> list[float] | None:
+def over_time(operations: Operations, table: Table) -> list[float] | None:
     """Return the joules per image up to and including each time step, `[T]`: the low end.
 
     The first layer under direct encoding is hoisted: it is paid for in the first step. None where
     the table has no number.
     """
     steps = range(1, operations.num_steps + 1)
-    spent = [joules(up_to(operations, step), table, memory).range for step in steps]
+    spent = [joules(up_to(operations, step), table).range for step in steps]
     known = [bounds.low for bounds in spent if bounds is not None]
     return known if len(known) == len(spent) else None
 
@@ -97,50 +103,50 @@ def over_time(
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
     """Return the mean of `values` `[T]` over images of which `exit_steps[t]` leave at step t.
 
-    An image that leaves at a step is taken to cost the mean of all images up to that step. Images
-    that leave early may in fact have fired less, or more.
+    An image that leaves at a step is taken to cost the mean of all images up to that step.
     """
-    spent = sum(value * images for value, images in zip(values, exit_steps, strict=True))
-    return spent / sum(exit_steps)
+    return float(np.average(values, weights=exit_steps))
 
 
-def break_even_rate(
+def break_even_rates(
     operations: Operations,
     rival: Sequence[Layer],
     table: Table,
-    num_steps: float,
+    steps: Sequence[float],
     memory: Memory = "compute",
-) -> float | None:
-    """Return the spikes per neuron and step at which `operations` take as much energy as `rival`.
+) -> list[float] | None:
+    """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
+    for each number of time steps.
 
-    `operations` run over `num_steps` steps; each layer of both is computed in its cheapest way. 0
-    or less: it takes more even without a spike. Infinite: it takes less at any rate. None where the
-    table has no number, or spikes cost nothing.
+    Each layer of both is computed in its cheapest way. Minus infinity: it takes more even without a
+    spike; infinity: it takes less at any rate. None where the table has no number, or spikes cost
+    nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
     target = joules(rival, table, memory).range
-    silent, firing = (
-        _by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)
-    )
-    if not measured or silent is None or firing is None or target is None:
+    # Energy is linear in the rate and in the number of steps: four points tell it all.
+    corners = [
+        [_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)]
+        for num_steps in (1.0, 2.0)
+    ]
+    if not measured or target is None or corners[0][0] is None:
         return None
-    at_rest, slope = silent[:, 1:], (firing - silent)[:, 1:]
-    if not slope.any():
+    once, twice = np.array(corners)[..., 1:]
+    if not (once[1] - once[0]).any():
         return None
-    # By events a layer's energy is a line over the rate, else constant: the least of all is made of
-    # straight lines, which meet where another way of computing a layer becomes the cheapest.
-    events = slope[:, :1]
-    meet = np.divide(
-        at_rest[:, 1:] - at_rest[:, :1], events, where=events > 0, out=np.zeros_like(at_rest[:, 1:])
-    )
-    rates = np.unique([0.0, *meet[meet > 0]])
-    rates = np.array([*rates, rates[-1] + 1])
-    least = np.array([(at_rest + slope * rate).min(1).sum() for rate in rates])
-    after = int(np.clip(np.searchsorted(least, target.low), 1, len(least) - 1))
-    before, missing = after - 1, target.low - least[after - 1]
-    rise = (least[after] - least[before]) / (rates[after] - rates[before])
-    further = missing / rise if rise > 0 else math.copysign(math.inf, missing)
-    return measured * (rates[before] + further)
+    rates = []
+    for num_steps in steps:
+        silent, firing = once + (num_steps - 1) * (twice - once)
+        slope = firing - silent
+        # By events a layer's energy is a line over the rate, else constant: the least of all is
+        # made of straight lines, which meet where another way becomes the cheapest.
+        above, events = silent[:, 1:] - silent[:, :1], slope[:, :1]
+        meet = np.divide(above, events, where=events > 0, out=np.zeros_like(above))
+        corner_rates = np.unique([0.0, *meet[meet > 0]])
+        least = [float((silent + slope * rate).min(1).sum()) for rate in corner_rates]
+        meets = np.interp(target.low, least, corner_rates, left=-math.inf, right=math.inf)
+        rates.append(measured * float(meets))
+    return rates
 
 
 def _multiplies(layer: Layer) -> bool:
@@ -154,9 +160,7 @@ def _by_flow(
     way: Way = "hoisted",
     neurons: bool = False,
 ) -> np.ndarray | None:
-    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`; None without a
-    number.
-    """
+    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`."""
     counted = [layer for layer in layers if neurons or layer.kind in ("synapses", "declared")]
     if not table.covers(memory) or (table.chip and any(map(_multiplies, counted))):
         return None
@@ -164,3 +168,108 @@ def _by_flow(
     formula, numbers = table.formula(memory, neurons), table.numbers(counted, memory)
     picojoules = formula.value({**amounts, **numbers})
     return 1e-12 * np.broadcast_to(picojoules, amounts["done_macs"].shape)
+
+
+# ---- variants of counts
+
+
+def relu_twin(operations: Operations) -> list[Layer]:
+    """Return the layers of the ReLU twin: the same synapses, each used once, on numbers.
+
+    No hidden activation is zero; the zeros of the first layer are known where that took the image.
+    """
+    return [_of_twin(layer) for layer in operations.layers if layer.kind != "neurons"]
+
+
+def _of_twin(layer: Layer) -> Layer:
+    if layer.kind != "synapses":
+        passes = max(layer.passes.hoisted, 1.0)
+        names = ("bias_additions", *_BETWEEN_LAYERS)
+        return replace(
+            layer, **{name: Ways.same(getattr(layer, name).hoisted / passes) for name in names}
+        )
+    measured, share = layer.macs.dense.hoisted, 1.0
+    if layer.input == "image" and measured > 0:
+        share = layer.macs.effective.hoisted / measured
+    none = OverTime(total=0.0, by_step=[0.0])
+    macs = Macs(dense=Ways.same(layer.macs_a_pass), effective=Ways.same(layer.macs_a_pass * share))
+    return replace(
+        layer,
+        input="image" if layer.input_encoded else "real",
+        input_bits=None if layer.input == "spikes" else layer.input_bits,
+        input_zeros=layer.input_zeros if layer.input == "image" else 1 - share,
+        passes=Ways.same(1.0),
+        macs=macs,
+        acs=none,
+        events=none,
+        bias_additions=Ways.same(layer.outputs if layer.biases else 0.0),
+    )
+
+
+def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
+    """Return the layers as if all neurons fired `rate` times as often a step, over `num_steps`
+    steps.
+
+    Spikes that encode the image keep their rate, and a layer that runs once still does.
+    """
+    longer = num_steps / operations.num_steps
+
+    def vary(layer: Layer) -> Layer:
+        both = (layer.passes.per_step, layer.passes.hoisted)
+        factors = [1.0 if passes <= 1 else longer for passes in both]
+        frequency = longer * (1.0 if layer.input_encoded else rate)
+
+        def spiking(amount: OverTime) -> OverTime:
+            return OverTime(total=amount.total * frequency, by_step=[])
+
+        resets = layer.resets * longer * rate
+        return _varied(layer, factors, factors, longer, spiking, resets=resets)
+
+    return [vary(layer) for layer in operations.layers]
+
+
+def up_to(operations: Operations, num_steps: int) -> list[Layer]:
+    """Return the layers after the first `num_steps` time steps alone.
+
+    Work that is done once stays; work of every step is done `num_steps` times; spikes and their
+    consequences are those of these steps.
+    """
+    whole = operations.num_steps
+    share = num_steps / whole
+
+    def first(amount: OverTime) -> OverTime:
+        by_step = amount.by_step[:num_steps]
+        return OverTime(total=sum(by_step), by_step=by_step)
+
+    def vary(layer: Layer) -> Layer:
+        both = (layer.passes.per_step, layer.passes.hoisted)
+        factors = [share if passes >= whole else 1.0 for passes in both]
+        fewer = share
+        if layer.spikes and layer.spikes.total:
+            fewer = first(layer.spikes).total / layer.spikes.total
+        # Arithmetic between layers has no passes: it is spread over the steps.
+        between = (share, share)
+        return _varied(layer, factors, between, share, first, resets=layer.resets * fewer)
+
+    return [vary(layer) for layer in operations.layers]
+
+
+def _varied(
+    layer: Layer,
+    passes: Sequence[float],
+    between: Sequence[float],
+    steps: float,
+    by_spikes: Callable[[OverTime], OverTime],
+    **others: Any,
+) -> Layer:
+    """Return `layer` with other passes and steps (factors, for both `Ways`) and other spikes."""
+    factors = dict.fromkeys(("passes", "bias_additions"), passes)
+    factors |= dict.fromkeys(_BETWEEN_LAYERS, between)
+    changed: dict[str, Any] = {
+        name: getattr(layer, name).times(*both) for name, both in factors.items()
+    }
+    spiking = {name: getattr(layer, name) for name in ("acs", "events", "spikes")}
+    changed |= {name: by_spikes(amount) for name, amount in spiking.items() if amount}
+    changed |= {name: getattr(layer, name) * steps for name in _BY_STEP}
+    dense, effective = layer.macs.dense.times(*passes), layer.macs.effective.times(*passes)
+    return replace(layer, **changed, macs=Macs(dense=dense, effective=effective), **others)

@@ -17,26 +17,22 @@ from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
 NAMES = (
-    *(
-        "syops",
-        "first-layer-once",
-        "fp16",
-        "int8",
-        "memory",
-        "lemaire",
-        "dampfhoffer",
-        "yan",
-        "yan-dram",
-    ),
-    *(
-        "bit-budget",
-        "bit-budget-spikes",
-        "operations",
-        "analogue-chip",
-        "digital-chips",
-        "loihi-gpu",
-        "spinnaker-gpu",
-    ),
+    "syops",
+    "first-layer-once",
+    "fp16",
+    "int8",
+    "memory",
+    "lemaire",
+    "dampfhoffer",
+    "yan",
+    "yan-dram",
+    "bit-budget",
+    "bit-budget-spikes",
+    "operations",
+    "analogue-chip",
+    "digital-chips",
+    "loihi-gpu",
+    "spinnaker-gpu",
 )
 """The accountings that come with spikeduel, each in a file of this name."""
 MOST_RANGES = 6
@@ -66,12 +62,9 @@ class Constant(Frozen, forbid_unknown_fields=True):
     most: float | None = None
 
     @property
-    def stored(self) -> costs.Constant:
-        """The number as results.json has it."""
-        low, high = (self.value, self.value) if self.value is not None else (self.low, self.high)
-        return costs.Constant(
-            low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where)
-        )
+    def ends(self) -> tuple[float, ...]:
+        """The value, or both ends of the range."""
+        return (self.value,) if self.value is not None else (self.low or 0.0, self.high or 0.0)
 
     def __post_init__(self) -> None:
         one, two = self.value is not None, self.low is not None and self.high is not None
@@ -128,15 +121,8 @@ class Accounting(Frozen):
 
     def corners(self) -> Iterator[dict[str, float]]:
         """Yield the constants at every combination of the ends of their ranges."""
-        ends = [
-            (constant.value,) if constant.value is not None else (constant.low, constant.high)
-            for constant in self.constants.values()
-        ]
-        for values in itertools.product(*ends):
-            yield {
-                name: float(value or 0.0)
-                for name, value in zip(self.constants, values, strict=True)
-            }
+        for values in itertools.product(*(constant.ends for constant in self.constants.values())):
+            yield dict(zip(self.constants, values, strict=True))
 
 
 def read(name: str | Path) -> Accounting:
@@ -160,9 +146,9 @@ def _accounting(name: str, content: bytes) -> Accounting:
     taken = {*MEANINGS, *FUNCTIONS}
     for constant in file.constants:
         if not constant.isidentifier() or constant in taken:
-            why = "is the name of an amount or a function" if constant in taken else "is not a name"
             raise InputError(
-                f"constants: {visible(constant)[:60]!r} {why}; call it something else."
+                f"constants: {visible(constant)[:60]!r} is no name, or that of an amount or a "
+                "function; call it something else."
             )
     if sum(constant.value is None for constant in file.constants.values()) > MOST_RANGES:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
@@ -173,17 +159,22 @@ def _accounting(name: str, content: bytes) -> Accounting:
         other = parse(file.formula.other or file.formula.spiking, known)
     if unused := sorted(file.constants.keys() - spiking.names - other.names):
         raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
+    texts = ("label", "title", "source", "where", "leaves_out")
     entry = costs.Accounting(
         name=visible(name),
-        label=visible(file.label),
-        title=visible(file.title),
-        source=visible(file.source),
-        where=visible(file.where),
+        **{field: visible(getattr(file, field)) for field in texts},
         read=file.read,
         unit="J" if UNITS[file.unit] != 1.0 else file.unit,
         spiking=visible(spiking.text),
         other=visible(other.text),
-        leaves_out=visible(file.leaves_out),
-        constants={name: constant.stored for name, constant in file.constants.items()},
+        constants={
+            name: costs.Constant(
+                low=constant.ends[0],
+                high=constant.ends[-1],
+                unit=visible(constant.unit),
+                where=visible(constant.where),
+            )
+            for name, constant in file.constants.items()
+        },
     )
     return Accounting(entry=entry, spiking=spiking, other=other, constants=file.constants)

@@ -22,9 +22,6 @@ LONGEST = 2000
 _ALLOWED = (
     "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
 )
-_FAILURES = dict.fromkeys(("divide", "zero"), "divides by zero") | {
-    "log2": "takes log2 of zero or less"
-}
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UAdd, ast.USub)
 
 
@@ -38,34 +35,17 @@ class Expression:
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return the value for numbers or arrays by name; NaN or infinite where there is none."""
-        with np.errstate(all="ignore"):
-            try:
-                return self._computed(values)
-            except ArithmeticError:
-                return np.nan
-
-    def failure(self, values: Mapping[str, Any]) -> str | None:
-        """Return the reason why `value` gives no number, such as a division by zero; None if
-        unknown.
-        """
-        with np.errstate(all="raise", under="ignore"):
-            try:
-                self._computed(values)
-            except ArithmeticError as error:
-                # NumPy names the operation last: 0 / 0 is an "invalid value encountered in divide".
-                return _FAILURES.get(str(error).rpartition(" ")[2], "gives too large a number")
-        return None
-
-    def _computed(self, values: Mapping[str, Any]) -> Any:
         functions = {name: function for name, (function, _) in FUNCTIONS.items()}
-        # Only what `parse` let through: arithmetic, names and FUNCTIONS.
-        return eval(self.code, {"__builtins__": {}}, {**functions, **values})
+        try:
+            with np.errstate(all="ignore"):
+                # Only what `parse` let through: arithmetic, names and FUNCTIONS.
+                return eval(self.code, {"__builtins__": {}}, {**functions, **values})
+        except ArithmeticError:
+            return np.nan
 
 
 def parse(text: str, known: Collection[str]) -> Expression:
-    """Return `text` as a formula over the names `known`. Raises `InputError`, which tells what is
-    possible.
-    """
+    """Return `text` as a formula over the names `known`. Raises `InputError`."""
     if len(text) > LONGEST:
         raise InputError(f"longer than {LONGEST} characters.")
     try:
@@ -79,7 +59,7 @@ def parse(text: str, known: Collection[str]) -> Expression:
 
 
 def _checked(node: ast.expr, known: Collection[str]) -> list[str]:
-    """Return the names in `node`, whose numbers become floats. Raises `InputError`."""
+    """Return the names in `node`, whose numbers become floats."""
     match node:
         case ast.Constant(value=int() | float() as number) if (
             not isinstance(number, bool) and abs(number) <= 1e300

@@ -3,6 +3,7 @@ file.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,31 +30,20 @@ NEURONS = (
     "(add * ((integrations + resets) + (bias_additions + additions)) + leak * leaks"
     " + multiply * multiplications)"
 )
-MOVED = ("weight", "activation", "address", "membrane", "bit")
-_PLURALS = {"address": "addresses", "activation": "activations"}
 CHIP_SYNAPSES = "synaptic_operation * acs"
 CHIP_NEURONS = (
     "(neuron_that_fires * spikes + neuron_that_does_not * (neuron_updates - spikes)"
     " + spike * spikes)"
 )
 """The standard formulas, in picojoules of a layer: arithmetic, and a whole chip's."""
+MOVED = ("weights", "activations", "addresses", "membranes", "bits")
+"""Words that memory moves: each kind costs its bytes times the price of a byte."""
 
 Parsed = TypeVar("Parsed")
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
 Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
 Width = Annotated[int, Meta(ge=1, le=64)]
 """A number of bits."""
-
-
-def plural(word: str) -> str:
-    """Return the name of moved words of one kind: `weights`, `addresses`."""
-    return _PLURALS.get(word, f"{word}s")
-
-
-def moving() -> str:
-    """Return the formula of memory: words, times their bytes, times the price of a byte."""
-    parts = [f"moved_{plural(word)} * {word}_bits / 8 * {word}_byte" for word in MOVED]
-    return f"({' + '.join(parts)})"
 
 
 @cache
@@ -63,12 +53,10 @@ def standard(chip: bool, memory: bool, neurons: bool) -> Expression:
     if neurons:
         parts.append(CHIP_NEURONS if chip else NEURONS)
     if memory and not chip:
-        parts.append(moving())
+        moved = [f"moved_{words} * {words}_bits / 8 * {words}_byte" for words in MOVED]
+        parts.append(f"({' + '.join(moved)})")
     text = " + ".join(parts)
-    names = {
-        name for name in text.replace("(", " ").replace(")", " ").split() if name.isidentifier()
-    }
-    return parse(text, names)
+    return parse(text, set(re.findall(r"[a-z]\w*", text)))
 
 
 class Bits(Frozen, forbid_unknown_fields=True):
@@ -102,18 +90,14 @@ class Memory(Frozen, forbid_unknown_fields=True):
     picojoules_per_byte: tuple[Picojoules, ...] = ()
     off_chip_picojoules_per_byte: Picojoules | None = None
 
-    def byte_on_chip(self, num_bytes: float) -> float | None:
+    def byte_on_chip(self, num_bytes: float) -> float:
         """Return the picojoules that move a byte of an on-chip memory which holds `num_bytes`."""
         sizes, energies = self.kilobytes, self.picojoules_per_byte
-        if not sizes:
-            return None
-        held = num_bytes / 1024
-        above = bisect_left(sizes, held)
-        if above in (0, len(sizes)) or min(energies) == 0:
-            return energies[min(above, len(sizes) - 1)]
+        if min(energies) == 0:
+            return energies[min(bisect_left(sizes, num_bytes / 1024), len(sizes) - 1)]
         # A straight line between the logarithms: energy is a power of the size, about its root.
-        share = math.log(held / sizes[above - 1]) / math.log(sizes[above] / sizes[above - 1])
-        return energies[above - 1] * (energies[above] / energies[above - 1]) ** share
+        held = math.log(max(num_bytes / 1024, sizes[0]))
+        return math.exp(np.interp(held, np.log(sizes), np.log(energies)))
 
 
 class ChipEnergies(Frozen, forbid_unknown_fields=True):
@@ -148,9 +132,9 @@ class Table(Frozen, forbid_unknown_fields=True):
         """
         if self.chip:
             return memory == "on_chip"
-        on_chip = bool(self.memory.kilobytes)
-        off_chip = on_chip and self.memory.off_chip_picojoules_per_byte is not None
-        return {"compute": True, "on_chip": on_chip, "off_chip": off_chip}[memory]
+        if memory == "off_chip" and self.memory.off_chip_picojoules_per_byte is None:
+            return False
+        return memory == "compute" or bool(self.memory.kilobytes)
 
     def formula(self, memory: costs.Memory, neurons: bool) -> Expression:
         """Return the formula of a layer's picojoules."""
@@ -168,21 +152,21 @@ class Table(Frozen, forbid_unknown_fields=True):
             }
         one = self.picojoules
         leak = one.multiply if one.leak is None else one.leak
-        numbers = {"multiply": one.multiply, "add": one.add, "leak": leak}
-        arrays = {name: np.array([[value]]) for name, value in numbers.items()}
+        prices = {"multiply": one.multiply, "add": one.add, "leak": leak}
+        arrays = {name: np.array([[value]]) for name, value in prices.items()}
         if memory == "compute":
             return arrays
-        held = [_held(layer, self.bits) for layer in layers]
-        for place, word in enumerate(MOVED):
-            widths = [layer[place][1] for layer in held]
-            prices = [
-                self.memory.byte_on_chip(num * bits / 8)
-                for num, bits in (row[place] for row in held)
+        held = np.array([_held(layer, self.bits) for layer in layers]).reshape(-1, len(MOVED), 2)
+        for place, words in enumerate(MOVED):
+            bits = held[:, place, 1:]
+            prices_of_layers = [
+                [self.memory.byte_on_chip(num_bytes)]
+                for num_bytes in (held[:, place, 0] * bits[:, 0] / 8).tolist()
             ]
-            if word == "weight" and memory == "off_chip":
-                prices = [self.memory.off_chip_picojoules_per_byte] * len(held)
-            arrays[f"{word}_bits"] = np.array(widths).reshape(-1, 1)
-            arrays[f"{word}_byte"] = np.array([price or 0.0 for price in prices]).reshape(-1, 1)
+            if words == "weights" and memory == "off_chip":
+                prices_of_layers = [[self.memory.off_chip_picojoules_per_byte or 0.0]] * len(held)
+            arrays[f"{words}_bits"] = bits
+            arrays[f"{words}_byte"] = np.array(prices_of_layers).reshape(-1, 1)
         return arrays
 
 

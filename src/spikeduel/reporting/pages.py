@@ -1,0 +1,416 @@
+"""Build the pages of a comparison, a tuning and an audit."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spikeduel import auditing, data
+from spikeduel.auditing import Audit
+from spikeduel.auditing.copies import write_groups
+from spikeduel.auditing.labels import write_csv
+from spikeduel.data import Prepared, Split
+from spikeduel.measuring import costing, energy
+from spikeduel.measuring.energy.accounting import Accounting
+from spikeduel.measuring.inside import look_inside
+from spikeduel.networks.models import Model, load_model
+from spikeduel.reporting import (
+    costs,
+    differences,
+    drawing,
+    learning,
+    pictures,
+    reliability,
+    thumbnails,
+)
+from spikeduel.reporting.charts import Chart, contender_colours
+from spikeduel.reporting.rendering import write
+from spikeduel.results import means, predictions
+from spikeduel.results.columns import calibrations, robustness_of
+from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.findings import is_leak
+from spikeduel.results.inside import Inside
+from spikeduel.results.predictions import Answered, PredictionsFile
+from spikeduel.results.run import Results
+from spikeduel.results.tuned import TuningRecord
+from spikeduel.results.words import audit as audit_words
+from spikeduel.results.words import costs as cost_words
+from spikeduel.results.words import energy_accountings as accounting_words
+from spikeduel.results.words import report as words
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.progress import Progress
+
+MOST_INSIDE = 4
+"""Models that are looked into."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run: prepared images, their split (or that of each fold), and the audit of the
+    first split.
+    """
+
+    prepared: Prepared
+    splits: Sequence[Split]
+    audit: Audit | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page of a run is made from; `missing` says what the page goes without."""
+
+    comparison: Comparison
+    table: energy.Table
+    models: dict[str, Model]
+    held: RunData | None
+    kept: PredictionsFile | None
+    missing: list[str]
+
+    @property
+    def results(self) -> Results:
+        """Return the results of the comparison."""
+        return self.comparison.results
+
+    @property
+    def audit(self) -> Audit | None:
+        """Return the audit, with all details where the data is at hand."""
+        return self.held.audit if self.held else self.results.dataset.audit
+
+
+class Section(NamedTuple):
+    """A section of the page of a run, in the template `id`_section.html.j2."""
+
+    id: str
+    heading: str
+
+
+SECTIONS = (
+    Section("answer", "Answer"),
+    Section("results", "Results"),
+    Section("caveats", "Caveats"),
+    Section("disagreement", "Where they disagree"),
+    Section("classes", "By class"),
+    Section("costs", "Cost of an answer"),
+    Section("accountings", "Energy accountings"),
+    Section("controls", "What spiking adds"),
+    Section("time", "What time adds"),
+    Section("curves", "Learning curves"),
+    Section("optimism", "Optimism meter"),
+    Section("calibration", "Calibration"),
+    Section("robustness", "Corrupted images"),
+    Section("audit", "Data audit"),
+    Section("tuning", "Tuning"),
+    Section("looking", "Looking inside"),
+    Section("method", "Method"),
+    Section("reproduce", "Reproduce"),
+    Section("spikes", "What spikes and encodings are"),
+)
+"""The sections of the page, from the top; the first one is not in a heading of its own."""
+
+
+def report(
+    comparison: Comparison,
+    path: Path | str | None = None,
+    progress: Progress | None = None,
+    own_code: Collection[str] = (),
+    table: energy.Table | None = None,
+    held: RunData | None = None,
+    figures: bool = False,
+) -> Path:
+    """Write the page to `path` (the run's report.html), and return `path`.
+
+    With `figures`, also write each chart as PNG and SVG into the run's figures/. Energies lead with
+    those of `table`, which are in the results. `held` is the run's data where it is at hand; else
+    the data is loaded and audited again. Where data or a model is missing, the page says so; so it
+    does for models and data of the user's own code unless `own_code` allows it (see `load_model`).
+    Raises `InputError` where it cannot write.
+    """
+    missing = list[str]()
+    models = _load_models(comparison, missing, own_code)
+    held = held or _load_data(comparison, progress or Progress(), missing, own_code)
+    kept = None
+    try:
+        kept = predictions.read(comparison.out)
+    except InputError as error:
+        missing.append(f"The answers to single images are missing: {error}")
+    table = table or energy.read(energy.HEADLINE)
+    page = Page(comparison, table, models, held, kept, missing)
+    drawn = {chart.name: chart for chart in _charts(page) if chart}
+    path = Path(path or comparison.out / "report.html")
+    write(path, "report.html.j2", _context(page, drawn), comparison.results.dataset.noun)
+    if figures:
+        for chart in drawn.values():
+            drawing.save(chart, comparison.out / "figures")
+    return path
+
+
+def report_again(
+    run: Path,
+    path: Path | None = None,
+    progress: Progress | None = None,
+    own_code: Collection[str] = (),
+    tables: Sequence[energy.Table] = (),
+    accountings: Sequence[Accounting] = (),
+    figures: bool = False,
+) -> Path:
+    """Write the page of the run in a folder, with energies by the user's `tables` and `accountings`
+    first; return the page's path.
+
+    The folder may be damaged, or written by somebody else. Raises `InputError` where no page can be
+    made.
+    """
+    comparison = load_run(run)
+    try:
+        # Stored counts are weighed again, so that runs of earlier versions are shown by the
+        # accountings of this version.
+        results = costing.with_energy(comparison.results, tables)
+        comparison = replace(comparison, results=costing.with_accountings(results, accountings))
+        table = tables[0] if tables else None
+        return report(comparison, path, progress, own_code, table, figures=figures)
+    except SpikeduelError:
+        raise
+    # Types are checked when a run is read; values that no chart can have are found by drawing.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{Path(run) / 'results.json'}: no report can be made of it ({type(error).__name__}: "
+            f"{error}). The file is "
+            "damaged or was written by something else. The comparison's own command writes it "
+            "again, without training."
+        ) from error
+
+
+def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
+    """Write `folder`/tuning.html, and return its path. Raises `InputError`."""
+    names = " and ".join(tuned.contender for tuned in tuning.contenders)
+    page = {
+        "title": f"Tuning {names} on {tuning.dataset.name}",
+        "run": folder,
+        "results": tuning,
+        "drawn": {"tuning": learning.tuning_trials(tuning)},
+        "tuning": tuning,
+    }
+    return write(folder / "tuning.html", "tuning.html.j2", page)
+
+
+def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
+    """Write audit.html, audit.json, labels.csv and groups.csv into `out`; return the page's path.
+
+    Raises `InputError`.
+    """
+    out = Path(out)
+    files.require_writable(out)
+    typed.write_json(out / "audit.json", audit_words.document(audit))
+    write_csv(out / "labels.csv", audit.details.labels)
+    if audit.details.groups and prepared.names:
+        write_groups(out / "groups.csv", prepared.names, audit.details.groups)
+    page = {
+        "title": f"Audit of {audit.dataset}",
+        "audit": audit,
+        "drawn": {chart.name: chart for chart in [_distances(audit)] if chart},
+        "galleries": _audited(audit, prepared),
+    }
+    return write(out / "audit.html", "audit.html.j2", page, audit.noun)
+
+
+def _distances(audit: Audit | None) -> Chart | None:
+    known = audit and audit.details.within_quantiles and audit.distances.test_to_train
+    return reliability.distances(audit) if audit and known else None
+
+
+def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
+    """Return pictures of equal pairs and of doubtful labels, as far as the data is at hand."""
+    if audit is None or prepared is None:
+        return {}
+    shown = {
+        "audit-pairs": pictures.pairs(audit.details.pairs, prepared),
+        "audit-labels": pictures.labels(audit.details.labels, prepared),
+    }
+    return {name: gallery for name, gallery in shown.items() if gallery}
+
+
+def _charts(page: Page) -> Iterator[Chart | None]:
+    """Yield the charts of the page of a run; the templates place them by their names."""
+    results, colours = page.results, contender_colours(page.results.trials)
+    yield costs.at_a_glance(results)
+    if results.comparison.pairs:
+        yield differences.pair_differences([pair.led for pair in results.comparison.pairs])
+    yield costs.pareto(results, page.table)
+    for name, counted in means.counted_operations(results).items():
+        if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
+            twin = means.trained_twin(results, name)
+            yield costs.break_even(counted, name, colours[name], twin)
+    if costs.followed(results):
+        yield costs.over_time(results, page.table)
+    if accountings := results.energy_accountings:
+        for accounted in accounting_words.shown(accountings):
+            yield differences.energy_accountings(accounted, accountings, colours)
+    if results.comparison.controls:
+        yield differences.controls(results)
+    # A single epoch is no curve.
+    if any(len(trial.history) > 1 for trial in results.trials):
+        yield learning.learning_curves(results)
+        yield learning.accuracy_over_time(results)
+    if any(trial.test and trial.optimism for trial in results.trials):
+        yield learning.optimism(results)
+    if measured := calibrations(results):
+        yield reliability.diagrams(measured, colours)
+    if robustness_of(results):
+        yield reliability.robustness(results)
+    yield _distances(page.audit)
+    if results.tuning:
+        yield learning.tuning_trials(results.tuning)
+
+
+def _sections(page: Page, drawn: Collection[str]) -> list[Section]:
+    compared = page.results.comparison
+    of_recordings = bool(compared.controls and compared.controls[0].of_recordings)
+    there = {
+        "caveats": compared.caveats or page.missing,
+        "disagreement": compared.pairs,
+        "costs": cost_words.rows(page.results),
+        "accountings": page.results.energy_accountings,
+        "controls": compared.controls and not of_recordings,
+        "time": compared.without_time or of_recordings,
+        "curves": "learning-curves" in drawn,
+        "optimism": compared.optimism,
+        "calibration": "reliability" in drawn,
+        "robustness": "robustness" in drawn,
+        "audit": page.audit,
+        "tuning": page.results.tuning,
+        "looking": page.held,
+    }
+    return [section for section in SECTIONS if there.get(section.id, True)]
+
+
+def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
+    """Return the names that the templates use."""
+    results, comparison = page.results, page.comparison
+    prepared = page.held.prepared if page.held else None
+    sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
+    readouts = {name: model.readout for name, model in page.models.items()}
+    colours = contender_colours(results.trials)
+    return {
+        "title": words.title(results),
+        "results": results,
+        "run": comparison.out,
+        "own_code": comparison.experiment.own_code,
+        "verdict": comparison.verdict(),
+        "leakage": comparison.leaks(),
+        "caveats": [sentence for caveat, sentence in sentences if not is_leak(caveat)],
+        "contenders": [
+            {
+                "name": name,
+                "colour": colour,
+                "trials": results.of(name, tested=False),
+                "tested": results.of(name),
+            }
+            for name, colour in colours.items()
+        ],
+        "drawn": drawn,
+        "table": page.table.title,
+        "prepared": prepared,
+        "pictured": thumbnails.of_run(results, page.kept, prepared) if page.kept else None,
+        "most_of_one": thumbnails.MOST_OF_ONE,
+        "audit": page.audit,
+        "counting": [
+            n for n, readout in readouts.items() if isinstance(readout, SpikeCountReadout)
+        ],
+        "tuning": results.tuning,
+        "missing": page.missing,
+        "sections": _sections(page, drawn),
+        **_of_images(page, prepared),
+    }
+
+
+def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
+    """Return what the page shows of single images, as far as the data is at hand."""
+    galleries = _audited(page.audit, prepared)
+    shown: dict[str, Any] = {"inside": None, "encoded": None, "corruptions": None}
+    if page.held and prepared:
+        galleries["samples"] = pictures.samples(prepared)
+        if suspect := page.results.dataset.suspect_labels:
+            galleries["labels"] = pictures.labels(suspect, prepared)
+        shown["inside"] = _look_inside(page, page.held)
+    if page.held and prepared and page.results.dataset.noun == "image":
+        index = pictures.telling_image(prepared, page.held.splits[0].test)
+        image = np.asarray(prepared.images[index])
+        if robustness_of(page.results):
+            shown["corruptions"] = pictures.corruptions(image, index)
+        encodings = [model.card.encoding for model in page.models.values() if model.card.encoding]
+        if encodings:
+            animation, still = pictures.rate_encoding(image)
+            shown["encoded"] = {
+                "animation": animation,
+                "still": still,
+                "label": prepared.classes[int(prepared.labels[index])],
+                "encoding": encodings[0],
+            }
+    return {**shown, "galleries": galleries}
+
+
+def _look_inside(page: Page, held: RunData) -> Inside | None:
+    """Return what happens inside the first `MOST_INSIDE` models for one test image of all of them,
+    the first two of which disagree on it if possible; None without such an image.
+    """
+    shown = dict(list(page.models.items())[:MOST_INSIDE])
+    folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]
+    if not shown:
+        return None
+    common = reduce(np.intersect1d, [held.splits[fold].test for fold in folds]).tolist()
+    if page.kept and len(shown) > 1:
+        a, b = list(shown)[:2]
+        rows = Answered(page.kept).between(a, b).rows
+        disputed = [page.kept.indices[row] for row in (*rows["only_a"], *rows["only_b"])]
+        common = [*(index for index in disputed if index in common), *common]
+    if not common:
+        return None
+    truth = held.prepared.classes[int(held.prepared.labels[common[0]])]
+    keys = RandomKeys.for_evaluation(np.array(common[:1]))
+    return look_inside(shown, np.asarray(held.prepared.images[common[0]]), truth, keys)
+
+
+def _load_models(
+    comparison: Comparison, missing: list[str], own_code: Collection[str]
+) -> dict[str, Model]:
+    models = {}
+    for name in comparison.results.contenders:
+        if comparison.results.of(name):
+            try:
+                models[name] = load_model(comparison.best(name), own_code=own_code)
+            except SpikeduelError as error:
+                missing.append(f"The model of {name} could not be loaded: {error}")
+    return models
+
+
+def _load_data(
+    comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
+) -> RunData | None:
+    """Return the data, its splits, and its audit where the run has one; None where the data is
+    missing or is not what the trials were trained on.
+    """
+    experiment, dataset = comparison.experiment, comparison.results.dataset
+    if experiment.dataset in experiment.own_code and experiment.dataset not in own_code:
+        missing.append(
+            f"The data is made by the code {experiment.dataset}, so no image is shown; --own-code "
+            f"{experiment.dataset} allows it."
+        )
+        return None
+    try:
+        prepared = data.load(experiment, progress.track, say=progress.say)
+        splits = data.splits(prepared, experiment)
+    except SpikeduelError as error:
+        missing.append(f"The data is missing, so no image is shown: {error}")
+        return None
+    if prepared.fingerprint != dataset.fingerprint:
+        missing.append(
+            "The data is no longer what these models were trained on, so no image is shown."
+        )
+        return None
+    audit = auditing.examine(experiment, prepared, splits[0], progress) if dataset.audit else None
+    return RunData(prepared, splits, audit)
