@@ -1,7 +1,6 @@
 """The data sets by name: which function makes a set, and from where."""
 
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -33,9 +32,7 @@ DATASETS: dict[str, Source] = {
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
     **sets.SETS,
 }
-PACKED: tuple[Source, ...] = (hub.shards, hub.hub)
-"""Sets of one's own whose pictures lie in other files."""
-_OWN: tuple[Source, ...] = (folder.folder, *PACKED)
+_OWN: tuple[Source, ...] = (folder.folder, hub.hub)
 """Sets of one's own whose name is their place."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets that are read faster than a cache would be, and so need none."""
@@ -107,7 +104,7 @@ def binned(
 
 def _require_groups(name: str, group_by: str) -> None:
     """Raise `InputError` where `group_by` cannot group the set `name`: before hours of decoding."""
-    if resolve(name) not in (folder.folder, *PACKED):
+    if resolve(name) not in _OWN:
         raise InputError(
             f"group_by: {name} brings its groups, if there are any; --group-by is for your own "
             f"images and recordings. Leave it out."
@@ -138,7 +135,7 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     """Return the prepared set `name`: from the cache, or made and cached. Raises `InputError`.
 
-    `name` is one of `DATASETS`, a folder, a CSV, shards, `hf:owner/name`, or the user's
+    `name` is one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or the user's
     `module:function`, from `DataOptions` to `RawDataset`. A set is made anew when its options, its
     source files or the user's code have changed. With files to skip it is not cached.
     """
@@ -180,8 +177,6 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 def _short_name(name: str, place: Path, source: Source) -> str:
     if source is hub.hub:
         return name
-    if source is hub.shards:
-        return re.sub(r"[^\w.]*[*].*|\.tar$", "", Path(name).name) or place.parent.name
     short = place.name if files.is_folder(place) else f"{place.parent.name}/{place.name}"
     return short or "images"
 
@@ -194,8 +189,6 @@ def resolve(name: str) -> Source:
         return DATASETS[name]
     if name.startswith(registry.HUB):
         return hub.hub
-    if hub.is_sharded(name):
-        return hub.shards
     if home(name) is not None:
         return folder.folder
     if files.is_file(name):
@@ -230,8 +223,8 @@ def home(name: str) -> Path | None:
 
 
 def is_packed(name: str) -> bool:
-    """Return True if the pictures of a data set are no files of their own: shards and the hub."""
-    return name.startswith(registry.HUB) or (name not in DATASETS and hub.is_sharded(name))
+    """Return True if the pictures of a data set are no files of their own, as on the hub."""
+    return name.startswith(registry.HUB)
 
 
 def absolute(name: str) -> str:
@@ -246,7 +239,7 @@ def absolute(name: str) -> str:
 
 def is_at_hand(name: str) -> bool:
     """Return True if the data set is on this machine: built in, own files, or prepared before."""
-    is_here = name in BUILT_IN or home(name) is not None or hub.is_sharded(name)
+    is_here = name in BUILT_IN or home(name) is not None
     return is_here or any(manifest.name == name for _, manifest in cache.cached())
 
 

@@ -37,7 +37,7 @@ SIDES = {
     "validation": VALIDATION,
     "test": TEST,
 }
-"""Names of folders, splits and shards, and their sides."""
+"""Names of folders and splits, and their sides."""
 _RECORDINGS = frozenset(formats.READERS)
 
 

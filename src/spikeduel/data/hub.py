@@ -1,8 +1,7 @@
 """Data sets that the library `datasets` reads (extra [hf]): `hf:owner/name` of the Hugging Face
-hub, and tar files of WebDataset.
+hub, and `hf:FOLDER` with files of its formats, such as tar files of WebDataset.
 """
 
-import os
 import re
 import tarfile
 from collections.abc import Sequence
@@ -14,14 +13,12 @@ import numpy as np
 
 from spikeduel.data.archives import Whole
 from spikeduel.data.folder import SIDES
-from spikeduel.data.inventory import walk
-from spikeduel.data.pictures import endings
+from spikeduel.data.inventory import files_below
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.data.preparing import Source, picture_dataset
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.registry import HUB
-from spikeduel.system.sentences import listed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,14 +31,8 @@ HOW = (
     "which column is the class"
 )
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-LABELS = ("cls", "cls.txt", "label", "json")
-"""Columns of a shard that can say the class, the first that is there."""
-FIELDS = ("label", "cls", "class", "class_name", "category")
-"""Fields of a sample's JSON that can say the class."""
-_SAY_CLASS = (
-    "Give each sample a file of its name with the ending .cls (a number) or .cls.txt, or .json "
-    f"with one of the fields {', '.join(FIELDS)}; all samples have files of the same endings."
-)
+LABELS = {"cls", "cls.txt", "label"}
+"""Columns of numbers or texts that are the class where none has the type ClassLabel."""
 
 
 class Blob(NamedTuple):
@@ -75,15 +66,6 @@ class _Pictures(Sequence[Source]):
         return Blob(stored["bytes"], self.names[index])
 
 
-class _Split(NamedTuple):
-    """A split of a set: its side, its table, and the label and the name of each row."""
-
-    side: int
-    table: "Dataset"
-    labels: np.ndarray
-    names: Sequence[str]
-
-
 def hub(options: DataOptions) -> RawDataset:
     """A set of the Hugging Face hub: its splits train, validation and test, its columns of the
     types Image and ClassLabel. Raises `InputError`.
@@ -92,96 +74,36 @@ def hub(options: DataOptions) -> RawDataset:
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
         raise InputError(f"data set '{place}': write it as {HOW}.")
     path = asked["path"]
-    loaded = _loaded(place, path, f"Write it as {HOW}.", name=asked["config"])
+    sources = (files.located(path),) if files.is_folder(path) else ()
+    for tar in (tar for source in sources for tar in files_below(source, TARS)):
+        _require_whole(tar)
+    loaded = _loaded(place, path, asked["config"])
     sides = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
+    by_side = sorted(sides, key=sides.__getitem__)
     if TRAIN not in sides.values():
         raise InputError(f"{place}: has no split train; there are {', '.join(loaded)}.")
-    ignored = ", ".join(name for name in loaded if name not in sides)
-    notes = [f"Splits that are not used: {ignored}."] * bool(ignored)
-    first = loaded[next(iter(sides))]
-    column = _column(place, first, "Image")
-    label = _column(place, first, "ClassLabel", asked["label"])
-    splits = []
-    for name, side in sides.items():
-        labels = np.asarray(loaded[name].with_format("numpy")[label][:], np.int64)
-        if side != TRAIN and (labels < 0).all():  # as of a challenge
+    notes = [f"The split {name} is not used." for name in loaded if name not in sides]
+    first = loaded[by_side[0]]
+    column, label = _columns(place, first, asked["label"])
+    classes = getattr(first.features[label], "names", None)
+    if classes is None:
+        classes = sorted(set(first[label][:]))
+        loaded = {name: _numbered(place, table, label, classes) for name, table in loaded.items()}
+    tables, labels, names, official = [], [], [], []
+    for name in by_side:
+        table = loaded[name]
+        codes = np.asarray(table[label][:], np.int64)
+        if (codes < 0).all():  # as of a challenge
             notes.append(f"The split {name} has no labels, and is not used.")
             continue
-        names = [f"{name}/{row}" for row in range(len(labels))]
-        splits.append(_Split(side, loaded[name], labels, names))
-    classes = tuple(first.features[label].names)
-    sources = (files.located(path),) if files.is_folder(path) else ()
-    return _from_tables(place, splits, column, classes, options, sources, notes)
-
-
-def shards(options: DataOptions) -> RawDataset:
-    """Tar files of WebDataset, with pictures and `cls` or `json` files. Sides are those of their
-    folders, or of the words in their names. Raises `InputError`.
-    """
-    place = str(files.located(options.data_dir or "."))
-    paths = _tars(place)
-    if not paths:
-        raise InputError(f"{place}: there are no such shards.")
-    home = Path(os.path.commonpath([path.parent for path in paths]))
-    shards_of: dict[int, list[str]] = {}
-    for path in options.track(paths, "looking into shards", len(paths)):
-        _require_whole(path)
-        words = re.split(r"[^a-z]+", path.relative_to(home).as_posix().lower())
-        side = next((SIDES[word] for word in words if word in SIDES), TRAIN)
-        shards_of.setdefault(side, []).append(str(path))
-    if TRAIN not in shards_of:
-        raise InputError(f"{place}: all shards are called one of val or test. Add those of train.")
-    names = {code: name for name, code in reversed(SIDES.items())}
-    data_files = {names[side]: tars for side, tars in sorted(shards_of.items())}
-    tables = _loaded(place, "webdataset", _SAY_CLASS, data_files=data_files)
-    column = _column(place, tables["train"], "Image")
-    texts = {name: _labels(place, table) for name, table in tables.items()}
-    if absent := sorted(set().union(*texts.values()) - set(texts["train"])):
-        raise InputError(
-            f"{place}: no shard for training has the classes {listed(absent)}, which others have."
-        )
-    are_numbers = all(re.fullmatch(r"-?\d{1,18}", text) for text in texts["train"])
-    classes = tuple(sorted(set(texts["train"]), key=int if are_numbers else None))
-    number = {text: code for code, text in enumerate(classes)}
-    splits = []
-    for name, table in tables.items():
-        labels = np.array([number[text] for text in texts[name]], np.int64)
-        names_of_rows = [
-            f"{Path(url).relative_to(home).as_posix()}/{key}.{column}"
-            for url, key in zip(table["__url__"], table["__key__"], strict=True)
-        ]
-        splits.append(_Split(SIDES[name], table, labels, names_of_rows))
-    sources = (home,) if files.is_folder(place) else tuple(paths)
-    return _from_tables(place, splits, column, classes, options, sources)
-
-
-def is_sharded(name: str) -> bool:
-    """Return True if `name` is a tar file, a pattern of several (`*.tar`), or a folder of them."""
-    if name.lower().endswith(TARS):
-        return "*" in name or files.is_file(name)
-    return files.is_folder(name) and bool(_tars(str(files.located(name))))
-
-
-def _from_tables(
-    place: str,
-    splits: Sequence[_Split],
-    column: str,
-    classes: tuple[str, ...],
-    options: DataOptions,
-    sources: tuple[Path, ...],
-    notes: Sequence[str] = (),
-) -> RawDataset:
-    from datasets import Image, concatenate_datasets
-
-    splits = sorted(splits, key=lambda split: split.side)
-    tables = [
-        split.table.select_columns([column]).cast_column(column, Image(decode=False))
-        for split in splits
-    ]
-    table = concatenate_datasets(tables)
-    names = [name for split in splits for name in split.names]
-    labels = np.concatenate([split.labels for split in splits])
-    sides = np.repeat(np.array([split.side for split in splits], np.uint8), list(map(len, tables)))
+        keys = table["__key__"][:] if "__key__" in table.features else range(len(table))
+        tables.append(table)
+        labels.append(codes)
+        names += [f"{name}/{key}" for key in keys]
+        official += [sides[name]] * len(codes)
+    if TRAIN not in official:
+        raise InputError(f"{place}: has no split train with labels.")
+    table = _undecoded(tables, column)
     known = [f"{place}, {name}" for name in names]
     rows = [row for row, name in enumerate(known) if name not in options.skip]
     if not rows:
@@ -189,18 +111,39 @@ def _from_tables(
     state = typed.digest(sorted(file["filename"] for file in table.cache_files))
     return picture_dataset(
         _Pictures(table.select(rows), column, [known[row] for row in rows]),
-        labels[rows],
+        np.concatenate(labels)[rows],
         options,
         [(state, names[row]) for row in rows],
-        classes=classes,
-        official=sides[rows] if sides.any() else None,
+        classes=tuple(map(str, classes)),
+        official=np.array(official, np.uint8)[rows] if any(official) else None,
         notes=tuple(notes),
         sources=sources,
         names=tuple(names[row] for row in rows),
     )
 
 
-def _loaded(place: str, path: str, remedy: str, **more: Any) -> "dict[str, Dataset]":
+def _numbered(place: str, table: "Dataset", label: str, classes: Sequence[Any]) -> "Dataset":
+    """Return the table with the indices of the `classes` in place of numbers or texts."""
+    number = {value: code for code, value in enumerate(classes)}
+    values = table[label][:]
+    if absent := sorted({str(value) for value in values} - set(map(str, classes))):
+        raise InputError(f"{place}: the split train lacks the classes {', '.join(absent)}.")
+    codes = [number[value] for value in values]
+    return table.remove_columns(label).add_column(label, codes)
+
+
+def _undecoded(tables: "Sequence[Dataset]", column: str) -> "Dataset":
+    from datasets import Image, concatenate_datasets
+
+    return concatenate_datasets(
+        [
+            table.select_columns([column]).cast_column(column, Image(decode=False))
+            for table in tables
+        ]
+    )
+
+
+def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
     try:
         import datasets
     except ImportError:
@@ -208,10 +151,10 @@ def _loaded(place: str, path: str, remedy: str, **more: Any) -> "dict[str, Datas
     before = datasets.config.HF_HUB_OFFLINE
     # Offline, the library looks in its cache at once; else it asks six times, in half a minute, and
     # tells of each.
-    is_local = files.is_folder(path) or "data_files" in more
-    datasets.config.HF_HUB_OFFLINE = before or not (is_local or _is_answered(path))
+    is_there = files.is_folder(path) or _is_answered(path)
+    datasets.config.HF_HUB_OFFLINE = before or not is_there
     try:
-        return {str(name): table for name, table in datasets.load_dataset(path, **more).items()}
+        return {str(split): table for split, table in datasets.load_dataset(path, name).items()}
     except ConnectionError:
         raise InputError(
             f"{place}: {datasets.config.HF_ENDPOINT} cannot be reached (or HF_HUB_OFFLINE is set), "
@@ -222,7 +165,7 @@ def _loaded(place: str, path: str, remedy: str, **more: Any) -> "dict[str, Datas
     except Exception as error:
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
-        raise InputError(f"{place}: cannot be loaded ({reason}). {remedy}") from None
+        raise InputError(f"{place}: cannot be loaded ({reason}). Write it as {HOW}.") from None
     finally:
         datasets.config.HF_HUB_OFFLINE = before
 
@@ -242,64 +185,23 @@ def _is_answered(path: str) -> bool:
     return True
 
 
-def _column(place: str, table: "Dataset", kind: str, asked: str | None = None) -> str:
-    """Return the column of type `kind` that is asked for, by default the only one. Raises
-    `InputError`, naming what there is.
+def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]:
+    """Return the only column of the type Image, and that of the classes: `asked` for, the only
+    ClassLabel, or the only one of `LABELS`. Raises `InputError`, naming what there is.
     """
     kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
-    columns = [name for name in kinds if kinds[name] == kind]
-    if asked in columns or (asked is None and len(columns) == 1):
-        return asked or columns[0]
-    told = ", ".join(f"{name} ({kind_of})" for name, kind_of in kinds.items())
-    say_which = f" Say which one: {place}#{columns[0]}." if columns and kind == "ClassLabel" else ""
+    images, labels = ([n for n in kinds if kinds[n] == kind] for kind in ("Image", "ClassLabel"))
+    labels = labels or sorted(LABELS & set(kinds))
+    if asked is not None and kinds.get(asked) in ("ClassLabel", "Value"):
+        labels = [asked]
+    if len(images) == len(labels) == 1:
+        return images[0], labels[0]
+    told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     raise InputError(
-        f"{place}: one column {asked or ''} of the type {kind} is needed. Its columns: {told}."
-        f"{say_which}"
+        f"{place}: one column of the type Image is needed, and one of the type ClassLabel, or "
+        f"called {', '.join(sorted(LABELS))}. Its columns: {told}. {HUB}NAME#COLUMN says which one "
+        f"is the class."
     )
-
-
-def _labels(place: str, table: "Dataset") -> list[str]:
-    column = next((name for name in LABELS if name in table.column_names), None)
-    texts = [""] if column is None else list(map(_text, table[column]))
-    if "" in texts:
-        sample = table["__key__"][texts.index("")]
-        raise InputError(f"{place}: sample {sample} has no class. {_SAY_CLASS}")
-    return texts
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        value = next((value[field] for field in FIELDS if value.get(field) is not None), "")
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return str(value).strip()
-
-
-def _tars(place: str) -> list[Path]:
-    """Return the tar files that `place` names, or those in a folder without other folders, or with
-    train/, val/ and test/ only. Compressed ones in a folder count only where there is nothing else
-    to read.
-    """
-    path = Path(place)
-    if not files.is_folder(place):
-        return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-    tars: list[Path] = []
-    has_others, readable = False, (*endings(), ".csv")
-    try:
-        for folder, folders, names in walk(path):
-            here = [folder / name for name in names if name.lower().endswith(TARS)]
-            if folder == path:
-                is_else = any(name.lower() not in SIDES for name in folders)
-            else:
-                is_else = bool(folders) or not here
-            if is_else:
-                return []
-            has_others |= any(name.lower().endswith(readable) for name in names)
-            tars += filter(files.is_file, here)
-    except InputError:
-        return []
-    are_packed = all(tar.suffix.lower() != ".tar" for tar in tars)
-    return [] if has_others and are_packed else tars
 
 
 def _require_whole(path: Path) -> None:
