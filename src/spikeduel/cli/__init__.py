@@ -99,9 +99,7 @@ def audit(
         from spikeduel.reporting import audit_page
 
         page = audit_page(audited, prepared, out)
-    if inputs.as_json:
-        print_json(words.document(audited))
-    else:
+    if not inputs.printed_json(words.document(audited)):
         typer.echo(render(words.rows(audited)))
         if audited.statistics:
             typer.echo(f"\n{render(words.medians(audited.statistics))}")
@@ -123,8 +121,7 @@ def data_list(inputs: CommandInput) -> None:
     from spikeduel.results.columns import render
 
     rows = data.listing()
-    if inputs.as_json:
-        print_json(rows)
+    if inputs.printed_json(rows):
         return
     typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
     typer.echo(

@@ -156,8 +156,7 @@ def tune(
 
     tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
     folder = write_tuning(tuned, out)
-    if inputs.as_json:
-        print_json(tuned.record)
+    if inputs.printed_json(tuned.record):
         return
     typer.echo(f"\n{tuned.table()}\n")
     print_bullets([sentence(caveat) for caveat in tuning_limits(tuned.record)])
@@ -278,8 +277,7 @@ def plan(
     share = None if spread is None else spread / 100
     progress = inputs.progress(on_stderr=True)
     outlook = forecast(inputs.experiment(), difference / 100, share, inputs.store, progress)
-    if inputs.as_json:
-        print_json(outlook)
+    if inputs.printed_json(outlook):
         return
     title, *rest = power.sentences(outlook)
     typer.echo(f"{wrapped(title)}\n\n{render(power.rows(outlook))}\n")
@@ -392,9 +390,7 @@ def test(
     share = None if margin is None else margin / 100
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
-    if inputs.as_json:
-        print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
-    else:
+    if not inputs.printed_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)}):
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
         folds = read_experiment(run).folds
         typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))

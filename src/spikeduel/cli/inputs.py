@@ -190,6 +190,12 @@ class CommandInput:
 
         return load_model(path, own_code=self.own_code or ())
 
+    def printed_json(self, document: Any) -> bool:
+        """Print `document` if --json was given, and return True then."""
+        if self.as_json:
+            print_json(document)
+        return self.as_json
+
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Return bars and lines on stdout, or on stderr with `--json`; nothing with `--quiet`."""
         from spikeduel.system.progress import Progress, TerminalProgress

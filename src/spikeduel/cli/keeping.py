@@ -39,9 +39,9 @@ def runs(
     if others or (places and not folder.is_dir()):
         raise InputError("name two runs to compare, or a folder of runs, or nothing.")
     rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
-    if inputs.as_json:
-        print_json(rows)
-    elif rows:
+    if inputs.printed_json(rows):
+        return
+    if rows:
         table, note = run_diff.table(rows)
         typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(note)}" if note else ""))
     else:
@@ -55,8 +55,7 @@ def _compare(inputs: CommandInput, a: Path, b: Path) -> None:
     from spikeduel.results.words import answer
 
     compared = run_diff.compare(a, b)
-    if inputs.as_json:
-        print_json(compared)
+    if inputs.printed_json(compared):
         return
     for side, run in (("A", a), ("B", b)):
         typer.echo(f"{side}: {run}\n\n{render(answer.rows(load_run(run).results), gap=2)}\n")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
 from spikeduel.system.errors import InputError, visible
 
 MODEL = option(
@@ -26,9 +26,9 @@ def models(inputs: CommandInput) -> None:
     from spikeduel.results.columns import SHIPPED, render, text_rows
 
     origins = shipped.origins()
-    if inputs.as_json:
-        print_json(origins)
-    elif not origins:
+    if inputs.printed_json(origins):
+        return
+    if not origins:
         typer.echo("No trained networks are in this installation.")
     else:
         typer.echo(render(text_rows(SHIPPED, origins)))
@@ -77,8 +77,7 @@ def evaluate(
         experiment = evaluating.trained_on(loaded, inputs.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
     test = evaluating.evaluate(loaded, experiment, part, progress, inputs.store)
-    if inputs.as_json:
-        print_json(test)
+    if inputs.printed_json(test):
         return
     in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
     what = "recordings" if loaded.card.preprocessing.binning else "images"
@@ -141,9 +140,7 @@ def predict(
                 typer.echo(f"{visible(row['file'])} {seen}  {label}")
         return
     rows, unreadable = evaluating.predict_files(loaded, images, inputs.progress(), not inputs.raw)
-    if inputs.as_json:
-        print_json(rows)
-    else:
+    if not inputs.printed_json(rows):
         width = max((len(visible(row["file"])) for row in rows), default=0)
         for row in rows:
             label = f"{visible(row['label'])}  {row['probability']:.1%}"
@@ -340,9 +337,7 @@ def export(
         progress=progress,
         store=inputs.store,
     )
-    if inputs.as_json:
-        print_json(check)
-    else:
+    if not inputs.printed_json(check):
         typer.echo("\n".join(wrapped(line) for line in exporting.lines(check)))
         typer.echo(f"\nfile: {out}\ncheck: {out}.check.json")
 

@@ -80,10 +80,7 @@ def variability_of(
     """Return the variability that two contenders' answers show, bool `[S, N]` of two seeds or more;
     `groups` `[N]` as in `significance`.
     """
-    cluster = None
-    if groups is not None:
-        names, numbers = np.unique(groups, return_inverse=True)
-        cluster = None if len(names) == len(groups) else numbers
+    cluster = uncertainty.numbered(groups)
     off = uncertainty.of_difference(right_a, right_b, cluster)
     spreads = [float(right.mean(1).std(ddof=1)) for right in (right_a, right_b)]
     # The parts that seeds have, where these say less than the remainder does.

@@ -181,10 +181,9 @@ def difference(
             f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
         )
     num_seeds, num_images = right_a.shape
-    cluster = None
     if groups is not None:
-        names, numbers = np.unique(_of_images("groups", groups, num_images), return_inverse=True)
-        cluster = None if len(names) == num_images else numbers
+        groups = _of_images("groups", groups, num_images)
+    cluster = uncertainty.numbered(groups)
     off = uncertainty.of_difference(right_a, right_b, cluster, paired)
     p_permutation = None
     if num_seeds > 1:

@@ -155,6 +155,12 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
     return max(variance, clustered), effective - 1
 
 
+def numbered(groups: np.ndarray | None) -> np.ndarray | None:
+    """Return the groups of images `[N]` numbered from 0; None if no images belong together."""
+    names, numbers = np.unique([] if groups is None else groups, return_inverse=True)
+    return numbers if len(names) < len(numbers) else None
+
+
 def effective_groups(cluster: np.ndarray) -> float:
     """Return how many equal groups weigh as much as those of `cluster` `[N]`: N² / Σ n²."""
     sizes = np.bincount(cluster)

@@ -17,7 +17,7 @@ from spikeduel.results import power
 from spikeduel.results.power import SEEDS, Case, Forecast, Source, Variability
 from spikeduel.results.study import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
-from spikeduel.results.uncertainty import effective_groups
+from spikeduel.results.uncertainty import effective_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -131,10 +131,8 @@ def _variability(
     """Return the source of the variability, and that of every two contenders, or of every
     spread.
     """
-    weigh = None
-    if groups is not None:
-        numbers = np.unique(groups, return_inverse=True)[1]
-        weigh = effective_groups(numbers) if int(numbers.max()) + 1 < len(numbers) else None
+    cluster = numbered(groups)
+    weigh = None if cluster is None else effective_groups(cluster)
     right = {
         name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()}
         for name in experiment.contenders
