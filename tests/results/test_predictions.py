@@ -50,6 +50,7 @@ def record(contender, seed, source=None):
         stopped="limit",
         epoch_seconds=[],
         history=[],
+        environment={},
     )
 
 
