@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikeduel.data import mnist_like, prepare
-from spikeduel.data.downloading import Remote
+from spikeduel.data.fetching import Remote
 from spikeduel.data.mnist_like import (
     EMNIST_DIGITS,
     EMNIST_STEMS,

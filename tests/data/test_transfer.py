@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from spikeduel import data
+from spikeduel.data.disk_arrays import SMALL, SharedPayload
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.transfer import SMALL, SharedPayload
 from spikeduel.settings import Experiment
 
 LARGE = np.arange(SMALL, dtype=np.int64)

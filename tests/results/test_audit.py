@@ -9,7 +9,7 @@ from spikeduel.system import typed
 
 
 def test_only_problems_make_it_not_ok() -> None:
-    note, problem = example("copies_on_one_side"), example("cut_groups")
+    note, problem = example("validation_copies"), example("cut_groups")
     assert CLEAN.ok
     assert audit_with(conclusions=(note,)).ok
     both = audit_with(conclusions=(problem, note))

@@ -101,10 +101,10 @@ def test_a_finding_is_the_same_after_json(id):
 
 
 def test_the_gravest_comes_first():
-    ids = ["untuned", "leakage", "copies_on_one_side", "cut_groups"]
+    ids = ["untuned", "leakage", "validation_copies", "cut_groups"]
     assert [found.id for found in ranked(map(example, ids))] == [
         "cut_groups",
-        "copies_on_one_side",
+        "validation_copies",
         "leakage",
         "untuned",
     ]

@@ -67,7 +67,7 @@ def audit(accuracy):
 
 
 PROBLEM = finding("conflicting_labels", count=2, images=9, share=0.02, names=None)
-NOTE = finding("copies_on_one_side", count=1)
+NOTE = finding("validation_copies", count=1)
 
 
 # ---- caveats

@@ -21,7 +21,7 @@ import torch
 import made_recordings as moving
 from spikeduel import data
 from spikeduel.data.catalogue import binned
-from spikeduel.data.transfer import MappedArray, SharedPayload
+from spikeduel.data.disk_arrays import MappedArray, SharedPayload
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, hardware

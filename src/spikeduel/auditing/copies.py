@@ -74,9 +74,6 @@ def check(context: AuditContext) -> Fields:
 
 
 def _people(context: AuditContext) -> np.ndarray | None:
-    """Return the subjects that the names of SOCOFing's prints say: groups, before copies are
-    joined.
-    """
     if context.experiment.dataset != "socofing" or context.names is None:
         return None
     return np.array([socofing.parse(Path(name).name, "").subject for name in context.names])
@@ -261,23 +258,11 @@ def conflicting_labels(audit: Audit) -> Iterator[Values]:
         }
 
 
-@finds("groups_joined")
-def groups_joined(audit: Audit) -> Iterator[Values]:
-    if count := audit.exact_duplicates.across_groups:
-        yield {"count": count}
-
-
 @finds("validation_copies")
 def validation_copies(audit: Audit) -> Iterator[Values]:
     exact = audit.exact_duplicates
     if elsewhere := exact.across - exact.test_in_training:
         yield {"count": elsewhere}
-
-
-@finds("copies_on_one_side")
-def copies_on_one_side(audit: Audit) -> Iterator[Values]:
-    if count := audit.exact_duplicates.within:
-        yield {"count": count}
 
 
 @finds("near_across_sides")

@@ -29,7 +29,7 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     recordings.check,
 )
 """Every check: a module with a function that fills fields of `Audit`, and functions that find."""
-VERSION = 14
+VERSION = 15
 """Raised when the same data would give another audit: audits kept before are made anew."""
 
 
@@ -37,12 +37,8 @@ def audit(
     dataset_or_experiment: "str | Path | Experiment",
     progress: Progress | None = None,
 ) -> Audit:
-    """Check whether results on a data set and its split can be trusted.
-
-    Looks for leaks, duplicates, wrong labels, telling formats and broken files.
-
-    Takes an experiment, or a data set's name or folder. Raises `InputError` where the data cannot
-    be found, or not split.
+    """Check the data set of an experiment, or a set's name or folder, and its split for leaks,
+    duplicates, wrong labels, telling formats and broken files. Raises `InputError`.
     """
     experiment = dataset_or_experiment
     if not isinstance(experiment, Experiment):
@@ -95,7 +91,6 @@ def kept_in() -> Path:
 
 
 def _key(context: AuditContext) -> str:
-    """Return a name for the audit: another one where data, split or version differ."""
     prepared, split = context.prepared, context.split
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest()
@@ -108,7 +103,6 @@ def _key(context: AuditContext) -> str:
 
 
 def _examine(context: AuditContext) -> PrintedAudit:
-    """Return what the checks find, and what it means, the problems first."""
     fields: Fields = {}
     details: Fields = {}
     for check in CHECKS:

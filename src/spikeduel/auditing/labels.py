@@ -2,13 +2,9 @@
 probabilities after it.
 
 The threshold of a class is the mean probability that its own images give to it, as in confident
-learning (Northcutt, Jiang, Chuang 2021, Confident Learning, JAIR 70). There, an image is suspect
-where another class reaches its threshold; here, where another class fits better and the label's own
-probability stays far below the threshold of its class. So an image between two classes that look
-alike is left alone.
-
-Limits were chosen with one draw of flipped labels (seed 0) on digits and MNIST:
-`benchmarks/labels.py` reports others.
+learning (Northcutt, Jiang, Chuang 2021, Confident Learning, JAIR 70). Here, an image is suspect
+where another class fits better and the label's own probability stays far below the threshold of its
+class, so that an image between two classes is left alone. Limits: `benchmarks/labels.py`.
 """
 
 import csv

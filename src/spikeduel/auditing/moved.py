@@ -1,19 +1,21 @@
 """Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or
 scaled.
 
-For each image the few others with the nearest descriptors are candidates (`invariants`). They are
-laid over it (`overlays`). The image is a moved copy of the best one where what remains is below a
-share of what usually remains for the other candidates, so that images that are alike by nature
-raise no alarm.
+For each image the few others with the nearest descriptors are candidates. They are laid over it
+(`overlays`). The image is a moved copy of the best one where what remains is below a share of what
+usually remains for the other candidates, so that images alike by nature raise no alarm.
+
+Amplitude spectra do not change with a shift, and of samples on circles the angular harmonics'
+amplitudes, and what their phases have in common, do not change with a turn or a mirroring. What is
+left, such as borders, is learned on moved copies: linear discriminant analysis, a class an image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
 from spikeduel.auditing.neighbours import MOST_SCORES, compared, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
@@ -54,9 +56,8 @@ def search(
     """Return the moved copies among `images`, as `_search` finds them; also among the middles of
     pictures that were padded.
 
-    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares. The
-    black bars do not move with what was moved before: laid over one another, they would hide the
-    copy.
+    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares: the
+    bars would hide a copy that was moved before.
     """
     whole = _search(images, same, split, near, progress)
     shares = None if shapes is None else shapes.min(1) / shapes.max(1)
@@ -94,9 +95,8 @@ def _search(
     `same` `[N]`) are left out.
 
     Each image is laid over those of all earlier sides together: on a small side alone nothing might
-    be like it, and what remains would look little beside that. Images of one side are not compared
-    with one another: copies there inflate no score, and to look for them would take several times
-    as long. Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
+    be like it. Images of one side are not compared: copies there inflate no score. Ratios of
+    `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
     import torch
 
@@ -144,3 +144,209 @@ def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndar
         candidates.append(lowest(distances, k).numpy())
         place.append((np.arange(k) + 0.5) / most)
     return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(place), kind="stable")]
+
+
+NUM_ANGLES = 32
+LENGTH = 96
+"""Numbers in a descriptor."""
+MOST_LEARNED = 2000
+COPIES = 4
+"""Images that the metric is learned on, and moved copies of each image."""
+DESCRIBED_AT_ONCE = 1024
+HIGHEST, CENTRE = 9, 16
+"""Frequencies of the spectrum, and pixels across what is around the middle, that describe upright
+images.
+"""
+BORDERS = ("zeros", "border", "reflection")
+PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
+"""Pairs of angular frequencies whose phases together are compared with that of their sum (the
+bispectrum).
+"""
+
+
+Measured = Callable[["Tensor"], "Tensor"]
+"""Measurements, float32 `[N, D]`, of images float32 `[N, S, S]`."""
+
+
+def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
+    """Return a moved copy of each of `images`, float32 `[N, S, S]`.
+
+    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned
+    by up to 10°, shifted by up to a tenth of the side, scaled by up to 10 %. What comes in at the
+    borders is black, the nearest pixel or a reflection, in turn. Where `is_upright`, nothing is
+    turned or mirrored.
+    """
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    random, count = torch.Generator().manual_seed(seed), len(images)
+
+    def drawn(most: float) -> "Tensor":
+        values, is_used = torch.rand(2, count, generator=random)
+        return most * (2 * values - 1) * (is_used < 0.5)
+
+    turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
+    size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
+    if is_upright:
+        turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
+    cos, sin = turn.cos() * size, turn.sin() * size
+    rows = [
+        torch.stack([cos * mirror, -sin, drawn(0.2)], 1),
+        torch.stack([sin * mirror, cos, drawn(0.2)], 1),
+    ]
+    grid = affine_grid(torch.stack(rows, 1), [count, 1, *images.shape[1:]], align_corners=False)
+    copies = torch.empty_like(images)
+    for number, border in enumerate(BORDERS):
+        part = slice(number, None, len(BORDERS))
+        copies[part] = grid_sample(
+            images[part, None], grid[part], padding_mode=border, align_corners=False
+        )[:, 0]
+    return copies
+
+
+def descriptor(images: "Tensor", measured: Measured) -> Measured:
+    """Learn, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
+    `[M, LENGTH]` or fewer.
+
+    Descriptors of copies are near one another by Euclidean distance.
+    """
+    import torch
+    from scipy.linalg import eigh
+
+    chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
+    learned = images[torch.from_numpy(np.sort(chosen))]
+    versions = [learned, *(moved(learned, seed, measured is upright) for seed in range(COPIES))]
+    described = [map(measured, version.split(DESCRIBED_AT_ONCE)) for version in versions]
+    copies = torch.stack([torch.cat(list(blocks)) for blocks in described], 1)
+    mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
+    copies = (copies - mean) / spread
+    within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
+    within = (within.T @ within / (len(learned) * COPIES)).double()
+    within.diagonal().add_(1e-2 * within.diagonal().mean() + 1e-9)
+    whole = copies.flatten(0, 1)
+    whole = (whole.T @ whole / len(whole)).double()
+    length = len(whole)
+    _, axes = eigh(whole.numpy(), within.numpy(), subset_by_index=(length - LENGTH, length - 1))
+    project = torch.from_numpy(axes).float() / spread[:, None]
+    return lambda others: measured(others.float()) @ project - mean @ project
+
+
+def invariant(images: "Tensor") -> "Tensor":
+    """Measurements for all moves."""
+    import torch
+
+    return torch.cat(
+        [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1
+    )
+
+
+def upright(images: "Tensor") -> "Tensor":
+    """Measurements for shifts and sizes, which tell more apart as they need not bear turns."""
+    import torch
+
+    return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
+
+
+def _windowed(images: "Tensor", power: float) -> "Tensor":
+    import torch
+
+    window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
+    window = window[:, None] * window
+    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
+    return _unit((images - mean) * window)
+
+
+def _spectrum(images: "Tensor", power: float) -> "Tensor":
+    import torch
+
+    size = max(32, images.shape[-1])
+    amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
+    return torch.cat(
+        [amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]], 1
+    ).flatten(1)
+
+
+def _recentred(images: "Tensor") -> "Tensor":
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    seen, y, x, _ = _object(images)
+    move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
+    move[:, :, 2] = torch.stack([x, y], 1) * 2 / images.shape[-1]
+    grid = affine_grid(move, [len(images), 1, CENTRE, CENTRE], align_corners=False)
+    seen = grid_sample(seen[:, None], grid, align_corners=False)[:, 0]
+    return _unit(seen - seen.mean((1, 2), keepdim=True)).flatten(1)
+
+
+def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
+    import torch
+    from torch.nn.functional import grid_sample
+
+    size = max(32, images.shape[-1])
+    amplitude = torch.fft.fftshift(
+        torch.fft.fft2(_windowed(images, power), s=(size, size)), dim=(1, 2)
+    ).abs()
+    highest = min(0.45 * size, 15.0)
+    radius = torch.linspace(1, highest, 12)[:, None]
+    angle = torch.arange(NUM_ANGLES) * torch.pi / NUM_ANGLES
+    places = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    grid = 2 * (places + size // 2) / (size - 1) - 1
+    polar = grid_sample(
+        amplitude[:, None], grid.expand(len(images), -1, -1, -1), align_corners=True
+    )[:, 0]
+    return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
+
+
+def _around(images: "Tensor") -> "Tensor":
+    import torch
+    from torch.nn.functional import grid_sample
+
+    seen, y, x, reach = _object(images)
+    radius = ((torch.arange(8) + 0.5) / 8)[:, None]
+    angle = torch.arange(NUM_ANGLES) * 2 * torch.pi / NUM_ANGLES
+    circle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    places = torch.stack([x, y], -1)[:, None, None] + reach[:, None, None, None] * circle
+    seen = _unit(seen - seen.mean((1, 2), keepdim=True))
+    polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
+    return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
+
+
+def _object(images: "Tensor") -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
+    """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]`
+    each.
+    """
+    import torch
+
+    border = (
+        torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
+        .median(1)
+        .values
+    )
+    seen = images - border[:, None, None]
+    weight = seen.abs()
+    weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
+    y, x = ((weight.sum(axis) * place).sum(1) for axis in (2, 1))
+    apart = (place[:, None] - y[:, None, None]) ** 2 + (place - x[:, None, None]) ** 2
+    return seen, y, x, 2 * (weight * apart).sum((1, 2)).sqrt()
+
+
+def _unit(images: "Tensor") -> "Tensor":
+    return images / images.flatten(1).norm(dim=1).clamp_min(1e-3)[:, None, None]
+
+
+def _invariants(harmonics: "Tensor") -> "Tensor":
+    """Return what does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are
+    turned or mirrored.
+    """
+    import torch
+
+    found = [harmonics.abs()]
+    for apart in (1, 2):
+        product = (harmonics[:, apart:] * harmonics[:, :-apart].conj())[:, :, 1:]
+        product = product / (product.abs() + 1e-9).sqrt()
+        found += [product.real, product.imag.abs()]
+    for a, b in PHASES:
+        product = harmonics[:, :, a] * harmonics[:, :, b] * harmonics[:, :, a + b].conj()
+        found.append(product.real / (product.abs() + 1e-9) ** (2 / 3))
+    return torch.cat([values.flatten(1) for values in found], 1)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 QUERIES_AT_ONCE = 4096
 PORTION = 1024
-"""Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far
-slower on a busy one, where each product waits for the slowest thread.
-"""
+"""Rows and columns of a block of distances."""
 MOST_SCORES = 1 << 25
 """Distances that are in memory at once."""
 TOGETHER = 64
@@ -28,10 +26,7 @@ TOGETHER = 64
 SMALL_SIDE = 25
 """Longest side of the small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
-"""Standard deviation of the blur, in pixels of the small version. Of 800 recordings of N-MNIST,
-drawn anew from their own smoothed counts, 64 % are near the first one with it, and 0.4 % without
-(`benchmarks/recordings.py`).
-"""
+"""Standard deviation of the blur, in pixels of the small version (`benchmarks/recordings.py`)."""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
 """Longest side of images whose gradients are taken; cells a side; directions in each."""
 MOST_PRODUCTS = 4e12
@@ -89,9 +84,8 @@ def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np
     """Return the index of the nearest of `references` for each of `queries`, by Euclidean distance
     of pixels: int64 `[M]`.
 
-    Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that
-    are equally near it is any one. Sums of squares up to 2^24 are exact (28×28 grey: always where
-    it matters). Raises `ValueError` where there is no reference.
+    Both are uint8 `[M, …]` and `[N, …]`, in memory or not. Sums of squares up to 2^24 are exact.
+    Raises `ValueError` where there is no reference.
     """
     import torch
 

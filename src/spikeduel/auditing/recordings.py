@@ -1,8 +1,5 @@
-"""Check of recordings: numbers that differ between sides and classes beside what is seen, such as
-length, rate, hot pixels and sensor.
-
-A network may learn these instead. So a small classifier is given nothing else, and asked for the
-class, and for the side of the split.
+"""Check of recordings: a small classifier is given nothing but numbers that a network may learn in
+place of what is seen (length, rate, hot pixels), and asked for the class and the side of the split.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

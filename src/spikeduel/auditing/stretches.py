@@ -1,11 +1,10 @@
 """Recordings that share a stretch of events: one is a part of the other, or both were cut from a
 third.
 
-Kept events are numbers in order of time. The difference of two of them does not change when both
-are shifted in time or place, so that `LINKS` differences in a row are the same wherever a recording
-was cut. Of these rows, those that a hash of them chooses are compared, so that two recordings
-choose the same ones (as in Schleimer, Wilkerson, Aiken 2003, Winnowing). Recordings with a row in
-common are laid over one another, and the events that agree are counted.
+Kept events are numbers whose differences do not change when a recording is shifted in time or
+place. Rows of `LINKS` differences are compared where a hash of them chooses the row (as in
+Schleimer, Wilkerson, Aiken 2003, Winnowing). Recordings with a row in common are laid over one
+another, and the events that agree are counted.
 """
 
 from dataclasses import dataclass

@@ -215,9 +215,6 @@ def _remedy(is_recorded: bool) -> str:
 
 
 def _scanned(root: Path, is_recorded: bool) -> tuple[list[Item], list[str]]:
-    """Return the items of one sub-folder a class, or of train/, val/ and test/ with those in each;
-    and notes.
-    """
     items: list[Item] = []
     sides, notes = _sides(root)
     for side, parent in sides:
@@ -265,9 +262,6 @@ def _sides(root: Path) -> tuple[list[tuple[int, Path]], list[str]]:
 
 
 def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
-    """Return the items that a CSV lists by paths relative to its own folder, True if they are
-    recordings, and notes.
-    """
     named = tables.columns(table)
     needed = [column for column in (*LABELS, "group") if column in named]
     items: dict[Path, Item] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.archives import Whole
+from spikeduel.data.fetching import Whole
 from spikeduel.data.folder import SIDES
 from spikeduel.data.inventory import files_below
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset

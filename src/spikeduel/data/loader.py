@@ -36,15 +36,11 @@ WHOLE = 2 << 30
 BLOCK = 64 << 10
 """Bytes of images in a row that a disk reads at once; smaller pieces take much longer."""
 WINDOW = 512 << 20
-"""Bytes of blocks whose images are mixed: thousands of blocks, because the images of one folder are
-all of one class.
-"""
+"""Bytes of blocks whose images are mixed: a block may hold one class alone."""
 AHEAD = 2
 """Batches that are asked for, or made, ahead: one could be late, and more only take memory."""
 SHARE = 0.5
-"""A data set is held in memory if it takes at most this share of what is available; the rest is for
-training.
-"""
+"""A data set is held in memory if it takes at most this share of what is available."""
 _sharing = 1
 
 
@@ -168,9 +164,6 @@ def _gathered(
 
 
 def _announce(images: np.memmap, coming: np.ndarray) -> None:
-    """Tell the system that these images of a map are needed soon: else they are read only when
-    taken.
-    """
     if not len(coming) or images.filename is None or not hasattr(os, "posix_fadvise"):
         return
     size, ends = _bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1

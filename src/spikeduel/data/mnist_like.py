@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.downloading import Remote, download
+from spikeduel.data.fetching import Remote, download
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing

@@ -26,9 +26,8 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
-"""Formats that are decoded where Pillow can. It hands others to programs (EPS to Ghostscript),
-only names some (HDF5), knows some by next to nothing (SPIDER), or does not say before it decodes
-how large they are (ICO).
+"""Formats that are decoded where Pillow can; it hands others to programs (EPS), or does not say
+before it decodes how large they are (ICO).
 """
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""

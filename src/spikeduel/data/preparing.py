@@ -1,9 +1,7 @@
 """Pictures made images on disk: by all cores, going on where a preparation was interrupted.
 
 Images are appended to a file as they are made, so that memory stays bounded; a journal beside it
-notes of which picture each was made. At the end they are put in order. Small pictures are mostly
-Python's own work, which threads do one after another: many are made in processes
-(`benchmarks/preparing.py`).
+notes of which picture each was made. At the end they are put in order.
 """
 
 import hashlib
@@ -119,7 +117,6 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
 
 
 def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Preprocessing, bool]:
-    """Return the preprocessing that fits all pictures, and True if one of them is large."""
     headers: list[tuple[int, bool]] = []
     try:
         for _, header in over_files(

@@ -131,7 +131,6 @@ def source_at(data_dir: str | None) -> Iterator[Source]:
 
 
 def _prefix(names: list[str]) -> str:
-    """Return the outermost folder within a zip that holds Real: Kaggle's holds everything twice."""
     members = [member for name in names if "__MACOSX" not in (member := PurePosixPath(name)).parts]
     homes = {member.parent.parent for member in members if member.parent.name == "Real"}
     outermost = min(homes, key=lambda home: (len(str(home)), str(home)), default=PurePosixPath())

@@ -21,15 +21,11 @@ _STREAM = 0x5B117
 """Separates these random numbers from others that are drawn with the same seed."""
 
 MOST_NODES = 200
-"""Nodes that the exact search visits at most; it mostly needs few. A limit in seconds would give a
-busy machine another split.
-"""
+"""Nodes that the exact search visits at most: a limit in seconds would depend on the machine."""
 MOST_NUMBERS = 200
 """Unknowns at most for which the exact search goes on to the best solution."""
 NEAR_ENOUGH = 0.05
-"""Share of a class's target on a side that the exact search may miss: less takes long and is worth
-nothing.
-"""
+"""Share of a class's target on a side that the exact search may miss."""
 
 _REMEDY = (
     "Add images of it (in other groups), remove the class, make groups finer (group_by), choose "

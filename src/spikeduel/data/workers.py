@@ -96,7 +96,6 @@ def _attempts(
 
 @contextmanager
 def _workers(processes: bool) -> Iterator[tuple[Executor, int]]:
-    """Yield processes, which stay for the next call, or threads, and their number."""
     num_workers = num_cores()
     if processes and num_workers > 1:
         from joblib.externals import loky

@@ -18,7 +18,7 @@ import numpy as np
 
 import spikeduel.system
 from spikeduel.data import loader
-from spikeduel.data.transfer import SharedPayload
+from spikeduel.data.disk_arrays import SharedPayload
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from spikeduel.data import Prepared
-from spikeduel.data.transfer import SharedPayload
+from spikeduel.data.disk_arrays import SharedPayload
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress, Relayed

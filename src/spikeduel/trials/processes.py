@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.data import Prepared, loader
-from spikeduel.data.transfer import SharedPayload
+from spikeduel.data.disk_arrays import SharedPayload
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, naming
 from spikeduel.trials.jobs import Job, Message, Pool, Task, require_threads

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.downloading import Remote
 from spikeduel.data.events import formats
 from spikeduel.data.events.sets import GESTURES, OBJECTS, SETS
+from spikeduel.data.fetching import Remote
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.system.errors import InputError, UnreadableFiles
 

@@ -21,7 +21,7 @@ SIZES = FileProperty(
 
 
 def test_the_document_is_json_with_sentences_and_without_details() -> None:
-    finding = example("copies_on_one_side")
+    finding = example("validation_copies")
     audit = audit_with(conclusions=(finding,))
     content = document(audit)
     assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {

@@ -67,7 +67,6 @@ def _version_2(content: bytes) -> Events:
 
 
 def _end_of_text(content: bytes) -> int:
-    """Return the byte after the lines of text that begin with #, as an event can, too."""
     start = 0
     while content[start : start + 1] == b"#":
         end = content.find(b"\n", start) + 1

@@ -51,7 +51,6 @@ def _bin(content: bytes) -> Events:
 
 
 def _bs2(content: bytes) -> Events:
-    """Return the events of a byte of x, a byte of y, a bit of polarity and 23 bits of time each."""
     if over := len(content) % 5:
         raise InputError(f"cut off at byte {len(content):,}: an event has 5 bytes, {over} are left")
     x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64).T
@@ -116,9 +115,6 @@ def _of_columns(columns: dict[str, np.ndarray]) -> Events:
 
 
 def _text(content: bytes) -> Events:
-    """Return the events of four columns of numbers, separated by spaces, tabs or commas; a first
-    line may name them.
-    """
     try:
         lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
     except UnicodeDecodeError as error:

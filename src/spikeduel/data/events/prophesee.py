@@ -147,20 +147,15 @@ def _require_kinds(kind: np.ndarray, known: tuple[int, ...], start: int, size: i
 
 
 def _latest(is_new: np.ndarray) -> np.ndarray:
-    """Return the last new row up to each row, −1 before the first."""
     return np.maximum.accumulate(np.where(is_new, np.arange(len(is_new)), -1))
 
 
 def _last(is_new: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Return the value of the last new row up to each row, 0 before the first."""
     latest = _latest(is_new)
     return np.where(latest >= 0, value[np.maximum(latest, 0)], 0) if len(value) else value
 
 
 def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
-    """Return the upper bits of the time at each row: of the last TIME_HIGH, or of the first before
-    it.
-    """
     is_high = kind == 0x8
     if not is_high.any():
         return np.zeros_like(value)
@@ -175,6 +170,5 @@ def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row and the place of each bit that is 1, row by row."""
     row, bit = np.nonzero((words[:, None] >> np.arange(bits)) & 1)
     return row, bit

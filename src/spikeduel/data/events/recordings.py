@@ -246,7 +246,6 @@ def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _read(parts: Sequence[Part]) -> list[tuple[np.ndarray, tuple[int, int] | None]]:
-    """Return the events of the parts of a file, and the sensor that the file says."""
     file, made = parts[0].file, []
     with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
         events = formats.read(file)

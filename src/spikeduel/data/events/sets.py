@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.data import tables
-from spikeduel.data.archives import Entry, tree
-from spikeduel.data.downloading import Remote, download
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
+from spikeduel.data.fetching import Entry, Remote, download, tree
 from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
@@ -71,9 +70,6 @@ def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> lis
 
 
 def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
-    """Return the recordings that files of labels cut out of the files of two lists; a group is a
-    person.
-    """
     by_name: dict[str, Entry] = {}
     for path, entry in entries.items():
         by_name.setdefault(PurePosixPath(path).name, entry)
@@ -179,7 +175,6 @@ class RecordingSet:
 
 
 def _mendeley(dataset: str, *remotes: tuple[str, str, str]) -> dict[str, Remote]:
-    """Return the files of a data set at Mendeley Data, each given by name, identifier and md5."""
     address = (
         f"https://data.mendeley.com/public-files/datasets/{dataset}/files/{{}}/file_downloaded"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.auditing.group_inference import suggested
+from spikeduel.auditing.files import suggested
 from spikeduel.data.grouping import group_rule
 
 CLASSES = ("cat", "dog")
