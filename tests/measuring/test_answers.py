@@ -7,7 +7,7 @@ import torch
 from made_models import make
 from made_oracle import CARD, Oracle, batches
 from spikeduel.counting.counter import Counter
-from spikeduel.measuring.answers import Asked, answers_of, ask
+from spikeduel.measuring.answers import Asked, ask
 from spikeduel.measuring.answers import Counting as CountingOf
 from spikeduel.measuring.correctness import calibration, classification
 from spikeduel.measuring.costing import operations
@@ -127,20 +127,3 @@ def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):
     assert classification(model, asked) == expected
     with pytest.raises(RuntimeError, match="a fault"):
         operations(model, asked)
-
-
-def test_without_a_counter_answers_are_had_in_inference_mode():
-    seen = []
-    model = make()
-    model.module.register_forward_hook(lambda *_: seen.append(torch.is_inference_mode_enabled()))
-    ask(model, in_batches(60))
-    Asked(in_batches(60), count=True).answers(model)
-    assert seen == [True, False]
-
-
-def test_another_model_is_asked_itself():
-    asked, one, other = Asked(Counting()), make(), make("small-cnn")
-    first = answers_of(one, asked)
-    assert answers_of(other, asked) is not first
-    assert np.array_equal(answers_of(one, asked).predicted, first.predicted)
-    assert len(list(asked)) == 4

@@ -22,7 +22,7 @@ from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
+from spikeduel.spiking.readouts import MeanReadout
 
 
 def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):
@@ -233,27 +233,5 @@ def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, rea
     np.testing.assert_array_equal(answers_of(model, given).over_time.right, right)
 
 
-def test_confidences_of_many_spikes_are_told_apart():
-    class Fires(Told):
-        readout = SpikeCountReadout()
-
-        def forward(self, x):
-            spk = super().forward(x)
-            return spk, spk
-
-    model = told([[[0.0, 1.0]] * 60])
-    model.module = Fires([[[0.0, 1.0]] * 60])
-    confidence = answers_of(model, asked([1])).over_time.confidence[:, 0]
-    # After 20 steps the other class has a probability of e⁻²⁰, which a float32 near 1 cannot show.
-    assert (np.diff(confidence[:30]) > 0).all()
-    assert confidence[0] == pytest.approx(np.exp(1.25) / (np.exp(1.25) + 1))
-
-
 def test_without_time_there_is_nothing_to_say():
     assert anytime(make("small-cnn"), batches(), batches()) == Anytime()
-
-
-def test_with_one_step_everybody_leaves_after_it():
-    found = anytime(make(num_steps=1), batches(), batches())
-    assert found.early_exit.exit_steps == [40]
-    assert len(found.accuracies) == len(found.early_exit.curve) == 1

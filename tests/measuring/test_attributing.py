@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from made_models import make, make_recorded
+from made_models import make
 from spikeduel.measuring.inside import attribution
 from spikeduel.networks.models import Model
 from spikeduel.spiking.readouts import LogitReadout
@@ -66,16 +66,3 @@ def test_it_adds_up_to_what_the_image_adds_to_the_score(image):
             for each in (image, black)
         ]
     assert found.sum() == pytest.approx(float(scores[0] - scores[1]), rel=0.02)
-
-
-@pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru"])
-def test_of_a_recording_it_is_a_map_of_its_pixels(contender):
-    model, frames = make_recorded(contender)
-    frames[0, :, :, :3] = 0
-
-    found = attribution(model, frames[0].numpy())
-
-    assert found.shape == (6, 6)
-    assert found[:, 3:].any()
-    assert not found[:, :3].any()
-    assert all(parameter.grad is None for parameter in model.module.parameters())

@@ -6,7 +6,7 @@ import torch
 from msgspec import structs
 from torch import nn
 
-from made_oracle import CARD, Oracle, batches
+from made_oracle import CARD, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import answers_of
 from spikeduel.measuring.correctness import (
@@ -100,25 +100,6 @@ def test_what_a_perfect_model_shows_by_hand():
     )
 
 
-def test_who_is_perfect_shows_as_much_and_who_exaggerates_shows_more():
-    beyond = 0
-    for seed in range(20):
-        scores, generator = random_scores(200, 1.5, seed)
-        truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
-        found, exaggerating = judged(scores, truth), judged(3 * scores, truth)
-        assert 0.05 < found.ece_of_perfect < 0.1 < found.ece_of_perfect_95 < 0.13
-        beyond += found.ece > found.ece_of_perfect_95
-        assert exaggerating.ece > exaggerating.ece_of_perfect_95
-    # Of 20 draws, 4 or more beyond the 95th percentile happen in 1.6 % of cases.
-    assert beyond < 4
-    assert judged(*random_perfect(40_000)).ece_of_perfect < 0.008
-
-
-def random_perfect(number):
-    scores, generator = random_scores(number, 1.5, 0)
-    return scores, torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
-
-
 class Exaggerating(nn.Module):
     """Scores for the class that the only pixel names (0 or 1); always sure of itself to e⁴."""
 
@@ -181,11 +162,3 @@ def test_the_probabilities_are_those_of_predict():
     bins = calibration(fitted, halves).scaled.bins
     said = sum(each.count * each.confidence for each in bins if each.count) / 40
     assert said == pytest.approx(probabilities.max(1).mean(), abs=1e-6)
-
-
-def test_a_sure_oracle():
-    found = calibration(Model(Oracle(), CARD), batches([0, 1, 2, 2], [0, 1, 2, 2]))
-    sure = pytest.approx(math.exp(5) / (math.exp(5) + 2))
-    assert found.bins[-1] == CalibrationBin(
-        low=pytest.approx(14 / 15), high=1.0, count=4, confidence=sure, accuracy=1.0
-    )

@@ -8,14 +8,12 @@ from torch import nn
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring import MEASURES
-from spikeduel.measuring.answers import ask
 from spikeduel.measuring.correctness import classification, encoding_spread, weight_shapes
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import ClassScores, EncodingSpread, WeightShapes
 from spikeduel.spiking.encoders import ENCODERS, Encoder, rate
-from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import typed
 
 
@@ -55,22 +53,6 @@ def _snn(encoding):
     )
     torch.manual_seed(0)
     return Model(build(card), card)
-
-
-def test_evaluation_draws_by_index_so_batches_do_not_matter():
-    images = torch.randint(
-        0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    labels, index = torch.zeros(60, dtype=torch.int64), np.arange(60)
-    model = _snn("rate")
-    whole = ask(model, [(images, labels, index)])
-    parts = ask(
-        model, [(images[i : i + 7], labels[i : i + 7], index[i : i + 7]) for i in range(0, 60, 7)]
-    )
-    assert np.array_equal(whole.predicted, parts.predicted)
-    assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
-    expected, _ = model.predict(images, RandomKeys.for_evaluation(index))
-    assert np.array_equal(whole.predicted, expected)
 
 
 def test_other_draws_show_the_spread_of_a_random_encoding_and_nothing_else(monkeypatch):

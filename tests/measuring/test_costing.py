@@ -158,15 +158,6 @@ def test_the_network_is_left_as_it_was(tutorial):
     assert not tutorial.fc1._forward_hooks
 
 
-def test_what_is_printed(tutorial):
-    told = str(sd.cost(tutorial, IMAGES))
-    assert "means over 6 images, 4 time steps" in told
-    assert "5,120 (1,280)" in told
-    assert "ESTIMATE by table 45nm-fp32" in told
-    assert "hoisted in brackets" in told
-    assert "hoisted" not in str(sd.cost(nn.Linear(64, 3), IMAGES.flatten(1)))
-
-
 def test_energies_and_the_court_are_printed_as_text(tutorial):
     found = sd.cost(tutorial, IMAGES)
     title, *memories = str(found.energy("45nm-int8")).splitlines()
@@ -214,24 +205,6 @@ def test_what_a_module_costs_can_be_said():
 def test_what_cannot_be_counted(images, num_steps, problem, tutorial):
     with pytest.raises(InputError, match=problem):
         sd.cost(tutorial, images, num_steps)
-
-
-def test_a_network_called_for_each_step_needs_their_number():
-    module = nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 3), snntorch.Leaky(beta=0.9, init_hidden=True)
-    )
-    with pytest.raises(InputError, match="say how many"):
-        sd.cost(module, IMAGES)
-    with pytest.raises(InputError, match="say how many"):
-        sd.cost(DenseSNN((64,), 3, lambda: LIF(0.95), 20), IMAGES)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"), [(nn.Identity, "not the class Identity: call it"), ("net", "not str")]
-)
-def test_what_is_no_network_is_said(given, said):
-    with pytest.raises(InputError, match=said):
-        sd.cost(given, torch.rand(2, 4))
 
 
 def test_what_was_counted_has_an_energy():
@@ -316,16 +289,6 @@ def test_spikes_are_those_of_the_encoder():
     assert [5 * each for each in events] == pytest.approx(drawn.float().sum((1, 2, 3, 4)).tolist())
 
 
-def test_how_images_are_batched_does_not_matter():
-    model = make(encoding="rate")
-    whole = list(batches_of(6))
-    ((images, labels, indices),) = whole
-    parts = [(images[p], labels[p], indices[p]) for p in (slice(0, 4), slice(4, 6))]
-    apart, together = (operations(model, each).operations for each in (parts, whole))
-    assert apart.totals.acs.by_step == pytest.approx(together.totals.acs.by_step)
-    assert apart.totals.spikes.total == pytest.approx(together.totals.spikes.total)
-
-
 def test_a_network_that_cannot_be_counted_says_why():
     class Odd(nn.Module):
         def forward(self, x):
@@ -336,18 +299,6 @@ def test_a_network_that_cannot_be_counted_says_why():
     found = operations(model, list(batches_of(3)))
     assert found.operations is None
     assert "'classifier.3' (Odd) uses aten._fft_r2c" in found.reason
-
-
-def test_an_encoder_of_ones_own_says_whether_it_gives_spikes(monkeypatch, tmp_path):
-    (tmp_path / "own_encoders.py").write_text(
-        "import spikeduel\n"
-        "def ones(images, num_steps, keys):\n"
-        "    return (images > 0).float().unsqueeze(0).expand(num_steps, *images.shape)\n\n"
-        "same = spikeduel.Encoder(ones, spikes=True)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    for name, kind in (("ones", "image"), ("same", "spikes")):
-        assert first_layer_of(make(encoding=f"own_encoders:{name}"), 3).input == kind
 
 
 def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
@@ -361,8 +312,3 @@ def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
     # 64 · 20 + 20 · 3 weights, each used once.
     assert mine.other.low == 1340
     assert syops.other.low == pytest.approx(1340 * 4.6e-12)
-
-
-def test_a_network_without_spikes_has_no_accountings():
-    with pytest.raises(InputError, match="takes spikes"):
-        sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), IMAGES).accountings()

@@ -1,23 +1,18 @@
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from made_models import make, make_recorded, of_recordings
-from spikeduel.data import Preprocessing
+from made_models import make, make_recorded
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost
 from spikeduel.measuring.inside import chosen, look_inside, pictures
 from spikeduel.networks.foreign import Foreign, calling_of
 from spikeduel.networks.models import Model
-from spikeduel.results.inside import Inside
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-
-MOST_BYTES = 600_000
 
 
 @pytest.fixture
@@ -229,26 +224,6 @@ def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
     assert found.classes[found.models[0].answer] == names[shares.argmax()]
 
 
-@pytest.mark.parametrize("case", ["rate", "recording"])
-def test_it_is_small_and_comes_back_from_json(random, case):
-    if case == "rate":
-        colour = {"image_shape": (3, 96, 96), "preprocessing": Preprocessing(3, 96, 96)}
-        models = {"a": spiking(num_steps=100, **colour), "b": make("small-cnn", **colour)}
-        image = random.integers(0, 256, (3, 96, 96), dtype=np.uint8)
-    else:
-        models = {
-            name: of_recordings(name, num_frames=24, sensor=(48, 48))
-            for name in ("vgg-lif", "vgg-gru")
-        }
-        image = random.integers(0, 4, (48, 48, 48), dtype=np.uint8)
-
-    found = look_inside(models, image)
-
-    written = msgspec.json.encode(found)
-    assert len(written) <= MOST_BYTES
-    assert msgspec.json.decode(written, type=Inside) == found
-
-
 @pytest.mark.parametrize(
     ("image", "truth", "words"),
     [
@@ -262,11 +237,6 @@ def test_what_does_not_fit_is_said(image, truth, words):
         look_inside({"it": make()}, image, truth)
 
 
-def test_models_of_other_classes_are_refused(image):
-    with pytest.raises(InputError, match="different classes"):
-        look_inside({"a": make(), "b": make(classes=("a", "b", "x"))}, image)
-
-
 def test_pictures_come_back(random):
     grey = random.random((2, 3, 5, 4)) * 7 - 2
     black_and_white = (random.random((4, 1, 3, 3)) < 0.4) * 3.0
@@ -276,15 +246,6 @@ def test_pictures_come_back(random):
     np.testing.assert_allclose(kept.values, grey, atol=7 / 255)
     np.testing.assert_array_equal(bits.values, black_and_white)
     assert (kept.bits, bits.bits, len(bits.data)) == (8, 1, 5)
-
-
-def test_large_pictures_are_means_of_their_parts():
-    values = np.arange(36.0).reshape(1, 1, 6, 6)
-
-    found = pictures(values, 9)
-
-    assert found.shape == (1, 1, 3, 3)
-    np.testing.assert_allclose(found.values[0, 0, 0], [3.5, 5.5, 7.5], atol=35 / 255)
 
 
 def test_nothing_for_and_nothing_against_is_exactly_nothing():
@@ -301,11 +262,3 @@ def test_the_neurons_shown_go_from_busy_to_still():
     assert chosen(spk, 3) == [1, 3, 5]
     assert chosen(spk, 40) == [1, 4, 3, 0, 5]
     assert chosen(np.zeros((10, 6), bool), 3) == [0]
-
-
-def test_fewer_points_make_a_coarser_attribution_and_the_same_answer(image):
-    model = spiking()
-    many, few = (seen(model, image, points=points) for points in (32, 8))
-    one, other = (each.attribution.values.ravel() for each in (many, few))
-    assert 0.8 < np.corrcoef(one, other)[0, 1] < 1
-    assert many.probabilities == few.probabilities

@@ -88,18 +88,6 @@ def test_a_network_that_counts_loses_nothing():
     )
 
 
-def test_with_one_step_there_is_nothing_to_exchange():
-    planted, seen = model(FirstSpikeDecides(1), 1), batches(255)
-    assert shuffled_classification(planted, seen) == classification(planted, seen)
-
-
-def test_it_does_not_depend_on_batches():
-    planted = model(FirstSpikeDecides(8), 8)
-    assert shuffled_classification(planted, batches(255, 64)).predicted == (
-        shuffled_classification(planted, batches(255, 17)).predicted
-    )
-
-
 def test_each_layer_is_shuffled_in_its_own_way():
     class Two(FirstSpikeDecides):
         def __init__(self, num_steps):

@@ -4,7 +4,6 @@ import io
 import shutil
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -129,42 +128,6 @@ def test_an_upload_a_drawing_and_a_slider_are_answered(opened):
     summary(page, "Your drawing", "after 4 steps")
 
 
-def test_threshold_and_corruption_reach_the_networks(opened):
-    page = opened()
-    spikes = page.inner_text(".sdi-cost")
-    move(page, "threshold", 1.5)
-    page.wait_for_function(
-        "before => document.querySelector('.sdi-cost').innerText !== before", arg=spikes
-    )
-    image = "document.querySelector('#inside canvas').toDataURL()"
-    before = page.evaluate(image)
-    assert page.is_disabled("#setting-severity")
-    move(page, "corruption", "noise")
-    page.wait_for_function(f"before => {image} !== before", arg=before)
-    assert page.is_enabled("#setting-severity")
-
-
-def test_what_does_not_apply_to_the_cnn_is_said(opened):
-    page = opened()
-    groups = {
-        "vgg-lif only": ["num_steps", "threshold", "beta", "encoding"],
-        "All networks": ["corruption", "severity"],
-    }
-    for legend, names in groups.items():
-        group = page.locator("fieldset", has=page.locator("legend", has_text=legend))
-        assert [group.locator(f"#setting-{name}").count() for name in names] == [1] * len(names)
-    assert "vgg-relu does not spike" in page.inner_text("#who")
-
-
-def test_the_step_stays_when_a_setting_is_moved(opened):
-    page = opened()
-    page.press(".sdi-controls input", "Home")
-    move(page, "beta", 0.9)
-    page.wait_for_selector("#inside[aria-busy=true]", state="attached")
-    page.wait_for_selector(ANSWERED)
-    assert page.inner_text(".sdi-controls output") == "step 1 of 4"
-
-
 def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
     page = opened()
     upload(page, "broken.png", b"this is no picture")
@@ -190,44 +153,6 @@ def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
     assert summary(page) == ["Still shown: A sample: Pullover"]
 
 
-@pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 320)])
-def test_what_has_the_focus_is_not_behind_the_answers(opened, width, height):
-    page = opened(width, height=height)
-    bar = page.locator("#said").bounding_box()
-    assert (
-        bar["y"] >= height or bar["height"] < height / 3
-    )  # below the fold, or a part of the screen
-    page.focus("#samples button")
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        covered = page.evaluate("""() => {
-            const [bar, each] = ["#said", ":focus"].map((one) => document.querySelector(one)?.getBoundingClientRect());
-            const inBar = document.querySelector(":focus")?.closest("#said");
-            return each && !inBar && each.bottom > bar.top + 1 && each.top < bar.bottom - 1;
-        }""")
-        assert not covered, page.evaluate("document.querySelector(':focus').outerHTML")
-
-
-def test_two_visitors_at_once_stay_apart(opened):
-    one, other = opened(), opened()
-    alone = {}
-    for page, number in ((one, 5), (other, 19)):
-        page.click(f"#samples button:nth-child({number})")
-        label = page.get_attribute(f"#samples button:nth-child({number})", "title")
-        summary(page, f"A sample: {label}", "vgg-lif: ")
-        alone[page] = page.inner_text("#summary"), page.inner_text(".sdi-cost")
-    for _ in range(3):
-        for page in (one, other):
-            move(page, "threshold", 1.2)
-        for page in (one, other):
-            page.click("#reset")
-    for page in (one, other):
-        deadline = time.monotonic() + 20
-        while (page.inner_text("#summary"), page.inner_text(".sdi-cost")) != alone[page]:
-            assert time.monotonic() < deadline
-            page.wait_for_timeout(50)
-
-
 def test_it_works_by_keyboard_alone(opened):
     page = opened()
     page.focus("#samples button:nth-child(3)")
@@ -245,8 +170,7 @@ def test_it_works_by_keyboard_alone(opened):
     summary(page, "after 5 steps")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_nothing_is_cut_off_and_axe_finds_nothing_serious(opened, width, scheme):
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"

@@ -1,4 +1,3 @@
-import base64
 import io
 import json
 import re
@@ -123,16 +122,6 @@ def test_settings_change_the_spiking_one_alone(client):
     assert relu[0] == relu[1]
 
 
-def test_a_corruption_changes_the_image_for_both(client):
-    clean, noisy = (
-        ask(client, sample=2).json(),
-        ask(client, sample=2, corruption="occlusion", severity=5).json(),
-    )
-    assert clean["picture"] != noisy["picture"]
-    for one, other in zip(clean["models"], noisy["models"], strict=True):
-        assert one["input"] != other["input"]
-
-
 @pytest.mark.parametrize(
     ("content", "status", "said"),
     [
@@ -149,20 +138,6 @@ def test_what_cannot_be_used_is_refused_by_a_sentence(client, content, status, s
     assert reply.status_code == status
     assert said in reply.json()["error"]
     assert ask(client, sample=0).status_code == 200
-
-
-def test_a_body_that_claims_too_much_is_not_read(client):
-    async def parts():
-        yield b"a"
-        pytest.fail("read on")
-
-    reply = client.request(
-        "POST",
-        "/answer",
-        content=parts(),
-        headers={**BINARY, "content-length": str(serving.MOST_BYTES * 9)},
-    )
-    assert reply.status_code == 413
 
 
 def test_who_sends_too_much_gets_to_read_the_refusal(table):
@@ -212,13 +187,6 @@ def test_no_other_path_leads_anywhere(client, path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"sample": "../../etc/passwd"}, {"encoding": "os:system"}, {"file": "/etc/passwd"}]
-)
-def test_settings_that_name_files_or_code_are_refused(client, settings):
-    assert ask(client, **settings).status_code == 422
-
-
-@pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8470", "192.168.0.1", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/about", "/answer"])
@@ -261,19 +229,6 @@ def test_every_response_has_the_policy(client, path):
     assert "unsafe" not in reply.headers["content-security-policy"]
     assert "set-cookie" not in reply.headers
     assert "access-control-allow-origin" not in reply.headers
-
-
-def test_the_page_asks_for_nothing_from_elsewhere(client):
-    for path in ("/", "/play.css", "/play.js", "/inside.css", "/inside.js"):
-        found = set(re.findall(r"https?://[\w./]+", client.get(path).text))
-        assert found <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
-
-
-def test_samples_are_pictures_of_the_data(table, client):
-    about = client.get("/about").json()
-    picture = base64.b64decode(about["samples"][3]["picture"].partition(",")[2])
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture))), table.samples[3, 0])
-    assert [model["spiking"] for model in about["models"]] == [True, False]
 
 
 def together(table, requests):

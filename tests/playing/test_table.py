@@ -14,7 +14,6 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
 
-AS_SHOT = replace(made_models.make().card.preprocessing, invert=False)
 LIF, RELU = "vgg-lif", "vgg-relu"
 
 
@@ -27,12 +26,6 @@ def test_samples_are_two_test_images_of_each_class_most_of_them_known(table):
     assert np.bincount(table.labels).tolist() == [2] * 10
     labels, _ = table.models[LIF].predict(table.samples)
     assert (labels == table.labels).sum() >= 16
-
-
-def test_without_its_data_a_model_has_no_samples():
-    table = lay([made_models.make()])
-    assert table.samples.shape == (0, 1, 10, 10)
-    assert table.about()["samples"] == []
 
 
 @pytest.mark.parametrize(("dataset", "num_samples"), [("digits", 20), ("mnist", 0)])
@@ -114,12 +107,6 @@ def test_settings_change_a_model_as_if_it_had_been_built_so_and_not_the_one_on_t
     np.testing.assert_array_equal(table.models[LIF].predict(table.samples)[1], before[1])
 
 
-def test_values_as_trained_change_nothing(table):
-    assert table.players(table.settings({"threshold": "0.5", "num_steps": "4"})) == dict(
-        table.models
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -173,9 +160,3 @@ def test_an_image_is_corrupted_as_robustness_does_it(table):
     np.testing.assert_array_equal(table.image(b"", {"sample": 3}), table.samples[3])
     with pytest.raises(InputError, match="No image"):
         table.image(b"", {})
-
-
-def test_one_draws_as_the_pictures_are():
-    dark = lay([made_models.make(preprocessing=AS_SHOT)])
-    assert dark.about()["dark"]
-    assert not lay([made_models.make()]).about()["dark"]  # its pictures are turned around

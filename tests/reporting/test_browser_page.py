@@ -15,7 +15,6 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 
 WIDTHS = {1280: 800, 360: 740}
-SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +44,12 @@ def made(tmp_path_factory, make_prepared):
     return out / "report.html", kept
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_it_opens_at_both_widths_and_in_both_schemes(running, made, tmp_path, width, scheme):
-    with opened(running, made[0], width, WIDTHS[width], scheme) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        picture = tmp_path / f"{width}-{scheme}.png"
-        page.screenshot(path=picture, full_page=True)
-        assert page.locator("#answer-heading").bounding_box()["y"] < WIDTHS[width] / 2
-    assert picture.stat().st_size > 20_000
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_it_shuts_nobody_out(running, made, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with opened(running, made[0], width, WIDTHS[width], scheme, bypass_csp=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#answer-heading").bounding_box()["y"] < WIDTHS[width] / 2
         page.evaluate(
             "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
         )
@@ -102,23 +91,6 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, made):
         assert not dialog.is_visible()
 
 
-def test_bars_and_sides_of_a_disagreement_show_theirs(running, made):
-    path, kept = made
-    with opened(running, path) as page:
-        for button, title in (
-            ("#classes td.share button", "wrong answers of"),
-            ("#disagreement .button", "is right"),
-        ):
-            page.locator(button).first.click()
-            assert title in page.locator("#pictures h2").inner_text()
-            assert page.locator("#pictures li").count() > 0
-            page.get_by_role("button", name="Close").click()
-        answered = Answered(kept).between("small-cnn", "dense-snn")
-        assert f"Only small-cnn is right: {len(answered.rows['only_a'])} images" in page.inner_text(
-            "#disagreement"
-        )
-
-
 def test_tables_sort_by_number(running, made):
     with opened(running, made[0]) as page:
         table = page.locator("#classes table.sortable").first
@@ -152,15 +124,6 @@ def test_definitions_open_by_pointer_key_and_tap(running, made):
     with opened(running, made[0], 360, 740, has_touch=True) as page:
         page.locator("#answer .define").first.tap()
         assert shown(page) == 1
-
-
-def test_every_part_can_be_linked_to(running, made):
-    with opened(running, made[0]) as page:
-        links = page.locator("nav a").evaluate_all("all => all.map((a) => a.hash)")
-        assert len(links) > 5
-        assert all(page.locator(f"section{link} :is(h1, h2)").count() for link in links)
-        page.goto(f"{made[0].as_uri()}#spikes")
-        assert page.locator("#spikes details").get_attribute("open") is not None
 
 
 def test_without_a_script_it_is_complete(running, made):

@@ -60,10 +60,6 @@ def test_the_table_by_hand(results):
     assert (few[one_image], "first answer of a process" in few) == ("0.50 ms", False)
 
 
-def test_without_counts_and_times_there_are_no_rows(results, with_trials):
-    assert costs.rows(with_trials(results, operations=None, energy=None, latency=None)) == []
-
-
 def test_the_energies_as_most_count(results):
     title, memory, ((hoisted, usual), (_, alone)) = costs.energies(results)[0]
     assert (title, memory) == (energy.read("45nm-fp32").title, "arithmetic alone")

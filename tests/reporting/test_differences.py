@@ -164,16 +164,6 @@ def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted
     assert 'data-name="controls"' in page
 
 
-def test_too_few_seeds_are_said_in_the_table(comparison, unpainted):
-    first, *others = comparison.results.comparison.controls[0].rows
-    found = structs.replace(
-        first.found, conclusion=Conclusion.INCONCLUSIVE, reservation=Reservation.FEW_SEEDS
-    )
-    rows = [structs.replace(first, found=found), *others]
-    page = report(with_controls(comparison, rows=rows)).read_text()
-    assert f"takes {found.fewest_seeds} seeds" in page
-
-
 # ---- energy accountings
 
 

@@ -136,12 +136,6 @@ def test_an_axis_of_costs_has_a_few_ticks_that_do_not_touch(low, ratio):
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
-def test_small_differences_are_not_blown_up():
-    marks = [Marks("line", charts.rows_of({"x": (1, 2), "y": (90.0, 90.1)}), Look())]
-    axes = drawing.figure(Chart("x", [Panel(Axis("x"), Axis("y", least=2.0), marks)])).axes[0]
-    assert np.ptp(axes.get_ylim()) == pytest.approx(2.0)
-
-
 POINTS = {
     "apart": [(1, 1), (2, 2), (3, 1)],
     "crowded": [(1, 1), (1.01, 1), (1.02, 1.01), (1, 1.02), (4, 4)],

@@ -177,19 +177,6 @@ def test_an_unknown_logger_is_refused():
         Logged(Progress(), ["tensorbord"])
 
 
-def test_progress_is_still_shown():
-    progress = Telling()
-    logged = Logged(progress, ["csv"])
-    assert list(logged.track([1, 2], "items")) == [1, 2]
-    logged.say("said")
-    logged.detail("a detail")
-    logged.epoch("a", [{"val_accuracy": 0.5}], 2)
-    with logged.trials({"a": 1.0}):
-        logged.finished("a", "done")
-    assert progress.lines == ["said", "a detail", "  a: done"]
-    assert progress.epochs == [("a", [0.5], 2)]
-
-
 def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):
     logged = Logged(Progress(), ["mlflow"])
     logged.begins(tmp_path / "long")

@@ -3,16 +3,13 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from msgspec import structs
 
 from made_results import (
     failed,
-    make_results,
     replaced,
     with_dataset,
     with_pair,
@@ -20,11 +17,10 @@ from made_results import (
     with_trials,
 )
 from spikeduel import data
-from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import RunData, rendering, report, report_again
-from spikeduel.results import columns, power
+from spikeduel.reporting import rendering, report, report_again
+from spikeduel.results import power
 from spikeduel.results.findings import finding
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
@@ -32,7 +28,6 @@ from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
 from spikeduel.results.words import findings
 from spikeduel.results.words import power as power_words
-from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -118,12 +113,6 @@ def test_the_page_stands_alone(comparison):
     assert path.stat().st_size < 3_000_000
 
 
-def test_of_one_epoch_there_is_no_curve(comparison, unpainted):
-    once = with_trials(comparison.results, history=lambda trial: trial.history[:1])
-    assert 'id="curves"' in Page(report(comparison)).source
-    assert 'id="curves"' not in Page(report(replace(comparison, results=once))).source
-
-
 def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     assert "Optimism meter" not in Page(report(comparison)).text
     results = with_trials(
@@ -154,24 +143,6 @@ def test_numbers_and_words_are_those_of_the_results(comparison, unpainted):
     assert "a <fast> one" in shown
     assert "leaky integrate-and-fire" in shown
     assert "None" not in shown
-
-
-def test_means_over_trials():
-    prepared = SimpleNamespace(name="made-up", fingerprint="f", classes=("a", "b", "c"))
-    results = make_results(prepared, baseline(seeds=2))
-    first, second = results.of("small-cnn")
-    rows = [structs.replace(row, recall=0.75) for row in first.test.per_class]
-    first = structs.replace(first, test=structs.replace(first.test, per_class=rows))
-    in_folds = [structs.replace(trial, fold=fold) for trial in (first, second) for fold in (0, 1)]
-
-    assert [row.recall for row in columns.class_means(in_folds)] == [0.5] * 3
-    # Of each seed, both folds' images.
-    assert [row.support for row in columns.class_means(in_folds)] == [
-        2 * row.support for row in first.test.per_class
-    ]
-    assert columns.confusion(in_folds)[2][2] == 2 * (
-        first.test.confusion[2][2] + second.test.confusion[2][2]
-    )
 
 
 def test_differences_are_shown_with_their_intervals(comparison, no_data, unpainted):
@@ -256,20 +227,6 @@ def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
     assert "no reason was recorded" in shown.text
 
 
-def test_data_that_is_handed_over_is_not_loaded_again(
-    comparison, make_prepared, no_data, unpainted
-):
-    numbers = np.arange(60)
-    held = RunData(
-        make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),)
-    )
-
-    shown = Page(report(comparison, held=held))
-
-    assert "Left out of this page" not in shown.text
-    assert "The data" in shown.text
-
-
 def test_without_the_data_the_page_goes_without_images(comparison, no_data, unpainted):
     shown = Page(report(comparison))
 
@@ -321,13 +278,6 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     assert amber < shown.source.index(findings.sentence(seed))
 
 
-def test_other_neurons_get_no_false_equation(comparison, unpainted):
-    other = replace(comparison.results.experiment, neuron="my.module:Neuron")
-    results = structs.replace(comparison.results, experiment=other)
-
-    assert "leaky integrate-and-fire" not in Page(report(replace(comparison, results=results))).text
-
-
 def test_what_was_measured_besides_has_its_sections(comparison):
     assert not {"reliability", "robustness"} & charts_of(Page(report(comparison)))
     scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
@@ -348,16 +298,6 @@ def test_what_was_measured_besides_has_its_sections(comparison):
     assert "None" not in shown.text
 
 
-def test_the_preprocessing_is_told(make_run, make_prepared, unpainted):
-    shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
-
-    assert "(the first 10 of 12): the original, then" in shown
-    assert (
-        "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 "
-        "pixels" in shown
-    )
-
-
 def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     found = {
         "entropy": AddedMeasure(
@@ -373,15 +313,6 @@ def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     assert "mean <entropy>: of the answers" in shown
 
 
-def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(
-    comparison, tmp_path, no_data, unpainted
-):
-    path = report(comparison, tmp_path / "elsewhere" / "page.html")
-
-    assert path.is_file()
-    assert not list(tmp_path.rglob("*.part"))
-
-
 def test_files_are_drawn_only_where_they_are_asked_for(comparison, no_data, unpainted):
     figures = comparison.out / "figures"
     shown = Page(report(comparison))
@@ -391,12 +322,6 @@ def test_files_are_drawn_only_where_they_are_asked_for(comparison, no_data, unpa
     expected = {f"{name}.{kind}" for name in charts_of(shown) for kind in ("png", "svg")}
     assert {path.name for path in figures.iterdir()} == expected
     assert all(path.stat().st_size > 500 for path in figures.iterdir())
-
-
-def test_rendering_again_gives_the_same_page(comparison):
-    first = report(comparison).read_bytes()
-
-    assert report(comparison).read_bytes() == first
 
 
 def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_prepared):
@@ -470,10 +395,3 @@ def test_what_only_a_figure_stumbles_over_is_an_error_for_people(run, path, valu
 
     with pytest.raises(InputError, match=r"results\.json: "):
         report_again(run)
-
-
-def test_a_folder_is_no_page(run, unpainted):
-    (run / "figures").mkdir(exist_ok=True)
-
-    with pytest.raises(InputError, match="figures: a folder; name the file to write"):
-        report_again(run, run / "figures")

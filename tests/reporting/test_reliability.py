@@ -14,7 +14,7 @@ from spikeduel.auditing import examine
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import audit_page, charts, drawing, reliability, report
+from spikeduel.reporting import audit_page, charts, reliability, report
 from spikeduel.results.audit import Counts, Details
 from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.results.words.audit import document, problems
@@ -76,16 +76,6 @@ def test_bars_are_the_accuracies_and_rings_those_after_temperature(results):
             pytest.approx([100 * part.accuracy for part in scaled]),
         )
         assert places(panel, diagonal) == ([0, 100], [0, 100])
-
-
-@pytest.mark.parametrize("number", [1, 4])
-def test_any_number_of_contenders(number):
-    names = [f"contender {k}" for k in range(number)]
-    unscaled = structs.replace(calibration(0), temperature=None, scaled=None)
-    measured = {name: [unscaled] for name in names}
-    chart = reliability.diagrams(measured, dict.fromkeys(names, "#D55E00"))
-    assert [panel.title for panel in chart.panels] == names
-    assert drawing.panels(chart, "").count("<svg") == number
 
 
 def robustness(clean, last):

@@ -62,8 +62,7 @@ def test_a_study_without_results_has_a_page(tmp_path, unpainted, duels):
     )
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, width, scheme):
     page_of = report_study(make_study(LEADS), tmp_path)
     with (

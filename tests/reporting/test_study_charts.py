@@ -5,7 +5,7 @@ from msgspec import structs
 
 from made_pages import told
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import charts, drawing
+from spikeduel.reporting import charts
 from spikeduel.reporting import study as study_page
 from spikeduel.results.costs import Range
 from spikeduel.results.study import conclude
@@ -131,10 +131,3 @@ def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     assert rows["set 4"]["conclusion"] == f"{OTHER} better"
     assert rows["set 1"]["conclusion"] == "not shown"
     assert study_page.headline_differences(make_study([0.1])) is None
-
-
-@pytest.mark.parametrize("datasets", [2, 40])
-def test_many_data_sets_are_drawn(datasets):
-    chart = study_page.headline_differences(grid(datasets))
-    assert len(chart.panels[0].names) == 1 + datasets
-    assert drawing.panels(chart, "").count("<svg") == 1

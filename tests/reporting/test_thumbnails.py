@@ -45,12 +45,6 @@ def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
         assert said["truth"] == prepared.classes[prepared.labels[index]]
 
 
-@pytest.mark.parametrize(("side", "pixelated"), [(32, True), (48, False)])
-def test_small_pictures_show_their_pixels_and_photographs_are_smooth(made, side, pixelated):
-    prepared, results, kept = made(shape=(3, side, side))
-    assert of_run(results, kept, prepared).pixelated == pixelated
-
-
 def test_places_of_a_cell_are_images_of_that_cell(made):
     prepared, results, kept = made()
     found = of_run(results, kept, prepared)

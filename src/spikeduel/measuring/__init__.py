@@ -33,9 +33,8 @@ class Measure:
     """A measure: `take(model, batches)`, or `take(model, batches, validation)` with
     `on_validation`.
 
-    `result` is the type that `take` returns, as the store and results.json keep it. A measure of a
-    user's own sets `title` (the head of its column), `meaning`, `value` (the number that is shown)
-    and `form` (how it is written): entered in `MEASURES`, it is taken, stored and shown.
+    `result` is the type of what is taken. A user's own measure sets `title`, `meaning`, `value`
+    (the number that is shown) and `form`: entered in `MEASURES`, it is stored and shown.
     """
 
     take: Callable[..., Any]

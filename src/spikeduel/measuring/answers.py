@@ -40,7 +40,7 @@ class Running:
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps after which each image leaves, int64 `[N]`, and the right answers then.
 
-        An image leaves once its confidence reaches `threshold` (None: nobody does), else after T.
+        An image leaves once its confidence reaches `threshold`, else after T.
         """
         stays = self.confidence[:-1] < (np.inf if threshold is None else threshold)
         exits = 1 + stays.sum(0)
@@ -62,8 +62,7 @@ class Answers:
     """A model's answers to N images of K classes.
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the
-    mean; `scores` float64 `[N, K]`, whose softmax are the probabilities; `over_time`, None unless
-    asked for and the network has steps and a readout that can follow them.
+    mean; `scores` float64 `[N, K]`; `over_time`, None unless asked for and known.
     """
 
     truth: np.ndarray
@@ -82,8 +81,8 @@ class Answers:
 class Counting:
     """Count a model's operations while it answers.
 
-    With `as_is`, other measures use the answers of this pass: the model computes as it would
-    uncounted (see `Counter.run`), and goes on uncounted after any failure in the counting.
+    With `as_is` the model computes as it would uncounted (see `Counter.run`), and goes on uncounted
+    after any failure in the counting.
     """
 
     def __init__(self, model: Model, as_is: bool = False) -> None:
@@ -127,9 +126,8 @@ class Counting:
 
 
 class Asked:
-    """Batches that remember a model's answers, so that several measures take one pass.
-
-    Can be iterated as often as `batches`. With `count`, the pass counts operations, too.
+    """Batches that remember a model's answers, so that several measures take one pass. With
+    `count`, it counts operations.
     """
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
@@ -156,7 +154,6 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
 
 
 def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
-    """Yield the same images, labels and indices, at most `size` at a time."""
     for batch in batches:
         for start in range(0, len(batch[0]), size):
             yield tuple(part[start : start + size] for part in batch)
@@ -169,10 +166,9 @@ def ask(
     over_time: bool = False,
     counting: Counting | None = None,
 ) -> Answers:
-    """Ask `model` about all images in one pass.
+    """Ask `model` about all images in one pass; `over_time` keeps the answers after each step.
 
-    Random encodings draw by image index and `repeat`. `over_time` keeps the answers after each
-    step.
+    Random encodings draw by image index and `repeat`.
     """
     model.module.eval()
     readout = model.readout

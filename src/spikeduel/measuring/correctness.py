@@ -111,22 +111,19 @@ def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
 
 
 def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
-    """Return the shapes of the network's state, statistics of batch norm included: twins have the
-    same.
-
-    Single numbers are left out, such as a learned decay: they belong to the activation.
+    """Return the shapes of the network's weights and statistics, which twins share; single numbers
+    belong to the activation.
     """
     shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
     return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Return the `classification` while each layer's spikes are permuted over time, for each neuron
-    and image.
+    """Return the `classification` while each neuron's spikes are permuted over time.
 
-    Counts stay, so that the loss of accuracy is what the timing carried. Layers that the readout
-    counts (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on
-    image index and layer.
+    Counts stay, so that the loss of accuracy is what the timing carried. A readout that counts
+    (`SpikeCountReadout`) does not see its own layer permuted. Draws depend on image index and
+    layer.
     """
     from spikeduel.spiking.kernels.cpu import permuted_over_time
 
@@ -161,10 +158,8 @@ def calibrated(model: Model, validation: Iterable[Any]) -> Model:
 
 
 def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
-    """Measure how far the probabilities of `Model.predict` are from the truth, raw and `scaled`.
-
-    `scaled` divides the scores by the model's temperature, and is None without one. A temperature
-    changes no answer.
+    """Measure how far the probabilities of `Model.predict` are from the truth, raw and `scaled` by
+    the temperature.
     """
     answers, temperature = answers_of(model, batches), model.card.temperature
     truth = torch.from_numpy(answers.truth)
@@ -178,14 +173,10 @@ def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """Judge the probabilities softmax(`scores`) `[N, K]` of images of the classes `truth` `[N]`.
 
-    - `bins`: `NUM_BINS` of equal width over the confidence (the answer's probability), `low`
-      excluded, `high` included
-    - `ece`: expected calibration error, the mean over images of |accuracy − confidence| of the bin
-      (Naeini et al. 2015; Guo et al. 2017, equation 3)
-    - `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
-      calibrated model (`eces_of_perfect`). On 200 images the mean can be 0.08
-    - `nll`: negative log-likelihood, the mean of −log p of the true class
-    - `brier`: the mean of Σₖ (pₖ − yₖ)², y being 1 for the true class, else 0; 0 … 2 (Brier 1950)
+    The `bins` of confidence exclude their low end. `ece` is the mean over images of |accuracy −
+    confidence| of the bin (Guo et al. 2017, equation 3), `ece_of_perfect` and `ece_of_perfect_95`
+    its mean and 95th percentile for a perfectly calibrated model; `nll` the negative log-
+    likelihood, `brier` the mean of Σₖ (pₖ − yₖ)² (Brier 1950).
     """
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
@@ -220,11 +211,10 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Return `[NUM_PERFECT]` calibration errors of answers that are right as often as `confidence`
-    `[N]` says.
+    `[N]` says; `number` `[N]` is the bin of each image.
 
-    `number` `[N]` is each image's bin. The draws are the same in every call. With few images a
-    bin's accuracy differs from its confidence by chance, so that the error is above 0 for everybody
-    (Roelofs et al. 2022, "Mitigating Bias in Calibration Error Estimation", figure 1).
+    With few images this error is above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
+    Calibration Error Estimation", figure 1).
     """
     order = np.argsort(number, kind="stable")
     sure = confidence[order]
@@ -238,13 +228,11 @@ def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def best_temperature(scores: Tensor, truth: Tensor) -> float:
-    """Return the t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative
-    log-likelihood.
+    """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
+    al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2; with one image more,
-    whose label is of every class in equal parts. Without that image, a few right answers would make
-    the network sure of everything. The likelihood is convex in 1/t, so that the search over log t
-    finds the minimum, or a limit.
+    One image more, whose label is of every class in equal parts, keeps a few right answers from
+    making the network sure of everything.
     """
     from scipy.optimize import minimize_scalar
 

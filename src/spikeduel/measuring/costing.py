@@ -44,10 +44,8 @@ class PrintedPair(AccountedPair):
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
-    """Return the operations counted over `batches`, means per image.
-
-    `reason` names an operation that the counter does not know. Batches that were counted as they
-    were answered (`Asked`) take no further pass.
+    """Return the operations counted over `batches`, means per image; `reason` names an operation
+    that the counter does not know.
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
@@ -74,9 +72,7 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
 
 
 def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
-    """Return `results` with all energies estimated again from their counts, by `tables` first, then
-    by the named ones.
-    """
+    """Return `results` with energies estimated again from their counts, by `tables` first."""
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
     trials = []
@@ -91,8 +87,8 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
 
 
 def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """Return `results` with every spiking contender judged by all accountings from their counts, by
-    `more` of them first; and with the answer that follows.
+    """Return `results` with all accountings again, `more` of them first, and the answer that
+    follows.
     """
     return answered(replace(results, energy_accountings=pairwise.compare_run(results, more)))
 
@@ -117,11 +113,11 @@ class Cost:
         return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
 
     def accountings(self, *more: str | Path) -> AccountedPair:
-        """Set this spiking network against its ReLU twin by all published accountings, and `more`
+        """Compare this spiking network with its ReLU twin by all published accountings, and `more`
         (TOML files).
 
-        The twin follows from the shape: the same synapses, each used once, none skipped. `print`
-        shows the comparison. Raises `InputError`, also for a network without spikes.
+        The twin has the same synapses, each used once, none skipped. Raises `InputError`, also for
+        a network without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
@@ -155,12 +151,11 @@ def cost(
     """Count what `module` computes for an image: a network of snnTorch, SpikingJelly, Norse, plain
     PyTorch or spikeduel.
 
-    `images` are float, as the network wants them, or uint8, which become [0, 1]: `[N, C, H, W]`,
-    `[N, H, W]` or `[N, F]`; an image is shown at every time step. `num_steps` counts where the
-    network does not make its steps itself. `declared` maps the name or class of an unknown module
-    to a function `(module, inputs, output) -> dict` of `macs`, `effective_macs`, `acs`,
-    `additions`, `multiplications`, `functions` (of the whole batch) and `output` ("real" or
-    "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
+    `images` are uint8, which become [0, 1], or float: `[N, C, H, W]`, `[N, H, W]` or `[N, F]`,
+    shown at every time step. `num_steps` counts where the network does not make its steps itself.
+    `declared` maps the name or class of an unknown module to a function `(module, inputs, output)
+    -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` of the
+    whole batch and `output` ("real" or "spikes"). Raises `InputError`.
     """
     if not isinstance(module, nn.Module | Model):
         named = f"the class {module.__name__}: call it" if isinstance(module, type) else ""

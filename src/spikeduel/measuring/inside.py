@@ -45,8 +45,7 @@ def look_inside(
     """Watch `models`, by the names that they are shown by, answer one prepared image.
 
     `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known.
-    Random encodings draw from `keys`, or from the image's content. `points` are the integration
-    steps of the attribution, which takes most of the time. The models are left as they are. Raises
+    `points` are the integration steps of the attribution, which takes most of the time. Raises
     `InputError` for an image of another shape, an unknown class, and models of different classes.
     """
     images = {
@@ -95,10 +94,9 @@ def attribution(
     """Return the amount that each pixel of a prepared image uint8 `[C, H, W]` adds to the score of
     class `label` (by default the model's answer): float32 `[H, W]`.
 
-    Integrated gradients from no input to the image (Sundararajan et al. 2017, "Axiomatic
-    Attribution for Deep Networks", equation 1), by the midpoint rule with `points` steps. The
-    values add up to what the image adds to the score; in a spiking network only roughly, since its
-    gradients are those of the surrogate.
+    Integrated gradients from no input (Sundararajan et al. 2017, "Axiomatic Attribution for Deep
+    Networks", equation 1), by the midpoint rule. In a spiking network gradients are those of the
+    surrogate, so that values add up only roughly.
     """
     prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
     keys = keys or RandomKeys.for_content(prepared)
@@ -118,9 +116,8 @@ def attribution(
 
 
 def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = False) -> Pictures:
-    """Pack `values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`.
-
-    The lowest value is at most 0, the highest above it; with `symmetric`, 0 is the byte 128.
+    """Pack `values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`. With
+    `symmetric`, 0 is the byte 128.
     """
     tensor = torch.as_tensor(values, dtype=torch.float32).cpu()
     high, low, shrunk = max(float(tensor.max()), 1e-12), min(float(tensor.min()), 0.0), 1
@@ -262,9 +259,7 @@ class _Answer:
         return layers
 
     def _activations(self) -> list[Activations]:
-        """Return the inputs of the layers with weights, without the first, which takes the
-        image.
-        """
+        """Return the inputs of the layers with weights but the first."""
         num_steps = self.model.card.num_steps or len(self._input())
         kept: dict[int, Tensor] = {}
         for calls in self.inputs.values():
@@ -278,9 +273,7 @@ class _Answer:
 
 @contextmanager
 def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Yield a dict that collects the inputs of each convolution, linear layer and average pooling,
-    call by call.
-    """
+    """Collect the inputs of each convolution, linear layer and average pooling, call by call."""
     taken: dict[nn.Module, list[Tensor]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:

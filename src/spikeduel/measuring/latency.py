@@ -1,7 +1,5 @@
 """Measure latency on this machine: a model in a fresh process, as a user would start it.
-
-`torch.utils.benchmark` averages over many calls and has no percentiles of single answers, hence a
-loop of its own.
+(`torch.utils.benchmark` has no percentiles of single answers.)
 """
 
 import io
@@ -53,10 +51,9 @@ def latency(
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
 
-    `machine` names the hardware and its load before, `precision` the arithmetic. `start_up_seconds`
-    are those of importing spikeduel and torch, of loading and of the first answer (compiling
-    kernels included); `peak_memory_bytes` is the process's memory then. All but `machine` are None
-    where the process fails or takes longer than `seconds`; `reasons` then says why.
+    `start_up_seconds` are those of importing, loading and the first answer, `peak_memory_bytes` the
+    process's memory then. All but `machine` are None where the process fails or takes longer than
+    `seconds`; `reasons` then says why.
     """
     here = machine(device)
     settings = {
@@ -101,9 +98,8 @@ def machine(device: str) -> Machine:
 
 
 def main(import_seconds: float) -> None:
-    """Load and time the model that the first argument names, in a fresh process.
-
-    Read images from standard input and write one JSON document to standard output.
+    """Load and time the model that the first argument names: images from standard input, one JSON
+    document to standard output.
     """
     # What a model prints must not end up in the document.
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -124,11 +120,10 @@ def main(import_seconds: float) -> None:
 
 
 def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
-    """Time `Model.predict` on prepared images uint8 `[N, C, H, W]`, encoding included.
+    """Time `Model.predict` on prepared images uint8 `[N, C, H, W]`, encoding included, in batches
+    of `BATCH_SIZES`.
 
-    Batches have 1, 32 and 256 images. `joules_per_image` is measured over the largest batches by
-    the counters of `joules_source`; idling is not subtracted. `stream_ms` are medians of several
-    streams.
+    `joules_per_image` is of the largest batches; idling is not subtracted.
     """
     times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
@@ -169,9 +164,8 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
 def repeated(
     work: Callable[[Any], Any], inputs: Sequence[Any] | np.ndarray
 ) -> tuple[list[float], int]:
-    """Call `work` with one input after the other, in a circle, for `SECONDS`.
-
-    Return the milliseconds of each call but the first, and the number of calls.
+    """Call `work` with one input after the other, in a circle, for `SECONDS`. Return the
+    milliseconds of each call but the first, and the number of calls.
     """
     times: list[float] = []
     # The first one makes room, and loads or compiles what it needs.
@@ -193,9 +187,7 @@ def summary(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def streamed(model: Model, images: np.ndarray) -> list[float]:
-    """Return the milliseconds until the scores after each step are there, `[T]`: one image, step by
-    step.
-
+    """Return the milliseconds until the scores after each step, `[T]`: one image, step by step.
     Raises `InputError` for a network that cannot stream.
     """
     runs: list[list[float]] = []
@@ -222,11 +214,9 @@ class EnergyCounter(NamedTuple):
 
 
 def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
-    """Return the energy counters for work on `device`; an empty list where the machine has none.
-
-    "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one
-    for each processor package, by Intel's RAPL as Linux shows it in `folder`, which many systems
-    let only root read. Both count all work done meanwhile, idling included.
+    """Return the energy counters for work on `device`, none where they are missing or unreadable: a
+    GPU's own by NVML (needs nvidia-ml-py), Intel's RAPL for each processor package, as Linux shows
+    it in `folder`. Both count all work done meanwhile.
     """
     try:
         if device.type == "cuda":

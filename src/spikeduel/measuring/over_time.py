@@ -23,10 +23,9 @@ NUM_THRESHOLDS = 64
 def anytime(
     model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
 ) -> Anytime:
-    """Return the answers of a spiking network after t = 1 … T steps, from one pass over the images.
-
-    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network
-    without steps, or whose readout needs all steps at once.
+    """Return the answers of a spiking network after t = 1 … T steps; `early_exit` has a threshold
+    chosen on `validation`. All None for a network without steps, or whose readout needs all steps
+    at once.
     """
     test = answers_of(model, batches).over_time
     if test is None:
@@ -53,13 +52,11 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leave at the first step at which the highest probability so far reaches a threshold, else
-    after all T.
+    """Leave at the first step at which the highest probability so far reaches `chosen_threshold`,
+    else after T; `curve` has every threshold.
 
-    The threshold is `chosen_threshold` of `validation`; `curve` has the result of every threshold.
-    Probabilities are raw, the softmax of the scores so far (of the study's readout: of spike
-    counts). BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023)
-    between time steps.
+    BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023) between
+    time steps.
     """
     threshold, bound = chosen_threshold(validation)
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
@@ -79,14 +76,12 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
 
 
 def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """Return the confidence at which images may leave, and the most accuracy that this costs
-    (`most_lost`).
+    """Return the confidence at which images may leave, None where nobody may, and the most accuracy
+    that this costs.
 
-    Thresholds are tested from the highest down. The last one is taken for which the images of
-    `validation` show with `CONFIDENCE` that leaving costs at most `TOLERANCE`, as all before it do;
-    None where nobody may leave early. Tests in a fixed order that end with the first failure keep
-    their level without a correction (Angelopoulos et al. 2021, "Learn then Test: Calibrating
-    Predictive Algorithms to Achieve Risk Control").
+    Thresholds are tested from the highest down; the last one is taken for which, as for all before
+    it, leaving costs at most `TOLERANCE` with `CONFIDENCE`. Such tests in a fixed order keep their
+    level without a correction (Angelopoulos et al. 2021, "Learn then Test").
     """
     after_all = validation.right[-1]
     threshold, bound = None, 0.0
@@ -101,13 +96,11 @@ def chosen_threshold(validation: Running) -> tuple[float | None, float]:
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:
-    """Return the upper confidence limit of the share of images lost, of `n` of which `lost` became
+    """Return the upper confidence limit of the share of `n` images lost, of which `lost` became
     wrong and `gained` right.
 
-    The score test of paired proportions (Tango 1998, "Equivalence test and confidence interval for
-    the difference in proportions for the paired-sample design"), but at least the exact limit of
-    Clopper and Pearson for the net loss: where hardly any image changes, the score's limit is too
-    low.
+    The score test of paired proportions (Tango 1998), but at least the exact limit of Clopper and
+    Pearson for the net loss: where hardly any image changes, the score's limit is too low.
     """
     from scipy.optimize import brentq
     from scipy.stats import beta, norm
@@ -129,10 +122,8 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 
 def thresholds(validation: Running) -> list[float | None]:
-    """Return at most `NUM_THRESHOLDS` rising thresholds, and None for nobody leaves early.
-
-    They are quantiles of the confidence over images and steps before the last, so that the mean
-    number of steps on these images grows evenly from 1 to T.
+    """Return at most `NUM_THRESHOLDS` rising thresholds, and None for nobody leaves early:
+    quantiles of the confidence, so that the mean number of steps grows evenly.
     """
     if validation.num_steps == 1:
         return [None]

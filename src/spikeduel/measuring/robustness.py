@@ -1,9 +1,8 @@
 """Measure accuracy on corrupted images: seven corruptions at five severities.
 
-Draws come from `RandomKeys`, by image index, and are the same at every severity: the noise,
-direction or place stays, its strength grows. Sizes are shares of the image's side. The kinds follow
-Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations" (2019); the severities are this module's own.
+Draws come from `RandomKeys`, by image index, and are the same at every severity; sizes are shares
+of the image's side. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations" (2019).
 """
 
 import math
@@ -68,7 +67,6 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def _covered(place: Tensor, length: int, share: float) -> Tensor:
-    """Return bool `[B, length]`: a run of `share` of the length, begun by `place` of `_UNIT`."""
     side = max(1, round(share * length))
     start = (place * (length - side + 1) // _UNIT)[:, None]
     along = torch.arange(length)
@@ -85,8 +83,8 @@ def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
 
 
 def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Move by this share of the side in some direction, by whole pixels and at least one; new
-    pixels are the border's median.
+    """Move by this share of the side in some direction, by whole pixels; new pixels are the
+    border's median.
     """
     height, width = images.shape[2:]
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
@@ -107,16 +105,14 @@ def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
 
 
 def _places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixels' places from the centre, in pixels: x `[1, 1, W]` and y `[1, H, 1]`."""
+    """Return the pixels' places from the centre: x `[1, 1, W]` and y `[1, H, 1]`."""
     height, width = images.shape[2:]
     x, y = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in (width, height))
     return x[None, None, :], y[None, :, None]
 
 
 def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the images' values at `x` and `y` (they broadcast to `[B, H, W]`), interpolated
-    bilinearly.
-    """
+    """Return the images' values at `x` and `y`, interpolated bilinearly."""
     height, width = images.shape[2:]
     sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
     border = torch.cat(sides, 2)
@@ -177,8 +173,8 @@ def corrupted(batches: Iterable[Any], name: str, severity: int) -> Iterator[Any]
 def measures(
     progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Return measures by the names in `NAMES`, one for each corruption. `label` names the model in
-    the progress.
+    """Return a measure for each corruption, by the names in `NAMES`. `label` names the model in the
+    progress.
     """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
@@ -197,9 +193,7 @@ def measures(
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """Return the accuracies that the measures of `NAMES` found, None where there are none; `clean`
-    is the accuracy without corruption.
-    """
+    """Return the accuracies that the measures of `NAMES` found, None where there are none."""
     entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None

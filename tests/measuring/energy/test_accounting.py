@@ -42,11 +42,6 @@ def test_each_says_where_its_numbers_stand_and_what_it_leaves_out(name):
     assert 1 <= len(list(law.corners())) <= 16
 
 
-def test_there_are_at_least_ten_and_no_label_twice():
-    labels = [read(name).entry.label for name in NAMES]
-    assert len(labels) == len(set(labels)) >= 10
-
-
 def test_one_of_the_users_own(file):
     law = read(file(MINE))
     assert (law.name, law.entry.label, law.entry.unit, law.factor) == ("mine", "mine", "J", 1e-12)
@@ -95,11 +90,6 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(file, change, to, said):
         read(file(MINE.replace(change, to, 1)))
     assert "mine.toml" in str(error.value)
     assert "docs/energy-tables.md#accountings-of-your-own" in str(error.value)
-
-
-def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'lemaire'"):
-        read("lemarie")
 
 
 def test_too_many_ranges_are_refused(file):

@@ -86,9 +86,6 @@ def test_memory_is_a_range_by_hand():
     assert bounds(entry, "on_chip") == (low, high)
 
 
-amounts = st.floats(0, 1e4, allow_nan=False)
-
-
 @st.composite
 def spiking_layers(draw):
     """A layer of spikes over T steps, whatever they are, with its twin's multiplications a pass."""
@@ -310,16 +307,3 @@ def test_the_first_steps_alone():
     assert second.acs == over_time(15)
     assert second.bias_additions == both(5)
     assert second.moved("hoisted", "usual").weights == 20
-
-
-def test_all_steps_are_the_whole():
-    assert estimates(up_to(spiking(), 2)) == estimates(spiking().layers)
-
-
-def test_what_happens_once_for_all_steps_stays():
-    counted = made_operations.operations(
-        [layer("head", passes=both(1), macs=macs(both(9)), bias_additions=both(3))], 4
-    )
-    (head,) = up_to(counted, 1)
-    assert head.macs.dense == both(9)
-    assert head.bias_additions == both(3)

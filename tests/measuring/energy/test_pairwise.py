@@ -293,13 +293,6 @@ def test_the_rate_of_a_flip_by_hand():
     assert compare_by(cheap, law("syops")).threshold("steps").value == 11
 
 
-def test_what_has_nothing_to_count_is_said_and_not_judged():
-    nothing = replace(numbers(10, 4), macs=macs(both(0)))
-    found = compare_by(pair(dense(10, 4, 0.5, 2), 2, [nothing]), law("syops"))
-    assert (found.cheaper, found.ratio) == (None, None)
-    assert "nothing to count" in found.reason
-
-
 # ---- a run
 
 
@@ -335,11 +328,6 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     sides = [len(accounted.found(side)) for side in ("spiking", "other", None)]
     assert sum(sides) == accounted.judged
     assert [law.name for law in found.definitions] == list(accounting.NAMES)
-
-
-def test_without_a_pair_there_is_no_comparison():
-    assert compare_run(results_of(trial("snn"), trial("cnn"))) is None
-    assert compare_run(results_of(counted("cnn", plain()))) is None
 
 
 def test_one_network_stands_against_its_twin():

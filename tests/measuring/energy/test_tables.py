@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel.measuring.energy import NAMES, read
+from spikeduel.measuring.energy import read
 from spikeduel.measuring.energy.tables import Arithmetic, Bits, Memory
 from spikeduel.system.errors import InputError
 
@@ -32,14 +32,6 @@ picojoules_per_byte = [1, 10]
 CHIP = (
     "[chip]\nsynaptic_operation = 1\nneuron_that_fires = 1\nneuron_that_does_not = 1\nspike = 1\n"
 )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_named_table(name):
-    table = read(name)
-    assert table.name == name
-    assert table.title
-    assert "20" in table.source
 
 
 def test_a_table_of_ones_own(tmp_path):

@@ -1,7 +1,5 @@
-"""Estimate the energy of one image from stored counts. No network runs.
-
-An accounting is a formula over the amounts of a layer, with numbers. A published one brings both
-(`accounting`); an energy table brings numbers for the standard formulas (`tables`).
+"""Estimate the energy of one image from stored counts: formulas over the amounts of a layer, with
+numbers of a table (`tables`) or of a published accounting (`accounting`).
 """
 
 import math
@@ -48,11 +46,10 @@ def energies(operations: Operations | None, chosen: Iterable[Table] | None = Non
 
 
 def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
-    """Return the joules per image of `layers`: of `Operations.layers`, or of a variant of them.
+    """Return the joules per image of `layers`.
 
-    Arithmetic alone is that of the synapses, as most papers count; with memory, neurons, biases and
-    other arithmetic are included. Numbers that need a layer for which the table has no energy are
-    None.
+    Arithmetic alone is that of the synapses; with memory, neurons, biases and other arithmetic are
+    included. Numbers for which the table lacks an energy are None.
     """
     by_memory = {
         memory: WayJoules(
@@ -73,9 +70,8 @@ def joules(
     way: Way = "hoisted",
     neurons: bool = False,
 ) -> Joules:
-    """Return the joules per image by one memory model; with `neurons`, of all layers.
-
-    The range goes from the cheapest flow of each layer to the dearest one.
+    """Return the joules per image by one memory model; with `neurons`, of all layers. The range
+    goes from the cheapest flow of each layer to the dearest.
     """
     flows = _by_flow(layers, table, memory, way, neurons)
     if flows is None:
@@ -89,10 +85,8 @@ def joules(
 
 
 def over_time(operations: Operations, table: Table) -> list[float] | None:
-    """Return the joules per image up to and including each time step, `[T]`: the low end.
-
-    The first layer under direct encoding is hoisted: it is paid for in the first step. None where
-    the table has no number.
+    """Return the joules per image up to each time step, `[T]`, the low end; None where the table
+    has no number. What is hoisted is paid for in the first step.
     """
     steps = range(1, operations.num_steps + 1)
     spent = [joules(up_to(operations, step), table).range for step in steps]
@@ -101,9 +95,8 @@ def over_time(operations: Operations, table: Table) -> list[float] | None:
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
-    """Return the mean of `values` `[T]` over images of which `exit_steps[t]` leave at step t.
-
-    An image that leaves at a step is taken to cost the mean of all images up to that step.
+    """Return the mean of `values` `[T]` over images of which `exit_steps[t]` leave at step t; each
+    is taken to cost the mean of all images.
     """
     return float(np.average(values, weights=exit_steps))
 
@@ -118,9 +111,8 @@ def break_even_rates(
     """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
     for each number of time steps.
 
-    Each layer of both is computed in its cheapest way. Minus infinity: it takes more even without a
-    spike; infinity: it takes less at any rate. None where the table has no number, or spikes cost
-    nothing.
+    Each layer is computed in its cheapest way. Minus infinity: it takes more even without a spike;
+    infinity: less at any rate. None where the table has no number, or spikes cost nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
     target = joules(rival, table, memory).range
@@ -174,9 +166,8 @@ def _by_flow(
 
 
 def relu_twin(operations: Operations) -> list[Layer]:
-    """Return the layers of the ReLU twin: the same synapses, each used once, on numbers.
-
-    No hidden activation is zero; the zeros of the first layer are known where that took the image.
+    """Return the layers of the ReLU twin: the same synapses, each used once, on numbers, no hidden
+    activation zero.
     """
     return [_of_twin(layer) for layer in operations.layers if layer.kind != "neurons"]
 
@@ -207,10 +198,8 @@ def _of_twin(layer: Layer) -> Layer:
 
 
 def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
-    """Return the layers as if all neurons fired `rate` times as often a step, over `num_steps`
-    steps.
-
-    Spikes that encode the image keep their rate, and a layer that runs once still does.
+    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps. Spikes
+    that encode the image keep their rate.
     """
     longer = num_steps / operations.num_steps
 
@@ -229,11 +218,7 @@ def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]
 
 
 def up_to(operations: Operations, num_steps: int) -> list[Layer]:
-    """Return the layers after the first `num_steps` time steps alone.
-
-    Work that is done once stays; work of every step is done `num_steps` times; spikes and their
-    consequences are those of these steps.
-    """
+    """Return the layers after the first `num_steps` steps alone; work that is done once stays."""
     whole = operations.num_steps
     share = num_steps / whole
 

@@ -45,11 +45,10 @@ Label = Annotated[str, Meta(min_length=1, max_length=24)]
 
 
 class Constant(Frozen, forbid_unknown_fields=True):
-    """A number of a file: a `value`, or a range from `low` to `high`; a unit; and `where` it stands
-    in the source.
+    """A `value`, or a range from `low` to `high`, in a `unit`, and `where` it stands in the source.
 
-    `axis` marks a number of bits, or a size or price of memory, that may be varied from `least` to
-    `most` to find where the answer changes.
+    `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find where the
+    answer changes.
     """
 
     where: Text
@@ -100,8 +99,8 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 class Accounting(Frozen):
-    """An accounting ready for use: `entry` describes it, the expressions compute it from a layer's
-    amounts.
+    """An accounting ready for use: `entry` describes it, the expressions compute it from the
+    amounts of a layer.
     """
 
     entry: costs.Accounting

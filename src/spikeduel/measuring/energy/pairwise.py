@@ -38,10 +38,8 @@ _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
 
 
 class Pair:
-    """A spiking network and another one, trial by trial: the amounts of both, means over trials.
-
-    Those of the spiking one are known at any spike rate and number of steps, since amounts are
-    linear in both.
+    """The amounts of a spiking network and of another one, means over trials. Those of the spiking
+    one are linear in spike rate and number of steps.
     """
 
     def __init__(self, spiking: Sequence[Operations], other: Sequence[Operations]) -> None:
@@ -128,9 +126,7 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:
-    """Compare a spiking network with its ReLU twin, which follows from its shape and skips no
-    zeros.
-    """
+    """Compare a spiking network with its ReLU twin, which skips no zeros."""
     twin = replace(operations, layers=relu_twin(operations), num_steps=1)
     names = ("this network", "its ReLU twin")
     return _compared([operations], [twin], all_accountings(more), *names)
@@ -165,9 +161,7 @@ def _weighed(
     spiking: Mapping[str, np.ndarray],
     changed: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energies of both networks, `[V, corners]` each: at V points, and all ends of the
-    constants' ranges.
-    """
+    """Return the energies of both networks, `[V, corners]` each."""
     corners = [{**constants, **(changed or {})} for constants in definition.corners()]
     points = len(spiking[STEPS])
 
@@ -182,9 +176,7 @@ def _weighed(
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return −1 at each point where the spiking network takes less at all corners, 1 where it takes
-    more, else 0.
-    """
+    """Return −1 where the spiking network takes less at all corners, 1 where more, else 0."""
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
 
 
@@ -193,9 +185,7 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
-    """Return the nearest change along an axis, by the ratio of values; None without one within its
-    limits, and where the axis has no effect.
-    """
+    """Return the nearest change along an axis, by the ratio of values, within its limits."""
     constants = {
         name: constant for name, constant in definition.constants.items() if constant.axis == axis
     }

@@ -80,10 +80,10 @@ class Arithmetic(Frozen, forbid_unknown_fields=True):
 
 
 class Memory(Frozen, forbid_unknown_fields=True):
-    """On-chip memories of some sizes, each with its energy a byte, and memory off the chip.
+    """On-chip memories of some sizes with their energy a byte, and memory off the chip.
 
-    A layer's numbers lie in the memory that just holds them. Fewer bytes than the smallest size
-    take the smallest; more than the largest lie in several of the largest.
+    Numbers lie in the memory that just holds them; more than the largest lie in several of the
+    largest.
     """
 
     kilobytes: tuple[Kilobytes, ...] = ()
