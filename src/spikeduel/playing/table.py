@@ -1,7 +1,5 @@
 """The models that answer, their sample images, and models under other settings."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,13 +8,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from msgspec import Meta
-from PIL import Image
 
 from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, by_name
+from spikeduel.reporting.pictures import source
 from spikeduel.settings.fields import Fraction, parsed
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.spiking.neurons import Neuron
@@ -69,10 +67,11 @@ class Table:
     @cached_property
     def kinds(self) -> dict[str, Any]:
         """Return the settings of an answer with the types that limit their values."""
+        steps, thresholds = self.limits["num_steps"], self.limits["threshold"]
         return {
             "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
-            "num_steps": Annotated[int, _between(self.limits["num_steps"])],
-            "threshold": Annotated[float, _between(self.limits["threshold"])],
+            "num_steps": Annotated[int, Meta(ge=steps[0], le=steps[1])],
+            "threshold": Annotated[float, Meta(ge=thresholds[0], le=thresholds[1])],
             "beta": Fraction,
             # No plain text: a name of the form module:attribute would be imported.
             "encoding": Literal[tuple(ENCODERS)],
@@ -95,7 +94,7 @@ class Table:
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
             "samples": [
-                {"picture": _data_uri(image), "label": self.card.classes[label]}
+                {"picture": source(image, SAMPLE_SIDE), "label": self.card.classes[label]}
                 for image, label in zip(self.samples, self.labels, strict=True)
             ],
             "dark": self._is_dark() != self.card.preprocessing.invert,
@@ -167,21 +166,6 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
                 f"{model.card.contender} and {first.contender} know other classes: play one each."
             )
     return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
-
-
-def _between(limits: tuple[float, float]) -> Meta:
-    return Meta(ge=limits[0], le=limits[1])
-
-
-def _data_uri(image: np.ndarray) -> str:
-    """Return a small picture of uint8 `[C, H, W]` as a data URI."""
-    picture, file = (
-        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)),
-        io.BytesIO(),
-    )
-    picture.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
-    picture.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def takes(model: Model) -> dict[str, Any]:

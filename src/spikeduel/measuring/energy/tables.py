@@ -4,7 +4,7 @@ file.
 
 import math
 import re
-from bisect import bisect_left
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
@@ -92,12 +92,10 @@ class Memory(Frozen, forbid_unknown_fields=True):
 
     def byte_on_chip(self, num_bytes: float) -> float:
         """Return the picojoules that move a byte of an on-chip memory which holds `num_bytes`."""
-        sizes, energies = self.kilobytes, self.picojoules_per_byte
-        if min(energies) == 0:
-            return energies[min(bisect_left(sizes, num_bytes / 1024), len(sizes) - 1)]
         # A straight line between the logarithms: energy is a power of the size, about its root.
-        held = math.log(max(num_bytes / 1024, sizes[0]))
-        return math.exp(np.interp(held, np.log(sizes), np.log(energies)))
+        energies = np.log(np.maximum(self.picojoules_per_byte, sys.float_info.min))
+        held = math.log(max(num_bytes / 1024, self.kilobytes[0]))
+        return math.exp(np.interp(held, np.log(self.kilobytes), energies))
 
 
 class ChipEnergies(Frozen, forbid_unknown_fields=True):
