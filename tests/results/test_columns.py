@@ -11,7 +11,6 @@ from spikeduel.results.columns import text_rows
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores, Robustness
-from spikeduel.results.tuned import ExpectedBest
 
 
 def rows(*trials):
@@ -161,25 +160,6 @@ def test_every_trial_of_a_tuning():
         ["snn", "2", "25.00", "", "6", "1.0", "beta 0.75"],
         ["cnn", "1", "failed", "", "6", "1.0", ""],
         ["cnn", "2", "failed", "", "6", "1.0", ""],
-    ]
-
-
-def test_the_expected_best_of_1_2_4_and_all_trials():
-    record = tuning(6, snn=0.0)
-    curve = [
-        ExpectedBest(trials=n, mean=n / 10, standard_deviation=0.01, low=0.0, high=1.0)
-        for n in range(1, 7)
-    ]
-    (row,) = columns.expected_best_rows(
-        structs.replace(
-            record, contenders=[structs.replace(record.contenders[0], expected_best=curve)]
-        )
-    )
-    assert list(row.items())[1:] == [
-        ("of 1", "10.00 ± 1.00"),
-        ("of 2", "20.00 ± 1.00"),
-        ("of 4", "40.00 ± 1.00"),
-        ("of 6", "60.00 ± 1.00"),
     ]
 
 

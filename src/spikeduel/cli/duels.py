@@ -146,9 +146,9 @@ def tune(
     """Find each contender's best learning rate and spiking settings, with equally many trials for
     each.
 
-    Trials are judged on validation images; the test set is not touched. Prints every trial and the
-    expected best of fewer trials, and writes an experiment.toml for `spikeduel compare
-    --experiment`. What was trained before is not trained again.
+    Trials are judged on validation images; the test set is not touched. Prints every trial, and
+    writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is not
+    trained again.
     """
     from spikeduel.comparing import write_tuning
     from spikeduel.results.run_findings import tuning_limits

@@ -1,4 +1,8 @@
-"""Agreement of a written file with the model, on the same images and with the file's weights."""
+"""Agreement of a written file with the model, on the same images.
+
+The model takes the weights as the file holds them: in int8 with one scale per output channel, batch
+normalisation folded in; biases and activations stay floats.
+"""
 
 import copy
 import itertools
@@ -21,7 +25,10 @@ BATCH = 50
 
 
 class Required(Frozen):
-    """Least agreement of a program for a file to be kept: rounding flips few spikes."""
+    """Least agreement of a program for a file to be kept.
+
+    Rounding flips a few spikes in a million, another network many.
+    """
 
     same_label: float = 0.999
     score_difference: float = 1e-4
@@ -47,8 +54,9 @@ Runner = Callable[[Tensor, Encoded], Run]
 class Agreement(Frozen):
     """Agreement of one program with the model.
 
-    Spikes are None if nothing can flip. `largest_score_difference` is over images without flipped
-    spikes: None if there are none, or if a score is not a number.
+    Shares are fractions of images; spikes are None if nothing can flip. `largest_score_difference`
+    is over images without flipped spikes: None if there are none, or if a score is not a number
+    (then `ok` is False).
     """
 
     ok: bool
@@ -76,8 +84,10 @@ def compared(
     labels: np.ndarray,
     progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement;
-    all get the same encoded images.
+    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement.
+
+    The model computes in float32; random encodings draw by the images' content, and all programs
+    get the same encoded images.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -152,8 +162,9 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """Fold batch norms behind a Linear or Conv2d, perhaps with average pooling between, of an
-    `nn.Sequential`, in place; an Identity keeps the name.
+    """Fold batch norms behind a Linear or Conv2d of an `nn.Sequential`, in place.
+
+    Average pooling may stand between the two: it commutes with scaling. An Identity keeps the name.
     """
     module.eval()
     for part in module.modules():
@@ -190,8 +201,8 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`, whose product is about
-    `weight`.
+    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`; their product is about
+    `weight`, outputs first.
     """
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)

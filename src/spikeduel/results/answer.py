@@ -58,9 +58,9 @@ def _taken(
     results: Results, accuracies: Mapping[str, float], times: Mapping[str, Range]
 ) -> tuple[str | None, Reason]:
     if not accuracies:
-        return None, Reason.NOT_FINISHED
+        return None, "not_finished"
     if any(map(is_leak, results.comparison.caveats)):
-        return None, Reason.LEAKAGE
+        return None, "leakage"
     unlearned = {
         name
         for finding in with_id(results.comparison.caveats, "at_chance")
@@ -68,13 +68,13 @@ def _taken(
     }
     learned = {name: share for name, share in accuracies.items() if name not in unlearned}
     if not learned:
-        return None, Reason.NOTHING_LEARNED
+        return None, "nothing_learned"
     if len(accuracies) == 1:
-        return next(iter(learned)), Reason.ALONE
+        return next(iter(learned)), "alone"
     beaten = {pair.other for pair in results.comparison.pairs if pair.shows_better}
     left = {name: share for name, share in learned.items() if name not in beaten} or learned
     if len(left) == 1:
-        return next(iter(left)), Reason.BETTER
+        return next(iter(left)), "better"
     best = max(left, key=left.__getitem__)
     level = [
         name
@@ -83,13 +83,13 @@ def _taken(
         or ((pair := results.comparison.pair(best, name)) and not pair.excludes_zero)
     ]
     if len(level) > 1 and too_few(results):
-        return None, Reason.TOO_FEW
+        return None, "too_few_images"
     if len(level) == 1 or any(name not in times for name in level) or was_busy(results):
-        return best, Reason.HIGHER
+        return best, "higher"
     fastest, *slower = sorted(level, key=lambda name: times[name].low)
     if all(times[name].low < NOTICEABLE * times[fastest].low for name in slower):
-        return best, Reason.HIGHER
-    return fastest, Reason.FASTER
+        return best, "higher"
+    return fastest, "faster"
 
 
 def too_few(results: Results) -> Finding | None:

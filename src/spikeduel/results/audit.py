@@ -278,7 +278,6 @@ class Audit(Frozen):
     is_ok: bool | None = field(default=None, name="ok")
     problem_texts: list[str] = field(default_factory=list, name="problems")
     note_texts: list[str] = field(default_factory=list, name="notes")
-    near_definition: str = ""
 
     @property
     def ok(self) -> bool:

@@ -411,23 +411,6 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
     return text_rows(TUNING_TRIALS, rows)
 
 
-def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
-    """Return the expected best validation accuracy of 1, 2, 4, … and of all trials."""
-    doubled = {2**power for power in range(record.num_trials.bit_length())} | {record.num_trials}
-    columns: list[Column[TunedContender]] = [
-        Column("expected best of so many trials, %", lambda contender: contender.contender),
-        *(
-            Column(
-                f"of {number}",
-                lambda contender, place=number - 1: contender.expected_best[place],  # type: ignore[misc]
-                lambda best: f"{percent(best.mean)} ± {percent(best.standard_deviation)}",
-            )
-            for number in sorted(doubled)
-        ),
-    ]
-    return text_rows(columns, record.contenders)
-
-
 # ---- calibration, optimism
 
 

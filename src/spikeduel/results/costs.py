@@ -148,10 +148,6 @@ class AccountingResult(Frozen):
     thresholds: list[Threshold] = []
     reason: str | None = None
 
-    def threshold(self, axis: Axis) -> Threshold | None:
-        """Return the change along this axis."""
-        return next((threshold for threshold in self.thresholds if threshold.axis == axis), None)
-
 
 class AccountedPair(Frozen):
     """A spiking contender against another one, or its own `control`; `rate`: spikes per neuron and

@@ -30,7 +30,7 @@ class Row(Frozen, forbid_unknown_fields=True):
 
     `example` declares values and their types; any may be None. `sentence` holds them in the
     mini-language of `words.findings`. `remedy` holds options, such as "--seeds {needed}", or what
-    to do. A finding whose `share` is not above `problem_above` is a note. `meaning` explains.
+    to do. A finding whose `share` is not above `problem_above` is a note.
     """
 
     severity: Severity
@@ -38,7 +38,6 @@ class Row(Frozen, forbid_unknown_fields=True):
     subject: str = ""
     remedy: str | None = None
     problem_above: float | None = None
-    meaning: str = ""
     example: Values = {}
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -162,17 +161,17 @@ networks alone.
 """
 
 
-class Reason(StrEnum):
-    """Why a contender is taken, or none is."""
-
-    BETTER = "better"
-    HIGHER = "higher"
-    FASTER = "faster"
-    TOO_FEW = "too_few_images"
-    LEAKAGE = "leakage"
-    NOTHING_LEARNED = "nothing_learned"
-    NOT_FINISHED = "not_finished"
-    ALONE = "alone"
+Reason = Literal[
+    "better",
+    "higher",
+    "faster",
+    "too_few_images",
+    "leakage",
+    "nothing_learned",
+    "not_finished",
+    "alone",
+]
+"""Why a contender is taken, or none is."""
 
 
 class Lead(Frozen):
@@ -234,7 +233,7 @@ class Conclusions(Frozen):
     caveats: list[Finding] = []
     optimism: list[ContenderOptimism] = []
     without_time: WithoutTime | None = None
-    answer: Answer = Answer(take=None, reason=Reason.NOT_FINISHED)
+    answer: Answer = Answer(take=None, reason="not_finished")
     verdict: str = ""
 
     def pair(self, one: str, other: str) -> Pair | None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
-from spikeduel.results.columns import expected_best_rows, render, tuning_rows
+from spikeduel.results.columns import render, tuning_rows
 from spikeduel.results.tuned import (
     DrawnFrom,
     ExpectedBest,
@@ -203,8 +203,8 @@ class Tuning:
     record: TuningRecord
 
     def table(self) -> str:
-        """Return every trial, and the expected best by the number of trials, as text."""
-        return "\n\n".join(map(render, (tuning_rows(self.record), expected_best_rows(self.record))))
+        """Return every trial as text."""
+        return render(tuning_rows(self.record))
 
 
 def search(

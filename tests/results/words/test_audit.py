@@ -31,7 +31,6 @@ def test_the_document_is_json_with_sentences_and_without_details() -> None:
     }
     assert (content["ok"], content["problems"], len(content["notes"])) == (True, [], 1)
     assert content["conclusions"] == [typed.plain(finding)]
-    assert "0.33 times the usual one" in content["near_definition"]
     assert "details" not in content
 
 

@@ -301,16 +301,13 @@ def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
 # ---- the table
 
 
-def test_the_table_shows_every_trial_and_the_expected_best(experiment, made_up):
+def test_the_table_shows_every_trial(experiment, made_up):
     found, trained = made_up(
         experiment, lambda its: 0.75 if its.learning_rate == 5e-3 else 0.5, 6, RATES
     )
-    text = found.table()
-    lines = [line.split() for line in text.splitlines()]
+    lines = [line.split() for line in found.table().splitlines()]
     rows = [line for line in lines if line[:1] == ["dense-snn"] and "learning_rate" in line]
     assert [row[1:4] for row in rows][:2] == [["1", "75.00", "*"], ["2", "50.00", "1"]]
     assert [float(row[-1]) for row in rows] == [
         planned.experiment.learning_rate for planned in trained[::2]
     ]
-    assert "of 1 of 2 of 4 of 6" in " ".join(text.split())
-    assert ["small-cnn", *["75.00", "±", "0.00"] * 4] in lines

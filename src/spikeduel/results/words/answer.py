@@ -1,12 +1,9 @@
 """The answer in one line, as a small table, and with its next steps: for terminal and page."""
 
-from typing import NamedTuple
-
-from spikeduel.results.answer import NOTICEABLE, too_few, was_busy
-from spikeduel.results.columns import SCORES, score
-from spikeduel.results.costs import Range
+from spikeduel.results.answer import NOTICEABLE, was_busy
+from spikeduel.results.columns import SCORES, Averaged, score
 from spikeduel.results.findings import Finding, with_id
-from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results
+from spikeduel.results.run import Answer, Lead, Quantity, Results
 from spikeduel.results.words.costs import amount, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
 from spikeduel.system.sentences import counted
@@ -43,11 +40,11 @@ MEANINGS: dict[Quantity, str] = {
 LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
 _NONE_TAKEN = {
-    Reason.LEAKAGE: (
+    "leakage": (
         "Take neither yet: test images leak into training, so that these scores measure memory."
     ),
-    Reason.NOTHING_LEARNED: "Take neither: no contender is shown to have learned anything.",
-    Reason.NOT_FINISHED: "No answer: no trial was finished.",
+    "nothing_learned": "Take neither: no contender is shown to have learned anything.",
+    "not_finished": "No answer: no trial was finished.",
 }
 _SETTLES = {
     "--group-by": "keeps pictures of one person, object or scan on one side of the split",
@@ -68,7 +65,7 @@ def headline(results: Results) -> str:
     accuracy, details = _accuracy(answer, results)
     faster, pace = (True, "") if was_busy(results) else _pace(answer)
     parts = [accuracy, pace] if pace else [accuracy]
-    if answer.reason is Reason.FASTER and faster:
+    if answer.reason == "faster" and faster:
         parts.reverse()
     why = f"{' and ' if faster else ', but '}".join(parts)
     return f"Take {take}: {why} ({details}).{_untrained(answer, results)}"
@@ -109,14 +106,9 @@ def _pace(answer: Answer) -> tuple[bool, str]:
 
 
 def _too_few(results: Results) -> str:
-    images, pair = too_few(results), results.comparison.pairs[0]
-    if images and abs(pair.difference) > images.values["detectable"]:
-        tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
-        return (
-            f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
-        )
-    least = _detectable(images) if images else ""
-    return f"No answer yet: {counted(pair.n, 'test image')} cannot show a difference below {least}."
+    pair = results.comparison.pairs[0]
+    tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
+    return f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
 
 
 def _detectable(images: Finding) -> str:
@@ -136,55 +128,23 @@ def _untrained(answer: Answer, results: Results) -> str:
     return ""
 
 
-class Cell(NamedTuple):
-    """A contender's mean as text, the spread over seeds, and if it leads."""
-
-    mean: str
-    spread: str = ""
-    leads: bool = False
-
-    def __str__(self) -> str:
-        spread = f" ± {self.spread}" if self.spread else ""
-        return f"{self.mean}{spread}{' *' if self.leads else ''}"
-
-
-class Row(NamedTuple):
-    """A quantity: a cell for each contender, the lead, `over` which one, and the evidence."""
-
-    quantity: Quantity
-    cells: dict[str, Cell]
-    by: str
-    over: str
-    evidence: str
-
-
-def table(results: Results) -> list[Row]:
-    """Return the small table, a row for each quantity."""
-    return [
-        Row(
-            lead.quantity,
-            {name: _cell(results, name, lead) for name in results.contenders},
-            by(lead),
-            (lead.over or "") if by(lead) else "",
-            lead.evidence,
-        )
-        for lead in results.answer.leads
-    ]
-
-
 def rows(results: Results) -> list[dict[str, str]]:
     """Return the small table as text: a row for each contender, leads and evidence."""
-    quantities, several = table(results), len(results.contenders)
+    leads, several = results.answer.leads, len(results.contenders)
     lines = [
-        (_short(name), [str(row.cells[name]) for row in quantities]) for name in results.contenders
+        (
+            _short(name),
+            [f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for lead in leads],
+        )
+        for name in results.contenders
     ]
     if several > 1:
-        lines.append(("lead", [row.by for row in quantities]))
+        lines.append(("lead", list(map(by, leads))))
     if several > 2:
-        lines.append(("over", [_short(row.over) for row in quantities]))
+        lines.append(("over", [_short(lead.over or "") if by(lead) else "" for lead in leads]))
     if several > 1:
-        lines.append(("how sure", [row.evidence for row in quantities]))
-    titles = [TITLES[row.quantity] for row in quantities]
+        lines.append(("how sure", [lead.evidence for lead in leads]))
+    titles = [TITLES[lead.quantity] for lead in leads]
     return [{"": title, **dict(zip(titles, cells, strict=True))} for title, cells in lines]
 
 
@@ -192,22 +152,21 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def _cell(results: Results, name: str, lead: Lead) -> Cell:
+def cell(results: Results, name: str, lead: Lead) -> Averaged:
+    """Return a contender's mean in a quantity as text, and the spread of accuracies over seeds."""
     if name not in lead.values:
-        return Cell("failed" if lead.quantity == "accuracy" else "–")
-    if lead.quantity == "accuracy" and (averaged := score(results.of(name), "accuracy")):
-        return Cell(averaged.mean, averaged.spread, name == lead.leader)
-    return Cell(_value(lead.quantity, lead.values[name]), leads=name == lead.leader)
-
-
-def _value(quantity: Quantity, value: Range) -> str:
-    if quantity == "training":
-        return duration(value.low)
-    if quantity == "answer":
-        return f"{1000 * value.low:.3g} ms"
-    if quantity == "energy":
-        return range_in_words(value).replace(" to ", "–")
-    return f"{amount(value.low)}B"
+        return Averaged("failed" if lead.quantity == "accuracy" else "–")
+    value = lead.values[name]
+    match lead.quantity:
+        case "accuracy":
+            return score(results.of(name), "accuracy") or Averaged("failed")
+        case "training":
+            return Averaged(duration(value.low))
+        case "answer":
+            return Averaged(f"{1000 * value.low:.3g} ms")
+        case "energy":
+            return Averaged(range_in_words(value).replace(" to ", "–"))
+    return Averaged(f"{amount(value.low)}B")
 
 
 def by(lead: Lead) -> str:

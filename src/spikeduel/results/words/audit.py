@@ -59,7 +59,6 @@ def worded(audit: Audit) -> Audit:
         is_ok=audit.ok,
         problem_texts=problems(audit),
         note_texts=notes(audit),
-        near_definition=near_definition(audit),
     )
 
 
@@ -68,27 +67,6 @@ def document(audit: Audit) -> dict[str, Any]:
     content = typed.plain(worded(audit))
     del content["details"]
     return content
-
-
-def near_definition(audit: Audit) -> str:
-    """Return the meaning of a near duplicate."""
-    pictures, shared = "small grey versions", ""
-    if audit.stretches is not None:
-        pictures = "small blurred pictures of all their events"
-        shared = (
-            " Recordings share a stretch where one's events, shifted in time or place, are the "
-            "other's for a while; these are no near duplicates as well."
-        )
-    text = (
-        f"Two images are near duplicates where the distance between their {pictures} (mean "
-        f"removed, scaled to length 1) is below {audit.near:g} times the usual one: the median, "
-        f"over {audit.near_portions} equal random portions of the training images, of the "
-        f"distance to the nearest image in the portion. Exact duplicates are counted "
-        f"apart.{shared} One is a moved copy of another where, with one laid over the other "
-        f"(shifted, turned, mirrored, scaled), what remains is below {audit.near:g} times what "
-        f"remains with others like it."
-    )
-    return said_of(text, audit.noun)
 
 
 def nearness(pair: Pair) -> str:

@@ -6,7 +6,7 @@ from spikeduel.results.across import PairAcross, fewest_datasets
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import is_leak
-from spikeduel.results.run import Quantity, Reason
+from spikeduel.results.run import Quantity
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import (
     DuelSummary,
@@ -67,10 +67,10 @@ SHOWN = {
     Conclusion.INCONCLUSIVE: "not shown",
 }
 NOBODY = {
-    Reason.LEAKAGE: "nobody: test images leak",
-    Reason.TOO_FEW: "nobody: too few test images",
-    Reason.NOTHING_LEARNED: "nobody: nothing was learned",
-    Reason.NOT_FINISHED: "no trial was finished",
+    "leakage": "nobody: test images leak",
+    "too_few_images": "nobody: too few test images",
+    "nothing_learned": "nobody: nothing was learned",
+    "not_finished": "no trial was finished",
 }
 SETTLED_FIRST = list(SHOWN)[1:]
 
