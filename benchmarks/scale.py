@@ -29,7 +29,7 @@ from spikeduel.settings.recipes import matched
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
-from spikeduel.trials.jobs import Job, ThisProcess, Workers
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -155,9 +155,9 @@ def measured(way: str, trials: int, epochs: int) -> dict[str, Any]:
 def workers(name: str, number: int) -> Workers:
     """Those of a way."""
     if name == "serial":
-        return ThisProcess(1)
+        return Workers(1)
     if name == "jobs":
-        from spikeduel.trials.processes import Processes
+        from spikeduel.trials.jobs import Processes
 
         return Processes(number, threads=1)
     return Nodes(number)

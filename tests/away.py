@@ -24,7 +24,7 @@ from torch.utils.backend_registration import (
 )
 from torchgen.gen import parse_native_yaml
 
-from spikeduel import compare, comparing, data
+from spikeduel import compare, data
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
@@ -34,7 +34,7 @@ from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import hardware, typed
-from spikeduel.trials import contenders
+from spikeduel.trials import contenders, outcomes
 from spikeduel.trials.training import rules_of
 
 HERE = torch.device("cpu")
@@ -200,9 +200,8 @@ def steps(device):
 def compared(folder, device, *contenders, **changes):
     """What a whole comparison says of its trials, trained and measured on `device`."""
     hardware.resolve = lambda *_: hardware.Compute(device)
-    comparing.time_answers = (
-        lambda *_: {}
-    )  # in a process of its own, which does not know the device
+    # In a process of its own, which does not know the device.
+    outcomes.time_answers = lambda *_: {}
     experiment = strong(
         "digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes
     )

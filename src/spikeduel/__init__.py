@@ -62,9 +62,8 @@ if TYPE_CHECKING:
     from spikeduel.trials.clusters import Cluster
     from spikeduel.trials.controls import CONTROLS, Control
     from spikeduel.trials.exchanging import export, import_model
-    from spikeduel.trials.forecast import forecast
-    from spikeduel.trials.jobs import ThisProcess, Workers
-    from spikeduel.trials.processes import Processes
+    from spikeduel.trials.jobs import Processes, Workers
+    from spikeduel.trials.plan import forecast
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
 _NAMES = {
@@ -100,9 +99,8 @@ _NAMES = {
     "trials.controls": "CONTROLS Control",
     "trials.clusters": "Cluster",
     "trials.exchanging": "export import_model",
-    "trials.forecast": "forecast",
-    "trials.jobs": "ThisProcess Workers",
-    "trials.processes": "Processes",
+    "trials.jobs": "Processes Workers",
+    "trials.plan": "forecast",
     "trials.tuning": "RANGES Range Tuning read_ranges",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

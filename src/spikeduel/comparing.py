@@ -1,6 +1,6 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,10 +29,8 @@ from spikeduel.trials import (
     run_folder,
     tuning,
 )
-from spikeduel.trials.contenders import Trial
-from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import gather, test_uses, time_answers
+from spikeduel.trials.outcomes import Controlled, gather, test_uses
 from spikeduel.trials.plan import Plan
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Range, Tuning
@@ -40,7 +38,9 @@ from spikeduel.trials.tuning import Range, Tuning
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """A comparison before anything is trained. The run's `folder` is written at the end."""
+    """A comparison before anything is trained: its plan, the data, their splits and audit. The
+    run's `folder` is written at the end.
+    """
 
     plan: Plan
     prepared: Prepared
@@ -48,12 +48,9 @@ class PreparedComparison:
     audit: Audit
     folder: Path
 
-    def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
-        """Return the jobs of `trials`, by default of the plan's."""
-        return [
-            Job(trial, self.prepared, progress)
-            for trial in (self.plan.trials if trials is None else trials)
-        ]
+    def jobs(self, progress: Progress) -> list[Job]:
+        """Return the jobs of the plan's trials."""
+        return [Job(trial, self.prepared, progress) for trial in self.plan.trials]
 
 
 def compare(
@@ -80,10 +77,9 @@ def compare(
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     ready = prepare(experiment, out, store, progress, strict)
-    progress.say(announcing.of_contenders(ready.plan))
-    progress.begins(ready.folder)
-    for sentence in announcing.of_training(ready.plan, workers.at_once):
+    for sentence in announcing.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
+    progress.begins(ready.folder)
     if workers.at_once > 1:
         ready.prepared.let_go()  # other processes train
     with progress.trials(ready.plan.seconds, workers.at_once):
@@ -109,30 +105,23 @@ def prepare(
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
     sized = auto_settings.by_size(experiment, prepared, splits[0])
-    refused = conversion.refusals(sized)
+    conversion.refusals(sized.experiment, sized.contenders)
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     run_folder.require_writable(out, prepared.name)
     progress.say(announcing.of_data(prepared, splits))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
-    report_problems(audit, strict, progress)
-    resolved = auto_settings.by_time_and_looks(sized, prepared, splits[0], store, progress)
-    planned = plan.make(resolved, prepared, splits, store, progress, refused, timed)
-    name = run_folder.default_name(experiment, prepared.fingerprint)
-    folder = Path(out) if out else Path("runs") / name
-    return PreparedComparison(planned, prepared, splits, audit, folder)
-
-
-def report_problems(audit: Audit, strict: bool, progress: Progress) -> None:
-    """Say what the audit found that would invalidate a result. Raises `AuditFailed` if `strict`."""
-    if audit.ok:
-        return
-    if strict:
+    if strict and not audit.ok:
         raise AuditFailed(
             f"the audit found what would invalidate a result: {' '.join(problems(audit))}"
         )
     for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")
+    resolved = auto_settings.by_time_and_looks(sized, prepared, splits[0], store, progress)
+    planned = plan.make(resolved, prepared, splits, store, progress, timed)
+    name = run_folder.default_name(experiment, prepared.fingerprint)
+    folder = Path(out) if out else Path("runs") / name
+    return PreparedComparison(planned, prepared, splits, audit, folder)
 
 
 def conclude(
@@ -149,22 +138,22 @@ def conclude(
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
-    trials, refused = list(planned.trials), dict(planned.refused)
+    trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
+    controlled: dict[str, Controlled] = {}
     with progress.trials({}, workers.at_once):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
-            records = records + workers.run(ready.jobs(progress, converted), store)
+            jobs = [Job(trial, prepared, progress) for trial in converted]
+            records = records + workers.run(jobs, store)
             trials += converted
-        controlled: list[Controlled | None] = [None] * len(trials)
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
-    timed = time_answers(trials, records, prepared, store, progress)
-    outcomes = gather(trials, records, controlled, timed, store)
-    doubted = label_check.check(prepared, splits, outcomes, ready.audit)
+    outcomes = gather(trials, records, controlled, prepared, store, progress)
+    labels = label_check.check(prepared, splits, outcomes, ready.audit)
     results = assembling.assemble(
         *(experiment, prepared, splits, outcomes),
-        uses=test_uses(store, prepared, trials, controlled),
-        doubted=doubted,
+        uses=test_uses(store, prepared, splits, outcomes),
+        labels=labels,
         audit=ready.audit,
         tuning=tuning.record_for(tuned, planned.asked, prepared, splits[0]),
         rules=planned.rules,
@@ -178,7 +167,7 @@ def conclude(
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
-            write_csv(folder / "labels.csv", ready.audit.details.labels, doubted[1])
+            write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
         if answered:
             answered(comparison)
         if not is_written:
@@ -222,16 +211,9 @@ def tune(
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(announcing.of_tuning(planned, num_trials))
     experiment = resolved.experiment
+    named = planned.contenders
     return tuning.search(
-        experiment,
-        planned.contenders,
-        prepared,
-        split,
-        num_trials,
-        ranges,
-        store,
-        progress,
-        workers,
+        experiment, named, prepared, split, num_trials, ranges, store, progress, workers
     )
 
 

@@ -20,8 +20,9 @@ from spikeduel.settings.studies import PlannedDuel, Study
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Once, Progress
-from spikeduel.trials import contenders, forecast, run_folder
+from spikeduel.trials import contenders, run_folder
 from spikeduel.trials.jobs import Workers
+from spikeduel.trials.plan import duel_plan
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Tuning, read_ranges
 
@@ -218,10 +219,11 @@ def _tuned(
 
 def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
     plans = [
-        forecast.duel_plan(
+        duel_plan(
             duel.label,
             planned.dataset_of(duel.planned),
             duel.ready.plan,
+            duel.ready.prepared,
             duel.ready.splits,
         )
         for duel in duels

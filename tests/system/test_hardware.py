@@ -61,27 +61,6 @@ def test_a_numbered_gpu_is_refused_where_several_processes_train(gpus, monkeypat
         hardware.resolve("cuda:1")
 
 
-def test_gpus_are_counted_as_torch_does():
-    assert {kind: hardware.num_gpus(kind) for kind in GPUS} == {
-        "cuda": torch.cuda.device_count(),
-        "xpu": torch.xpu.device_count(),
-        "mps": torch.mps.device_count(),
-    }
-
-
-def test_sums_are_as_wide_as_the_device_has():
-    assert (
-        hardware.widest(torch.device("cuda:1"))
-        == hardware.widest(torch.device("cpu"))
-        == torch.float64
-    )
-    assert (
-        hardware.widest(torch.device("mps"))
-        == hardware.widest(torch.device("xpu"))
-        == torch.float32
-    )
-
-
 def test_what_a_gpu_is_called_is_its_own_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU called {device}")
     assert hardware.environment(Compute("cuda:1"))["gpu"] == "the GPU called cuda:1"
@@ -108,28 +87,17 @@ def test_auto_is_bfloat16_where_the_cpu_has_it(features, expected, monkeypatch):
     hardware.has_bf16.cache_clear()
 
 
-def test_cpu_features_are_known_without_pytorchs_query(monkeypatch, tmp_path):
+def test_cpu_features_are_those_that_linux_names(monkeypatch, tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(
         "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t:\nflags\t: avx2\n"
     )
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     for file, expected in (
         (cpuinfo, {"avx2", "avx512_f", "avx512_bf16"}),
         (tmp_path / "none", set()),
     ):
         monkeypatch.setattr(hardware, "CPU_INFO", file)
         assert hardware.cpu_features.__wrapped__() == expected
-
-
-@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="PyTorch cannot be asked")
-@pytest.mark.skipif(
-    not hardware._first_value(hardware.CPU_INFO, "flags"), reason="Linux does not name the features"
-)
-def test_both_sources_of_cpu_features_agree(monkeypatch):
-    asked = hardware.cpu_features()
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert hardware.cpu_features.__wrapped__() == asked
 
 
 def test_computing_in_bfloat16():

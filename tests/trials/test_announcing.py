@@ -9,12 +9,11 @@ from spikeduel import data
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.cards import Calling, ModelCard
-from spikeduel.networks.preprocessing import Binning
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.trials import announcing
-from spikeduel.trials.announcing import of_contenders, of_data, of_training, of_tuning
+from spikeduel.trials.announcing import of_data, of_plan, of_tuning
 from spikeduel.trials.contenders import Contender, describe_all, trials_of
 from spikeduel.trials.plan import Plan
 
@@ -64,47 +63,32 @@ def plan_of(experiment, contenders, trials=(), num_stored=0, times=TIMES, budget
         times=tuple(times),
         rules=None,
         budget=budget,
-        refused={},
-        num_controls=0,
     )
 
 
-def of_cards(*cards, experiment=EXPERIMENT):
-    return of_contenders(plan_of(experiment, [Contender(card, None) for card in cards]))
+def of_cards(*cards):
+    first, *_ = of_plan(plan_of(EXPERIMENT, [Contender(card, None) for card in cards]))
+    return first
 
 
 def test_the_data_and_the_contenders():
     told = "pets: 1,500 training, 200 validation and 300 test images, 6×8 colour, 2 classes."
     assert of_data(PREPARED, [SPLIT]) == told
+    assert "test images, in the first of 5 folds, 6×8" in of_data(PREPARED, [SPLIT] * 5)
     assert of_cards(SNN, CNN) == "snn against cnn, 2 seeds; rate encoding over 4 steps."
     assert of_cards(CNN) == "snn against cnn, 2 seeds."
-
-
-def test_folds_and_settings_of_single_contenders():
-    other = replace(SNN, contender="other", encoding="direct", num_steps=7)
-    assert "test images, in the first of 5 folds, 6×8" in of_data(PREPARED, [SPLIT] * 5)
-    assert "direct or rate encoding over 4 or 7 steps." in of_cards(SNN, other)
-
-
-LOOP = Calling("loop", False, "spikes", num_steps=7)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"foreign": Calling("step", False, "over_time")}, "over 4 time steps with rate encoding"),
-        ({"foreign": LOOP, "num_steps": 7, "precision": "bf16"}, "makes its own 7 time steps"),
         ({"foreign": Calling("once", False, "scores"), "family": "cnn"}, "does not spike"),
     ],
 )
-def test_networks_of_other_libraries_have_a_line_each(changes, words):
-    card = replace(SNN, **changes)
-    (line,) = of_cards(card).splitlines()[1:]
-    assert line.startswith("snn: ")
-    assert words in line
-    assert ("float32" in line) == (card.family == "snn" and card.precision == "32")
-    # Asked for, it is no peculiarity.
-    assert "float32" not in of_cards(card, experiment=replace(EXPERIMENT, precision="32"))
+def test_a_network_of_another_library_has_a_line(changes, words):
+    plan = plan_of(EXPERIMENT, [Contender(replace(SNN, **changes), None)])
+    assert words in of_plan(plan)[1]
 
 
 # ---- how long it takes
@@ -135,49 +119,31 @@ def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):
 
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done():
-    assert of_training(planned()) == [
+    assert of_plan(planned(controls=True), at_once=4)[1:] == [
         "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It "
-        "is done at 12:05; measuring and the report come after it."
+        "is done at 12:05; controls, measuring and the report come after it.",
+        "2 train at a time, so that it is done sooner.",
     ]
     # Six times as long.
-    (text,) = of_training(planned(seeds=2, folds=3))
+    text = of_plan(planned(seeds=2, folds=3))[1]
     assert "30 min" in text
     assert "7.5 min a seed and fold" in text
     slow = [structs.replace(time, epoch_seconds=1000.0) for time in TIMES]
-    assert "done at 2026-01-04 16:03" in of_training(planned(times=slow))[0]
-
-
-def test_controls_come_after_it():
-    plan = planned(controls=True)
-    (text,) = of_training(plan)
-    assert text.endswith("done at 12:05; controls, measuring and the report come after it.")
-    how = Preprocessing.of_recordings(Binning(2, (4, 4)))
-    recorded = [
-        replace(contender, card=replace(contender.card, preprocessing=how))
-        for contender in plan.contenders
-    ]
-    # Every contender twice more.
-    (text,) = of_training(replace(plan, contenders=tuple(recorded)))
-    assert "controls at 12:15;" in text
+    assert "done at 2026-01-04 16:03" in of_plan(planned(times=slow))[1]
 
 
 def test_what_the_store_holds_takes_no_time():
-    assert of_training(planned(2)) == ["All 2 trials are in the store: nothing to train."]
+    assert of_plan(planned(2))[1:] == ["Nothing to train: 2 trials in the store."]
     plan = planned(1)
-    (text,) = of_training(plan, at_once=4)
+    text = of_plan(plan, at_once=4)[1]
     assert "Training takes about 1 s (1 of 2 trials are in the store): vgg-relu 1 epoch" in text
     assert plan.seconds == {"vgg-relu, seed 0": 1.0}
 
 
 def test_without_times_the_limit_is_said():
     plan = planned(times=(), budget=None)
-    assert of_training(plan) == ["2 trials to train, at most 100 epochs each."]
+    assert of_plan(plan)[1:] == ["2 trials to train, at most 100 epochs each."]
     assert plan.seconds == {"vgg-lif, seed 0": None, "vgg-relu, seed 0": None}
-
-
-def test_no_more_train_at_a_time_than_there_are():
-    assert "; 2 train at a time" in of_training(planned(), at_once=4)[-1]
-    assert of_training(planned(times=()), at_once=4)[-1] == "2 train at a time."
 
 
 def test_tuning_is_announced_as_so_many_trainings():

@@ -15,7 +15,6 @@ from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import power
 from spikeduel.results.audit import Counts
-from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, Results
@@ -37,9 +36,8 @@ from spikeduel.results.trials import (
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
-from spikeduel.trials.controls import Controlled
+from spikeduel.trials.outcomes import Controlled, TrialOutcome, pooled
 from spikeduel.trials.outcomes import TestUses as Uses
-from spikeduel.trials.outcomes import TrialOutcome, pooled
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -163,37 +161,6 @@ def test_a_control_that_learned_nothing_is_inconclusive():
 
 
 # ---- results.json
-
-
-SCHEMA = {
-    "": "schema spikeduel created environment dataset experiment trials comparison tuning",
-    "environment": "python torch cpu threads device precision",
-    "dataset": "name fingerprint classes counts split folds groups group_sizes groups_tested shared_groups notes audit "
-    "effective_groups_tested test_uses test_uses_here tested_every_epoch image_shape",
-    "dataset counts": "train val test",
-    "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
-    "stopped epoch_seconds history validation test failed_measures operations energy not_counted "
-    "latency anytime robustness precision foreign converted_from controls "
-    "measures model key",
-    "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
-    "trials 0 validation": "accuracy loss",
-    "trials 0 test": "n accuracy precision recall f1 per_class confusion calibration tie_share encoding_spread "
-    "loss",
-    "trials 0 test per_class 0": "class precision recall f1 support",
-    "comparison": "pairs controls caveats verdict",
-    "comparison pairs 0": "a b measure difference ci95 ci90 p_value p_value_raw p_permutation test n seeds groups "
-    "margin conclusion negligible detectable detectable_at_best seeds_needed reservation "
-    "accuracy_a accuracy_b only_a_right only_b_right",
-    "comparison caveats 0": "id severity values remedy text",
-}
-
-
-@pytest.mark.parametrize("path", SCHEMA)
-def test_results_have_the_keys_that_scripts_rely_on(path, tmp_path):
-    found = Comparison(EXPERIMENT, assembled(), tmp_path).document()
-    for step in path.split():
-        found = found[int(step) if step.isdigit() else step]
-    assert set(SCHEMA[path].split()) <= set(found)
 
 
 def test_results_are_json_and_what_was_not_measured_is_null():

@@ -12,9 +12,7 @@ from spikeduel.trials.augmenting import (
     augment,
     cutout,
     flip,
-    mixed,
     of_events,
-    shift,
     translate,
 )
 
@@ -30,33 +28,6 @@ def noise(*shape):
 
 def draw(images, seed=0, epoch=0):
     return RandomKeys.for_augmentation(seed, epoch, np.arange(len(images)))
-
-
-def moved(image, down, right):
-    """`image` `[C, H, W]` moved by whole pixels; what enters is 0."""
-    result = torch.roll(image, (down, right), (1, 2))
-    result[:, : max(down, 0)] = 0
-    result[:, result.shape[1] + min(down, 0) :] = 0
-    result[:, :, : max(right, 0)] = 0
-    result[:, :, result.shape[2] + min(right, 0) :] = 0
-    return result
-
-
-def place(image, changed, reach):
-    """By how much `changed` is `image` moved: (down, right)."""
-    places = [
-        (down, right)
-        for down in range(-reach[0], reach[0] + 1)
-        for right in range(-reach[1], reach[1] + 1)
-        if torch.equal(moved(image, down, right), changed)
-    ]
-    assert len(places) == 1
-    return places[0]
-
-
-def test_the_registry_says_what_each_does():
-    assert set(AUGMENTATIONS) >= {"none", "shift", "translate", "flip", "cutout"}
-    assert all(function.__doc__ for function in AUGMENTATIONS.values())
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -88,41 +59,6 @@ def test_every_seed_and_epoch_changes_images_anew(name):
     ]
     assert not any(torch.equal(results[i], results[j]) for i in range(4) for j in range(i))
     assert torch.equal(augment(name, images, draw(images, 1, 1)), results[3])
-
-
-def test_none_changes_nothing():
-    images = noise(5, 1, 8, 8)
-    assert torch.equal(augment("none", images, draw(images)), images)
-
-
-@pytest.mark.parametrize(
-    ("shape", "reach"),
-    [
-        ((60, 1, 8, 8), (2, 2)),
-        ((30, 3, 47, 32), (2, 2)),
-        ((20, 1, 64, 48), (4, 3)),
-        ((12, 1, 97, 97), (6, 6)),
-    ],
-    ids=str,
-)
-def test_a_shift_moves_by_whole_pixels_within_reach_and_fills_with_black(shape, reach):
-    images = noise(*shape)
-    changed = shift(images, draw(images))
-    places = [place(image, after, reach) for image, after in zip(images, changed, strict=True)]
-    assert len(set(places)) > 8
-    # Its size says nothing of its direction, and one axis nothing of the other.
-    assert any(down * right > 0 for down, right in places)
-    assert any(down * right < 0 for down, right in places)
-
-
-def test_every_place_within_reach_is_as_likely_as_any_other():
-    images = torch.zeros(25_000, 1, 5, 5, dtype=torch.uint8)
-    images[:, 0, 2, 2] = 1
-    changed = shift(images, draw(images))
-    counts = changed.sum(0, dtype=torch.float)[0]
-    assert counts.sum() == 25_000
-    # 1000 in each of 25 places; chi-square with 24 degrees of freedom below 52 (0.1 %).
-    assert ((counts - 1000) ** 2 / 1000).sum() < 52
 
 
 def test_affine_leaves_a_quarter_of_images_as_sharp_as_they_are():
@@ -178,27 +114,11 @@ def test_cutout_hides_a_square_under_the_mean():
     assert hidden.any(2).sum(1).max() == hidden.any(1).sum(1).max() == 3
 
 
-def test_mixup_mixes_pixels_and_labels_alike():
-    images = (
-        torch.tensor([0, 255, 0, 255], dtype=torch.uint8)
-        .view(4, 1, 1, 1)
-        .expand(4, 1, 4, 4)
-        .contiguous()
-    )
-    targets = torch.eye(2)[[0, 1, 0, 1]]
-    pixels, labels = mixed(images, targets, draw(images))
-    assert pixels.dtype == torch.uint8
-    assert torch.allclose(pixels[:, 0, 0, 0] / 255, labels[:, 1], atol=0.003)
-    assert torch.allclose(labels.sum(1), torch.ones(4))
-    assert (labels.amax(1) >= 0.5).all()
-    assert len(labels[:, 0].unique()) == 4
-
-
-def test_shift_and_flip_are_drawn_independently():
+def test_translation_and_flip_are_drawn_independently():
     images = torch.zeros(20_000, 1, 5, 6, dtype=torch.uint8)
     images[:, 0, 2, 2] = 1
     images[:, 0, 2, 3] = 2
-    changed = augment("shift-flip", images, draw(images))
+    changed = augment("translate-flip", images, draw(images))
     mirrored = (changed == 2).flatten(1).int().argmax(1) < (changed == 1).flatten(1).int().argmax(1)
     up = (changed[:, 0, :2] > 0).flatten(1).any(1)
     down = (changed[:, 0, 3:] > 0).flatten(1).any(1)
@@ -220,7 +140,7 @@ def test_counts_of_events_are_moved_whole_and_hidden_under_nothing():
     assert set(augment("cutout", full, draw(full), of_recordings=True).unique().tolist()) == {0, 9}
 
 
-@pytest.mark.parametrize("name", ["shift", "translate", "flip", "affine", "cutout"])
+@pytest.mark.parametrize("name", ["translate", "flip", "affine", "cutout"])
 def test_all_frames_and_polarities_are_changed_alike(name):
     frames = noise(50, 1, 12, 12).expand(50, 6, 12, 12).contiguous()
     changed = augment(name, frames, draw(frames), of_recordings=True)
@@ -230,7 +150,7 @@ def test_all_frames_and_polarities_are_changed_alike(name):
 
 def test_those_of_events_are_done_before_and_leave_frames_alone():
     frames = noise(50, 4, 12, 12)
-    assert of_events("droptime-flip-jitter-mixup") == ["droptime", "jitter"]
+    assert of_events("droptime-flip-jitter") == ["droptime", "jitter"]
     assert of_events("auto") == []
     joined = augment("droptime-flip", frames, draw(frames), of_recordings=True)
     assert torch.equal(joined, augment("flip", frames, draw(frames)))
@@ -243,7 +163,6 @@ def test_those_of_events_are_done_before_and_leave_frames_alone():
     [
         (torch.zeros(2, 1, 4, 4), "torch.float32 [2, 1, 4, 4]"),
         (torch.zeros(2, 1, 4, 5, dtype=torch.uint8), "torch.uint8 [2, 1, 4, 5]"),
-        (None, "NoneType"),
     ],
 )
 def test_what_does_not_return_images_is_refused(result, got, monkeypatch):

@@ -21,7 +21,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, evaluating, trial
-from spikeduel.trials.evaluating import Evaluation, evaluate, open_for, predict_files
+from spikeduel.trials.evaluating import Evaluation, evaluate, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import Store, images_digest
 
@@ -75,16 +75,6 @@ def test_corrupted_images_where_they_are_asked_for(trained):
     corrupted = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
     labels, _ = load_model(path).predict(corrupted)
     assert found.corruptions["rotation"][3] == float((labels == prepared.labels[test]).mean())
-
-
-def test_the_temperature_is_the_models_on_any_images(trained):
-    model = load_model(trained["small-cnn"][0])
-    found = evaluate(model, EXPERIMENT, "all")
-    assert found.calibration.temperature == model.card.temperature
-    model.card = replace(model.card, temperature=None)
-    found = evaluate(model, EXPERIMENT, "all")
-    assert (found.calibration.temperature, found.calibration.scaled) == (None, None)
-    assert sum(entry.count for entry in found.calibration.bins) == 1797
 
 
 def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):
@@ -281,28 +271,6 @@ def test_a_row_says_label_and_probabilities(model, tmp_path, random):
     assert row["probability"] == pytest.approx(float(probabilities.max()))
 
 
-def test_what_is_not_calibrated_is_said_once(model, trained, tmp_path):
-    class Telling(Progress):
-        def __init__(self):
-            self.said = []
-
-        def say(self, text):
-            self.said.append(text)
-
-    Image.new("L", (6, 6)).save(tmp_path / "a.png")
-    fitted = load_model(trained["small-cnn"][0])
-    for answering, wanted, calibrated, told in (
-        (model, True, False, True),
-        (model, False, False, False),
-        (fitted, True, True, False),
-        (fitted, False, False, False),
-    ):
-        telling = Telling()
-        ((row, _), _) = predict_files(answering, [tmp_path / "a.png"] * 2, telling, wanted)
-        assert row["calibrated"] == calibrated
-        assert ["no temperature" in line for line in telling.said] == [True] * told
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 @pytest.mark.parametrize("size", [(6, 6), (1, 1), (50, 13)])
 def test_any_size_and_mode(mode, size, model, tmp_path):
@@ -326,35 +294,12 @@ def test_folders_give_their_images_in_order_and_ignore_the_rest(model, tmp_path,
     assert unreadable == []
 
 
-def test_more_files_than_a_batch(model, tmp_path):
-    for number in range(260):
-        Image.new("L", (2, 2), number % 256).save(tmp_path / f"{number:03}.png")
-    rows, _ = predict_files(model, [tmp_path])
-    assert [row["file"] for row in rows] == [
-        str(tmp_path / f"{number:03}.png") for number in range(260)
-    ]
-
-
 def test_paths_that_lead_nowhere_are_named(model, tmp_path):
     (tmp_path / "bare").mkdir()
     rows, (absent, bare) = predict_files(model, [tmp_path / "nowhere.png", tmp_path / "bare"])
     assert rows == []
     assert "nowhere.png: no such file" in absent
     assert "bare: holds no images" in bare
-
-
-def test_a_model_and_a_picture_for_it(trained, tmp_path):
-    Image.new("RGB", (30, 20), (255, 255, 255)).save(tmp_path / "white.png")
-    model = load_model(trained["dense-snn"][0])
-    image = open_for(model, tmp_path / "white.png")
-    assert image.shape == model.card.image_shape == (1, 8, 8)
-    # 30×20 becomes a square with black above and below.
-    assert image.dtype == np.uint8
-    assert image[0, 4].min() == 255
-    assert image[0, 0].max() < 10
-    with pytest.raises(InputError, match=r"broken\.png"):
-        (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-        open_for(model, tmp_path / "broken.png")
 
 
 def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path):
@@ -365,20 +310,6 @@ def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path
     evaluate(model, EXPERIMENT, store=tmp_path / "s")
     evaluate(model, EXPERIMENT, "all", store=store)
     assert store.test_uses(images_digest(prepared, test)) == 2
-
-
-def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_path):
-    class Telling(Progress):
-        said = ""
-
-        def say(self, text):
-            self.said += text
-
-    (tmp_path / "file").write_text("in the way")
-    told = Telling()
-    model = load_model(trained["small-cnn"][0])
-    assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s").n == 179
-    assert told.said.startswith("this use of the test images is not counted: cannot write to")
 
 
 def test_some_test_images_evenly_spread(trained, tmp_path):

@@ -3,14 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.results import power
 from spikeduel.results.power import SEEDS
 from spikeduel.system.errors import InputError
-from spikeduel.trials import contenders
-from spikeduel.trials.auto_settings import seconds_of_a_step
-from spikeduel.trials.forecast import forecast
+from spikeduel.trials.plan import forecast
 from spikeduel.trials.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -41,14 +38,6 @@ def test_where_nothing_is_known_a_range_is_assumed_and_steps_are_timed(two):
     assert found.seconds(6) == pytest.approx(6 * found.seed_seconds)
     # Nothing was trained or asked.
     assert not Store("s").root.exists()
-
-
-def test_a_spread_that_is_given_is_taken(two):
-    found = forecast(two, 0.02, spread=0.004, store="s")
-    (case,) = found.cases
-    assert (found.source, found.lead, case.spread) == ("given", 0.02, 0.004)
-    assert case.variability == power.assumed_variability(0.004, 179)
-    assert case.seeds_needed == power.seeds_needed(case.variability, 0.02)
 
 
 def test_seeds_in_the_store_say_how_much_accuracy_varies(two, unreported):
@@ -83,10 +72,3 @@ def test_what_makes_no_sense_is_refused(two):
             forecast(two, lead, spread, store="s")
     with pytest.raises(InputError, match="two contenders"):
         forecast(replace(two, contenders=("small-cnn",)), store="s")
-
-
-def test_a_step_is_timed_on_a_network_of_its_own(two):
-    prepared = data.load(two)
-    split = data.split(prepared, two)
-    first = contenders.trials_of(two, prepared, split)[0]
-    assert 0 < seconds_of_a_step(first, prepared) < 10

@@ -7,7 +7,7 @@ from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, plan
+from spikeduel.trials import auto_settings, controls, plan
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 
@@ -26,7 +26,7 @@ def timed(monkeypatch):
         asked.append(trial.card.contender)
         return 2.0
 
-    monkeypatch.setattr(plan, "seconds_of_an_epoch", seconds_of_an_epoch)
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", seconds_of_an_epoch)
     return asked
 
 
@@ -45,7 +45,8 @@ def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, 
     found = planned(replace(experiment, seeds=3, folds=2, controls=True))
     assert built == ["vgg-lif", "vgg-relu"]
     assert len(found.trials) == len({trial.key for trial in found.trials}) == 12
-    assert found.num_controls == 3 * 6
+    numbers = [controls.num_trained(trial, data.load(experiment)) for trial in found.trials]
+    assert sum(numbers) == 3 * 6
     assert [(trial.split.fold, trial.card.seed) for trial in found.trials[::2]] == [
         (fold, seed) for fold in range(2) for seed in range(3)
     ]
@@ -89,7 +90,7 @@ def test_a_network_that_takes_no_training_step_has_no_time(experiment, monkeypat
     def fails(trial, prepared):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(plan, "seconds_of_an_epoch", fails)
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", fails)
     found = planned(experiment, {})
     assert found.times == ()
     assert set(found.seconds.values()) == {None}
@@ -97,13 +98,6 @@ def test_a_network_that_takes_no_training_step_has_no_time(experiment, monkeypat
     def refused(trial, prepared):
         raise SpikeduelError("no such device")
 
-    monkeypatch.setattr(plan, "seconds_of_an_epoch", refused)
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", refused)
     with pytest.raises(SpikeduelError):
         planned(experiment, {})
-
-
-def test_trials_do_not_depend_on_who_describes_the_contenders(experiment):
-    prepared = data.load(experiment)
-    split = data.split(prepared, experiment)
-    keys = [trial.key for trial in planned(experiment).trials]
-    assert [trial.key for trial in contenders.trials_of(experiment, prepared, split)] == keys

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.trials.time_ablation import Candidate, compare_best
+from spikeduel.trials.controls import Candidate, compare_best
 
 
 def candidate(

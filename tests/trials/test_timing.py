@@ -52,7 +52,7 @@ def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch)
     class Counting(auto_settings.TrainingStep):
         def __call__(self, images, labels, keys, targets=None):
             taken.append((self.model.card.num_steps, len(images)))
-            return super().__call__(images, labels, keys, targets)
+            return super().__call__(images, labels, keys)
 
     monkeypatch.setattr(auto_settings, "TrainingStep", Counting)
     monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
@@ -61,13 +61,3 @@ def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch)
         assert 0 < auto_settings.seconds_of_a_step(trial, prepared) < 60
     # Three that are not timed, then at least one.
     assert taken == [(4, 32)] * 4 + [(None, 32)] * 4
-
-
-def test_timing_changes_no_random_state(planned, monkeypatch):
-    import torch
-
-    monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
-    (spiking, _), prepared, _ = planned()
-    before = torch.get_rng_state()
-    auto_settings.seconds_of_a_step(spiking, prepared)
-    assert torch.equal(torch.get_rng_state(), before)

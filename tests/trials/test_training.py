@@ -106,7 +106,7 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
         num_steps=3,
         dropout=0.2,
         device="cpu",
-        augmentation="translate-flip-cutout-mixup",
+        augmentation="translate-flip-cutout",
     )
     whole = loop(experiment, tmp_path, contender, name="a.pt")
     expected = whole.run()

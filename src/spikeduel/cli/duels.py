@@ -272,7 +272,7 @@ def plan(
     """
     from spikeduel.results.columns import render
     from spikeduel.results.words import power
-    from spikeduel.trials.forecast import forecast
+    from spikeduel.trials.plan import forecast
 
     share = None if spread is None else spread / 100
     progress = inputs.progress(on_stderr=True)
@@ -399,9 +399,8 @@ def test(
 @contextmanager
 def _workers(inputs: CommandInput) -> "Iterator[Workers]":
     """Yield what trains: this process, several, or a cluster."""
-    from spikeduel.trials.jobs import ThisProcess, Workers
+    from spikeduel.trials.jobs import Processes, Workers
 
-    workers = Workers() if inputs.threads is None else ThisProcess(inputs.threads)
     if inputs.ray is not None and inputs.jobs is not None:
         raise InputError(
             "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
@@ -410,11 +409,11 @@ def _workers(inputs: CommandInput) -> "Iterator[Workers]":
     if inputs.ray is not None:
         from spikeduel.trials.clusters import Cluster
 
-        workers = Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
-    if inputs.jobs is not None:
-        from spikeduel.trials.processes import Processes
-
+        workers: Workers = Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
+    elif inputs.jobs is not None:
         workers = Processes(inputs.jobs, inputs.threads)
+    else:
+        workers = Workers(inputs.threads)
     with redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(), workers:
         yield workers
 

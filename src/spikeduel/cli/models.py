@@ -192,9 +192,9 @@ def inspect(
     evidence, spikes and energy so far; of a model that does not spike its activations; and for each
     which pixels spoke for its answer. A recording is shown frame by frame.
     """
+    from spikeduel import data
     from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
-    from spikeduel.trials import evaluating
 
     *models, image = given_files
     if not models:
@@ -203,7 +203,10 @@ def inspect(
             f"given."
         )
     named = by_name([inputs.opened(path) for path in models])
-    images = {name: evaluating.open_for(model, image) for name, model in named.items()}
+    images = {
+        name: data.prepared_picture(image, model.card.preprocessing)
+        for name, model in named.items()
+    }
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     for path in draw(named, images, folder, calibrated=not inputs.raw, formats=wanted):

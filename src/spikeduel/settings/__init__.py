@@ -211,8 +211,7 @@ class Experiment:
     augmentation: Annotated[
         Text,
         setting(
-            "none, or shift, translate, affine, flip, cutout, mixup, joined by hyphens. auto: by "
-            "the set.",
+            "none, or translate, affine, flip, cutout, joined by hyphens. auto: by the set.",
             "Recordings also: one of droptime, dropplace, droprandom, eventdrop; and jitter. "
             "Concerns training images alone, alike for all contenders. The report names the "
             "choice of auto, and its reason.",

@@ -109,12 +109,9 @@ def widest(device: torch.device) -> torch.dtype:
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Return the instruction sets of `FAST_INSTRUCTIONS` that this CPU has."""
-    if hasattr(torch.cpu, "get_capabilities"):
-        capabilities = torch.cpu.get_capabilities()
-        return frozenset(name for name in FAST_INSTRUCTIONS if capabilities.get(name))
-    flags = set((_first_value(CPU_INFO, "flags") or "").split())
-    return FAST_INSTRUCTIONS & (flags | ({"avx512_f"} if "avx512f" in flags else set()))
+    """Return the instruction sets of `FAST_INSTRUCTIONS` that this CPU has, as Linux tells."""
+    flags = (_first_value(CPU_INFO, "flags") or "").replace("avx512f", "avx512_f").split()
+    return FAST_INSTRUCTIONS.intersection(flags)
 
 
 def _first_value(file: Path, name: str) -> str | None:
@@ -162,14 +159,10 @@ def peak_memory_bytes() -> int | None:
     )
 
 
-def _gpu_name(device: str) -> str | None:
-    """Return the GPU's name; None on the CPU, and if torch does not say (Apple's)."""
-    ask = getattr(torch.get_device_module(device), "get_device_name", None)
-    return None if device == "cpu" or ask is None else str(ask(device))
-
-
 def environment(compute: Compute) -> dict[str, Any]:
     """Return the conditions of a measurement: versions, processor, threads, device, precision."""
+    # Torch does not say the name of Apple's.
+    name_of = getattr(torch.get_device_module(compute.device), "get_device_name", None)
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -180,7 +173,7 @@ def environment(compute: Compute) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": num_processes(),
-        "gpu": _gpu_name(compute.device),
+        "gpu": str(name_of(compute.device)) if name_of and compute.kind != "cpu" else None,
         "device": compute.kind,
         "precision": compute.precision,
     }

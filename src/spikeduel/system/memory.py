@@ -12,7 +12,6 @@ except ImportError:  # Windows
 
 UNKNOWN = 1 << 31
 """Bytes assumed to be available if the system does not say."""
-
 ROOT = Path("/")
 
 
@@ -22,45 +21,27 @@ def available_memory() -> int:
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
         with suppress(AttributeError, ValueError, OSError):
             machine = machine or os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    return max(min([machine or UNKNOWN, *_of_control_groups(), *_of_this_process()]), 0)
-
-
-def _of_this_process() -> Iterator[int]:
-    """Yield the bytes left by the limits of this process (`ulimit -d`, `ulimit -v`)."""
-    used = _table(ROOT / "proc/self/status")
-    for limit, name in (("RLIMIT_DATA", "VmData:"), ("RLIMIT_AS", "VmSize:")):
-        if name in used and resource is not None:
-            most = resource.getrlimit(getattr(resource, limit))[0]
-            if most != resource.RLIM_INFINITY:
-                yield most - used[name] * 1024
+    left = [machine or UNKNOWN, *_of_control_groups()]
+    used = _table(ROOT / "proc/self/status").get("VmData:")
+    if used is not None and resource is not None:
+        most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        left += [most - used * 1024] if most != resource.RLIM_INFINITY else []
+    return max(min(left), 0)
 
 
 def _of_control_groups() -> Iterator[int]:
     """Yield the bytes left by the limits of this process's control group and of groups above."""
+    top = ROOT / "sys/fs/cgroup"
     for line in _text(ROOT / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            top, limit, usage, prefix = ROOT / "sys/fs/cgroup", "memory.max", "memory.current", ""
-        elif "memory" in controllers.split(","):
-            top, limit, usage = (
-                ROOT / "sys/fs/cgroup/memory",
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-            )
-            prefix = "total_"
-        else:
+        if not line.startswith("0::"):  # groups of version 1
             continue
-        group = top / path.lstrip("/")
+        group = top / line.removeprefix("0::").lstrip("/")
         for folder in (group, *group.parents):
-            if not folder.is_relative_to(top):
-                break
-            values = _text(folder / limit).strip(), _text(folder / usage).strip()
-            if all(value.isdecimal() for value in values):
-                statistics = _table(folder / "memory.stat")
+            values = [_text(folder / name).strip() for name in ("memory.max", "memory.current")]
+            if folder.is_relative_to(top) and all(value.isdecimal() for value in values):
+                cached = _table(folder / "memory.stat")
                 # The kernel gives these pages back when a process asks for memory.
-                cache = sum(
-                    statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive")
-                )
+                cache = cached.get("active_file", 0) + cached.get("inactive_file", 0)
                 yield int(values[0]) - int(values[1]) + cache
 
 

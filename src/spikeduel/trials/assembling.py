@@ -16,8 +16,7 @@ from spikeduel.measuring.costing import cost_entry, with_accountings
 from spikeduel.networks.cards import Calling
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
-from spikeduel.results.controls import ControlledContender, ControlRow, without_unlearned
-from spikeduel.results.power import Power
+from spikeduel.results.controls import without_unlearned
 from spikeduel.results.run import (
     SCHEMA,
     Budget,
@@ -29,15 +28,14 @@ from spikeduel.results.run import (
     SetRules,
 )
 from spikeduel.results.run_findings import RunContext, find_caveats
-from spikeduel.results.trials import AddedMeasure, Classification, Test, Trial
+from spikeduel.results.trials import AddedMeasure, Test, Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials import label_check
-from spikeduel.trials.controls import CONTROLS
+from spikeduel.trials.controls import compare_with_controls, without_time
 from spikeduel.trials.outcomes import TestUses, TrialOutcome, pooled, right_of, tested, trainings
-from spikeduel.trials.time_ablation import without_time
 
 MOST_SUSPECT_LABELS = 200
 """Suspect labels in results.json; labels.csv has all."""
@@ -50,7 +48,7 @@ def assemble(
     outcomes: Sequence[TrialOutcome],
     *,
     uses: TestUses = TestUses(),
-    doubted: label_check.Checked = (None, []),
+    labels: label_check.Checked = (None, []),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
     rules: SetRules | None = None,
@@ -59,10 +57,10 @@ def assemble(
 ) -> Results:
     """Return the content of results.json.
 
-    `splits` holds one split, or one for each fold; `doubted` is what `label_check.check` found;
+    `splits` holds one split, or one for each fold; `labels` is what `label_check.check` found;
     `not_converted` says of contenders why they could not be converted.
     """
-    checked, suspect_labels = doubted
+    checked, suspect_labels = labels
     dataset = describe_dataset(
         *(prepared, splits),
         audit=audit,
@@ -219,84 +217,25 @@ def compare_pairs(
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
             differences.append(significance.difference(*compared[a, b], groups, margin, same))
-    adjusted = significance.adjusted(differences)
-    return [
-        Pair(
-            **structs.asdict(difference),
-            a=a,
-            b=b,
-            accuracy_a=float(right_a.mean()),
-            accuracy_b=float(right_b.mean()),
-            only_a_right=float((right_a & ~right_b).sum(1).mean()),
-            only_b_right=float((right_b & ~right_a).sum(1).mean()),
-            power=power_of(right_a, right_b, groups, len(compared)),
-        )
-        for ((a, b), (right_a, right_b)), difference in zip(compared.items(), adjusted, strict=True)
-    ]
-
-
-def power_of(
-    right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None, comparisons: int
-) -> Power | None:
-    """Return the chance that these seeds and images find a lead of one point, None for one seed."""
-    if len(right_a) < 2:
-        return None
-    return power.power(
-        power.variability_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons
-    )
-
-
-def compare_with_controls(
-    contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
-) -> ControlledContender | None:
-    """Compare a contender with its controls, over the seeds that have both; None without controls.
-    P-values are adjusted for the number of controls (Holm).
-    """
-    answers = pooled(
-        outcomes, contender, lambda outcome: outcome.answers if outcome.controlled else None
-    )
-    of_contender = [
-        outcome
-        for outcome in outcomes
-        if outcome.contender == contender and outcome.seed in answers
-    ]
-    controlled = [outcome.controlled for outcome in of_contender if outcome.controlled]
-    if not controlled:
-        return None
-    rows = []
-    kinds = {
-        CONTROLS[name].of_recordings
-        for trial in controlled
-        for name in (*trial.results, *trial.reasons)
-    }
-    for name, control in CONTROLS.items():
-        if control.of_recordings not in kinds:
-            continue
-
-        def answers_of(outcome: TrialOutcome, name: str = name) -> Classification | None:
-            return outcome.controlled.answers.get(name) if outcome.controlled else None
-
-        of_control = pooled(outcomes, contender, answers_of)
-        reasons = [trial.reasons[name] for trial in controlled if name in trial.reasons]
-        row = ControlRow(control=name, **control.about, reason=reasons[-1] if reasons else None)
-        if seeds := [seed for seed in answers if seed in of_control]:
-            a, b = right_of(seeds, answers), right_of(seeds, of_control)
-            row = structs.replace(
-                row,
-                accuracy=float(b.mean()),
-                bits=next(
-                    trial.results[name].bits for trial in controlled if name in trial.results
-                ),
-                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
-                found=significance.difference(a, b, groups, margin, control.paired),
+    pairs = []
+    for (names, right), difference in zip(
+        compared.items(), significance.adjusted(differences), strict=True
+    ):
+        (a, b), (right_a, right_b) = names, right
+        found = None
+        if len(right_a) > 1:
+            variability = power.variability_of(right_a, right_b, groups)
+            found = power.power(variability, power.LEAD, len(right_a), len(compared))
+        pairs.append(
+            Pair(
+                **structs.asdict(difference),
+                a=a,
+                b=b,
+                accuracy_a=float(right_a.mean()),
+                accuracy_b=float(right_b.mean()),
+                only_a_right=float((right_a & ~right_b).sum(1).mean()),
+                only_b_right=float((right_b & ~right_a).sum(1).mean()),
+                power=found,
             )
-        rows.append(row)
-    adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))
-    rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
-    return ControlledContender(
-        contender=contender,
-        num_steps=of_contender[0].record.settings["num_steps"],
-        seeds=len(answers),
-        accuracy=float(np.mean([right.mean() for right in right_of(list(answers), answers)])),
-        rows=rows,
-    )
+        )
+    return pairs

@@ -30,8 +30,7 @@ from spikeduel.system import files, hardware, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import AUTO, farthest, moved
-from spikeduel.trials.contenders import Contender, Trial, trials_of
-from spikeduel.trials.contenders import describe_all as contenders_of
+from spikeduel.trials.contenders import Contender, Trial, describe_all, trials_of
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import rules_of
 
@@ -50,11 +49,11 @@ ALIKE = 0.1
 """Share of images that look most like another one flipped, or moved, above which training does the
 same.
 """
+MOST_COMPARED = 4_000
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
 """Widths of networks. Where there is time for twice `FEW` epochs on a large set, networks are as
 wide as leaves `FEW` epochs, at most `WIDEST`.
 """
-MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """Minutes of training without --minutes, for a set whose training images have so many numbers in
 all; other sets by the square root.
@@ -68,7 +67,7 @@ FORWARD_SHARE = 1 / 3
 """Time of an answer as a share of a training step on the same image."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
     """An experiment as it was `asked` for and with its open settings decided, its contenders, and
     what decided the settings; None where nothing had to be decided.
@@ -95,55 +94,57 @@ def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExpe
     """Decide batch size and dropout by the number of training images, and describe the contenders.
     Raises `InputError` for what cannot be built.
     """
-    rules = size_rules(asked, len(split.train))
-    experiment = replace(asked, **rules.chosen)
+    num_train = len(split.train)
+    chosen: dict[str, Any] = {}
+    if asked.batch_size is None:
+        chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
+    if asked.dropout is None:
+        chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
+    experiment = replace(asked, **chosen)
     if asked.width is None and _with_width(asked):
         experiment = replace(experiment, width=USUAL_WIDTH)
-    contenders = tuple(contenders_of(experiment, prepared))
-    return ResolvedExperiment(asked, experiment, contenders, rules)
+    return ResolvedExperiment(
+        asked=asked,
+        experiment=experiment,
+        contenders=tuple(describe_all(experiment, prepared)),
+        rules=SetRules(num_train=num_train, chosen=chosen),
+    )
 
 
 def by_time_and_looks(
     sized: ResolvedExperiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
     """Decide epochs and width by the time that there is, and the augmentation by the images."""
-    asked, experiment, contenders = sized.asked, sized.experiment, sized.contenders
-    rules, budget = sized.rules or SetRules(num_train=len(split.train)), None
+    experiment, contenders, rules, budget = sized.experiment, sized.contenders, sized.rules, None
+    assert rules is not None
     if experiment.epochs is None:
         # Epochs that an earlier budget gave to single contenders are no part of this one.
         experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
-        if asked.width is None and (width := wider(budget, experiment, len(split.train))):
+        width = _wider(budget, experiment, rules.num_train) if sized.asked.width is None else None
+        if width is not None:
             rules = structs.replace(rules, chosen={**rules.chosen, "width": width})
             experiment = replace(experiment, width=width)
-            contenders = tuple(contenders_of(experiment, prepared))
+            contenders = tuple(describe_all(experiment, prepared))
             budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
     if experiment.augmentation == AUTO:
-        rules = by_looks(rules, experiment, prepared, split)
+        rules = _by_looks(rules, experiment, prepared, split)
         experiment = replace(experiment, **rules.chosen)
-    experiment = replace(experiment, minutes=None)
     return ResolvedExperiment(
-        asked, experiment, contenders, rules if rules.chosen else None, budget
+        asked=sized.asked,
+        experiment=replace(experiment, minutes=None),
+        contenders=contenders,
+        rules=rules if rules.chosen else None,
+        budget=budget,
     )
 
 
-def size_rules(experiment: Experiment, num_train: int) -> SetRules:
-    """Return the settings that the number of training images decides, where they are open."""
-    chosen: dict[str, Any] = {}
-    if experiment.batch_size is None:
-        chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
-    if experiment.dropout is None:
-        chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
-    return SetRules(num_train=num_train, chosen=chosen)
-
-
-def wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
+def _wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
     """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
     that is no more than `USUAL_WIDTH`. Time grows with the width's square.
     """
-    with_width = _with_width(experiment)
-    epochs = min((budget.epochs[name] for name in with_width), default=0)
+    epochs = min((budget.epochs[name] for name in _with_width(experiment)), default=0)
     if num_train < LARGE or epochs < 2 * FEW:
         return None
     return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
@@ -157,7 +158,9 @@ def _with_width(experiment: Experiment) -> list[str]:
     ]
 
 
-def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
+def _by_looks(
+    rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split
+) -> SetRules:
     """Add the augmentation to `rules`: by the look of the images, their number and the epochs."""
     # What moves to the left may be another class than what moves to the right.
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
@@ -200,13 +203,12 @@ def alike(
     `images` uint8 `[N, C, H, W]`, `labels` `[N]`, `train` `[M]` indices; images of one group of
     `groups` `[N]` are not compared. Two channels are the halves of a recording.
     """
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.permutation(train)[:MOST_COMPARED])
+    chosen = np.sort(np.random.default_rng(0).permutation(train)[:MOST_COMPARED])
     some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
-    same = torch.eye(len(some), dtype=torch.bool)
+    numbers = torch.arange(len(some))
     if groups is not None:
-        _, numbers = np.unique(np.asarray(groups)[chosen], return_inverse=True)
-        same = torch.from_numpy(numbers[:, None] == numbers)
+        numbers = torch.from_numpy(np.unique(np.asarray(groups)[chosen], return_inverse=True)[1])
+    same = numbers[:, None] == numbers
 
     def looks(images: Tensor) -> Tensor:
         parts = images.split(1, 1) if images.shape[1] == 2 else [images]
@@ -217,18 +219,13 @@ def alike(
     def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cdist(as_is, others).masked_fill_(same, math.inf).min(1)
 
-    def changed(images: Tensor) -> tuple[Tensor, Tensor]:
-        return nearest(looks(images.contiguous()))
-
     before, _ = nearest(as_is)
-    mirrored, whose = changed(some.flip(3))
-    down, right = (
-        changed(moved(some, *by))[0]
-        for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3])))
-    )
+    mirrored, whose = nearest(looks(some.flip(3).contiguous()))
+    ways = (farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))
+    others = torch.stack([nearest(looks(moved(some, *way).contiguous()))[0] for way in ways])
     return Alike(
         mirrored=float(((mirrored < before) & (truth[whose] == truth)).float().mean()),
-        moved=float((torch.stack([down, right]) < before).float().mean()),
+        moved=float((others < before).float().mean()),
     )
 
 
@@ -239,17 +236,8 @@ def _is_above(limit: float, share: float, num_train: int) -> bool:
     from scipy.stats import binomtest
 
     compared = min(num_train, MOST_COMPARED)
-    return bool(
-        binomtest(round(share * compared), compared).proportion_ci(0.98, method="wilson").low
-        > limit
-    )
-
-
-def usual_minutes(prepared: Prepared, split: Split) -> float:
-    """Return the minutes that all contenders train together without --minutes."""
-    numbers = len(split.train) * math.prod(prepared.image_shape)
-    minutes = USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS)
-    return min(max(round(minutes, 1), FEWEST_MINUTES), MOST_MINUTES)
+    interval = binomtest(round(share * compared), compared).proportion_ci(0.98, method="wilson")
+    return bool(interval.low > limit)
 
 
 def _kept_budget(
@@ -272,49 +260,45 @@ def _kept_budget(
     with files.locked(
         path.with_suffix(".lock"), lambda: progress.say("another process is timing steps; waiting")
     ):
+        is_busy = load.is_busy(load.load_average(), os.cpu_count() or 1)
         with suppress(InputError):
             known = typed.read_json(path, Budget)
-            if not known.busy or is_busy_now():
-                return known
             by_known = _with_epochs(experiment, known)
             planned = trials_of(by_known, prepared, split, contenders=contenders)
-            if all(store.record(trial.key) for trial in planned):
+            if not known.busy or is_busy or all(store.record(trial.key) for trial in planned):
                 return known
-        budget = _measured(experiment, trials, prepared, split, progress)
+        numbers = len(split.train) * math.prod(prepared.image_shape)
+        usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
+        minutes = experiment.minutes or min(max(usual, FEWEST_MINUTES), MOST_MINUTES)
+        epoch_seconds = {
+            trial.card.contender: seconds_of_an_epoch(trial, prepared)
+            for trial in progress.track(trials, "  timing some training steps", len(trials))
+        }
+        budget = Budget(
+            minutes=minutes,
+            given=experiment.minutes is not None,
+            epoch_seconds=epoch_seconds,
+            epochs=epochs_within(minutes, epoch_seconds, experiment),
+            busy=is_busy,
+        )
         typed.write_json(path, budget)
     return budget
 
 
-def is_busy_now() -> bool:
-    """Return True if other work disturbs what is timed now, see `load.is_busy`."""
-    return load.is_busy(load.load_average(), os.cpu_count() or 1)
-
-
-def _measured(
-    experiment: Experiment,
-    trials: Sequence[Trial],
-    prepared: Prepared,
-    split: Split,
-    progress: Progress,
-) -> Budget:
-    minutes = experiment.minutes or usual_minutes(prepared, split)
-    busy, epoch_seconds = is_busy_now(), {}
-    for trial in progress.track(trials, "  timing some training steps", len(trials)):
-        epoch_seconds[trial.card.contender] = seconds_of_an_epoch(trial, prepared)
+def epochs_within(
+    minutes: float, epoch_seconds: dict[str, float], experiment: Experiment
+) -> dict[str, int]:
+    """Return the number of epochs of each contender, one at least: all contenders train together
+    for these minutes, with the same time or the same number of epochs (`budget_by`).
+    """
+    shares = {name: seconds * len(epoch_seconds) for name, seconds in epoch_seconds.items()}
     if experiment.budget_by == "epochs":
-        together = 60 * minutes / sum(epoch_seconds.values())
-        possible = dict.fromkeys(epoch_seconds, together)
-    else:
-        share = 60 * minutes / len(epoch_seconds)
-        possible = {name: share / seconds for name, seconds in epoch_seconds.items()}
+        shares = dict.fromkeys(epoch_seconds, sum(epoch_seconds.values()))
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
-    return Budget(
-        minutes=minutes,
-        given=experiment.minutes is not None,
-        epoch_seconds=epoch_seconds,
-        epochs={name: max(1, math.floor(min(num, most))) for name, num in possible.items()},
-        busy=busy,
-    )
+    return {
+        name: max(1, math.floor(min(60 * minutes / seconds, most)))
+        for name, seconds in shares.items()
+    }
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:

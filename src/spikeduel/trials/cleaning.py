@@ -3,18 +3,17 @@ process works on, are never touched.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
 from spikeduel.auditing.examining import kept_in
 from spikeduel.data import cache
 from spikeduel.results.comparison import load_run, runs_in
-from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import RECORD, Store
 
 SECONDS_A_DAY = 24 * 60 * 60
 
@@ -65,24 +64,25 @@ def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> 
 
     Raises `InputError` if a trial would go while a process uses the store.
     """
-    gone: list[Unneeded] = []
-    asked = {item.path for item in found.unneeded}
-    if any(Path(path).is_relative_to(store.root) for path in asked):
-        with store.alone():
-            still = [item for item in _of_store(folders, store) if item.path in asked]
-            gone += [item for item in still if _is_removed(item, store)]
-    still = [item for item in (*_prepared(days), *_left_behind(folders)) if item.path in asked]
-    return Found(unneeded=[*gone, *(item for item in still if _is_removed(item, store, days))])
+    paths = {item.path for item in found.unneeded}
+    in_store = any(Path(path).is_relative_to(store.root) for path in paths)
+    with store.alone() if in_store else nullcontext():
+        now = [*_prepared(days), *_left_behind(folders)]
+        if in_store:
+            now = [*_of_store(folders, store), *now]
+        return Found(
+            unneeded=[item for item in now if item.path in paths and _is_removed(item, store, days)]
+        )
 
 
-def _is_removed(unneeded: Unneeded, store: Store, days: float = 0.0) -> bool:
-    path = Path(unneeded.path)
+def _is_removed(item: Unneeded, store: Store, days: float) -> bool:
+    path = Path(item.path)
     # On Windows what a process has open cannot be removed; and another one may have been faster.
     with suppress(OSError):
-        if unneeded.kind == "prepared" and path.is_dir():
+        if item.kind == "prepared" and path.is_dir():
             return cache.remove(path, days * SECONDS_A_DAY)
-        if unneeded.key and path == store.folder(unneeded.key):
-            store.remove(unneeded.key)
+        if item.key:
+            store.remove(item.key)
         else:
             files.remove(path)
         return True
@@ -98,58 +98,54 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
     read, since it may need anything.
     """
     needed = {key for folder in folders for key in _referred_to(folder)}
-    if not needed and not any(
-        folder.resolve() == store.root.resolve().parent for folder in folders
-    ):
-        named = ", ".join(map(str, folders))
+    home = store.root.resolve().parent
+    if not needed and home not in [folder.resolve() for folder in folders]:
         raise InputError(
-            f"{store.root}: no run in {named} refers to it. Name the folders of its runs: --runs "
-            f"FOLDER."
+            f"{store.root}: no run in {', '.join(map(str, folders))} refers to it. Name the "
+            "folders of its runs: --runs FOLDER."
         )
     for key in store.trials():
-        folder, has_checkpoint = store.folder(key), store.checkpoint_path(key).exists()
-        is_done = (folder / "trial.json").exists() and not (
-            has_checkpoint and store.record(key) is None
-        )
-        if key not in needed:
-            # Answers of a nearest neighbour are no training, and small.
-            if is_done or has_checkpoint:
-                yield _unneeded("trained" if is_done else "unfinished", folder, key)
-            continue
-        if has_checkpoint and is_done:
-            yield _unneeded("left_behind", store.checkpoint_path(key))
-        for part in (folder, folder / "measures"):
-            yield from (
-                _unneeded("left_behind", path) for path in files.left_behind(part, seconds=0)
-            )
-    yield from (_unneeded("left_behind", path) for path in files.left_behind(store.root, seconds=0))
+        folder, checkpoint = store.folder(key), store.checkpoint_path(key)
+        is_done = (folder / RECORD).exists()
+        if checkpoint.exists() and store.record(key) is None:
+            is_done = False
+        if key in needed:
+            if checkpoint.exists() and is_done:
+                yield _unneeded("left_behind", checkpoint)
+            for part in (folder, folder / "measures"):
+                yield from _parts(part, seconds=0)
+        # Answers of a nearest neighbour are no training, and small.
+        elif is_done or checkpoint.exists():
+            yield _unneeded("trained" if is_done else "unfinished", folder, key)
+    yield from _parts(store.root, seconds=0)
+
+
+def _parts(folder: Path, seconds: float = files.LEFT_BEHIND_SECONDS) -> Iterator[Unneeded]:
+    for path in files.left_behind(folder, seconds=seconds):
+        yield _unneeded("left_behind", path)
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
+    """Yield the keys that runs and tunings in `folder` need."""
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
+            tuning: TuningRecord | None
             try:
                 if file == "tuning.json":
-                    yield from _of_tuning(typed.read_json(run / file, TuningRecord))
+                    tuning = typed.read_json(run / file, TuningRecord)
                 else:
-                    yield from _of_results(load_run(run).results)
+                    results = load_run(run).results
+                    tuning = results.tuning
+                    for trial in results.trials:
+                        controls = (control.key for control in trial.controls.values())
+                        yield from filter(None, (trial.key, *controls))
             except InputError as error:
                 raise InputError(
                     f"{error} What a run that cannot be read needs is not known: nothing goes "
                     f"from the store. Mend it, or remove {run}."
                 ) from None
-
-
-def _of_results(results: Results) -> Iterator[str]:
-    for trial in results.trials:
-        yield from filter(None, (trial.key, *(control.key for control in trial.controls.values())))
-    if results.tuning:
-        yield from _of_tuning(results.tuning)
-
-
-def _of_tuning(record: TuningRecord) -> Iterator[str]:
-    for contender in record.contenders:
-        yield from (trial.key for trial in contender.trials if trial.key)
+            for contender in tuning.contenders if tuning else ():
+                yield from (trial.key for trial in contender.trials if trial.key)
 
 
 def _prepared(days: float) -> Iterator[Unneeded]:
@@ -164,14 +160,10 @@ def _prepared(days: float) -> Iterator[Unneeded]:
 def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     """Yield what killed processes left in runs and cache, a day after they last wrote to it."""
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
-    places = [
-        *runs,
-        *(run / part for run in runs for part in ("models", "figures")),
-        cache.root(),
-        kept_in(),
-    ]
-    for place in (*places, files.cache_dir(), *(files.cache_dir() / "downloads").glob("**")):
-        yield from (_unneeded("left_behind", path) for path in files.left_behind(place))
+    in_runs = [run / part for run in runs for part in (".", "models", "figures")]
+    downloads = (files.cache_dir() / "downloads").glob("**")
+    for place in (*in_runs, cache.root(), kept_in(), files.cache_dir(), *downloads):
+        yield from _parts(place)
     # Folders in which archives are unpacked.
     for path in files.cache_dir().glob("tmp????????"):
         if files.unused_for(path) >= files.LEFT_BEHIND_SECONDS:

@@ -29,12 +29,6 @@ from spikeduel.trials.store import RECORD, Store, TrialRecord
 VERSIONS = f"spikeduel {spikeduel.system.__version__}, numbers of version {NUMERICS_VERSION}"
 PROCESS_BYTES = 1 << 30
 """Memory of a trial without its data, in bytes; Ray places no more trials on a node than fit."""
-REMEDIES = {
-    "CPU": "Give fewer --threads.",
-    "GPU": "Give --device cpu, or start nodes with `ray start --num-gpus`.",
-    "memory": "Start nodes with more memory.",
-}
-"""Remedies if no node has enough of one of Ray's resources."""
 SHARE = 0.5
 """Largest share of a node's shared memory that data may take. Larger data are read from the
 cache's files, which all nodes must see.
@@ -63,11 +57,14 @@ class Cluster(Pool):
             raise MissingExtra("Ray", "cluster") from None
         if threads < 1:
             raise InputError(f"--threads {threads}: give 1 or more.")
-        self.ray, self.address, self.threads = ray, address, threads
+        self.ray, self.address, self.num_threads = ray, address, threads
         self._running: dict[Any, tuple[str, Store]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Cluster":
+        from ray.util.queue import Queue
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray, options = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
         if self.address == "local":
@@ -83,11 +80,10 @@ class Cluster(Pool):
             if self.address == "local":
                 text = f"Ray did not start ({reason}). Try again, or give --jobs."
             raise InputError(f"--ray {self.address}: {text}") from None
-        self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
-        here = ray.get_runtime_context().get_node_id()
-        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy)
-        self._mailbox = mailbox.remote()
+        self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.num_threads)
+        # The queue of messages lies on the driver's node, and outlives the nodes that write to it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._mailbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -122,7 +118,7 @@ class Cluster(Pool):
             "num_gpus": needs["GPU"],
             "memory": needs["memory"],
             "max_retries": 0,
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}},
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.num_threads)}},
         }
         # Data that no node's memory holds must not be held by every trial of the node, each of
         # which sees the memory as free.
@@ -135,7 +131,7 @@ class Cluster(Pool):
             for key in (job.key, job.trial.twin)
             if key and store.folder(key).is_dir()
         ]
-        limits, data = (self.threads, sharing), self.place_of_data(job)
+        limits, data = (self.num_threads, sharing), self.place_of_data(job)
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
         running = work.remote(task, VERSIONS, data, packed, limits, self._mailbox)
         self._running[running] = job.key, store
@@ -146,7 +142,7 @@ class Cluster(Pool):
         Raises `InputError` if no node has them: Ray would wait for one.
         """
         needs = {
-            "CPU": self.threads,
+            "CPU": self.num_threads,
             "GPU": int(job.trial.settings["device"] == "cuda"),
             "memory": PROCESS_BYTES,
         }
@@ -156,11 +152,10 @@ class Cluster(Pool):
         ]
         if not memory:
             most = {name: max(node[name] for node in nodes) for name in needs}
-            lacking = [name for name in needs if most[name] < needs[name]]
-            remedies = [REMEDIES[name] for name in lacking or needs if needs[name]]
             raise InputError(
                 f"--ray {self.address}: a trial needs {_said(needs)}, and no node of the cluster "
-                f"has all of that. The most that one has is {_said(most)}. {' '.join(remedies)}"
+                f"has all of that. The most that one has is {_said(most)}. Give fewer --threads or "
+                "--device cpu, or start nodes with more (`ray start --num-gpus`)."
             )
         # A loader leaves larger data in their file.
         size = job.prepared.images.nbytes
@@ -174,7 +169,7 @@ class Cluster(Pool):
     def messages(self) -> Sequence[Message]:
         """See `Pool.messages`."""
         done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
-        received: list[Message] = list(self.ray.get(self._mailbox.take.remote()))
+        received = list(self._mailbox.get_nowait_batch(self._mailbox.qsize()))
         known = {key for key, _ in self._running.values()}
         for task in done:
             key, store = self._running.pop(task)
@@ -183,7 +178,7 @@ class Cluster(Pool):
                 if packed is not None:
                     packed.write_to(store)
             except self.ray.exceptions.RayTaskError as error:
-                message = Message(key, "broken", (str(error),))
+                message = Message(key, "ended", (RuntimeError(str(error)),))
             except self.ray.exceptions.RayError as error:
                 message = Message(key, "lost", (type(error).__name__,))
             received.append(message)
@@ -193,34 +188,17 @@ class Cluster(Pool):
     def place(self, payload: SharedPayload) -> Any:
         """See `Pool.place`: return a reference to an object that Ray holds."""
         room = [node.get("object_store_memory", 0) for node in self._living()]
-        if sum(np.asarray(array).nbytes for array in payload.arrays) > SHARE * min(room):
-            return self.ray.put(payload.in_files(self._shared_folder()))
-        # Processes of a node share the memory of arrays.
-        arrays = [np.asarray(array) for array in payload.arrays]
-        return self.ray.put(SharedPayload(payload.pickled, arrays))
-
-    def _shared_folder(self) -> Path:
-        """Return a new folder in the cache, for arrays that are not in a file."""
+        if sum(np.asarray(array).nbytes for array in payload.arrays) <= SHARE * min(room):
+            # Processes of a node share the memory of arrays.
+            arrays = [np.asarray(array) for array in payload.arrays]
+            return self.ray.put(SharedPayload(payload.pickled, arrays))
         if self._folder is None:
             files.cache_dir().mkdir(parents=True, exist_ok=True)
             self._folder = tempfile.TemporaryDirectory(
                 prefix=".handed.", suffix=".part", dir=files.cache_dir()
             )
-        return Path(tempfile.mkdtemp(dir=self._folder.name))
-
-
-class _Mailbox:
-    """An actor on the driver's node, which outlives the nodes that write to it."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    def put(self, message: Message) -> None:
-        self.messages.append(message)
-
-    def take(self) -> list[Message]:
-        taken, self.messages = self.messages, []
-        return taken
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        return self.ray.put(payload.in_files(folder))
 
 
 def _require_answer(address: str) -> None:
@@ -259,8 +237,8 @@ class PackedTrial:
             for name, path in _kept(folder).items():
                 if name not in self.files:
                     path.unlink()
-        for asked, every_epoch in self.uses:
-            store.note_test_use(asked, self.key, every_epoch)
+        for images, every_epoch in self.uses:
+            store.note_test_use(images, self.key, every_epoch)
 
 
 def _kept(folder: Path) -> dict[str, Path]:
@@ -287,7 +265,7 @@ def _work(
     key, (threads, sharing) = task.trial.key, limits
     if versions != VERSIONS:
         reason = f"a worker has {VERSIONS}, and this is {versions}. Install the same there."
-        return Message(key, "refused", (reason,)), None
+        return Message(key, "ended", (InputError(reason),)), None
     hardware.compute_on(threads)
     loader.share_memory(sharing)
     root = tempfile.mkdtemp(prefix="spikeduel-")
@@ -295,7 +273,8 @@ def _work(
         store = Store(root)
         for trial in packed:
             trial.write_to(store)
-        message = task.run(data.load, store, lambda message: mailbox.put.remote(message))
-        return message, PackedTrial.of(store, key) if message.event == "record" else None
+        message = task.run(data.load, store, mailbox.put)
+        is_finished = isinstance(message.arguments[0], TrialRecord)
+        return message, PackedTrial.of(store, key) if is_finished else None
     finally:
         shutil.rmtree(root, ignore_errors=True)

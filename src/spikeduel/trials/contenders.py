@@ -3,9 +3,8 @@ seed and fold.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,8 +54,10 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Hash of the settings, under which the store keeps the trial."""
-        return key_of(self.settings)
+        """Hash of the settings, under which the store keeps the trial: 16 hex digits."""
+        # The key of a network without spikes does not say if it convolves.
+        family = "snn" if self.settings["family"] == "snn" else "cnn"
+        return typed.digest({**self.settings, "family": family})[:16]
 
     @property
     def device(self) -> str:
@@ -70,16 +71,6 @@ class Trial:
         """Key of the trial at whose trained weights this one starts, None where it has none."""
         twin: dict[str, str] | None = self.settings.get("twin")
         return twin["key"] if twin else None
-
-
-def key_of(settings: dict[str, Any]) -> str:
-    """Return the hash of a trial's settings, 16 hex digits.
-
-    Of the family it has only whether the network spikes, so that older trials keep their keys.
-    """
-    return typed.digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[
-        :16
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +92,16 @@ class Contender:
         """True for a spiking network."""
         return self.card.family == "snn"
 
-    @cached_property
-    def shapes(self) -> dict[str, torch.Size]:
-        """Shape of each of the network's arrays, by name."""
-        return {name: value.shape for name, value in self.outline.state_dict().items()}
-
     def twin_among(self, others: Sequence["Contender"]) -> str | None:
         """Return the name of the first of `others` that has no time steps and whose weights all fit
         into this network, None if there is none. Neurons may learn numbers of their own.
         """
-        return next(
-            (
-                other.name
-                for other in others
-                if other.card.num_steps is None and other.shapes.items() <= self.shapes.items()
-            ),
-            None,
-        )
+        shapes = shapes_of(self.outline.state_dict()).items()
+        for other in others:
+            fits = shapes_of(other.outline.state_dict()).items() <= shapes
+            if fits and other.card.num_steps is None:
+                return other.name
+        return None
 
 
 def trials_of(
@@ -130,55 +114,44 @@ def trials_of(
     for what cannot be built, unless the `contenders` are given.
     """
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
-    common = {
-        "device": hardware.resolve(experiment.device).kind,
-        "numerics_version": NUMERICS_VERSION,
-    }
-    by_name = {}
-    twins = {}
+    described = []
     for contender in contenders:
-        of_contender = experiment.for_contender(contender.name)
-        by_name[contender.name] = (
-            of_contender,
-            {
-                **_settings_of(contender.card, of_contender),
-                **common,
-            },
-        )
-        if contender.card.num_steps is not None and of_contender.start == "twin":
-            twins[contender.name] = contender.twin_among(contenders)
+        own = experiment.for_contender(contender.name)
+        starts_from = None
+        if contender.card.num_steps is not None and own.start == "twin":
+            starts_from = contender.twin_among(contenders)
+        described.append((contender.card, own, _settings_of(contender.card, own), starts_from))
     trials = []
     for split in splits:
         where = _settings_of_data(prepared, split)
         for seed in range(experiment.seeds):
-            of_seed = {}
-            for contender in contenders:
-                of_contender, settings = by_name[contender.name]
-                trained_on = {**contender.card.trained_on, "fold": split.fold}
-                of_seed[contender.name] = Trial(
-                    of_contender,
-                    replace(contender.card, seed=seed, trained_on=trained_on),
+            by_name = {
+                card.contender: Trial(
+                    own,
+                    replace(card, seed=seed, trained_on={**card.trained_on, "fold": split.fold}),
                     {**settings, "data": where, "seed": seed},
                     split,
                 )
-            trials += [_linked(trial, twins, of_seed) for trial in of_seed.values()]
+                for card, own, settings, _ in described
+            }
+            for card, _, _, starts_from in described:
+                trial = by_name[card.contender]
+                if starts_from is not None:
+                    twin = {"contender": starts_from, "key": by_name[starts_from].key}
+                    trial = replace(trial, settings={**trial.settings, "twin": twin})
+                trials.append(trial)
     return trials
 
 
-def _linked(trial: Trial, twins: Mapping[str, str | None], of_seed: Mapping[str, Trial]) -> Trial:
-    if (name := twins.get(trial.card.contender)) is None:
-        return trial
-    twin = {"contender": name, "key": of_seed[name].key}
-    return replace(trial, settings={**trial.settings, "twin": twin})
-
-
 def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
-    """Return what a trial's numbers depend on apart from data, seed, device and twin."""
+    """Return what a trial's numbers depend on apart from data, seed and twin."""
     settings = {
         **typed.plain(card),
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
         "sources": _sources(card, experiment),
         "preprocessing": card.preprocessing.described(),
+        "device": hardware.resolve(experiment.device).kind,
+        "numerics_version": NUMERICS_VERSION,
     }
     # "data" says it already, and two copies of the same data are the same.
     del settings["dataset"], settings["trained_on"], settings["temperature"]
@@ -206,18 +179,14 @@ def effective(card: ModelCard) -> set[str]:
     """Return the settings of `settings.TUNABLE` that change something for the contender."""
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
+    idle = set(building.NEURON_SETTINGS) - set(card.network)
     named = building.names_taken(building.architecture_of(card.contender))
-    told = (
-        card.foreign is None
-        or card.foreign.way in ("step", "sequence")
-        or named is None
-        or "num_steps" in named
-    )
-    without = set() if told else {"num_steps"}
+    makes_its_steps = card.foreign is not None and card.foreign.way not in ("step", "sequence")
+    if makes_its_steps and named is not None and "num_steps" not in named:
+        idle.add("num_steps")
     if card.network.get("surrogate") == "straight_through_estimator":
-        without.add("surrogate_alpha")
-    neurons = set(building.NEURON_SETTINGS) - set(card.network)
-    return set(TUNABLE) - neurons - without
+        idle.add("surrogate_alpha")
+    return set(TUNABLE) - idle
 
 
 def check(experiment: Experiment) -> None:
@@ -244,52 +213,42 @@ def check(experiment: Experiment) -> None:
     hardware.resolve(experiment.device)
 
 
-def require_possible(experiment: Experiment, prepared: Prepared) -> None:
-    """Raise `InputError` for a setting of still images with recordings of an event camera, and the
-    other way round.
-    """
-    if prepared.preprocessing.binning is None:
-        if of_events := augmenting.of_events(experiment.augmentation):
-            raise InputError(
-                f"augmentation: {of_events[0]} is for recordings of an event camera, and "
-                f"{prepared.name} has still "
-                "images. Leave it out."
-            )
-        return
-    asked = {
-        "encoding": experiment.encoding != "direct",
-        "convert": experiment.convert,
-        "robustness": experiment.robustness,
-        "whitening": experiment.whitening,
-    }
-    for name in (name for name, is_asked in asked.items() if is_asked):
-        raise InputError(
-            f"{name}: is for still images, and {prepared.name} has recordings of an event camera. "
-            f"Leave it out."
-        )
-
-
 def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
     """Describe every contender of `experiment` on this data. Raises `InputError` for what cannot be
-    built, and for a contender's own setting that has no effect on it.
+    built, and for a setting that has no effect on the data or on a contender.
     """
-    require_possible(experiment, prepared)
+    _require_effect_on_data(experiment, prepared)
     described = []
     for name in experiment.contenders:
         contender = describe(name, experiment.for_contender(name), prepared)
-        _require_effect(experiment.own_settings.get(name, {}), contender.card)
+        card = contender.card
+        # Recipes bring contenders settings of neurons that another neuron may not have.
+        if card.family != "snn" or card.foreign is not None:
+            for setting in sorted(set(experiment.own_settings.get(name, {})) - effective(card)):
+                why = "does not spike" if card.family != "snn" else "what builds it does not take"
+                raise InputError(
+                    f"per_contender: {setting} has no effect on {name}, which {why}. Take it out."
+                )
         described.append(contender)
     return described
 
 
-def _require_effect(own_settings: Collection[str], card: ModelCard) -> None:
-    # Recipes bring contenders settings of neurons that another neuron may not have.
-    if card.family == "snn" and card.foreign is None:
-        return
-    if idle := [name for name in own_settings if name not in effective(card)]:
-        why = "does not spike" if card.family != "snn" else "what builds it does not take"
+def _require_effect_on_data(experiment: Experiment, prepared: Prepared) -> None:
+    if prepared.preprocessing.binning is None:
+        of_events = augmenting.of_events(experiment.augmentation)
+        asked = {f"augmentation: {name}": True for name in of_events}
+        kinds = "recordings of an event camera", "still images"
+    else:
+        asked = {
+            "encoding:": experiment.encoding != "direct",
+            "convert:": bool(experiment.convert),
+            "robustness:": experiment.robustness,
+            "whitening:": experiment.whitening,
+        }
+        kinds = "still images", "recordings of an event camera"
+    for name in (name for name, is_asked in asked.items() if is_asked):
         raise InputError(
-            f"per_contender: {idle[0]} has no effect on {card.contender}, which {why}. Take it out."
+            f"{name} is for {kinds[0]}, and {prepared.name} has {kinds[1]}. Leave it out."
         )
 
 
@@ -411,3 +370,8 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
         for kind, name, known in named
         if name is not None and registry.is_own_code(name)
     }
+
+
+def shapes_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each of a network's arrays, by name."""
+    return {name: value.shape for name, value in state.items()}

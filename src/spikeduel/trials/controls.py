@@ -2,12 +2,13 @@
 rules. They show what spiking adds, and what time.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.data import Prepared, Split
@@ -18,31 +19,32 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.preprocessing import Change
+from spikeduel.results import significance
+from spikeduel.results.accuracy import no_better_than_chance
+from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, WithoutTime
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Classification, ControlResult, WeightShapes
-from spikeduel.settings import Experiment
+from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.trials import Classification, ControlResult
+from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.typed import digest
 from spikeduel.trials.contenders import Contender, Trial, describe, trials_of
 from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.outcomes import Controlled, TrialOutcome, pooled, right_of
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.trial import load
 
 
 @dataclass(frozen=True, eq=False)
 class ControlContext:
-    """A finished trial with its data, the store and the progress, for its controls.
-
-    `described` keeps described controls by contender and title: all seeds and folds share it.
-    """
+    """A finished trial with its data, the store and the progress, for its controls."""
 
     trial: Trial
     prepared: Prepared
     store: Store
     progress: Progress
-    described: dict[tuple[str, str], Contender] = field(default_factory=dict)
 
     @property
     def split(self) -> Split:
@@ -54,15 +56,6 @@ class ControlContext:
         """Time steps of the trial."""
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
-    def labelled(self, control: "Control") -> "ControlContext":
-        """Begin each line of the progress with the control's title."""
-        return replace(self, progress=Labelled(self.progress, f"control, {control.title}"))
-
-    def left_out(self, error: InputError) -> str:
-        """Say that a control is left out, and return why."""
-        self.progress.say(f"  {self.trial.card.title}: left out, {error}")
-        return str(error)
-
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
         """Return what the store holds under `key` and `name`; where it has nothing, what `ask`
         returns, which is then kept there.
@@ -70,6 +63,8 @@ class ControlContext:
         with self.store.locked(key):
             answers = self.store.measure(key, name, Classification)
             if answers is None:
+                test = len(self.split.test)
+                self.progress.detail(f"  {self.trial.card.title}: asked about {test:,} test images")
                 answers = ask()
                 self.store.save_measure(key, name, answers)
         return answers
@@ -80,15 +75,15 @@ class Control:
     """A control of a trial; it is stored, and reaches results, table and report.
 
     Controls `of_recordings` change what all contenders see; the others are of spiking networks on
-    images. Either `train` changes the experiment, and the control is trained like any trial; or
-    `ask` returns answers to the test images. Answers are `paired`, and compared seed by seed, if
-    the trial's own network gave them. `spikes` decides the colour.
+    images. Either `train` has settings in place of the trial's, and the control is trained like any
+    trial; or `ask` returns answers to the test images. Answers are `paired`, and compared seed by
+    seed, if the trial's own network gave them. `spikes` decides the colour.
     """
 
     title: str
     meaning: str
     spikes: bool
-    train: Callable[[Experiment], Experiment] | None = None
+    train: Mapping[str, Any] | None = None
     ask: Callable[[ControlContext], Classification] | None = None
     paired: bool = False
     of_recordings: bool = False
@@ -114,17 +109,13 @@ def _shuffled(context: ControlContext) -> Classification:
 
     def ask() -> Classification:
         model = load(trial, context.store)
-        if not any(
-            isinstance(layer, Neuron) and not _never_spikes(layer)
-            for layer in model.module.modules()
-        ):
+        if not _spiking_layers(model.module.modules()):
             raise InputError(
                 f"{trial.card.contender} has no layer of spikeduel's neurons, so its spikes "
                 f"cannot be reached."
             )
-        test = context.split.test
-        context.progress.detail(f"  {trial.card.title}: evaluated on {len(test):,} test images")
-        return shuffled_classification(model, EvaluationBatches(*context.prepared.held, test))
+        batches = EvaluationBatches(*context.prepared.held, context.split.test)
+        return shuffled_classification(model, batches)
 
     return context.kept(trial.key, "shuffled", ask)
 
@@ -132,7 +123,6 @@ def _shuffled(context: ControlContext) -> Classification:
 def _nearest_neighbour(context: ControlContext) -> Classification:
     def ask() -> Classification:
         test, train = context.split.test, context.split.train
-        context.progress.say(f"{len(test):,} test images among {len(train):,} training images")
         images, labels = context.prepared.images, np.asarray(context.prepared.labels)
         index = nearest(Rows(images, test), Rows(images, train))
         return classified(context.prepared.classes, labels[test], labels[train][index])
@@ -142,56 +132,43 @@ def _nearest_neighbour(context: ControlContext) -> Classification:
     return context.kept(key, "nearest-neighbour", ask)
 
 
-def _of_recordings(title: str, meaning: str, change: Change, train: bool = False) -> Control:
-    """Return a control that sees the recordings with this `change`: it is trained on them, or only
-    asked about them.
-    """
+def _on_changed_recordings(title: str, meaning: str, change: Change) -> Control:
+    """Return a control that asks the trained network about recordings with this `change`."""
 
     def ask(context: ControlContext) -> Classification:
         def answers() -> Classification:
             recordings, labels = context.prepared.held
             assert isinstance(recordings, Recordings)
             changed = recordings.binned(replace(recordings.binning, change=change))
-            context.progress.detail(
-                f"  {context.trial.card.title}: asked about {len(context.split.test):,} test "
-                "recordings"
-            )
             model = load(context.trial, context.store)
             return classification(model, EvaluationBatches(changed, labels, context.split.test))
 
         return context.kept(context.trial.key, change, answers)
 
-    if train:
-        method: dict[str, Any] = {"train": lambda experiment: experiment, "change": change}
-    else:
-        method = {"ask": ask, "paired": True}
-    return Control(title, meaning, spikes=False, of_recordings=True, **method)
+    return Control(title, meaning, spikes=False, ask=ask, paired=True, of_recordings=True)
 
 
+COLLAPSED = "collapsed"
+"""Name of the control that is trained on recordings without time."""
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
         "ReLU twin",
         "the same network with ReLU for its neurons: one pass, no spikes, no time",
         spikes=False,
-        train=lambda experiment: replace(experiment, neuron="relu", encoding="direct", num_steps=1),
+        train={"neuron": "relu", "encoding": "direct", "num_steps": 1},
     ),
     "quantised_twin": Control(
         "quantised twin",
         "the ReLU twin, trained with activations as coarse as a count of spikes",
         spikes=False,
-        train=lambda experiment: replace(
-            experiment,
-            neuron="quantised-relu",
-            encoding="direct",
-            num_steps=1,
-        ),
+        train={"neuron": "quantised-relu", "encoding": "direct", "num_steps": 1},
         bits=True,
     ),
     "one_step": Control(
         "one time step",
         "the same neurons, trained and used with T = 1: spikes without time",
         spikes=True,
-        train=lambda experiment: replace(experiment, num_steps=1),
+        train={"num_steps": 1},
     ),
     "shuffled": Control(
         "shuffled in time",
@@ -207,32 +184,32 @@ CONTROLS: dict[str, Control] = {
         spikes=False,
         ask=_nearest_neighbour,
     ),
-    "collapsed": _of_recordings(
+    COLLAPSED: Control(
         "without time",
         "trained on frames that each hold all events of the recording",
-        "collapsed",
-        train=True,
+        spikes=False,
+        train={},
+        of_recordings=True,
+        change="collapsed",
     ),
-    "redrawn": _of_recordings(
-        "times redrawn",
-        "the trained network, each event in a random frame",
-        "redrawn",
+    "redrawn": _on_changed_recordings(
+        "times redrawn", "the trained network, each event in a random frame", "redrawn"
     ),
-    "shuffled_frames": _of_recordings(
+    "shuffled_frames": _on_changed_recordings(
         "frames shuffled",
         "the trained network, the frames in random order, another for each recording",
         "shuffled",
     ),
-    "reversed": _of_recordings(
-        "time reversed",
-        "the trained network, the last frame first",
-        "reversed",
+    "reversed": _on_changed_recordings(
+        "time reversed", "the trained network, the last frame first", "reversed"
     ),
-    "merged": _of_recordings(
+    "merged": Control(
         "without polarity",
         "trained on frames in which brighter and darker are one",
-        "merged",
-        train=True,
+        spikes=False,
+        train={},
+        of_recordings=True,
+        change="merged",
     ),
 }
 """Controls by name, in the order of tables: without spikes, without time, without timing, without
@@ -240,156 +217,118 @@ training.
 """
 
 
-def of(prepared: Prepared) -> dict[str, Control]:
-    """Return the controls for this data: for recordings, or for images."""
-    recorded = isinstance(prepared.images, Recordings)
+def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
+    """Return the controls of a trial: for recordings, or for spiking networks on images. A
+    converted network has none: its twin is its source.
+    """
+    is_recorded = isinstance(prepared.images, Recordings)
+    if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
+        return {}
     return {
-        name: control for name, control in CONTROLS.items() if control.of_recordings == recorded
+        name: control for name, control in CONTROLS.items() if control.of_recordings == is_recorded
     }
-
-
-@dataclass(frozen=True)
-class Controlled:
-    """Results and answers of the controls of one trial, by name, and the `reasons` of those that
-    were left out.
-    """
-
-    results: dict[str, ControlResult]
-    answers: dict[str, Classification]
-    reasons: dict[str, str]
-
-    @property
-    def keys(self) -> list[str]:
-        """Keys of the trials that were trained for controls."""
-        return [result.key for result in self.results.values() if result.key]
-
-
-def run(
-    trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
-) -> list[Controlled | None]:
-    """Run the controls of every finished trial, on images of those with time steps; None for the
-    other trials.
-    """
-    if not isinstance(prepared.images, Recordings):
-        _say_what_is_trained_twice(trials, store, progress)
-    described: dict[tuple[str, str], Contender] = {}
-    contexts = [ControlContext(trial, prepared, store, progress, described) for trial in trials]
-    started = [(context, *_jobs(context)) for context in contexts if _is_controlled(context)]
-    jobs = [job for _, _, by_control in started for job in by_control.values()]
-    records = {record.key: record for record in workers.run(jobs, store)}
-    controlled = {
-        context.trial.key: _controlled(
-            context, reasons, {name: records[job.key] for name, job in by_control.items()}
-        )
-        for context, reasons, by_control in started
-    }
-    return [controlled.get(trial.key) for trial in trials]
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
     """Return the number of networks that are trained for the controls of a planned trial."""
-    if not trial.experiment.controls or not (
-        isinstance(prepared.images, Recordings) or trial.card.num_steps
-    ):
+    if not trial.experiment.controls:
         return 0
-    return sum(control.train is not None for control in of(prepared).values())
+    return sum(control.train is not None for control in of(trial, prepared).values())
 
 
-def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
-    """Say which contenders are ReLU twins already. Their code may differ, so they are trained
-    twice.
-    """
-    cards = {trial.card.contender: trial.card for trial in trials if trial.twin is None}
-    shapes = {
-        trial.card.contender: weights
-        for trial in reversed(trials)
-        if (weights := store.measure(trial.key, "weight_shapes", WeightShapes))
-    }
-    for one, other in itertools.permutations([name for name in cards if name in shapes], 2):
-        are_twins = cards[one].num_steps is not None and cards[other].num_steps is None
-        if are_twins and shapes[one] == shapes[other]:
-            progress.say(
-                f"  control, relu twin: {one} has the same weights as {other}, shape for shape. "
-                "Its twin is trained all the same, since their code could differ; expect equal "
-                "numbers."
-            )
-
-
-def _is_controlled(context: ControlContext) -> bool:
-    trial, is_recorded = context.trial, isinstance(context.prepared.images, Recordings)
-    # A converted network's twin is its source, which has been trained.
-    if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
-        return False
-    return context.store.record(trial.key) is not None
-
-
-def _jobs(context: ControlContext) -> tuple[dict[str, str], dict[str, Job]]:
-    """Return the reason why a control is left out, or the job that trains it, by its name."""
-    reasons, jobs = {}, {}
-    for name, control in of(context.prepared).items():
-        if control.train is not None:
-            labelled = context.labelled(control)
+def run(
+    trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
+) -> dict[str, Controlled]:
+    """Run the controls of every finished trial that has some, and return them by its key."""
+    described: dict[tuple[str, str], Contender] = {}
+    controlled: dict[str, Controlled] = {}
+    contexts: dict[tuple[str, str], ControlContext] = {}
+    jobs: dict[tuple[str, str], Job] = {}
+    for trial in trials:
+        controls = of(trial, prepared)
+        if not controls or store.record(trial.key) is None:
+            continue
+        controlled[trial.key] = Controlled({}, {}, {})
+        for name, control in controls.items():
+            labelled = Labelled(progress, f"control, {control.title}")
+            context = ControlContext(trial, prepared, store, labelled)
+            contexts[trial.key, name] = context
+            if control.train is not None:
+                try:
+                    jobs[trial.key, name] = _job(control, control.train, context, described)
+                except InputError as error:
+                    _leave_out(controlled[trial.key], name, context, error)
+    records = dict(zip(jobs, workers.run(list(jobs.values()), store), strict=True))
+    for (key, name), context in contexts.items():
+        if name not in controlled[key].reasons:
             try:
-                jobs[name] = _job(control, control.train, labelled)
+                _answer(controlled[key], name, context, records.get((key, name)))
             except InputError as error:
-                reasons[name] = labelled.left_out(error)
-    return reasons, jobs
-
-
-def _controlled(
-    context: ControlContext, reasons: dict[str, str], records: Mapping[str, TrialRecord]
-) -> Controlled:
-    controlled = Controlled({}, {}, reasons)
-    for name, control in of(context.prepared).items():
-        if name in reasons:
-            continue
-        labelled = context.labelled(control)
-        try:
-            if control.ask is None:
-                answers, more = _trained(control, records[name], context.store)
-            else:
-                answers = control.ask(labelled)
-                more = {"num_steps": context.num_steps if control.spikes else None}
-        except InputError as error:
-            controlled.reasons[name] = labelled.left_out(error)
-            continue
-        controlled.answers[name] = answers
-        controlled.results[name] = ControlResult(
-            **control.about, n=answers.n, accuracy=answers.accuracy, **more
-        )
+                _leave_out(controlled[key], name, context, error)
     return controlled
 
 
+def _leave_out(
+    controlled: Controlled, name: str, context: ControlContext, error: InputError
+) -> None:
+    context.progress.say(f"  {context.trial.card.title}: left out, {error}")
+    controlled.reasons[name] = str(error)
+
+
+def _answer(
+    controlled: Controlled, name: str, context: ControlContext, record: TrialRecord | None
+) -> None:
+    """Enter the answers of a control: of its training (`record`), or as it asks for them."""
+    control, more = CONTROLS[name], dict[str, Any]()
+    if record is not None:
+        answers, more = _trained(control, record, context.store)
+    else:
+        assert control.ask is not None
+        answers = control.ask(context)
+        more["num_steps"] = context.num_steps if control.spikes else None
+    controlled.answers[name] = answers
+    controlled.results[name] = ControlResult(
+        **control.about, n=answers.n, accuracy=answers.accuracy, **more
+    )
+
+
 def _job(
-    control: Control, train: Callable[[Experiment], Experiment], context: ControlContext
+    control: Control,
+    settings: Mapping[str, Any],
+    context: ControlContext,
+    described: dict[tuple[str, str], Contender],
 ) -> Job:
+    """Return the job that trains a control. `described` keeps described controls by contender and
+    title: all seeds and folds share it.
+    """
     trial = context.trial
     name = trial.card.contender
-    changed = train(
-        replace(trial.experiment, contenders=(name,), num_steps=context.num_steps, optimism=False)
+    changed = replace(
+        trial.experiment,
+        **{"contenders": (name,), "num_steps": context.num_steps, "optimism": False, **settings},
     )
     prepared = binned(context.prepared, changed, None, control.change)
-    contender = context.described.get((name, control.title))
+    contender = described.get((name, control.title))
     if contender is None:
         contender = describe(name, changed, prepared)
         if contender.card.num_steps not in (None, changed.num_steps):
             raise InputError(
                 f"{name} makes its own {contender.card.num_steps} time steps, whatever it is told."
             )
-        if changed.neuron != trial.experiment.neuron:
+        if "neuron" in settings:
             _require_given_neuron(contender)
         if control.bits:
             network = {**contender.card.network, "activation_bits": bits_of(context.num_steps)}
             contender = replace(contender, card=replace(contender.card, network=network))
-        context.described[name, control.title] = contender
+        described[name, control.title] = contender
     planned = next(
         other
         for other in trials_of(changed, prepared, context.split, contenders=[contender])
         if other.card.seed == trial.card.seed
     )
     if trial.twin:  # the control starts where the contender did
-        settings = {**planned.settings, "twin": trial.settings["twin"]}
-        planned = replace(planned, settings=settings)
+        twin = {**planned.settings, "twin": trial.settings["twin"]}
+        planned = replace(planned, settings=twin)
     return Job(planned, prepared, context.progress)
 
 
@@ -400,14 +339,10 @@ def _trained(
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
     # What a network costs on changed recordings says nothing.
-    cost = (
-        {}
-        if control.of_recordings
-        else cost_entry(store.measure(record.key, "operations", Counted))
-    )
+    counted = None if control.of_recordings else store.measure(record.key, "operations", Counted)
     settings = record.settings
     return answered, {
-        **cost,
+        **(cost_entry(counted) if not control.of_recordings else {}),
         "num_steps": settings["num_steps"],
         "bits": settings["network"].get("activation_bits"),
         "parameters": record.parameters,
@@ -420,24 +355,155 @@ def _trained(
 
 def _require_given_neuron(contender: Contender) -> None:
     """Raise `InputError` unless all layers that could spike are the neuron that it gets."""
-    module = contender.outline
-    neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
-    others = {
-        type(neuron).__name__
-        for neuron in neurons
-        if not isinstance(neuron, ReLU) and not _never_spikes(neuron)
-    }
-    if others or not any(isinstance(neuron, ReLU) for neuron in neurons):
-        kept = (
-            f"layers of {' and '.join(sorted(others))}"
-            if others
-            else "no layer of spikeduel's neurons"
-        )
+    layers = list(contender.outline.modules())
+    others = sorted({type(neuron).__name__ for neuron in _spiking_layers(layers)})
+    if others or not any(isinstance(layer, ReLU) for layer in layers):
+        kept = f"layers of {' and '.join(others)}" if others else "no layer of spikeduel's neurons"
         raise InputError(
             f"a twin cannot be built: {contender.name} has {kept} whatever neuron it is given. Let "
             "its build function take `neuron` and make each layer of neurons by neuron()."
         )
 
 
-def _never_spikes(neuron: Neuron) -> bool:
-    return isinstance(neuron, LIF) and neuron.threshold == float("inf")
+def _spiking_layers(layers: Any) -> list[Neuron]:
+    return [
+        layer
+        for layer in layers
+        if isinstance(layer, Neuron)
+        and not isinstance(layer, ReLU)
+        and not (isinstance(layer, LIF) and layer.threshold == float("inf"))
+    ]
+
+
+# ---- what the controls show
+
+
+def compare_with_controls(
+    contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
+) -> ControlledContender | None:
+    """Compare a contender with its controls, over the seeds that have both; None without controls.
+    P-values are adjusted for the number of controls (Holm).
+    """
+    answers = pooled(outcomes, contender)
+    controlled = [
+        outcome.controlled
+        for outcome in outcomes
+        if outcome.contender == contender and outcome.seed in answers and outcome.controlled
+    ]
+    if not controlled:
+        return None
+    names = {name for entry in controlled for name in (*entry.results, *entry.reasons)}
+    rows = []
+    for name in (name for name in CONTROLS if name in names):
+        reasons = [entry.reasons[name] for entry in controlled if name in entry.reasons]
+        row = ControlRow(
+            control=name, **CONTROLS[name].about, reason=reasons[-1] if reasons else None
+        )
+        of_control = pooled(outcomes, contender, name)
+        if seeds := [seed for seed in answers if seed in of_control]:
+            a, b = right_of(seeds, answers), right_of(seeds, of_control)
+            row = structs.replace(
+                row,
+                accuracy=float(b.mean()),
+                bits=next(e.results[name].bits for e in controlled if name in e.results),
+                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+                found=significance.difference(a, b, groups, margin, CONTROLS[name].paired),
+            )
+        rows.append(row)
+    adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))
+    rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
+    return ControlledContender(
+        contender=contender,
+        num_steps=next(
+            outcome.record.settings["num_steps"]
+            for outcome in outcomes
+            if outcome.contender == contender
+        ),
+        seeds=len(answers),
+        accuracy=float(np.mean([right.mean() for right in right_of(list(answers), answers)])),
+        rows=rows,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A contender, as it is or trained without time: its mean accuracy on validation, its `right`
+    answers, bool `[S, N]`, and True for `at_chance` if it is not shown to be better than a constant
+    answer.
+    """
+
+    contender: str
+    validation: float
+    right: np.ndarray
+    at_chance: bool
+    trained_without: bool = False
+
+
+def without_time(
+    outcomes: Sequence[TrialOutcome],
+    trials: Sequence[TrialEntry],
+    groups: np.ndarray | None,
+    margin: float,
+) -> WithoutTime | None:
+    """Return what the recordings lose without time; None where that was not tried.
+
+    `trials` are the entries of `outcomes` in the results; `groups` `[N]` says which test recordings
+    belong together.
+    """
+    contenders, timeless = [], []
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        entries = [
+            trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls
+        ]
+        with_time = pooled(outcomes, name)
+        collapsed = pooled(outcomes, name, COLLAPSED)
+        if not with_time or with_time.keys() != collapsed.keys():
+            continue
+        seeds = sorted(with_time)
+        validated = [entry.validation.accuracy for entry in entries if entry.validation]
+        candidate = Candidate(
+            name, fmean(validated), right_of(seeds, with_time), no_better_than_chance(entries)
+        )
+        contenders.append(candidate)
+        if all(outcome.sees_no_time for outcome in outcomes if outcome.contender == name):
+            timeless.append(candidate)
+        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        at_chance = no_better_than_chance(entries, COLLAPSED)
+        right = right_of(seeds, collapsed)
+        timeless.append(Candidate(name, fmean(validated), right, at_chance, trained_without=True))
+    return compare_best(contenders, timeless, groups, margin) if contenders else None
+
+
+def compare_best(
+    contenders: Sequence[Candidate],
+    timeless: Sequence[Candidate],
+    groups: np.ndarray | None,
+    margin: float,
+) -> WithoutTime:
+    """Compare the best of `contenders` with the best of `timeless`, both chosen on validation; with
+    itself if it sees no time.
+    """
+    best = max(contenders, key=lambda candidate: candidate.validation)
+    sees_no_time = any(candidate is best for candidate in timeless)
+    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
+    difference = significance.difference(best.right, other.right, groups, margin)
+    return WithoutTime(
+        contender=best.contender,
+        accuracy=float(best.right.mean()),
+        without=other.contender,
+        accuracy_without=float(other.right.mean()),
+        trained_without=other.trained_without,
+        found=difference,
+        lost="nothing" if other is best else _lost(difference, other.at_chance),
+    )
+
+
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    if difference.ci90[1] <= difference.margin:
+        return "nothing"
+    # With few seeds it is said that only these trainings are compared; that they lose is seen all
+    # the same.
+    few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not Conclusion.A_BETTER and not few:
+        return "not shown"
+    return "everything" if at_chance else "some"

@@ -14,10 +14,10 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks.converting import converted, require_convertible
+from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials.auto_settings import ResolvedExperiment
-from spikeduel.trials.contenders import Trial
+from spikeduel.trials.contenders import Contender, Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import Training
 from spikeduel.trials.trial import keep, load
@@ -28,13 +28,13 @@ PERCENTILE = 99.9
 """Percentile of a ReLU layer's activations that the spikes of its conversion can represent."""
 
 
-def refusals(resolved: ResolvedExperiment) -> dict[str, str]:
+def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
     """Return why contenders that do not spike cannot be converted, by name, where the experiment
     asks for `convert`. Raises `InputError` where none can be.
     """
-    if not resolved.experiment.convert:
+    if not experiment.convert:
         return {}
-    sources = [contender for contender in resolved.contenders if not contender.spikes]
+    sources = [contender for contender in contenders if contender.card.family != "snn"]
     reasons = {}
     for contender in sources:
         try:
@@ -42,12 +42,10 @@ def refusals(resolved: ResolvedExperiment) -> dict[str, str]:
         except InputError as error:
             reasons[contender.name] = str(error)
     if len(reasons) == len(sources):
-        why = (
-            " ".join(f"{name}: {reason}" for name, reason in reasons.items())
-            or "All contenders spike."
-        )
+        why = " ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise InputError(
-            f"convert: none of the contenders can be converted. {why} conv-relu can (--contender)."
+            "convert: none of the contenders can be converted. "
+            f"{why or 'All contenders spike.'} conv-relu can (--contender)."
         )
     return reasons
 
@@ -65,56 +63,47 @@ def run(
     """
     converted_trials = []
     for trial in trials:
-        contender, record = trial.card.contender, store.record(trial.key)
-        if trial.card.family == "snn" or contender in refused or record is None:
+        name, record = trial.card.contender, store.record(trial.key)
+        if trial.card.family == "snn" or name in refused or record is None:
             continue
         try:
-            converted_trials.append(_stored(trial, record, prepared, store, progress))
+            converted_trials.append(_converted(trial, record, prepared, store, progress))
         except InputError as error:
-            refused[contender] = str(error)
+            refused[name] = str(error)
             progress.say(f"  {trial.card.title}: not converted, {error}")
     return converted_trials
 
 
-def _stored(
+def _converted(
     source: Trial, record: TrialRecord, prepared: Prepared, store: Store, progress: Progress
 ) -> Trial:
-    experiment, split = source.experiment, source.split
-    assert experiment.convert is not None
-    num_steps = experiment.convert
+    split, name, num_steps = source.split, source.card.contender, source.experiment.convert
+    assert num_steps is not None
     how = {
-        "contender": source.card.contender,
+        "contender": name,
         "key": source.key,
         "weights": record.model_digest,
         "epochs": len(record.history),
         "percentile": PERCENTILE,
         "images": min(NUM_IMAGES, len(split.train)),
     }
-    spiking: dict[str, Any] = {
-        "family": "snn",
-        "encoding": "direct",
-        "num_steps": num_steps,
-    }
-    card = replace(
-        source.card, contender=f"{source.card.contender}-converted", foreign=None, **spiking
-    )
+    spiking: dict[str, Any] = {"family": "snn", "encoding": "direct", "num_steps": num_steps}
+    card = replace(source.card, contender=f"{name}-converted", foreign=None, **spiking)
     settings = {**source.settings, **spiking, "contender": card.contender, "converted": how}
     settings.pop("foreign", None)
-    made = Trial(experiment, card, settings, split)
-    with store.locked(made.key):
-        if store.record(made.key) is None:
+    trial = Trial(source.experiment, card, settings, split)
+    with store.locked(trial.key):
+        if store.record(trial.key) is None:
             progress.say(
-                f"  {made.card.title}: {source.card.title} as integrate-and-fire neurons over "
-                f"{card.num_steps} steps"
+                f"  {card.title}: {source.card.title} as integrate-and-fire neurons over "
+                f"{num_steps} steps"
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
-            model = load(source, store)
-            model = converted(model, sample, num_steps, PERCENTILE)
-            model.card = replace(
-                model.card, trained_on={**card.trained_on, "converted_from": source.card.contender}
-            )
+            model = converted(load(source, store), sample, num_steps, PERCENTILE)
+            trained_on = {**card.trained_on, "converted_from": name}
+            model.card = replace(model.card, trained_on=trained_on)
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)
             validation = Training([{"val_loss": seen.loss, "val_accuracy": seen.accuracy}])
-            keep(made, calibrated(model, val), validation, store)
-    return made
+            keep(trial, calibrated(model, val), validation, store)
+    return trial

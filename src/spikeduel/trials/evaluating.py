@@ -29,6 +29,10 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Store, images_digest
 
 PARTS = ("test", "all")
+_NAME_IT = (
+    "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
+    "Python: experiment=Experiment(dataset=…))."
+)
 
 
 class Evaluation(Test):
@@ -50,21 +54,16 @@ def evaluate(
     is noted in `store`. Raises `InputError` if images or classes do not match, or if the split
     cannot be found again.
     """
-    progress = progress or Progress()
+    progress, card = progress or Progress(), model.card
     if part not in PARTS:
         raise unknown("part", part, PARTS)
-    card = model.card
     if part == "all":
         prepared, nothing = _prepared(card, experiment, progress), np.arange(0)
         split = Split(nothing, nothing, np.arange(len(prepared)), "all")
-        if prepared.fingerprint in (
-            card.trained_on.get("fingerprint"),
-            card.trained_on.get("ungrouped"),
-        ):
+        if prepared.fingerprint in _fingerprints(card):
             progress.say(
                 f"warning: {card.contender} was trained on most of these images. Accuracy on them "
-                f"does not carry over "
-                "to new images: use --part test."
+                "does not carry over to new images: use --part test."
             )
     else:
         prepared, split, known = _test_part(card, experiment, progress, store)
@@ -72,9 +71,8 @@ def evaluate(
             few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
             progress.say(
                 f"note: these data are not those that {card.contender} was trained on, or only a "
-                f"part of them. If some "
-                f"of its training or validation are among them, accuracy is too high."
-                f"{few * (len(split.test) < len(prepared))}"
+                "part of them. If some of its training or validation are among them, accuracy is "
+                f"too high.{few * (len(split.test) < len(prepared))}"
             )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
@@ -112,12 +110,8 @@ def test_images(
         experiment = trained_on(model)
         require_the_same(model.card, experiment, progress)
     prepared, split, _ = _test_part(model.card, experiment, progress, store)
-    chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
-    return (
-        np.array(prepared.images[chosen]),
-        np.array(prepared.labels[chosen], np.int64),
-        prepared.name,
-    )
+    places = np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)
+    return *_some(prepared, split.test[places]), prepared.name
 
 
 def examples(
@@ -139,14 +133,18 @@ def examples(
     except InputError as error:
         progress.say(f"note: no sample images are at hand ({error}) Upload one, or draw.")
         return np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
-    labels = np.array(prepared.labels[split.test], np.int64)
+    labels = np.asarray(prepared.labels)[split.test]
     # The first of each class, then the second of each, and so on.
     places = np.zeros_like(labels)
     for label in np.unique(labels):
         places[labels == label] = np.arange((labels == label).sum())
     chosen = np.sort(np.lexsort((labels, places))[:most])
     chosen = chosen[np.argsort(labels[chosen], kind="stable")]
-    return np.array(prepared.images[split.test[chosen]]), labels[chosen]
+    return _some(prepared, split.test[chosen])
+
+
+def _some(prepared: Prepared, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(prepared.images[indices]), np.array(prepared.labels[indices], np.int64)
 
 
 def trained_on(
@@ -158,15 +156,12 @@ def trained_on(
     Raises `InputError` if the data are not here, or are somebody's code: opening a file must never
     run code.
     """
+    experiment, said_by = Experiment(dataset=model.card.dataset), ""
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
         # How images are grouped is on the card.
-        experiment, said_by = (
-            replace(read_experiment(of_run), group_by=None, robustness=False),
-            f" ({of_run} says so)",
-        )
-    else:
-        experiment, said_by = Experiment(dataset=model.card.dataset), ""
+        experiment = replace(read_experiment(of_run), group_by=None, robustness=False)
+        said_by = f" ({of_run} says so)"
     experiment = changed(experiment)
     name, place = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
@@ -180,18 +175,18 @@ def trained_on(
     return experiment
 
 
-_NAME_IT = (
-    "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
-    "Python: experiment=Experiment(dataset=…))."
-)
+def _fingerprints(card: ModelCard) -> list[str]:
+    """Return the fingerprints of the data that a model was trained on, grouped and not; none of an
+    imported network.
+    """
+    names = "fingerprint", "ungrouped"
+    return [mark for name in names if (mark := card.trained_on.get(name))]
 
 
 def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
-    """Raise `InputError` unless `experiment` has the data that the card names; cards of imported
-    networks name none.
-    """
+    """Raise `InputError` unless `experiment` has the data that the card names."""
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
-    then = [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
+    then = _fingerprints(card)
     if then and prepared.fingerprint not in then:
         raise InputError(
             f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint "
@@ -223,14 +218,13 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 def _test_part(
     card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
 ) -> tuple[Prepared, Split, bool]:
-    prepared, split, trained = _split(card, experiment, progress)
+    prepared, split, known = _split(card, experiment, progress)
     try:
-        (store if isinstance(store, Store) else Store(store)).note_test_use(
-            images_digest(prepared, split.test)
-        )
+        store = store if isinstance(store, Store) else Store(store)
+        store.note_test_use(images_digest(prepared, split.test))
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
-    return prepared, split, trained
+    return prepared, split, known
 
 
 def _split(
@@ -239,25 +233,20 @@ def _split(
     """Return the data as the model of `card` takes them, their split, and True if the model was
     trained on this split.
     """
-    prepared, known = _prepared(card, experiment, progress), card.trained_on
+    prepared, then = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
-    if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
-        grouped = data.regrouped(prepared, known["group_by"])
-        if grouped.fingerprint != known["fingerprint"]:
+    if then.get("group_by") is not None and prepared.fingerprint == then["ungrouped"]:
+        grouped = data.regrouped(prepared, then["group_by"])
+        if grouped.fingerprint != then["fingerprint"]:
             raise InputError(
-                f"group_by {known['group_by']}: no longer groups these images as when "
-                f"{card.contender} was trained. "
-                "Restore the file, or train again."
+                f"group_by {then['group_by']}: no longer groups these images as when "
+                f"{card.contender} was trained. Restore the file, or train again."
             )
-    if trained := grouped.fingerprint == known.get("fingerprint"):
-        # Models of earlier versions know nothing of folds.
-        as_then = {name: known[name] for name in ("split", "split_seed", "limit")} | {
-            "folds": known.get("folds")
-        }
-        split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
-    else:
-        split = data.split(prepared, experiment)
-    return prepared, split, trained
+    if grouped.fingerprint != then.get("fingerprint"):
+        return prepared, data.split(prepared, experiment), False
+    as_then = {name: then[name] for name in ("split", "split_seed", "limit", "folds")}
+    fold = then.get("fold") or 0
+    return prepared, data.split(grouped, replace(experiment, **as_then), fold), True
 
 
 def predict_files(
@@ -266,19 +255,15 @@ def predict_files(
     """Label image files (or recordings), and files in folders. Return a row for each file, and a
     line for each path that cannot be used.
     """
-    progress = progress or Progress()
-    is_recorded = model.card.preprocessing.binning is not None
+    progress, card = progress or Progress(), model.card
+    is_recorded = card.preprocessing.binning is not None
     files, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
     rows = []
-    how = {
-        "calibrated": calibrated and model.card.temperature is not None,
-        "computed_in": model.precision,
-    }
-    if calibrated and not how["calibrated"]:
+    is_calibrated = calibrated and card.temperature is not None
+    if calibrated and not is_calibrated:
         progress.say(
-            f"note: no temperature was fitted for {model.card.contender}, so that its "
-            f"probabilities are as it gives "
-            "them. They rank the classes, and are not calibrated."
+            f"note: no temperature was fitted for {card.contender}, so that its probabilities are "
+            "as it gives them. They rank the classes, and are not calibrated."
         )
     if model.precision == "bf16":
         progress.say(
@@ -289,26 +274,22 @@ def predict_files(
         names, images = [], []
         for path in progress.track(files[start : start + EVALUATION_BATCH], "reading images"):
             try:
-                images.append(data.prepared_picture(path, model.card.preprocessing))
+                images.append(data.prepared_picture(path, card.preprocessing))
                 names.append(str(path))
             except InputError as error:
                 unreadable.append(str(error))
-        if not images:
-            continue
-        labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
-        for name, label, row in zip(names, labels, probabilities, strict=True):
-            by_class = {known: float(p) for known, p in zip(model.card.classes, row, strict=True)}
-            best = model.card.classes[label]
-            rows.append(
-                {
-                    "file": name,
-                    "label": best,
-                    "probability": by_class[best],
-                    "probabilities": by_class,
-                    **how,
-                }
-            )
+        if images:
+            labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
+            for name, label, shares in zip(names, labels, probabilities, strict=True):
+                row = {"file": name, **_answer(card.classes, label, shares)}
+                rows.append(row | {"calibrated": is_calibrated, "computed_in": model.precision})
     return rows, unreadable
+
+
+def _answer(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:
+    probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
+    best = classes[label]
+    return {"label": best, "probability": probabilities[best], "probabilities": probabilities}
 
 
 def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[str, Any]]:
@@ -322,20 +303,11 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
     else:
         answers = models.answers_to_recording(model, pictures.events_in(path), calibrated)
     for answer in answers:
-        by_class = {
-            name: float(p) for name, p in zip(model.card.classes, answer.probabilities, strict=True)
-        }
-        best = max(by_class, key=by_class.__getitem__)
         yield {
             "file": str(path),
             "milliseconds": answer.milliseconds,
             "events": answer.events,
-            "label": best,
-            "probability": by_class[best],
-            "probabilities": by_class,
+            **_answer(
+                model.card.classes, int(np.argmax(answer.probabilities)), answer.probabilities
+            ),
         }
-
-
-def open_for(model: Model, image: Path) -> np.ndarray:
-    """Prepare one image file for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
-    return data.prepared_picture(image, model.card.preprocessing)

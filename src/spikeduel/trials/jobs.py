@@ -1,19 +1,29 @@
-"""Finish trials: one after another in this process, or at the same time by a `Pool` of workers."""
+"""Finish trials: one after another in this process, in several of this machine (`--jobs`), or by
+another `Pool` of workers.
+"""
 
+import multiprocessing
 import os
+import pickle
+import signal
 import sys
+import tempfile
+import threading
 import traceback
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikeduel.data import Prepared
+from spikeduel.data import Prepared, loader
 from spikeduel.data.disk_arrays import SharedPayload
-from spikeduel.system import hardware
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system import files, hardware, signals
+from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.system.progress import Progress, Relayed
 from spikeduel.system.typed import digest
 from spikeduel.trials import trial
@@ -41,10 +51,6 @@ class Job:
         """Return the key of the trial."""
         return self.trial.key
 
-    def run(self, store: Store) -> TrialRecord:
-        """Finish the trial in this process."""
-        return trial.run(self.trial, self.prepared, store, self.progress, self.test)
-
     def announce(self) -> None:
         """Say what is to be said when the job begins."""
         if self.announced:
@@ -57,7 +63,17 @@ class Workers(AbstractContextManager["Workers"]):
     at_once = 1
     """The number of jobs that run at the same time."""
 
+    def __init__(self, threads: int | None = None) -> None:
+        """Compute with `threads` threads within `with`. Raises `InputError` if there are fewer
+        cores.
+        """
+        self.threads = threads
+        if threads is not None:
+            require_threads(threads, len(hardware.cores()))
+
     def __enter__(self) -> "Workers":
+        if self.threads is not None:
+            hardware.compute_on(self.threads)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -71,20 +87,8 @@ class Workers(AbstractContextManager["Workers"]):
                 before.let_go()
             before = job.prepared
             job.announce()
-            records[job.key] = job.run(store)
+            records[job.key] = trial.run(job.trial, job.prepared, store, job.progress, job.test)
         return [records[job.key] for job in jobs]
-
-
-class ThisProcess(Workers):
-    """This process with `threads` threads. Raises `InputError` if there are fewer cores."""
-
-    def __init__(self, threads: int) -> None:
-        require_threads(threads, len(hardware.cores()))
-        self.threads = threads
-
-    def __enter__(self) -> "Workers":
-        hardware.compute_on(self.threads)
-        return self
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
@@ -113,19 +117,13 @@ def require_threads(threads: int, cores: int) -> None:
 class Message(NamedTuple):
     """A message from the worker of the job `key`.
 
-    `event` is a method of `Progress`, called with `arguments`; or the end of the job: its "record";
-    "refused" with a reason that the user can mend; "broken" with a traceback; "lost" with the way
-    in which the worker ended.
+    `event` is a method of `Progress`, called with `arguments`; or the end of the job: "ended" with
+    its record or with an error to raise, or "lost" with the way in which the worker ended.
     """
 
     key: str
     event: str
     arguments: tuple[Any, ...]
-
-    @property
-    def is_end(self) -> bool:
-        """Return True if the job has ended."""
-        return self.event in ("record", "refused", "broken", "lost")
 
 
 @dataclass(frozen=True)
@@ -145,13 +143,14 @@ class Task:
             sys.path.append(self.home)
         key = self.trial.key
         progress = Relayed(lambda method, arguments: send(Message(key, method, arguments)))
+        end: TrialRecord | Exception
         try:
-            record = trial.run(self.trial, data(), store, progress, self.test)
+            end = trial.run(self.trial, data(), store, progress, self.test)
         except SpikeduelError as error:
-            return Message(key, "refused", (str(error),))
-        except Exception:
-            return Message(key, "broken", (traceback.format_exc(),))
-        return Message(key, "record", (record,))
+            end = error
+        except Exception:  # which may not survive the way to another process
+            end = RuntimeError(f"{self.trial.card.title}:\n{traceback.format_exc()}")
+        return Message(key, "ended", (end,))
 
 
 class Pool(Workers):
@@ -181,21 +180,19 @@ class Pool(Workers):
     def place_of_data(self, job: Job) -> Any:
         """Return the place of the job's data, put there once for all jobs with equal data."""
         # The fingerprint of recordings does not tell how they are binned.
-        binning = digest(job.prepared.preprocessing.described())
-        key = job.prepared.fingerprint, binning
+        key = job.prepared.fingerprint, digest(job.prepared.preprocessing.described())
         if key not in self._places:
             self._places[key] = self.place(SharedPayload.of(job.prepared))
         return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
         """See `Workers.run`. A trial that the store holds whole is not sent to a worker."""
-        records: dict[str, TrialRecord] = {}
+        whole = [job for job in jobs if trial.is_whole(job.trial, store, job.test)]
+        found = super().run(whole, store)
+        records = {job.key: record for job, record in zip(whole, found, strict=True)}
+        waiting = {job.key: job for job in in_order(jobs) if job.key not in records}
         running: dict[str, Job] = {}
         losses = Counter[str]()
-        waiting = {job.key: job for job in in_order(jobs)}
-        for key, job in list(waiting.items()):
-            if trial.is_whole(job.trial, store, job.test):
-                records[key] = waiting.pop(key).run(store)
         while waiting or running:
             for key, job in list(waiting.items()):
                 if self.has_room() and job.trial.twin not in {*waiting, *running}:
@@ -203,38 +200,193 @@ class Pool(Workers):
                         job.announce()
                     self.begin(waiting.pop(key), store)
                     running[key] = job
-            for message in self.messages():
-                key, job = message.key, running[message.key]
-                if not message.is_end:
-                    getattr(job.progress, message.event)(*message.arguments)
+            for key, event, arguments in self.messages():
+                job = running[key]
+                if event == "ended":
+                    (end,) = arguments
+                    if isinstance(end, Exception):
+                        raise end
+                    records[key] = end
+                elif event == "lost":
+                    losses[key] += 1
+                    if losses[key] < MOST_LOSSES:
+                        waiting = {key: job, **waiting}
+                        job.progress.say(
+                            f"  {job.trial.card.title}: {self.worker_name} was lost "
+                            f"({arguments[0]}); it begins again"
+                        )
+                        job.progress.finished(job.trial.card.title, "")
+                    else:
+                        records[key] = self.given_up(job, arguments[0], store)
+                else:
+                    getattr(job.progress, event)(*arguments)
                     continue
                 del running[key]
-                losses[key] += message.event == "lost"
-                if record := self._record(job, message, losses[key], store):
-                    records[key] = record
-                else:
-                    waiting = {key: job, **waiting}
         return [records[job.key] for job in jobs]
 
-    def _record(self, job: Job, message: Message, losses: int, store: Store) -> TrialRecord | None:
-        """Return the record of a job that has ended; None if it has to begin again."""
-        (content,), title = message.arguments, job.trial.card.title
-        if message.event == "refused":
-            raise InputError(content)
-        if message.event == "broken":
-            raise RuntimeError(f"{self.worker_name}, {title}:\n{content}")
-        if message.event == "record":
-            record: TrialRecord = content
-            return record
-        if losses < MOST_LOSSES:
-            job.progress.say(f"  {title}: {self.worker_name} was lost ({content}); it begins again")
-            job.progress.finished(title, "")
-            return None
+    def given_up(self, job: Job, reason: str, store: Store) -> TrialRecord:
+        """Record as failed a job whose worker was lost too often."""
         error = (
-            f"{self.worker_name} was lost {losses} times ({content}). Is there too little memory "
-            "for so many at once?"
+            f"{self.worker_name} was lost {MOST_LOSSES} times ({reason}). Is there too little "
+            "memory for so many at once?"
         )
         record = trial.mark_failed(job.trial, store, error, job.test)
         outcome = "failed" if record.error else "trained, but not measured"
-        job.progress.finished(title, f"{outcome}, {error}")
+        job.progress.finished(job.trial.card.title, f"{outcome}, {error}")
         return record
+
+
+# ---- processes of this machine
+
+
+@dataclass
+class _Worker:
+    """A process, the pipe to it, and the key of the job that it works on."""
+
+    process: BaseProcess
+    pipe: Connection
+    key: str | None = None
+
+
+class Processes(Pool):
+    """`--jobs N`: processes on cores of their own, which write into the store themselves."""
+
+    worker_name = "its process"
+
+    def __init__(self, jobs: int, threads: int | None = None) -> None:
+        """Run `jobs` processes with `threads` threads each (None: an equal share of the cores).
+
+        Raises `InputError` if there are fewer cores.
+        """
+        super().__init__()
+        cores = hardware.cores()
+        if not 1 <= jobs <= len(cores):
+            raise InputError(
+                f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of "
+                f"its own. Give 1 to {len(cores)}."
+            )
+        share = len(cores) // jobs
+        each = share if threads is None else threads
+        require_threads(each, share)
+        self.at_once, self._are_threads_chosen = jobs, threads is not None
+        self._cores = [cores[first : first + each] for first in range(0, jobs * each, each)]
+        self._workers: dict[int, _Worker] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="spikeduel-")
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for worker in self._workers.values():
+            worker.process.kill()
+            worker.process.join()
+        self._workers.clear()
+        self._folder.cleanup()
+
+    def has_room(self) -> bool:
+        """See `Pool.has_room`."""
+        return bool(self._free())
+
+    def _free(self) -> list[int]:
+        return [
+            number
+            for number in range(self.at_once)
+            if number not in self._workers or self._workers[number].key is None
+        ]
+
+    def begin(self, job: Job, store: Store) -> None:
+        """See `Pool.begin`."""
+        number = self._free()[0]
+        if number not in self._workers:
+            self._workers[number] = self._start(number, job.trial.device)
+        worker = self._workers[number]
+        worker.key = job.key
+        task, data = Task(job.trial, job.test), self.place_of_data(job)
+        with suppress(OSError):  # `messages` tells of a process that has just died
+            worker.pipe.send((task, data, store.root.absolute()))
+
+    def messages(self) -> Sequence[Message]:
+        """See `Pool.messages`."""
+        received: list[Message] = []
+        busy = {worker.pipe: number for number, worker in self._workers.items() if worker.key}
+        for pipe in wait(list(busy)):
+            number = busy[pipe]  # type: ignore[index]
+            worker = self._workers[number]
+            try:
+                message = worker.pipe.recv()
+            except (EOFError, OSError):
+                worker.process.join()
+                del self._workers[number]
+                code = worker.process.exitcode or 0
+                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                message = Message(worker.key or "", "lost", (how,))
+            if message.event == "ended":
+                worker.key = None
+            received.append(message)
+        return received
+
+    def place(self, payload: SharedPayload) -> Path:
+        """See `Pool.place`: write a file that says where the arrays lie. Raises `InputError`."""
+        with (
+            naming("--jobs hands data on in the folder that TMPDIR names"),
+            files.writing_to(Path(self._folder.name)),
+        ):
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            file = folder / "data.pickle"
+            file.write_bytes(pickle.dumps(payload.in_files(folder)))
+        return file
+
+    def _start(self, number: int, device: str) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        cores = self._cores[number]
+        process = context.Process(
+            target=_work,
+            args=(theirs, (len(cores), cores, self._are_threads_chosen), self.at_once),
+            name=f"spikeduel-{number}",
+            daemon=True,
+        )
+        # Libraries read the variables when the process loads them.
+        before = dict(os.environ)
+        os.environ["OMP_NUM_THREADS"] = str(len(cores))
+        if device == "cuda" and len(gpus := hardware.gpus()) > 1:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        try:
+            with signals.hidden_from_children():
+                process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _work(pipe: Connection, threads: tuple[int, list[int], bool], at_once: int) -> None:
+    """Run tasks one after another, until there are none or the parent process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    hardware.compute_on(*threads)
+    loader.share_memory(at_once)
+    last: dict[Path, Prepared] = {}
+    stores: dict[Path, Store] = {}
+
+    def data_in(file: Path) -> Prepared:
+        if file not in last:
+            last.clear()  # a set may take much memory
+            last[file] = pickle.loads(files.read_bytes(file)).load()
+        return last[file]
+
+    while True:
+        try:
+            task, file, root = pipe.recv()
+        except EOFError:
+            return
+        store = stores.setdefault(root, Store(root))
+        pipe.send(task.run(lambda file=file: data_in(file), store, pipe.send))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

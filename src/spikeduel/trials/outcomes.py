@@ -1,6 +1,6 @@
 """Outcomes of trials: their records, measures and controls, and their answers pooled over folds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +10,26 @@ from msgspec import structs
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import latency
 from spikeduel.results import optimism
-from spikeduel.results.trials import Classification, Latency, Optimism
+from spikeduel.results.trials import Classification, ControlResult, Latency, Optimism
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
 from spikeduel.trials.contenders import Trial
-from spikeduel.trials.controls import Controlled
 from spikeduel.trials.store import Store, TrialRecord, images_digest
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change when events come and nothing else."""
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Results and answers of the controls of one trial, by name, and the `reasons` of those that
+    were left out.
+    """
+
+    results: dict[str, ControlResult]
+    answers: dict[str, Classification]
+    reasons: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,11 @@ class TrialOutcome:
     def seed(self) -> int:
         """Seed of the trial."""
         return self.record.settings["seed"]
+
+    @property
+    def fold(self) -> int:
+        """Fold that the trial was tested on, -1 without folds."""
+        return -1 if self.record.fold is None else self.record.fold
 
     @property
     def training(self) -> str:
@@ -71,25 +86,29 @@ class TrialOutcome:
 def gather(
     trials: Sequence[Trial],
     records: Sequence[TrialRecord],
-    controlled: Sequence[Controlled | None],
-    timed: Mapping[str, Latency],
+    controlled: Mapping[str, Controlled],
+    prepared: Prepared,
     store: Store,
+    progress: Progress,
 ) -> list[TrialOutcome]:
-    """Gather all that is known of the trials; `timed` holds latencies by key."""
+    """Time the answers of trials, and gather all else that is known of them. `controlled` holds
+    what their controls found, by key.
+    """
+    timed = time_answers(trials, records, prepared, store, progress)
     outcomes = []
-    for planned, record, of_controls in zip(trials, records, controlled, strict=True):
-        measured = trial.measured(planned, store) if record.status == "done" else {}
-        opened = None
-        if record.test_right and record.best_epoch is not None and record.status == "done":
-            opened = optimism.curve(record.test_right, len(planned.split.test), record.best_epoch)
+    for planned, record in zip(trials, records, strict=True):
+        tested_after = None
+        if record.status == "done" and record.test_right and record.best_epoch is not None:
+            num_test = len(planned.split.test)
+            tested_after = optimism.curve(record.test_right, num_test, record.best_epoch)
         outcomes.append(
             TrialOutcome(
-                record,
-                measured,
-                store.failed_measures(record.key),
-                timed.get(record.key),
-                of_controls,
-                opened,
+                record=record,
+                measured=trial.measured(planned, store) if record.status == "done" else {},
+                failed_measures=store.failed_measures(record.key),
+                latency=timed.get(record.key),
+                controlled=controlled.get(record.key),
+                optimism=tested_after,
             )
         )
     return outcomes
@@ -111,9 +130,9 @@ def time_answers(
     for planned, record in zip(trials, records, strict=True):
         if record.status == "done":
             first.setdefault(planned.card.contender, planned)
-    if not first:
-        return {}
     timed = list(first.values())
+    if not timed:
+        return {}
     images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
     # Two processes would time each other; the second one finds what the first took.
     with files.locked(
@@ -155,22 +174,22 @@ class TestUses:
 
 
 def test_uses(
-    store: Store,
-    prepared: Prepared,
-    trials: Sequence[Trial],
-    controlled: Sequence[Controlled | None],
+    store: Store, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> TestUses:
     """Return how often the test images were asked, with folds in the fold that most models of other
     runs were asked about. Scores after every epoch count in all folds.
     """
-    keys_of_fold: dict[int | None, set[str]] = {}
-    for planned, of_controls in zip(trials, controlled, strict=True):
-        keys = keys_of_fold.setdefault(planned.split.fold, set())
-        keys |= {planned.key} if store.record(planned.key) else set()
-        keys |= set(of_controls.keys) if of_controls else set()
-    asked = {planned.split.fold: images_digest(prepared, planned.split.test) for planned in trials}
-    uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in keys_of_fold.items()]
-    every_epoch = sum(store.tested_every_epoch(asked[fold]) for fold in keys_of_fold)
+    uses, every_epoch = [], 0
+    for split in splits:
+        keys = set()
+        for outcome in outcomes:
+            if outcome.record.fold == split.fold:
+                keys |= {outcome.record.key} if outcome.record.status == "done" else set()
+                results = outcome.controlled.results if outcome.controlled else {}
+                keys |= {result.key for result in results.values() if result.key}
+        images = images_digest(prepared, split.test)
+        uses.append((store.test_uses(images, keys), len(keys)))
+        every_epoch += store.tested_every_epoch(images)
     return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
 
 
@@ -180,28 +199,26 @@ def tested(splits: Sequence[Split]) -> np.ndarray:
 
 
 def pooled(
-    outcomes: Sequence[TrialOutcome],
-    contender: str,
-    answers_of: Callable[[TrialOutcome], Classification | None] = lambda outcome: outcome.answers,
+    outcomes: Sequence[TrialOutcome], contender: str, control: str | None = None
 ) -> dict[int, np.ndarray]:
-    """Return the true and predicted classes of a contender for the images of `tested`, int64
-    `[2, N]` by seed. A seed with an unfinished fold is left out.
+    """Return the true and predicted classes of a contender, or of one of its controls, for the
+    images of `tested`, int64 `[2, N]` by seed. A seed with an unfinished fold is left out.
     """
-    folds = sorted({_place(outcome.record.fold) for outcome in outcomes})
+    folds = sorted({outcome.fold for outcome in outcomes})
     by_seed: dict[int, dict[int, np.ndarray]] = {}
     for outcome in outcomes:
-        if outcome.contender == contender and (answers := answers_of(outcome)):
-            both = np.array([answers.truth, answers.predicted])
-            by_seed.setdefault(outcome.seed, {})[_place(outcome.record.fold)] = both
+        if outcome.contender == contender:
+            answers = outcome.answers
+            if control is not None:
+                answers = outcome.controlled.answers.get(control) if outcome.controlled else None
+            if answers:
+                both = np.array([answers.truth, answers.predicted])
+                by_seed.setdefault(outcome.seed, {})[outcome.fold] = both
     return {
         seed: np.concatenate([parts[fold] for fold in folds], axis=1)
         for seed, parts in by_seed.items()
         if len(parts) == len(folds)
     }
-
-
-def _place(fold: int | None) -> int:
-    return -1 if fold is None else fold
 
 
 def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -211,9 +228,8 @@ def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndar
 
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
     """Return the keys of the trainings behind a contender's weights, one for each fold, by seed."""
-    by_seed: dict[int, dict[int, str]] = {}
-    for outcome in outcomes:
+    by_seed: dict[int, list[str]] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.fold):
         if outcome.contender == contender:
-            keys = by_seed.setdefault(outcome.seed, {})
-            keys[_place(outcome.record.fold)] = outcome.training
-    return {seed: [keys[fold] for fold in sorted(keys)] for seed, keys in by_seed.items()}
+            by_seed.setdefault(outcome.seed, []).append(outcome.training)
+    return by_seed

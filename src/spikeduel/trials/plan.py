@@ -1,54 +1,55 @@
-"""The plan of a comparison: what is trained, what the store has of it, and how long it takes. Made
-once, before anything is trained, and never changed.
+"""The plan of a comparison: what is trained, what the store has of it, how long it takes, and how
+likely it finds a difference. Made once, before anything is trained, and never changed.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
-from spikeduel.results.power import ContenderTime
-from spikeduel.results.run import Budget, SetRules
+from spikeduel.results import power
+from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source, Variability
+from spikeduel.results.study import DuelPlan, TrialPlan
+from spikeduel.results.trials import Classification
+from spikeduel.results.uncertainty import effective_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
-from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import controls
-from spikeduel.trials.auto_settings import ResolvedExperiment, seconds_of_an_epoch
-from spikeduel.trials.contenders import Contender, Trial, trials_of
+from spikeduel.trials import auto_settings, controls
+from spikeduel.trials.auto_settings import ResolvedExperiment
+from spikeduel.trials.contenders import Trial, check, trials_of
+from spikeduel.trials.outcomes import TrialOutcome, pooled, tested
+from spikeduel.trials.run_folder import located
 from spikeduel.trials.store import Store, TrialRecord
 
 FEW_STEPS = 500
 """Training steps in all that take no longer than timing them would."""
+BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
+"""Bytes on the disk of the answer to one test image, and of the rest of a trial without weights."""
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """All that a comparison trains. `experiment` is `asked` with its open settings decided, by
-    `rules` and `budget`. `records` has None for the `trials` to be trained. `refused` says why
-    contenders cannot be converted. `num_controls` networks are trained for controls.
-    """
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan(ResolvedExperiment):
+    """All that a comparison trains. `records` has None for the `trials` to be trained."""
 
-    asked: Experiment
-    experiment: Experiment
-    contenders: tuple[Contender, ...]
     trials: tuple[Trial, ...]
     records: tuple[TrialRecord | None, ...]
     times: tuple[ContenderTime, ...]
-    rules: SetRules | None
-    budget: Budget | None
-    refused: Mapping[str, str]
-    num_controls: int
 
     @property
     def missing(self) -> list[Trial]:
         """Trials that the store lacks."""
-        return [
-            trial for trial, record in zip(self.trials, self.records, strict=True) if record is None
-        ]
+        both = zip(self.trials, self.records, strict=True)
+        return [trial for trial, record in both if record is None]
 
     @property
     def seconds(self) -> dict[str, float | None]:
@@ -61,14 +62,6 @@ class Plan:
         """Training time of one trial of each contender whose time is known."""
         return {time.contender: time.epochs * time.epoch_seconds for time in self.times}
 
-    @cached_property
-    def parameters(self) -> dict[str, int]:
-        """Number of trained numbers of each contender, by name."""
-        return {
-            contender.name: building.num_parameters(contender.outline)
-            for contender in self.contenders
-        }
-
 
 def make(
     resolved: ResolvedExperiment,
@@ -76,7 +69,6 @@ def make(
     splits: Sequence[Split],
     store: Store,
     progress: Progress,
-    refused: Mapping[str, str] | None = None,
     timed: dict[str, float] | None = None,
 ) -> Plan:
     """Plan a trial for each contender, seed and fold, and time training steps of contenders whose
@@ -85,40 +77,50 @@ def make(
     With `timed`, seconds of an epoch by `timing_key`, all that it lacks are timed, and added.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
-    records = [store.record(trial.key) for trial in trials]
-    epoch_seconds = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
-    is_short = timed is None and not epoch_seconds and _num_steps(trials, records) <= FEW_STEPS
-    if not is_short:
-        known = {*epoch_seconds, *(_contender_of(record) for record in records if record)}
-        untimed = [
-            trial for trial in _first_trials(trials).values() if trial.card.contender not in known
-        ]
-        epoch_seconds |= _timed_now(untimed, prepared, {} if timed is None else timed, progress)
-    return Plan(
-        asked=resolved.asked,
-        experiment=resolved.experiment,
-        contenders=resolved.contenders,
+    plan = Plan(
+        **vars(resolved),
         trials=tuple(trials),
-        records=tuple(records),
-        times=() if is_short else tuple(_times(trials, records, epoch_seconds, len(splits))),
-        rules=resolved.rules,
-        budget=resolved.budget,
-        refused=refused or {},
-        num_controls=sum(controls.num_trained(trial, prepared) for trial in trials),
+        records=tuple(store.record(trial.key) for trial in trials),
+        times=(),
     )
+    epoch_seconds = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
+    if timed is None and not epoch_seconds and _num_steps(plan.missing) <= FEW_STEPS:
+        return plan
+    first = {trial.card.contender: trial for trial in reversed(trials)}
+    known: dict[str, list[TrialRecord]] = {name: [] for name in first}
+    for record in filter(None, plan.records):
+        known[record.settings["contender"]].append(record)
+    names = [contender.name for contender in plan.contenders]
+    new = [first[name] for name in names if not known[name] and name not in epoch_seconds]
+    epoch_seconds |= _timed_now(new, prepared, {} if timed is None else timed, progress)
+    times = []
+    for name in names:
+        if records := known[name]:
+            epochs = statistics.fmean(len(record.history) for record in records)
+            seconds = statistics.median(
+                [second for record in records for second in record.epoch_seconds] or [0.0]
+            )
+        elif name in epoch_seconds:
+            epochs, seconds = first[name].experiment.num_epochs, epoch_seconds[name]
+        else:
+            continue
+        times.append(
+            ContenderTime(
+                contender=name,
+                epochs=epochs,
+                epoch_seconds=seconds,
+                seed_seconds=epochs * seconds * len(splits),
+                from_store=bool(records),
+            )
+        )
+    return replace(plan, times=tuple(times))
 
 
-def _num_steps(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -> int:
-    missing = {
-        trial.card.contender
-        for trial, record in zip(trials, records, strict=True)
-        if record is None
-    }
+def _num_steps(trials: Sequence[Trial]) -> int:
     return sum(
-        math.ceil(len(trial.split.train) / trial.experiment.decided_batch_size)
-        * trial.experiment.num_epochs
+        trial.experiment.num_epochs
+        * math.ceil(len(trial.split.train) / trial.experiment.decided_batch_size)
         for trial in trials
-        if trial.card.contender in missing
     )
 
 
@@ -130,7 +132,8 @@ def _timed_now(
     new = [trial for trial in trials if keys[trial.card.contender] not in timed]
     for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
         try:
-            timed[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
+            seconds = auto_settings.seconds_of_an_epoch(trial, prepared)
+            timed[keys[trial.card.contender]] = seconds
         except SpikeduelError:
             raise
         except Exception as failure:  # its trial fails as well, and is recorded as failed
@@ -141,52 +144,135 @@ def _timed_now(
 def timing_key(trial: Trial) -> str:
     """Return a hash of all that the time of the trial's epochs depends on."""
     card, experiment = trial.card, trial.experiment
-    names = ("augmentation", "optimizer", "decided_batch_size")
     return typed.digest(
         [
             *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
             *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
-            {name: getattr(experiment, name) for name in names},
+            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
         ]
     )
 
 
-def _times(
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord | None],
-    epoch_seconds: Mapping[str, float],
-    num_folds: int,
-) -> list[ContenderTime]:
-    times = []
-    for contender, first in _first_trials(trials).items():
-        known = [record for record in records if record and _contender_of(record) == contender]
-        if known:
-            epochs = statistics.fmean(len(record.history) for record in known)
-            seconds = statistics.median(
-                [second for record in known for second in record.epoch_seconds] or [0.0]
-            )
-        elif contender in epoch_seconds:
-            epochs, seconds = first.experiment.num_epochs, epoch_seconds[contender]
-        else:
-            continue
-        times.append(
-            ContenderTime(
-                contender=contender,
-                epochs=epochs,
-                epoch_seconds=seconds,
-                seed_seconds=epochs * seconds * num_folds,
-                from_store=bool(known),
-            )
+# ---- the chance to find a difference
+
+
+def forecast(
+    experiment: Experiment,
+    lead: float = power.LEAD,
+    spread: float | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+) -> Forecast:
+    """Return how likely a true `lead` (a fraction) is found, and the training time, by the number
+    of seeds. Trains nothing.
+
+    The variation over seeds is `spread` (a fraction) if given; else that of trials in the `store`
+    if two contenders have two seeds; else assumed. Raises `InputError`.
+    """
+    progress = progress or Progress()
+    store = store if isinstance(store, Store) else Store(store)
+    if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
+        raise InputError(
+            "the difference must lie between 0 and 100 points, the spread between 0 and 50."
         )
-    return times
+    if len(experiment.contenders) < 2:
+        raise InputError("a difference takes two contenders: name another --contender.")
+    check(experiment)
+    experiment = located(experiment)
+    prepared = data.load(experiment, progress.track, say=progress.say)
+    splits = data.splits(prepared, experiment)
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
+    all_seeds = replace(resolved.experiment, seeds=max(SEEDS))
+    resolved = replace(resolved, experiment=all_seeds)
+    plan = make(resolved, prepared, splits, store, progress, timed={})
+    source, known = _variability(plan, prepared, splits, store, spread)
+    comparisons = math.comb(len(experiment.contenders), 2)
+    cases = [
+        Case(
+            **case,
+            variability=variability,
+            chances=[power.chance(variability, lead, seeds, comparisons) for seeds in SEEDS],
+            seeds_needed=power.seeds_needed(variability, lead, comparisons),
+        )
+        for case, variability in known
+    ]
+    return Forecast(
+        dataset=prepared.name,
+        test_images=len(tested(splits)),
+        lead=lead,
+        comparisons=comparisons,
+        source=source,
+        cases=cases,
+        folds=experiment.folds,
+        times=list(plan.times),
+        trained=min((trial.card.seed for trial in plan.missing), default=max(SEEDS)),
+    )
 
 
-def _first_trials(trials: Sequence[Trial]) -> dict[str, Trial]:
-    first: dict[str, Trial] = {}
-    for trial in trials:
-        first.setdefault(trial.card.contender, trial)
-    return first
+def duel_plan(
+    label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split]
+) -> DuelPlan:
+    """Return what the trials of a duel take."""
+    parameters = {
+        contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
+    }
+    return DuelPlan(
+        label=label,
+        dataset=dataset,
+        test_images=len(tested(splits)),
+        trials=[
+            TrialPlan(
+                contender=trial.card.contender,
+                title=trial.card.title,
+                key=trial.key,
+                stored=record is not None,
+                seconds=plan.seconds_by_contender.get(trial.card.contender),
+                bytes=4 * parameters[trial.card.contender]
+                + BYTES_OF_AN_ANSWER * len(trial.split.test)
+                + BYTES_OF_A_TRIAL,
+            )
+            for trial, record in zip(plan.trials, plan.records, strict=True)
+        ],
+        controls=sum(controls.num_trained(trial, prepared) for trial in plan.trials),
+    )
 
 
-def _contender_of(record: TrialRecord) -> str:
-    return str(record.settings["contender"])
+def _variability(
+    plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, spread: float | None
+) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
+    """Return the source of the variability, and that of every two contenders, or of every
+    spread.
+    """
+    test, names = tested(splits), plan.experiment.contenders
+    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
+    outcomes = [
+        TrialOutcome(record, {"classification": answers})
+        for record in plan.records
+        if record and (answers := store.measure(record.key, "classification", Classification))
+    ]
+    right = {
+        name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
+        for name in names
+    }
+    if spread is None and (known := _by_pair(right, groups, names)):
+        return "store", known
+    cluster = numbered(groups)
+    weigh = None if cluster is None else effective_groups(cluster)
+    return "assumed" if spread is None else "given", [
+        ({"spread": over_seeds}, power.assumed_variability(over_seeds, len(test), weigh))
+        for over_seeds in (power.ASSUMED_SPREADS if spread is None else (spread,))
+    ]
+
+
+def _by_pair(
+    right: Mapping[str, Mapping[int, np.ndarray]],
+    groups: np.ndarray | None,
+    contenders: Sequence[str],
+) -> list[tuple[dict[str, Any], Variability]]:
+    """Return the variability of every two of `contenders` that have two or more seeds in common."""
+    pairs = []
+    for a, b in itertools.combinations([name for name in contenders if name in right], 2):
+        if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
+            right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
+            pairs.append(({"a": a, "b": b}, power.variability_of(right_a, right_b, groups)))
+    return pairs

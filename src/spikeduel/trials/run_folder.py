@@ -29,20 +29,13 @@ LOGS = "logs"
 
 def located(experiment: Experiment) -> Experiment:
     """Make the paths of `experiment` absolute, so that it means the same in every folder."""
-    dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
-    dataset = data.absolute(dataset)
+    data_dir, group_by = experiment.data_dir, experiment.group_by
     if data_dir is not None:
         data_dir = str(files.located(data_dir))
     if group_by is not None and files.is_file(group_by):
         group_by = str(files.located(group_by))
+    dataset = data.absolute(experiment.dataset)
     return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
-
-
-def _dataset_of(folder: Path) -> str | None:
-    """Return the name of the data of the run in `folder`; None where it is absent or damaged."""
-    with suppress(InputError):
-        return load_run(folder).results.dataset.name
-    return None
 
 
 def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
@@ -54,18 +47,18 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
     if out is None or not folder.is_dir():
         return
     if (folder / "experiment.toml").is_file():
-        before = _dataset_of(folder)
+        before = None
+        with suppress(InputError):  # of a damaged run, the data are not known
+            before = load_run(folder).results.dataset.name
         if dataset and before not in (None, dataset):
             raise InputError(
                 f"{folder}: holds a run on other data ({before}). Choose another --out, or remove "
                 f"it."
             )
         return
-    # A process that was killed while it wrote its first file leaves these.
-    if any(
-        path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part")
-        for path in folder.iterdir()
-    ):
+    names = {path.name for path in folder.iterdir()} - {LOCK, LOGS}
+    # A process that was killed while it wrote its first file leaves parts.
+    if any(not fnmatch(name, ".*.part") for name in names):
         raise InputError(
             f"{folder}: holds other things than a run. Choose a new folder, or one that a run made."
         )

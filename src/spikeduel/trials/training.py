@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
@@ -26,7 +25,8 @@ from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
 from spikeduel.system.hardware import widest
 from spikeduel.system.progress import Progress
-from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
+from spikeduel.trials.augmenting import altered, augment
+from spikeduel.trials.contenders import shapes_of
 
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that keeps a training with `patience` going."""
@@ -58,9 +58,9 @@ class Training:
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
-    """Return epochs with their `seconds` in the form that `Progress.epoch` takes."""
+    """Return epochs with their `seconds` as `Progress.epoch` takes them; none of a conversion."""
     return [
-        {**epoch, "epoch_seconds": second} for epoch, second in zip(history, seconds, strict=True)
+        {**epoch, "epoch_seconds": second} for epoch, second in zip(history, seconds, strict=False)
     ]
 
 
@@ -202,7 +202,6 @@ class Loop:
         train, batch_size = self.split.train, self.experiment.decided_batch_size
         total_loss = torch.zeros((), dtype=widest(device), device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
-        is_mixed = MIXUP in name.split("-")
         taken = altered(name, self.images, seed, epoch)
         num_images = 0
         sizes = (min(batch_size, len(train) - start) for start in range(0, len(train), batch_size))
@@ -216,16 +215,11 @@ class Loop:
                 on_device(batches, device), sizes, ticks, strict=False
             ):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
-                images, targets = augment(name, images, keys, is_recorded), None
-                if is_mixed:
-                    certain = F.one_hot(labels, len(self.model.card.classes)).float()
-                    images, targets = mixed(
-                        images, certain, RandomKeys.for_mixing(seed, epoch, indices)
-                    )
+                images = augment(name, images, keys, is_recorded)
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
                 # The mean over ranks of weighted gradients is the gradient of the whole batch.
                 weight = 1.0 if len(labels) == size else len(labels) * self.ranks.size / size
-                loss = step(images, labels, training_keys, targets, weight)
+                loss = step(images, labels, training_keys, weight=weight)
                 total_loss += loss * len(labels)
                 num_images += len(labels)
         sums = self.ranks.sums([float(total_loss), float(step.num_right()), num_images])
@@ -234,11 +228,6 @@ class Loop:
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
-
-
-def shapes_of(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    """Return the shape of each of a network's arrays, by name."""
-    return {name: value.shape for name, value in state.items()}
 
 
 def rules_of(experiment: Experiment) -> TrainingRules:

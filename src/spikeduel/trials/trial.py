@@ -36,9 +36,7 @@ def run(
     test: bool = True,
 ) -> TrialRecord:
     """Return the finished trial, from the store, or trained and measured now. A trial that fails is
-    recorded as failed.
-
-    Without `test`, no test image is looked at.
+    recorded as failed. Without `test`, no test image is looked at.
     """
     title = trial.card.title
     with store.locked(
@@ -148,12 +146,7 @@ def load(trial: Trial, store: Store) -> Model:
     return models.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
 
 
-def _measure(
-    trial: Trial,
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-) -> None:
+def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -> None:
     title, missing = trial.card.title, _missing(trial, store, progress)
     if not missing:
         return
@@ -187,12 +180,7 @@ def is_whole(trial: Trial, store: Store, test: bool = True) -> bool:
     return not (test and _missing(trial, store))
 
 
-def mark_failed(
-    trial: Trial,
-    store: Store,
-    error: str,
-    test: bool = True,
-) -> TrialRecord:
+def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> TrialRecord:
     """Mark a trial that `run` cannot finish as failed for this `error`. If it was trained, its
     missing measures are marked instead.
     """
@@ -205,11 +193,7 @@ def mark_failed(
     return record
 
 
-def _missing(
-    trial: Trial,
-    store: Store,
-    progress: Progress = Progress(),
-) -> dict[str, Measure]:
+def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dict[str, Measure]:
     """Return the measures of the trained trial that the store lacks, by name."""
     wanted, known = dict(MEASURES), measured(trial, store)
     if trial.experiment.robustness:

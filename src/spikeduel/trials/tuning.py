@@ -1,10 +1,8 @@
 """Equal tuning: every contender gets the same number of trials, judged on validation images only.
 
-Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): the
-trials do not depend on one another, so that what fewer or more of them would have found can be told
-from them (Dodge et al. 2019, "Show your work: improved reporting of experimental results", which
-assumes just that). For the same reason none is cut short: a pruner judges by early epochs, where
-learning rates and families differ in nothing but haste.
+Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): trials
+do not depend on one another, so that what fewer of them would have found can be told from them
+(Dodge et al. 2019, "Show your work: improved reporting of experimental results").
 """
 
 import hashlib
@@ -35,7 +33,7 @@ from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.trials.contenders import Contender, describe, effective, trials_of
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Store
 
 SEED = 0
 """Seed of the draws, and of every training."""
@@ -80,37 +78,32 @@ RANGES: dict[str, Range] = {
 def read_ranges(path: Path) -> dict[str, Range]:
     """Read ranges from a TOML file, a table for each setting to tune. Raises `InputError`."""
     content = typed.read_toml(Path(path), dict[str, Any])
-    if not content:
-        raise InputError(
-            f"{path}: names no setting to tune, such as [learning_rate] with low and high."
-        )
+    ranges = {}
     with naming(path):
-        return {name: _range(name, table) for name, table in content.items()}
-
-
-def _range(name: str, table: Any) -> Range:
-    if name not in TUNABLE:
-        raise unknown("setting to tune", name, TUNABLE, "All others are common to all contenders.")
-    if not isinstance(table, dict):
-        raise InputError(f"{name} must be a table with low and high, or choices, not {table!r}.")
-
-    def allowed(value: Any) -> Any:
-        # As the setting has it, whole or not; its own limits decide whether it may be.
-        return getattr(Experiment(**{name: value}), name)
-
-    with naming(f"[{name}]"):
-        asked = typed.converted(table, Range)
-    if asked.choices:
-        return Range(choices=tuple(map(allowed, asked.choices)))
-    return Range(allowed(asked.low), allowed(asked.high), asked.log)
+        if not content:
+            raise InputError("names no setting to tune, such as [learning_rate] with low and high.")
+        for name, table in content.items():
+            if name not in TUNABLE:
+                common = "All others are common to all contenders."
+                raise unknown("setting to tune", name, TUNABLE, common)
+            with naming(f"[{name}]"):
+                asked = typed.converted(table, Range)
+            # As the setting has them, whole or not; its own limits decide what they may be.
+            ends: list[dict[str, Any]] = [{name: asked.low}, {name: asked.high}]
+            ends += [{name: choice} for choice in asked.choices]
+            allowed: list[Any] = [
+                None if end[name] is None else getattr(Experiment(**end), name) for end in ends
+            ]
+            low, high, *choices = allowed
+            ranges[name] = Range(low, high, asked.log, tuple(choices))
+    return ranges
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
     """Draw the settings of trial `number`, one from each of `ranges`. Settings of all contenders
     are drawn first: in the same trial, contenders try the same learning rate.
     """
-    # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found
-    # again.
+    # NumPy keeps the numbers of its old generator for good: a tuning is found again.
     seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
     random = np.random.RandomState(seed)
     order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
@@ -122,19 +115,15 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
     low, high = within.low, within.high
     if low is None or high is None:
         return within.choices[random.uniform(size=len(within.choices)).argmax()]
-    if isinstance(low, int) and isinstance(high, int):
-        # Half a step more at both ends, so that these are as likely as the numbers between them.
-        if within.log:
-            number = round(math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5))))
-        else:
-            number = math.floor(random.uniform(low - 0.5, high + 0.5) - low + 0.5) + low
-        return min(max(number, low), high)
-    value = (
-        math.exp(random.uniform(math.log(low), math.log(high)))
-        if within.log
-        else random.uniform(low, high)
-    )
-    return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+    is_whole = isinstance(low, int) and isinstance(high, int)
+    # Half a step more at both ends, so that these are as likely as the numbers between them.
+    half = 0.5 if is_whole else 0.0
+    if within.log:
+        value = math.exp(random.uniform(math.log(low - half), math.log(high + half)))
+    else:
+        value = random.uniform(low - half, high + half)
+    value = math.floor(value + 0.5) if is_whole else float(f"{value:.{DIGITS}g}")
+    return min(max(value, low), high)
 
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
@@ -147,10 +136,13 @@ def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
     curve = []
     for num_trials in range(1, len(accuracies) + 1):
         mean, spread = expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
-        low, high = max(mean - spread, first), min(mean + spread, max(accuracies))
         curve.append(
             ExpectedBest(
-                trials=num_trials, mean=mean, standard_deviation=spread, low=low, high=high
+                trials=num_trials,
+                mean=mean,
+                standard_deviation=spread,
+                low=max(mean - spread, first),
+                high=min(mean + spread, max(accuracies)),
             )
         )
     return curve
@@ -171,23 +163,11 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
     return mean, float(probability @ (ordered - mean) ** 2) ** 0.5
 
 
-_FREE = (
-    "recipe",
-    "seeds",
-    "epochs",
-    "minutes",
-    "budget_by",
-    "limit",
-    "dataset",
-    "data_dir",
-    "device",
-    "per_contender",
-    "controls",
-    "convert",
-    "equivalence_margin",
-    "robustness",
+_FREE = {
+    *("recipe", "seeds", "epochs", "minutes", "budget_by", "limit", "dataset", "data_dir"),
+    *("device", "per_contender", "controls", "convert", "equivalence_margin", "robustness"),
     "optimism",
-)
+}
 """Settings that a comparison may change after tuning. Epochs are reported, and data are compared by
 content.
 """
@@ -226,78 +206,89 @@ def search(
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     tuned = ranges_by_contender(contenders, num_trials, ranges)
-    families = {contender.name: contender.card.family for contender in contenders}
+    own = experiment.per_contender or {}
     settings: dict[tuple[int, str], dict[str, Any]] = {}
     jobs = []
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
-    for number, name in itertools.product(range(num_trials), families):
+    for number, name in itertools.product(range(num_trials), tuned):
         first = experiment.for_contender(name)
-        drawn = (
-            draw(tuned[name], number)
-            if number
-            else {setting: getattr(first, setting) for setting in tuned[name]}
-        )
+        drawn = {setting: getattr(first, setting) for setting in tuned[name]}
+        if number:
+            drawn = draw(tuned[name], number)
         settings[number, name] = drawn
-        by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **drawn}}
         alone = replace(
             experiment,
             contenders=(name,),
             seeds=1,
-            per_contender=by_contender,
+            per_contender={name: {**own.get(name, {}), **drawn}},
             optimism=False,
-        )
-        told, said = (
-            Labelled(progress, f"trial {number + 1} of {num_trials}"),
-            f"{name}: {assigned(drawn)}",
         )
         described = [describe(name, alone.for_contender(name), prepared)]
         (trial,) = trials_of(alone, prepared, split, contenders=described)
-        jobs.append(Job(trial, prepared, told, test=False, announced=said))
+        labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
+        said = f"{name}: {assigned(drawn)}"
+        jobs.append(Job(trial, prepared, labelled, test=False, announced=said))
     records = dict(zip(settings, workers.run(jobs, store), strict=True))
-    trials = {
-        name: [
-            _trial_entry(number, settings[number, name], records[number, name])
-            for number in range(num_trials)
-        ]
-        for name in families
-    }
-    entries = [
-        _contender_entry(name, family, list(tuned[name]), trials[name])
-        for name, family in families.items()
-    ]
-    chosen = dict(experiment.per_contender or {})
-    for entry in entries:
+    entries, chosen = [], dict(own)
+    for contender in contenders:
+        name, trials = contender.name, []
+        for number in range(num_trials):
+            record = records[number, name]
+            best = record.best if record.status == "done" else None
+            trials.append(
+                TuningTrial(
+                    number=number,
+                    settings=settings[number, name],
+                    key=record.key,
+                    status=record.status,
+                    error=record.error,
+                    best_epoch=record.best_epoch,
+                    stopped=record.stopped,
+                    epochs=len(record.history),
+                    training_seconds=sum(record.epoch_seconds),
+                    validation=best.validation if best else None,
+                )
+            )
+        # A failed trial leaves nobody better off: as good as an accuracy of 0.
+        accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
+        expected = expected_best(accuracies)
+        done = [trial.number for trial in trials if trial.validation]
+        entry = TunedContender(
+            contender=name,
+            family=contender.card.family,
+            tuned=list(tuned[name]),
+            trials=trials,
+            best=max(done, key=accuracies.__getitem__) if done else None,
+            expected_best=expected,
+            gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
+        )
+        entries.append(entry)
         if entry.best is not None:
-            chosen[entry.contender] = {
-                **chosen.get(entry.contender, {}),
-                **entry.trials[entry.best].settings,
-            }
-    best = replace(experiment, per_contender=chosen or None)
-    return Tuning(
-        best,
-        TuningRecord(
-            schema=1,
-            spikeduel=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=next(reversed(records.values())).environment,
-            dataset=TunedOn(
-                name=prepared.name,
-                fingerprint=prepared.fingerprint,
-                test=_digest(split.test),
-                val=len(split.val),
-            ),
-            experiment=typed.plain(experiment),
-            num_trials=num_trials,
-            seed=SEED,
-            sampler="random",
-            ranges={
-                name: typed.converted(typed.plain(limits), DrawnFrom)
-                for name, limits in (ranges or RANGES).items()
-            },
-            contenders=entries,
-            per_contender=best.per_contender,
+            chosen[name] = {**chosen.get(name, {}), **trials[entry.best].settings}
+    best_settings = replace(experiment, per_contender=chosen or None)
+    tuning = TuningRecord(
+        schema=1,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=next(reversed(records.values())).environment,
+        dataset=TunedOn(
+            name=prepared.name,
+            fingerprint=prepared.fingerprint,
+            test=_digest(split.test),
+            val=len(split.val),
         ),
+        experiment=typed.plain(experiment),
+        num_trials=num_trials,
+        seed=SEED,
+        sampler="random",
+        ranges={
+            name: typed.converted(typed.plain(limits), DrawnFrom)
+            for name, limits in (ranges or RANGES).items()
+        },
+        contenders=entries,
+        per_contender=best_settings.per_contender,
     )
+    return Tuning(best_settings, tuning)
 
 
 def ranges_by_contender(
@@ -330,39 +321,6 @@ def ranges_by_contender(
     return by_contender
 
 
-def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> TuningTrial:
-    best = record.best if record.status == "done" else None
-    return TuningTrial(
-        number=number,
-        settings=settings,
-        **{
-            name: getattr(record, name)
-            for name in ("key", "status", "error", "best_epoch", "stopped")
-        },
-        epochs=len(record.history),
-        training_seconds=sum(record.epoch_seconds),
-        validation=best.validation if best else None,
-    )
-
-
-def _contender_entry(
-    name: str, family: Any, names: list[str], trials: list[TuningTrial]
-) -> TunedContender:
-    # A failed trial leaves nobody better off: as good as an accuracy of 0.
-    accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
-    expected = expected_best(accuracies)
-    done = [trial.number for trial in trials if trial.validation]
-    return TunedContender(
-        contender=name,
-        family=family,
-        tuned=names,
-        trials=trials,
-        best=max(done, key=accuracies.__getitem__) if done else None,
-        expected_best=expected,
-        gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
-    )
-
-
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
     """Read the tuning in a tuning.json beside the file that `experiment` comes from; None where
     there is no such file.
@@ -388,17 +346,14 @@ def record_for(
     if tuning is None or tuning.record.per_contender is None:
         return None
     record, now = tuning.record, typed.plain(experiment)
-    same = all(
-        now[name] == value
-        for name, value in record.experiment.items()
-        if name in now and name not in _FREE
+    before = {name: value for name, value in record.experiment.items() if name not in _FREE}
+    data = (record.dataset.fingerprint, record.dataset.test)
+    is_same = (
+        all(now[name] == value for name, value in before.items() if name in now)
+        and data == (prepared.fingerprint, _digest(split.test))
+        and without_epochs(record.per_contender or {}) == experiment.own_settings
     )
-    same_data = (record.dataset.fingerprint, record.dataset.test) == (
-        prepared.fingerprint,
-        _digest(split.test),
-    )
-    same_own = without_epochs(record.per_contender or {}) == experiment.own_settings
-    return record if same and same_data and same_own else None
+    return record if is_same else None
 
 
 def _digest(test: np.ndarray) -> str:

@@ -70,6 +70,7 @@ def made_up(searched, monkeypatch):
                 stopped="limit",
                 epoch_seconds=[1.5],
                 history=history,
+                environment={},
             )
 
         monkeypatch.setattr(trial, "run", train)

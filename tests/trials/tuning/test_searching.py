@@ -127,13 +127,6 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
         assert planned.experiment.learning_rate == entry.settings["learning_rate"]
 
 
-def test_more_trials_keep_those_that_were(experiment, made_up):
-    few, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=3)
-    more, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=6)
-    for one, other in zip(few.record.contenders, more.record.contenders, strict=True):
-        assert other.trials[:3] == one.trials
-
-
 def test_only_what_has_an_effect_is_tuned(experiment, made_up):
     def tuned(**changes):
         return (
@@ -185,12 +178,6 @@ def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experime
     assert (snn.best, cnn.best) == (tried.index(min(tried)), tried.index(max(tried)))
 
 
-def test_of_equals_the_earlier_is_chosen(experiment, made_up):
-    found, _ = made_up(experiment, lambda its: 0.5)
-    assert [each.best for each in found.record.contenders] == [0, 0]
-    assert found.experiment.for_contender("dense-snn").beta == 0.95
-
-
 def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
     found, _ = made_up(
         experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES
@@ -202,13 +189,6 @@ def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
     nobody, _ = made_up(experiment, lambda its: None, 3)
     assert [each.best for each in nobody.record.contenders] == [None, None]
     assert nobody.experiment == experiment
-
-
-def test_the_gain_is_that_from_half_the_trials_to_all(experiment, made_up):
-    found, _ = made_up(experiment, lambda its: its.learning_rate, 5, RATES)
-    for each in found.record.contenders:
-        means = [point.mean for point in each.expected_best]
-        assert each.gain_of_last_doubling == means[4] - means[1] > 0
 
 
 def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
