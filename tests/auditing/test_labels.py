@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 
 from spikeduel.auditing.labels import (
@@ -49,11 +48,6 @@ def test_neighbours_find_planted_labels_and_nothing_else():
     labels[[3, 17, 50]] ^= 1
     assert doubted(vectors, labels) == [3, 17, 50]
     assert doubted(vectors, truth) == []
-
-
-@pytest.mark.parametrize("rare", [1, 2, 6, 12])
-def test_labels_of_a_rare_class_are_left_alone(rare):
-    assert doubted(*two_clouds(200, rare)) == []
 
 
 def test_a_fifth_of_wrong_labels_in_one_class_do_not_vouch_for_each_other():

@@ -8,7 +8,6 @@ from sklearn.neighbors import NearestNeighbors
 from spikeduel.auditing import neighbours
 from spikeduel.auditing.neighbours import (
     closest,
-    gradients,
     lowest,
     nearest,
     search,
@@ -54,19 +53,6 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references, is_same):
     )
 
 
-def test_blocks_and_portions_change_nothing(monkeypatch):
-    images = np.random.default_rng(0).integers(0, 256, (500, 1, 6, 6), dtype=np.uint8)
-    flat = torch.from_numpy(images.reshape(500, -1).astype(np.float32))
-    whole, among_others = (
-        nearest(images[:250], images[250:]),
-        closest(flat, flat, 1, self_at=np.arange(500)),
-    )
-    monkeypatch.setattr(neighbours, "QUERIES_AT_ONCE", 37)
-    monkeypatch.setattr(neighbours, "PORTION", 19)
-    assert (whole == nearest(images[:250], images[250:])).all()
-    assert (closest(flat, flat, 26, self_at=np.arange(500)).index == among_others.index).all()
-
-
 def test_usual_is_the_median_over_portions():
     references = torch.arange(9.0)[:, None] ** 2
     found = closest(torch.zeros(1, 1), references, 9)
@@ -88,24 +74,6 @@ def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
     assert small.shape == (3, 14 * 14)
     assert torch.allclose(small[0], small[1], atol=1e-6)
     assert (small[2] == 0).all()
-
-
-def test_gradients_by_hand():
-    """A ramp rises everywhere in one direction: each cell has that one alone, and all cells the
-    same of it.
-    """
-    right = np.tile(np.arange(0, 140, 10, dtype=np.uint8), (14, 1))
-    turned = np.stack([right, right.T, right[:, ::-1], right.T[::-1]])[:, None]
-    found = gradients(turned).view(4, 8, 7, 7)[:, :, 1:6, 1:6]
-    for number, direction in enumerate((0, 2, 4, 6)):
-        others = [each for each in range(8) if each != direction]
-        assert torch.allclose(found[number, direction], found[number, direction, 0, 0])
-        assert found[number, direction].min() > 0.1
-        assert found[number, others].abs().max() < 1e-6
-    between = gradients((right + right.T).clip(0, 255).astype(np.uint8)[None, None]).view(8, 7, 7)[
-        :, 3, 3
-    ]
-    assert between.argmax() == 1
 
 
 def test_each_side_is_searched_where_it_should_be():

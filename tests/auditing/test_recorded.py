@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_recordings import five_bytes, part, seen
+from made_recordings import five_bytes, part
 from spikeduel.auditing import audited, examine
 from spikeduel.auditing.copies import write_groups
 from spikeduel.data import Split
@@ -52,16 +52,6 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     )
     # Its relative is kept out of training where the nearest neighbour is asked without siblings.
     assert found.probe.siblings_in_train == pytest.approx(1 / 30)
-
-
-def test_a_second_recording_of_one_picture_is_near(make_recorded, recorded_events):
-    picture = np.kron(np.random.default_rng(7).random((4, 4)) ** 3, np.ones((4, 4)))
-    for number, seed in ((7, 1), (100, 2)):
-        recorded_events[number] = seen(picture, 6000, seed=seed)
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert found.near_duplicates == NearDuplicates(within=0, across=1, test_in_training=1)
-    assert found.stretches.across == 0
-    assert [(pair.a.index, pair.b.index) for pair in found.details.pairs] == [(100, 7)]
 
 
 def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events):

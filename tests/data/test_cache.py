@@ -61,15 +61,6 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
     np.testing.assert_array_equal(prepared.samples[1][1], raw.samples[1][1])
 
 
-def test_second_time_is_not_made_again_and_other_options_are() -> None:
-    make = Maker()
-    first = fetch(make, size=1)
-    assert fetch(make, size=1).fingerprint == first.fingerprint
-    assert make.calls == 1
-    fetch(make, size=2)
-    assert make.calls == 2
-
-
 def test_many_at_once_make_it_once() -> None:
     make = Maker()
     with ThreadPoolExecutor(4) as pool:
@@ -126,17 +117,6 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
     assert make.calls == 2
     # Only one process at a time makes this set, so that what was left of it is nobody's.
     assert not left.exists()
-
-
-def test_a_saved_array_is_what_numpy_saves(tmp_path: Path) -> None:
-    for array in (
-        np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
-        np.arange(12).reshape(3, 4).T,
-        np.zeros((0, 3)),
-    ):
-        cache._save(tmp_path / "ours.npy", array)
-        np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
-        assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
 
 
 def manifest_with(**changes: object) -> Callable[[Path], object]:

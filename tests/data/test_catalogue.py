@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import made_recordings as made
 from spikeduel.data import (
@@ -21,7 +20,6 @@ from spikeduel.data.cache import cached
 from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_socofing
@@ -149,18 +147,6 @@ def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
     row = {row["name"]: row for row in listing()}["pets"]
     assert "12 images" in row["prepared"]
     assert str(image_folder) in row["description"]
-
-
-def test_a_folder_can_be_prepared_as_a_model_was(image_folder):
-    experiment = Experiment(dataset=str(image_folder))
-    assert load(experiment).image_shape[0] == 1
-    wanted = Preprocessing(3, 12, 8, invert=True)
-    again = load(experiment, preprocessing=wanted)
-    assert again.image_shape == (3, 12, 8)
-    assert again.preprocessing == wanted
-    first = min((image_folder / "cat").iterdir())
-    with Image.open(first) as picture:
-        assert np.array_equal(again.images[0], wanted(picture))
 
 
 def test_grouping_a_folder_decodes_nothing_anew(

@@ -53,19 +53,6 @@ def test_a_table_gives_the_same(tmp_path: Path) -> None:
 def test_exact_copies_join_the_groups_they_lie_in() -> None:
     joined = regrouped(made(copies=(1, 3)), REGEX)
     assert joined.groups.tolist() == [0, 0, 1, 0, 0, 2]  # type: ignore[union-attr]
-    assert (
-        joined.notes[-1]
-        == "Some groups hold copies of the same image and are joined: 3 are left of 4."
-    )
-
-
-def test_the_fingerprint_is_that_of_the_groups_and_the_old_one_is_kept() -> None:
-    before = made()
-    after = regrouped(before, REGEX)
-    assert after.ungrouped == before.fingerprint != after.fingerprint
-    assert before.ungrouped is None
-    assert regrouped(before, r"/(.)").fingerprint == after.fingerprint
-    assert regrouped(before, r"(cat|dog)").fingerprint != after.fingerprint
 
 
 @pytest.mark.parametrize(

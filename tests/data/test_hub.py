@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel import auditing
 from spikeduel.data import hub
-from spikeduel.data.catalogue import is_at_hand, load, prepare
+from spikeduel.data.catalogue import prepare
 from spikeduel.data.prepared import DataOptions, RawDataset
-from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, write_table
 
@@ -100,15 +98,3 @@ def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path:
     every = frozenset(f"hf:{place}, train/{row}" for row in range(5))
     with pytest.raises(InputError, match="none of its images can be read"):
         read(place, skip=every)
-
-
-def test_prepared_and_audited_like_a_folder(birds: Path) -> None:
-    experiment = Experiment(dataset=f"hf:{birds}")
-    assert not is_at_hand(experiment.dataset)
-    prepared = load(experiment)
-    assert is_at_hand(experiment.dataset)
-    assert isinstance(prepared.images, np.memmap)
-    audit = auditing.audit(experiment)
-    assert audit.fingerprint == prepared.fingerprint
-    assert audit.exact_duplicates.test_in_training == 2
-    assert audit.exact_duplicates.conflicting_files is not None

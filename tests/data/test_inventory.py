@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spikeduel.data import pictures
-from spikeduel.data.folder import files_to_answer, folder
+from spikeduel.data.folder import folder
 from spikeduel.data.inventory import FileCounts, IgnoredFiles, inventory
 from spikeduel.data.prepared import DataOptions
 from synthetic_files import write_pictures
@@ -77,29 +76,3 @@ def test_pictures_are_known_by_their_first_bytes(image_folder: Path, name: str) 
     (image_folder / "dog" / "thing.dat").write_bytes({**PICTURES, **OTHERS}[name])
     rule = "picture without its ending" if name in PICTURES else "no picture"
     assert counted(image_folder).ignored == (ignored(rule, dat=1),)
-
-
-def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pillow-heif does so when its opener is registered."""
-    for name in ("a", "b"):
-        shutil.copy(image_folder / "cat" / "000.png", image_folder / "cat" / f"{name}.heic")
-    without = counted(image_folder)
-    monkeypatch.setattr(pictures, "endings", lambda: frozenset({".png", ".heic"}))
-    monkeypatch.setattr("spikeduel.data.folder.endings", pictures.endings)
-    assert without.by("format not opened here") == ignored("format not opened here", heic=2)
-    assert counted(image_folder) == FileCounts(
-        read={".png": 12, ".heic": 2}, unreadable=0, ignored=()
-    )
-
-
-def test_single_files_and_folders_to_predict(image_folder: Path) -> None:
-    (image_folder / "cat" / "one.heic").write_bytes(b"no matter what")
-    (image_folder / "cat" / "notes.txt").write_text("no image")
-    said: list[str] = []
-    found, (unopened,) = files_to_answer([image_folder], False, said.append)
-    assert len(found) == 12
-    assert "1 .heic cannot be opened here" in unopened
-    assert [line.partition(": ")[2] for line in said] == [
-        "ignored 1 .heic (format not opened here)",
-        "ignored 1 .txt (no picture)",
-    ]

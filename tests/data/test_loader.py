@@ -3,7 +3,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from spikeduel.data import cache, loader
-from spikeduel.data.loader import EvaluationBatches, on_device, prefetched, training_batches
+from spikeduel.data.loader import on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
 from synthetic_files import MakePrepared
 
@@ -73,27 +72,6 @@ def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
     assert len({tuple(o) for o in [first, *others, INDICES.tolist()]}) == 5
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
-def test_the_system_is_told_which_bytes_a_batch_needs(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_prepared(np.arange(50) % 3)
-    cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = cache.read(tmp_path / "set").held
-    told = []
-
-    def advise(_file: int, offset: int, length: int, _advice: int) -> None:
-        told.append((offset, length))
-
-    monkeypatch.setattr(os, "posix_fadvise", advise)
-    list(EvaluationBatches(images, labels, np.array([7, 49, 0])))
-    content = (tmp_path / "set" / "images.npy").read_bytes()
-    assert [content[at : at + length] for at, length in told] == [
-        made.images[i].tobytes() for i in (7, 49, 0)
-    ]
-
-
 # ---- a thread that works ahead
 
 
@@ -120,21 +98,6 @@ def eventually(condition: object) -> bool:
             return True
         time.sleep(0.001)
     return False
-
-
-def test_it_works_ahead_in_another_thread_and_no_further_than_asked() -> None:
-    source = Counted(20)
-    with closing(prefetched(source, 3)) as batches:
-        assert source.made == 0
-        assert next(batches) == 0
-        assert eventually(lambda: source.made == 4)
-        assert next(batches) == 1
-        assert eventually(lambda: source.made == 5)
-        # Whatever the thread may still be doing: it has been asked for no more.
-        time.sleep(0.02)
-        assert source.made == 5
-    assert threading.current_thread() not in source.threads
-    assert len(source.threads) == 1
 
 
 def test_what_the_producer_raises_is_raised_in_its_place() -> None:

@@ -17,7 +17,6 @@ from spikeduel.data.mnist_like import (
     FASHION_MNIST,
     MNIST,
     MNIST_STEMS,
-    fashion_mnist_mini,
 )
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.system.errors import InputError
@@ -82,18 +81,6 @@ def remote(path: Path) -> Remote:
     return Remote((path.as_uri(),), hashlib.md5(path.read_bytes()).hexdigest())
 
 
-def test_download_goes_to_the_cache(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_mnist_like(tmp_path / "mirror")
-    files = {path.name: remote(path) for path in (tmp_path / "mirror").iterdir()}
-    monkeypatch.setattr(mnist_like, "remote_files", lambda name: files)
-    raw = MNIST(DataOptions())
-    assert len(raw.images) == 80
-    assert raw.sources == ()
-    assert sorted(path.name for path in (cache / "downloads" / "mnist").iterdir()) == sorted(files)
-
-
 def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = Remote(((tmp_path / "absent").as_uri(),), "")
     files = {f"{stem}.gz": nowhere for stem in MNIST_STEMS} | {mnist_like.EMNIST_ARCHIVE: nowhere}
@@ -141,18 +128,6 @@ def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
 
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
-
-
-def test_embedded_set_is_stratified() -> None:
-    raw = fashion_mnist_mini(DataOptions())
-    assert raw.images.shape == (12_000, 1, 28, 28)
-    assert raw.official is not None
-    for side, per_class in ((TRAIN, 1000), (TEST, 200)):
-        np.testing.assert_array_equal(
-            np.bincount(raw.labels[raw.official == side]), [per_class] * 10
-        )
-    assert raw.classes[9] == "Ankle boot"
-    assert len(raw.samples) == 10
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist-mini"])

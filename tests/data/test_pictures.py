@@ -14,7 +14,6 @@ from PIL import Image
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
 from spikeduel.data.pictures import opened
-from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
@@ -76,13 +75,6 @@ def test_bombs_are_refused_by_their_header(size: tuple[int, int], tmp_path: Path
         pass
 
 
-def test_formats_that_other_programs_would_decode_are_none_of_ours(tmp_path: Path) -> None:
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.eps")
-    (tmp_path / "a.eps").rename(tmp_path / "a.png")
-    with pytest.raises(Image.UnidentifiedImageError), opened(tmp_path / "a.png"):
-        pass
-
-
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -100,26 +92,6 @@ def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.M
     monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 3)
     with pytest.raises(InputError, match="larger than"):
         prepared_picture(b"text", how)
-
-
-def test_large_pictures_wait_for_one_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "LARGE", 10)
-    Image.new("L", (4, 4)).save(tmp_path / "large.png")
-    Image.new("L", (3, 3)).save(tmp_path / "small.png")
-    with opened(tmp_path / "large.png"):
-        assert pictures._ONE_LARGE_AT_A_TIME.locked()
-    with opened(tmp_path / "small.png"):
-        assert not pictures._ONE_LARGE_AT_A_TIME.locked()
-
-    def width(_row: int, path: Path) -> int:
-        with opened(path) as picture:
-            return picture.width
-
-    paths = [tmp_path / "large.png"] * 8
-    widths = over_files(width, paths, lambda items, description, total: items, "")
-    assert [result for _, result in widths] == [4] * 8
 
 
 GREY = np.array([[0, 100], [200, 255]], dtype=np.uint8)
@@ -186,14 +158,6 @@ def test_crop_then_invert_then_pad_with_black() -> None:
     picture = Image.fromarray(np.full((5, 9), 55, dtype=np.uint8))
     array = Preprocessing(1, 4, 4, crop=(2, 1, 3, 2), invert=True, enlarge=False)(picture)
     np.testing.assert_array_equal(array[0], [[0] * 4, [200] * 4, [200] * 4, [0] * 4])
-
-
-def test_larger_is_shrunk_and_keeps_its_aspect_ratio() -> None:
-    picture = Image.fromarray(np.full((40, 80), 90, dtype=np.uint8))
-    array = Preprocessing(1, 20, 20, enlarge=False)(picture)[0]
-    assert (array[:4] == 0).all()
-    assert (array[-4:] == 0).all()
-    assert (array[6:14] == 90).all()
 
 
 def test_crop_that_leaves_nothing() -> None:

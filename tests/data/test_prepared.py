@@ -23,13 +23,6 @@ def raw() -> RawDataset:
     return RawDataset(images, np.array([0, 1, 0, 1, 0, 1]), ("a", "b"), Preprocessing(1, 4, 5))
 
 
-def test_groups_are_joined_with_exact_duplicates(raw: RawDataset) -> None:
-    raw.images[5] = raw.images[0]
-    prepared = from_raw("mine", replace(raw, groups=np.array([1, 1, 2, 2, 3, 3])))
-    assert prepared.groups is not None
-    np.testing.assert_array_equal(prepared.groups, [0, 0, 1, 1, 0, 0])
-
-
 def test_exact_duplicates_are_groups_of_every_set_with_an_official_test_set_too(
     raw: RawDataset,
 ) -> None:
@@ -113,19 +106,3 @@ def test_what_fits_is_copied_to_memory_without_a_warning(
     labels[0] = 9
     assert (mapped.images[0] != images[0].numpy()).all()
     assert mapped.labels[0] == 0
-
-
-def test_images_without_files_are_known_by_their_pixels(raw: RawDataset) -> None:
-    prepared = from_raw("made", raw)
-    content = prepared.content_of(np.arange(len(prepared)))
-    assert content.dtype == np.int64
-    # Equal where the images are.
-    assert prepared.image_ids is not None
-    assert len(set(zip(content.tolist(), prepared.image_ids.tolist(), strict=True))) == len(
-        set(content.tolist())
-    )
-    assert len(set(content.tolist())) == len(set(prepared.image_ids.tolist()))
-    order = np.array([3, 0, 2])
-    np.testing.assert_array_equal(prepared.content_of(order), content[order])
-    by_hand = replace(prepared, content=None)
-    np.testing.assert_array_equal(by_hand.content_of(order), content[order])

@@ -84,32 +84,6 @@ def test_zip_gives_the_same_as_the_folder(
         np.testing.assert_array_equal(getattr(from_zip, part), getattr(from_folder, part))
 
 
-def test_what_is_not_a_print_is_ignored(root: Path, tmp_path: Path) -> None:
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
-        (root / "Real" / name).write_text("")
-    assert len(load(root).images) == 80
-    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("__MACOSX/SOCOFing/Real/._1__M_Left_thumb_finger.BMP", b"")
-        archive.writestr("SOCOFing/Real/Thumbs.db", b"")
-        archive.writestr("../../escape.BMP", b"")
-    assert len(load(path).images) == 80
-
-
-def test_without_data_dir_kaggle_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def download(handle: str) -> str:
-        asked.append(handle)
-        return str(root.parent)
-
-    monkeypatch.setattr("kagglehub.dataset_download", download)
-    raw = socofing(DataOptions())
-    assert asked == ["ruizgara/socofing"]
-    assert len(raw.images) == 80
-    assert raw.sources == ()
-
-
 def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
     name = "SOCOFing/Real/9__M_Left_index_finger.BMP"
     claims = struct.pack(

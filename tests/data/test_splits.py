@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, RawDataset, from_raw
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
 from spikeduel.data.splits import Split, assign, split, splits, write_splits
-from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import MakePrepared
@@ -83,31 +82,6 @@ def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) ->
     assert made.kind == "published"
     assert cut(made, GROUPS) > 0
     np.testing.assert_array_equal(np.bincount(GROUPED_LABELS[made.test]), [20] * 10)
-
-
-def test_same_seed_same_split_other_seed_other_split(make_prepared: MakePrepared) -> None:
-    for prepared in (make_prepared(LABELS), make_prepared(GROUPED_LABELS, groups=GROUPS)):
-        first, again, other = by(prepared), by(prepared), by(prepared, split_seed=1)
-        for part in ("train", "val", "test"):
-            np.testing.assert_array_equal(getattr(first, part), getattr(again, part))
-        assert not np.array_equal(first.test, other.test)
-
-
-@settings(max_examples=60, deadline=None)
-@given(sizes=st.lists(st.integers(3, 40), min_size=2, max_size=6), seed=st.integers(0, 1000))
-def test_random_class_sizes(sizes: list[int], seed: int) -> None:
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    # Different ones: copies would be a group.
-    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    classes = tuple(map(str, range(len(sizes))))
-    prepared = from_raw("noise", RawDataset(images, labels, classes, Preprocessing(1, 1, 1)))
-    made = by(prepared, split_seed=seed)
-    check_partition(made, len(labels))
-    for label, size in enumerate(sizes):
-        held_out = max(1, size * 0.1)
-        for part in (made.val, made.test):
-            assert abs((labels[part] == label).sum() - held_out) < 1
-        assert (labels[made.train] == label).any()
 
 
 def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared) -> None:

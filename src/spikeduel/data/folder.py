@@ -58,7 +58,6 @@ class Layout(NamedTuple):
     home: Path
     is_recorded: bool
     items: Sequence[Item]
-    notes: Sequence[str]
     sources: tuple[Path, ...]
 
 
@@ -85,7 +84,6 @@ def folder(options: DataOptions) -> RawDataset:
         "classes": tuple(classes),
         "groups": None if None in groups else numbered(groups),
         "official": sides if sides.any() else None,
-        "notes": tuple(layout.notes),
         "sources": layout.sources,
         "names": tuple(Path(os.path.relpath(path, layout.home)).as_posix() for path in paths),
     }
@@ -125,10 +123,10 @@ def laid_out(place: Path) -> Layout:
     table = labels_file(place)
     if table is None:
         home, is_recorded = place, holds_recordings(place)
-        items, notes = _scanned(place, is_recorded)
+        items = _scanned(place, is_recorded)
     else:
         home = table.parent
-        items, is_recorded, notes = _listed(table)
+        items, is_recorded = _listed(table)
     items.sort(key=lambda item: (item.side, item.label, item.path.parts))
     classes = {
         side: {item.label for item in items if item.side == side} for side in set(SIDES.values())
@@ -151,7 +149,7 @@ def laid_out(place: Path) -> Layout:
                 f"Make them the same."
             )
     sources = _sources(place, [item.path for item in items])
-    return Layout(home, is_recorded, items, notes, sources)
+    return Layout(home, is_recorded, items, sources)
 
 
 def labels_file(place: Path) -> Path | None:
@@ -214,21 +212,18 @@ def _remedy(is_recorded: bool) -> str:
     )
 
 
-def _scanned(root: Path, is_recorded: bool) -> tuple[list[Item], list[str]]:
+def _scanned(root: Path, is_recorded: bool) -> list[Item]:
     items: list[Item] = []
-    sides, notes = _sides(root)
-    for side, parent in sides:
+    for side, parent in _sides(root):
         _, folders, names = next(walk(parent))
         loose = _readable(regular_files(parent, names, _endings(is_recorded)), is_recorded)
-        told = counted(len(loose), _noun(is_recorded))
         if not folders:
+            told = counted(len(loose), _noun(is_recorded))
             problem = f"has {told} but no class sub-folders."
             raise InputError(
                 f"{parent}: {problem if loose else _none_in(parent, is_recorded)} "
                 f"{_remedy(is_recorded)}"
             )
-        if loose:
-            notes.append(f"Loose in {parent.name}, and ignored: {told}.")
         seen = (os.path.realpath(root), os.path.realpath(parent))
         for name in folders:
             folder = parent / name
@@ -241,27 +236,27 @@ def _scanned(root: Path, is_recorded: bool) -> tuple[list[Item], list[str]]:
                     f"some, or remove the folder."
                 )
             items += [Item(side, name, path) for path in paths]
-    return items, notes
+    return items
 
 
-def _sides(root: Path) -> tuple[list[tuple[int, Path]], list[str]]:
+def _sides(root: Path) -> list[tuple[int, Path]]:
     """Return the sides of a split and the folder of each, training first; `root` alone where there
-    is no split. And notes.
+    is no split.
     """
     _, folders, _ = next(walk(root))
     sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
     others = [name for name in folders if name.lower() not in SIDES]
     if sides and sides[0][0] == TRAIN:
-        return sides, [f"Ignored beside train/: {', '.join(others)}."] * bool(others)
+        return sides
     if sides and not others:
         named = ", ".join(f"{name}/" for name in folders)
         raise InputError(
             f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone."
         )
-    return [(TRAIN, root)], []
+    return [(TRAIN, root)]
 
 
-def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
+def _listed(table: Path) -> tuple[list[Item], bool]:
     named = tables.columns(table)
     needed = [column for column in (*LABELS, "group") if column in named]
     items: dict[Path, Item] = {}
@@ -299,9 +294,7 @@ def _listed(table: Path) -> tuple[list[Item], bool, list[str]]:
             f"{lines[absent[0]]}: there is no file {absent[0]}{more}. Files are named relative to "
             f"the CSV's folder."
         )
-    others = [name for name in named if name and name not in (*LABELS, "group", "split")]
-    notes = [f"Columns of {table.name} that are not used: {', '.join(others)}."] * bool(others)
-    return list(items.values()), next(iter(kinds)), notes
+    return list(items.values()), next(iter(kinds))
 
 
 def _sources(place: Path, paths: Sequence[Path]) -> tuple[Path, ...]:

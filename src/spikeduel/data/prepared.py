@@ -272,11 +272,8 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
         )
     if problem is not None:
         raise InputError(f"group_by {group_by}: {problem}")
-    groups, notes = numbered(named), prepared.notes
+    groups = numbered(named)
     if prepared.groups is not None:
         groups = join_groups(groups, prepared.groups)
-    if (num_groups := int(groups.max()) + 1) < num_named:
-        joined = "Some groups hold copies of the same image and are joined"
-        notes = (*notes, f"{joined}: {num_groups:,} are left of {num_named:,}.")
-    changed = replace(prepared, groups=groups, notes=notes)
+    changed = replace(prepared, groups=groups)
     return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)

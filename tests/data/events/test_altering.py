@@ -55,15 +55,6 @@ def test_events_of_a_place_are_left_out():
     assert 0 < len(expected) < EACH
 
 
-def test_so_many_events_are_left_out_by_chance():
-    packed = made.some_events(20_000, SENSOR, LAST).packed()
-    rows = left(alteration(left_out=[WHOLE * 3 // 10]), packed)
-    # 14,000 expected, with a standard deviation of 65.
-    assert abs(len(rows) - 14_000) < 260
-    assert set(rows) <= set(made.rows(unpacked(packed)))
-    assert left(alteration(left_out=[WHOLE]), packed) == []
-
-
 def test_events_are_moved_in_time_alone_and_stay_in_order():
     packed = made.some_events(20_000, (1, 1 << 13), LAST).packed()
     before = made.rows(unpacked(packed))
@@ -95,16 +86,6 @@ def test_every_other_recording_loses_one_to_nine_tenths_of_its_time():
     assert abs(len(drawn) - 2000) < 105
     assert set(np.rint(10 * drawn / WHOLE).astype(int)) == set(range(1, 10))
     assert shares(["droptime"]).hidden.max() <= WHOLE
-
-
-def test_eventdrop_does_one_thing_or_nothing_each_to_a_quarter():
-    found = shares(["eventdrop"])
-    done = np.stack(
-        [each.reshape(4000, -1).any(1) for each in (found.hidden, found.place, found.left_out)]
-    )
-    assert (done.sum(0) <= 1).all()
-    # 1,000 each; 3.3 standard deviations of 27.
-    assert (abs(done.sum(1) - 1000) < 91).all()
 
 
 @pytest.mark.parametrize("name", EVENT_AUGMENTATIONS)

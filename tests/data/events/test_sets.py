@@ -93,14 +93,6 @@ def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Pa
     assert left == []
 
 
-def test_recording_k_of_n_mnist_is_of_image_k(tmp_path: Path) -> None:
-    made.as_distributed("n-mnist", tmp_path)
-    raw = made_of("n-mnist", tmp_path)
-    assert raw.labels[:40].tolist() == raw.labels[40:].tolist() == [7 * k % 10 for k in range(40)]
-    assert raw.names is not None
-    assert raw.names[:2] == ("Train/0/00001.bin", "Train/7/00002.bin")
-
-
 def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
     tmp_path: Path, monkeypatch
 ) -> None:
@@ -155,17 +147,6 @@ def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None
         len(made_of("dvs-gesture", tmp_path / "packed", skip=frozenset(caught.value.files)).labels)
         == 77
     )
-
-
-@pytest.mark.parametrize("line", ["12,1,2", "0,1,2", "3,5,5", "x,1,2", "3,1"])
-def test_labels_of_gestures_that_cannot_be_right_are_named(tmp_path: Path, line: str) -> None:
-    made.gestures(tmp_path)
-    with (tmp_path / "user24_led_labels.csv").open("a") as file:
-        file.write(f"{line}\n")
-    with pytest.raises(
-        InputError, match=r"user24_led_labels\.csv, line 13: a class from 1 to 11 and two times"
-    ):
-        made_of("dvs-gesture", tmp_path)
 
 
 @pytest.fixture

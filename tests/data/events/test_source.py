@@ -9,7 +9,7 @@ from spikeduel.data.catalogue import binned
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import Experiment
-from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.errors import UnreadableFiles
 
 
 @pytest.fixture
@@ -51,14 +51,6 @@ def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     for number in range(1, 6):
         (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
     assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
-
-
-def test_a_file_is_prepared_as_its_set_was(folder):
-    prepared = data.load(experiment(folder))
-    frames = data.prepared_picture(folder / "up" / "3.bs2", prepared.preprocessing)
-    assert (frames == prepared.images[prepared.names.index("up/3.bs2")]).all()
-    with pytest.raises(InputError, match=r"cat\.png: the model takes recordings"):
-        data.prepared_picture(folder / "cat.png", prepared.preprocessing)
 
 
 def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder):
