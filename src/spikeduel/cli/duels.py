@@ -187,7 +187,7 @@ def study(
         option(
             "--dry-run",
             "Train nothing: say how many trials there are, how long they take, how much of "
-            "the disk, and how large a difference they can show.",
+            "the disk, and how many data sets they ask for.",
         ),
     ] = False,
     out: Annotated[

@@ -205,8 +205,8 @@ class CommandInput:
         )
 
 
-_SETTINGS = {own.name: own for own in fields(Experiment)}
-_SHARED = {own.name: own for own in fields(CommandInput) if own.name != "settings"}
+_SETTINGS = {member.name: member for member in fields(Experiment)}
+_SHARED = {member.name: member for member in fields(CommandInput) if member.name != "settings"}
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 _PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}
 
@@ -374,11 +374,11 @@ def settings_rows() -> list[dict[str, str]]:
     return [
         {
             "setting": name,
-            "default": default_of(name) or shown(own.default),
-            "meaning": f"{setting_of(own.type).help} {setting_of(own.type).details}".strip(),
-            "values": described(own.type).partition(" of at most")[0],
+            "default": default_of(name) or shown(member.default),
+            "meaning": f"{setting_of(member.type).help} {setting_of(member.type).details}".strip(),
+            "values": described(member.type).partition(" of at most")[0],
         }
-        for name, own in _SETTINGS.items()
+        for name, member in _SETTINGS.items()
     ]
 
 

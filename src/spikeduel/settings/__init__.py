@@ -332,9 +332,9 @@ class Experiment:
     ] = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        for own in dataclasses.fields(self):
-            value = checked(own.name, getattr(self, own.name), own.type)
-            object.__setattr__(self, own.name, value)
+        for member in dataclasses.fields(self):
+            value = checked(member.name, getattr(self, member.name), member.type)
+            object.__setattr__(self, member.name, value)
         if not self.contenders:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
@@ -414,9 +414,9 @@ class Experiment:
 
 
 TUNABLE: dict[str, str] = {
-    own.name: whose
-    for own in dataclasses.fields(Experiment)
-    if (whose := setting_of(own.type).tunable)
+    member.name: whose
+    for member in dataclasses.fields(Experiment)
+    if (whose := setting_of(member.type).tunable)
 }
 """Settings that `per_contender` may hold, and for which contenders: "any", or "snn" (spiking). All
 others are common to all contenders, which keeps the comparison fair.

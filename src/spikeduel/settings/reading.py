@@ -19,7 +19,7 @@ def read_experiment(path: Path) -> Experiment:
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
-    known = {own.name for own in dataclasses.fields(Experiment)}
+    known = {member.name for member in dataclasses.fields(Experiment)}
     if others := content.keys() - known:
         raise unknown(f"setting in {path}", min(others), known)
     with naming(path):
