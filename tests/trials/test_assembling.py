@@ -85,9 +85,8 @@ def failed(contender, seed=0):
 
 
 def measured(predicted, truth=TRUTH, **others):
-    answered = classified(
-        CLASSES, np.asarray(truth), np.asarray(predicted), np.zeros(len(truth), bool), 1.5
-    )
+    scores = classified(CLASSES, np.asarray(truth), np.asarray(predicted))
+    answered = structs.replace(scores, tie_share=0.0, loss=1.5)
     return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
 
 

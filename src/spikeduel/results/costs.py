@@ -94,7 +94,7 @@ Axis = Literal["rate", "steps", "bits", "memory"]
 """Spikes per neuron and step | time steps | bits of a number | memory."""
 AXES: tuple[Axis, ...] = ("rate", "steps", "bits", "memory")
 Read = Literal["source", "implementation", "quotation"]
-"""Where the numbers were read: the source | a public program that follows it | a quotation."""
+"""Place of reading: the source | a public program that follows it | a quotation."""
 
 
 class Constant(Range):

@@ -101,7 +101,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         else "",
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(files.read) if files else "",
-        "files ignored": ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored)
+        "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)
         if files
         else "",
         "nearest neighbour": _share(
