@@ -60,14 +60,8 @@ def test_what_cannot_be_answered_is_refused():
     some = made.some_events(10, SENSOR)
     with pytest.raises(InputError, match="does not spike"):
         list(answers_to_recording(of_recordings("vgg-gru"), some.packed()))
-    with pytest.raises(InputError, match="frame_ms"):
+    with pytest.raises(InputError, match="Train with --bin-ms"):
         list(answers_to_stream(of_recordings(frame_us=None), [some]))
-    assert (
-        len(list(answers_to_stream(of_recordings(frame_us=None), chunks(some, 5), frame_ms=1000)))
-        == 1
-    )
-    with pytest.raises(InputError, match="frame_ms: a frame is longer"):
-        list(answers_to_stream(of_recordings(), [some], frame_ms=-1))
     with pytest.raises(InputError, match="runs backwards, from 2,000 to 500"):
         list(
             answers_to_stream(

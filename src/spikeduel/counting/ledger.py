@@ -30,22 +30,21 @@ Kind = Literal["synapses", "neurons", "arithmetic", "declared"]
 
 
 class NotCounted(InputError):
-    """Error: the cost of something in a network is unknown. The text says how to declare it."""
+    """Error: the cost of something in a network is unknown."""
 
 
 @dataclass(frozen=True)
 class Tag:
     """Knowledge of a tensor's values.
 
-    Equal `value` numbers mean equal values: the same operator on the same values gives the same
-    number. An event has the size `unit`, so that tensor/unit counts events; an element can be the
-    sum of `averaged` of them (k² after average pooling over k×k spikes). The axis `time_dim` has
+    Equal `value` numbers mean equal values. An event has the size `unit`; an element can be the sum
+    of `averaged` of them (k² after average pooling over k×k spikes). The axis `time_dim` has
     `steps` time steps from `first_step` on as its outer part ([T·B, …] or [T, B, …]); groups of
     `same` steps are equal. The tensor stands for `copies` passes (`ConstantInput`).
 
     `producer` is the row of the linear operation whose output this is, `pooled` likewise before
-    max-pooling. `label` names a parameter, `bits` is the trained width of an activation, and
-    `encoded` marks the network's input.
+    max-pooling; `label` names a parameter, `bits` is the trained width of an activation, `encoded`
+    marks the network's input.
     """
 
     kind: str
@@ -65,7 +64,6 @@ class Tag:
 
     @property
     def is_data(self) -> bool:
-        """Return True if the tensor depends on the network's input."""
         return self.kind != WEIGHT
 
     @property
@@ -76,7 +74,7 @@ class Tag:
         return replace(self, kind=REAL, unit=1.0, averaged=1, producer=None, pooled=None, bits=None)
 
     def without_time(self) -> "Tag":
-        """Return the tag after time steps were mixed: all is there at the last of them."""
+        """Return the tag after time steps were mixed."""
         return replace(self, first_step=self.last_step, steps=1, time_dim=0, same=1)
 
     def elementwise(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
@@ -87,9 +85,8 @@ class Tag:
         return self.without_time()
 
     def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
-        """Return the tag after a view in row-major order.
-
-        Steps stay apart while whole leading rows belong to one step.
+        """Return the tag after a view: steps stay apart while whole leading rows belong to one
+        step.
         """
         if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
             return self
@@ -100,7 +97,6 @@ class Tag:
         return self.without_time()
 
     def inserted(self, axis: int) -> "Tag":
-        """Return the tag after an axis of length 1 was inserted at `axis`."""
         return (
             replace(self, time_dim=self.time_dim + (axis <= self.time_dim))
             if self.steps > 1
@@ -128,12 +124,12 @@ class Tag:
         )
 
     def spread(self, num_steps: int) -> "Tag":
-        """Return the tag after a repetition along a new leading axis of `num_steps` time steps."""
+        """Return the tag after a repetition along a new leading axis of time."""
         return replace(self, steps=num_steps, time_dim=0, same=num_steps, copies=1)
 
 
 class Row:
-    """Sums over all images of one layer's synapses, neurons or other arithmetic."""
+    """Sums over all images of one layer."""
 
     def __init__(self, name: str, type_name: str, kind: Kind) -> None:
         self.name, self.type_name, self.kind = name, type_name, kind
@@ -212,7 +208,6 @@ class Row:
 
 
 def totals(layers: Sequence[Layer], num_steps: int) -> Counts:
-    """Return the sums over at least one of `layers`."""
     firing = [layer for layer in layers if layer.spikes]
     num_firing = sum(layer.neurons or 0 for layer in firing)
     spikes = cast(OverTime, _sum([layer.spikes for layer in firing])) if firing else None
@@ -240,7 +235,7 @@ def _sum(values: Sequence[Any]) -> Any:
 
 
 class OperationLedger:
-    """All that is known while `module` runs. `num_steps` is given if it is known beforehand."""
+    """All that is known while `module` runs."""
 
     def __init__(self, module: nn.Module, num_steps: int | None) -> None:
         self.module, self.num_steps = module, num_steps
@@ -254,13 +249,13 @@ class OperationLedger:
             self.give(parameter, Tag(WEIGHT, label=name))
 
     def tag(self, x: Tensor) -> Tag:
-        """Return the tag of `x`. A tensor that does not come from the input is a weight."""
+        """Return the tag of `x`; a tensor that does not come from the input is a weight."""
         if (known := self._tags.get(x)) is None:
             known = self.give(x, Tag(WEIGHT))
         return known
 
     def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
-        """Set the tag of `x`, with a new value number, or with `value` for values seen before."""
+        """Set the tag of `x`, with a new value number unless `value` was seen before."""
         self._values += 1
         self._tags[x] = tag = replace(tag, value=value or self._values)
         self.last_step = max(self.last_step, tag.last_step)
@@ -296,10 +291,8 @@ class OperationLedger:
 
 @dataclass(eq=False)
 class Call:
-    """A call of an operator.
-
-    `data` are the inputs that depend on the network's; `fresh` is True for the first call in this
-    pass on these values.
+    """A call of an operator with its `data`, inputs that depend on the network's; `fresh` for the
+    first call in this pass on these values.
     """
 
     ledger: OperationLedger
@@ -315,10 +308,8 @@ class Call:
 
     @property
     def merged(self) -> Tag:
-        """Return the tag of an output that is computed elementwise from all data inputs.
-
-        The kind is that of the first input. Time steps stay apart if all inputs with time steps
-        agree.
+        """Return the tag of an elementwise output: of the first input's kind, with time steps if
+        all inputs agree.
         """
         tags = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
         longest = max(tags, key=lambda tag: tag.steps)
@@ -339,6 +330,5 @@ class Call:
         return merged if len(tags) == 1 else replace(merged, producer=None, pooled=None)
 
     def count(self, name: str, amount: float, producer: str | None = None) -> None:
-        """Add arithmetic to the running module, or to the synapses called `producer`."""
         row = self.ledger.row("arithmetic") if producer is None else self.ledger.row_named(producer)
         row.add(name, amount, self.data[0][1], self.fresh)

@@ -13,9 +13,8 @@ WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
-    """An amount counted `per_step`, as a plain loop computes it, and `hoisted`.
-
-    Hoisted work is equal at all time steps and counts once: the first layer under direct encoding.
+    """An amount counted `per_step`, as a plain loop computes it, and `hoisted`: work that is equal
+    at all time steps counts once.
     """
 
     per_step: Amount
@@ -23,7 +22,6 @@ class Ways(Frozen):
 
     @classmethod
     def same(cls, amount: float) -> "Ways":
-        """Return an amount that is equal in both ways."""
         return cls(per_step=amount, hoisted=amount)
 
     def times(self, per_step: float, hoisted: float) -> "Ways":
@@ -59,15 +57,14 @@ class Traffic(NamedTuple):
     """Words per image that move between memory and arithmetic, by one `Flow`.
 
     By events: an input that is not zero is read, a number with its address, a spike as its address
-    alone, written by the neuron that fired. Per synapse, a weight is read, and the sum of the
-    neuron behind it is read and written; a sum of numbers is read once more when it is complete,
-    and written as an output.
+    alone, written by the neuron that fired. Per synapse, a weight is read, and the sum behind it
+    read and written; a sum of numbers is read once more when complete, and written as an output.
 
     By steps, or by image: weights are read once a pass, or once; inputs are read (a spike in
-    `bits`) and outputs written once a pass; partial sums stay in the array.
+    `bits`) and outputs written once a pass.
 
-    Biases are weights. Hoisted outputs are read again at every step. The state of a neuron is read
-    and written at every step.
+    Biases are weights. Hoisted outputs are read again at every step, and a neuron's state read and
+    written.
     """
 
     weights: float = 0.0
@@ -80,8 +77,7 @@ class Traffic(NamedTuple):
 class Counts(Frozen):
     """Means per image, of a layer or of the network.
 
-    `functions` are exponentials and the like; `bias_additions` are not part of `additions`. A reset
-    is an addition; `integrations` add the input to the membrane.
+    `functions` are exponentials and the like; `bias_additions` are not part of `additions`.
     """
 
     macs: Macs
@@ -105,9 +101,8 @@ class Counts(Frozen):
 class Layer(Counts):
     """Synapses, neurons or other arithmetic of one layer.
 
-    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` is True for the network's
-    input. `input_bits` is the trained width of the input, or that of sums of spikes (after average
-    pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the
+    `input` is "image", "real", "spikes" or "mixed"; `input_bits` its trained width, or that of sums
+    of spikes. `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the
     share of zeros. A neuron has `state_variables` numbers.
     """
 
@@ -139,9 +134,7 @@ class Layer(Counts):
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:
-        """Return MACs and ACs by this flow. Sums of several spikes, computed whole, are
-        multiplied.
-        """
+        """Return MACs and ACs by this flow; whole sums of several spikes are multiplied."""
         macs = getattr(self.macs.effective if flow == "events" else self.macs.dense, way)
         if flow in ("usual", "events"):
             return macs, self.acs.total
@@ -290,11 +283,7 @@ _ANY_FLOW = ("acs", "resets", "leaks", "spikes", "neuron_updates")
 
 def by_flow(layers: Sequence[Layer], way: Way) -> dict[str, np.ndarray]:
     """Return the amounts that depend on a layer's flow, `[layers, 1 + FLOWS]`, the usual flow
-    first.
-
-    `done_macs` and `done_acs` are computed, `moved_weights`, `moved_activations`,
-    `moved_addresses`, `moved_membranes` and `moved_bits` are words moved; the others do not depend
-    on the flow, `[layers, 1]`.
+    first; others are `[layers, 1]`.
     """
     flows: tuple[Flow, ...] = ("usual", *FLOWS)
     done = np.array([[layer.done(way, flow) for flow in flows] for layer in layers])
@@ -317,7 +306,7 @@ def arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
 
 
 def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """Return the mean over trials of one network, without trials whose layers differ from the first
+    """Return the mean over trials of one network, without those whose layers differ from the first
     one's.
     """
     first = of_trials[0]
@@ -331,6 +320,6 @@ def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
 
 def between(start: Arrays, end: Arrays, shares: np.ndarray) -> dict[str, np.ndarray]:
     """Return the amounts at each of `shares` `[V, 1]` of the way from `start` to `end`, `[V,
-    layers]`; above 1 beyond `end`.
+    layers]`.
     """
     return {name: start[name] + shares * (end[name] - start[name]) for name in start}

@@ -1,8 +1,7 @@
 """Rules for PyTorch's operators: what is known of the outputs, and what they cost.
 
-A rule is a function `(call, x, tag) -> Tag | list[Tag]` of the first input that depends on the
-network's, and its tag; it returns the tags of the outputs. An in-place operator (`add_`) has the
-rule of `add`.
+A rule `(call, x, tag) -> Tag | list[Tag]` gets the first input that depends on the network's, and
+its tag. An in-place operator (`add_`) has the rule of `add`.
 """
 
 import math
@@ -114,7 +113,6 @@ def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Return the tag of `cat` and `stack`: numbers, unless all parts are of one kind."""
     parts, axis = call.args[0], (call.args[1] if len(call.args) > 1 else 0) % call.out.dim()
     tags = [tag for part in parts if part.numel() and (tag := call.ledger.tag(part)).is_data]
     bits = {tag.bits for tag in tags}
@@ -239,9 +237,8 @@ def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
-    """Average spikes to smaller events, and numbers at the cost of a sum and a multiplication.
-
-    `size` is the number of averaged elements, None if it differs between places.
+    """Average spikes to smaller events, and numbers at the cost of a sum and a multiplication;
+    `size` is None if it differs between places.
     """
     if tag.kind == SPIKES and size is not None:
         return replace(tag, unit=tag.unit / size, averaged=tag.averaged * size)
@@ -285,9 +282,8 @@ FOLDED_BIAS = "folded bias"
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Fold a batch norm into the linear operation before it; elsewhere it costs a MAC per element.
-
-    It is also folded through max-pooling if no scale is negative: the highest stays the highest.
+    """Fold a batch norm into the linear operation before it, also through max-pooling if no scale
+    is negative; elsewhere it costs a MAC per element.
     """
     producer, scale = call.merged.producer, call.args[1]
     if call.merged.pooled and (scale is None or bool((scale >= 0).all())):
@@ -308,7 +304,6 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Count a convolution; a rule of `operators.RULES`."""
     x, weight, bias, *arguments = call.args
     if call.ledger.tag(weight).is_data:
         raise call.ledger.unknown(
@@ -325,7 +320,6 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Count a product `[…, N, K]` times `[…, K, M]`; a rule of `operators.RULES`."""
     bias, a, b = (
         call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
     )
@@ -385,10 +379,8 @@ def _count(
     effective: float | None = None,
     passes: int | None = None,
 ) -> None:
-    """Count `x`, each entry with a `fan` of synapses.
-
-    `effective` multiplications have no zero, if the fan-out does not tell. Weights are used in
-    `passes`, by default once a time step and image.
+    """Count `x`, each entry with a `fan` of synapses; weights are used in `passes`, by default once
+    a time step and image.
     """
     events, reached = sums_by_step(x, tag, fan)
     row.sums["dense_executed"] += dense
@@ -413,10 +405,8 @@ def _count(
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
-    """Return float64 `[C, …]`: the synapses of each input place, exact at borders.
-
-    `arguments` are those of `aten.convolution` from the stride on. The result is the gradient of
-    the sum of a convolution's outputs with all weights 1.
+    """Return float64 `[C, …]`: the synapses of each input place, the gradient of a convolution with
+    all weights 1.
     """
     settings = tuple(
         tuple(value) if isinstance(value, list | tuple) else value for value in arguments
@@ -437,11 +427,10 @@ def _fan_out(
 
 
 def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Return float64 `[steps]` twice: the number of events, and that times the fan-out.
+    """Return float64 `[steps]` twice: the number of events (of numbers: that are not zero), and
+    that times `fan_out`, a number or `[…]` as `x[0]`.
 
-    `x` is `[steps·B, …]` or `[steps, B, …]`; for numbers, those that are not zero are counted.
-    `fan_out` is one number, or `[…]` as `x[0]`. Sums that could pass 2²⁴ are taken in float64:
-    float32 counts no further.
+    float32 counts no further than 2²⁴.
     """
     x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
     x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))

@@ -1,8 +1,4 @@
-"""Agreement of a written file with the model, on the same images.
-
-The model takes the weights as the file holds them: in int8 with one scale per output channel, batch
-normalisation folded in; biases and activations stay floats.
-"""
+"""Agreement of a written file with the model, on the same images and with the file's weights."""
 
 import copy
 import itertools
@@ -25,10 +21,7 @@ BATCH = 50
 
 
 class Required(Frozen):
-    """Least agreement of a program for a file to be kept.
-
-    Rounding flips a few spikes in a million, another network many.
-    """
+    """Least agreement of a program for a file to be kept: rounding flips few spikes."""
 
     same_label: float = 0.999
     score_difference: float = 1e-4
@@ -54,9 +47,8 @@ Runner = Callable[[Tensor, Encoded], Run]
 class Agreement(Frozen):
     """Agreement of one program with the model.
 
-    Shares are fractions of images; spikes are None if nothing can flip. `largest_score_difference`
-    is over images without flipped spikes: None if there are none, or if a score is not a number
-    (then `ok` is False).
+    Spikes are None if nothing can flip. `largest_score_difference` is over images without flipped
+    spikes: None if there are none, or if a score is not a number.
     """
 
     ok: bool
@@ -84,10 +76,8 @@ def compared(
     labels: np.ndarray,
     progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement.
-
-    The model computes in float32; random encodings draw by the images' content, and all programs
-    get the same encoded images.
+    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement;
+    all get the same encoded images.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -162,9 +152,8 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """Fold batch norms behind a Linear or Conv2d of an `nn.Sequential`, in place.
-
-    Average pooling may stand between the two: it commutes with scaling. An Identity keeps the name.
+    """Fold batch norms behind a Linear or Conv2d, perhaps with average pooling between, of an
+    `nn.Sequential`, in place; an Identity keeps the name.
     """
     module.eval()
     for part in module.modules():
@@ -201,8 +190,8 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`; their product is about
-    `weight`, outputs first.
+    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`, whose product is about
+    `weight`.
     """
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)

@@ -57,9 +57,7 @@ class ExportedModel(Frozen):
 
 
 class LabelledImages(NamedTuple):
-    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`, the data set's
-    name.
-    """
+    """Images of a data set to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -67,12 +65,11 @@ class LabelledImages(NamedTuple):
 
 
 class ExportCheck(Frozen):
-    """Content of FILE.check.json: the file, the model, and how far each program agreed.
+    """Content of FILE.check.json: the file, the model, and how far each program agreed on `n` test
+    images.
 
-    `n` test images of `dataset` were answered. `probabilities` says how probabilities follow from
-    the file's scores and `temperature`. `accuracy` is that of the model with the weights as
-    written, `accuracy_lost` its difference to `accuracy_float32`. `noun` is "recording" for event
-    cameras.
+    `accuracy` is that of the model with the weights as written, `accuracy_lost` its difference to
+    `accuracy_float32`.
     """
 
     spikeduel: str
@@ -103,13 +100,12 @@ def export(
     weights: str = "float32",
     progress: Progress | None = None,
 ) -> ExportCheck:
-    """Write `model` to `path` in the format `to`; the check is kept in `path`.check.json.
+    """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
-    Every program that reads the file must agree with the model on `test_images` as `REQUIRED` says;
-    both sides compute in float32. With `weights` "int8" the model's weights are rounded likewise.
-    The images are asked for only once the format has accepted the model. Raises `InputError` where
-    the format cannot express the model, `ExportDisagrees` where a program does not agree: then
-    nothing is written.
+    Every program that reads the file must agree with the model, in float32, on `test_images`, which
+    are asked for once the format has accepted the model. Raises `InputError` where the format
+    cannot express the model, `ExportDisagrees` where a program does not agree: then nothing is
+    written.
     """
     progress = progress or Progress()
     _require_exportable(model, to, weights)
@@ -186,9 +182,7 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
 
 
 def lines(check: ExportCheck) -> list[str]:
-    """Return sentences on `check`: one for each program, the probabilities, and the loss by
-    int8.
-    """
+    """Return sentences on `check`."""
     sentences = [
         *_program_lines(check.programs, check.n, check.noun),
         f"Probabilities: {check.probabilities}.",

@@ -1,11 +1,9 @@
 """NIR graphs (Pedersen et al. 2024, "Neuromorphic intermediate representation"), in and out.
 
-NIR has neurons in continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and the current is
-weighed by r·dt/tau, which the threshold takes up: v/(r·dt/tau) is the membrane of a `LIF` that
-resets to zero. NIR resets at once and spikeduel one step later, which is the same: the reset comes
-before the next current is added. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 −
-beta). Tools that use r (snnTorch) and those that take it for 1 (Norse) then compute the same
-membrane, (1 − beta) times ours.
+NIR has neurons in continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is
+the membrane of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, which
+is the same: before the next current is added. Out: r = 1, tau = dt/(1 − beta) and the threshold
+times (1 − beta), so that tools that use r (snnTorch) and those that take it for 1 (Norse) agree.
 """
 
 import contextlib
@@ -82,12 +80,11 @@ def import_model(
     num_steps: int | None = None,
     dt: float | None = None,
 ) -> Model:
-    """Return the network in a NIR file.
+    """Return the network in a NIR file, of which no code is run.
 
-    No code of the file is run. `data` tells of the data set that the network was trained on;
-    without it, what spikeduel wrote into a NIR file counts, else classes are numbered and images
-    grey and square. `encoding` (direct) and `num_steps` (25) are what the file says, if it does.
-    `dt`: see `read_nir`. Raises `InputError`.
+    `data` tells of the data set that it was trained on; without it, spikeduel's note in the file
+    counts, else classes are numbered and images grey and square. `encoding` (direct) and
+    `num_steps` (25) are the file's, if it says so. Raises `InputError`.
     """
     content = files.read_bytes(path, MOST_BYTES)
     with naming(path):
@@ -165,9 +162,8 @@ def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
 
 
 def read_nir(content: bytes, dt: float | None = None) -> Imported:
-    """Return the network in a NIR file at `dt` seconds a step (None: the file's, else 1e-4).
-
-    Raises `InputError` for a damaged file, and for graphs that `architectures.Sequential` lacks.
+    """Return the network in a NIR file at `dt` seconds a step (None: the file's, else 1e-4). Raises
+    `InputError`.
     """
     try:
         import h5py
@@ -245,9 +241,6 @@ def _require_harmless(file: Any) -> None:
 
 
 def _chain(graph: Any) -> list[str]:
-    """Return the nodes' names from input to output. Raises `InputError` for anything but a
-    chain.
-    """
     edges = set(map(tuple, graph.edges))
     following = dict(edges)
     names = [name for name, node in graph.nodes.items() if type(node).__name__ == "Input"][:1]
@@ -360,8 +353,7 @@ _OF_CARD = (
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` as a NIR graph; return runners: spikeduel's import, and installed programs.
-
-    Raises `InputError` with reason and remedy for a model that NIR cannot express.
+    Raises `InputError` with the remedy.
     """
     import nir
 
@@ -397,7 +389,6 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 def _reasons(model: Model) -> Iterator[str]:
-    """Return all reasons why NIR cannot express `model`, since each remedy is a training."""
     contender, layers = model.card.contender, list(model.module.modules())
     if model.card.family != "snn":
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
@@ -562,9 +553,8 @@ step.
 
 
 def _stepped(package: str, path: Path, names: list[str]) -> Runner:
-    """Make a runner that takes one step at a time; scores are the mean output over the steps.
-
-    NIR's shapes have no batch: inputs other than vectors are given one image at a time.
+    """Make a runner that takes one step at a time; NIR's shapes have no batch, so that images come
+    one by one.
     """
     import nir
 

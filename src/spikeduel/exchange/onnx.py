@@ -35,8 +35,8 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` with all its time steps; return the runner.
 
     Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]` of recordings,
-    or, for random encodings and a user's own, `encoded` `[T, B, C, H, W]`. Outputs are `scores` and
-    `probabilities` `[B, K]`.
+    or, for other encodings, `encoded` `[T, B, C, H, W]`. Outputs are `scores` and `probabilities`
+    `[B, K]`.
     """
     recorded = model.card.preprocessing.binning is not None
     takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
@@ -91,10 +91,9 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write one time step of `model`, for streams and small devices; return the runner.
 
-    Inputs are `frame` float32 `[B, C, H, W]` and the state; outputs are the scores so far, their
-    probabilities and the next state: a layer's `NAME.mem` becomes `NAME.mem.next`, likewise
-    `readout.total` and `readout.num_steps`. States start from zero. Raises `InputError` for a
-    network that cannot stream.
+    Inputs are `frame` float32 `[B, C, H, W]` and the state, zeros at first; outputs are the scores
+    so far, their probabilities and the next state (`NAME.mem` becomes `NAME.mem.next`). Raises
+    `InputError` for a network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:
@@ -167,9 +166,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 class _Traced(nn.Module):
-    """The traced network: the outputs of `answer`, then each layer's spikes, to check the file
-    by.
-    """
+    """Outputs of `answer`, then each layer's spikes, to check the file by."""
 
     def __init__(
         self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]
@@ -194,10 +191,8 @@ def _written(
     path: Path,
     weights: str,
 ) -> RunFile:
-    """Write the graph of `answer`, traced with `example`; `inputs` and `outputs` describe it in the
-    file.
-
-    The graph with spikes as further outputs is kept in memory, only to be run.
+    """Write the graph of `answer`, traced with `example`; one with spikes as further outputs stays
+    in memory, to be run.
     """
     from onnxscript import optimizer
 
@@ -282,8 +277,8 @@ def _session(content: bytes) -> Any:
 def store_as_int8(proto: Any) -> None:
     """Keep weights of an ONNX graph as int8, in place; DequantizeLinear makes floats of them.
 
-    Output channels come first. Where the graph has them last, a Transpose follows: without it
-    onnxruntime would merge both into one operation that rounds activations to eight bits as well.
+    Where the graph has output channels last, a Transpose follows: else onnxruntime would merge both
+    into an operation that rounds activations, too.
     """
     from onnx import helper, numpy_helper
 

@@ -1,10 +1,8 @@
-"""Network shapes. An architecture is called with those of `building.BUILT_WITH` that it names.
+"""Network shapes, called with those of `building.BUILT_WITH` that they name.
 
-`image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()`
-makes a layer of neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
-`ConstantInput`; others are "cnn" or "ann" and take `[B, C, H, W]`. All have a `readout`. Networks
-with `layers()` can be written as NIR. Twins, such as `ConvLIF` and `ConvReLU`, have weights of the
-same shapes, so that a difference between them is the activation's.
+A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others are
+"cnn" or "ann" and take `[B, C, H, W]`. All have a `readout`; those with `layers()` can be written
+as NIR. Twins, such as `ConvLIF` and `ConvReLU`, have weights of the same shapes.
 """
 
 import math
@@ -77,9 +75,7 @@ class DenseSNN(SpikingChain):
 class SmallCNN(JoinsLayers):
     """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K.
 
-    ReLU follows the pooling: equal numbers and gradients for a quarter of its work. Zeros surround
-    images below 10×10. The cross-entropy of the logits is the study's negative log-likelihood after
-    log-softmax.
+    ReLU follows the pooling, for a quarter of its work. Zeros surround images below 10×10.
     """
 
     family: Family = "cnn"
@@ -225,10 +221,8 @@ class ConvReLU(_Conv):
 def first_layers(
     image_shape: Shape, width: int, largest: int
 ) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
-    """Return convolutions, each with True if pooling follows, and the sides after them.
-
-    They halve images to about `largest` pixels a side; halvings beyond `MOST_POOLED` are the first
-    one's stride.
+    """Return convolutions, each with True if pooling follows, that halve images to about `largest`
+    pixels a side; and the sides after them.
     """
     channels, *sides = image_shape
     halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
@@ -241,13 +235,11 @@ def first_layers(
 
 
 class _VGG(nn.Module):
-    """Weights of the strong twins: layers of {conv 3×3, pooling, batch norm} until maps are small,
-    then stages of {conv, batch norm, conv, pooling, batch norm}, the mean over all places, a linear
-    layer.
+    """Layers of {conv 3×3, pooling, batch norm} until maps are small, stages of {conv, batch norm,
+    conv, pooling, batch norm}, the mean over all places, a linear layer.
 
-    Neurons or ReLU follow each batch norm: after the pooling they see a quarter of the places.
-    Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
-    Recognition", with batch norm, few layers and few channels.
+    Neurons or ReLU follow each batch norm. After Simonyan and Zisserman 2015, "Very Deep
+    Convolutional Networks for Large-Scale Image Recognition".
     """
 
     def __init__(
@@ -329,7 +321,7 @@ class VGGReLU(_VGG):
 
 
 class VGGSum(VGGReLU):
-    """`VGGReLU` on the mean of a recording's frames: the twin of `VGGLIF` that cannot use time."""
+    """`VGGReLU` on the mean of a recording's frames, which cannot use time."""
 
     def __init__(
         self,
@@ -348,11 +340,7 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(VGGReLU):
-    """`VGGReLU`'s shape, frame by frame, with a gated recurrent unit over the features: no spikes.
-
-    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as in
-    `torch.nn.GRU`.
-    """
+    """`VGGReLU`'s shape, frame by frame, with a `torch.nn.GRU` over the features: no spikes."""
 
     def __init__(
         self,
@@ -386,11 +374,9 @@ def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
 class ResNetSiLU(nn.Module):
     """The strong CNN without a twin: shortcuts, smooth activations, finer maps.
 
-    {conv 3×3, batch norm, SiLU}, or for larger images {conv, max-pooling, batch norm, SiLU} until
-    maps are small; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two
-    convolutions}, the mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning
-    for Image Recognition", small; SiLU after Elfwing et al. 2018, "Sigmoid-weighted linear units
-    for neural network function approximation in reinforcement learning".
+    {conv 3×3, batch norm, SiLU}, of larger images with max-pooling until maps are small; stages of
+    {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a linear layer.
+    After He et al. 2016, "Deep Residual Learning for Image Recognition".
     """
 
     family: Family = "cnn"

@@ -68,11 +68,7 @@ def bin_recordings(
     first,
     last,
 ):
-    """Fill `out[first:last]`; see `Binning`.
-
-    Recording `rows[i]` has the events `begins[i]` to `ends[i]` and lasts until `lasts[i]`.
-    `frame_us` 0 and `stop_us` −1 stand for None, `change` is a number.
-    """
+    """Fill `out[first:last]`; see `Binning`. `frame_us` 0 and `stop_us` −1 stand for None."""
     num_frames = out.shape[1] // 2
     for row in range(first, last):
         # Events are sorted by time: the used part is a slice, and so is each frame.

@@ -22,9 +22,8 @@ from spikeduel.system.errors import unknown, visible
 def build(card: ModelCard) -> nn.Module:
     """Return a fresh network as `card` describes it, weights drawn from torch's generator.
 
-    The architecture is called with those of `BUILT_WITH` that it names; a user's class or function
-    with other required arguments gets the first three by position, and the rest by name. Raises
-    `InputError`.
+    A user's class or function with other required arguments than `BUILT_WITH` gets the first three
+    by position. Raises `InputError`.
     """
     architecture = architecture_of(card.contender)
     num_steps = (
@@ -54,7 +53,7 @@ def build(card: ModelCard) -> nn.Module:
 
 
 def started(card: ModelCard) -> nn.Module:
-    """Return a network as `build` does, with the pretrained weights that the card names."""
+    """Return a network with the pretrained weights that the card names."""
     module = build(card)
     if isinstance(module, libraries.LibraryNetwork):
         module.start()
@@ -78,9 +77,8 @@ BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron",
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """Return the arguments that an architecture names.
-
-    None if a user's code requires other arguments than `BUILT_WITH`, or tells nothing.
+    """Return the arguments that an architecture names; None if a user's code requires others than
+    `BUILT_WITH`.
     """
     if (parameters := _parameters(build)) is None:
         return None
@@ -98,10 +96,8 @@ def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
 
 
 def outlined(card: ModelCard) -> nn.Module:
-    """Return the network of `card` on the meta device, to check it and to see its shapes.
-
-    Foreign networks and some of the user's decide by values while they are built: these get memory.
-    Raises whatever building raises.
+    """Return the network of `card` on the meta device. Foreign networks and some of the user's
+    decide by values: these get memory.
     """
     if card.foreign is None:
         try:
@@ -154,12 +150,11 @@ had it.
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
     """Set filters of the first convolution of `module` to principal directions of patches of
-    `images`.
+    training `images` uint8 `[N, C, H, W]`.
 
-    `images` uint8 `[N, C, H, W]` are training images. Directions are scaled to one variance, and
-    come with both signs, since neurons see one side only; further filters stay, and all are trained
-    on. After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", who keeps them fixed.
-    Nothing changes without such patches, or if all are alike.
+    Directions are scaled to one variance, and come with both signs; all are trained on. After
+    Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU". Nothing changes without such
+    patches.
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != images.shape[1] or first.groups != 1:

@@ -23,10 +23,10 @@ Output = Literal["scores", "over_time", "spikes"]
 class Calling(Frozen, kw_only=False):
     """Calling convention of a network of another library.
 
-    `way`: "once" (image in, answer out), "loop" (image in, `num_steps` steps inside), "step"
-    (called for each time step, keeps state between), "sequence" (all time steps at once, `[T, B,
-    …]`). With `flat`, images come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B,
-    K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; without T for the way "step".
+    `way`: "once", "loop" (image in, `num_steps` steps inside), "step" (called for each time step),
+    "sequence" (`[T, B, …]` at once). With `flat`, images come as `[B, C·H·W]`. `output`: "scores"
+    `[B, K]`, "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]` each; without T for
+    "step".
     """
 
     way: Literal["once", "loop", "step", "sequence"]
@@ -39,13 +39,10 @@ class Calling(Frozen, kw_only=False):
 class ModelCard:
     """Description of a model and of the images that it takes.
 
-    `image_shape` is (C, H, W). `network` has the settings of the architecture and of its neurons.
-    `encoding` and `num_steps` (T) are None for a network that takes the analogue image. `precision`
-    is that of training. Scores after all time steps, divided by `temperature`, give calibrated
-    probabilities (None: not fitted). `trained_on` identifies the data (`fingerprint`, and
-    `ungrouped` without `group_by`) and the split (`split`, `split_seed`, `limit`, `folds`, `fold`),
-    so that a model is never tested on images of its training. `foreign` is None for spikeduel's
-    networks.
+    `network` has the settings of the architecture and of its neurons. `encoding` and `num_steps`
+    (T) are None for a network that takes the analogue image. Scores divided by `temperature` give
+    calibrated probabilities. `trained_on` identifies data and split, so that a model is never
+    tested on images of its training. `foreign` is None for spikeduel's networks.
     """
 
     contender: str
@@ -65,8 +62,8 @@ class ModelCard:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of the network's input: an image, all frames of a recording, or, if it
-        spikes, one frame.
+        """Shape (C, H, W) of the network's input: an image, all frames of a recording, or one, if
+        it spikes.
         """
         channels, height, width = self.image_shape
         binning = self.preprocessing.binning

@@ -1,8 +1,7 @@
 """Chains of layers and neurons, run over time.
 
-In training, kernels compute some layers as one and write nothing in between: batch norm, neurons
-and the max-pooling of their spikes; neurons under a constant current and a linear layer of few
-outputs. Layers with hooks, carried states or counters, and compiled networks, run one by one.
+In training, kernels (`joint`) compute some layers as one. Layers with hooks, carried states or
+counters, and compiled networks, run one by one.
 """
 
 from collections.abc import Callable
@@ -29,14 +28,12 @@ class JoinsLayers(nn.Module):
 
     @property
     def is_joined(self) -> bool:
-        """True if the network trains, and `join_layers` was called."""
         return self.training and self.joins_layers
 
 
 def join_layers(module: nn.Module) -> None:
-    """Let `module` and its parts compute layers as one in training, if they can (`JoinsLayers`).
-
-    Answers, states and weights stay as they are; losses can differ in the last digits.
+    """Let `module` and its parts compute layers as one in training, if they can; losses can differ
+    in the last digits.
     """
     for part in module.modules():
         if isinstance(part, JoinsLayers):
@@ -44,9 +41,7 @@ def join_layers(module: nn.Module) -> None:
 
 
 class SpikingChain(JoinsLayers):
-    """Layers in a chain, some of them neurons. If the last layer does not spike, its current is
-    read out.
-    """
+    """Layers in a chain, some of them neurons; without last neurons, their current is read out."""
 
     family: Family = "snn"
     readout: Readout = MeanReadout()
@@ -68,7 +63,6 @@ class SpikingChain(JoinsLayers):
 
 
 def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
-    """Return `layers`, with functions in the place of those that a kernel computes as one."""
     if torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0 or is_seen():
         return list(layers)
     rest, together = list(layers), []
@@ -82,6 +76,7 @@ def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
 def _joined(
     first: nn.Module, second: nn.Module | None = None, third: nn.Module | None = None
 ) -> tuple[nn.Module | Joined, int]:
+    """Return the first of these layers, perhaps joined with the next, and how many that are."""
     if second is None or is_seen(first, second):
         return first, 1
     if (
@@ -114,9 +109,6 @@ def _normalised(
     pool: nn.MaxPool2d | None,
     x: Tensor | ConstantInput,
 ) -> Tensor:
-    """Return what `norm`, `neuron` and perhaps `pool` give for `[T, B, C, H, W]`, after the
-    stateless layers `before`.
-    """
     for layer in before:
         x = over_time(layer, x)
     settings = norm, neuron.beta, neuron.dynamics, 1 if pool is None else 2
@@ -127,7 +119,6 @@ def _normalised(
 
 
 def _projected(neuron: LIF, linear: nn.Linear, x: Tensor | ConstantInput) -> Tensor:
-    """Return what `linear`, of few outputs, gives `[T, B, K]` for the spikes of `neuron`."""
     beta, dynamics = neuron.beta, neuron.dynamics
     if joint.is_projected(x, beta, dynamics, linear.weight):
         return joint.projected_scan(x, beta, dynamics, linear.weight, linear.bias)

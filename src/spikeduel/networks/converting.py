@@ -1,17 +1,15 @@
 """Conversion of a trained ReLU network to integrate-and-fire neurons with the same weights.
 
-A neuron's threshold is what the activations of its layer hardly ever exceed (a percentile of those
-on training images), so that a spike at every step stands for that activation: Rueckauer et al.
-2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for Image
-Classification". A spike takes the threshold off the membrane (reset by subtraction) and goes on as
-a number of the threshold's size; the image comes as it is at every step, and the last layer does
-not spike: the mean of its current is the score. A neuron rounds down what it could not send; half a
-threshold more, spread over the T steps, makes that a rounding to the nearest (Deng and Gu 2021,
-"Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural Networks").
-Max-pooling counts spikes (`PooledCounts`).
+A neuron's threshold is a high percentile of its activations on training images, so that a spike at
+every step stands for that activation, and a spike goes on as a number of that size: Rueckauer et
+al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for
+Image Classification". The image comes as it is at every step; the mean of the last layer's current
+is the score. Half a threshold more, spread over the T steps, makes a rounding down one to the
+nearest (Deng and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking
+Neural Networks").
 
 The source is run once on one image, and each of PyTorch's operators that takes part becomes a layer
-of `plain`, so that the result is a model like any other.
+of `plain`.
 """
 
 from collections import Counter
@@ -54,8 +52,8 @@ _WEIGHTED = nn.Linear | nn.Conv2d | Affine
 
 @dataclass
 class Layer:
-    """A layer: the `name` of the part of the network it comes from, the module, and the layers
-    whose outputs it takes.
+    """A layer, the layers whose outputs it takes, and the `name` of the part of the network it
+    comes from.
     """
 
     name: str
@@ -64,17 +62,15 @@ class Layer:
 
 
 def require_convertible(module: nn.Module, image_shape: Sequence[int]) -> None:
-    """Raise `InputError` naming a part of a network, trained or not, that no spiking layer can
-    replace.
-    """
+    """Raise `InputError` naming a part of a network that no spiking layer can replace."""
     _spiking(traced(module, image_shape), {}, 1)
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
     """Return `model` as integrate-and-fire neurons over `num_steps` steps: a `Sequential`.
 
-    `images` uint8 `[N, C, H, W]` are training images; `percentile` per cent of the positive
-    activations of each layer fit between no spike and one at every step. Raises `InputError`.
+    `percentile` per cent of a layer's positive activations on `images` uint8 `[N, C, H, W]` lie
+    below its threshold. Raises `InputError`.
     """
     layers = traced(model.module, model.card.image_shape)
     made = _spiking(layers, activation_scales(model, images, percentile, layers), num_steps)
@@ -106,11 +102,10 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
 def activation_scales(
     model: Model, images: Tensor, percentile: float, layers: Sequence[Layer]
 ) -> dict[int, float]:
-    """Return the `percentile` of the positive activations of each ReLU among the `layers` of
-    `model`, by the layer's number.
+    """Return the `percentile` of the positive activations on `images` of each ReLU among the
+    `layers`, by the layer's number.
 
-    `images` are uint8 `[N, C, H, W]`. Raises `InputError` if the network does something else than
-    its layers one by one.
+    Raises `InputError` if the network does something else than its layers one by one.
     """
     seen: dict[int, list[np.ndarray]] = {
         index: [] for index, layer in enumerate(layers) if isinstance(layer.module, _ACTIVATIONS)
@@ -206,11 +201,12 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
 
 
 def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
-    """Return the layers of a network from images `[B, C, H, W]` to scores `[B, K]`, after training.
+    """Return the layers of a trained network from images `[B, C, H, W]` to scores `[B, K]`, which
+    is not changed.
 
     Batch norms are folded into the weights before them, or become a `plain.Affine`; dropout and a
-    final log-softmax go; a ReLU behind a max-pooling moves before it, which gives the same. The
-    network is not changed. Raises `InputError` naming a part that is no layer of `plain`.
+    final log-softmax go; a ReLU behind a max-pooling moves before it. Raises `InputError` naming a
+    part that is no layer of `plain`.
     """
     if not isinstance(getattr(module, "readout", LogitReadout()), LogitReadout):
         raise InputError("it does not give one score a class for an image.")

@@ -22,8 +22,8 @@ class NeuronCost:
     """Cost of a neuron's time step.
 
     `leaks` are multiplications, `states` the numbers kept, `resets` additions per spike, `adds`
-    numbers added to the state. With `multi_step`, one call takes the whole sequence `[T, B, …]`.
-    Without `spikes`, the neuron integrates and never fires. `unit` is the value of a spike.
+    numbers added to the state. With `multi_step`, one call takes `[T, B, …]`. Without `spikes`, it
+    integrates only. `unit` is the value of a spike.
     """
 
     leaks: int
@@ -37,10 +37,8 @@ class NeuronCost:
 
 @dataclass(frozen=True)
 class Known:
-    """Knowledge of a class of layers of neurons.
-
-    Without `spikes` they only integrate. `cost` is None if unknown, or if the layer is counted
-    `by_operators` like any other.
+    """Knowledge of a class of layers of neurons; `cost` is None if unknown, or counted
+    `by_operators`.
     """
 
     cost: Callable[[Any], NeuronCost] | None = None
@@ -55,11 +53,7 @@ def known(module: nn.Module) -> Known | None:
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers of spiking neurons in `module`, by name.
-
-    Layers within such a layer, ReLU in the place of neurons, and layers that only integrate are
-    left out.
-    """
+    """Return the layers of spiking neurons in `module`, by name, without layers inside of them."""
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
@@ -71,9 +65,7 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
 
 def family_of(module: nn.Module) -> Family:
     """Return the declared family, else "snn" with spiking layers, "cnn" with convolutions, or
-    "ann".
-
-    Raises `InputError` for an unknown declared family.
+    "ann". Raises `InputError`.
     """
     family = getattr(module, "family", None)
     if family is None:
@@ -86,14 +78,13 @@ def family_of(module: nn.Module) -> Family:
 
 
 def is_own(module: nn.Module) -> bool:
-    """Return True if the module was made for spikeduel: it declares a family or a readout."""
+    """Return True if the module declares a family or a readout."""
     return hasattr(module, "family") or hasattr(module, "readout")
 
 
 def reset(module: nn.Module) -> None:
-    """Reset the neurons of this network: snnTorch's, SpikingJelly's, and by its method `reset`.
-
-    snnTorch's `utils.reset` would reset all networks of the process.
+    """Reset the neurons of this network alone (snnTorch's `utils.reset` would reset all networks of
+    the process).
     """
     for layer in module.modules():
         if _is_of(layer, "snntorch") and hasattr(layer, "reset_mem"):
@@ -218,9 +209,8 @@ _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 
 
 class Foreign(nn.Module):
-    """A foreign network with a `family` and a `readout`, reset at every call.
-
-    Weights keep the names that they have in the network itself.
+    """A foreign network with a `family` and a `readout`, reset at every call; weights keep their
+    names.
     """
 
     def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
@@ -233,9 +223,6 @@ class Foreign(nn.Module):
             layer.register_forward_pre_hook(_in_float32)
 
     def forward(self, x: Tensor | ConstantInput) -> Any:
-        """Return the output (`Calling.output`) for `[B, C, H, W]`, `[T, B, C, H, W]` or a
-        `ConstantInput`.
-        """
         return called(self.module, x, self.calling)
 
     def state_dict(self, *args: Any, **settings: Any) -> Any:
@@ -281,11 +268,10 @@ def calling_of(
     num_classes: int | None = None,
     family: str | None = None,
 ) -> Calling:
-    """Return how a foreign network wants to be called, found out with a few images.
+    """Return how a foreign network wants to be called, found out with a few images, by what its
+    spiking layers receive.
 
-    The input of its spiking layers tells whether it makes time steps itself. `family` is what its
-    owner declares. Raises `InputError` for networks that refuse images of `image_shape`, or return
-    something else than `Calling.output`.
+    `family` is what its owner declares. Raises `InputError`.
     """
     training = module.training
     module.eval()
@@ -389,9 +375,6 @@ def _parts(output: Any) -> Any:
 
 
 def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
-    """Return the kind of the output, of one or all steps, and the number of steps. Raises
-    `InputError`.
-    """
     parts = _parts(output)
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
     shape = shapes.pop() if len(shapes) == 1 else ()

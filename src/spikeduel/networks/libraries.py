@@ -1,8 +1,6 @@
 """Classifiers of torchvision and timm as contenders: `torchvision:NAME` and `timm:NAME`.
 
-They get a new head for the data's classes, and see images as they were pretrained
-(`plain.AsPretrained`). Pretrained weights come through the library; a model file has the weights of
-its own.
+They get a new head, and see images as in their pretraining (`plain.AsPretrained`).
 """
 
 import difflib
@@ -27,8 +25,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class LibraryNetwork(nn.Module):
     """A classifier of a library, for images `[B, C, H, W]` in [0, 1].
 
-    `size`, `mean` and `std` are those of `AsPretrained`. `weights` names the pretrained ones that
-    `start` loads; until then the weights are random. Raises `InputError`.
+    `weights` names the pretrained ones that `start` loads; until then they are random. Raises
+    `InputError`.
     """
 
     readout = LogitReadout()
@@ -60,9 +58,7 @@ class LibraryNetwork(nn.Module):
         return self.net(self.front(x))
 
     def start(self) -> None:
-        """Load the pretrained weights, except the head's. Raises `InputError` if they are
-        unavailable.
-        """
+        """Load the pretrained weights, except the head's. Raises `InputError`."""
         if self.weights is None:
             return
         library, name = _of(self.contender)
@@ -86,10 +82,10 @@ def architecture(contender: str) -> Callable[..., LibraryNetwork]:
 def settings_of(
     contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained
 ) -> dict[str, Any]:
-    """Return the settings of `LibraryNetwork` for images of this shape.
+    """Return the settings of `LibraryNetwork` for images of this shape: as they are prepared, or of
+    the size of the pretraining.
 
-    With pretrained weights, a network sees images of the size of its pretraining; without, as they
-    are prepared, if it can. "auto" does without unavailable weights; "yes" raises `InputError`.
+    "auto" does without unavailable weights; "yes" raises `InputError`.
     """
     library, name = _of(contender)
     library.require(name)
@@ -103,7 +99,7 @@ def settings_of(
 
 
 def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
-    """Return the reason why `contender` starts without pretrained weights; None if it has them."""
+    """Return why `contender` starts without pretrained weights; None if it has them."""
     if pretrained == "no":
         return "--pretrained no"
     reason = _unavailable(contender, torch.hub.get_dir())

@@ -42,10 +42,8 @@ CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The inside of a spiking network, step by step.
-
-    `encoded` `[T, B, C, H, W]` is the input; `current`, `spk` and `mem` map layers of neurons to
-    `[T, B, …]`. All are float32, on the CPU.
+    """The inside of a spiking network: its input `encoded` `[T, B, C, H, W]`, and `current`, `spk`
+    and `mem` `[T, B, …]` by layer of neurons, float32, on the CPU.
     """
 
     encoded: Tensor
@@ -56,9 +54,7 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, and the number of
-    steps.
-    """
+    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, the number of steps."""
 
     neurons: dict[str, State] = field(default_factory=dict)
     total: Tensor | None = None
@@ -68,9 +64,8 @@ class StreamState:
 class Model:
     """A network and its card, computing in `precision`, whatever it was trained in.
 
-    Input are prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them; there are K
-    = `len(card.classes)` classes. A spiking network takes them encoded, over T = `card.num_steps`
-    time steps. `file` is the model file, if there is one.
+    Input are prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them. `file` is
+    the model file, if there is one.
     """
 
     def __init__(
@@ -122,26 +117,22 @@ class Model:
 
     @property
     def readout(self) -> Readout:
-        """Readout of the network's output; plain modules return logits."""
         return getattr(self.module, "readout", LogitReadout())
 
     @property
     def images_at_once(self) -> int:
-        """Images to answer at once: fewer if all time steps of a layer are large."""
         largest = getattr(self.module, "largest", 1) * (self.card.num_steps or 1)
         return max(1, min(MOST_IMAGES, MOST_VALUES // largest))
 
     @property
     def encoder(self) -> Encoder | None:
-        """Encoder of the images; None for a network that takes the analogue image."""
         if self.card.encoding is None:
             return None
         return OF_RECORDINGS if self.card.preprocessing.binning else encoder_of(self.card.encoding)
 
     def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
-        """Return the network's input for prepared images uint8 `[B, C, H, W]`.
-
-        Float `[B, C, H, W]`; for a spiking network `[T, B, C, H, W]` or a `ConstantInput`.
+        """Return the network's input for images uint8 `[B, C, H, W]`: float `[B, C, H, W]`, or, if
+        it spikes, `[T, B, C, H, W]` or a `ConstantInput`.
         """
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
@@ -152,12 +143,10 @@ class Model:
             return encoder(images, num_steps, keys)
 
     def run(self, x: Tensor | ConstantInput) -> Any:
-        """Return the network's output for the result of `encode`, in the model's precision."""
         with self.autocast():
             return self.module(x)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Compute in the model's precision within this context."""
         return Compute(self.device.type, self.precision).autocast()
 
     @torch.inference_mode()
@@ -168,12 +157,10 @@ class Model:
         batch_size: int | None = None,
         calibrated: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return class indices int64 `[N]` and probabilities float32 `[N, K]` (see
-        `probabilities`).
+        """Return class indices int64 `[N]` and probabilities float32 `[N, K]` for prepared images
+        uint8 `[N, C, H, W]` or `[N, H, W]`.
 
-        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from
-        `keys`, by default from the images' content, so that an image always gets the same answer.
-        Raises `InputError`.
+        Random encodings draw from `keys`, by default from the images' content. Raises `InputError`.
         """
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
@@ -199,9 +186,8 @@ class Model:
     def frames(
         self, images: Tensor | np.ndarray, keys: RandomKeys | None = None
     ) -> Iterator[Tensor]:
-        """Yield the network's input for prepared images step by step: T times float `[B, C, H, W]`.
-
-        Raises `InputError` for a network without time steps.
+        """Yield the network's input for prepared images, T times float `[B, C, H, W]`. Raises
+        `InputError`.
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
@@ -213,10 +199,8 @@ class Model:
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
         """Take one time step of a stream; return the scores so far `[B, K]` and the next state.
 
-        `frame` is float32 `[B, C, H, W]`: a step of `frames`, or of a sensor. Without a state a
-        stream begins. After `num_steps` frames of an image, the scores are those of `predict`.
-        Raises `InputError` for a network without time steps, or whose readout needs all steps at
-        once.
+        `frame` is float32 `[B, C, H, W]`. After `num_steps` frames of an image, the scores are
+        those of `predict`. Raises `InputError`.
         """
         self._require_steps(
             "it cannot stream, since spikeduel can neither take out its state nor put it back"
@@ -247,9 +231,8 @@ class Model:
         keys: RandomKeys | None = None,
         num_steps: int | None = None,
     ) -> Trace:
-        """Return the inside of each layer of neurons for a few images, over `num_steps` steps.
-
-        Raises `InputError` for networks without spikes, and for foreign ones.
+        """Return the inside of each layer of neurons for a few images. Raises `InputError` without
+        spikes, and for foreign networks.
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
@@ -301,9 +284,7 @@ class Model:
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
-    """Return `models` by the shortest distinct names: contender, seed and fold, file, path, or
-    number.
-    """
+    """Return `models` by the shortest distinct names: contender, title, file, path, or number."""
     ways: tuple[Callable[[Model], str], ...] = (
         lambda model: model.card.contender,
         lambda model: model.card.title,
@@ -320,9 +301,8 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
 def neurons_watched(
     module: nn.Module, with_mem: bool = False
 ) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
-    """Collect `(current, spk, mem)` of each layer of neurons that runs within, by name.
-
-    Without `with_mem`, membranes may be left out; see `Neuron.forward`.
+    """Collect `(current, spk, mem)` of each layer of neurons that runs within, by name; see
+    `Neuron.forward`.
     """
     seen: dict[str, tuple[Any, Tensor, Tensor]] = {}
 
@@ -377,9 +357,8 @@ def load_model(
 ) -> Model:
     """Return the model in a file, or one that comes with spikeduel (`shipped.names`).
 
-    Opening a file runs no code but spikeduel's. For a user's architecture, neuron, surrogate or
-    encoder, `own_code` lists the `module:attribute` names that may be imported. Reports and exports
-    are about float32; with `precision` "bf16", faster on some hardware, a few labels in a thousand
+    Opening a file runs no code but spikeduel's, and the user's `module:attribute` names that
+    `own_code` lists. `precision` "bf16" is faster on some hardware; a few labels in a thousand
     differ. Raises `InputError`.
     """
     path = shipped.located(Path(path))
@@ -540,10 +519,8 @@ class Answer:
 def answers_to_recording(
     model: Model, packed: np.ndarray, calibrated: bool = True
 ) -> Iterator[Answer]:
-    """Yield the answer after each frame of a recording (`Events.packed`), binned as in training.
-
-    The last answer has the probabilities of `Model.predict`. Raises `InputError` for a model that
-    cannot stream.
+    """Yield the answer after each frame of a recording (`Events.packed`); the last one has the
+    probabilities of `Model.predict`. Raises `InputError`.
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
@@ -557,23 +534,18 @@ def answers_to_recording(
 
 
 def answers_to_stream(
-    model: Model, chunks: Iterable[Events], frame_ms: float | None = None, calibrated: bool = True
+    model: Model, chunks: Iterable[Events], calibrated: bool = True
 ) -> Iterator[Answer]:
     """Yield the answer after each frame of a stream: `chunks` of events in order of time.
 
-    A frame lasts `frame_ms`, or as long as in training. It is over once a later event comes, or the
-    stream ends. After as many frames as in training the model starts anew. Raises `InputError` for
-    a model that cannot stream, for frames without a length, and for time that runs backwards.
+    A frame lasts as long as in training, and is over once a later event comes, or
+    the stream ends. After as many frames as in training the model starts anew. Raises `InputError`.
     """
     binning = _binning(model)
-    frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
-    if frame_ms is not None and frame_us is not None and frame_us < 1:
-        raise InputError(f"frame_ms: a frame is longer than 0.0005 ms, not {frame_ms:g}")
-    if not frame_us:
+    if not (frame_us := binning.frame_us):
         raise InputError(
             f"{model.card.contender} was trained on frames that are a part of each recording's "
-            f"length or events, which a stream does not have. Train with --bin-ms, or give "
-            f"frame_ms to answers_to_stream."
+            f"length or events, which a stream does not have. Train with --bin-ms."
         )
     whole = replace(binning, num_frames=1, by="time", frame_us=None, start_us=0, stop_us=None)
     state, seen = StreamState(), 0

@@ -1,8 +1,7 @@
 """Layers as plain data, for networks that files describe: imported and converted ones.
 
 A layer is a dict with a `type`, one of `LAYERS`, and the arguments of its constructor. It takes the
-output of the layer before it, or of its `inputs`: numbers of earlier layers, -1 for the images; so
-a list describes residual networks too.
+output of the layer before it, or of its `inputs`: numbers of earlier layers, -1 for the images.
 """
 
 import inspect
@@ -25,9 +24,7 @@ IMAGES = -1
 
 
 class ChannelsLastFlatten(nn.Module):
-    """Flattens `[N, C, H, W]` to `[N, H·W·C]`, the order of channels-last memory: nothing is
-    copied.
-    """
+    """Flattens `[N, C, H, W]` to `[N, H·W·C]`, the order of channels-last memory."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.permute(0, 2, 3, 1).flatten(1)
@@ -48,9 +45,7 @@ class Affine(nn.Module):
 
 
 class Scale(nn.Module):
-    """Computes `x · factor + shift`, untrained. Without a shift, spikes stay events of another
-    size.
-    """
+    """Computes `x · factor + shift`, untrained."""
 
     def __init__(self, factor: float, shift: float = 0.0) -> None:
         super().__init__()
@@ -60,16 +55,13 @@ class Scale(nn.Module):
         scaled = x * self.factor
         return scaled + self.shift if self.shift else scaled
 
-    def extra_repr(self) -> str:
-        return f"factor={self.factor:g}, shift={self.shift:g}"
-
 
 class AsPretrained(nn.Module):
-    """Prepared images as a library's network saw them in its pretraining.
+    """Prepared images `[N, C, H, W]` in [0, 1] as a library's network saw them in its pretraining:
+    `[N, K, S, S]`.
 
-    `[N, C, H, W]` in [0, 1] become `[N, K, S, S]`, with K numbers in `mean` and `std`: grey is
-    repeated, and the `size` S (None: unchanged) is reached by bilinear interpolation, antialiased
-    for smaller images.
+    Grey is repeated for the K numbers in `mean` and `std`; the `size` S (None: unchanged) is
+    reached by bilinear interpolation, antialiased for smaller images.
     """
 
     mean: Tensor
@@ -90,9 +82,6 @@ class AsPretrained(nn.Module):
             )
         return (x - self.mean) / self.std  # grey spreads over the channels
 
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in list(described(self).items())[1:])
-
 
 class Add(nn.Module):
     """Adds inputs of one shape."""
@@ -111,10 +100,8 @@ class Concat(nn.Module):
 class PooledCounts(Neuron):
     """Max-pooling of spikes by their counts: a place spikes as often as its most active neuron.
 
-    The output is the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C,
-    H', W']`, pooled as by `nn.MaxPool2d`. (Pooled step by step, a place would spike whenever any of
-    its neurons does.) `mem` are the counts. After Rueckauer et al. 2017, whose gates pass the
-    neuron with the highest rate.
+    The output is the increase of the highest count, 0 or 1 a step, from `[T, B, C, H, W]`; `mem`
+    are the counts. After Rueckauer et al. 2017, whose gates pass the neuron with the highest rate.
     """
 
     def __init__(
@@ -128,12 +115,14 @@ class PooledCounts(Neuron):
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         counts = state["mem"] + current
-        spk = self.pool(counts) - self.pool(state["mem"])
-        return spk.to(current.dtype), {"mem": counts}
+        highest = self.pool(counts)
+        spk = (highest - state["highest"]).to(current.dtype)
+        return spk, {"mem": counts, "highest": highest}
 
     def initial_state(self, current: Tensor) -> State:
         """Return zero counts in float32: bfloat16 counts no further than 256."""
-        return {"mem": torch.zeros_like(current, dtype=torch.float32)}
+        counts = torch.zeros_like(current, dtype=torch.float32)
+        return {"mem": counts, "highest": self.pool(counts)}
 
 
 class EachItsOwnLIF(LIF):
@@ -151,9 +140,6 @@ class EachItsOwnLIF(LIF):
     @property
     def dynamics(self) -> Dynamics:
         return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
-
-    def extra_repr(self) -> str:
-        return f"shape={list(self.shape)}, reset_mechanism={self.reset_mechanism!r}"
 
 
 LAYERS: dict[str, type[nn.Module]] = {
@@ -178,7 +164,6 @@ class Made(NamedTuple):
 
 
 def in_order(num_layers: int) -> Inputs:
-    """Return the inputs of a chain of so many layers."""
     return tuple((index - 1,) for index in range(num_layers))
 
 
@@ -203,9 +188,8 @@ def _plain(value: Any) -> Any:
 
 
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
-    """Return the layers that `layers` describe, checked on the meta device first.
-
-    Raises `InputError` naming the layer that cannot be made.
+    """Return the layers that `layers` describe, checked on the meta device first. Raises
+    `InputError` naming the layer.
     """
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
@@ -263,10 +247,7 @@ def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
 def run(
     layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
 ) -> tuple[Tensor | ConstantInput, Tensor | None]:
-    """Return the last layer's output `[T, B, …]` and, for neurons, the membranes.
-
-    Outputs that no later layer takes are freed.
-    """
+    """Return the last layer's output `[T, B, …]` and, for neurons, the membranes."""
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
     last_use[len(layers) - 1] = len(layers)
     held: dict[int, Tensor | ConstantInput] = {IMAGES: x}

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""Compiled loops of `pooling`: one square of four places at a time, for a vector of channels.
+"""Compiled loops of `pooling`: a square of four places at a time, for a vector of channels.
 
-Arrays are flat, in the order of `[N, H, W, C]`; float32, or the bits of bfloat16 as int16. A winner
-is the place, row by row, of the highest number of a square, or `_NOBODY`.
+Arrays are flat `[N, H, W, C]`. A winner is the place, row by row, of the highest number of a
+square, or `_NOBODY`.
 """
 
 import numpy as np
@@ -45,10 +45,10 @@ def _take(a, b, c, d, pooled, winners, at):
 def convolve_and_pool(
     x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop
 ):
-    """Fill images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]`.
+    """Fill images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H,
+    W, planes]`.
 
-    Pooled is a 3×3 convolution of `x` `[N, H, W, planes]`, which is never written. `weights` are
-    `[9·planes, C]`, `offsets` the distances of the 9·planes numbers from the first.
+    `weights` are `[9·planes, C]`, `offsets` the distances of the 9·planes numbers from the first.
     """
     channels, line = len(bias), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
@@ -71,9 +71,8 @@ def convolve_and_pool(
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fill images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`.
-
-    They are the shares of the images in the gradients of weights and bias of `convolve_and_pool`.
+    """Fill images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`, their shares of the
+    gradients of weights and bias.
     """
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2

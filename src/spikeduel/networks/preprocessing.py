@@ -27,10 +27,8 @@ swap neighbouring events.
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Events of a recording, `[N]` each.
-
-    `x` and `y` are in pixels from the upper left, `t` in microseconds, `p` is 1 for brighter and 0
-    for darker. `sensor` is (height, width) if known.
+    """Events of a recording, `[N]` each: pixels from the upper left, microseconds, and 1 for
+    brighter; `sensor` is (height, width) if known.
     """
 
     x: np.ndarray
@@ -40,11 +38,11 @@ class Events:
     sensor: tuple[int, int] | None = None
 
     def packed(self) -> np.ndarray:
-        """Return the events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
+        """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel; see
+        `TIME_SHIFT`.
 
-        Events at the same time are sorted by pixel, so that equal recordings are equal. Raises
-        `InputError` for a recording without events or too long, a pixel outside the sensor, a
-        polarity other than 0, 1 and −1, and time that runs backwards.
+        Raises `InputError` without events, for one outside the sensor or of another polarity than
+        0, 1 and −1, and for time that is too long or runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -109,14 +107,12 @@ class Binning:
     """Division of a recording into `num_frames` T frames of 2 polarities; kept with a model.
 
     `sensor` is (height, width). `by` "time": frames last `frame_us` microseconds, or, if None, a
-    T-th of the used part; "events": frames have a T-th of the events. The used part begins at
-    `start_us` and ends before `stop_us` (None: at the end), both from the first event. `factor`
-    pixels a side become one. `binary`: a pixel is 1 for any events, else their number (255 at
-    most).
+    T-th of the used part; "events": frames have a T-th of the events. The used part lies between
+    `start_us` and `stop_us` (None: the end). `factor` pixels a side become one. `binary`: a pixel
+    is 1 for any events, else their number (255 at most).
 
-    `change` takes information away: "collapsed": every frame has all events; "reversed": the last
-    frame comes first; "shuffled": frames in random order, another for each recording; "redrawn":
-    events in random frames; "merged": one polarity.
+    `change` takes information away: "collapsed": every frame has all events; "reversed" and
+    "shuffled": frames in another order; "redrawn": events in random frames; "merged": one polarity.
     """
 
     num_frames: Annotated[int, Meta(ge=1, le=4096)]
@@ -145,8 +141,7 @@ class Binning:
         """Return uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, their events changed by
         `alter`.
 
-        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events
-        outside the sensor are left out. `alter` does not change a recording's length.
+        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`.
         """
         from spikeduel.networks.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -181,10 +176,8 @@ class Binning:
     def received(
         self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the end of each frame and the number of events until then, int64 `[B, T]` both.
-
-        Ends are in microseconds from the beginning of the used part of the recordings `rows` `[B]`.
-        A `change` is ignored.
+        """Return the end of each frame, in microseconds of the used part, and the number of events
+        until then, int64 `[B, T]` both.
         """
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
         parts = np.arange(1, self.num_frames + 1)
@@ -239,9 +232,9 @@ class Preprocessing:
     """Steps from a picture, or a recording, to an array; stored with every model.
 
     `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark.
-    A picture of another aspect ratio is padded with black, centred; larger ones shrink (bilinear,
-    averaging), smaller ones grow if `enlarge`, else they are padded. A recording of an event camera
-    has a `binning`, which decides the shape; all else is for pictures.
+    A picture is padded to the aspect ratio with black; larger ones shrink (bilinear, averaging),
+    smaller ones grow if `enlarge`, else they are padded. A recording has a `binning`, which decides
+    the shape.
     """
 
     channels: Annotated[int, Meta(ge=1, le=8192)]
@@ -258,7 +251,6 @@ class Preprocessing:
 
     @classmethod
     def of_recordings(cls, binning: Binning) -> "Preprocessing":
-        """Return the preprocessing of recordings with this binning."""
         return cls(*binning.shape, binning=binning)
 
     def described(self) -> dict[str, Any]:
@@ -335,9 +327,9 @@ def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 def plain(picture: Image.Image) -> Image.Image:
     """Return `picture` upright (EXIF applied), with 8 bits a channel and without transparency.
 
-    Transparency is laid on black; an alpha channel of zeros is ignored. 16-bit grey (`I;16`, `I`)
-    is divided by 257. Mode `F` is 0 … 1 if all values are, else 0 … 255; NaN is 0. Raises
-    `InputError` if no value is finite.
+    Transparency is laid on black; an alpha channel of zeros is ignored. 16-bit grey is divided by
+    257. Mode `F` is 0 … 1 if all values are, else 0 … 255. Raises `InputError` if no value is
+    finite.
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):

@@ -28,10 +28,8 @@ class Ranks:
     size: int = 1
 
     def part(self, batch: np.ndarray) -> np.ndarray:
-        """Return the part of `batch` `[B]` that this rank takes.
-
-        Parts differ by at most one in size. All ranks take the whole of a batch smaller than
-        `size`.
+        """Return the part of `batch` `[B]` that this rank takes; all take the whole of a batch
+        smaller than `size`.
         """
         return batch if len(batch) < self.size else np.array_split(batch, self.size)[self.rank]
 
@@ -58,11 +56,11 @@ ALONE = Ranks()
 
 
 def data_parallel(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `forward`, which calls `module`, with gradients that are averaged over all ranks.
+    """Return `forward`, which calls `module`, with gradients that are averaged over all ranks, from
+    the weights of rank 0.
 
-    All ranks begin with the weights of rank 0. On GPUs batch norm takes its statistics over the
-    whole batch. SyncBatchNorm needs a GPU: on the CPU each rank normalises by its own part, and
-    the running statistics are those of rank 0.
+    SyncBatchNorm needs a GPU: on the CPU each rank normalises by its own part, and the running
+    statistics are those of rank 0.
     """
     if next(module.parameters()).device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -89,10 +87,9 @@ WARM_UP = 0.2
 class TrainingRules:
     """Settings of a training step, the same for spiking and other networks.
 
-    `optimizer`: "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the
-    rest. `schedule`: "linear" raises the learning rate for the first fifth of the training and
-    lowers it to 0 in the rest. `label_smoothing` is the share of a label that is spread over all
-    classes.
+    "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the rest. The
+    schedule "linear" raises the learning rate for a fifth of the training and lowers it to 0 in the
+    rest.
     """
 
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
@@ -105,8 +102,8 @@ class TrainingRules:
 class Muon(torch.optim.Muon):
     """torch's Muon for filters `[O, I, H, W]` too, taken as matrices `[O, I·H·W]`.
 
-    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; its steps are
-    scaled so that Adam's learning rate fits (Liu et al. 2025, "Muon is Scalable for LLM Training").
+    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", scaled to Adam's
+    learning rate (Liu et al. 2025, "Muon is Scalable for LLM Training").
     """
 
     def __init__(
@@ -131,11 +128,8 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `rules` name, for the weights of `module`, over `num_steps` training
-    steps.
-
-    Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be
-    kept and put back.
+    """The optimizer that `rules` name, over `num_steps` training steps; weight decay concerns
+    matrices and filters only.
     """
 
     def __init__(
@@ -159,7 +153,6 @@ class Optimizer:
             weight.grad = None
 
     def step(self) -> None:
-        """Take a step along the gradients of the weights."""
         share = self._share_of_rate()
         for group, rate in self._rates:
             group["lr"] = rate * share
@@ -220,10 +213,7 @@ def _hidden(module: nn.Module) -> list[Tensor]:
 
 
 def _matrix(values: Tensor, weight: Tensor) -> Tensor:
-    """Return `values`, of the shape of `weight`, as a matrix `[O, …]`.
-
-    The columns are in the order in which `weight` lies in memory, so that the matrix is a view.
-    """
+    """Return `values` as a matrix `[O, …]`, columns in the order of `weight` in memory."""
     if weight.is_contiguous():
         return values.flatten(1)
     return values.permute(0, 2, 3, 1).flatten(1)
@@ -240,11 +230,10 @@ which 1 gives.
 
 
 class TrainingStep:
-    """A step of a training by `rules`: forward, backward, optimizer. The model is trained in place.
+    """A step of a training by `rules` of `num_steps` steps: forward, backward, optimizer. The model
+    is trained in place.
 
-    Layers that have a kernel for it are computed as one (`join_layers`).
-    `num_steps` is the number of steps of the whole training, which the learning rate follows. With
-    several `ranks`, each rank calls the step with its part of a batch.
+    With several `ranks`, each rank calls the step with its part of a batch.
     """
 
     def __init__(
@@ -276,11 +265,10 @@ class TrainingStep:
         targets: Tensor | None = None,
         weight: float = 1.0,
     ) -> Tensor:
-        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
+        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, or `targets`
+        float `[B, K]`; return the loss before the step, a tensor.
 
-        The gradient is multiplied by `weight`. `targets` float `[B, K]` are probabilities of
-        classes to learn in place of the labels. Returns the loss as it was before the step: a
-        tensor, since reading a number would make a device wait.
+        The gradient is multiplied by `weight`.
         """
         self._average_statistics()
         output = self._output(images, keys)
@@ -303,17 +291,14 @@ class TrainingStep:
         return loss.detach()
 
     def num_right(self) -> int:
-        """Return the number of right answers, as they were before each step, since the last
-        call.
-        """
+        """Return the number of right answers, before each step, since the last call."""
         self._count()
         right, self._right = int(self._right), 0
         return right
 
     def _average_statistics(self) -> None:
-        """Let the running statistics of batch norms forget their first values in the first steps.
-
-        After twenty steps, as small data sets have them, these would still be an eighth.
+        """Let batch norms forget their first statistics, which after twenty steps would still be an
+        eighth.
         """
         young, self._young = self._young, []
         for norm, usual in young:
@@ -346,10 +331,8 @@ class TrainingStep:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
     def _output(self, images: Tensor, keys: RandomKeys) -> Any:
-        """Return the network's output.
-
-        Batch norm refuses a last batch of one image where that is one number for each channel: then
-        it takes the statistics that it has.
+        """Return the network's output; a last batch of one image, which batch norm can refuse, is
+        normalised by the statistics that there are.
         """
         try:
             return self._run(images, keys)

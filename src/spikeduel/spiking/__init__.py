@@ -8,10 +8,8 @@ from torch import Tensor
 
 
 class ConstantInput:
-    """`value` `[B, …]` for `num_steps` steps, stored once.
-
-    Stateless layers map the value once; the first neuron expands it. So direct encoding pays for
-    its first layer once. (A time axis of length 1 would be mistaken for one step.)
+    """`value` `[B, …]` for `num_steps` steps, stored once: layers before the first neurons compute
+    once.
     """
 
     __slots__ = ("num_steps", "value")

@@ -14,11 +14,10 @@ from spikeduel.system.errors import InputError
 
 @dataclass(frozen=True)
 class Encoder:
-    """A function that encodes images, with what is known of its codes.
+    """A `function(images, num_steps, keys)` from uint8 `[B, C, H, W]` to floats `[T, B, C, H, W]`
+    or a `ConstantInput`.
 
-    `function(images, num_steps, keys)` takes uint8 `[B, C, H, W]` and returns floats `[T, B, C, H,
-    W]` or a `ConstantInput`. `spikes`: codes are 0 or 1; `random`: it draws from `keys`; `help` is
-    one line for people.
+    `spikes`: codes are 0 or 1; `random`: it draws from `keys`; `help` is one line for people.
     """
 
     function: Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]
@@ -27,12 +26,11 @@ class Encoder:
     help: str = ""
 
     def __call__(self, images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor | ConstantInput:
-        """Return the sequence `[T, B, C, H, W]` of `images` uint8 `[B, C, H, W]`."""
         return self.function(images, num_steps, keys)
 
 
 def analogue(images: Tensor) -> Tensor:
-    """Return uint8 `[B, C, H, W]` as float32 in [0, 1], the input of networks without spikes."""
+    """Return uint8 `[B, C, H, W]` as float32 in [0, 1]."""
     return images / 255
 
 
@@ -84,9 +82,8 @@ EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
 
 
 def encoder_of(name: str) -> Encoder:
-    """Return the encoder of a name, or of `module:attribute`. Raises `InputError`.
-
-    A user's plain function is taken for one that returns numbers and draws nothing.
+    """Return the encoder of a name, or of `module:attribute`; a plain function gives numbers and
+    draws nothing. Raises `InputError`.
     """
     named = registry.resolve("encoding", name, ENCODERS)
     if isinstance(named, Encoder):

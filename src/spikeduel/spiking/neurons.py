@@ -25,21 +25,18 @@ class Neuron(nn.Module):
     """Base class of layers of neurons without weights: `spk, mem = neuron(current)`, all `[T, B,
     …]`.
 
-    A subclass has `step`, and `initial_state` if its state is more than a membrane; `forward` runs
-    them over time. Nothing is kept between calls, so nothing has to be reset; to continue from an
-    earlier state, see `carried_state`.
+    A subclass has `step`, and `initial_state` if its state is more than a membrane. Nothing is kept
+    between calls; to continue from a state, see `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
-        """Return the state before the first step, for `current` `[B, …]`; `state["mem"]` is the
+        """Return the state before the first step for `current` `[B, …]`; `state["mem"]` is the
         membrane.
         """
         return {"mem": torch.zeros_like(current)}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """Take a step: return spikes `[B, …]` and the next state for `current` `[B, …]` and a
-        state.
-        """
+        """Return spikes `[B, …]` and the next state for `current` `[B, …]`."""
         raise TypeError(f"{type(self).__name__} must define step(current, state).")
 
     def forward(
@@ -47,8 +44,7 @@ class Neuron(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
 
-        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer does not need
-        them.
+        Without `with_mem`, membranes may be left out (`[0, B, …]`).
         """
         # Dynamo cannot trace a ContextVar; compiled networks start from rest.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
@@ -75,19 +71,19 @@ class Neuron(nn.Module):
         for now in sequence.unbind(0):
             spk, state = self.step(now, state)
             spikes.append(spk)
-            membranes.append(state["mem"])
-        return torch.stack(spikes), torch.stack(membranes), state
+            if with_mem:
+                membranes.append(state["mem"])
+        mem = torch.stack(membranes) if with_mem else state["mem"].unsqueeze(0)[:0]
+        return torch.stack(spikes), mem, state
 
 
 class LIF(Neuron):
-    """Leaky integrate-and-fire, as snnTorch's `Leaky` defines it (`kernels/reference.py` has the
-    equations).
+    """Leaky integrate-and-fire, as snnTorch's `Leaky` (`kernels/reference.py` has the equations).
 
-    `beta` (clamped to [0, 1]) is the decay per step, `threshold` (> 0) the membrane above which it
-    spikes, `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of
-    the spike (one of `SURROGATES`, or `module:function`), and `surrogate_alpha` its width. Takes a
-    current `[T, B, …]` and returns `(spk, mem)` of its shape; membranes are float32, also where the
-    current is bfloat16, and spikes have the current's type. Raises `InputError`.
+    `beta` (clamped to [0, 1]) is the decay per step; a membrane above `threshold` (> 0) spikes;
+    `reset_mechanism` is `subtract`, `zero` or `none`; `surrogate` (of `SURROGATES`, or
+    `module:function`) has the width `surrogate_alpha`. Membranes are float32 under any precision,
+    spikes have the current's type. Raises `InputError`.
     """
 
     beta: float | Tensor
@@ -132,7 +128,6 @@ class LIF(Neuron):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """Run over time as `Neuron.over_time` does, fused if there is a kernel."""
         before = (
             None
             if state is None
@@ -163,11 +158,11 @@ class IF(LIF):
 
 
 class PLIF(LIF):
-    """A `LIF` that learns its decay, one for the layer: beta = sigmoid(`beta_logit`).
+    """A `LIF` that learns its decay, one for the layer: beta = sigmoid(`beta_logit`), from `beta`
+    in (0, 1) on.
 
-    Training starts from `beta` in (0, 1). Fang et al. 2021, "Incorporating learnable membrane time
-    constant to enhance learning of spiking neural networks", but with the current unscaled, as in
-    `LIF`.
+    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
+    neural networks", with the current unscaled.
     """
 
     def _keep_beta(self, beta: float) -> None:
@@ -182,13 +177,12 @@ class PLIF(LIF):
 
 
 class ALIF(LIF):
-    """Adaptive LIF: every spike raises the level that the membrane has to pass for the next one.
+    """Adaptive LIF: a spike raises the level that the membrane has to pass for the next one.
 
-    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]; U is a `LIF`'s
-    membrane, S its spikes, gain `adaptation_gain`, and decay (per step, in [0, 1])
-    `adaptation_decay`. A reset subtracts `threshold`. Takes and returns what `LIF` does; its state
-    has `mem` and `adaptation` (A), each `[B, …]`. Bellec et al. 2020, "A solution to the learning
-    dilemma for recurrent networks of spiking neurons". Raises `InputError`.
+    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]
+    (`adaptation_gain`, `adaptation_decay` in [0, 1]). The state has `mem` and `adaptation`. Bellec
+    et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons".
+    Raises `InputError`.
     """
 
     def __init__(
@@ -219,9 +213,8 @@ class ALIF(LIF):
 
 
 class LeakyReadout(nn.Module):
-    """An output layer that integrates and never spikes: `mem = readout(current)`, `[T, B, K]` both.
-
-    Its network's `readout` is `MeanReadout`.
+    """An output layer that integrates and never spikes, for `MeanReadout`: `mem =
+    readout(current)`, `[T, B, K]` both.
     """
 
     def __init__(self, beta: float = 0.95) -> None:
@@ -234,10 +227,8 @@ class LeakyReadout(nn.Module):
 
 
 class ReLU(Neuron):
-    """The positive part of the current, in the place of a neuron; `mem` is the current.
-
-    It has neither memory nor spikes: at one time step, a spiking architecture with it is a
-    conventional network.
+    """The positive part of the current, in the place of a neuron, without memory or spikes; `mem`
+    is the current.
     """
 
     def activation(self, current: Tensor) -> Tensor:
@@ -257,9 +248,8 @@ class ReLU(Neuron):
 def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
     """Round `x` to the 2^`bits` levels 0, `step`, 2·`step`, …, clamped to their range.
 
-    The gradient passes the rounding within the levels; that of the `step` size (a scalar above 0)
-    is equation 3 of Esser et al. 2020, "Learned step size quantization" (LSQ). LSQ also scales it,
-    which Adam would undo: its steps do not depend on the scale of a gradient.
+    The gradient passes the rounding; that of `step` is equation 3 of Esser et al. 2020, "Learned
+    step size quantization", unscaled, since Adam would undo a scale.
     """
     level = (x / step).clamp(0, 2**bits - 1)
     return (level + (level.round() - level).detach()) * step
@@ -268,8 +258,8 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 class QuantisedReLU(ReLU):
     """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantised`).
 
-    The step between levels is learned; at first the highest level is `threshold`, the output of an
-    integrate-and-fire neuron that fires at every step. Raises `InputError`.
+    The step between levels is learned; at first the highest level is `threshold`. Raises
+    `InputError`.
     """
 
     def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
@@ -296,11 +286,10 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
-    """Let each layer of neurons in `module` continue from its state in `before` (none: a fresh
-    one).
+    """Let the neurons in `module` continue from their states in `before` (none: fresh ones); yield
+    the states after the pass.
 
-    Yields a dict of the states after the pass. Both are by layer name. So a network takes its time
-    steps a few at a time without passing states around. Raises `InputError`.
+    Both are by layer name. Raises `InputError`.
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)

@@ -17,10 +17,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RandomKeys:
-    """A 64-bit key per image of a batch, from which random numbers are drawn.
+    """A 64-bit key per image of a batch, from which random numbers are drawn, independent of
+    batching and threads.
 
-    They depend on neither batching nor threads. `values` `[B]` may be a function that returns the
-    keys: unused keys are never made.
+    `values` `[B]` may be a function: unused keys are never made.
     """
 
     def __init__(
@@ -33,22 +33,17 @@ class RandomKeys:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """Keys, uint64 `[B]`."""
         values = self._values() if callable(self._values) else self._values
         return np.ascontiguousarray(values, dtype=np.uint64)
 
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to encode training images: others for every seed, epoch and image index
-        `[B]`.
-        """
+        """Return keys to encode training images, by seed, epoch and image index `[B]`."""
         return cls(lambda: _folded(1, seed, epoch, indices))
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
-        """Return keys by image index `[B]`, equal at every evaluation; others for another
-        `repeat`.
-        """
+        """Return keys by image index `[B]`, equal at every evaluation of the same `repeat`."""
         return cls(_folded(2, repeat, indices))
 
     @classmethod
@@ -62,25 +57,23 @@ class RandomKeys:
 
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to change training images, by seed, epoch and image index."""
+        """Return keys to change training images."""
         turns = lambda: (_folded(6, seed, indices) >> np.uint64(32)) + np.uint64(epoch)  # noqa: E731
         return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
     def for_mixing(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to mix training images, by seed, epoch and image index."""
+        """Return keys to mix training images."""
         return cls(lambda: _folded(7, seed, epoch, indices))
 
     @classmethod
     def for_events(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to change the events of recordings, by seed, epoch and index."""
+        """Return keys to change the events of recordings."""
         return cls(lambda: _folded(8, seed, epoch, indices))
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to corrupt test images in the way `name`, by image index, equal for all
-        models.
-        """
+        """Return keys to corrupt test images in the way `name`, equal for all models."""
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
@@ -88,18 +81,15 @@ class RandomKeys:
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
-        """Return int64 `[B, n]`: per image a uniform whole number 0 … stop − 1 for each of
-        `stops`.
-        """
+        """Return int64 `[B, n]`: per image a uniform whole number below each of the n `stops`."""
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(
             ((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64)
         )
 
     def alternating(self) -> Tensor:
-        """Return bool `[B]`: random per image, and the opposite in the next epoch.
-
-        Only keys `for_augmentation` know epochs; other keys give random values.
+        """Return bool `[B]`: random per image, and with keys `for_augmentation` the opposite in the
+        next epoch.
         """
         turns = self._turns() if self._turns else self.integers(2)[:, 0].numpy()
         return torch.from_numpy(turns.astype(np.int64) % 2 == 1)
@@ -114,9 +104,7 @@ class RandomKeys:
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch (all devices), NumPy and Python within; restore their states after.
 
-    User code and layers such as dropout draw from these generators. Each epoch and each measure
-    begins from its seed, so that no state of a generator has to be saved. Generators that objects
-    hold are out of reach.
+    Each epoch and measure begins from its seed, so that no generator's state has to be saved.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
     put_back = [
@@ -140,7 +128,6 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _folded(stream: int, *values: int | np.ndarray) -> np.ndarray:
-    """Return keys of a separate `stream` that depend on all `values`, numbers or arrays `[B]`."""
     return reduce(_mix, values, np.array([stream], np.uint64))
 
 

@@ -25,7 +25,7 @@ class SpikingReadout(Readout):
     """Base class of readouts that sum over time, and can score after every step."""
 
     def accumulate(self, output: Any) -> Tensor:
-        """Return the part of `output` that is summed over steps: float32 `[…, B, K]`."""
+        """Return the part of `output` that is summed over steps, float32 `[…, B, K]`."""
         raise NotImplementedError
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
@@ -39,15 +39,12 @@ class SpikingReadout(Readout):
         return self.scores_of(self.accumulate(output), _num_steps(output))
 
     def steps(self, output: Any) -> list[Any]:
-        """Return the outputs of single steps, shaped as `output` with one step."""
         if isinstance(output, tuple):
             return list(zip(*(part.split(1) for part in output), strict=True))
         return list(output.split(1))
 
     def running_scores(self, output: Any) -> Tensor:
-        """Return the scores after each of the T steps: float32 `[T, B, K]`, the last as
-        `scores`.
-        """
+        """Return the scores after each of the T steps, float32 `[T, B, K]`."""
         total, running = None, []
         for t, step in enumerate(self.steps(output)[:-1]):
             now = self.accumulate(step)
@@ -60,9 +57,8 @@ class SpikingReadout(Readout):
 class SpikeCountReadout(SpikingReadout):
     """The study's readout, for `(spk, mem)` of the output layer, both `[T, B, K]`.
 
-    The loss is the mean over steps of the membrane's cross-entropy. The label has the most spikes,
-    ties broken by the summed membrane: scores are count + rank/(2K), with rank 0 … K−1 of the
-    summed membrane.
+    The loss is the mean over steps of the membrane's cross-entropy; scores are count + rank/(2K),
+    with rank 0 … K−1 of the summed membrane.
     """
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
@@ -75,7 +71,7 @@ class SpikeCountReadout(SpikingReadout):
         return F.cross_entropy(mem.movedim(2, 1).contiguous(), every)
 
     def accumulate(self, output: tuple[Tensor, Tensor]) -> Tensor:
-        """Return counts of spikes and summed membranes: `[2, B, K]`."""
+        """Return counts of spikes and summed membranes, `[2, B, K]`."""
         spk, mem = output
         # bfloat16 counts no further than 256.
         return torch.stack([spk.sum(0, dtype=torch.float32), mem.sum(0)])

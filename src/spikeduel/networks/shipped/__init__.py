@@ -23,10 +23,9 @@ class Checked(Frozen):
 class Origin(Frozen):
     """Origin and quality of a shipped network.
 
-    `accuracy` is on all `n` test images, asked once, after all choices; `low` and `high` are its 95
-    % interval (Wilson), for this seed alone. `macs` and `acs` are operations an image, `joules` the
-    least and the most energy of its arithmetic (45 nm, 32-bit floats), estimated. `limits` says
-    what the network is not good for.
+    `accuracy` is on all `n` test images, asked once; `low` and `high` are its 95 % interval
+    (Wilson), for this seed. `macs` and `acs` are operations an image, `joules` the least and the
+    most energy of its arithmetic. `limits` says what the network is not good for.
     """
 
     name: str
@@ -62,7 +61,7 @@ def origins() -> list[Origin]:
 
 
 def origin_of(file: Path) -> Origin | None:
-    """Return the origin of the network in `file`; None for other files."""
+    """Return the origin of the network in `file`, if it is shipped."""
     return next((each for each in origins() if file == FOLDER / f"{each.name}.safetensors"), None)
 
 

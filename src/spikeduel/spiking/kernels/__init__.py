@@ -1,11 +1,9 @@
-"""Spiking dynamics and rate encoding: the readable reference, and faster kernels that agree with
+"""Spiking dynamics and rate encoding: the readable `reference`, and faster kernels that agree with
 it.
 
-`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator,
-`torch.ops.spikeduel.scan`: that is what autograd, `torch.compile` and export see. Its kernels are
-`cpu` (Numba) and `gpu` (Triton), imported when one of theirs is first called. In training,
-`normalised` has an operator that also takes the batch norm before and the pooling after, and
-`projected` takes a narrow linear layer after.
+`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator for autograd,
+`torch.compile` and export; its kernels are `cpu` (Numba) and `gpu` (Triton), imported when first
+called. `joint` has kernels for neurons with their neighbours.
 """
 
 from collections.abc import Iterator
@@ -51,7 +49,7 @@ _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Run `scan` by the readable reference, step by step, in operations that any tool can trace."""
+    """Run `scan` by the readable reference, in operations that any tool can trace."""
     token = _FUSED.set(False)
     try:
         yield
@@ -72,8 +70,7 @@ def scan(
 
     `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last`
     `[S, …]`, the state after the last step, are float32 (float64 for a float64 current). S is 1, or
-    2 for adaptive neurons; the equations are `reference`'s. All have the memory layout of
-    `current`. Raises `InputError` for an unknown name, or no steps.
+    2 for adaptive neurons. All have the memory layout of `current`. Raises `InputError`.
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
@@ -119,8 +116,7 @@ def rate_spikes(
 ) -> Tensor:
     """Bernoulli spikes `[T, B, …]` in `dtype` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
 
-    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says. Raises
-    `InputError` unless the images are uint8 and have a key each.
+    A pixel p fires with probability p/255 (`reference.rate_spikes`). Raises `InputError`.
     """
     if images.dtype != torch.uint8:
         raise InputError(
@@ -206,7 +202,6 @@ _LIBRARY.define(
 
 
 def _given(*inputs: Any) -> tuple[Any, ...]:
-    """Return the arguments of the kernels: tensors as `[rows, N]`, the dynamics as one."""
     current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = (
         inputs
     )

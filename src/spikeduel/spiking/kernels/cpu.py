@@ -1,8 +1,9 @@
-"""CPU kernels in Numba, and their threads: scans over time, rate encoding, permutation over time.
+"""CPU kernels in Numba, and their threads.
 
-A scan works on blocks of neurons, time outermost within a block, whose state stays in the nearest
-caches. Forward keeps only its input; backward computes a block's membranes again, which is faster
-than fetching them from memory.
+A scan works on blocks of neurons whose state stays in the nearest caches. Forward keeps only its
+input; backward computes membranes again, which is faster than fetching them from memory. Joint
+kernels take a row of windows of one image over all time steps; sums over a batch are taken along a
+row, then over rows, then over images, so that no number of threads changes them.
 """
 
 import ctypes
@@ -49,12 +50,11 @@ WRITTEN_DTYPES: dict[torch.dtype, Any] = {
 def run_chunks(
     kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1
 ) -> None:
-    """Call `kernel(start, stop)` on parts of `range(length)`, on PyTorch's number of threads at
-    most.
+    """Call `kernel(start, stop)` on parts of `range(length)`, on at most PyTorch's number of
+    threads.
 
-    The kernel has to release the GIL. Parts begin at multiples of `grain`. `work` is the number of
-    written elements; a part has at least `SMALLEST_PART` of them. Several threads, or a forked
-    process, may call at once: parts never wait for one another.
+    The kernel releases the GIL. Parts begin at multiples of `grain` and write at least
+    `SMALLEST_PART` of the `work` elements. Several threads, or a forked process, may call at once.
     """
     num_threads = torch.get_num_threads()
     num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
@@ -107,8 +107,7 @@ def with_scratch(
 def _openmp() -> Any:
     """Return the entry to PyTorch's OpenMP threads (GNU's, or compatible), or None.
 
-    After a matrix product these threads spin for a while: other threads would wait until they are
-    descheduled, which made a scan on two cores no faster than on one.
+    After a matrix product these threads spin for a while: other threads would have to wait.
     """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
@@ -128,10 +127,8 @@ def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return `torch.empty` on the CPU, in memory of NumPy.
-
-    NumPy asks Linux for huge pages, PyTorch does not: first touching 100 MB takes a quarter of the
-    time.
+    """Return `torch.empty` on the CPU in memory of NumPy, which asks Linux for huge pages: first
+    touching 100 MB takes a quarter of the time.
     """
     return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
 
@@ -144,11 +141,11 @@ def scan_forward(
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it
-    is constant.
+    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if
+    constant.
 
-    `current` is float32 or bfloat16, and so is `spk`; `state` `[S, N]` (None: at rest) and the rest
-    are float32.
+    `current` and `spk` are float32 or bfloat16; `state` `[S, N]` (None: at rest) and the rest
+    float32.
     """
     num_neurons, size = current.shape[1], dynamics.state_size
     spk = empty((num_steps, num_neurons), current.dtype)
@@ -173,9 +170,8 @@ def scan_backward(
     num_steps: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `scan_forward`'s `current` (in its type), `state` `[S, N]`, and beta.
-
-    `grads` are those of its results, or None. That of beta is 0 unless `needs_beta`.
+    """Return the gradients of `current` (in its type), `state` `[S, N]`, and beta (0 unless
+    `needs_beta`).
     """
     num_neurons = current.shape[1]
     none = np.empty((0, num_neurons), np.float32)
@@ -250,7 +246,6 @@ def _block(num_rows: int, dynamics: Dynamics) -> int:
 
 @njit(**COMPILED)
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
-    """Compute `reference.draw_levels` for `num_blocks` Philox blocks of one image at one step."""
     for j in range(num_blocks):
         k0, k1 = key & _LOW, key >> _HIGH
         c0, c1, c2, c3 = np.uint64(first_block + j), np.uint64(step), np.uint64(0), np.uint64(0)
@@ -294,10 +289,7 @@ def rate_spikes(
     num_steps: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]`.
-
-    `images` are uint8 `[B, …]`, `keys` uint64 `[B]`.
-    """
+    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]`."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])
     spikes = empty((num_steps, *images.shape), dtype)
     kernel = partial(
@@ -315,9 +307,8 @@ def rate_spikes(
 
 @njit(**COMPILED)
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permute images `start` to `stop` of `steps` `[T, B, N]` over T in place: Knuth's algorithm P.
-
-    Random numbers are SplitMix64's (Steele, Lea, Flood 2014), started from an image's key.
+    """Permute images `start` to `stop` of `steps` `[T, B, N]` over T in place: Knuth's algorithm P,
+    with SplitMix64 (Steele, Lea, Flood 2014) from an image's key.
     """
     num_steps, _, num_neurons = steps.shape
     for image in range(start, stop):
@@ -335,9 +326,8 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """Return `spk` `[T, B, …]` with the steps of each neuron and image in a random order.
-
-    All orders are equally likely; `keys` uint64 `[B]` decide, whatever else is in the batch.
+    """Return `spk` `[T, B, …]` with the steps of each neuron and image in a random order, by `keys`
+    uint64 `[B]`.
     """
     # Neurons are independent: in memory order (channels last) nothing is rearranged.
     order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
@@ -366,10 +356,8 @@ def normalised_forward(
     num_steps: int,
     side: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`,
-    `[1, …]` if constant.
-
-    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
+    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T, B, H,
+    W, C]`, `[1, …]` if constant; `var` is biased.
     """
     _, batch, height, width, channels = current.shape
     mean, var = moments(current).astype(np.float32)
@@ -456,11 +444,11 @@ def _through_statistics(
     inverse: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    """Turn `grad` `[…, H, W, C]`, the gradient of the normalised current, into the gradient of
-    `current` `[…, H, W, C]`.
+    """Turn `grad` `[…, H, W, C]`, of the normalised current, into the gradient of `current`, in
+    place.
 
-    `total` `[C]` is the sum of `grad`, and `product` the sum of `grad` times `current - mean`.
-    `inverse` is the inverse deviation, `scale` the weight times `inverse`.
+    `total` `[C]` is the sum of `grad`, `product` that of `grad` times `current - mean`, `inverse`
+    the inverse deviation.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
@@ -485,8 +473,8 @@ def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
 
 
 def moments(current: Tensor) -> np.ndarray:
-    """Mean and biased variance, `[2, C]`, of `current` `[…, H, W, C]`, float64, as
-    `reference.moments` has them.
+    """Mean and biased variance, float64 `[2, C]`, of `current` `[…, H, W, C]`, as
+    `reference.moments`.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)

@@ -1,11 +1,10 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""The compiled part of the CPU's kernels: scans, and neurons with their neighbours in one.
+"""The compiled part of the CPU's kernels, in one file because Numba caches by file.
 
-They share a file because Numba caches by file. A function on rows has one plain loop over
-contiguous float32, which LLVM turns into vector instructions; larger ones it leaves scalar, at a
-fifth of the speed. Joint kernels take a vector of channels or neurons at a time, over all time
-steps: what they compute stays in registers. Operations come in the order of `reference`, and no
-multiply-add is fused, so that results equal the reference's to the last bit.
+A function on rows has one plain loop over contiguous float32, which LLVM vectorises; larger ones it
+leaves scalar. Joint kernels take a vector of channels or neurons over all time steps, which stays
+in registers. Operations come in the order of `reference`, and no multiply-add is fused, so that
+results are equal to the last bit.
 """
 
 import math
@@ -40,7 +39,6 @@ _0, _1 = np.float32(0), np.float32(1)
 
 @njit(**UNCOUNTED)
 def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
-    """`membrane` and `spikes` in one pass, for neurons whose `level` stays."""
     n = len(mem)
     if reset == SUBTRACT:
         for i in range(n):
@@ -63,8 +61,8 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
 
 @njit(**UNCOUNTED)
 def membrane(current, before, reset_before, mem, beta, threshold, reset):
-    """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows
-    must not overlap.
+    """Membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must
+    not overlap.
     """
     n = len(mem)
     if reset == SUBTRACT:
@@ -82,9 +80,6 @@ def membrane(current, before, reset_before, mem, beta, threshold, reset):
 
 @njit(**UNCOUNTED)
 def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
-    """An adaptive neuron's `adaptation` and `level` `[n]` after a step that spiked where `before >
-    level_before`.
-    """
     for i in range(len(adaptation)):
         z = _1 if before[i] > level_before[i] else _0
         adaptation[i] = decay * adaptation_before[i] + z
@@ -93,23 +88,19 @@ def adapt(before, level_before, adaptation_before, adaptation, level, decay, thr
 
 @njit(**UNCOUNTED)
 def raise_level(adaptation, threshold, gain, level):
-    """The `level` `[n]` that an adaptive neuron's membrane has to pass."""
     for i in range(len(level)):
         level[i] = threshold + gain * adaptation[i]
 
 
 @njit(**UNCOUNTED)
 def spikes(mem, level, one, spk):
-    """`spk` `[n]`: `one` where the membrane is above its level."""
     for i in range(len(spk)):
         spk[i] = one if mem[i] > level[i] else 0
 
 
 @njit(**UNCOUNTED)
 def _exp_of_negative(x):
-    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from
-    vectorising.
-    """
+    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop from vectorising."""
     x = np.float32(-87) if x < np.float32(-87) else x
     k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
@@ -122,7 +113,7 @@ def _exp_of_negative(x):
 
 @njit(**UNCOUNTED)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
-    """Write the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in
+    """Write the gradient at `mem − level` to `out` `[n]`; `surrogate` is a position in
     `SURROGATE_KERNELS`.
     """
     width = np.float32(alpha)
@@ -161,7 +152,6 @@ def carry_back(adjoint, mem, level, beta, reset):
 
 @njit(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
-    """Do `carry_back`, and add the gradient through the spike of `mem`."""
     if reset == ZERO:
         for i in range(len(adjoint)):
             adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + incoming[i] * slope[i]
@@ -172,7 +162,7 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
 
 @njit(**UNCOUNTED)
 def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
-    """`carry_back_and_add` with the slope of `atan`, the default; `incoming` may be the bits of
+    """`carry_back` and the gradient through the spike by `atan`; `incoming` may be the bits of
     bfloat16.
     """
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
@@ -192,28 +182,24 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
 
 @njit(**UNCOUNTED)
 def carry_adaptation_back(adjoint, slope, decay, gain):
-    """Turn the adjoint `[n]` of the next adaptation into that of the one before, by its spike."""
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
 
 @njit(**UNCOUNTED)
 def add_product(total, factor, a, b):
-    """Add `factor·(a·b)` to `total`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += factor * (a[i] * b[i])
 
 
 @njit(**UNCOUNTED)
 def add(total, a):
-    """Add `a` to `total`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += a[i]
 
 
 @njit(**UNCOUNTED)
 def add_decay_gradient(total, adjoint, before, level_before, reset):
-    """Add the gradient of beta by one step's adjoint to `total` `[n]`."""
     for i in range(len(total)):
         kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
         total[i] += adjoint[i] * kept
@@ -221,7 +207,6 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):
 
 @njit(**UNCOUNTED)
 def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):
-    """Set `row` of a block's scratch to the state of neurons `here`."""
     if len(state) == 0:
         mems[row, :n] = _0
         adaptations[row, :n] = _0
@@ -234,10 +219,10 @@ def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row
 
 @njit(**UNCOUNTED)
 def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
-    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and
-    `last` `[S, N]`.
+    """Fill neurons `start` to `stop` of `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S,
+    N]`.
 
-    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest; `scratch`
+    `current` is `[T, N]`, `[1, N]` if constant; `state` `[S, N]`, or `[0, N]` at rest; `scratch`
     `[7, block]`.
     """
     threshold, reset, _, _, decay, gain = dynamics
@@ -276,9 +261,7 @@ def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, s
 
 @njit(**UNCOUNTED)
 def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer):
-    """Fills a block's scratch of neurons `here`: row 0 with the state, row t + 1 with the step
-    t.
-    """
+    """Fill a block's scratch: row 0 with the state, row t + 1 with step t."""
     threshold, reset, _, _, decay, gain = dynamics
     adaptive, constant = len(levels) > 1, len(current) == 1
     _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
@@ -310,9 +293,10 @@ def scan_backward(
     start,
     stop,
 ):
-    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S,
-    N]` and `grad_beta` `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are
-    none. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9, block]`.
+    """Fill neurons `start` to `stop` of `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]`
+    or `[0]`, from gradients that are `[0, N]` where there are none.
+
+    `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9, block]`.
     """
     threshold, reset, surrogate, alpha, decay, gain = dynamics
     adaptive, constant = len(grad_state) > 1, len(current) == 1
@@ -404,7 +388,6 @@ def channel_sums(current, pivot, shape, out, start, stop):
 
 @njit(**UNCOUNTED)
 def advance(mem, current, beta, threshold, reset):
-    """Return the membranes after `mem`."""
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     if reset == SUBTRACT:
         return (beta * mem + current) - where(mem > threshold, threshold, _0)
@@ -415,7 +398,6 @@ def advance(mem, current, beta, threshold, reset):
 
 @njit(**UNCOUNTED)
 def _offset(place, side, width, channels):
-    """Return the distance of a place of a window from the first, in a current."""
     return (place // side * width + place % side) * channels
 
 
@@ -423,11 +405,11 @@ def _offset(place, side, width, channels):
 def normalised_forward(
     current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
 ):
-    """Fills strips `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`: a strip is a row of
-    one image.
+    """Fill strips (rows of one image) `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`.
 
-    `current` is `[T, B, H, W, C]`, `[1, B, H, W, C]` if constant; `scale` and `shift` `[C]`
-    normalise it. All are flat. `fired` `[T, LANES]` is scratch.
+    `current` is `[T, B, H, W, C]`, `[1, …]` if constant; `fired` `[T, LANES]` is scratch. All
+    arrays are flat. `steps` has as many elements as time steps, `sides` as a window has rows: of a
+    tuple the compiler knows the length, and unrolls.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -488,8 +470,8 @@ def _trace_window(
 
 @njit(**UNCOUNTED, forceinline=True)
 def _find_first(mems, level, sides, channels, steps, first, highest):
-    """Fills `first` and `highest` `[vectors of channels, T, LANES]`: which place of a window spiked
-    first, 0 if none did, and its membrane.
+    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: the place of a window that
+    spiked first, 0 if none did, and its membrane.
     """
     num_steps, places = len(steps), len(sides) * len(sides)
     for channel in range(0, channels, LANES):
@@ -527,13 +509,12 @@ def normalised_backward(
     start,
     stop,
 ):
-    """Fills strips `start` to `stop` of `grad`, of the normalised current and shaped as `current`,
-    and of `totals`.
+    """Fill strips `start` to `stop` of `grad`, of the normalised current, and of `totals` `[2, B,
+    H, C]`: sums over steps along rows of the gradient, and of it times the current above its
+    mean.
 
-    `totals` `[2, B, H, C]` (zeros) gets sums over steps, along rows: of the gradient, and of it
-    times the current above its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the
-    gradient says about beta. Scratch are `mems` `[vectors of channels, places, T, LANES]` and
-    `slopes` `[4, vectors of channels, T, LANES]`.
+    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch are `mems`
+    `[vectors of channels, places, T, LANES]` and `slopes` `[4, vectors of channels, T, LANES]`.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -611,11 +592,11 @@ def normalised_backward(
 
 @njit(**UNCOUNTED)
 def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
-    """Fills images `start` to `stop` of `out` with the gradient of `current`, by `grad`, of the
+    """Fill images `start` to `stop` of `out`, the gradient of `current`, by `grad`, that of the
     normalised current.
 
     `coefficients` `[4, C]` are the mean gradient, the mean current, what is taken off for a current
-    above it, and the scale. `out` may be `grad`. All others are `[images, pixels, C]`.
+    above it, and the scale. `out` may be `grad`.
     """
     _, pixels, channels = shape
     for pixel in range(start * pixels * channels, stop * pixels * channels, channels):
@@ -647,8 +628,8 @@ _NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the neare
 
 @njit(**COMPILED)
 def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, out, start, stop):
-    """Fills images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights`
-    `[K, N]`.
+    """Fill images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights` `[K,
+    N]`.
     """
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
@@ -689,10 +670,7 @@ def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, 
 
 @njit(**COMPILED)
 def _project(spikes, row, weights, column, num_neurons, n, sums, at):
-    """Add to `sums` `[T, K, LANES]`, from index `at` on, the products of spikes and weights.
-
-    Spikes are those of two steps, weights those of five outputs.
-    """
+    """Add to `sums` `[T, K, LANES]` the products of two steps' spikes and five outputs' weights."""
     next_row, next_sums = row + _NEURONS, at + len(sums) // (len(spikes) // _NEURONS)
     a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = filled(np.float32(0))
     for i in range(0, n, LANES):
@@ -727,9 +705,8 @@ def projected_backward(
     start,
     stop,
 ):
-    """Fills groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and
-    `grad_weights` `[groups, K, N]`, from `grad` `[B, T, K]`; the surrogate is `atan`. Membranes are
-    computed again.
+    """Fill groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and
+    `grad_weights` `[groups, K, N]`, from `grad` `[B, T, K]`, by `atan`.
     """
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     scale, half = filled(numbers[2]), filled(numbers[3])
@@ -779,9 +756,7 @@ def projected_backward(
 def _project_back(
     grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
 ):
-    """Return the gradients of a vector of neurons' spikes and weights from those of five
-    outputs.
-    """
+    """Add the gradients of a vector of neurons' spikes and weights by five outputs."""
     _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
     w0, w1 = load(weights, column), load(weights, column + num_neurons)
     w2, w3 = load(weights, column + 2 * num_neurons), load(weights, column + 3 * num_neurons)

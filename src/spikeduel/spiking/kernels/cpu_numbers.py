@@ -1,9 +1,8 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
-"""Numbers and vectors in compiled functions: float32, or the bits of bfloat16 (unknown to Numba)
-as int16.
+"""Numbers and vectors in compiled functions: float32, or the bits of bfloat16 as int16.
 
-A vector is a value of `LANES` float32 with `+ - * / > ==`, which LLVM fits to the registers there
-are: a kernel in vectors does not depend on LLVM's finding out that a loop can be one.
+A vector is a value of `LANES` float32 with `+ - * / > ==`: a kernel in vectors does not depend on
+LLVM's vectorising its loops.
 """
 
 import operator
@@ -19,19 +18,17 @@ from spikeduel.spiking import kernels
 
 
 def as_float32(row: Any, buffer: Any) -> Any:
-    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into
-    `buffer`.
-    """
+    """`row` as float32: itself, or bits of bfloat16 widened into `buffer`."""
 
 
 def write(values: Any, out: Any) -> None:
-    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to
-    nearest, ties to even).
+    """Copy float32 `values` to `out`, float32 or bits of bfloat16 (rounded to nearest, ties to
+    even).
     """
 
 
 def from_bf16(x: Any) -> Any:
-    """float32 of a number: `x` itself, or of the bits of bfloat16 as int16."""
+    """float32 of `x`, itself or the bits of bfloat16."""
 
 
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
@@ -69,7 +66,7 @@ def _from_bf16(x):
 
 @njit(**COMPILED)
 def to_bf16(x):
-    """The bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
+    """Bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
     bits = np.float32(x).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     # Rounding could carry a NaN's bits over into another number's.
@@ -97,14 +94,11 @@ LANES = kernels.LANES
 
 
 class _Lanes(types.Type):
-    """A vector of `LANES` values of one LLVM type."""
-
     def __init__(self, name: str, lane: ir.Type) -> None:
         super().__init__(f"{name}x{LANES}")
         self.vector = ir.VectorType(lane, LANES)
 
     def filled(self, value: float) -> ir.Constant:
-        """A constant with `value` in each lane."""
         return ir.Constant(self.vector, [value] * LANES)
 
 
@@ -121,8 +115,6 @@ _WORDS, _HALVES = _Lanes("int32", ir.IntType(32)), _Lanes("int16", ir.IntType(16
 def _binary(
     symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IRBuilder, Any, Any], Any]
 ) -> None:
-    """Gives two vectors of `operands` the operator `symbol`, whose instructions `emit` writes."""
-
     @intrinsic
     def compute(typingctx, a, b):
         return result(a, b), lambda context, builder, signature, values: emit(builder, *values)
@@ -142,8 +134,6 @@ _binary(operator.eq, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_order
 
 @intrinsic
 def filled(typingctx, value):
-    """A vector with the float32 `value` in each lane."""
-
     def emit(context, builder, signature, values):
         first = builder.insert_element(
             ir.Constant(_NUMBERS.vector, ir.Undefined), values[0], ir.IntType(32)(0)
@@ -155,23 +145,19 @@ def filled(typingctx, value):
 
 @intrinsic
 def where(typingctx, truths, a, b):
-    """`a` in the lanes in which `truths` hold, else `b`."""
     return _NUMBERS(truths, a, b), lambda context, builder, signature, values: builder.select(
         *values
     )
 
 
 def _place(context, builder, row, row_type, at):
-    """The lanes that lie in an array from index `at` on, where they begin, and how an element is
-    aligned.
-    """
+    """Return lanes, pointer and alignment of the vector at index `at` of an array."""
     lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
     first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
     return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4
 
 
 def _widened(builder, vector, lanes):
-    """float32, also of the bits of bfloat16."""
     if lanes is _NUMBERS:
         return vector
     bits = builder.shl(builder.zext(vector, _WORDS.vector), _WORDS.filled(16))
@@ -179,7 +165,6 @@ def _widened(builder, vector, lanes):
 
 
 def _narrowed(builder, vector, lanes):
-    """float32, or the bits of bfloat16, rounded to nearest, ties to even."""
     if lanes is _NUMBERS:
         return vector
     bits, half = builder.bitcast(vector, _WORDS.vector), _WORDS.filled(16)
@@ -191,7 +176,6 @@ def _narrowed(builder, vector, lanes):
 
 
 def _first_lanes(builder, count):
-    """Truth in the first `count` lanes."""
     word = builder.insert_element(
         ir.Constant(_WORDS.vector, ir.Undefined),
         builder.trunc(count, ir.IntType(32)),
@@ -202,7 +186,6 @@ def _first_lanes(builder, count):
 
 
 def _masked(builder, name, lanes, result, *given):
-    """LLVM's masked load or store: lanes that are masked are not touched in memory."""
     name = f"llvm.masked.{name}.v{LANES}{'f32' if lanes is _NUMBERS else 'i16'}.p0"
     known = builder.module.globals.get(name)
     function_type = ir.FunctionType(result, [each.type for each in given])
@@ -211,8 +194,6 @@ def _masked(builder, name, lanes, result, *given):
 
 @intrinsic
 def load(typingctx, row, at):
-    """The vector at index `at` of `row`: float32, or the bits of bfloat16 as int16."""
-
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[0], row, values[1])
         return _widened(builder, builder.load(pointer, align=align), lanes)
@@ -222,8 +203,6 @@ def load(typingctx, row, at):
 
 @intrinsic
 def store(typingctx, vector, row, at):
-    """Writes a vector at index `at` of `row`: as float32, or rounded to bfloat16."""
-
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[1], row, values[2])
         builder.store(_narrowed(builder, values[0], lanes), pointer, align=align)
@@ -263,15 +242,13 @@ def _store_first(typingctx, vector, row, at, count):
 
 @njit(**COMPILED)
 def read(row, at, left):
-    """The vector at index `at` of `row`, of which no more than `left` channels are there; 0 for the
-    others.
-    """
+    """Vector at index `at` of `row`, with 0 beyond the `left` channels that are there."""
     return load(row, at) if left >= LANES else _load_first(row, at, left)
 
 
 @njit(**COMPILED)
 def put(vector, row, at, left):
-    """Writes what a vector has of the `left` channels that there are at index `at` of `row`."""
+    """Write the first `left` lanes of a vector at index `at` of `row`."""
     if left >= LANES:
         store(vector, row, at)
     else:
@@ -280,5 +257,4 @@ def put(vector, row, at, left):
 
 @njit(**COMPILED)
 def add_to(row, at, vector, left):
-    """Adds a vector to the one at index `at` of `row`."""
     put(read(row, at, left) + vector, row, at, left)

@@ -1,11 +1,9 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Scans over time and rate encoding on CUDA, in Triton: one pass forward, one pass back. Not yet
-measured on a GPU.
+"""Scans over time and rate encoding on CUDA, in Triton. Not yet measured on a GPU.
 
-The equations are `reference.step`'s, in the same order of operations and without fused
-multiply-add, so that spikes and membranes equal the reference's to the last bit. Tensors are `[T,
-N]`: neurons are independent, one thread works on one of them at all steps, and neighbours lie side
-by side.
+The equations are `reference.step`'s, in the same order and without fused multiply-add, so that
+spikes and membranes are equal to the last bit. Tensors are `[T, N]`: one thread works on one neuron
+at all steps.
 """
 
 import math
@@ -52,7 +50,6 @@ def write_state(state, mem, adaptation, columns, inside, num_neurons, ADAPTIVE: 
 
 @triton.jit
 def overshoot(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
-    """Return the membrane above the threshold; the neuron spikes if this is positive."""
     return mem - (threshold + gain * adaptation) if ADAPTIVE else mem - threshold
 
 
@@ -65,7 +62,6 @@ def fires(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
 def step(
     now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr
 ):
-    """Return membrane and adaptation one step later."""
     fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
     if RESET == "subtract":
         mem = (beta * mem + now) - fired * threshold
@@ -81,9 +77,6 @@ def step(
 
 @triton.jit
 def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):
-    """Return the gradient of the spike at `u`; `SURROGATE` is one of
-    `reference.SURROGATE_KERNELS`.
-    """
     if SURROGATE == "atan":
         x = 1.5707963267948966 * alpha * u
         gradient = 0.5 * alpha / (1.0 + x * x)
@@ -122,7 +115,7 @@ def run(
     CONSTANT: tl.constexpr,
     ADAPTIVE: tl.constexpr,
 ):
-    """Run all steps from a membrane and adaptation; write `[T, N]` outputs that are asked for."""
+    """Run all steps; write the `[T, N]` outputs that are not None."""
     inside = columns < num_neurons
     if CONSTANT:
         now = tl.load(current + columns, mask=inside, other=0.0).to(tl.float32)
@@ -195,7 +188,6 @@ def back_through_spike(
     SURROGATE: tl.constexpr,
     ADAPTIVE: tl.constexpr,
 ):
-    """Add the gradient through a spike to those of its membrane and adaptation."""
     slope = surrogate_gradient(
         overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE
     )
@@ -384,12 +376,10 @@ def scan_backward(
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory for results."""
     return torch.empty(shape, dtype=dtype, device=device)
 
 
 def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, Any]:
-    """Return the compile-time options of both kernels of the scan."""
     return {
         "RESET": dynamics.reset_mechanism,
         "CONSTANT": len(current) == 1,

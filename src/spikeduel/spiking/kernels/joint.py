@@ -1,8 +1,7 @@
 """Neurons with their neighbours in one pass on the CPU, for training; nothing between is written.
 
 Batch norm before the neurons and max-pooling of their spikes (`reference.normalised_scan`); or,
-under a constant current, a linear layer of few outputs after them: writing and reading the spikes
-takes longer than multiplying them.
+under a constant current, a linear layer of few outputs after them.
 """
 
 import math
@@ -30,9 +29,7 @@ def is_normalised(
     dynamics: Dynamics,
     side: int,
 ) -> bool:
-    """Return True if `normalised_scan` has a kernel: neurons of `kernels.is_fused` that do not
-    adapt, and a batch norm with all its parts that uses the statistics of the batch.
-    """
+    """Return True if `normalised_scan` has a kernel for these arguments."""
     value = current.value if isinstance(current, ConstantInput) else current
     return (
         _is_plain(value, current, beta, dynamics)
@@ -68,9 +65,8 @@ def normalised_scan(
     """Spikes `[T, B, C, H / side, W / side]` of neurons that receive `norm(current)`, max-pooled by
     `side`.
 
-    `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, T among
-    them, and its running statistics learn of them. Spikes have the type of `current`; what is
-    normalised is never rounded to it. It has to be `is_normalised`.
+    `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, and its
+    running statistics learn of them. What is normalised is never rounded to the current's type.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
@@ -135,8 +131,7 @@ def projected_scan(
     """`F.linear(scan(current, beta, dynamics)[0], weight, bias)`: `[T, B, K]`, of `current` `[B,
     N]`, in its type.
 
-    Spikes are those of `reference`, to the last bit. Sums and gradients are float32's, in a fixed
-    order, whatever the number of threads.
+    Sums are float32's, in a fixed order.
     """
     y: Tensor = _Projected.apply(
         current.value.contiguous(), weight, current.num_steps, beta, dynamics

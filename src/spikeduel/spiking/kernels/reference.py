@@ -1,9 +1,8 @@
 """The equations, readable: what every faster kernel has to agree with.
 
-`u` is the membrane minus the threshold. A spike is always the Heaviside step of it; only the
-gradient differs, by surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking
-Neural Networks"), whose width `alpha` is named and scaled as in snnTorch (its `slope` for
-`fast_sigmoid` and `sigmoid`).
+`u` is the membrane minus the threshold. A spike is its Heaviside step; the gradient differs by
+surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks"),
+whose width `alpha` is scaled as in snnTorch (its `slope` for `fast_sigmoid` and `sigmoid`).
 """
 
 import math
@@ -41,9 +40,7 @@ def sigmoid(u: Tensor, alpha: float) -> Tensor:
 
 
 def triangular(u: Tensor, alpha: float) -> Tensor:
-    """alpha·max(0, 1 − alpha·|u|): a triangle of area 1 (snnTorch's function of that name is a sign
-    function)
-    """
+    """alpha·max(0, 1 − alpha·|u|): a triangle of area 1"""
     return alpha * (1 - alpha * u.abs()).clamp(min=0)
 
 
@@ -74,9 +71,8 @@ SURROGATES: dict[str, Surrogate] = {
 
 
 def surrogate_of(name: str) -> Surrogate:
-    """Return the surrogate of a name, or of `module:attribute`. Raises `InputError`.
-
-    The attribute is a `Surrogate` or a function `(u, alpha) -> gradient`.
+    """Return the surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u,
+    alpha) -> gradient`. Raises `InputError`.
     """
     named = registry.resolve("surrogate", name, SURROGATES)
     if isinstance(named, Surrogate):
@@ -111,15 +107,14 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Tensor:
-    """Return 1 where `u` > 0, else 0, in `u`'s dtype, with the named surrogate's gradient."""
+    """Return 1 where `u` > 0, else 0, with the named surrogate's gradient."""
     gradient, width = surrogate_of(surrogate).gradient, resolve_alpha(surrogate, alpha)
     return _Spike.apply(u, lambda at: gradient(at, width))
 
 
 class Dynamics(NamedTuple):
-    """Dynamics of a layer of neurons, apart from its decay `beta`.
-
-    `adaptation` is None, or an adaptive neuron's `(decay, gain)`.
+    """Dynamics of a layer of neurons, apart from its decay `beta`; `adaptation` is None, or
+    `(decay, gain)`.
     """
 
     threshold: float | Tensor
@@ -130,7 +125,6 @@ class Dynamics(NamedTuple):
 
     @property
     def state_size(self) -> int:
-        """Numbers that a neuron carries from step to step: membrane, and adaptation if any."""
         return 1 if self.adaptation is None else 2
 
 
@@ -139,14 +133,13 @@ def step(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return spikes and the next state for `current` `[B, …]` and a state, all of one shape.
 
-    A leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it, has its membrane U for a
-    state, and spikes, S[t] = 1, where U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) −
-    S[t−1]·threshold; `zero`: U[t] = beta·(1−S[t−1])·U[t−1] + I[t]; `none`: no reset. The reset
-    comes one step late and carries no gradient.
+    A leaky integrate-and-fire neuron, as snnTorch's `Leaky`, spikes, S[t] = 1, where its membrane
+    U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) − S[t−1]·threshold; `zero`: U[t] =
+    beta·(1−S[t−1])·U[t−1] + I[t]; `none`: no reset. The reset comes one step late and carries no
+    gradient.
 
     An adaptive one (Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks
-    of spiking neurons") has an adaptation A too, by which every spike raises the level that the
-    next has to pass: A[t] = decay·A[t−1] + S[t−1], and S[t] is 1 where U[t] > threshold +
+    of spiking neurons") has A[t] = decay·A[t−1] + S[t−1] too, and spikes where U[t] > threshold +
     gain·A[t]. A reset subtracts `threshold`, not the level. The adaptation carries a gradient.
     """
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
@@ -173,8 +166,7 @@ def scan(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The step over the first axis of `current` `[T, …]`, from `state` `[S, …]` (at rest, zeros).
 
-    Returns `(spk, mem, last)`: `[T, …]` twice, and the state after the last step. S is
-    `dynamics.state_size`.
+    Returns `(spk, mem, last)`: `[T, …]` twice, and the state after the last step.
     """
     if state is None:
         state = torch.zeros_like(current[:1]).expand(dynamics.state_size, *current.shape[1:])
@@ -262,12 +254,11 @@ def _of_channel(values: Tensor) -> Tensor:
 def normalise(
     current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var` the
-    biased variance.
+    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var`
+    biased.
 
-    `current` is `[T, B, C, H, W]`, or `[1, B, C, H, W]` where it is the same at every step: then
-    its statistics are taken once. y has the type of `weight` (float32, or float64): it is not
-    rounded to that of the current.
+    `current` is `[T, B, C, H, W]`, or `[1, …]` where it is the same at every step. y has the type
+    of `weight`: it is not rounded to that of the current.
     """
     return _Normalise.apply(current, weight, bias, eps, num_steps)
 
@@ -282,11 +273,10 @@ def normalised_scan(
     num_steps: int,
     side: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, the neurons' `scan`,
-    max-pooling of their spikes.
+    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, `scan`, max-pooling of the
+    spikes.
 
-    Of a window's gradient all goes to the first neuron that spikes or, where none does, to the
-    first.
+    A window's gradient goes to the first neuron that spikes or, where none does, to the first.
     """
     y, mean, var = normalise(current, weight, bias, eps, num_steps)
     spk = scan(y, beta, dynamics)[0]
@@ -295,10 +285,8 @@ def normalised_scan(
 
 
 def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:
-    """Philox 4×32: random words from a counter (Salmon et al. 2011, "Parallel random numbers: as
-    easy as 1, 2, 3").
-
-    `counter` is uint32 `[…, 4]`, `key` uint32 `[…, 2]`; returns uint32 `[…, 4]`.
+    """Philox 4×32: random words uint32 `[…, 4]` from a `counter` `[…, 4]` and a `key` `[…, 2]`
+    (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
     """
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64)
@@ -318,9 +306,8 @@ def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray
 def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray:
     """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`.
 
-    A level depends on its key, step and pixel only, hence on neither batching nor threads: pixel p
-    at step t is word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half, high
-    half), scaled to 0 … 254 by (word · 255) >> 32.
+    Pixel p at step t is word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half,
+    high half), scaled by (word · 255) >> 32: independent of batching and threads.
     """
     blocks = -(-num_pixels // 4)
     counter = np.zeros((num_steps, len(keys), blocks, 4), np.uint32)
@@ -335,8 +322,6 @@ def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray
 def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int) -> Tensor:
     """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability
     exactly p/255.
-
-    A pixel fires where its level, uniform on 0 … 254, is below its value: 255 always, 0 never.
     """
     levels = draw_levels(keys, num_steps, images.shape[1:].numel())
     return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device) < images
