@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from spikeduel.auditing import moved, neighbours, stretches
 from spikeduel.data import Prepared, Split, catalogue, socofing
@@ -21,9 +22,6 @@ from spikeduel.results.audit import SIDES, AuditedImage, Counts
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NEAR = 0.33
 """Images nearer than this share of the usual distance are near-duplicates."""
@@ -105,7 +103,7 @@ class AuditContext:
         return self.groups if self.stretches is None else self.stretches.joined(self.groups)
 
     @cached_property
-    def small(self) -> "Tensor":
+    def small(self) -> Tensor:
         """Small grey versions of the images, float32 `[N, D]`."""
         pictures = self.prepared.pictures
         if self.recordings is not None:

@@ -68,7 +68,7 @@ def examine(
     progress, unreadable = progress or Progress(), unreadable or {}
     counts = file_counts(experiment, prepared, unreadable)
     context = AuditContext(experiment, prepared, split, progress, unreadable, counts)
-    path = kept_in() / f"{_key(context)}.json"
+    path = cache.audits() / f"{_key(context)}.json"
     try:
         # Not msgspec's own JSON: the names of files may be no Unicode.
         audit = typed.converted(files.read_json(path), PrintedAudit)
@@ -83,11 +83,6 @@ def examine(
     except (InputError, OSError) as error:
         progress.say(f"the audit is not kept for the next time: {error}")
     return audit
-
-
-def kept_in() -> Path:
-    """Return the folder of the audits that `examine` keeps, a file each."""
-    return files.cache_dir() / "audits"
 
 
 def _key(context: AuditContext) -> str:

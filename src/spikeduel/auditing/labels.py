@@ -11,9 +11,10 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from spikeduel.auditing.context import AuditContext, Fields
 from spikeduel.auditing.neighbours import gradients, lowest
@@ -21,9 +22,6 @@ from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.results.findings import Values, finds
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NEIGHBOURS = 40
 """Neighbours that vote; a quarter of the images of the label's class where that is fewer, at least
@@ -101,7 +99,7 @@ def suspects(
 
 
 def votes(
-    vectors: "Tensor", labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
+    vectors: Tensor, labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the nearest neighbours of the images `used` `[M]` (ascending indices) vote, by
     `vectors` `[N, D]`.
@@ -111,7 +109,6 @@ def votes(
     so that wrong labels are not counted. Of equal images (equal numbers in `same` `[N]`) one votes,
     and not on its copies: these share a wrong label.
     """
-    import torch
 
     most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))
     voters = np.unique(same[used], return_index=True)[1]
@@ -134,7 +131,7 @@ def votes(
         is_asked = torch.arange(nearest) < asked[rows, None]
         counts[rows] = (torch.isfinite(distance.gather(1, few)) & is_asked).float()
 
-    def shares(rows: slice, counted: "Tensor") -> "Tensor":
+    def shares(rows: slice, counted: Tensor) -> Tensor:
         total = torch.zeros(len(counted), num_classes)
         total.scatter_add_(1, label[places[rows]], counted)
         return total / total.sum(1, keepdim=True).clamp_min(1)

@@ -12,17 +12,16 @@ left, such as borders, is learned on moved copies: linear discriminant analysis,
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from spikeduel.auditing.neighbours import MOST_SCORES, compared, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NEAREST, NEAREST_UPRIGHT = 12, 5
 """Candidates by descriptors for all moves, and for shifts and sizes alone."""
@@ -72,8 +71,6 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return the largest square between the black bars of each picture, enlarged to the size of
     `images`, uint8 `[N, C, S, S]`.
     """
-    import torch
-    from torch.nn.functional import interpolate
 
     middles, side = empty_array(images.shape), images.shape[-1]
     margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
@@ -98,7 +95,6 @@ def _search(
     be like it. Images of one side are not compared: copies there inflate no score. Ratios of
     `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
-    import torch
 
     # Numba, which it needs, takes long to import.
     from spikeduel.auditing import overlays
@@ -131,11 +127,10 @@ def _search(
     return Moved(index, ratio)
 
 
-def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndarray:
+def _few(queries: Sequence[Tensor], references: Sequence[Tensor]) -> np.ndarray:
     """Return the nearest of N references to M queries by both descriptors in turn, nearest first:
     int64 `[M, K]`. `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
     """
-    import torch
 
     candidates, place = [], []
     for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
@@ -164,11 +159,11 @@ bispectrum).
 """
 
 
-Measured = Callable[["Tensor"], "Tensor"]
+Measured = Callable[[Tensor], Tensor]
 """Measurements, float32 `[N, D]`, of images float32 `[N, S, S]`."""
 
 
-def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
+def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
     """Return a moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by a right angle and mirrored at random; and, each with a probability of a half, turned
@@ -176,12 +171,10 @@ def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
     borders is black, the nearest pixel or a reflection, in turn. Where `is_upright`, nothing is
     turned or mirrored.
     """
-    import torch
-    from torch.nn.functional import affine_grid, grid_sample
 
     random, count = torch.Generator().manual_seed(seed), len(images)
 
-    def drawn(most: float) -> "Tensor":
+    def drawn(most: float) -> Tensor:
         values, is_used = torch.rand(2, count, generator=random)
         return most * (2 * values - 1) * (is_used < 0.5)
 
@@ -204,13 +197,12 @@ def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
     return copies
 
 
-def descriptor(images: "Tensor", measured: Measured) -> Measured:
+def descriptor(images: Tensor, measured: Measured) -> Measured:
     """Learn, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
     `[M, LENGTH]` or fewer.
 
     Descriptors of copies are near one another by Euclidean distance.
     """
-    import torch
     from scipy.linalg import eigh
 
     chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
@@ -231,24 +223,21 @@ def descriptor(images: "Tensor", measured: Measured) -> Measured:
     return lambda others: measured(others.float()) @ project - mean @ project
 
 
-def invariant(images: "Tensor") -> "Tensor":
+def invariant(images: Tensor) -> Tensor:
     """Measurements for all moves."""
-    import torch
 
     return torch.cat(
         [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1
     )
 
 
-def upright(images: "Tensor") -> "Tensor":
+def upright(images: Tensor) -> Tensor:
     """Measurements for shifts and sizes, which tell more apart as they need not bear turns."""
-    import torch
 
     return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
 
 
-def _windowed(images: "Tensor", power: float) -> "Tensor":
-    import torch
+def _windowed(images: Tensor, power: float) -> Tensor:
 
     window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
     window = window[:, None] * window
@@ -256,8 +245,7 @@ def _windowed(images: "Tensor", power: float) -> "Tensor":
     return _unit((images - mean) * window)
 
 
-def _spectrum(images: "Tensor", power: float) -> "Tensor":
-    import torch
+def _spectrum(images: Tensor, power: float) -> Tensor:
 
     size = max(32, images.shape[-1])
     amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
@@ -266,9 +254,7 @@ def _spectrum(images: "Tensor", power: float) -> "Tensor":
     ).flatten(1)
 
 
-def _recentred(images: "Tensor") -> "Tensor":
-    import torch
-    from torch.nn.functional import affine_grid, grid_sample
+def _recentred(images: Tensor) -> Tensor:
 
     seen, y, x, _ = _object(images)
     move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
@@ -278,9 +264,7 @@ def _recentred(images: "Tensor") -> "Tensor":
     return _unit(seen - seen.mean((1, 2), keepdim=True)).flatten(1)
 
 
-def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
-    import torch
-    from torch.nn.functional import grid_sample
+def _polar_spectrum(images: Tensor, power: float) -> Tensor:
 
     size = max(32, images.shape[-1])
     amplitude = torch.fft.fftshift(
@@ -297,9 +281,7 @@ def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
     return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
 
 
-def _around(images: "Tensor") -> "Tensor":
-    import torch
-    from torch.nn.functional import grid_sample
+def _around(images: Tensor) -> Tensor:
 
     seen, y, x, reach = _object(images)
     radius = ((torch.arange(8) + 0.5) / 8)[:, None]
@@ -311,11 +293,10 @@ def _around(images: "Tensor") -> "Tensor":
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
 
 
-def _object(images: "Tensor") -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
+def _object(images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]`
     each.
     """
-    import torch
 
     border = (
         torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
@@ -331,15 +312,14 @@ def _object(images: "Tensor") -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
     return seen, y, x, 2 * (weight * apart).sum((1, 2)).sqrt()
 
 
-def _unit(images: "Tensor") -> "Tensor":
+def _unit(images: Tensor) -> Tensor:
     return images / images.flatten(1).norm(dim=1).clamp_min(1e-3)[:, None, None]
 
 
-def _invariants(harmonics: "Tensor") -> "Tensor":
+def _invariants(harmonics: Tensor) -> Tensor:
     """Return what does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are
     turned or mirrored.
     """
-    import torch
 
     found = [harmonics.abs()]
     for apart in (1, 2):

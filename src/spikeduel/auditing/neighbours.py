@@ -4,17 +4,17 @@ score.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import Rows, in_parts
 from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 QUERIES_AT_ONCE = 4096
 PORTION = 1024
@@ -44,7 +44,7 @@ MOST_PORTIONS = 72
 IMAGES_A_PORTION = 70
 
 
-Vectors: TypeAlias = "Tensor | Rows"
+Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
 
@@ -87,9 +87,8 @@ def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np
     Both are uint8 `[M, …]` and `[N, …]`, in memory or not. Sums of squares up to 2^24 are exact.
     Raises `ValueError` where there is no reference.
     """
-    import torch
 
-    def flat(pixels: np.ndarray) -> "Tensor":
+    def flat(pixels: np.ndarray) -> Tensor:
         # Around zero, products of bytes are small enough to be exact in float32.
         return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
 
@@ -111,7 +110,6 @@ def closest(
     shuffled, always alike, and cut into `num_portions`. Raises `ValueError` where there is no
     reference to be the neighbour.
     """
-    import torch
 
     num_others = len(references) - (self_at is not None)
     if num_others < 1:
@@ -125,8 +123,8 @@ def closest(
         self_place = torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
 
     def scores(
-        number: int, blocks: "Iterable[slice | Tensor]"
-    ) -> "Iterator[tuple[slice | Tensor, Tensor]]":
+        number: int, blocks: Iterable[slice | Tensor]
+    ) -> Iterator[tuple[slice | Tensor, Tensor]]:
         # Half the squared distances to a portion, less half the query's square.
         part = references[portions[number]]
         half_square = part.square().sum(1) / 2
@@ -164,19 +162,17 @@ def num_portions(num_train: int) -> int:
     return int(np.clip(num_train // IMAGES_A_PORTION, 7, MOST_PORTIONS))
 
 
-def small_grey(images: np.ndarray) -> "Tensor":
+def small_grey(images: np.ndarray) -> Tensor:
     """float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed, scaled
     to length 1.
 
     Blocks are the smallest squares that bring the longer side to `SMALL_SIDE` or less. Brightness
     and contrast drop out; a uniform image becomes zero.
     """
-    import torch
-    from torch.nn.functional import avg_pool2d
 
     factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
 
-    def made(part: np.ndarray) -> "Tensor":
+    def made(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
@@ -192,7 +188,6 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides that one was recorded
     twice.
     """
-    import torch
     from scipy.ndimage import gaussian_filter
 
     width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
@@ -201,19 +196,17 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-def gradients(images: np.ndarray) -> "Tensor":
+def gradients(images: np.ndarray) -> Tensor:
     """float32 `[N, D]` from uint8 `[N, C, H, W]`: how much of each direction the grey levels'
     gradient has, by cells.
 
     Histograms of oriented gradients (Dalal and Triggs 2005), their square roots scaled to length 1:
     of the class they tell more than grey levels do. A uniform image becomes zero.
     """
-    import torch
-    from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
     factor = -(-max(images.shape[-2:]) // GRADIENTS_SIDE)
 
-    def made(part: np.ndarray) -> "Tensor":
+    def made(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = pad(
             avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False),
@@ -236,11 +229,10 @@ def gradients(images: np.ndarray) -> "Tensor":
     return in_parts(images, made)
 
 
-def lowest(scores: "Tensor", k: int) -> "Tensor":
+def lowest(scores: Tensor, k: int) -> Tensor:
     """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest
     first.
     """
-    import torch
 
     rows, columns = scores.shape
     if columns <= TOGETHER * k:
@@ -263,7 +255,7 @@ def compared(count: int, num_others: int, length: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
-def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
+def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
     """Return the neighbours of each image, from `small_grey` of all images; those of a sample where
     a side takes too long.
     """

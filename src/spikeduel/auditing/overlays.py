@@ -9,17 +9,16 @@ query, counted from its middle, lies on
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad
 
 from spikeduel.data.disk_arrays import in_parts
 from spikeduel.spiking.kernels.cpu import run_chunks
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
@@ -74,8 +73,8 @@ class Views:
     """
 
     images: np.ndarray
-    whole: "Tensor"
-    small: "Tensor"
+    whole: Tensor
+    small: Tensor
     factor: float
 
 
@@ -83,15 +82,13 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
     """Return grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by
     repeating their borders.
     """
-    import torch
-    from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
     factor = -(-max(images.shape[-2:]) // longest)
     height, width = (max(1, round(length / factor)) for length in images.shape[-2:])
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
 
-    def whole(part: np.ndarray) -> "Tensor":
+    def whole(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True) / 255
         grey = adaptive_avg_pool2d(grey, (height, width))
         around = [left, side - width - left, top, side - height - top]
@@ -100,7 +97,7 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
             grey = interpolate(grey, size=SHORTEST_SIDE, mode="bilinear")
         return _blurred(grey, 0.6)
 
-    def small(part: np.ndarray) -> "Tensor":
+    def small(part: np.ndarray) -> Tensor:
         grey = whole(part)
         shrink = max(1, round(grey.shape[-1] / SMALL_SIDE))
         size = -(-grey.shape[-1] // shrink)
@@ -110,12 +107,10 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
     return Views(images, wholes, in_parts(images, small), max(images.shape[-2:]) / wholes.shape[-1])
 
 
-def _blurred(images: "Tensor", sigma: float) -> "Tensor":
+def _blurred(images: Tensor, sigma: float) -> Tensor:
     """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what sampling does to single
     pixels drops out.
     """
-    import torch
-    from torch.nn.functional import conv2d, pad
 
     reach = int(np.ceil(3 * sigma))
     kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
@@ -124,11 +119,10 @@ def _blurred(images: "Tensor", sigma: float) -> "Tensor":
     return conv2d(conv2d(wide, kernel[None, None, :, None]), kernel[None, None, None, :])
 
 
-def orientation_maps(side: int) -> "Tensor":
+def orientation_maps(side: int) -> Tensor:
     """float32 `[8·3·side², side²]`: maps small images to what they look like from all orientations,
     bilinear.
     """
-    import torch
 
     middle = (side - 1) / 2
     place = np.indices((side, side)).reshape(2, -1) - middle
@@ -149,9 +143,7 @@ def _turn(orientation: int, turn: int) -> np.ndarray:
     return np.array([[cos, -sin], [sin, cos]]) @ ORIENTATIONS[orientation]
 
 
-def _starts(
-    small: "Tensor", candidates: "Tensor", turned: "Tensor"
-) -> tuple[np.ndarray, np.ndarray]:
+def _starts(small: Tensor, candidates: Tensor, turned: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return how alike B queries and their K candidates look at best from each orientation, turned
     and shifted in steps.
 
@@ -185,7 +177,7 @@ def _starts(
 
 
 def best(
-    views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray, near: float
+    views: Views, maps: Tensor, images: np.ndarray, few: np.ndarray, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images`
     `[B]`.
@@ -218,8 +210,7 @@ class _Attempt:
     `order` `[B, K·8]`: candidates and orientations (numbered together) as they are worth trying.
     """
 
-    def __init__(self, views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray) -> None:
-        import torch
+    def __init__(self, views: Views, maps: Tensor, images: np.ndarray, few: np.ndarray) -> None:
 
         self.views, self.images, self.few = views, images, few
         small, whole = (
@@ -294,7 +285,6 @@ class _Attempt:
     def _whole(
         self, row: np.ndarray, candidate: np.ndarray, start: np.ndarray, steps: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        import torch
 
         used, others = np.unique(self.few[row, candidate], return_inverse=True)
         references = self.views.whole[torch.from_numpy(used)].float().numpy()
@@ -315,9 +305,8 @@ class Queries:
     inverse: np.ndarray
 
 
-def queries(images: "Tensor") -> Queries:
+def queries(images: Tensor) -> Queries:
     """Return what `register` needs to know of `images`, float32 `[Q, S, S]`."""
-    import torch
 
     side = images.shape[-1]
     down, right = torch.gradient(images, dim=(1, 2))

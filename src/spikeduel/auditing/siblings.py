@@ -5,9 +5,10 @@ nearest neighbour scores with and without them.
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from spikeduel import data
 from spikeduel.auditing.context import GAP, NEAR, AuditContext, Fields
@@ -24,9 +25,6 @@ from spikeduel.results.audit import Audit, Distances, Probe, Quartiles
 from spikeduel.results.findings import Values, finds
 from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.system.errors import InputError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NUM_QUANTILES = 201
 """Quantiles of the distances within training that a figure is drawn from."""
@@ -94,7 +92,7 @@ def several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def probe(
-    small: "Tensor",
+    small: Tensor,
     labels: np.ndarray,
     groups: np.ndarray,
     same: np.ndarray,
@@ -107,7 +105,6 @@ def probe(
     Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and
     near duplicates. `over_files` is a split that cuts groups, where there is one.
     """
-    import torch
 
     index, distance = neighbours.training
     test = split.test[index[split.test] >= 0]

@@ -58,6 +58,11 @@ def root() -> Path:
     return files.cache_dir() / "prepared"
 
 
+def audits() -> Path:
+    """Return the folder of the audits that are kept, a file each."""
+    return files.cache_dir() / "audits"
+
+
 def cached() -> list[tuple[Path, Manifest]]:
     """Return the folder and manifest of each prepared set, by name; damaged ones are left out."""
     sets = []

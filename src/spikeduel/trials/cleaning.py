@@ -7,7 +7,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
-from spikeduel.auditing.examining import kept_in
 from spikeduel.data import cache
 from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.tuned import TuningRecord
@@ -151,7 +150,7 @@ def _referred_to(folder: Path) -> Iterator[str]:
 def _prepared(days: float) -> Iterator[Unneeded]:
     """Yield prepared sets, unfinished ones too, and audits that were not used for `days`."""
     for path in sorted(
-        (*cache.root().glob("[!.]*"), *cache.unfinished(), *kept_in().glob("[!.]*.json"))
+        (*cache.root().glob("[!.]*"), *cache.unfinished(), *cache.audits().glob("[!.]*.json"))
     ):
         if files.unused_for(path) >= days * SECONDS_A_DAY:
             yield _unneeded("prepared", path)
@@ -162,7 +161,7 @@ def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     in_runs = [run / part for run in runs for part in (".", "models", "figures")]
     downloads = (files.cache_dir() / "downloads").glob("**")
-    for place in (*in_runs, cache.root(), kept_in(), files.cache_dir(), *downloads):
+    for place in (*in_runs, cache.root(), cache.audits(), files.cache_dir(), *downloads):
         yield from _parts(place)
     # Folders in which archives are unpacked.
     for path in files.cache_dir().glob("tmp????????"):
