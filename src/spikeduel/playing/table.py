@@ -143,9 +143,8 @@ class Table:
 
 
 def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
-    """Return a table of `models`, with samples where the training data of the first is at hand.
-
-    Raises `InputError` for models that cannot take the same image.
+    """Return a table of `models`, with samples where the training data is at hand. Raises
+    `InputError` for models that cannot take the same image.
     """
     if not 1 <= len(models) <= MOST_MODELS:
         raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")

@@ -1,6 +1,4 @@
-"""Results as people read them: a page for a run, a tuning, an audit and a study, charts, and what
-goes on inside models for one image.
-"""
+"""Pages of a run, a tuning, an audit and a study, charts, and the look inside models."""
 
 from spikeduel.reporting.drawing import figure
 from spikeduel.reporting.inside import at_step, inspect

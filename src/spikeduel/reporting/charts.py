@@ -1,6 +1,5 @@
-"""Charts as data: panels of marks, axes named by columns, and rows that marks show.
-
-`drawing` draws a `Chart`. Tips, table and download come from the same rows.
+"""Charts as data: panels of marks on axes named by columns. Tips, table and download come from the
+rows of marks.
 """
 
 import math
@@ -68,10 +67,9 @@ DASHES = (4.0, 2.0)
 class Marks:
     """Rows that are drawn alike.
 
-    Lines, points and bars show the columns of the panel's axes. Between the two columns
-    `ends`, spans go along x, intervals along y, and a band fills the space. `place` is a row of a
-    panel of names; `label` is a text beside points. Rows that are not `told` are drawn only: they
-    have no tip, and are in no table or download.
+    Lines, points and bars show the columns of the panel's axes; spans go along x between the two
+    columns `ends`, intervals along y, a band fills the space. `place` is a row of a panel of names.
+    Rows that are not `told` have no tip, and are in no table or download.
     """
 
     kind: Kind
@@ -85,10 +83,8 @@ class Marks:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the values in `column`, which is the title unless there is a `title`.
-
-    `low` and `high` are limits, None for the range of the values; `least` is the smallest range,
-    `most` the largest one, of which the lowest values are left out.
+    """An axis of the values in `column`, which is also the title by default; `low` and `high` are
+    limits, `least` and `most` the smallest and the largest range.
     """
 
     column: str
@@ -202,7 +198,7 @@ def training_row(trial: Trial) -> dict[str, Value]:
 
 
 def rows_of(columns: Mapping[str, Iterable[Value]], common: Row | None = None) -> list[Row]:
-    """Return a row for each place of the columns, after what all rows have in `common`."""
+    """Return a row for each place of the columns, after what all have in `common`."""
     return [
         {**(common or {}), **dict(zip(columns, values, strict=True))}
         for values in zip(*columns.values(), strict=True)
@@ -217,9 +213,8 @@ def averaged(
     look: Look,
     common: Row,
 ) -> list[Marks]:
-    """Return the mean of `curves` `[S, N]` as a line, with a band of a standard deviation if S > 1.
-
-    `common` is the beginning of every row.
+    """Return the mean of `curves` `[S, N]` as a line, with a band of a standard deviation if S > 1;
+    rows begin with `common`.
     """
     at, places = np.asarray(curves, dtype=float), list(xs)
     mean, columns = at.mean(0), {x: places, y: at.mean(0)}

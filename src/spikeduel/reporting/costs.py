@@ -85,7 +85,6 @@ def _row(
     joules: Range | None = None,
     seconds: float | None = None,
 ) -> Row:
-    """Return the row of a network: its mean accuracy over seeds, and its costs where known."""
     low, high = (joules.low, joules.high) if joules else (None, None)
     return {
         "contender": name,
@@ -108,10 +107,8 @@ def _contender(
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return the row of each contender, its early exit and its trained twins.
-
-    `network` is a name in `KINDS`, for a twin with its bits. Energies, by `table`, go from zeros
-    skipped to nothing skipped.
+    """Return the row of each contender, its early exit and its trained twins; energies go from
+    zeros skipped to nothing skipped.
     """
     shown = []
     for name in results.contenders:
@@ -143,8 +140,8 @@ def points(results: Results, table: energy.Table) -> list[Row]:
 
 
 def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Return the Pareto front by rising cost: the indices of the points that no other point beats
-    in accuracy for at most the same cost.
+    """Return the Pareto front by rising cost: indices of the points that no other beats in accuracy
+    for at most the same cost.
     """
     best, kept = -np.inf, []
     for index in sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index])):
@@ -155,11 +152,11 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
-    """Return accuracy against estimated energy and against the measured time of one image.
+    """Return accuracy against estimated energy and against the measured time of one image; None
+    where neither is known.
 
-    None where neither is known. A bar goes from zeros skipped by all to nothing skipped; vertical
-    lines are a standard deviation over seeds on either side. Early exit is timed as a stream, step
-    by step.
+    A bar goes to nothing skipped; vertical lines are a standard deviation. Early exit is timed as a
+    stream.
     """
     known, colours = points(results, table), charts.contender_colours(results.trials)
     shown = [
@@ -174,8 +171,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
 
 
 def at_a_glance(results: Results) -> Chart | None:
-    """Return accuracy against the cost in the answer's table: energy with memory, or else time.
-
+    """Return accuracy against the cost in the answer's table: energy with memory, or else time;
     None where neither is known.
     """
     axis = Axis("energy, J", "energy with memory (estimate)", "log")
@@ -234,8 +230,8 @@ def num_steps(trial: Trial) -> int:
 
 
 def followed(results: Results) -> dict[str, list[Trial]]:
-    """Return tested trials with an accuracy after each step, by contender; only trials over as many
-    steps as the contender's first.
+    """Return tested trials with an accuracy after each step, by contender, over as many steps as
+    the contender's first.
     """
     by_contender = {
         name: [trial for trial in results.of(name) if num_steps(trial)]
@@ -249,12 +245,11 @@ def followed(results: Results) -> dict[str, list[Trial]]:
 
 
 def over_time(results: Results, table: energy.Table) -> Chart:
-    """Return accuracy by time steps, by energy, and of recordings by what has come of them; and the
-    time until an answer by steps.
+    """Return accuracy by time steps, by energy and by what has come of recordings, and the time
+    until an answer by steps.
 
-    Lines answer every image after t steps; a star lets images leave early, by the threshold chosen
-    on validation images. Dotted lines and squares have no time steps. Means over seeds, with a band
-    of a standard deviation. `results` has a trial in `followed`.
+    A star lets images leave early. Dotted lines and squares have no time steps. `results` has a
+    trial in `followed`.
     """
     by_steps, colours = followed(results), charts.contender_colours(results.trials)
     longest = max(num_steps(trials[0]) for trials in by_steps.values())
@@ -355,8 +350,7 @@ def break_even(
     """Return the spike rate at which network `name` costs as much as its ReLU twin, by time steps.
 
     A panel for each memory model, a line for each energy table. The twin is the `trained` one, or
-    computed from the network's shape without a zero among its hidden activations. Below a line the
-    network is cheaper by that table; the dot is where the network is.
+    computed from the shape. Below a line the network is cheaper; the dot is where it is.
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin = trained.layers if trained else energy.relu_twin(operations)

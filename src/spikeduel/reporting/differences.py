@@ -68,9 +68,8 @@ def pair_differences(pairs: Sequence[Pair]) -> Chart:
 def intervals(
     chart: str, rows: Sequence[tuple[Name, Row]], margin: float, reach: float = float("inf")
 ) -> Chart:
-    """Return a chart of rows made by `with_intervals`, with the margin of equivalence shaded.
-
-    `margin` and `reach` are fractions. The axis ends at `reach`, where intervals may go on.
+    """Return a chart of rows made by `with_intervals`, with the margin shaded; the axis ends at
+    `reach`, a fraction.
     """
     marks = []
     for place, (name, row) in enumerate(rows):
@@ -95,7 +94,6 @@ def intervals(
 
 
 def _margin_rules(margin: float) -> list[Rule]:
-    """Return the shaded zone of the margin around 0, with lines that show where it is narrow."""
     points = 100 * margin
     zone = Rule(-points, until=points, look=Look(FAINT, opacity=0.6))
     return [zone, Rule(-points, look=_DOTTED), Rule(points, look=_DOTTED), Rule(0.0)]
@@ -115,9 +113,8 @@ def _concluded(pair: Pair) -> str:
 
 
 def controls(results: Results) -> Chart:
-    """Return the points of accuracy that each control took or gave.
-
-    A row is a control, a dot a contender, with the 95 % interval; the margin is shaded.
+    """Return the points of accuracy that each control took or gave: a row a control, a dot a
+    contender.
     """
     controlled, margin = results.comparison.controls, results.experiment.equivalence_margin
     colours = charts.contender_colours(results.trials)
@@ -157,10 +154,8 @@ def controls(results: Results) -> Chart:
 def energy_accountings(
     accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
 ) -> Chart:
-    """Return the ratio of what two networks take, a row for each accounting that has a number.
-
-    A bar is an accounting that gives a range. The colour is that of the cheaper network, grey where
-    that is open.
+    """Return the ratio of what two networks take, a row for each accounting with a number, in the
+    colour of the cheaper network.
     """
     known = [
         (result, result.ratio) for result in accounting_words.in_order(accounted) if result.ratio

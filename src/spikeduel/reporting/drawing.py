@@ -1,7 +1,5 @@
-"""Draw declared charts with matplotlib: SVG for a page, a figure for files.
-
-A page gets one SVG per panel, which style sheets scale and arrange, so a panel is drawn once.
-Figures are made without pyplot and leave the user's plots as they are.
+"""Draw declared charts with matplotlib, without pyplot: an SVG a panel for a page, which style
+sheets arrange, and figures for files.
 """
 
 import io
@@ -71,9 +69,8 @@ _AROUND = [(1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1)]
 
 
 def panels(chart: Chart, label: str) -> Markup:
-    """Return the SVG of each panel in the page's colours, with a mark for each tip.
-
-    `label` says what the chart shows to those who do not see it.
+    """Return the SVG of each panel in the page's colours, with a mark for each tip; `label` says
+    what is seen.
     """
     with matplotlib.rc_context(SETTINGS):
         drawn = [_markup(panel, WIDTHS[chart.abreast], label) for panel in chart.panels]
@@ -208,7 +205,7 @@ def _tips(axes: Axes, panel: Panel, height: float) -> Iterator[str]:
 
 
 def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
-    """Yield the rows that have a tip, two corners of each, and how far around them it is found."""
+    """Yield the rows that have a tip, two corners of each, and the reach around them."""
     for rule in panel.rules:
         if rule.row:
             ends = axes.get_xlim() if rule.axis == "y" else axes.get_ylim()
@@ -231,9 +228,9 @@ def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
 
 
 def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
-    """Draw a panel that is `width` inches wide; return the points that the labels at its left take.
+    """Draw a panel `width` inches wide; return the points that the labels at its left take.
 
-    Ticks are drawn as lines and texts: those of matplotlib take most of its time.
+    Ticks are lines and texts: those of matplotlib take most of its time.
     """
     axes.set_axis_off()
     for axis, name in ((panel.x, "x"), (panel.y, "y")):

@@ -58,11 +58,9 @@ def inspect(
 ) -> list[Path]:
     """Write what happens inside one model, or several by name, for one image; return the paths.
 
-    `image` is prepared: uint8 `[C, H, W]`, one for all models or one for each name; `truth` is its
-    class name, where known. The folder `out` gets inside.html, a page with a time slider, and a
-    file for each of `formats`: "png" and "svg" show the last time step, "gif" all of them. Raises
-    `InputError` for an unknown class or format, an image of another shape, models of different
-    classes, and a folder that cannot be written to.
+    `image` is prepared: uint8 `[C, H, W]`, one for all models or one for each name; `truth` its
+    class name, where known. The folder `out` gets inside.html, and a file for each of `formats`:
+    "png" and "svg" show the last time step, "gif" all of them. Raises `InputError`.
     """
     folder = Path(out)
     if wrong := [name for name in formats if name not in FORMATS]:
@@ -96,11 +94,7 @@ def _movie(inside: Inside) -> bytes:
 
 
 def at_step(inside: Inside, step: int) -> Figure:
-    """Return a figure of what each model sees and does up to time step `step` (from 1).
-
-    A row is a model: input, attribution, spikes, membranes and evidence; of a model that does not
-    spike, its activations and probabilities.
-    """
+    """Return a figure of what each model, a row, sees and does up to time step `step` (from 1)."""
     with matplotlib.rc_context(drawing.SETTINGS):
         size = (9.0, 2.6 * len(inside.models))
         figure = Figure(size, drawing.DPI, facecolor=PAPER)

@@ -17,8 +17,7 @@ _BEST = Look(INK, size=8, width=1.1, filled=False)
 def learning_curves(results: Results) -> Chart:
     """Return loss and accuracy after each epoch, on training (dashed) and validation images.
 
-    With several trainings, each is a thin line, and their mean, as long as all of them train, a
-    thick one. A dot marks the epoch whose weights were kept.
+    Of several trainings a thick line is the mean. A dot marks the epoch whose weights were kept.
     """
     colours = charts.contender_colours(results.trials)
     panels = []
@@ -78,10 +77,8 @@ def _by_epoch(trial: Trial, images: str) -> list[Row]:
 
 
 def accuracy_over_time(results: Results) -> Chart:
-    """Return validation accuracy against the time of training, a line a training.
-
-    A training that starts from a trained twin begins where the twin's training ended: a dashed line
-    joins the two.
+    """Return validation accuracy against the time of training; a dashed line joins a training to
+    its twin's.
     """
     colours = charts.contender_colours(results.trials)
     longest = max(sum(trial.epoch_seconds) for trial in results.trials)
@@ -110,10 +107,8 @@ def accuracy_over_time(results: Results) -> Chart:
 
 
 def optimism(results: Results) -> Chart:
-    """Return test accuracy after each epoch, a panel a contender and a line a training.
-
-    A dot marks the chosen epoch, a ring the best one for the test. The first epochs may lie below
-    the panel.
+    """Return test accuracy after each epoch; a dot marks the chosen epoch, a ring the best one for
+    the test.
     """
     column = "test accuracy, %"
     meters = [(trial, trial.optimism) for trial in results.trials if trial.test and trial.optimism]

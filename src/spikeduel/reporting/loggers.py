@@ -1,7 +1,5 @@
-"""Log a run as it trains, then settings and results: CSV, TensorBoard, MLflow.
-
-A logger is made for a run's folder. It has `epochs(trial, epochs)`, with new epochs by number,
-`result(trial, settings, results)` and `end()`.
+"""Log a run as it trains, then settings and results. A logger is made for a run's folder, and has
+`epochs`, `result` and `end`.
 """
 
 import csv
@@ -134,7 +132,7 @@ LOGGERS = {
 
 
 class Logged(Forwarding):
-    """Forward progress, and log it. A logger that fails is told nothing more, and costs nothing.
+    """Forward progress, and log it; a logger that fails is told nothing more.
 
     Raises `InputError` for an unknown name, `MissingExtra` if a logger's package is missing.
     """

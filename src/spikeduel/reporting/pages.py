@@ -123,13 +123,12 @@ def report(
     held: RunData | None = None,
     figures: bool = False,
 ) -> Path:
-    """Write the page to `path` (the run's report.html), and return `path`.
+    """Write the page to `path` (the run's report.html), and return `path`; with `figures`, also
+    each chart into figures/.
 
-    With `figures`, also write each chart as PNG and SVG into the run's figures/. Energies lead with
-    those of `table`, which are in the results. `held` is the run's data where it is at hand; else
-    the data is loaded and audited again. Where data or a model is missing, the page says so; so it
-    does for models and data of the user's own code unless `own_code` allows it (see `load_model`).
-    Raises `InputError` where it cannot write.
+    Energies lead with those of `table`. `held` is the run's data; else it is loaded and audited
+    again. The page says which data or model is missing, such as the user's own code that `own_code`
+    does not allow. Raises `InputError`.
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)
@@ -159,11 +158,10 @@ def report_again(
     accountings: Sequence[Accounting] = (),
     figures: bool = False,
 ) -> Path:
-    """Write the page of the run in a folder, with energies by the user's `tables` and `accountings`
-    first; return the page's path.
+    """Write the page of the run in a folder, with energies by `tables` and `accountings` first;
+    return its path.
 
-    The folder may be damaged, or written by somebody else. Raises `InputError` where no page can be
-    made.
+    The folder may be damaged. Raises `InputError` where no page can be made.
     """
     comparison = load_run(run)
     try:
@@ -224,7 +222,6 @@ def _distances(audit: Audit | None) -> Chart | None:
 
 
 def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
-    """Return pictures of equal pairs and of doubtful labels, as far as the data is at hand."""
     if audit is None or prepared is None:
         return {}
     shown = {
@@ -289,7 +286,6 @@ def _sections(page: Page, drawn: Collection[str]) -> list[Section]:
 
 
 def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
-    """Return the names that the templates use."""
     results, comparison = page.results, page.comparison
     prepared = page.held.prepared if page.held else None
     sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
@@ -329,7 +325,6 @@ def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
 
 
 def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
-    """Return what the page shows of single images, as far as the data is at hand."""
     galleries = _audited(page.audit, prepared)
     shown: dict[str, Any] = {"inside": None, "encoded": None, "corruptions": None}
     if page.held and prepared:
@@ -355,8 +350,8 @@ def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
 
 
 def _look_inside(page: Page, held: RunData) -> Inside | None:
-    """Return what happens inside the first `MOST_INSIDE` models for one test image of all of them,
-    the first two of which disagree on it if possible; None without such an image.
+    """Return what happens inside the first `MOST_INSIDE` models for one test image of all, a
+    disputed one if possible.
     """
     shown = dict(list(page.models.items())[:MOST_INSIDE])
     folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]
@@ -391,9 +386,7 @@ def _load_models(
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
 ) -> RunData | None:
-    """Return the data, its splits, and its audit where the run has one; None where the data is
-    missing or is not what the trials were trained on.
-    """
+    """Return the data; None where it is missing or is not what the trials were trained on."""
     experiment, dataset = comparison.experiment, comparison.results.dataset
     if experiment.dataset in experiment.own_code and experiment.dataset not in own_code:
         missing.append(

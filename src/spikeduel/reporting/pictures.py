@@ -53,8 +53,8 @@ class Gallery(list[Picture]):
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """Return `[H, W]` or `[H, W, 3]` of `[C, H, W]`, `[H, W]` or `[H, W, 3]`; of a recording's
-    frames, all events over one another.
+    """Return `[H, W]` or `[H, W, 3]` of an image; of a recording's frames, all events over one
+    another.
     """
     if image.ndim == 2 or (image.shape[-1] == 3 and image.shape[0] not in (1, 3)):
         return image

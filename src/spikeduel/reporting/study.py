@@ -62,9 +62,8 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of a variant on a data set; `shade` from 0, the best, to 1, the farthest behind.
-
-    `is_behind` is None where the two are in different duels and were not tested.
+    """The score of a variant on a data set; `shade` 1 is farthest behind. `is_behind` is None where
+    the two were not tested.
     """
 
     score: VariantScore
@@ -107,9 +106,8 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
 
 
 def against_cost(study: StudyResults) -> Chart | None:
-    """Return the mean points behind the best against energy, or, where that is not known, time.
-
-    Of many variants, the Pareto front and the two of the headline have their names beside them.
+    """Return the mean points behind the best against energy, or else time; of many variants, only
+    the best have their names.
     """
     known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
     if not known or not study.variants:

@@ -33,10 +33,8 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The pictures of a page: `sprite` is a data URI, `columns` in a row; None without pictures.
-
-    `listed` is what the page says of each picture. `cells` are groups by contender, true class and
-    answer; `classes` are the wrong answers by contender and true class.
+    """The pictures of a page in one `sprite` (None without pictures), and what is `listed` of each;
+    `cells` are groups by contender, true class and answer, `classes` the wrong answers.
     """
 
     sprite: str | None
