@@ -22,7 +22,6 @@ OTHER_COLOURS = ("#0072B2", "#009E73", "#5E4FA2", "#3A93CB")
 """Cool colours of contenders that do not spike."""
 INK, QUIET, FAINT, PAPER = "#1F2933", "#5F6B7A", "#DDE2E8", "#FFFFFF"
 RIGHT, WRONG = "#1B7F5C", "#B3261E"
-CHANNEL_COLOURS = ("#C62828", "#2E7D32", "#1565C0")
 IN_THE_DARK = {
     "#D55E00": "#F2833A",
     "#CC79A7": "#E39BC2",
