@@ -58,10 +58,9 @@ def _without_tf32() -> Iterator[None]:
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     """Return the device and precision to use on this machine.
 
-    `auto` is a CUDA GPU if there is one, else the CPU: other GPUs have no kernels of ours, and must
-    be named. The precision `auto` is bfloat16 if the device is known to have it in hardware, else
-    float32. Raises `InputError` for a device that torch does not find, and under torchrun for a
-    numbered one.
+    `auto` is a CUDA GPU if there is one, else the CPU; and bfloat16 if the device is known to have
+    it in hardware. Raises `InputError` for a device that torch does not find, and under torchrun
+    for a numbered one.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
@@ -87,7 +86,6 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
 
 
 def num_gpus(kind: str) -> int:
-    """Return how many GPUs of a kind of `GPUS` torch finds."""
     return int(torch.get_device_module(kind).device_count())
 
 
@@ -115,7 +113,6 @@ def cpu_features() -> frozenset[str]:
 
 
 def _first_value(file: Path, name: str) -> str | None:
-    """Return the first value of `name` in a file of `name: value` lines; None if there is none."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -125,10 +122,8 @@ def _first_value(file: Path, name: str) -> str | None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep freed memory for the next request; return True if it can.
-
-    By default large blocks go back to Linux, which fills them with zeros at the next training step.
-    `release_freed_memory` gives unused memory back.
+    """Have glibc keep freed memory for the next request; return True if it can. By default Linux
+    gets large blocks back, and fills them with zeros at the next training step.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
@@ -223,10 +218,8 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
 
 @contextmanager
 def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
-    """Compute with no more threads than there are free cores, and `say` so if that is fewer.
-
-    Threads wait for one another: one more than there are free cores makes all of them slow. Nothing
-    changes if the user chose the number of threads, or under torchrun.
+    """Compute with no more threads than there are free cores, and `say` so if that is fewer: one
+    more makes all of them slow. Nothing changes if the user chose the number, or under torchrun.
     """
     before = torch.get_num_threads()
     threads = before
@@ -249,7 +242,6 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
 
 
 def package_version(package: str) -> str | None:
-    """Return the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

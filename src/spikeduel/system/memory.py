@@ -30,7 +30,6 @@ def available_memory() -> int:
 
 
 def _of_control_groups() -> Iterator[int]:
-    """Yield the bytes left by the limits of this process's control group and of groups above."""
     top = ROOT / "sys/fs/cgroup"
     for line in _text(ROOT / "proc/self/cgroup").splitlines():
         if not line.startswith("0::"):  # groups of version 1
@@ -46,7 +45,6 @@ def _of_control_groups() -> Iterator[int]:
 
 
 def _table(path: Path) -> dict[str, int]:
-    """Return the numbers of a file whose lines begin with a name and a number."""
     rows = (line.split() for line in _text(path).splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
 

@@ -122,8 +122,6 @@ class Once(Forwarding):
 
 
 class _Running(NamedTuple):
-    """A trial that trains: its start in seconds, validation accuracies, and most epochs."""
-
     since: float
     accuracies: Sequence[float]
     num_epochs: int
@@ -196,7 +194,6 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
-        """Show the view on the terminal; a view within another view is part of that."""
         if self._depth or not self.console.is_terminal:
             yield
             return
@@ -215,7 +212,6 @@ class TerminalProgress(Progress):
             self._depth = 0
 
     def _view(self) -> "Group":
-        """Return how many trials are trained, and a line for each that trains now."""
         from rich.console import Group
         from rich.table import Table
 
@@ -232,7 +228,6 @@ class TerminalProgress(Progress):
         return Group(table, f"  {trained}{self._time_left()}", self._bars)
 
     def _time_left(self) -> str:
-        """Return the time left for all trials, no less than for the longest; empty if unknown."""
         left = {title: seconds for title, seconds in self._left.items() if seconds is not None}
         if not left or len(left) < len(self._left):
             return ""

@@ -97,7 +97,6 @@ def clock(seconds: float) -> str:
 
 
 def _of_foreign(card: ModelCard, experiment: Experiment) -> str | None:
-    """Return a line on a network that was not made for spikeduel, None for one of its own."""
     if registry.library_of(card.contender):
         size, weights = card.network["size"], card.network["weights"]
         why = libraries.why_not_pretrained(card.contender, experiment.pretrained) or ""

@@ -69,8 +69,8 @@ FORWARD_SHARE = 1 / 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
-    """An experiment as it was `asked` for and with its open settings decided, its contenders, and
-    what decided the settings; None where nothing had to be decided.
+    """An experiment as it was `asked` for and with its open settings decided, and its contenders.
+    `rules` and `budget` are None where nothing had to be decided.
     """
 
     asked: Experiment
@@ -83,8 +83,8 @@ class ResolvedExperiment:
 def resolve(
     asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide all settings that `asked` leaves open, by the training images of `split`. Trains
-    nothing. Decided epochs are kept in `store`, however fast the machine is next time.
+    """Decide all settings that `asked` leaves open, by the training images of `split`. Decided
+    epochs are kept in `store`.
     """
     sized = by_size(asked, prepared, split)
     return by_time_and_looks(sized, prepared, split, store, progress)

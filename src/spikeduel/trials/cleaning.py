@@ -125,7 +125,6 @@ def _parts(folder: Path, seconds: float = files.LEFT_BEHIND_SECONDS) -> Iterator
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
-    """Yield the keys that runs and tunings in `folder` need."""
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
             tuning: TuningRecord | None
@@ -148,7 +147,6 @@ def _referred_to(folder: Path) -> Iterator[str]:
 
 
 def _prepared(days: float) -> Iterator[Unneeded]:
-    """Yield prepared sets, unfinished ones too, and audits that were not used for `days`."""
     for path in sorted(
         (*cache.root().glob("[!.]*"), *cache.unfinished(), *cache.audits().glob("[!.]*.json"))
     ):
@@ -157,7 +155,6 @@ def _prepared(days: float) -> Iterator[Unneeded]:
 
 
 def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
-    """Yield what killed processes left in runs and cache, a day after they last wrote to it."""
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     in_runs = [run / part for run in runs for part in (".", "models", "figures")]
     downloads = (files.cache_dir() / "downloads").glob("**")

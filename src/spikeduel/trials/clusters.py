@@ -242,7 +242,6 @@ class PackedTrial:
 
 
 def _kept(folder: Path) -> dict[str, Path]:
-    """Return the files of a trial by their paths in its folder, without temporary ones."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in folder.rglob("[!.]*")

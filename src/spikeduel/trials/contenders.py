@@ -144,7 +144,6 @@ def trials_of(
 
 
 def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
-    """Return what a trial's numbers depend on apart from data, seed and twin."""
     settings = {
         **typed.plain(card),
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},

@@ -48,12 +48,10 @@ class ControlContext:
 
     @property
     def split(self) -> Split:
-        """Split of the trial."""
         return self.trial.split
 
     @property
     def num_steps(self) -> int:
-        """Time steps of the trial."""
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
@@ -133,8 +131,6 @@ def _nearest_neighbour(context: ControlContext) -> Classification:
 
 
 def _on_changed_recordings(title: str, meaning: str, change: Change) -> Control:
-    """Return a control that asks the trained network about recordings with this `change`."""
-
     def ask(context: ControlContext) -> Classification:
         def answers() -> Classification:
             recordings, labels = context.prepared.held
@@ -278,7 +274,6 @@ def _leave_out(
 def _answer(
     controlled: Controlled, name: str, context: ControlContext, record: TrialRecord | None
 ) -> None:
-    """Enter the answers of a control: of its training (`record`), or as it asks for them."""
     control, more = CONTROLS[name], dict[str, Any]()
     if record is not None:
         answers, more = _trained(control, record, context.store)
@@ -354,7 +349,6 @@ def _trained(
 
 
 def _require_given_neuron(contender: Contender) -> None:
-    """Raise `InputError` unless all layers that could spike are the neuron that it gets."""
     layers = list(contender.outline.modules())
     others = sorted({type(neuron).__name__ for neuron in _spiking_layers(layers)})
     if others or not any(isinstance(layer, ReLU) for layer in layers):

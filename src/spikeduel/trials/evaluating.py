@@ -176,9 +176,6 @@ def trained_on(
 
 
 def _fingerprints(card: ModelCard) -> list[str]:
-    """Return the fingerprints of the data that a model was trained on, grouped and not; none of an
-    imported network.
-    """
     names = "fingerprint", "ungrouped"
     return [mark for name in names if (mark := card.trained_on.get(name))]
 

@@ -48,11 +48,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Return the key of the trial."""
         return self.trial.key
 
     def announce(self) -> None:
-        """Say what is to be said when the job begins."""
         if self.announced:
             self.progress.say(self.announced)
 
@@ -241,8 +239,6 @@ class Pool(Workers):
 
 @dataclass
 class _Worker:
-    """A process, the pipe to it, and the key of the job that it works on."""
-
     process: BaseProcess
     pipe: Connection
     key: str | None = None
@@ -362,7 +358,6 @@ class Processes(Pool):
 
 
 def _work(pipe: Connection, threads: tuple[int, list[int], bool], at_once: int) -> None:
-    """Run tasks one after another, until there are none or the parent process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     hardware.compute_on(*threads)

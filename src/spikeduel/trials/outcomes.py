@@ -45,12 +45,10 @@ class TrialOutcome:
 
     @property
     def contender(self) -> str:
-        """Name of the contender."""
         return self.record.settings["contender"]
 
     @property
     def seed(self) -> int:
-        """Seed of the trial."""
         return self.record.settings["seed"]
 
     @property
@@ -123,8 +121,7 @@ def time_answers(
 ) -> dict[str, Latency]:
     """Return the latency of each contender's first finished trial, by its key.
 
-    Latencies in the store are taken if all are of this machine, and not of a busy one unless it is
-    busy now. Else all are measured, since times compare only within one sitting.
+    All are measured in one sitting, unless the store has all of this machine, and of no busier one.
     """
     first: dict[str, Trial] = {}
     for planned, record in zip(trials, records, strict=True):

@@ -47,7 +47,6 @@ class Plan(ResolvedExperiment):
 
     @property
     def missing(self) -> list[Trial]:
-        """Trials that the store lacks."""
         both = zip(self.trials, self.records, strict=True)
         return [trial for trial, record in both if record is None]
 
@@ -127,7 +126,6 @@ def _num_steps(trials: Sequence[Trial]) -> int:
 def _timed_now(
     trials: Sequence[Trial], prepared: Prepared, timed: dict[str, float], progress: Progress
 ) -> dict[str, float]:
-    """Return the seconds of an epoch by contender, without networks that take no training step."""
     keys = {trial.card.contender: timing_key(trial) for trial in trials}
     new = [trial for trial in trials if keys[trial.card.contender] not in timed]
     for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
@@ -269,7 +267,6 @@ def _by_pair(
     groups: np.ndarray | None,
     contenders: Sequence[str],
 ) -> list[tuple[dict[str, Any], Variability]]:
-    """Return the variability of every two of `contenders` that have two or more seeds in common."""
     pairs = []
     for a, b in itertools.combinations([name for name in contenders if name in right], 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:

@@ -28,9 +28,9 @@ RECORD = "trial.json"
 class TrialRecord(typed.Frozen):
     """A trained contender: its `settings`, hashed into `key`, and how training went.
 
-    `epoch_seconds` are of training only. `stopped` is "limit", "early" or "nan"; `error` says why a
-    trial failed. `model_digest` is the checksum of the model's file. `test_right` holds the number
-    of test images that were right after each epoch, with `optimism`.
+    `stopped` is "limit", "early" or "nan"; `error` says why a trial failed. `model_digest` is the
+    checksum of the model's file. `test_right` counts right test images after each epoch
+    (`optimism`).
     """
 
     key: str
@@ -66,11 +66,9 @@ class Store:
         self._used = False
 
     def folder(self, key: str) -> Path:
-        """Return the folder of a trial."""
         return self.root / key
 
     def model_path(self, key: str) -> Path:
-        """Return the file of the trained model."""
         return self.folder(key) / "model.safetensors"
 
     def checkpoint_path(self, key: str) -> Path:
@@ -78,7 +76,6 @@ class Store:
         return self.folder(key) / "checkpoint.pt"
 
     def measure_path(self, key: str, name: str) -> Path:
-        """Return the file of measure `name`."""
         return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
 
     @contextmanager
@@ -129,16 +126,14 @@ class Store:
         (self.root / f"{key}.lock").unlink(missing_ok=True)
 
     def record(self, key: str) -> TrialRecord | None:
-        """Return the finished trial `key`, or None. A failed or damaged trial counts as absent, so
-        that it is trained again.
-        """
+        """Return the finished trial `key`; None if absent, failed or damaged."""
         with suppress(InputError):
             record = self._record(key)
             return record if record is not None and record.status == "done" else None
         return None
 
     def damage(self, key: str) -> str | None:
-        """Return what is damaged of trial `key`; None if it is whole or absent."""
+        """Return what is damaged of trial `key`, None for nothing."""
         try:
             self._record(key)
         except InputError as error:
@@ -156,11 +151,11 @@ class Store:
         return None
 
     def save_measure(self, key: str, name: str, value: Any) -> None:
-        """Write measure `name` of trial `key`; an old trial can gain a new measure."""
+        """Write measure `name` of trial `key`."""
         _write(self.measure_path(key, name), value)
 
     def failed_measures(self, key: str) -> dict[str, str]:
-        """Return the reasons why measures of trial `key` failed last time, by name."""
+        """Return why measures of trial `key` failed last time, by name."""
         with suppress(InputError):
             return _read(self.folder(key) / "failed-measures.json")
         return {}
@@ -176,8 +171,8 @@ class Store:
     def note_test_use(
         self, images: str, trial: str | None = None, every_epoch: bool = False
     ) -> None:
-        """Note in the ledger that a model was asked about these test images (`images_digest`): the
-        trial of this key, which counts once, and once more if asked after `every_epoch`.
+        """Note in the ledger that a model was asked about test images (`images_digest`). A `trial`
+        counts once, and once more if asked after `every_epoch`.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             use = {"images": images, "trial": trial, "every_epoch": every_epoch}
@@ -193,14 +188,12 @@ class Store:
                 os.fsync(file.fileno())
 
     def test_uses(self, images: str, trials: Iterable[str] = ()) -> int:
-        """Return the number of models that were asked about these test images, with `trials`, noted
-        or not.
-        """
+        """Return the number of models that were asked about these images, `trials` included."""
         models = [use["trial"] for use in self._uses() if use["images"] == images]
         return len({*trials, *models} - {None}) + models.count(None)
 
     def tested_every_epoch(self, images: str) -> int:
-        """Return the number of trainings that were asked about these images after every epoch."""
+        """Return the number of trainings that were asked after every epoch."""
         uses = [use for use in self._uses() if use["images"] == images and use["every_epoch"]]
         return len({use["trial"] for use in uses})
 
@@ -221,7 +214,6 @@ class Store:
         return uses
 
     def _record(self, key: str) -> TrialRecord | None:
-        """Return trial `key`, done or failed; None if absent. Raises `InputError` if damaged."""
         path, model = self.folder(key) / RECORD, self.model_path(key)
         if not path.exists():
             return None

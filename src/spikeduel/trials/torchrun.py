@@ -105,7 +105,6 @@ def _run(loop: Loop) -> Training:
 
 
 def _follow() -> None:
-    """Train whenever rank 0 does, until it ends."""
     prepared: Prepared | None = None
     while isinstance(task := _from_rank_zero(None), SharedTraining):
         torch.set_num_threads(task.threads)

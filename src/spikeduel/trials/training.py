@@ -149,7 +149,6 @@ class Loop:
         return self.ranks.from_rank_zero(lambda: self._judged(training, entry, seconds))
 
     def _judged(self, training: Training, entry: dict[str, float], seconds: float) -> Training:
-        """Add an epoch with its validation, and decide if the training goes on."""
         weights, loss = self.model.module.parameters(), entry["train_loss"]
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
@@ -197,7 +196,6 @@ class Loop:
         return None
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
-        """Train on all training images once; return the mean loss and accuracy during training."""
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.decided_batch_size
         total_loss = torch.zeros((), dtype=widest(device), device=device)

@@ -194,7 +194,6 @@ def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> Tr
 
 
 def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dict[str, Measure]:
-    """Return the measures of the trained trial that the store lacks, by name."""
     wanted, known = dict(MEASURES), measured(trial, store)
     if trial.experiment.robustness:
         taken = robustness.measures(progress, trial.card.title)

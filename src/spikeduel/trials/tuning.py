@@ -1,8 +1,6 @@
-"""Equal tuning: every contender gets the same number of trials, judged on validation images only.
-
-Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): trials
-do not depend on one another, so that what fewer of them would have found can be told from them
-(Dodge et al. 2019, "Show your work: improved reporting of experimental results").
+"""Equal tuning by random search (Bergstra and Bengio 2012): every contender gets the same number of
+trials, judged on validation images only. Independent trials tell what fewer of them would have
+found (Dodge et al. 2019, "Show your work").
 """
 
 import hashlib
@@ -198,11 +196,10 @@ def search(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
-    """Train `num_trials` trials of each contender, with seed 0, and choose the best by validation
-    accuracy, the earlier of two equal ones.
+    """Train `num_trials` trials of each contender and choose the best by validation accuracy.
 
-    The first trial has the settings of `experiment`; the others are drawn from `ranges`. No test
-    image is looked at. Raises `InputError`.
+    The first trial has the settings of `experiment`; the others are drawn from `ranges`. Raises
+    `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     tuned = ranges_by_contender(contenders, num_trials, ranges)
@@ -294,9 +291,8 @@ def search(
 def ranges_by_contender(
     contenders: Sequence[Contender], num_trials: int, ranges: Mapping[str, Range] | None
 ) -> dict[str, dict[str, Range]]:
-    """Return the `ranges` (default: `RANGES`) that have an effect on each contender.
-
-    Raises `InputError` for what `search` refuses, before anything is trained or timed.
+    """Return the `ranges` (default: `RANGES`) that have an effect on each contender. Raises
+    `InputError` for what `search` refuses.
     """
     if num_trials < 2:
         raise InputError(
@@ -322,11 +318,7 @@ def ranges_by_contender(
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
-    """Read the tuning in a tuning.json beside the file that `experiment` comes from; None where
-    there is no such file.
-
-    Raises `InputError` where the file is broken.
-    """
+    """Read a tuning.json, None if absent. Raises `InputError` if it is broken."""
     if not Path(path).is_file():
         return None
     try:
@@ -357,5 +349,4 @@ def record_for(
 
 
 def _digest(test: np.ndarray) -> str:
-    """Return a hash of the indices of a test set, whatever their order."""
     return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()
