@@ -134,10 +134,11 @@ def _version_4(content: bytes) -> Events:
         chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
         if chosen is None:
             raise InputError("has no stream of events")
-        parts = [np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])]
-        for packet in decoder:
-            if packet["stream_id"] == chosen and "events" in packet:
-                parts.append(packet["events"])
+        parts = [
+            packet["events"]
+            for packet in decoder
+            if packet["stream_id"] == chosen and "events" in packet
+        ]
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
     # The library's panics are no Exception.
@@ -147,7 +148,8 @@ def _version_4(content: bytes) -> Events:
         ) from None
     finally:
         path.unlink()
-    events, stream = np.concatenate(parts), streams[chosen]
+    none = np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    events, stream = np.concatenate(parts) if parts else none, streams[chosen]
     sensor = int(stream["height"]), int(stream["width"])
     return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
 
