@@ -134,7 +134,7 @@ def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
         return 1.0
 
     found, path = [], tmp_path / "study.toml"
-    monkeypatch.setattr("spikeduel.trials.plan.seconds_of_an_epoch", timed)
+    monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", timed)
     path.write_text(
         '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\ndataset = "digits"\n'
         'limit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n'
