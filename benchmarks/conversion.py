@@ -66,7 +66,9 @@ def main() -> None:
                 "converted": {},
             }
             row["accuracy"] = ask(source, test).accuracy
-            row["scales"] = converting.activation_scales(source, sample, options.percentile)
+            layers = converting.traced(source.module, source.card.image_shape)
+            scales = converting.activation_scales(source, sample, options.percentile, layers)
+            row["scales"] = list(scales.values())
             result["rows"].append(row)
             for num_steps in STEPS:
                 found = ask(

@@ -251,8 +251,10 @@ def break_even(counted: Operations) -> dict[str, Any]:
 
     def rate(table: str, memory: costs.Memory) -> float | str | None:
         rates = energy.break_even_rates(counted, twin, energy.read(table), [steps], memory)
-        if rates is None or math.isfinite(rates[0]):
-            return rates and rates[0]
+        if rates is None:
+            return None
+        if math.isfinite(rates[0]):
+            return rates[0]
         return "any" if rates[0] > 0 else "none"
 
     return {

@@ -53,9 +53,9 @@ def rules(**changes):
     return TrainingRules(learning_rate=1e-3, **changes)
 
 
-def learned(module, changes, targets=None):
+def learned(module, changes):
     """The loss, and the gradient of the logits."""
-    loss = TrainingStep(model(module), rules(**changes), 10)(IMAGES, LABELS, KEYS, targets)
+    loss = TrainingStep(model(module), rules(**changes), 10)(IMAGES, LABELS, KEYS)
     assert not loss.requires_grad
     return loss.item(), module.logits.grad
 
@@ -78,17 +78,6 @@ def test_labels_are_smoothed(changes, targets):
     torch.testing.assert_close(
         gradient, torch.tensor(P) - torch.tensor(targets, dtype=torch.float32).mean(0)
     )
-
-
-def test_probabilities_of_classes_take_the_place_of_labels():
-    given = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
-    loss, _ = learned(Fixed(P), {}, targets=given)
-    assert loss == pytest.approx(
-        np.mean([cross_entropy(target) for target in given.tolist()]), rel=1e-6
-    )
-    loss, _ = learned(Fixed(P), {"label_smoothing": 0.3}, targets=given)
-    smoothed = [(0.275, 0.625, 0.1), (0.1, 0.1, 0.8)]
-    assert loss == pytest.approx(np.mean([cross_entropy(target) for target in smoothed]), rel=1e-6)
 
 
 SPIKING = {

@@ -50,7 +50,7 @@ def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch)
     taken = []
 
     class Counting(auto_settings.TrainingStep):
-        def __call__(self, images, labels, keys, targets=None):
+        def __call__(self, images, labels, keys):
             taken.append((self.model.card.num_steps, len(images)))
             return super().__call__(images, labels, keys)
 

@@ -262,18 +262,17 @@ class TrainingStep:
         images: Tensor,
         labels: Tensor,
         keys: RandomKeys,
-        targets: Tensor | None = None,
         weight: float = 1.0,
     ) -> Tensor:
-        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, or `targets`
-        float `[B, K]`; return the loss before the step, a tensor.
+        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`; return the
+        loss before the step, a tensor.
 
         The gradient is multiplied by `weight`.
         """
         self._average_statistics()
         output = self._output(images, keys)
         readout = self.model.readout
-        loss = readout.loss(output, self._smoothed(labels if targets is None else targets))
+        loss = readout.loss(output, self._smoothed(labels))
         self.optimizer.zero_grad()
         (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
@@ -312,8 +311,7 @@ class TrainingStep:
         smoothing, num_classes = self.rules.label_smoothing, len(self.model.card.classes)
         if not smoothing:
             return labels
-        certain = labels if labels.is_floating_point() else F.one_hot(labels, num_classes).float()
-        return certain * (1 - smoothing) + smoothing / num_classes
+        return F.one_hot(labels, num_classes) * (1 - smoothing) + smoothing / num_classes
 
     def _count(self) -> None:
         if self._outputs:

@@ -62,11 +62,6 @@ class RandomKeys:
         return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
-    def for_mixing(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to mix training images."""
-        return cls(lambda: _folded(7, seed, epoch, indices))
-
-    @classmethod
     def for_events(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """Return keys to change the events of recordings."""
         return cls(lambda: _folded(8, seed, epoch, indices))
