@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ablation import VARIANTS
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.results.trials import Classification
@@ -379,8 +380,8 @@ def _ablation() -> list[str]:
         f"{document['validation_images']:,} validation images; no test image was asked. A change "
         f"is its mean over "
         "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
-        "those of the spiking network include its twin's where it starts from it or learns from "
-        "it. With so few seeds, "
+        "those of the spiking network include its twin's where it starts from it. With so few "
+        "seeds, "
         f"a change below about 0.2 points can be chance. `{document['command']}` "
         f"({environment['cpu']})."
     )
@@ -392,6 +393,7 @@ def _ablation() -> list[str]:
         "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |",
         "|---|---|---|---|---|---|",
     ]
+    gone: list[str] = []
     for row in rows:
         cells = [row["variant"]]
         for name in ("vgg-lif", "vgg-relu"):
@@ -409,9 +411,15 @@ def _ablation() -> list[str]:
                 f"{now:.2f} %" if row["variant"] == "as it is" else f"{now - before:+.2f}",
                 f"{found['minutes']:.1f}",
             ]
+        if row["variant"] not in VARIANTS:
+            gone.append(f"{cells[0]} ({cells[1]})")
+            continue
         seeds = {str(len(each["accuracies"])) for each in row["contenders"].values()}
         lines.append(f"| {' | '.join([*cells, ' and '.join(sorted(seeds))])} |")
-    return [*lines, ""]
+    taken_out = (
+        f"Settings that gained nothing were taken out (points of vgg-lif): {'; '.join(gone)}."
+    )
+    return [*lines, "", fill(taken_out, 120, break_on_hyphens=False), ""]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:

@@ -125,8 +125,8 @@ def data_list(inputs: CommandInput) -> None:
         return
     typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
     typer.echo(
-        "\nYour own: a folder with one sub-folder a class, a CSV of file and label, or "
-        "WebDataset's shards.\nThe Hugging Face hub's: hf:owner/name."
+        "\nYour own: a folder with one sub-folder a class, or a CSV of file and label."
+        "\nThe Hugging Face hub's: hf:owner/name. A folder of WebDataset's shards: hf:FOLDER."
     )
 
 

@@ -43,7 +43,8 @@ class Experiment:
         setting(
             "A data set's name; a folder with one sub-folder a class; or a CSV of file and label.",
             "The CSV may also have the columns group and split. `spikeduel data list` shows the "
-            "names. Shards of WebDataset and hf:owner/name work, too.",
+            "names. hf:owner/name is a set of the Hugging Face hub, hf:FOLDER one of WebDataset's "
+            "shards.",
             metavar="DATASET",
         ),
     ] = "fashion-mnist-mini"
