@@ -120,7 +120,7 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
     assert list(folder.glob("store/*/measures/hits.json"))
 
 
-def test_a_control_is_in_the_results_the_words_and_the_report(added):
+def test_a_control_is_in_the_results_and_the_report(added):
     run, _ = added
     (controlled,) = run.results.comparison.controls
     row = next(row for row in controlled.rows if row.control == "first_class")
@@ -128,7 +128,6 @@ def test_a_control_is_in_the_results_the_words_and_the_report(added):
     assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5
     assert row.found.conclusion
     page = (run.out / "report.html").read_text()
-    assert any("first class" in text for text in run.controls())
     assert "first class" in page
     assert "an answer that never changes" in page
 

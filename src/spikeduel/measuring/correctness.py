@@ -182,25 +182,27 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     probabilities = logarithms.exp()
     confidence, answer = (part.numpy() for part in probabilities.max(1))
     number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    counts = np.bincount(number, minlength=NUM_BINS)
-    mean, accuracy = (
-        np.bincount(number, values, NUM_BINS) / np.maximum(counts, 1)
-        for values in (confidence, answer == truth.numpy())
-    )
-    bins = [
-        CalibrationBin(
-            low=k / NUM_BINS,
-            high=(k + 1) / NUM_BINS,
-            count=int(counts[k]),
-            confidence=float(mean[k]) if counts[k] else None,
-            accuracy=float(accuracy[k]) if counts[k] else None,
+    right = answer == truth.numpy()
+    bins, ece = [], 0.0
+    for k in range(NUM_BINS):
+        inside = number == k
+        mean = accuracy = None
+        if inside.any():
+            mean, accuracy = float(confidence[inside].mean()), float(right[inside].mean())
+            ece += int(inside.sum()) / len(right) * abs(accuracy - mean)
+        bins.append(
+            CalibrationBin(
+                low=k / NUM_BINS,
+                high=(k + 1) / NUM_BINS,
+                count=int(inside.sum()),
+                confidence=mean,
+                accuracy=accuracy,
+            )
         )
-        for k in range(NUM_BINS)
-    ]
     wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
     perfect = eces_of_perfect(confidence, number)
     return Calibrated(
-        ece=float(counts @ np.abs(accuracy - mean)) / len(truth),
+        ece=ece,
         ece_of_perfect=float(perfect.mean()),
         ece_of_perfect_95=float(np.quantile(perfect, 0.95)),
         nll=float(-logarithms.gather(1, truth[:, None]).mean()),
