@@ -199,7 +199,7 @@ def test_the_page_on_installing_has_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
     ]
-    for extra in set(extras) - {"dev", "tune"}:
+    for extra in set(extras) - {"dev"}:
         assert f"| `{extra}` |" in PAGES["start"], extra
 
 

@@ -80,11 +80,11 @@ def audit(
 ) -> None:
     """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
 
-    Looks for exact and near-duplicates within and across the sides of the split, equal images with
-    different labels, groups that the split cuts, unreadable files, and formats that reveal the
-    class; and measures the accuracy of an untrained nearest neighbour, with and without relatives
-    in training. Of recordings also: parts cut from one another, and whether length, event rate or
-    hot pixels tell class or side. Exits with 1 if it finds what would invalidate a result.
+    Looks for exact, near and moved copies within and across the sides of the split, labels that
+    look wrong, groups that the split cuts, unreadable files, and formats that reveal the class; and
+    measures the accuracy of an untrained nearest neighbour, with and without relatives in training.
+    Of recordings also: parts cut from one another, and whether length, event rate or hot pixels
+    tell class or side. Exits with 1 if it finds what would invalidate a result.
     """
     from spikeduel import auditing
     from spikeduel.results.columns import render

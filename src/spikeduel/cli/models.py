@@ -395,7 +395,7 @@ def import_(
         float | None,
         option(
             "--dt SECONDS",
-            "NIR: duration of a step. (Default: what the file says, else 0.0001)",
+            "Duration of a step. (Default: what the file says, else 0.0001)",
         ),
     ] = None,
 ) -> None:
