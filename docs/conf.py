@@ -64,8 +64,8 @@ class Entries(SphinxDirective):
 
 
 def _about(entry: Any) -> str:
-    """One line on an entry of a registry."""
-    for name in ("help", "meaning"):
+    """Return one line on an entry of a registry."""
+    for name in ("help", "meaning", "about"):
         if text := getattr(entry, name, ""):
             return str(text)
     for told in (entry, *(getattr(entry, name, None) for name in ("take", "gradient", "function"))):
@@ -92,18 +92,18 @@ def _with_names_alone(
     signature: str | None,
     returned: str | None,
 ) -> tuple[str, str | None] | None:
-    """The fields of a type without their types, of which its docstring tells. Settings have a page of their own."""
+    """Return the fields of a type without their types, of which its docstring tells."""
     if name == "spikeduel.Experiment":
         return "(**settings)", ""
     if what == "class" and dataclasses.is_dataclass(found):
-        return f"({', '.join(each.name for each in dataclasses.fields(found))})", ""
+        return f"({', '.join(field.name for field in dataclasses.fields(found))})", ""
     if what == "class" and issubclass(found, Struct):
         return f"({', '.join(found.__struct_fields__)})", ""
     return (readable(signature), returned) if signature else None
 
 
 def readable(signature: str) -> str:
-    """A signature without what has no short way to be written: a type of NumPy's, and defaults that are methods."""
+    """Return a signature with short names for a type of NumPy's and for defaults that are methods."""
     array = re.sub(
         r"_Buffer \| .*?NestedSequence\[complex \| bytes \| str\]", "ArrayLike", signature
     )
@@ -111,7 +111,7 @@ def readable(signature: str) -> str:
 
 
 def _look_inside(app: Sphinx, failed: Exception | None) -> None:
-    """Writes the page that docs/spiking.md shows: the shipped twins, and a test image."""
+    """Write the page that docs/spiking.md shows: the shipped twins, and a test image."""
     if failed or app.builder.format != "html":
         return
     prepared = spikeduel.data.load(spikeduel.recipes.strong())
@@ -125,7 +125,7 @@ def _look_inside(app: Sphinx, failed: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Tells Sphinx of both tables, how to write signatures, and what to draw."""
+    """Tell Sphinx of both tables, how to write signatures, and what to draw."""
     app.connect("build-finished", _look_inside)
     app.connect("autodoc-process-signature", _with_names_alone)
     app.add_directive("settings", Settings)
