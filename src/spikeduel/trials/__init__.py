@@ -1,1 +1,1 @@
-"""Trials: trained, stored, measured, controlled, converted, tuned."""
+"""Train, store, measure, control, convert and tune trials."""

@@ -1,4 +1,4 @@
-"""Sentences that announce a comparison before it trains: data, contenders, time."""
+"""Sentences that announce a comparison's data, contenders and time."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
 
 
 def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
-    """Return sentences on the contenders, how long they train, and when that is done."""
+    """Return sentences on the contenders, their training time and when all is done."""
     experiment, cards = plan.experiment, [contender.card for contender in plan.contenders]
     text = f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}"
     if steps := sorted({card.num_steps for card in cards if card.num_steps}):
@@ -76,7 +76,7 @@ def _of_time(plan: Plan) -> str:
 
 
 def of_tuning(plan: Plan, num_trials: int) -> str:
-    """Return a sentence on how long tuning takes at most, with `num_trials` of each contender."""
+    """Return a sentence on the longest time that tuning takes."""
     num_contenders = counted(len(plan.contenders), "contender")
     text = f"Tuning: {counted(num_trials, 'trial')} of each of {num_contenders}, at most"
     if len(plan.times) < len(plan.contenders):
@@ -90,7 +90,7 @@ def of_tuning(plan: Plan, num_trials: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return the time of day in so many seconds, with the date where that is another one."""
+    """Return the time of day in `seconds` seconds, with the date unless it is today."""
     now = datetime.now()
     then = now + timedelta(seconds=seconds)
     return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

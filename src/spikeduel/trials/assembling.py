@@ -1,4 +1,4 @@
-"""Results of a run from the outcomes of its trials: entries, pairs, controls, findings."""
+"""Assemble the results of a run from the outcomes of its trials."""
 
 import itertools
 import statistics
@@ -57,8 +57,7 @@ def assemble(
 ) -> Results:
     """Return the content of results.json.
 
-    `splits` holds one split, or one for each fold; `labels` is what `label_check.check` found;
-    `not_converted` says of contenders why they could not be converted.
+    `splits` has one split for each fold; `not_converted` gives reasons by contender.
     """
     checked, suspect_labels = labels
     dataset = describe_dataset(
@@ -102,12 +101,12 @@ def assemble(
 
 
 def trial_entry(outcome: TrialOutcome) -> Trial:
-    """Return the trial's entry in results.json; None for what was not measured."""
+    """Return the trial's entry in results.json."""
     record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
     settings, answers = record.settings, outcome.answers
     more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
-    # A converted network has the epochs of its source, and a validation score of its own.
+    # A converted network has the epochs of its source and its own validation score.
     converted, twin = settings.get("converted"), settings.get("twin", {})
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
@@ -158,7 +157,7 @@ def trial_entry(outcome: TrialOutcome) -> Trial:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    """Describe the data and its split, or its folds; `more` are further fields."""
+    """Return the description of the data and their split; `more` are further fields."""
     groups = prepared.groups
     if groups is not None:
         sizes = np.unique(groups, return_counts=True)[1]
@@ -202,11 +201,9 @@ def compare_pairs(
     groups: np.ndarray | None,
     margin: float,
 ) -> list[Pair]:
-    """Compare every two of `contenders` with a seed in common. P-values are adjusted for the number
-    of pairs.
+    """Compare every two `contenders` seed by seed, on the seeds in common.
 
-    `groups` `[N]` says which test images belong together. Contenders of the same trainings, such as
-    a converted network and its source, are compared seed by seed.
+    P-values are adjusted for the number of pairs. `groups` `[N]` numbers the groups of test images.
     """
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}

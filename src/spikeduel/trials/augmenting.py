@@ -1,4 +1,4 @@
-"""Augmentations: changes of the training images, on whole batches, the same for every contender."""
+"""Augmentations of whole batches of training images, equal for all contenders."""
 
 import math
 from collections.abc import Callable
@@ -18,15 +18,13 @@ from spikeduel.system.errors import InputError
 
 Augmentation = Callable[[Tensor, RandomKeys], Tensor]
 SMALLEST_SHIFT, SHIFT_SHARE = 2, 16
-"""Images move by at most their side divided by the second, or by the first in pixels if that is
+"""Images move by up to their side / `SHIFT_SHARE` or by `SMALLEST_SHIFT` pixels, whichever is
 more.
 """
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
-"""Limits of `affine`: radians, the logarithm of a factor, a slope, and a share of the side."""
+"""Limits of `affine`: radians, log of a factor, slope, share of the side."""
 UNCHANGED = 1 / 4
-"""Share of images that `affine` leaves as they are. It blurs fine structure, ridges for example,
-and a network that never saw a sharp image answers sharp images badly.
-"""
+"""Share of images that `affine` leaves sharp: it blurs fine structure such as ridges."""
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
 AUTO = "auto"
@@ -46,8 +44,7 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
     rows, columns = (
         _reflected(-by, side + by, side) for side, by in ((height, down), (width, right))
     )
-    # All places where the image may lie are views of one padded copy: a choice copies rows, not
-    # pixels.
+    # Views of one padded copy are all places of the image: a choice copies rows, not pixels.
     places = images[:, :, rows][..., columns].unfold(2, height, 1).unfold(3, width, 1)
     vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
     return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
@@ -97,14 +94,12 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
 
 
 def farthest(side: int) -> int:
-    """Return the number of pixels by which an image of this side moves at most."""
+    """Return the most pixels by which an image of this side moves."""
     return max(SMALLEST_SHIFT, side // SHIFT_SHARE)
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """Move all `images` `[N, C, H, W]` by these pixels, fewer than their sides; what enters is the
-    image, reflected at its border.
-    """
+    """Move all `images` `[N, C, H, W]` by less than their sides, reflected at the borders."""
     height, width = images.shape[2:]
     rows = _reflected(-down, height - down, height)
     columns = _reflected(-right, width - right, width)
@@ -112,8 +107,8 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 
 
 def _reflected(first: int, end: int, side: int) -> Tensor:
-    """Return the places of a line of `side` pixels from `first` to before `end`, reflected at its
-    ends.
+    """Return the places from `first` to before `end`, reflected at the ends of a line of `side`
+    pixels.
     """
     places = torch.arange(first, end).abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
@@ -128,12 +123,13 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 """Augmentations by name; hyphens join several."""
 OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout, mean=False)}
-"""Augmentations that differ for frames of recordings: events stay whole, and nothing is grey."""
+"""Augmentations that differ for frames of recordings: events stay whole."""
 
 
 def resolve(name: str, of_recordings: bool = False) -> list[Augmentation]:
-    """Return the augmentations of images, or of frames of recordings, that `name` joins. Raises
-    `InputError`. `EVENT_AUGMENTATIONS` are left out: they come before (`altered`).
+    """Return the augmentations that `name` joins, without `EVENT_AUGMENTATIONS`.
+
+    Raises `InputError`.
     """
     known: dict[str, Any] = {**AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
     functions = [
@@ -153,7 +149,7 @@ def _parts(name: str) -> list[str]:
 
 
 def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
-    """Return the images of an epoch: recordings are changed by `of_events(name)`."""
+    """Return an epoch's images: recordings are changed by `of_events(name)`."""
     names = of_events(name)
     if names and isinstance(images, Recordings):
         return images.altered(names, seed, epoch)
@@ -161,11 +157,9 @@ def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
 
 
 def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """Change `images` uint8 `[B, C, H, W]`, or frames of recordings, by the augmentations that
-    `name` joins; type and shape stay.
+    """Augment `images` or frames, uint8 `[B, C, H, W]`; type and shape stay.
 
-    Augmentations draw independently. Raises `InputError` if a user's augmentation returns something
-    else.
+    Raises `InputError` if a user's augmentation returns something else.
     """
     for function in resolve(name, of_recordings):
         changed = function(images, keys)

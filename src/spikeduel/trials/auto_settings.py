@@ -1,6 +1,4 @@
-"""Settings that an experiment leaves open, decided by the training images and by the time that
-there is.
-"""
+"""Decide an experiment's open settings by its training images and time budget."""
 
 import itertools
 import math
@@ -35,42 +33,38 @@ from spikeduel.trials.store import Store
 from spikeduel.trials.training import rules_of
 
 SMALL, LARGE = 2_000, 10_000
-"""Numbers of training images: a set is small below the first, and large from the second."""
+"""Training images: a set is small below the first number, large from the second."""
 BATCH_SIZES = (32, 64, 128)
-"""Batch sizes of small, medium and large sets: a small set needs many steps more than smooth ones.
-"""
+"""Batch sizes of small, medium and large sets."""
 DROPOUT = 0.2
 """Dropout rate for sets below `LARGE` training images."""
 MOVED_FROM = (1, 6, 30)
-"""Epochs from which images that all lie alike are moved, for small, medium and large sets: in fewer
-epochs that costs accuracy.
+"""Fewest epochs with moved images, for small, medium and large sets: fewer epochs lose accuracy by
+it.
 """
 ALIKE = 0.1
-"""Share of images that look most like another one flipped, or moved, above which training does the
-same.
-"""
+"""Share of images most like a flipped, or moved, other image above which training does the same."""
 MOST_COMPARED = 4_000
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
-"""Widths of networks. Where there is time for twice `FEW` epochs on a large set, networks are as
-wide as leaves `FEW` epochs, at most `WIDEST`.
-"""
+"""Widths of networks. A large set gets the width, up to `WIDEST`, at which `FEW` epochs fit."""
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
-"""Minutes of training without --minutes, for a set whose training images have so many numbers in
-all; other sets by the square root.
+"""Minutes of training without --minutes for a set of so many numbers; other sets by the square
+root.
 """
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
 WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
-"""Training steps that are not timed; then as many as fit into these seconds, at most the third."""
+"""Untimed training steps, seconds of timed ones, and the most timed steps."""
 FORWARD_SHARE = 1 / 3
-"""Time of an answer as a share of a training step on the same image."""
+"""Inference time of an image as a share of its training step."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
-    """An experiment as it was `asked` for and with its open settings decided, and its contenders.
-    `rules` and `budget` are None where nothing had to be decided.
+    """An experiment as it was `asked` for and with its open settings decided.
+
+    `rules` and `budget` are None if nothing was open.
     """
 
     asked: Experiment
@@ -83,16 +77,15 @@ class ResolvedExperiment:
 def resolve(
     asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide all settings that `asked` leaves open, by the training images of `split`. Decided
-    epochs are kept in `store`.
-    """
+    """Decide all open settings by the training images of `split`; epochs are kept in `store`."""
     sized = by_size(asked, prepared, split)
     return by_time_and_looks(sized, prepared, split, store, progress)
 
 
 def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
-    """Decide batch size and dropout by the number of training images, and describe the contenders.
-    Raises `InputError` for what cannot be built.
+    """Decide batch size and dropout by the number of training images.
+
+    Raises `InputError` if a contender cannot be built.
     """
     num_train = len(split.train)
     chosen: dict[str, Any] = {}
@@ -114,11 +107,11 @@ def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExpe
 def by_time_and_looks(
     sized: ResolvedExperiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide epochs and width by the time that there is, and the augmentation by the images."""
+    """Decide epochs and width by the time budget, and augmentation by the images."""
     experiment, contenders, rules, budget = sized.experiment, sized.contenders, sized.rules, None
     assert rules is not None
     if experiment.epochs is None:
-        # Epochs that an earlier budget gave to single contenders are no part of this one.
+        # Epochs that an earlier budget gave to single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
         width = _wider(budget, experiment, rules.num_train) if sized.asked.width is None else None
@@ -142,7 +135,7 @@ def by_time_and_looks(
 
 def _wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
     """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
-    that is no more than `USUAL_WIDTH`. Time grows with the width's square.
+    at most `USUAL_WIDTH`. Time grows with the width's square.
     """
     epochs = min((budget.epochs[name] for name in _with_width(experiment)), default=0)
     if num_train < LARGE or epochs < 2 * FEW:
@@ -161,8 +154,8 @@ def _with_width(experiment: Experiment) -> list[str]:
 def _by_looks(
     rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split
 ) -> SetRules:
-    """Add the augmentation to `rules`: by the look of the images, their number and the epochs."""
-    # What moves to the left may be another class than what moves to the right.
+    """Add the augmentation to `rules`, by the images, their number and the epochs."""
+    # Mirrored motion may be another class.
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
     shares = alike(images, np.asarray(prepared.labels), split.train, prepared.groups)
     is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in shares)
@@ -184,11 +177,10 @@ def _size(num_train: int) -> int:
 
 
 class Alike(NamedTuple):
-    """Shares of training images that look more like another image once that is `mirrored` (into
-    their own class), or `moved`, than like any unchanged image.
+    """Shares of training images most like another image `mirrored` (of their class), or `moved`.
 
-    `mirrored` is near 0 where mirror images do not occur, as with letters, or are another class, as
-    with hands; `moved` where all images lie alike, as in MNIST.
+    `mirrored` is near 0 for letters or hands; `moved` is high where all images lie alike, as in
+    MNIST.
     """
 
     mirrored: float
@@ -198,10 +190,9 @@ class Alike(NamedTuple):
 def alike(
     images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None
 ) -> Alike:
-    """Compare at most `MOST_COMPARED` training images by histograms of oriented gradients.
-
-    `images` uint8 `[N, C, H, W]`, `labels` `[N]`, `train` `[M]` indices; images of one group of
-    `groups` `[N]` are not compared. Two channels are the halves of a recording.
+    """Compare at most `MOST_COMPARED` training images across groups by histograms of oriented
+    gradients. `images` uint8 `[N, C, H, W]`, `train` `[M]` indices; two channels are the halves of
+    a recording.
     """
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:MOST_COMPARED])
     some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
@@ -230,9 +221,7 @@ def alike(
 
 
 def _is_above(limit: float, share: float, num_train: int) -> bool:
-    """Return True if a `share` of the compared images is above `limit` with 99 % confidence, by
-    Wilson's interval.
-    """
+    """Return True if `share` is above `limit` with 99 % confidence (Wilson's interval)."""
     from scipy.stats import binomtest
 
     compared = min(num_train, MOST_COMPARED)
@@ -248,8 +237,9 @@ def _kept_budget(
     store: Store,
     progress: Progress,
 ) -> Budget:
-    """Return the budget of `experiment` from the store, or measure it and keep it there. A budget
-    of a busy machine is measured again once it is not, unless all has been trained by it.
+    """Return the budget from the store, or measure and keep it.
+
+    A busy machine's budget is measured again on an idle one, unless all trials used it.
     """
     one_epoch = replace(experiment, epochs=1, seeds=1, optimism=False)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)
@@ -288,8 +278,8 @@ def _kept_budget(
 def epochs_within(
     minutes: float, epoch_seconds: dict[str, float], experiment: Experiment
 ) -> dict[str, int]:
-    """Return the number of epochs of each contender, one at least: all contenders train together
-    for these minutes, with the same time or the same number of epochs (`budget_by`).
+    """Return each contender's epochs, at least one, that fit into `minutes` in all: equal time or
+    equal epochs (`budget_by`).
     """
     shares = {name: seconds * len(epoch_seconds) for name, seconds in epoch_seconds.items()}
     if experiment.budget_by == "epochs":
@@ -312,7 +302,7 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
-    """Return the seconds of an epoch with its validation, by the time of some training steps."""
+    """Return the seconds of an epoch with validation, from the time of some training steps."""
     seconds = seconds_of_a_step(trial, prepared)
     batch_size = trial.experiment.decided_batch_size
     answers = FORWARD_SHARE * len(trial.split.val) / batch_size
@@ -320,9 +310,7 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
 
 
 def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
-    """Return the median seconds of a training step of a fresh network, gathering the batch
-    included.
-    """
+    """Return the median seconds of a fresh network's training step, loading included."""
     images, labels = prepared.held
     card, experiment = trial.card, trial.experiment
     with hardware.threads_on_free_cores(), seeded(card.seed):

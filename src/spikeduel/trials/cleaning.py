@@ -1,6 +1,4 @@
-"""Cleaning: files on disk that no run needs are found and removed. Files of runs, and what a
-process works on, are never touched.
-"""
+"""Find and remove files that no run and no process needs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -22,8 +20,8 @@ Kind = Literal["trained", "unfinished", "prepared", "left_behind"]
 class Unneeded(typed.Frozen):
     """A file or folder that no run needs.
 
-    `kind`: "trained", a trial that no run refers to; "unfinished", an interrupted or failed
-    training; "prepared", data or their audit; "left_behind", what a killed process was writing.
+    `kind`: "trained", "unfinished" (interrupted or failed), "prepared" (data or audit),
+    "left_behind" (by a killed process).
     """
 
     kind: Kind
@@ -33,7 +31,7 @@ class Unneeded(typed.Frozen):
 
 
 class Found(typed.Frozen):
-    """Files that can be removed, and `kept`: the reasons why others stay."""
+    """Files that can be removed, and reasons why others are `kept`."""
 
     unneeded: list[Unneeded]
     kept: list[str] = []  # noqa: RUF012 (msgspec copies it)
@@ -45,9 +43,7 @@ class Found(typed.Frozen):
 
 
 def find(folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Find what no run in `folders` needs of `store`, and prepared data that were not used for
-    `days`. Removes nothing.
-    """
+    """Find files of `store` that no run in `folders` needs, and prepared data unused for `days`."""
     unneeded, kept = [*_prepared(days), *_left_behind(folders)], []
     if store.root.is_dir():
         try:
@@ -59,7 +55,7 @@ def find(folders: Sequence[Path], store: Store, days: float) -> Found:
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Remove what was `found`, unless it is needed by now, and return what was removed.
+    """Remove and return what was `found` and is still not needed.
 
     Raises `InputError` if a trial would go while a process uses the store.
     """
@@ -76,7 +72,7 @@ def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> 
 
 def _is_removed(item: Unneeded, store: Store, days: float) -> bool:
     path = Path(item.path)
-    # On Windows what a process has open cannot be removed; and another one may have been faster.
+    # Windows keeps open files; another process may have been faster.
     with suppress(OSError):
         if item.kind == "prepared" and path.is_dir():
             return cache.remove(path, days * SECONDS_A_DAY)
@@ -93,8 +89,9 @@ def _unneeded(kind: Kind, path: Path, key: str | None = None) -> Unneeded:
 
 
 def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
-    """Yield what no run in `folders` needs of the store. Raises `InputError` if a run cannot be
-    read, since it may need anything.
+    """Yield what no run in `folders` needs.
+
+    Raises `InputError` if a run cannot be read: it may need anything.
     """
     needed = {key for folder in folders for key in _referred_to(folder)}
     home = store.root.resolve().parent

@@ -1,7 +1,5 @@
-"""Train trials on a Ray cluster (`--ray`): data go there once, trained models come back.
-
-Ray (Moritz et al. 2018, "Ray: A Distributed Framework for Emerging AI Applications") finds nodes
-with free cores and memory, starts processes there, and shares arrays between processes of a node.
+"""Train trials on a Ray cluster (`--ray`; Moritz et al. 2018, "Ray: A Distributed Framework for
+Emerging AI Applications"). Data travel once; trained models come back.
 """
 
 import os
@@ -28,10 +26,10 @@ from spikeduel.trials.store import RECORD, Store, TrialRecord
 
 VERSIONS = f"spikeduel {spikeduel.system.__version__}, numbers of version {NUMERICS_VERSION}"
 PROCESS_BYTES = 1 << 30
-"""Memory of a trial without its data, in bytes; Ray places no more trials on a node than fit."""
+"""Memory of a trial without its data, in bytes."""
 SHARE = 0.5
-"""Largest share of a node's shared memory that data may take. Larger data are read from the
-cache's files, which all nodes must see.
+"""Largest share of a node's shared memory for data; nodes read larger data from the cache's
+files.
 """
 PATIENCE = 0.5
 """Seconds to wait for messages."""
@@ -42,8 +40,7 @@ TIMEOUT = 10
 class Cluster(Pool):
     """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`).
 
-    Workers have a store of their own for each trial, and send the finished trial back whole. A
-    trial on a lost node begins again.
+    A trial on a lost node begins again.
     """
 
     worker_name = "its worker"
@@ -81,7 +78,7 @@ class Cluster(Pool):
                 text = f"Ray did not start ({reason}). Try again, or give --jobs."
             raise InputError(f"--ray {self.address}: {text}") from None
         self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.num_threads)
-        # The queue of messages lies on the driver's node, and outlives the nodes that write to it.
+        # The driver's node outlives the nodes that write to its queue.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         return self
@@ -120,8 +117,7 @@ class Cluster(Pool):
             "max_retries": 0,
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.num_threads)}},
         }
-        # Data that no node's memory holds must not be held by every trial of the node, each of
-        # which sees the memory as free.
+        # Every trial of a node sees its memory as free, so only one may hold large data.
         sharing = self.at_once if needs["memory"] == PROCESS_BYTES else 1
         # Ray shows a trial its own GPU, whatever the number of the GPU is.
         experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
@@ -137,7 +133,7 @@ class Cluster(Pool):
         self._running[running] = job.key, store
 
     def _needs(self, job: Job) -> dict[str, int]:
-        """Return the cores, GPUs and bytes that a trial needs, as Ray names them.
+        """Return the cores, GPUs and bytes of a trial, as Ray names them.
 
         Raises `InputError` if no node has them: Ray would wait for one.
         """
@@ -167,7 +163,6 @@ class Cluster(Pool):
         return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
 
     def messages(self) -> Sequence[Message]:
-        """See `Pool.messages`."""
         done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
         received = list(self._mailbox.get_nowait_batch(self._mailbox.qsize()))
         known = {key for key, _ in self._running.values()}
@@ -215,7 +210,7 @@ def _said(amounts: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True)
 class PackedTrial:
-    """A trial on its way between stores: its files by path, and which test images it was asked."""
+    """A trial on its way between stores: its files by path, and its uses of test images."""
 
     key: str
     files: dict[str, bytes]
@@ -228,7 +223,7 @@ class PackedTrial:
         return cls(key, content, store.uses_by(key))
 
     def write_to(self, store: Store) -> None:
-        """Unpack the trial into `store`, replacing any copy there. Raises `InputError`."""
+        """Unpack the trial into `store`, replacing any copy. Raises `InputError`."""
         folder = store.folder(self.key)
         with store.locked(self.key), files.writing_to(folder):
             for name in sorted(self.files, key=lambda name: name == RECORD):
@@ -257,9 +252,9 @@ def _work(
     limits: tuple[int, int],
     mailbox: Any,
 ) -> tuple[Message, PackedTrial | None]:
-    """Run a task in a temporary store; return its last message and, if it is finished, the trial.
+    """Run a task in a temporary store; return its last message and the finished trial.
 
-    `limits` are the number of threads, and of trials that share the node's memory.
+    `limits`: threads, and trials that share the node's memory.
     """
     key, (threads, sharing) = task.trial.key, limits
     if versions != VERSIONS:

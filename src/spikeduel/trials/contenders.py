@@ -1,6 +1,4 @@
-"""Contenders, described once on a data set, and the trials that train them: one for each contender,
-seed and fold.
-"""
+"""Contenders on a data set, and their trials: one for each contender, seed and fold."""
 
 import hashlib
 from collections.abc import Sequence
@@ -41,10 +39,9 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and a split (one fold), with all that its numbers depend on in
-    `settings`.
+    """A contender, a seed and a split; its numbers depend on `settings` alone.
 
-    `experiment` is as this contender runs it: `Experiment.for_contender`.
+    `experiment` is that of `Experiment.for_contender`.
     """
 
     experiment: Experiment
@@ -54,29 +51,30 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Hash of the settings, under which the store keeps the trial: 16 hex digits."""
+        """Hash of the settings, 16 hex digits: the trial's name in the store."""
         # The key of a network without spikes does not say if it convolves.
         family = "snn" if self.settings["family"] == "snn" else "cnn"
         return typed.digest({**self.settings, "family": family})[:16]
 
     @property
     def device(self) -> str:
-        """Device of this machine that trains it. The key has only its kind, so that any of several
-        GPUs finds the trial.
+        """Device that trains it.
+
+        The key has only its kind, so that any of several GPUs finds the trial.
         """
         return hardware.resolve(self.experiment.device).device
 
     @property
     def twin(self) -> str | None:
-        """Key of the trial at whose trained weights this one starts, None where it has none."""
+        """Key of the trial whose trained weights this one starts from, or None."""
         twin: dict[str, str] | None = self.settings.get("twin")
         return twin["key"] if twin else None
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A contender on one data set: its `card` (with seed 0), and its network in `outline`, built
-    once, on the meta device where that is possible.
+    """A contender on one data set: its `card` (seed 0) and its network `outline`, on the meta
+    device where possible.
     """
 
     card: ModelCard
@@ -84,7 +82,6 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Name of the contender."""
         return self.card.contender
 
     @property
@@ -93,8 +90,8 @@ class Contender:
         return self.card.family == "snn"
 
     def twin_among(self, others: Sequence["Contender"]) -> str | None:
-        """Return the name of the first of `others` that has no time steps and whose weights all fit
-        into this network, None if there is none. Neurons may learn numbers of their own.
+        """Return the first of `others` without time steps whose weights all fit into this network,
+        or None.
         """
         shapes = shapes_of(self.outline.state_dict()).items()
         for other in others:
@@ -110,8 +107,9 @@ def trials_of(
     *splits: Split,
     contenders: Sequence[Contender] | None = None,
 ) -> list[Trial]:
-    """Return a trial for each split (fold), seed and contender, in this order. Raises `InputError`
-    for what cannot be built, unless the `contenders` are given.
+    """Return the trials by split, seed and contender.
+
+    Raises `InputError` if one cannot be built, unless `contenders` are given.
     """
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     described = []
@@ -175,7 +173,7 @@ def _settings_of_data(prepared: Prepared, split: Split) -> dict[str, Any]:
 
 
 def effective(card: ModelCard) -> set[str]:
-    """Return the settings of `settings.TUNABLE` that change something for the contender."""
+    """Return the `settings.TUNABLE` that have an effect on the contender."""
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
     idle = set(building.NEURON_SETTINGS) - set(card.network)
@@ -189,7 +187,7 @@ def effective(card: ModelCard) -> set[str]:
 
 
 def check(experiment: Experiment) -> None:
-    """Check all names and contradictions before anything is loaded. Raises `InputError`."""
+    """Check names and contradictions before anything is loaded. Raises `InputError`."""
     if experiment.epochs is not None and experiment.minutes is not None:
         raise InputError(
             f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would "
@@ -213,8 +211,9 @@ def check(experiment: Experiment) -> None:
 
 
 def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
-    """Describe every contender of `experiment` on this data. Raises `InputError` for what cannot be
-    built, and for a setting that has no effect on the data or on a contender.
+    """Describe every contender on this data.
+
+    Raises `InputError` if one cannot be built or a setting has no effect.
     """
     _require_effect_on_data(experiment, prepared)
     described = []
@@ -252,10 +251,9 @@ def _require_effect_on_data(experiment: Experiment, prepared: Prepared) -> None:
 
 
 def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender:
-    """Describe the contender of this name on this data, as `experiment` has it.
+    """Describe a contender on this data.
 
-    A neuron gets those of `building.NEURON_SETTINGS` that its constructor names. Raises
-    `InputError`.
+    Neurons get the `building.NEURON_SETTINGS` that their constructors name. Raises `InputError`.
     """
     of_neuron = {
         setting: getattr(experiment, setting)
@@ -298,7 +296,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         if card.input_shape != with_steps:  # frames of a recording become channels
             module = outline(card)
     compute = hardware.resolve(experiment.device, experiment.precision)
-    # A foreign spiking network's answers stay those of its own library, unless bf16 is asked for.
+    # A foreign spiking network answers as in its own library, unless bf16 is asked for.
     is_as_in_library = card.foreign and card.family == "snn" and experiment.precision == "auto"
     return Contender(
         replace(card, precision="32" if is_as_in_library else compute.precision), module
@@ -306,7 +304,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
 
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
-    """Return `card` of a network that was not made for spikeduel, as some images show it to be."""
+    """Return the `card` of a foreign network, completed by running it on some images."""
     named = building.names_taken(building.architecture_of(card.contender))
     # The neuron's settings do not concern a network that does not take the neuron.
     taken = {
@@ -327,7 +325,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
             )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
-    # A loop makes its steps itself, all from the one image that it gets.
+    # A loop makes its steps itself, all from one image.
     steps: dict[str, Any] = (
         {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
     )
@@ -372,5 +370,4 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
 
 
 def shapes_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    """Return the shape of each of a network's arrays, by name."""
     return {name: value.shape for name, value in state.items()}

@@ -1,5 +1,5 @@
-"""Controls: networks without spikes, without time or without timing beside a trial, under the same
-rules. They show what spiking adds, and what time.
+"""Controls: networks without spikes, time or timing, trained like a trial, which show what these
+add.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ from spikeduel.trials.trial import load
 
 @dataclass(frozen=True, eq=False)
 class ControlContext:
-    """A finished trial with its data, the store and the progress, for its controls."""
+    """A finished trial with its data, store and progress."""
 
     trial: Trial
     prepared: Prepared
@@ -55,8 +55,8 @@ class ControlContext:
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
-        """Return what the store holds under `key` and `name`; where it has nothing, what `ask`
-        returns, which is then kept there.
+        """Return what the store holds under `key` and `name`, else keep and return the result of
+        `ask`.
         """
         with self.store.locked(key):
             answers = self.store.measure(key, name, Classification)
@@ -70,12 +70,11 @@ class ControlContext:
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a trial; it is stored, and reaches results, table and report.
+    """A control of a trial.
 
     Controls `of_recordings` change what all contenders see; the others are of spiking networks on
-    images. Either `train` has settings in place of the trial's, and the control is trained like any
-    trial; or `ask` returns answers to the test images. Answers are `paired`, and compared seed by
-    seed, if the trial's own network gave them. `spikes` decides the colour.
+    images. Either it is trained with `train` replacing settings, or `ask` returns answers to the
+    test images. Answers of the trial's own network are `paired`, compared seed by seed.
     """
 
     title: str
@@ -208,15 +207,11 @@ CONTROLS: dict[str, Control] = {
         change="merged",
     ),
 }
-"""Controls by name, in the order of tables: without spikes, without time, without timing, without
-training.
-"""
+"""Controls by name, in the order of tables."""
 
 
 def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
-    """Return the controls of a trial: for recordings, or for spiking networks on images. A
-    converted network has none: its twin is its source.
-    """
+    """Return the controls of a trial. A converted network has none: its twin is its source."""
     is_recorded = isinstance(prepared.images, Recordings)
     if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
         return {}
@@ -226,7 +221,7 @@ def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """Return the number of networks that are trained for the controls of a planned trial."""
+    """Return the number of networks trained for the controls of a planned trial."""
     if not trial.experiment.controls:
         return 0
     return sum(control.train is not None for control in of(trial, prepared).values())
@@ -235,7 +230,7 @@ def num_trained(trial: Trial, prepared: Prepared) -> int:
 def run(
     trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
 ) -> dict[str, Controlled]:
-    """Run the controls of every finished trial that has some, and return them by its key."""
+    """Run the controls of every finished trial, and return them by its key."""
     described: dict[tuple[str, str], Contender] = {}
     controlled: dict[str, Controlled] = {}
     contexts: dict[tuple[str, str], ControlContext] = {}
@@ -293,8 +288,8 @@ def _job(
     context: ControlContext,
     described: dict[tuple[str, str], Contender],
 ) -> Job:
-    """Return the job that trains a control. `described` keeps described controls by contender and
-    title: all seeds and folds share it.
+    """Return the job that trains a control. `described` keeps contenders for all seeds and
+    folds.
     """
     trial = context.trial
     name = trial.card.contender
@@ -333,7 +328,7 @@ def _trained(
     answered = store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
-    # What a network costs on changed recordings says nothing.
+    # The cost of a network on changed recordings means nothing.
     counted = None if control.of_recordings else store.measure(record.key, "operations", Counted)
     settings = record.settings
     return answered, {
@@ -369,14 +364,11 @@ def _spiking_layers(layers: Any) -> list[Neuron]:
     ]
 
 
-# ---- what the controls show
-
-
 def compare_with_controls(
     contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """Compare a contender with its controls, over the seeds that have both; None without controls.
-    P-values are adjusted for the number of controls (Holm).
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values;
+    None without controls.
     """
     answers = pooled(outcomes, contender)
     controlled = [
@@ -421,9 +413,8 @@ def compare_with_controls(
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A contender, as it is or trained without time: its mean accuracy on validation, its `right`
-    answers, bool `[S, N]`, and True for `at_chance` if it is not shown to be better than a constant
-    answer.
+    """A contender, as it is or trained without time: its mean validation accuracy and `right`
+    answers bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
     """
 
     contender: str
@@ -439,10 +430,10 @@ def without_time(
     groups: np.ndarray | None,
     margin: float,
 ) -> WithoutTime | None:
-    """Return what the recordings lose without time; None where that was not tried.
+    """Return the accuracy that recordings lose without time; None if not tried.
 
-    `trials` are the entries of `outcomes` in the results; `groups` `[N]` says which test recordings
-    belong together.
+    `trials` are the result entries of `outcomes`; `groups` `[N]` numbers the groups of test
+    recordings.
     """
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
@@ -474,8 +465,8 @@ def compare_best(
     groups: np.ndarray | None,
     margin: float,
 ) -> WithoutTime:
-    """Compare the best of `contenders` with the best of `timeless`, both chosen on validation; with
-    itself if it sees no time.
+    """Compare the best of `contenders` with the best of `timeless`, both by validation; with itself
+    if it sees no time.
     """
     best = max(contenders, key=lambda candidate: candidate.validation)
     sees_no_time = any(candidate is best for candidate in timeless)
@@ -495,8 +486,7 @@ def compare_best(
 def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
     if difference.ci90[1] <= difference.margin:
         return "nothing"
-    # With few seeds it is said that only these trainings are compared; that they lose is seen all
-    # the same.
+    # Few seeds limit the claim to these trainings; a loss still shows.
     few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
     if difference.conclusion is not Conclusion.A_BETTER and not few:
         return "not shown"

@@ -1,6 +1,4 @@
-"""Conversion of trained ReLU networks into spiking ones, each a contender of its own. The method is
-in `networks.converting`.
-"""
+"""Convert trained ReLU networks into spiking contenders (`networks.converting`)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,14 +21,14 @@ from spikeduel.trials.training import Training
 from spikeduel.trials.trial import keep, load
 
 NUM_IMAGES = 1024
-"""Number of training images by whose activations thresholds are set."""
+"""Training images whose activations set the thresholds."""
 PERCENTILE = 99.9
-"""Percentile of a ReLU layer's activations that the spikes of its conversion can represent."""
+"""Percentile of a ReLU layer's activations that spikes can represent."""
 
 
 def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
-    """Return why contenders that do not spike cannot be converted, by name, where the experiment
-    asks for `convert`. Raises `InputError` where none can be.
+    """Return the reasons, by name, why contenders without spikes cannot be converted, if `convert`
+    is set. Raises `InputError` if none can be.
     """
     if not experiment.convert:
         return {}
@@ -57,9 +55,8 @@ def run(
     store: Store,
     progress: Progress,
 ) -> list[Trial]:
-    """Convert every finished trial that can be converted, into a trial of its own in the store.
-
-    Where that fails, the reason is added to `refused`.
+    """Convert finished trials into stored trials of their own; failures add a reason to
+    `refused`.
     """
     converted_trials = []
     for trial in trials:

@@ -1,4 +1,4 @@
-"""Evaluation of trained models on new images: whole data sets, and single files."""
+"""Evaluate trained models on whole data sets and single files."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -50,9 +50,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure `model` on the test part (or all) of `experiment.dataset`, in its precision.
 
-    Data that the model was trained on is split and grouped as it was then. The use of the test part
-    is noted in `store`. Raises `InputError` if images or classes do not match, or if the split
-    cannot be found again.
+    Its own data are split and grouped as in training; the use of the test part is noted in `store`.
+    Raises `InputError` if images, classes or split do not match.
     """
     progress, card = progress or Progress(), model.card
     if part not in PARTS:
@@ -99,11 +98,9 @@ def test_images(
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return at most `most` images of the test part that `evaluate` takes, evenly spread: uint8
-    `[N, C, H, W]`, int64 `[N]`, and the name of the data set.
-
-    Without `experiment` they are of the data that the model was trained on. The use of the test
-    part is noted in `store`. Raises `InputError` as `evaluate` does.
+    """Return at most `most` test images, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`, and the
+    data set's name. The data default to those of the model's training. The use is noted in `store`.
+    Raises `InputError`.
     """
     progress = progress or Progress()
     if experiment is None:
@@ -117,11 +114,9 @@ def test_images(
 def examples(
     model: Model, most: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `most` test images to look at, evenly over the classes, of the data that
-    `model` was trained on: uint8 `[N, C, H, W]`, int64 `[N]`. None are returned if the data are not
-    at hand.
-
-    No score is made of them, so that this is no use of the test part.
+    """Return at most `most` test images, evenly over the classes, of the data that `model` was
+    trained on: uint8 `[N, C, H, W]`, int64 `[N]`; none if the data are absent. Not noted as a use
+    of the test part, since nothing is scored.
     """
     progress, card = progress or Progress(), model.card
     origin = shipped.origin_of(model.file) if model.file else None
@@ -150,11 +145,9 @@ def _some(prepared: Prepared, indices: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def trained_on(
     model: Model, changed: Callable[[Experiment], Experiment] = lambda experiment: experiment
 ) -> Experiment:
-    """Return an experiment on the data that `model` was trained on: of the run that its file lies
-    in, else on the data set that its card names; changed by `changed`.
+    """Return an experiment, `changed`, on the data of the model's run or card.
 
-    Raises `InputError` if the data are not here, or are somebody's code: opening a file must never
-    run code.
+    Raises `InputError` if the data are absent or are user code: opening a file must never run code.
     """
     experiment, said_by = Experiment(dataset=model.card.dataset), ""
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
@@ -227,8 +220,8 @@ def _test_part(
 def _split(
     card: ModelCard, experiment: Experiment, progress: Progress
 ) -> tuple[Prepared, Split, bool]:
-    """Return the data as the model of `card` takes them, their split, and True if the model was
-    trained on this split.
+    """Return the data and split for the model of `card`, and True if it was trained on this
+    split.
     """
     prepared, then = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
@@ -249,8 +242,9 @@ def _split(
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Label image files (or recordings), and files in folders. Return a row for each file, and a
-    line for each path that cannot be used.
+    """Label image files or recordings, also in folders.
+
+    Return a row for each file, and a line for each unusable path.
     """
     progress, card = progress or Progress(), model.card
     is_recorded = card.preprocessing.binning is not None
@@ -290,8 +284,9 @@ def _answer(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:
 
 
 def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[str, Any]]:
-    """Yield the answer of `model` after each frame of a recording. `path` "-" reads events from
-    standard input, a line "t x y p" each, t in microseconds. Raises `InputError`.
+    """Yield the answer after each frame of a recording.
+
+    `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
         answers = models.answers_to_stream(

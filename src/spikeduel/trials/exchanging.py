@@ -1,4 +1,4 @@
-"""Export and import of models, with the data that they were trained on."""
+"""Export and import models with the data that they were trained on."""
 
 from pathlib import Path
 
@@ -30,16 +30,14 @@ def export(
     progress: Progress | None = None,
     store: Path | str | None = None,
 ) -> ExportCheck:
-    """Write `model` to `path` in the format `to`, checked on test images.
+    """Write `model` to `path` and check it on test images; the outcome goes to `path`.check.json.
 
-    The outcome is kept in `path`.check.json. Prepared `images` (uint8 `[N, C, H, W]`) and `labels`
-    may be given; otherwise `num_images` are taken of the test part that `evaluate` would take, of
-    `experiment`'s data set (by default the one that the model was trained on: see
-    `evaluating.trained_on`). Every program that reads the file must give the same label on at least
-    99.9 %, scores within 1e-4 wherever no spike flipped, and other spikes in at most 0.1 %; both
-    sides compute in float32. With `weights="int8"` the file is compared with the model whose
-    weights were rounded likewise. Raises `InputError` where the format cannot express the model,
-    `ExportDisagrees` where the check fails: then nothing is written.
+    The check takes the given `images` (uint8 `[N, C, H, W]`) and `labels`, else `num_images` of the
+    test part (`evaluating.trained_on` unless `experiment` is given). In float32, every reading
+    program must give the same label on 99.9 %, scores within 1e-4 where no spike flipped, and at
+    most 0.1 % other spikes. `weights="int8"` is compared with the model of rounded weights. Raises
+    `InputError` if the format cannot express the model, `ExportDisagrees` if the check fails; then
+    nothing is written.
     """
     progress = progress or Progress()
 
@@ -64,13 +62,11 @@ def import_model(
     dt: float | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Return the network in a NIR file as a model.
+    """Return the network in a NIR file as a model; no code of the file is run.
 
-    No code of the file is run. `experiment` names the data set that the network was trained on, for
-    class names and preprocessing; without it, what spikeduel wrote into a NIR file counts, else
-    classes are numbered and images grey and square. `encoding` (direct) and `num_steps` (25) are
-    what the file says, if it does. `dt` is the duration of a NIR file's time step in seconds (1e-4
-    unless the file says otherwise). Raises `InputError`.
+    `experiment` names the training data, for class names and preprocessing; the default is the
+    file's record, else numbered classes and grey square images. `encoding` (direct), `num_steps`
+    (25) and `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
     """
     progress = progress or Progress()
 

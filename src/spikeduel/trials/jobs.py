@@ -1,6 +1,4 @@
-"""Finish trials: one after another in this process, in several of this machine (`--jobs`), or by
-another `Pool` of workers.
-"""
+"""Finish trials in this process, in several (`--jobs`), or in another `Pool` of workers."""
 
 import multiprocessing
 import os
@@ -31,9 +29,7 @@ from spikeduel.trials.contenders import Trial
 from spikeduel.trials.store import Store, TrialRecord
 
 MOST_LOSSES = 3
-"""Losses of a trial's worker after which the trial is recorded as failed: it most likely costs the
-worker.
-"""
+"""Losses of a trial's worker after which the trial is recorded as failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +55,12 @@ class Workers(AbstractContextManager["Workers"]):
     """Finishes jobs in this process, one after another. Subclasses are opened by `with`."""
 
     at_once = 1
-    """The number of jobs that run at the same time."""
+    """Jobs that run at the same time."""
 
     def __init__(self, threads: int | None = None) -> None:
-        """Compute with `threads` threads within `with`. Raises `InputError` if there are fewer
-        cores.
+        """Compute with `threads` threads within `with`.
+
+        Raises `InputError` if there are fewer cores.
         """
         self.threads = threads
         if threads is not None:
@@ -90,7 +87,7 @@ class Workers(AbstractContextManager["Workers"]):
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Return each job once, in the given order, but twins before the jobs that start from them."""
+    """Return each job once, in order, but twins before the jobs that start from them."""
     by_key = {job.key: job for job in reversed(jobs)}
     ordered: dict[str, Job] = {}
     for job in jobs:
@@ -101,7 +98,7 @@ def in_order(jobs: Sequence[Job]) -> list[Job]:
 
 
 def require_threads(threads: int, cores: int) -> None:
-    """Raise `InputError` unless there are as many cores: threads on one core wait for another."""
+    """Raise `InputError` unless there are as many cores."""
     if not 1 <= threads <= cores:
         raise InputError(
             f"--threads {threads}: there {'is 1 core' if cores == 1 else f'are {cores} cores'} for "
@@ -109,14 +106,11 @@ def require_threads(threads: int, cores: int) -> None:
         )
 
 
-# ---- workers elsewhere
-
-
 class Message(NamedTuple):
-    """A message from the worker of the job `key`.
+    """A message from the worker of job `key`.
 
-    `event` is a method of `Progress`, called with `arguments`; or the end of the job: "ended" with
-    its record or with an error to raise, or "lost" with the way in which the worker ended.
+    `event` is a method of `Progress`, "ended" (with a record or an error to raise) or "lost" (with
+    the reason).
     """
 
     key: str
@@ -131,7 +125,7 @@ class Task:
     trial: Trial
     test: bool
     home: str = field(default_factory=os.getcwd)
-    """The folder in which the user's own code may lie."""
+    """Folder in which the user's own code may lie."""
 
     def run(
         self, data: Callable[[], Prepared], store: Store, send: Callable[[Message], None]
@@ -152,7 +146,7 @@ class Task:
 
 
 class Pool(Workers):
-    """Workers elsewhere: a subclass starts a job (`begin`) and receives messages (`messages`)."""
+    """Workers elsewhere: a subclass starts jobs (`begin`) and receives `messages`."""
 
     worker_name: str
 
@@ -184,7 +178,7 @@ class Pool(Workers):
         return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
-        """See `Workers.run`. A trial that the store holds whole is not sent to a worker."""
+        """See `Workers.run`. A trial that the store holds whole is not sent."""
         whole = [job for job in jobs if trial.is_whole(job.trial, store, job.test)]
         found = super().run(whole, store)
         records = {job.key: record for job, record in zip(whole, found, strict=True)}
@@ -223,7 +217,7 @@ class Pool(Workers):
         return [records[job.key] for job in jobs]
 
     def given_up(self, job: Job, reason: str, store: Store) -> TrialRecord:
-        """Record as failed a job whose worker was lost too often."""
+        """Record a job as failed whose worker was lost too often."""
         error = (
             f"{self.worker_name} was lost {MOST_LOSSES} times ({reason}). Is there too little "
             "memory for so many at once?"
@@ -234,9 +228,6 @@ class Pool(Workers):
         return record
 
 
-# ---- processes of this machine
-
-
 @dataclass
 class _Worker:
     process: BaseProcess
@@ -245,12 +236,12 @@ class _Worker:
 
 
 class Processes(Pool):
-    """`--jobs N`: processes on cores of their own, which write into the store themselves."""
+    """Processes on their own cores (`--jobs N`), which write into the store themselves."""
 
     worker_name = "its process"
 
     def __init__(self, jobs: int, threads: int | None = None) -> None:
-        """Run `jobs` processes with `threads` threads each (None: an equal share of the cores).
+        """Run `jobs` processes of `threads` threads (None: an equal share of the cores).
 
         Raises `InputError` if there are fewer cores.
         """
@@ -280,7 +271,6 @@ class Processes(Pool):
         self._folder.cleanup()
 
     def has_room(self) -> bool:
-        """See `Pool.has_room`."""
         return bool(self._free())
 
     def _free(self) -> list[int]:
@@ -291,7 +281,6 @@ class Processes(Pool):
         ]
 
     def begin(self, job: Job, store: Store) -> None:
-        """See `Pool.begin`."""
         number = self._free()[0]
         if number not in self._workers:
             self._workers[number] = self._start(number, job.trial.device)
@@ -302,7 +291,6 @@ class Processes(Pool):
             worker.pipe.send((task, data, store.root.absolute()))
 
     def messages(self) -> Sequence[Message]:
-        """See `Pool.messages`."""
         received: list[Message] = []
         busy = {worker.pipe: number for number, worker in self._workers.items() if worker.key}
         for pipe in wait(list(busy)):

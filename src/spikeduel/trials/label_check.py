@@ -1,4 +1,4 @@
-"""Labels that all trained networks together doubt, of images that they were not trained on."""
+"""Labels that the trained networks doubt, of images not trained on."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,15 @@ from spikeduel.results.audit import SIDES, Audit, AuditedImage, LabelCheck, Susp
 from spikeduel.trials.outcomes import TrialOutcome
 
 Checked = tuple[LabelCheck | None, list[SuspectLabel]]
-"""Number of labels that were examined and that look wrong; and the suspect labels, surest first."""
+"""Counts of examined and suspect labels; and the suspects, surest first."""
 
 
 def check(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
 ) -> Checked:
-    """Find labels that look wrong by their mean probability over all trainings.
-
-    With folds all images are examined, by networks of other folds; else images for validation and
-    test. Nearest neighbours count as much as all networks if the `audit` asked them: networks that
-    learn from wrong labels are sure of none. Networks that see no time in recordings are left out.
-    None where nothing was measured.
+    """Find suspect labels by their mean probability over all trainings: with folds of all images,
+    else of validation and test. Nearest neighbours of the `audit` count as much as all networks;
+    networks blind to time in recordings are left out. None if nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))

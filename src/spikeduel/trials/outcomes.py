@@ -1,4 +1,4 @@
-"""Outcomes of trials: their records, measures and controls, and their answers pooled over folds."""
+"""Outcomes of trials: records, measures, controls, and answers pooled over folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +18,12 @@ from spikeduel.trials.contenders import Trial
 from spikeduel.trials.store import Store, TrialRecord, images_digest
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
-"""Controls that change when events come and nothing else."""
+"""Controls that change only when events come."""
 
 
 @dataclass(frozen=True)
 class Controlled:
-    """Results and answers of the controls of one trial, by name, and the `reasons` of those that
-    were left out.
-    """
+    """Results and answers of one trial's controls by name, and `reasons` for missing ones."""
 
     results: dict[str, ControlResult]
     answers: dict[str, Classification]
@@ -34,7 +32,7 @@ class Controlled:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """A trial that was trained or failed: its record and its measures by name."""
+    """A trained or failed trial: its record and its measures by name."""
 
     record: TrialRecord
     measured: Mapping[str, Any]
@@ -58,20 +56,18 @@ class TrialOutcome:
 
     @property
     def training(self) -> str:
-        """Key of the training that made the weights: of a converted network, its source's."""
+        """Key of the training that made the weights (a converted network's source)."""
         converted = self.record.settings.get("converted")
         return converted["key"] if converted else self.record.key
 
     @property
     def answers(self) -> Classification | None:
-        """Answers to the test images; None where there are none."""
+        """Answers to the test images, or None."""
         return self.measured.get("classification")
 
     @property
     def sees_no_time(self) -> bool:
-        """True if the controls that only rearrange events in time change no answer; False if they
-        were not asked.
-        """
+        """True if rearranging events in time changes no answer; False if not asked."""
         if self.answers is None or self.controlled is None:
             return False
         of_controls = self.controlled.answers
@@ -89,9 +85,7 @@ def gather(
     store: Store,
     progress: Progress,
 ) -> list[TrialOutcome]:
-    """Time the answers of trials, and gather all else that is known of them. `controlled` holds
-    what their controls found, by key.
-    """
+    """Time the answers of trials and gather all their results. `controlled` is by key."""
     timed = time_answers(trials, records, prepared, store, progress)
     outcomes = []
     for planned, record in zip(trials, records, strict=True):
@@ -119,9 +113,9 @@ def time_answers(
     store: Store,
     progress: Progress,
 ) -> dict[str, Latency]:
-    """Return the latency of each contender's first finished trial, by its key.
+    """Return the latency of each contender's first finished trial, by key.
 
-    All are measured in one sitting, unless the store has all of this machine, and of no busier one.
+    All are measured in one sitting, unless the store has all of this machine at its idlest.
     """
     first: dict[str, Trial] = {}
     for planned, record in zip(trials, records, strict=True):
@@ -153,7 +147,7 @@ def time_answers(
             if measured.one_image is None:
                 progress.say(f"  {planned.card.title}: not timed, {measured.reasons['process']}")
                 continue
-            # Under the trial's lock, too: who takes it removes what lies there unfinished.
+            # Whoever takes the trial's lock removes what lies there unfinished.
             with store.locked(planned.key):
                 store.save_measure(planned.key, "latency", measured)
     return taken
@@ -161,8 +155,8 @@ def time_answers(
 
 @dataclass(frozen=True)
 class TestUses:
-    """Number of `models` that were asked about the test images of a run, of those of this run
-    (`here`), and of trainings that were asked after `every_epoch`.
+    """Number of `models` that saw a run's test images, of those `here`, and of trainings tested
+    after `every_epoch`.
     """
 
     models: int | None = None
@@ -173,9 +167,7 @@ class TestUses:
 def test_uses(
     store: Store, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> TestUses:
-    """Return how often the test images were asked, with folds in the fold that most models of other
-    runs were asked about. Scores after every epoch count in all folds.
-    """
+    """Return the uses of the test images, with folds in the fold that other runs used most."""
     uses, every_epoch = [], 0
     for split in splits:
         keys = set()
@@ -191,15 +183,15 @@ def test_uses(
 
 
 def tested(splits: Sequence[Split]) -> np.ndarray:
-    """Return the indices of all test images, int64 `[N]`: of one fold after the other."""
+    """Return the indices of all test images, fold by fold, int64 `[N]`."""
     return np.concatenate([split.test for split in splits])
 
 
 def pooled(
     outcomes: Sequence[TrialOutcome], contender: str, control: str | None = None
 ) -> dict[int, np.ndarray]:
-    """Return the true and predicted classes of a contender, or of one of its controls, for the
-    images of `tested`, int64 `[2, N]` by seed. A seed with an unfinished fold is left out.
+    """Return true and predicted classes of a contender or its control on `tested` images, int64
+    `[2, N]` by seed; seeds with unfinished folds are left out.
     """
     folds = sorted({outcome.fold for outcome in outcomes})
     by_seed: dict[int, dict[int, np.ndarray]] = {}
@@ -219,12 +211,12 @@ def pooled(
 
 
 def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return which answers are right, bool `[S, N]`; `answers` as `pooled` returns them."""
+    """Return True for right answers, bool `[S, N]`, of `answers` as from `pooled`."""
     return np.array([np.equal(*answers[seed]) for seed in seeds])
 
 
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
-    """Return the keys of the trainings behind a contender's weights, one for each fold, by seed."""
+    """Return the keys of the trainings of a contender's weights, one for each fold, by seed."""
     by_seed: dict[int, list[str]] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.fold):
         if outcome.contender == contender:

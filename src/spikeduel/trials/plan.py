@@ -1,5 +1,5 @@
-"""The plan of a comparison: what is trained, what the store has of it, how long it takes, and how
-likely it finds a difference. Made once, before anything is trained, and never changed.
+"""Plan of a comparison before training: trials, stored results, time, and chance to find a
+difference.
 """
 
 import itertools
@@ -34,7 +34,7 @@ from spikeduel.trials.store import Store, TrialRecord
 FEW_STEPS = 500
 """Training steps in all that take no longer than timing them would."""
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
-"""Bytes on the disk of the answer to one test image, and of the rest of a trial without weights."""
+"""Bytes on disk of the answer to one test image, and of a trial without weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,13 +52,13 @@ class Plan(ResolvedExperiment):
 
     @property
     def seconds(self) -> dict[str, float | None]:
-        """Training time of each missing trial by its title, None where it is not known."""
+        """Training time of each missing trial by its title, None if unknown."""
         known = self.seconds_by_contender
         return {trial.card.title: known.get(trial.card.contender) for trial in self.missing}
 
     @property
     def seconds_by_contender(self) -> dict[str, float]:
-        """Training time of one trial of each contender whose time is known."""
+        """Training time of one trial of each contender, if known."""
         return {time.contender: time.epochs * time.epoch_seconds for time in self.times}
 
 
@@ -70,10 +70,9 @@ def make(
     progress: Progress,
     timed: dict[str, float] | None = None,
 ) -> Plan:
-    """Plan a trial for each contender, seed and fold, and time training steps of contenders whose
-    time is not known; not if all training is shorter than that.
-
-    With `timed`, seconds of an epoch by `timing_key`, all that it lacks are timed, and added.
+    """Plan a trial for each contender, seed and fold, and time the contenders that are not in
+    `timed` (seconds of an epoch by `timing_key`), which is filled. Without `timed`, a short
+    training is not timed.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
     plan = Plan(
@@ -151,9 +150,6 @@ def timing_key(trial: Trial) -> str:
     )
 
 
-# ---- the chance to find a difference
-
-
 def forecast(
     experiment: Experiment,
     lead: float = power.LEAD,
@@ -161,11 +157,9 @@ def forecast(
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> Forecast:
-    """Return how likely a true `lead` (a fraction) is found, and the training time, by the number
-    of seeds. Trains nothing.
-
-    The variation over seeds is `spread` (a fraction) if given; else that of trials in the `store`
-    if two contenders have two seeds; else assumed. Raises `InputError`.
+    """Return the chance to find a true `lead` (a fraction) and the training time, by the number of
+    seeds, without training. The variation over seeds is `spread` (a fraction), that of stored
+    trials, or assumed. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -210,7 +204,7 @@ def forecast(
 def duel_plan(
     label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split]
 ) -> DuelPlan:
-    """Return what the trials of a duel take."""
+    """Return the plan of a duel's trials."""
     parameters = {
         contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
     }
@@ -238,9 +232,7 @@ def duel_plan(
 def _variability(
     plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, spread: float | None
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and that of every two contenders, or of every
-    spread.
-    """
+    """Return the source of the variability, and that of every two contenders or every spread."""
     test, names = tested(splits), plan.experiment.contenders
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     outcomes = [

@@ -1,4 +1,4 @@
-"""The folder of a run: settings, models, results, split, predictions; files whole or absent."""
+"""Folder of a run: settings, models, results, split, predictions; files whole or absent."""
 
 import json
 import re
@@ -24,11 +24,11 @@ from spikeduel.trials.store import Store
 LOCK = ".lock"
 """File in a run's folder that its writer locks."""
 LOGS = "logs"
-"""Folder of a run's logs: all that a run's folder holds while it trains."""
+"""Folder of a run's logs, alone in the run's folder during training."""
 
 
 def located(experiment: Experiment) -> Experiment:
-    """Make the paths of `experiment` absolute, so that it means the same in every folder."""
+    """Make the paths of `experiment` absolute."""
     data_dir, group_by = experiment.data_dir, experiment.group_by
     if data_dir is not None:
         data_dir = str(files.located(data_dir))
@@ -39,8 +39,8 @@ def located(experiment: Experiment) -> Experiment:
 
 
 def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
-    """Raise `InputError` unless a run can be written to `out` (None: below `runs`): a new or empty
-    folder, or one that holds a run on this data set.
+    """Raise `InputError` unless `out` (None: below `runs`) is new, empty, or a run on this data
+    set.
     """
     folder = Path(out or "runs")
     files.require_writable(folder)
@@ -57,7 +57,7 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
             )
         return
     names = {path.name for path in folder.iterdir()} - {LOCK, LOGS}
-    # A process that was killed while it wrote its first file leaves parts.
+    # A process killed while writing its first file leaves parts.
     if any(not fnmatch(name, ".*.part") for name in names):
         raise InputError(
             f"{folder}: holds other things than a run. Choose a new folder, or one that a run made."
@@ -65,7 +65,7 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
 
 
 def default_name(experiment: Experiment, fingerprint: str) -> str:
-    """Return `<data set>-<recipe>-<hash>`, the same for the same experiment on the same data."""
+    """Return `<data set>-<recipe>-<hash>`, the same for the same experiment and data."""
     dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
     return f"{dataset}-{experiment.recipe}-{typed.digest([asdict(experiment), fingerprint])[:8]}"
 
@@ -91,8 +91,8 @@ def write(
 
 
 def is_written(comparison: Comparison) -> bool:
-    """Return True if the folder holds just this comparison, written by this version, and the page,
-    which is written last.
+    """Return True if the folder holds this comparison and its page (written last), by this
+    version.
     """
     results, page = comparison.out / "results.json", comparison.out / "report.html"
     try:

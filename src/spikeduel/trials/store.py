@@ -22,15 +22,14 @@ from spikeduel.system.typed import Amount, Count
 
 T = TypeVar("T")
 RECORD = "trial.json"
-"""File of a trial that is written last: from then on the store finds the trial."""
+"""File of a trial that is written last and makes it found."""
 
 
 class TrialRecord(typed.Frozen):
-    """A trained contender: its `settings`, hashed into `key`, and how training went.
+    """A trained contender: its `settings`, hashed into `key`, and the course of training.
 
-    `stopped` is "limit", "early" or "nan"; `error` says why a trial failed. `model_digest` is the
-    checksum of the model's file. `test_right` counts right test images after each epoch
-    (`optimism`).
+    `stopped` is "limit", "early" or "nan"; `error` is the reason of a failure; `test_right` counts
+    right test images after each epoch (`optimism`).
     """
 
     key: str
@@ -53,15 +52,15 @@ class TrialRecord(typed.Frozen):
 
     @property
     def fold(self) -> int | None:
-        """Fold whose images the trial was tested on, None without folds."""
+        """Fold that the trial was tested on, or None."""
         return self.settings.get("data", {}).get("fold")
 
 
 class Store:
-    """The folder of trials. Safe for several processes: a trial is locked while it is trained."""
+    """Folder of trials, safe for several processes: a trial is locked while it is trained."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        """`root` defaults to the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
+        """Open `root`, by default the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
         self.root = Path(root or os.environ.get("SPIKEDUEL_STORE") or "runs/store")
         self._used = False
 
@@ -80,7 +79,7 @@ class Store:
 
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the lock of trial `key`: other processes call `waiting`, wait, and find it done."""
+        """Hold the lock of trial `key`; other processes call `waiting` and wait."""
         self._use()
         with files.locked(self.root / f"{key}.lock", waiting):
             for folder in (self.folder(key), self.folder(key) / "measures"):
@@ -88,7 +87,7 @@ class Store:
             yield
 
     def _use(self) -> None:
-        """Keep others from removing trials (see `alone`) as long as this object lives."""
+        """Keep others from removing trials (`alone`) while this object lives."""
         if self._used:
             return
         user, held = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
@@ -115,13 +114,13 @@ class Store:
             yield
 
     def trials(self) -> list[str]:
-        """Return the keys of all trials in the store, finished or not."""
+        """Return the keys of all trials, finished or not."""
         return sorted(
             path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name)
         )
 
     def remove(self, key: str) -> None:
-        """Remove a trial. The caller holds `alone()`."""
+        """Remove a trial; the caller holds `alone()`."""
         files.remove(self.folder(key))
         (self.root / f"{key}.lock").unlink(missing_ok=True)
 
@@ -133,7 +132,7 @@ class Store:
         return None
 
     def damage(self, key: str) -> str | None:
-        """Return what is damaged of trial `key`, None for nothing."""
+        """Return what is damaged of trial `key`, or None."""
         try:
             self._record(key)
         except InputError as error:
@@ -141,21 +140,20 @@ class Store:
         return None
 
     def save(self, record: TrialRecord) -> None:
-        """Write the record; from then on the trial is found again."""
+        """Write the record, which makes the trial found."""
         _write(self.folder(record.key) / RECORD, record)
 
     def measure(self, key: str, name: str, kind: type[T]) -> T | None:
-        """Return measure `name` of trial `key` as `kind`; None if it is missing or damaged."""
+        """Return measure `name` as `kind`; None if missing or damaged."""
         with suppress(InputError):
             return typed.converted(_read(self.measure_path(key, name)), kind)
         return None
 
     def save_measure(self, key: str, name: str, value: Any) -> None:
-        """Write measure `name` of trial `key`."""
         _write(self.measure_path(key, name), value)
 
     def failed_measures(self, key: str) -> dict[str, str]:
-        """Return why measures of trial `key` failed last time, by name."""
+        """Return the reasons of failed measures, by name."""
         with suppress(InputError):
             return _read(self.folder(key) / "failed-measures.json")
         return {}
@@ -171,8 +169,9 @@ class Store:
     def note_test_use(
         self, images: str, trial: str | None = None, every_epoch: bool = False
     ) -> None:
-        """Note in the ledger that a model was asked about test images (`images_digest`). A `trial`
-        counts once, and once more if asked after `every_epoch`.
+        """Note in the ledger that a model saw test images (`images_digest`).
+
+        A `trial` counts once, and once more after `every_epoch`.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             use = {"images": images, "trial": trial, "every_epoch": every_epoch}
@@ -180,7 +179,7 @@ class Store:
                 return
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
             path = self.root / "ledger.jsonl"
-            # On a line of its own even after one that a full disk cut short.
+            # A full disk may have cut the last line short.
             start = "" if not path.exists() or path.read_bytes()[-1:] in (b"", b"\n") else "\n"
             with path.open("ab") as file:
                 file.write(f"{start}{line}\n".encode())
@@ -188,17 +187,17 @@ class Store:
                 os.fsync(file.fileno())
 
     def test_uses(self, images: str, trials: Iterable[str] = ()) -> int:
-        """Return the number of models that were asked about these images, `trials` included."""
+        """Return the number of models that saw these images, `trials` included."""
         models = [use["trial"] for use in self._uses() if use["images"] == images]
         return len({*trials, *models} - {None}) + models.count(None)
 
     def tested_every_epoch(self, images: str) -> int:
-        """Return the number of trainings that were asked after every epoch."""
+        """Return the number of trainings tested after every epoch."""
         uses = [use for use in self._uses() if use["images"] == images and use["every_epoch"]]
         return len({use["trial"] for use in uses})
 
     def uses_by(self, trial: str) -> list[tuple[str, bool]]:
-        """Return the test images that a trial was asked about, and True if after every epoch."""
+        """Return the test images that a trial saw, and True if after every epoch."""
         return [
             (use["images"], use["every_epoch"]) for use in self._uses() if use["trial"] == trial
         ]
@@ -249,8 +248,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def images_digest(prepared: Prepared, test: np.ndarray) -> str:
-    """Return a hash of the images of the indices `test` `[N]`, by the content of their files or
-    records: the same in any order, however they are prepared and wherever they lie.
+    """Return a hash of the test images `[N]` by the content of their files or records, in any order
+    and preparation.
     """
     content = np.sort(prepared.content_of(test)).astype("<i8")
     return hashlib.sha256(content.tobytes()).hexdigest()

@@ -1,7 +1,6 @@
-"""Train one network in the processes that torchrun started.
+"""Train one network in the processes of torchrun.
 
-Rank 0 runs the command and alone evaluates and writes. The other ranks wait for a training, build
-the same network, load the same data, and train on their part of every batch.
+Rank 0 runs the command, evaluates and writes; the others train on their part of every batch.
 """
 
 import os
@@ -30,8 +29,9 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.training import Loop, Training
 
 TIMEOUT = timedelta(days=365)
-"""Longest wait for another rank: rank 0 may prepare data, measure or draw for hours between two
-trainings. A rank that ends is noticed at once, by torchrun.
+"""Longest wait for another rank: rank 0 may work for hours between two trainings.
+
+Torchrun notices a rank that ends.
 """
 
 
@@ -52,9 +52,9 @@ class SharedTraining:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started. Within, there is rank 0 alone.
+    """Join the processes of torchrun.
 
-    The other ranks train until rank 0 leaves, and exit.
+    Only rank 0 enters; the others train until it leaves, and exit.
     """
     backend = "gloo"
     if torch.cuda.is_available():
@@ -73,7 +73,7 @@ def process_group() -> Iterator[None]:
 
 
 def train(loop: Loop) -> Training:
-    """Run `loop` in all processes that torchrun started; without torchrun, in this one.
+    """Run `loop` in all processes of torchrun, else in this one.
 
     Raises what `loop.run` raises, and `TrainingLost`.
     """
@@ -115,8 +115,9 @@ def _follow() -> None:
 
 
 def _data_of(task: SharedTraining, before: Prepared | None) -> Prepared:
-    """Return the data of `task`: `before`, of the training before, or loaded. Raises
-    `InputError` if this host has other data.
+    """Return the data of `task`: `before`, of the training before, or loaded.
+
+    Raises `InputError` if this host has other data.
     """
     wanted = task.card.trained_on["fingerprint"], task.card.preprocessing
     if before is not None and (before.fingerprint, before.preprocessing) == wanted:

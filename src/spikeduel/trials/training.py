@@ -1,4 +1,4 @@
-"""The training loop, the same for both families."""
+"""Training loop of both families."""
 
 import hashlib
 import io
@@ -29,22 +29,23 @@ from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import shapes_of
 
 MIN_DELTA = 0.01
-"""Smallest improvement of the validation loss that keeps a training with `patience` going."""
+"""Smallest improvement of the validation loss that resets `patience`."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """The course of a training. `stopped` is "limit" (of epochs), "early", "nan", or None while the
-    training goes on.
+    """Course of a training.
+
+    `stopped` is "limit" (of epochs), "early", "nan", or None if unfinished.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     stopped: str | None = None
     keeps_last: bool = False
-    """True if the weights of the last epoch are kept, since the learning rate falls to 0."""
+    """True if the last epoch's weights are kept, since the learning rate falls to 0."""
     test_right: list[int] = field(default_factory=list)
-    """Test images that were right after each epoch. Nothing reads them while it trains."""
+    """Right test images after each epoch, not read in training."""
 
     @property
     def best_epoch(self) -> int | None:
@@ -58,7 +59,7 @@ class Training:
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
-    """Return epochs with their `seconds` as `Progress.epoch` takes them; none of a conversion."""
+    """Return epochs with their `seconds` for `Progress.epoch`; none of a conversion."""
     return [
         {**epoch, "epoch_seconds": second} for epoch, second in zip(history, seconds, strict=False)
     ]
@@ -66,8 +67,8 @@ def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """A training loop with all that it needs: the model (trained in place), `images` and `labels`
-    as in `Prepared.held`, their split, and the file of the state after each epoch.
+    """A training loop: the model (trained in place), `images` and `labels` as in `Prepared.held`,
+    split and checkpoint.
     """
 
     model: Model
@@ -78,14 +79,12 @@ class Loop:
     checkpoint: Path
     progress: Progress
     ranks: Ranks = ALONE
-    """The processes that train the model. Rank 0 alone evaluates and writes the checkpoint."""
+    """Processes that train the model; rank 0 alone evaluates and writes."""
 
     def run(self) -> Training:
-        """Train to the end, or on from the checkpoint, which is written after every epoch. The
-        model is left with the weights of `Training.best_epoch`.
-
-        All randomness depends on seed, epoch and image only: a resumed training ends in the numbers
-        of an uninterrupted one.
+        """Train to the end, or on from the checkpoint of the last epoch; the model gets the weights
+        of `Training.best_epoch`. Randomness depends on seed, epoch and image only, so a resumed
+        training ends in the same numbers.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         title = self.model.card.title
@@ -169,9 +168,7 @@ class Loop:
         )
 
     def _num_right_of_test(self) -> int:
-        """Evaluate the test images as after training. Network and random generators get their state
-        back, so that training goes on as it would without.
-        """
+        """Return the right test images, with network and random generators restored."""
         before = _copied(self.model.module.state_dict())
         # In the precision of the final answers, not that of the training.
         model = Model(self.model.module, self.model.card)
@@ -229,7 +226,7 @@ def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rules_of(experiment: Experiment) -> TrainingRules:
-    """Return the settings of `experiment` that concern a single training step."""
+    """Return the settings that concern a single training step."""
     return TrainingRules(
         optimizer=experiment.optimizer,
         learning_rate=experiment.learning_rate,
@@ -240,11 +237,8 @@ def rules_of(experiment: Experiment) -> TrainingRules:
 
 
 def stopped(history: Sequence[dict[str, float]], experiment: Experiment) -> str | None:
-    """Return "early", "limit", or None if the training goes on.
-
-    "early": after `patience` consecutive epochs whose validation loss is not at least `MIN_DELTA`
-    below the best so far (a smaller improvement does not move that best). "limit": after
-    `num_epochs`.
+    """Return "limit" after `num_epochs`, "early" after `patience` epochs whose validation loss is
+    not `MIN_DELTA` below the best (smaller improvements do not move it), else None.
     """
     best, stale = math.inf, 0
     for entry in history:
@@ -258,9 +252,7 @@ def stopped(history: Sequence[dict[str, float]], experiment: Experiment) -> str 
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state after an epoch, atomically, with a checksum: torch's own format does not
-    notice changed bytes.
-    """
+    """Write the state after an epoch, atomically, with a checksum, which torch's format lacks."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with files.atomic_path(path) as temporary, temporary.open("wb") as file:

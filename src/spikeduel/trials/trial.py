@@ -1,4 +1,4 @@
-"""A trial, one contender with one seed: build, train, measure, store."""
+"""Trial of one contender with one seed: build, train, measure, store."""
 
 import traceback
 from typing import Any
@@ -35,8 +35,9 @@ def run(
     progress: Progress,
     test: bool = True,
 ) -> TrialRecord:
-    """Return the finished trial, from the store, or trained and measured now. A trial that fails is
-    recorded as failed. Without `test`, no test image is looked at.
+    """Return the finished trial, from the store or trained now; a failure is recorded.
+
+    Without `test`, no test image is looked at.
     """
     title = trial.card.title
     with store.locked(
@@ -101,8 +102,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
         files.write_text(store.folder(trial.key) / "error.txt", traceback.format_exc())
     record = keep(trial, model, training, store, error)
     if training.stopped is not None:
-        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried
-        # again.
+        # Another try, with more memory perhaps, goes on from the last epoch.
         checkpoint.unlink(missing_ok=True)
     if error:
         progress.finished(title, f"failed, {error}")
@@ -118,7 +118,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
 def keep(
     trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None
 ) -> TrialRecord:
-    """Put a trial into the store, with its model if that has finished an epoch."""
+    """Store a trial, with its model if that has finished an epoch."""
     path, checksum = store.model_path(trial.key), None
     if model is not None and training.history:
         models.save_model(path, model)
@@ -181,9 +181,7 @@ def is_whole(trial: Trial, store: Store, test: bool = True) -> bool:
 
 
 def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> TrialRecord:
-    """Mark a trial that `run` cannot finish as failed for this `error`. If it was trained, its
-    missing measures are marked instead.
-    """
+    """Mark a trial, or the missing measures of a trained one, as failed for this `error`."""
     with store.locked(trial.key):
         record = store.record(trial.key)
         if record is None:
@@ -202,7 +200,7 @@ def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dic
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
-    """Return the measures of a finished trial that the store has, by name."""
+    """Return the stored measures of a finished trial, by name."""
     kinds = {name: measure.result for name, measure in MEASURES.items()}
     if trial.experiment.robustness:
         kinds |= dict.fromkeys(robustness.NAMES, CorruptedAccuracies)

@@ -1,6 +1,5 @@
-"""Equal tuning by random search (Bergstra and Bengio 2012): every contender gets the same number of
-trials, judged on validation images only. Independent trials tell what fewer of them would have
-found (Dodge et al. 2019, "Show your work").
+"""Equal tuning by random search (Bergstra and Bengio 2012): contenders get equally many trials,
+judged on validation images. Expected best of fewer trials: Dodge et al. 2019, "Show your work".
 """
 
 import hashlib
@@ -36,14 +35,13 @@ from spikeduel.trials.store import Store
 SEED = 0
 """Seed of the draws, and of every training."""
 DIGITS = 3
-"""Significant digits of a drawn setting, so that a table shows exactly what was trained."""
+"""Significant digits of a drawn setting, so that tables show exactly what was trained."""
 
 
 class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
-    """Range of a setting: drawn uniformly from `low` to `high` (of its logarithm with `log`),
-    or of `choices`.
+    """Range of a setting: uniform from `low` to `high` (of its logarithm with `log`), or `choices`.
 
-    Raises `InputError` unless it has either `low` < `high` or two or more different `choices`.
+    Raises `InputError` unless `low` < `high` or two `choices` differ.
     """
 
     low: int | float | None = None
@@ -70,11 +68,11 @@ RANGES: dict[str, Range] = {
     "surrogate_alpha": Range(0.5, 50.0, log=True),
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
-"""Ranges that are tuned by default. Every surrogate's usual width lies within."""
+"""Ranges that are tuned by default; every surrogate's usual width lies within."""
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """Read ranges from a TOML file, a table for each setting to tune. Raises `InputError`."""
+    """Read ranges from a TOML file, a table for each setting. Raises `InputError`."""
     content = typed.read_toml(Path(path), dict[str, Any])
     ranges = {}
     with naming(path):
@@ -86,7 +84,7 @@ def read_ranges(path: Path) -> dict[str, Range]:
                 raise unknown("setting to tune", name, TUNABLE, common)
             with naming(f"[{name}]"):
                 asked = typed.converted(table, Range)
-            # As the setting has them, whole or not; its own limits decide what they may be.
+            # The setting's own limits decide what the ends may be.
             ends: list[dict[str, Any]] = [{name: asked.low}, {name: asked.high}]
             ends += [{name: choice} for choice in asked.choices]
             allowed: list[Any] = [
@@ -98,8 +96,9 @@ def read_ranges(path: Path) -> dict[str, Range]:
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
-    """Draw the settings of trial `number`, one from each of `ranges`. Settings of all contenders
-    are drawn first: in the same trial, contenders try the same learning rate.
+    """Draw the settings of trial `number`.
+
+    Common settings come first: contenders try the same learning rate.
     """
     # NumPy keeps the numbers of its old generator for good: a tuning is found again.
     seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
@@ -114,7 +113,7 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
     if low is None or high is None:
         return within.choices[random.uniform(size=len(within.choices)).argmax()]
     is_whole = isinstance(low, int) and isinstance(high, int)
-    # Half a step more at both ends, so that these are as likely as the numbers between them.
+    # Half a step more makes both ends as likely as the numbers between.
     half = 0.5 if is_whole else 0.0
     if within.log:
         value = math.exp(random.uniform(math.log(low - half), math.log(high + half)))
@@ -126,9 +125,7 @@ def _drawn(within: Range, random: np.random.RandomState) -> Any:
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
     """Return mean and standard deviation of the best accuracy of 1, 2, … trials; `low` and `high`
-    are one standard deviation away, within the accuracies seen.
-
-    The first of `accuracies` is always among the trials; the others are draws in any order.
+    are one deviation away, within the accuracies seen. The first accuracy is always included.
     """
     first, drawn = accuracies[0], np.maximum(accuracies[1:], accuracies[0])
     curve = []
@@ -147,12 +144,10 @@ def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
 
 
 def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[float, float]:
-    """Return mean and standard deviation of the largest of `n` independent draws from the empirical
-    distribution of `values`.
+    """Return mean and standard deviation of the largest of `n` independent draws from `values`.
 
-    Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ. Draws repeat, so that for `n` near the
-    number of values the mean is somewhat too low (Tang et al. 2020, "Showing your work doesn't
-    always work").
+    Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ; somewhat too low for `n` near the
+    number of values (Tang et al. 2020, "Showing your work doesn't always work").
     """
     ordered = np.sort(np.asarray(values, dtype=float))
     share = np.arange(len(ordered) + 1) / len(ordered)
@@ -166,16 +161,12 @@ _FREE = {
     *("device", "per_contender", "controls", "convert", "equivalence_margin", "robustness"),
     "optimism",
 }
-"""Settings that a comparison may change after tuning. Epochs are reported, and data are compared by
-content.
-"""
+"""Settings that may change after tuning; data are compared by content."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Result of `tune`: the experiment with the contenders' own settings, and the content of
-    tuning.json.
-    """
+    """Result of `tune`: the experiment with tuned settings, and the content of tuning.json."""
 
     experiment: Experiment
     record: TuningRecord
@@ -198,8 +189,7 @@ def search(
 ) -> Tuning:
     """Train `num_trials` trials of each contender and choose the best by validation accuracy.
 
-    The first trial has the settings of `experiment`; the others are drawn from `ranges`. Raises
-    `InputError`.
+    The first has the settings of `experiment`; the others draw from `ranges`. Raises `InputError`.
     """
     store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     tuned = ranges_by_contender(contenders, num_trials, ranges)
@@ -246,7 +236,7 @@ def search(
                     validation=best.validation if best else None,
                 )
             )
-        # A failed trial leaves nobody better off: as good as an accuracy of 0.
+        # A failed trial counts as an accuracy of 0.
         accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
         expected = expected_best(accuracies)
         done = [trial.number for trial in trials if trial.validation]
@@ -291,9 +281,7 @@ def search(
 def ranges_by_contender(
     contenders: Sequence[Contender], num_trials: int, ranges: Mapping[str, Range] | None
 ) -> dict[str, dict[str, Range]]:
-    """Return the `ranges` (default: `RANGES`) that have an effect on each contender. Raises
-    `InputError` for what `search` refuses.
-    """
+    """Return the `ranges` (default: `RANGES`) that affect each contender. Raises `InputError`."""
     if num_trials < 2:
         raise InputError(
             f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}."
@@ -332,8 +320,8 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
 def record_for(
     tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
 ) -> TuningRecord | None:
-    """Return the tuning's record if it made the settings of `experiment`: the same common settings
-    but `_FREE`, the same data, no image of this test set. Else None.
+    """Return the tuning's record if it made the settings of `experiment`: same settings but
+    `_FREE`, same data, no image of this test set; else None.
     """
     if tuning is None or tuning.record.per_contender is None:
         return None
