@@ -1,4 +1,4 @@
-"""The audit: can a result on this data and this split be trusted? A module a check."""
+"""Audit: can a result on this data and split be trusted? Each module is a check."""
 
 from spikeduel.auditing.context import file_counts
 from spikeduel.auditing.examining import audit, audited, examine

@@ -1,4 +1,4 @@
-"""Check of the classes: their sizes, on each side of the split."""
+"""Check the sizes of classes on each side of the split."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,9 @@ from spikeduel.results.audit import Audit
 from spikeduel.results.findings import Values, finds
 
 FEW_TEST_IMAGES = 10
-"""Test images of a class below which scores of the class are uncertain."""
+"""Test images of a class below which its scores are uncertain."""
 IMBALANCE = 10
-"""Ratio of the largest class to the smallest one above which classes are unbalanced."""
+"""Ratio of the largest to the smallest class above which classes are unbalanced."""
 
 
 def check(context: AuditContext) -> Fields:

@@ -1,4 +1,4 @@
-"""The data of an audit, and what several checks need to know of it, found once."""
+"""Data of an audit, and results that several checks share."""
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
@@ -24,9 +24,9 @@ from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
 NEAR = 0.33
-"""Images nearer than this share of the usual distance are near-duplicates."""
+"""Share of the usual distance below which images are near-duplicates."""
 GAP = 0.05
-"""Accuracy above chance that matters; and what the probe may lose without siblings."""
+"""Accuracy above chance, or lost without siblings, that matters."""
 SURE = 2.0
 """Standard deviations that an accuracy has to lie above chance."""
 
@@ -38,10 +38,9 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class AuditContext:
-    """A data set of N images and its split, as checks see them.
+    """A data set of N images and its split, for checks. `unreadable`: reasons by left-out file.
 
-    `unreadable`: files that had to be left out, with reasons. `files`: every file of a folder or of
-    a CSV, None where the data is neither.
+    `files`: all files of a folder or CSV, else None.
     """
 
     experiment: Experiment
@@ -58,7 +57,7 @@ class AuditContext:
 
     @cached_property
     def groups(self) -> np.ndarray:
-        """Group of each image, int64 `[N]`; each image alone where no groups are known."""
+        """Group of each image, int64 `[N]`; each image alone without groups."""
         groups = self.prepared.groups
         return np.arange(len(self.prepared)) if groups is None else np.asarray(groups)
 
@@ -70,29 +69,29 @@ class AuditContext:
 
     @cached_property
     def side(self) -> np.ndarray:
-        """Side of each image, int64 `[N]`, as `sides_of` numbers them."""
+        """Side of each image, int64 `[N]`, as from `sides_of`."""
         return sides_of(self.split, len(self.prepared))
 
     @cached_property
     def formats(self) -> list[Format]:
-        """Formats of the files behind the images; empty where images have no file each."""
+        """Formats of the files behind the images, if any."""
         return file_formats(self.experiment, self.prepared, self.progress.track)
 
     @property
     def recordings(self) -> Recordings | None:
-        """The recordings of an event camera, None where the data are images."""
+        """Recordings of an event camera, None for images."""
         images = self.prepared.images
         return images if isinstance(images, Recordings) else None
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
-        """Names of the files behind the images, None where images have no file each."""
+        """Names of the files behind the images, or None."""
         has_files = self.formats or self.recordings or catalogue.is_packed(self.experiment.dataset)
         return self.prepared.names if has_files else None
 
     @cached_property
     def stretches(self) -> stretches.Stretches | None:
-        """Recordings that share a stretch of events, None where the data are images."""
+        """Recordings that share a stretch of events, None for images."""
         if self.recordings is None:
             return None
         return stretches.search(self.recordings, self.same, self.side, self.progress)
@@ -112,12 +111,12 @@ class AuditContext:
 
     @cached_property
     def neighbours(self) -> neighbours.Neighbourhood:
-        """The nearest neighbours of each image by its small grey version."""
+        """Nearest neighbours of each image by its small grey version."""
         return neighbours.search(self.small, self.split, self.progress)
 
     @cached_property
     def moved(self) -> moved.Moved:
-        """The best candidate of each image for being its moved copy."""
+        """Best candidate of each image for being its moved copy."""
         shapes = np.array([(height, width) for _, _, width, height in self.formats])
         return moved.search(
             self.prepared.pictures,
@@ -129,18 +128,18 @@ class AuditContext:
         )
 
     def counts(self, chosen: np.ndarray) -> Counts:
-        """Return how many images of each side are `chosen`, bool `[N]`."""
+        """Return the number of images on each side that are `chosen`, bool `[N]`."""
         return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
 
     def across_sides(self, flagged: np.ndarray, partner: np.ndarray) -> dict[str, int]:
-        """Return how many images are `flagged`, bool `[N]`, and how many test images among them
-        have their `partner`, int64 `[N]`, in training.
+        """Return the number of images `flagged`, bool `[N]`, and of test images among them with
+        their `partner`, int64 `[N]`, in training.
         """
         in_training = int((flagged & (self.side[partner] == 0))[self.split.test].sum())
         return {"across": int(flagged.sum()), "test_in_training": in_training}
 
     def described(self, image: int) -> AuditedImage:
-        """Return the side, class and file of the image with an index."""
+        """Return the side, class and file of an image."""
         return AuditedImage(
             index=image,
             side=SIDES[self.side[image]],
@@ -150,7 +149,7 @@ class AuditContext:
 
 
 def sides_of(split: Split, count: int) -> np.ndarray:
-    """Return int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 for images left out."""
+    """Return int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 left out."""
     side = np.full(count, -1)
     for number, name in enumerate(SIDES):
         side[getattr(split, name)] = number
@@ -158,7 +157,7 @@ def sides_of(split: Split, count: int) -> np.ndarray:
 
 
 def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float = GAP) -> bool:
-    """Return True if an accuracy on `num` images lies further above chance than luck brings."""
+    """Return True if an accuracy on `num` images is above chance by more than luck."""
     if accuracy is None or not num:
         return False
     return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
@@ -167,9 +166,7 @@ def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float 
 def file_counts(
     experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
 ) -> FileCounts | None:
-    """Count every file under a folder or of a CSV: read, unreadable, ignored; None for other
-    data.
-    """
+    """Count all files of a folder or CSV by use; None for other data."""
     if (root := catalogue.home(experiment.dataset)) is None:
         return None
     return inventory(
@@ -182,9 +179,7 @@ def file_counts(
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """Return the formats of the files behind the images, from their headers; none where images have
-    no file each.
-    """
+    """Return the formats of the files behind the images from their headers, if any."""
     root = catalogue.home(experiment.dataset)
     place: AbstractContextManager[socofing.Source | None] = nullcontext(root)
     if experiment.dataset == "socofing":

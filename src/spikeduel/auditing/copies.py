@@ -28,14 +28,14 @@ from spikeduel.results.findings import Values, finds
 from spikeduel.system import files
 
 MOST_PAIRS = 200
-"""Pairs to look at that an audit keeps."""
+"""Most pairs to look at that an audit keeps."""
 SMALL_SHARE = 0.001
-"""Share of images with a near duplicate elsewhere that moves no result by a tenth of a point."""
+"""Share of images with a near duplicate elsewhere that changes results by less than 0.1 points."""
 MOVED_SHARE = 0.005
-"""Share of moved copies among validation and test images that look-alikes by nature may give."""
+"""Share of moved copies in validation and test that natural look-alikes may give."""
 NEAR_PROBLEM = 0.05
-"""Share of test images with a near duplicate, or a moved copy, in training above which scores
-measure memory. Natural sets stay far below: Fashion-MNIST has 0.6 %.
+"""Share of test images with a near duplicate or moved copy in training above which scores measure
+memory (Fashion-MNIST: 0.6 %).
 """
 FEWEST = 3
 """Test images below which near duplicates and gaps are no problem: near is a judgement."""
@@ -86,9 +86,9 @@ def exact(
     named_groups: np.ndarray | None,
     files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
-    """Count equal images: `same` int64 `[N]` numbers them, `side` is that of `sides_of`.
+    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`.
 
-    `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
+    `named_groups` `[N]` are the groups by file name.
     """
     used = np.flatnonzero(side >= 0)
     same, labels, side = same[used], labels[used], side[used]
@@ -117,7 +117,7 @@ def near_ones(
     neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images with a near duplicate on their own side, and on an earlier one, bool `[N]`
-    each: no equal ones, and no recordings that share a stretch of events.
+    each, without equal images and shared stretches.
     """
 
     def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -134,15 +134,15 @@ def near_ones(
 def moved_ones(
     moved: Moved, neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
 ) -> np.ndarray:
-    """Return the moved copies of an image on an earlier side, bool `[N]`; what is near, or shares a
-    stretch, is left out.
+    """Return the moved copies of an image on an earlier side, bool `[N]`, without near duplicates
+    and shared stretches.
     """
     is_moved = (moved.ratio < NEAR) & ~near_ones(neighbours, same)[1]
     return is_moved if stretches is None else is_moved & ~stretches.across
 
 
 def write_groups(path: Path, names: Sequence[str], groups: Sequence[int]) -> Path:
-    """Write which images belong together, a row each, as `group_by` reads it; return `path`."""
+    """Write the group of each image, a row each, as `group_by` reads it; return `path`."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerows([("path", "group"), *zip(names, groups, strict=True)])
@@ -158,8 +158,8 @@ def pairs(
     side: np.ndarray,
     stretches: Stretches | None = None,
 ) -> list[tuple[PairKind, int, int, float]]:
-    """Return pairs to look at, with the ratio of their distance to the usual one: the gravest
-    first, the nearest first within a kind.
+    """Return pairs to look at with the ratio of their distance to the usual one, the gravest kind
+    first, then the nearest.
     """
     first = _earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
     within, across = near_ones(neighbours, same, stretches)
@@ -187,23 +187,18 @@ def pairs(
     for kind, index, ratio, flagged in kinds:
         for image in np.flatnonzero(flagged).tolist():
             other = int(index[image])
-            # Of two images that are each other's neighbour, the pair is listed once.
+            # Mutual neighbours are listed once.
             if index[other] != image or image < other or not flagged[other]:
                 ranked.append((kind, image, other, float(ratio[image])))
     return sorted(ranked, key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
 
 
 def _earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Return the first image (by side, then index) that has the same number in `same`, int64 `[N]`;
-    often the image itself.
-    """
+    """Return the first equal image by side, then index, int64 `[N]`; often the image itself."""
     order = np.argsort(side, kind="stable")
     _, first = np.unique(same[order], return_index=True)
     _, number = np.unique(same, return_inverse=True)
     return order[first][number]
-
-
-# ---- what it means
 
 
 @finds("test_in_training")

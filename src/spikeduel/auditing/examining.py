@@ -1,4 +1,4 @@
-"""The audit, top to bottom: load what can be read, split, run every check, say what it means."""
+"""Audit from top to bottom: load, split, run every check, say what it means."""
 
 import hashlib
 from collections.abc import Callable
@@ -28,17 +28,17 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     labels.check,
     recordings.check,
 )
-"""Every check: a module with a function that fills fields of `Audit`, and functions that find."""
+"""Every check: a function that fills fields of `Audit`, and functions that find."""
 VERSION = 15
-"""Raised when the same data would give another audit: audits kept before are made anew."""
+"""Raised when the same data would give another audit: kept ones are made anew."""
 
 
 def audit(
     dataset_or_experiment: "str | Path | Experiment",
     progress: Progress | None = None,
 ) -> Audit:
-    """Check the data set of an experiment, or a set's name or folder, and its split for leaks,
-    duplicates, wrong labels, telling formats and broken files. Raises `InputError`.
+    """Check a data set and its split for leaks, duplicates, wrong labels, telling formats and
+    broken files. Raises `InputError`.
     """
     experiment = dataset_or_experiment
     if not isinstance(experiment, Experiment):
@@ -47,7 +47,7 @@ def audit(
 
 
 def audited(experiment: Experiment, progress: Progress) -> tuple[Audit, Prepared]:
-    """Return the audit of an experiment's data and split, and the images that it looked at."""
+    """Return the audit of an experiment's data and split, and the audited images."""
     prepared, unreadable = catalogue.load_readable(experiment, progress.track)
     return examine(
         experiment, prepared, data.split(prepared, experiment), progress, unreadable
@@ -61,9 +61,9 @@ def examine(
     progress: Progress | None = None,
     unreadable: dict[str, str] | None = None,
 ) -> Audit:
-    """Return the audit of a loaded set and its split; it is kept in the cache for the next time.
+    """Return the audit of a loaded set and its split, from the cache or kept there.
 
-    `unreadable` are files that had to be left out, with reasons.
+    `unreadable` are reasons by left-out file.
     """
     progress, unreadable = progress or Progress(), unreadable or {}
     counts = file_counts(experiment, prepared, unreadable)
@@ -115,5 +115,5 @@ def _examine(context: AuditContext) -> PrintedAudit:
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
-    """Return what the numbers of an audit mean, the problems first."""
+    """Return the meaning of an audit's numbers, problems first."""
     return tuple(sorted(find("audit", audit), key=lambda finding: not finding.is_problem))

@@ -1,6 +1,4 @@
-"""Check of the files: what was left out, what formats tell, and which groups names suggest (a
-guess, silent where files are only numbered).
-"""
+"""Check files: what was left out, what formats tell, which groups names suggest."""
 
 import re
 from collections import Counter, defaultdict
@@ -19,11 +17,11 @@ from spikeduel.results.findings import Values, finds
 MOST_LISTED = 8
 """Values of a property that are counted apart."""
 ASSOCIATION = 0.3
-"""Cramér's V above which a property of files differs between the sides of the split."""
+"""Cramér's V above which a property of files differs between sides."""
 
 
 def check(context: AuditContext) -> Fields:
-    """Account for the files, and ask what formats tell of class and side, and names of groups."""
+    """Account for files, and for class and side told by formats, and groups by names."""
     names, groups = context.names, context.prepared.groups
     reasons = sorted(context.unreadable.items())
     kinds = ("file type", "colour mode", "size")
@@ -42,8 +40,8 @@ def check(context: AuditContext) -> Fields:
 def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, side: np.ndarray
 ) -> tuple[FileProperty, ...]:
-    """Return how each property of the N files that has several values is tied to `labels` `[N]` and
-    `side` `[N]`.
+    """Return the association of the properties of N files with `labels` `[N]` and `side` `[N]`, if
+    they have several values.
     """
     tied = []
     for name, texts in properties.items():
@@ -72,8 +70,8 @@ def file_properties(
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one
-    list decides the other.
+    """Return the bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 if one
+    decides the other.
     """
     from scipy.stats.contingency import crosstab, expected_freq
 
@@ -84,9 +82,6 @@ def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     phi2 = max(0.0, ((table - expected) ** 2 / expected).sum() / n - (r - 1) * (k - 1) / (n - 1))
     r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
     return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
-
-
-# ---- what it means
 
 
 @finds("unreadable_files")
@@ -153,9 +148,7 @@ def _tells_class(property: FileProperty, num_test: int, num_classes: int) -> boo
 
 SEPARATORS = r"[_\-. ]+"
 FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9
-"""Groups at least, the largest share of the files in one group, and the least share of files in
-groups of several files.
-"""
+"""Fewest groups, largest share of one group, least share of files in groups of several."""
 MOST_TOKENS = 4
 NO_ONE = set(
     re.findall(
@@ -177,9 +170,9 @@ _DATE = re.compile(r"(?<!\d)((19|20)\d{2}([-_.]?[01]\d){1,2}|[0-2]?\d[-.:][0-5]\
 
 
 def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | None:
-    """Return the coarsest grouping by how the names `[N]` of files begin (or by their folders) that
-    looks like people or objects; None where none does. `labels` `[N]` are the classes. Names are
-    paths with forward slashes.
+    """Return the coarsest grouping by the beginnings or folders of `names` `[N]` that looks like
+    people or objects, or None. `labels` `[N]` are the classes; names are paths with forward
+    slashes.
     """
     paths = [name.rpartition("/") for name in names]
     parents = [parent for parent, _, _ in paths]
@@ -190,7 +183,7 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
         "/" in parent for parent in parents
     ):
         folders = [parent.rpartition("/")[2] for parent in parents]
-        # The same file names in every folder are the views of each, not numbers that begin anew.
+        # Equal file names in every folder are its views, not numbers that begin anew.
         if _look_like(folders, ["view"] * len(names), labels, are_views=True):
             return _checked(names, folders, r"([^/]+)/[^/]+$")
     stems = [PurePosixPath(file).stem for _, _, file in paths]
@@ -227,7 +220,7 @@ def _look_like(
     for group, rest, label in zip(groups, rests, labels.tolist(), strict=True):
         of_class[label].add(group)
         rests_of_class[label].add(rest)
-    # What has one value in each class is the class.
+    # A value that each class has only one of is the class.
     if any(len(names) < 2 for names in of_class.values()):
         return False
     # Numbers that begin anew in each class, and then its name: 001_cat, 001_dog. Of somebody that

@@ -1,10 +1,8 @@
-"""Labels that look wrong: by the nearest neighbours' labels before training, by networks'
-probabilities after it.
+"""Labels that look wrong, by nearest neighbours before training and by networks after it.
 
-The threshold of a class is the mean probability that its own images give to it, as in confident
-learning (Northcutt, Jiang, Chuang 2021, Confident Learning, JAIR 70). Here, an image is suspect
-where another class fits better and the label's own probability stays far below the threshold of its
-class, so that an image between two classes is left alone. Limits: `benchmarks/labels.py`.
+The threshold of a class is the mean probability that its images give it (confident learning:
+Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fits better and its
+label stays far below that threshold. Limits: `benchmarks/labels.py`.
 """
 
 import csv
@@ -24,30 +22,22 @@ from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
 NEIGHBOURS = 40
-"""Neighbours that vote; a quarter of the images of the label's class where that is fewer, at least
-`FEWEST_NEIGHBOURS`.
-"""
+"""Neighbours that vote; at most a quarter of the label's class, at least `FEWEST_NEIGHBOURS`."""
 FEWEST_NEIGHBOURS = 5
 TRUSTED = 0.5
-"""A neighbour votes if its own label has at least this share of its best class's votes."""
+"""Share of its best class's votes that a voting neighbour's label needs."""
 MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
-"""A label with less than this part of its class's threshold looks wrong; of forty neighbours, one
-may have it.
-"""
+"""Part of its class's threshold below which a label looks wrong."""
 LEAST_AGREEMENT = 0.6
-"""Share of labels that neighbours vote for below which neighbours cannot judge labels."""
+"""Share of labels confirmed by neighbours below which these cannot judge."""
 MOST_PRODUCTS = 1e12
-"""Multiplications that the search may take; beyond, the neighbours are those in a sample of the
-images.
-"""
+"""Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
 
 
 def check(context: AuditContext) -> Fields:
-    """Ask the nearest neighbours for labels that look wrong.
-
-    Nothing is found where neighbours know too little of the labels; nor of recordings, whose
-    pictures have no time.
+    """Find labels that look wrong to nearest neighbours; none if these know too little of the
+    labels, and none of recordings, whose pictures have no time.
     """
     used = np.flatnonzero(context.side >= 0)
     if len(used) < 2 or context.recordings:
@@ -86,11 +76,11 @@ def labels_to_check(audit: Audit) -> Iterator[Values]:
 def suspects(
     labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
 ) -> np.ndarray:
-    """Return which of N labels look wrong, int64 `[M]`, the surest first.
+    """Return the suspect ones of N labels, int64 `[M]`, surest first.
 
-    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on
-    the image, `best` int `[N]` the class that fits better, and `highest` `[N]` its probability,
-    which orders those alike. A label with less than `most` of its class's threshold is suspect.
+    `given` float `[N]` is the probability of each of `labels` int `[N]` by a model not trained on
+    the image, `best` int `[N]` the class that fits better, `highest` `[N]` its probability. A label
+    with less than `most` of its class's threshold is suspect.
     """
     count = np.bincount(labels)
     threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
@@ -101,13 +91,10 @@ def suspects(
 def votes(
     vectors: Tensor, labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what the nearest neighbours of the images `used` `[M]` (ascending indices) vote, by
-    `vectors` `[N, D]`.
-
-    Shares of the votes: that of the label, `given`, the class with most, `best`, and its share,
-    `highest`, all `[M]`. All vote first; then only those whose own label the first vote supports,
-    so that wrong labels are not counted. Of equal images (equal numbers in `same` `[N]`) one votes,
-    and not on its copies: these share a wrong label.
+    """Return the votes of the nearest neighbours of images `used` `[M]` (ascending) by `vectors`
+    `[N, D]`: the label's share `given`, the `best` class, its share `highest`, all `[M]`. A second
+    vote counts only neighbours whose label the first vote supports. Equal images (equal `same`
+    `[N]`) vote once, and not on their copies, which share a wrong label.
     """
 
     most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))
@@ -143,7 +130,7 @@ def votes(
     voted = []
     for rows in blocks:
         second = shares(rows, counts[rows] * trusted[places[rows]])
-        # Where no neighbour is trusted, the first vote stands.
+        # The first vote stands where no neighbour is trusted.
         last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, counts[rows]))
         highest, best = last.max(1)
         voted.append((last.gather(1, label[rows, None])[:, 0], best, highest))
@@ -154,8 +141,8 @@ def votes(
 def write_csv(
     path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()
 ) -> Path:
-    """Write the labels to check, a row each, with what doubts it ("neighbours" or "networks");
-    return `path`.
+    """Write suspect labels, a row each, with their source ("neighbours" or "networks"); return
+    `path`.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -1,13 +1,10 @@
-"""Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or
-scaled.
+"""Moved copies: shifted, turned, mirrored, cropped or scaled images.
 
-For each image the few others with the nearest descriptors are candidates. They are laid over it
-(`overlays`). The image is a moved copy of the best one where what remains is below a share of what
-usually remains for the other candidates, so that images alike by nature raise no alarm.
-
-Amplitude spectra do not change with a shift, and of samples on circles the angular harmonics'
-amplitudes, and what their phases have in common, do not change with a turn or a mirroring. What is
-left, such as borders, is learned on moved copies: linear discriminant analysis, a class an image.
+Candidates, the nearest by descriptors, are laid over each image (`overlays`). The best is a copy if
+its residual is below a share of the other candidates' usual one, so natural look-alikes raise no
+alarm. Descriptors are invariant: amplitude spectra to shifts, amplitudes and common phases of
+angular harmonics on circles to turns and mirroring. Linear discriminant analysis on moved copies, a
+class an image, learns the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,18 +23,17 @@ from spikeduel.system.progress import Progress
 NEAREST, NEAREST_UPRIGHT = 12, 5
 """Candidates by descriptors for all moves, and for shifts and sizes alone."""
 FEWEST_OTHERS = 4
-"""Other images below which it is not known what usually remains."""
+"""Fewest other images that tell the usual residual."""
 AT_ONCE = 256
 BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """The best candidate of each of N images on an earlier side: training, then validation, then
-    test.
+    """Best candidate of each of N images on an earlier side (training, validation, test).
 
-    `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is
-    none: that of what remains to what usually remains.
+    `index` int64 `[N]`, −1 for none; `ratio` float32 `[N]` of its residual to the usual one,
+    infinity for none.
     """
 
     index: np.ndarray
@@ -52,11 +48,10 @@ def search(
     progress: Progress,
     shapes: np.ndarray | None = None,
 ) -> Moved:
-    """Return the moved copies among `images`, as `_search` finds them; also among the middles of
-    pictures that were padded.
+    """Return the moved copies among `images`, and among the middles of padded pictures.
 
-    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares: the
-    bars would hide a copy that was moved before.
+    `shapes` `[N, 2]` are heights and widths before padding to squares: the bars would hide copies
+    moved before.
     """
     whole = _search(images, same, split, near, progress)
     shares = None if shapes is None else shapes.min(1) / shapes.max(1)
@@ -68,8 +63,8 @@ def search(
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return the largest square between the black bars of each picture, enlarged to the size of
-    `images`, uint8 `[N, C, S, S]`.
+    """Return the largest square between the black bars of each picture, enlarged, uint8 `[N, C, S,
+    S]`.
     """
 
     middles, side = empty_array(images.shape), images.shape[-1]
@@ -88,12 +83,10 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _search(
     images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress
 ) -> Moved:
-    """Return the moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in
-    `same` `[N]`) are left out.
-
-    Each image is laid over those of all earlier sides together: on a small side alone nothing might
-    be like it. Images of one side are not compared: copies there inflate no score. Ratios of
-    `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
+    """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
+    `same` `[N]`). Each image is laid over all earlier sides together, since a small side might have
+    nothing like it; copies on its own side inflate no score. Ratios of `overlays.PLAUSIBLE`·`near`
+    and more mean that nothing was found.
     """
 
     # Numba, which it needs, takes long to import.
@@ -129,7 +122,7 @@ def _search(
 
 def _few(queries: Sequence[Tensor], references: Sequence[Tensor]) -> np.ndarray:
     """Return the nearest of N references to M queries by both descriptors in turn, nearest first:
-    int64 `[M, K]`. `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
+    int64 `[M, K]`. `queries` are `[M, D]` and `references` `[N, D]`, one for each descriptor.
     """
 
     candidates, place = [], []
@@ -146,17 +139,13 @@ LENGTH = 96
 """Numbers in a descriptor."""
 MOST_LEARNED = 2000
 COPIES = 4
-"""Images that the metric is learned on, and moved copies of each image."""
+"""Images for learning the metric, and moved copies of each."""
 DESCRIBED_AT_ONCE = 1024
 HIGHEST, CENTRE = 9, 16
-"""Frequencies of the spectrum, and pixels across what is around the middle, that describe upright
-images.
-"""
+"""Frequencies of the spectrum, and pixels across the middle, of upright descriptors."""
 BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
-"""Pairs of angular frequencies whose phases together are compared with that of their sum (the
-bispectrum).
-"""
+"""Pairs of angular frequencies of the bispectrum: phases compared with that of their sum."""
 
 
 Measured = Callable[[Tensor], Tensor]
@@ -166,10 +155,9 @@ Measured = Callable[[Tensor], Tensor]
 def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
     """Return a moved copy of each of `images`, float32 `[N, S, S]`.
 
-    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned
-    by up to 10°, shifted by up to a tenth of the side, scaled by up to 10 %. What comes in at the
-    borders is black, the nearest pixel or a reflection, in turn. Where `is_upright`, nothing is
-    turned or mirrored.
+    Turned by right angles and mirrored at random; each with probability 1/2, turned by up to 10°,
+    shifted by up to a tenth of the side, scaled by up to 10 %. New borders are black, the nearest
+    pixel or a reflection, in turn. Nothing is turned or mirrored if `is_upright`.
     """
 
     random, count = torch.Generator().manual_seed(seed), len(images)
@@ -198,10 +186,8 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
 
 
 def descriptor(images: Tensor, measured: Measured) -> Measured:
-    """Learn, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32
-    `[M, LENGTH]` or fewer.
-
-    Descriptors of copies are near one another by Euclidean distance.
+    """Learn a descriptor from `images` float32 `[N, S, S]` and their measurements: float32 `[M,
+    LENGTH]` or fewer. Copies are near by Euclidean distance.
     """
     from scipy.linalg import eigh
 
@@ -232,7 +218,7 @@ def invariant(images: Tensor) -> Tensor:
 
 
 def upright(images: Tensor) -> Tensor:
-    """Measurements for shifts and sizes, which tell more apart as they need not bear turns."""
+    """Measurements for shifts and sizes, which tell more apart."""
 
     return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
 
@@ -294,8 +280,8 @@ def _around(images: Tensor) -> Tensor:
 
 
 def _object(images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]`
-    each.
+    """Return `images` less their border; the middle (down, right) of the rest, and twice its
+    spread, `[N]` each.
     """
 
     border = (
@@ -317,8 +303,8 @@ def _unit(images: Tensor) -> Tensor:
 
 
 def _invariants(harmonics: Tensor) -> Tensor:
-    """Return what does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are
-    turned or mirrored.
+    """Return invariants of turning and mirroring all `harmonics`, complex `[N, R, M]` on R
+    circles.
     """
 
     found = [harmonics.abs()]

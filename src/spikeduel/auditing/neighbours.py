@@ -1,6 +1,4 @@
-"""Nearest neighbours, exact, by blocked matrix products; of small versions of images, and what they
-score.
-"""
+"""Exact nearest neighbours of small images by blocked matrix products, and their scores."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,15 +20,15 @@ PORTION = 1024
 MOST_SCORES = 1 << 25
 """Distances that are in memory at once."""
 TOGETHER = 64
-"""Scores of which the lowest is found first, where the few lowest of very many are wanted."""
+"""Scores in a portion whose lowest is found first."""
 SMALL_SIDE = 25
 """Longest side of the small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
 """Standard deviation of the blur, in pixels of the small version (`benchmarks/recordings.py`)."""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
-"""Longest side of images whose gradients are taken; cells a side; directions in each."""
+"""Longest side of images for gradients; cells a side; directions in each."""
 MOST_PRODUCTS = 4e12
-"""Multiplications that a search may take, 30 seconds on two cores; beyond, queries are sampled."""
+"""Multiplications of a search (30 seconds on two cores) above which queries are sampled."""
 COMPARED: tuple[tuple[Side, Side], ...] = (
     ("train", "train"),
     ("val", "train"),
@@ -39,7 +37,7 @@ COMPARED: tuple[tuple[Side, Side], ...] = (
     ("test", "test"),
     ("test", "val"),
 )
-"""Sides that are searched, and the sides that their neighbours are sought on."""
+"""Sides that are searched, and the sides of their neighbours."""
 MOST_PORTIONS = 72
 IMAGES_A_PORTION = 70
 
@@ -50,10 +48,10 @@ Vectors: TypeAlias = Tensor | Rows
 
 @dataclass(frozen=True, eq=False)
 class Closest:
-    """The nearest reference of each of M queries: index int64 `[M]` and distance float32 `[M]`.
+    """Nearest reference of each of M queries: index int64 `[M]` and distance float32 `[M]`.
 
-    `usual` float32 `[M]` is the median, over equal random portions of the references, of the
-    distance to the nearest in the portion.
+    `usual` float32 `[M]` is the median of the distances to the nearest in equal random portions of
+    the references.
     """
 
     index: np.ndarray
@@ -63,14 +61,10 @@ class Closest:
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhood:
-    """The nearest neighbours of each of N images among three kinds of others, and the usual
-    distance.
-
-    `same_side`: on its own side of the split; `earlier`: training for validation images, training
-    or validation for test images; `training`: in training, itself excepted. Each is (index int64
-    `[N]`, distance float32 `[N]`), −1 and infinity where there is none or it was not searched.
-    `usual` is float32 `[N]`: `Closest.usual` among the training images; NaN where not searched.
-    `searched` counts the images of which the neighbours in training are known.
+    """Nearest neighbours of each of N images, (index int64 `[N]`, distance float32 `[N]`), −1 and
+    infinity for none. `same_side`: on its own side; `earlier`: training, for test images also
+    validation; `training`: in training, itself excepted. `usual` float32 `[N]` is `Closest.usual`
+    in training, NaN if not searched; `searched` counts the images searched in training.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
@@ -81,15 +75,13 @@ class Neighbourhood:
 
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
-    """Return the index of the nearest of `references` for each of `queries`, by Euclidean distance
-    of pixels: int64 `[M]`.
-
-    Both are uint8 `[M, …]` and `[N, …]`, in memory or not. Sums of squares up to 2^24 are exact.
-    Raises `ValueError` where there is no reference.
+    """Return the nearest of `references` `[N, …]` for each of `queries` `[M, …]`, both uint8, by
+    Euclidean distance of pixels: int64 `[M]`. Sums of squares up to 2^24 are exact. Raises
+    `ValueError` without references.
     """
 
     def flat(pixels: np.ndarray) -> Tensor:
-        # Around zero, products of bytes are small enough to be exact in float32.
+        # Products of bytes around zero are small enough to be exact in float32.
         return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
 
     asked, others = (Rows(part, np.arange(len(part)), flat) for part in (queries, references))
@@ -104,11 +96,9 @@ def closest(
     progress: Progress | None = None,
 ) -> Closest:
     """Return the nearest of `references` (float32 `[N, D]`) for each of `queries` (float32 `[M,
-    D]`).
-
-    With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The references are
-    shuffled, always alike, and cut into `num_portions`. Raises `ValueError` where there is no
-    reference to be the neighbour.
+    D]`). With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The
+    references are shuffled, always alike, and cut into `num_portions`. Raises `ValueError` if none
+    can be the neighbour.
     """
 
     num_others = len(references) - (self_at is not None)
@@ -158,16 +148,14 @@ def closest(
 
 
 def num_portions(num_train: int) -> int:
-    """Return the number of portions of the training images whose median is the usual distance."""
+    """Return the portions of training images whose median is the usual distance."""
     return int(np.clip(num_train // IMAGES_A_PORTION, 7, MOST_PORTIONS))
 
 
 def small_grey(images: np.ndarray) -> Tensor:
-    """float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed, scaled
-    to length 1.
-
-    Blocks are the smallest squares that bring the longer side to `SMALL_SIDE` or less. Brightness
-    and contrast drop out; a uniform image becomes zero.
+    """Return float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed,
+    scaled to length 1. Blocks are the smallest squares that bring the longer side to at most
+    `SMALL_SIDE`; a uniform image becomes zero.
     """
 
     factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
@@ -176,8 +164,7 @@ def small_grey(images: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
-        # A grey level apart is no contrast: without the bound, rounding would be blown up to a
-        # picture.
+        # Without the bound, rounding of a uniform image would be blown up to a picture.
         length = small.norm(dim=1, keepdim=True)
         return torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(()))
 
@@ -197,11 +184,8 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
 
 
 def gradients(images: np.ndarray) -> Tensor:
-    """float32 `[N, D]` from uint8 `[N, C, H, W]`: how much of each direction the grey levels'
-    gradient has, by cells.
-
-    Histograms of oriented gradients (Dalal and Triggs 2005), their square roots scaled to length 1:
-    of the class they tell more than grey levels do. A uniform image becomes zero.
+    """Return float32 `[N, D]` from uint8 `[N, C, H, W]`: histograms of oriented gradients (Dalal
+    and Triggs 2005), their square roots scaled to length 1. A uniform image becomes zero.
     """
 
     factor = -(-max(images.shape[-2:]) // GRADIENTS_SIDE)
@@ -230,8 +214,8 @@ def gradients(images: np.ndarray) -> Tensor:
 
 
 def lowest(scores: Tensor, k: int) -> Tensor:
-    """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest
-    first.
+    """Return the places of the `k` lowest in each row of `scores` `[M, N]`, lowest first: int64
+    `[M, k]`.
     """
 
     rows, columns = scores.shape
@@ -246,8 +230,8 @@ def lowest(scores: Tensor, k: int) -> Tensor:
 
 
 def compared(count: int, num_others: int, length: int) -> np.ndarray:
-    """int64: which of `count` images are compared with so many others: all, or where that is long,
-    the same sample.
+    """Return the images, of `count`, to compare with so many others, int64: all, or always the same
+    sample.
     """
     most = max(1, int(MOST_PRODUCTS // (num_others * length)))
     if count <= most:
@@ -256,9 +240,7 @@ def compared(count: int, num_others: int, length: int) -> np.ndarray:
 
 
 def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
-    """Return the neighbours of each image, from `small_grey` of all images; those of a sample where
-    a side takes too long.
-    """
+    """Return the neighbours of each image by `small_grey`; of a sample if a side takes too long."""
     count = len(small)
     same_side, earlier, training = (
         (np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3)

@@ -1,11 +1,9 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Laying images over one another: small and from all orientations, then whole; turn, mirror, scale
-and shift are found by Gauss-Newton steps.
-
-Inverse compositional image alignment (Baker and Matthews, "Lucas-Kanade 20 years on", 2004) for
-similarities, with gain and offset left free. A placement is float32 `[6]`: pixel (y, x) of the
-query, counted from its middle, lies on
-(p0·y + p1·x + p4, p2·y + p3·x + p5) of the reference.
+"""Lay images over one another, small from all orientations, then whole: Gauss-Newton steps find
+turn, mirror, scale and shift. Inverse compositional image alignment (Baker and Matthews,
+"Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. A placement is
+float32 `[6]`: pixel (y, x) of the query, counted from its middle, lies on (p0·y + p1·x + p4, p2·y +
+p3·x + p5) of the reference.
 """
 
 from dataclasses import dataclass
@@ -23,13 +21,9 @@ from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
 SMALL_SIDE = 15
-"""Images are laid over one another at most `LONGEST_SIDE` wide; about `SMALL_SIDE` to begin
-with.
-"""
+"""Width of small images, about; whole ones have at most `LONGEST_SIDE`."""
 LONGEST_LAST = 100
-"""The best candidate is laid over the image at most so wide: small ridges do not survive in fewer
-pixels.
-"""
+"""Largest width of the last overlay: fewer pixels lose small ridges."""
 TURNS = np.deg2rad([-7.0, 0.0, 7.0])
 ORIENTATIONS = np.array(
     [
@@ -44,14 +38,14 @@ ORIENTATIONS = np.array(
     ],
     dtype=np.float32,
 )
-"""Orientations by right angles, and mirrored: matrices that bring (y, x) of the query to the
+"""Orientations by right angles, and mirrored: matrices from (y, x) of the query to the
 reference.
 """
 MOST_STARTS, MOST_WHOLE = 24, 8
-"""Starts (candidates and orientations) that are tried small for every image, and tried whole."""
+"""Starts (candidates and orientations) tried small, and tried whole."""
 ALWAYS_WHOLE = 4
-"""Starts always tried whole, two of each of the first candidates: a nearly symmetric image is told
-from its mirror image only whole.
+"""Starts always tried whole, two of each first candidate: only whole, a nearly symmetric image
+differs from its mirror image.
 """
 OTHERS = 4
 PLAUSIBLE = 1.7
@@ -62,7 +56,7 @@ SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
 LEAST_OVERLAP = 0.5
 """Share of the query's pixels that must lie on the reference."""
 UNRELATED = np.float32(2.0)
-"""Stands for the residual of what could not be laid over one another."""
+"""Residual of images that could not be laid over one another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +73,8 @@ class Views:
 
 
 def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
-    """Return grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by
-    repeating their borders.
+    """Return grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, squared by repeating
+    borders.
     """
 
     factor = -(-max(images.shape[-2:]) // longest)
@@ -108,9 +102,7 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
-    """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what sampling does to single
-    pixels drops out.
-    """
+    """Return `images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels."""
 
     reach = int(np.ceil(3 * sigma))
     kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
@@ -120,9 +112,7 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
 
 
 def orientation_maps(side: int) -> Tensor:
-    """float32 `[8·3·side², side²]`: maps small images to what they look like from all orientations,
-    bilinear.
-    """
+    """Return the bilinear map of small images to all orientations, float32 `[8·3·side², side²]`."""
 
     middle = (side - 1) / 2
     place = np.indices((side, side)).reshape(2, -1) - middle
@@ -144,12 +134,9 @@ def _turn(orientation: int, turn: int) -> np.ndarray:
 
 
 def _starts(small: Tensor, candidates: Tensor, turned: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return how alike B queries and their K candidates look at best from each orientation, turned
-    and shifted in steps.
-
-    `small` is float32 `[B, s, s]`, `candidates` `[B, K, s, s]`. Returns the correlations of the
-    candidates' middles float32 `[B, K, 8]`, and the placements that gave them, float32 `[B, K, 8,
-    6]`.
+    """Return the best correlations float32 `[B, K, 8]` of B queries with K candidates in each
+    orientation, turned and shifted in steps, and their placements float32 `[B, K, 8, 6]`. `small`
+    is float32 `[B, s, s]`, `candidates` `[B, K, s, s]`.
     """
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
@@ -179,12 +166,9 @@ def _starts(small: Tensor, candidates: Tensor, turned: Tensor) -> tuple[np.ndarr
 def best(
     views: Views, maps: Tensor, images: np.ndarray, few: np.ndarray, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images`
-    `[B]`.
-
-    Returns its index int64 `[B]`, and what remains, as a share of what remains for the median of
-    the others, float32 `[B]`: infinite where it is above some `PLAUSIBLE`·`near`. `maps` are the
-    `orientation_maps`.
+    """Return the best of candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`:
+    index int64 `[B]` and residual, as a share of the others' median, float32 `[B]`, infinite above
+    some `PLAUSIBLE`·`near`.
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
@@ -204,10 +188,9 @@ def best(
 
 
 class _Attempt:
-    """B images and their K candidates, and what remains, float32 `[B, K]`, of those that were laid
-    over one another.
+    """B images, their K candidates, and residuals float32 `[B, K]`.
 
-    `order` `[B, K·8]`: candidates and orientations (numbered together) as they are worth trying.
+    `order` `[B, K·8]`: candidates and orientations (numbered together), most promising first.
     """
 
     def __init__(self, views: Views, maps: Tensor, images: np.ndarray, few: np.ndarray) -> None:
@@ -229,17 +212,15 @@ class _Attempt:
         self.placed = np.zeros((*few.shape, 6), np.float32)
 
     def two_of_each(self, rows: np.ndarray) -> np.ndarray:
-        """For `rows` `[R]` the two best orientations of every candidate, `[R, 2·K]`, numbered as in
-        `order`.
+        """Return the two best orientations of every candidate for `rows` `[R]`: `[R, 2·K]`,
+        numbered as in `order`.
         """
         two = self.doubt[rows].argsort(2, kind="stable")[:, :, :2]
         return (two + len(ORIENTATIONS) * np.arange(two.shape[1])[:, None]).reshape(len(rows), -1)
 
     def lay(self, rows: np.ndarray, tried: np.ndarray, whole: int) -> None:
-        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then some
-        `whole` of each whole.
-
-        Those are the first `ALWAYS_WHOLE`, and the best of the others.
+        """Lay small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then `whole` of
+        each whole: the first `ALWAYS_WHOLE` and the best others.
         """
         row = np.repeat(rows, tried.shape[1])
         candidate, orientation = np.divmod(tried.ravel(), len(ORIENTATIONS))
@@ -268,7 +249,7 @@ class _Attempt:
         )
 
     def finished(self, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Return what remains of the `chosen` candidate of each of `rows`, after more steps."""
+        """Return the residual of the `chosen` candidate of each of `rows`, after more steps."""
         remains, placed = self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)
         if self.views.factor == 1:
             return remains
@@ -293,11 +274,10 @@ class _Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Images to be laid over others: float32 `[Q, S, S]`, how they change with a small move, and
-    its normal equations.
+    """Images to lay over others, float32 `[Q, S, S]`.
 
-    `changes` is float32 `[Q, 4, S·S]`: the derivative by scale, turn, shift down and shift right,
-    less what gain and offset explain; `inverse` `[Q, 4, 4]` the inverse of its products.
+    `changes` float32 `[Q, 4, S·S]`: derivatives by scale, turn, shift down and shift right, less
+    gain and offset; `inverse` `[Q, 4, 4]`: inverse of their products.
     """
 
     images: np.ndarray
@@ -306,8 +286,6 @@ class Queries:
 
 
 def queries(images: Tensor) -> Queries:
-    """Return what `register` needs to know of `images`, float32 `[Q, S, S]`."""
-
     side = images.shape[-1]
     down, right = torch.gradient(images, dim=(1, 2))
     place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
@@ -334,13 +312,11 @@ def register(
     start: np.ndarray,
     steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lays query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most
-    `steps` steps.
-
-    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`.
-    Returns float32 `[P]`, the residuals √(1 − r²) of the correlation r where both overlap, and
-    float32 `[P, 6]`, the placements. A residual is `UNRELATED` where they overlap by less than
-    `LEAST_OVERLAP`, or where one of them is uniform there.
+    """Lay query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most `steps`
+    steps. `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32
+    `[P, 6]`. Returns the residuals √(1 − r²) of the correlation r, float32 `[P]`, and the
+    placements, float32 `[P, 6]`. A residual is `UNRELATED` if the overlap is below `LEAST_OVERLAP`
+    or uniform.
     """
     residual = np.full(len(rows), UNRELATED, dtype=np.float32)
     placement = np.ascontiguousarray(start, dtype=np.float32).copy()
@@ -393,8 +369,8 @@ def _register(
 
 @njit(**COMPILED, fastmath=True)
 def _sample(reference, side, p, values, inside):
-    """Bilinear values of the reference under each pixel of the query; `inside` is 1 where it is,
-    else 0.
+    """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
+    0.
     """
     middle, last = np.float32((side - 1) / 2), np.float32(side - 1)
     for row in range(side):
@@ -421,9 +397,7 @@ def _sample(reference, side, p, values, inside):
 
 @njit(**COMPILED, fastmath=True)
 def _compared(query, values, inside):
-    """The residual; what the query and `values`, with gain and offset, differ by is left in
-    `values`.
-    """
+    """Return the residual; `values` become the difference to the query, with gain and offset."""
     count, of_values, of_query = np.float32(0), np.float32(0), np.float32(0)
     for k in range(len(values)):
         count += inside[k]
@@ -442,7 +416,7 @@ def _compared(query, values, inside):
     if square < 1e-5 or query_square < 1e-5 or product <= 0:
         return UNRELATED
     gain = product / square
-    # As the fit was made on all pixels, what is seen of them counts for all.
+    # The fit was made on all pixels, so visible ones count for all.
     whole = np.float32(len(values)) / count
     for k in range(len(values)):
         values[k] = whole * inside[k] * (gain * (values[k] - of_values) - (query[k] - of_query))
@@ -451,9 +425,7 @@ def _compared(query, values, inside):
 
 @njit(**COMPILED, fastmath=True)
 def _move(p, change, inverted, errors, side):
-    """Take one step: the move of the query that explains the `errors`, undone in the placement
-    `p`.
-    """
+    """Undo in placement `p` the move of the query that explains the `errors`."""
     slope = np.zeros(4, np.float32)
     for number in range(4):
         total = np.float32(0)

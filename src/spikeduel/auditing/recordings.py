@@ -1,5 +1,5 @@
-"""Check of recordings: a small classifier is given nothing but numbers that a network may learn in
-place of what is seen (length, rate, hot pixels), and asked for the class and the side of the split.
+"""Check recordings: a small classifier tells class and side by numbers alone (length, rate, hot
+pixels).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,24 +16,24 @@ from spikeduel.results.findings import Values, finds
 from spikeduel.system.progress import Progress
 
 HOT = 8
-"""A hot pixel has so many times as many events as the mean of those in use."""
+"""Events of a hot pixel, as a multiple of the mean of pixels in use."""
 FEWEST = 10
-"""Recordings below which a side or class says nothing of hot pixels and usual numbers."""
+"""Fewest recordings of a side or class for hot pixels and usual numbers."""
 NUM_FOLDS = 5
 NUM_TREES = 100
 FEWEST_IN_LEAF = 3
 MOST_LEARNED = 10_000
-"""Recordings that the classifier learns from, a random sample where there are more."""
+"""Most recordings that the classifier learns from, drawn at random."""
 SIDE_GAP = 0.1
 """Share of sides told beyond a half that makes no other kind of recordings."""
 MOST_STATISTICS = 3
-"""Statistics that are named."""
+"""Most statistics that are named."""
 REMEDIES: dict[StatisticName, str] = {"length": "--bin-ms N"}
 """Options that hide what a statistic tells."""
 
 
 def check(context: AuditContext) -> Fields:
-    """Ask what numbers of a recording, without any frame, tell of class and side."""
+    """Measure the class and side told by a recording's numbers, without any frame."""
     if (recordings := context.recordings) is None:
         return {}
     classes, split = context.prepared.classes, context.split
@@ -49,8 +49,8 @@ def examine(
     split: Split,
     progress: Progress,
 ) -> Statistics:
-    """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and what a
-    classifier tells by them: by all together, and by each alone where all together tell.
+    """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and the scores of
+    a classifier on all together, then on each alone if all together tell.
     """
     sides = {"train": split.train, "val": split.val, "test": split.test}
     parts = [*sides.values(), *(np.flatnonzero(labels == k) for k in range(len(classes)))]
@@ -93,7 +93,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def _counts(recordings: Recordings, row: int) -> np.ndarray:
-    """Return the events of each pixel of the sensor, int64 `[H·W]`, without those outside it."""
+    """Return the events of each pixel of the sensor, int64 `[H·W]`."""
     height, width = recordings.binning.sensor
     events = unpacked(recordings.events_of(row))
     inside = (events.y < height) & (events.x < width)
@@ -104,8 +104,7 @@ def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the statistics of each recording, in the order of `StatisticName`, float64 `[N, S]`;
-    and the pixels, row after row, that are hot in most recordings of one of `parts` (indices),
-    int64 `[K]`.
+    and the pixels, row after row, hot in most recordings of one of `parts` (indices), int64 `[K]`.
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
     numbers = np.zeros((len(recordings), len(get_args(StatisticName))))
@@ -131,9 +130,7 @@ def _measured(
 
 
 def _by_class(numbers: np.ndarray, labels: np.ndarray, split: Split) -> float | None:
-    """Return the share of the test recordings whose class is told by `numbers` `[N, S]`; None for
-    too few.
-    """
+    """Return the share of test recordings whose class `numbers` `[N, S]` tell; None for too few."""
     if min(len(split.train), len(split.test)) < FEWEST:
         return None
     learned = np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED]
@@ -142,9 +139,8 @@ def _by_class(numbers: np.ndarray, labels: np.ndarray, split: Split) -> float | 
 
 
 def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return recordings of training and test, as many of each, int64 `[M]`; which are of test; and
-    the fold in which each is asked and not learned from, all of a group together. None of them
-    where there are too few.
+    """Return equally many recordings of training and test, int64 `[M]`; True for test; and the fold
+    that asks each, whole groups together. All are empty if there are too few.
     """
     random = np.random.default_rng(0)
     most = min(len(split.train), len(split.test), MOST_LEARNED // 2)
@@ -161,8 +157,8 @@ def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray,
 def _by_side(
     numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: np.ndarray
 ) -> float | None:
-    """Return the share of the recordings `rows` `[M]` whose side is told by `numbers` `[N, S]`;
-    None where there are none.
+    """Return the share of the recordings `rows` `[M]` whose side `numbers` `[N, S]` tell, or
+    None.
     """
     if not len(rows):
         return None
@@ -179,9 +175,6 @@ def _told(learned: np.ndarray, answers: np.ndarray, asked: np.ndarray) -> np.nda
 
     forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)
     return forest.fit(learned, answers).predict(asked)
-
-
-# ---- what it means
 
 
 @finds("hot_pixels")

@@ -1,5 +1,5 @@
-"""Check for relatives of test images in training: groups that the split cuts, and what an untrained
-nearest neighbour scores with and without them.
+"""Check for relatives of test images in training: cut groups, and an untrained nearest neighbour's
+scores with and without them.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.system.errors import InputError
 
 NUM_QUANTILES = 201
-"""Quantiles of the distances within training that a figure is drawn from."""
+"""Quantiles of the distances within training for a figure."""
 FEWEST = 3
 """Test images below which a gap is no problem."""
 
@@ -75,8 +75,8 @@ def check(context: AuditContext) -> Fields:
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
-    """Return the number of groups on several sides, and of test images whose group is also in
-    training; groups of equal images do not count.
+    """Return the number of groups on several sides, and of test images with their group in
+    training, without groups of equal images.
     """
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
@@ -100,10 +100,10 @@ def probe(
     split: Split,
     over_files: Split | None,
 ) -> Probe:
-    """Return what the nearest neighbour on small grey versions scores, with and without siblings.
+    """Return the score of the nearest neighbour on small grey versions, with and without siblings.
 
-    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and
-    near duplicates. `over_files` is a split that cuts groups, where there is one.
+    Siblings share a group of `groups` `[N]`, are equal (equal `same` `[N]`) or near duplicates.
+    `over_files` is a split that cuts groups, if any.
     """
 
     index, distance = neighbours.training
@@ -114,7 +114,7 @@ def probe(
     has_sibling = distance[test] < NEAR * neighbours.usual[test]
     for numbers in (same, groups):
         has_sibling |= np.isin(numbers[test], numbers[split.train])
-    # Whether the nearest training image that is no sibling has the label; not where none is left.
+    # True if the nearest training image that is no sibling has the label; False if none is left.
     without = right.copy()
     at_once = max(1, min(256, MOST_SCORES // len(split.train)))
     references = rows_of(small, split.train)
@@ -156,9 +156,6 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
     if not len(values):
         return ()
     return tuple(round(float(value), 4) for value in np.quantile(values, np.linspace(0, 1, number)))
-
-
-# ---- what it means
 
 
 @finds("cut_groups")

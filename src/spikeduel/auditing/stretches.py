@@ -1,10 +1,8 @@
-"""Recordings that share a stretch of events: one is a part of the other, or both were cut from a
-third.
+"""Recordings that share a stretch of events: parts of one another, or of a third.
 
-Kept events are numbers whose differences do not change when a recording is shifted in time or
-place. Rows of `LINKS` differences are compared where a hash of them chooses the row (as in
-Schleimer, Wilkerson, Aiken 2003, Winnowing). Recordings with a row in common are laid over one
-another, and the events that agree are counted.
+Differences between kept events do not change with a shift in time or place. Rows of `LINKS`
+differences are compared if their hash chooses them (Schleimer, Wilkerson, Aiken 2003, Winnowing);
+recordings with a common row are laid over one another, and agreeing events counted.
 """
 
 from dataclasses import dataclass
@@ -24,23 +22,19 @@ MOST_ROWS = 1 << 24
 AT_ONCE = 1 << 20
 """Events whose differences are taken at once."""
 MOST_LAID = 1 << 17
-"""Pairs that are laid over one another; those with the most rows in common where there are more."""
+"""Most pairs that are laid over one another, those with most rows in common."""
 LEAST_COMMON, LEAST_PIXELS = 48, 8
-"""Events that must agree, and pixels on which they must lie: a single flickering pixel repeats
-itself.
-"""
+"""Events that must agree, and their pixels: a single flickering pixel repeats itself."""
 LEAST_SHARE = 0.05
 """Share of the shorter recording's events that must agree."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """The recording with which each of N recordings shares most events, on its own side of the
-    split and on an earlier side.
+    """Partner of each of N recordings that shares most events, on its own and on an earlier side.
 
-    Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the
-    shorter of the two). `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join
-    all that belong together.
+    Each is (index int64 `[N]`, −1 for none; share float64 `[N]` of the shorter one's events).
+    `pairs` int64 `[P, 2]` suffice to join all that share a stretch.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
@@ -49,12 +43,12 @@ class Stretches:
 
     @property
     def within(self) -> np.ndarray:
-        """Recordings that share a stretch with another one of their own side, bool `[N]`."""
+        """Recordings that share a stretch on their own side, bool `[N]`."""
         return self.same_side[0] >= 0
 
     @property
     def across(self) -> np.ndarray:
-        """Recordings that share a stretch with one of an earlier side, bool `[N]`."""
+        """Recordings that share a stretch with an earlier side, bool `[N]`."""
         return self.earlier[0] >= 0
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
@@ -70,11 +64,9 @@ class Stretches:
 def search(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> Stretches:
-    """Return the shared stretches among recordings of the sides `side` `[N]` (−1: left out); equal
-    ones (equal numbers in `same` `[N]`) are left out.
-
-    A shared stretch of 100 events is missed once in 200 times, one of 200 events once in 100,000
-    times.
+    """Return the shared stretches among recordings of the sides `side` `[N]` (−1: left out),
+    without equal ones (equal `same` `[N]`). Stretches of 100 events are missed once in 200 times,
+    of 200 events once in 100,000 times.
     """
     count = len(recordings)
     same_side, earlier = ((np.full(count, -1), np.zeros(count)) for _ in range(2))
@@ -97,8 +89,8 @@ def search(
 
 
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
-    """Return the share of the shorter recording's events that agree where `other` is shifted; 0
-    where that is too little.
+    """Return the share of the shorter recording's events that agree with `other` shifted; 0 if too
+    few.
     """
     moved = other + shift
     place = np.searchsorted(moved, one)
@@ -112,8 +104,8 @@ def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
 def _candidates(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs, of a later side before an earlier one, that have rows in common, int64
-    `[P, 2]`, and by what number the second must be shifted, int64 `[P]`.
+    """Return pairs with common rows, the later side first, int64 `[P, 2]`, and the shift of the
+    second, int64 `[P]`.
     """
     rows, place = _chosen(recordings.packed, progress)
     image = np.searchsorted(recordings.offsets, place, side="right") - 1
@@ -141,7 +133,7 @@ def _candidates(
     ways, votes = np.unique(
         np.stack([image[later], image[earlier], shifts], 1), axis=0, return_counts=True
     )
-    # Of the ways to lay a pair, the one that most rows agree on.
+    # The way to lay a pair that most rows agree on.
     ways = ways[np.argsort(-votes, kind="stable")]
     _, best = np.unique(ways[:, :2], axis=0, return_index=True)
     ways = ways[np.sort(best)[:MOST_LAID]]
@@ -149,9 +141,7 @@ def _candidates(
 
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Return hashes uint64 `[R]` of the rows of differences that are compared, and the event at
-    which each row begins, int64 `[R]`.
-    """
+    """Return hashes uint64 `[R]` of the compared rows, and the first event of each, int64 `[R]`."""
     step = CHOSEN
     while len(packed) > step * MOST_ROWS:
         step *= 2

@@ -1,10 +1,5 @@
-"""Data in three steps.
-
-1. Inventory: which files there are, every one accounted for: `inventory`, `folder` (classes and
-   CSVs), `fetching`, `hub`, `catalogue` (sets by name).
-2. Arrays: images or recordings, prepared once and cached, larger than memory if need be:
-   `pictures`, `events`, `preparing`, `prepared`, `cache`, `disk_arrays`.
-3. Splits and batches: `splits`, which never cut a group, and `loader`.
+"""Data in three steps: inventory of files, arrays (prepared once, cached), then splits, which never
+cut a group, and batches.
 """
 
 from spikeduel.data.catalogue import (

@@ -1,6 +1,4 @@
-"""Prepared data sets in the cache: a folder each, written whole or not at all, made anew where its
-files changed.
-"""
+"""Cache of prepared data sets: a folder each, whole or absent, made anew if its files change."""
 
 import json
 import os
@@ -28,16 +26,16 @@ FORMAT = 5
 """Raised when the folder's layout, or the images of the same files, change."""
 
 UNFINISHED = ".making"
-"""The end of the folder's name while a set is made."""
+"""Ending of the folder's name while a set is made."""
 
 _DESCRIBED = ("name", "classes", "preprocessing", "fingerprint", "notes")
-"""The fields that a manifest and a `Prepared` share."""
+"""Fields that a manifest and a `Prepared` share."""
 _PER_IMAGE = ("labels", "groups", "official", "image_ids", "content")
-"""The arrays with an entry per image; some sets lack some of them."""
+"""Arrays with an entry per image; sets may lack some."""
 
 
 class Manifest(typed.Frozen, frozen=True):
-    """A prepared set's manifest.json. `sources_state` is the `state` that `sources` were in."""
+    """A prepared set's manifest.json. `sources_state` is the `state` of `sources`."""
 
     format: int
     name: str
@@ -59,12 +57,12 @@ def root() -> Path:
 
 
 def audits() -> Path:
-    """Return the folder of the audits that are kept, a file each."""
+    """Return the folder of the kept audits, a file each."""
     return files.cache_dir() / "audits"
 
 
 def cached() -> list[tuple[Path, Manifest]]:
-    """Return the folder and manifest of each prepared set, by name; damaged ones are left out."""
+    """Return folder and manifest of each prepared set, by name, without damaged ones."""
     sets = []
     for path in sorted(root().glob("[!.]*/manifest.json")):
         with suppress(InputError):
@@ -80,9 +78,9 @@ def fetch(
     say: Callable[[str], None] = Progress().say,
     track: Track = Progress().track,
 ) -> Prepared:
-    """Return the prepared set of this name and identity; `make` makes it where it is missing or its
-    files changed. `make` gets a folder to work in, which stays until it succeeds. Raises
-    `InputError`.
+    """Return the prepared set, made by `make` if it is missing or its files changed.
+
+    `make` gets a folder that stays until it succeeds. Raises `InputError`.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -123,8 +121,9 @@ def unfinished() -> list[Path]:
 
 
 def remove(folder: Path, unused_for: float) -> bool:
-    """Remove a prepared or unfinished set, unless it is being made or was used in the last
-    `unused_for` seconds. Return True if it is gone.
+    """Remove a set unless it is being made or was used in the last `unused_for` seconds.
+
+    Return True if it is gone.
     """
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
@@ -138,8 +137,8 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Write `prepared` as `folder`, atomically. Arrays in the folder `place` are linked, not
-    copied, where they have their final form.
+    """Write `prepared` as `folder`, atomically. Finished arrays in `place` are linked, not
+    copied.
     """
     arrays = arrays_of(prepared.images)
     arrays |= {part: array for part in _PER_IMAGE if (array := getattr(prepared, part)) is not None}
@@ -165,7 +164,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
 
 
 def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
-    """Write the same as `numpy.save`, whose error on a full disk does not say so."""
+    """Write like `numpy.save`, whose error on a full disk does not say so."""
     made = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
     if made is not None and made.parent == place and made.suffix == ".npy":
         with suppress(OSError):
@@ -213,9 +212,7 @@ def read(folder: Path) -> Prepared:
 
 
 def state(sources: Iterable[Path]) -> str:
-    """Return a hash of the path, size and time of change of each file in `sources`, folders
-    walked.
-    """
+    """Return a hash of path, size and time of change of each file in `sources` and below."""
     entries = []
     for source in sources:
         paths = [source]

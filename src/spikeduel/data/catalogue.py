@@ -1,4 +1,4 @@
-"""The data sets by name: which function makes a set, and from where."""
+"""Data sets by name, with the functions that make them."""
 
 import os
 from collections.abc import Callable
@@ -33,9 +33,9 @@ DATASETS: dict[str, Source] = {
     **sets.SETS,
 }
 _OWN: tuple[Source, ...] = (folder.folder, hub.hub)
-"""Sets of one's own whose name is their place."""
+"""Users' own sets, whose name is their place."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
-"""Sets that are read faster than a cache would be, and so need none."""
+"""Sets that are read faster than a cache, and so need none."""
 
 
 def load(
@@ -45,10 +45,9 @@ def load(
     say: Callable[[str], None] = Progress().say,
     skip: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """Return the prepared data set of `experiment`, grouped by its `group_by`; see `prepare`.
+    """Return the prepared data set of `experiment`, grouped by `group_by`.
 
-    A trained model's `preprocessing` replaces the one that a folder would choose by itself. Raises
-    `InputError`.
+    A trained model's `preprocessing` replaces a folder's own. Raises `InputError`.
     """
     name, events_only = experiment.dataset, is_recorded(experiment.dataset)
     if experiment.group_by is not None:
@@ -80,10 +79,8 @@ def binned(
     preprocessing: Preprocessing | None,
     change: Change = "none",
 ) -> Prepared:
-    """Bin recordings into the frames that `experiment` says, or that a trained model's
-    `preprocessing` has. Other sets are returned as they are.
-
-    `change` is what a control does to the time or the polarity of the events.
+    """Bin recordings into frames by `experiment`, or by a trained model's `preprocessing`; return
+    other sets unchanged. `change` is a control's change of time or polarity.
     """
     images = prepared.images
     if not isinstance(images, Recordings):
@@ -103,7 +100,7 @@ def binned(
 
 
 def _require_groups(name: str, group_by: str) -> None:
-    """Raise `InputError` where `group_by` cannot group the set `name`: before hours of decoding."""
+    """Raise `InputError` if `group_by` cannot group the set: before hours of decoding."""
     if resolve(name) not in _OWN:
         raise InputError(
             f"group_by: {name} brings its groups, if there are any; --group-by is for your own "
@@ -119,8 +116,9 @@ def _require_groups(name: str, group_by: str) -> None:
 
 
 def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
-    """Return the set of `experiment` without its unreadable files, and the reason of each. Raises
-    `InputError` where too little is left.
+    """Return the set without its unreadable files, and the reason of each.
+
+    Raises `InputError` if too little is left.
     """
     unreadable: dict[str, str] = {}
     while True:
@@ -133,11 +131,11 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
-    """Return the prepared set `name`: from the cache, or made and cached. Raises `InputError`.
+    """Return the prepared set `name`, from the cache or made.
 
-    `name` is one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or the user's
-    `module:function`, from `DataOptions` to `RawDataset`. A set is made anew when its options, its
-    source files or the user's code have changed. With files to skip it is not cached.
+    `name` is one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or the user's `module:function`
+    from `DataOptions` to `RawDataset`. Changed options, source files or user code make it anew; a
+    set with skipped files is not cached. Raises `InputError`.
     """
     options, source = options or DataOptions(), resolve(name)
     is_own = source in _OWN
@@ -182,9 +180,7 @@ def _short_name(name: str, place: Path, source: Source) -> str:
 
 
 def resolve(name: str) -> Source:
-    """Return the function behind `name`, not run: a check of names before anything runs. Raises
-    `InputError`.
-    """
+    """Return the function behind `name`, not run. Raises `InputError`."""
     if name in DATASETS:
         return DATASETS[name]
     if name.startswith(registry.HUB):
@@ -213,7 +209,7 @@ def resolve(name: str) -> Source:
 
 
 def home(name: str) -> Path | None:
-    """Return the folder that names of files are relative to, for a folder or a CSV; else None."""
+    """Return the folder that a folder's or CSV's file names are relative to, else None."""
     if name in DATASETS or is_packed(name):
         return None
     if files.is_folder(name):
@@ -223,14 +219,12 @@ def home(name: str) -> Path | None:
 
 
 def is_packed(name: str) -> bool:
-    """Return True if the pictures of a data set are no files of their own, as on the hub."""
+    """Return True if a set's pictures are no files of their own, as on the hub."""
     return name.startswith(registry.HUB)
 
 
 def absolute(name: str) -> str:
-    """Return a `name` by which the data set is found from every folder: files with their whole
-    path.
-    """
+    """Return `name` with whole paths, valid in every folder."""
     path = name.removeprefix(registry.HUB)
     if path != name:
         return f"{registry.HUB}{files.located(path)}" if path and files.is_folder(path) else name
@@ -238,20 +232,20 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Return True if the data set is on this machine: built in, own files, or prepared before."""
+    """Return True if the data set is on this machine: built in, own files, or prepared."""
     is_here = name in BUILT_IN or home(name) is not None
     return is_here or any(manifest.name == name for _, manifest in cache.cached())
 
 
 def is_recorded(name: str) -> bool:
-    """Return True if a data set is known to hold an event camera's recordings before it is read."""
+    """Return True if a data set is known to hold recordings before it is read."""
     if name in sets.SETS:
         return True
     return home(name) is not None and folder.holds_recordings(files.located(name))
 
 
 def listing() -> list[dict[str, str]]:
-    """Return the known data sets, then the prepared folders: name, state, description."""
+    """Return name, state and description of known data sets, then of prepared folders."""
     about = {
         name: " ".join(str(getattr(source, "about", source.__doc__)).split())
         for name, source in DATASETS.items()

@@ -1,6 +1,4 @@
-"""Large arrays: in memory where there is room, else in a file of the cache; and for other processes
-and machines in files, or in shared memory, once for all.
-"""
+"""Large arrays in memory or in a file of the cache, shared with other processes and machines."""
 
 import errno
 import io
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARE = 8
-"""An array stays in memory if it takes at most this part (1/8) of the memory that is available."""
+"""An array stays in memory if it takes at most 1/8 of the available memory."""
 ROWS_AT_ONCE = 1024
 _CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of file systems that cannot reserve, such as those that copy on write."""
@@ -34,7 +32,7 @@ _CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP)
 def empty_array(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
     """Return an uninitialised array, in memory or in a nameless file of the cache.
 
-    Raises `InputError` where the disk is full.
+    Raises `InputError` if the disk is full.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if SHARE * size <= available_memory():
@@ -48,7 +46,7 @@ def empty_array(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
 
 
 def empty_npy(path: Path, shape: Sequence[int], dtype: Any) -> np.memmap:
-    """Create a .npy file of zeros and map it. Raises `OSError` where the disk is full."""
+    """Create a .npy file of zeros and map it. Raises `OSError` if the disk is full."""
     array: np.memmap = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), tuple(shape))
     with path.open("rb+") as file:
         _reserve(file.fileno(), path.stat().st_size)
@@ -56,13 +54,13 @@ def empty_npy(path: Path, shape: Sequence[int], dtype: Any) -> np.memmap:
 
 
 def rows_of(tensor: "Tensor", rows: np.ndarray) -> "Tensor":
-    """Return `tensor[rows]` as a tensor that may lie on disk."""
+    """Return `tensor[rows]`, which may lie on disk."""
     return in_parts(Rows(tensor, rows), lambda part: part)
 
 
 def in_parts(images: Any, transform: "Callable[[Any], Tensor]") -> "Tensor":
-    """Return `transform(images)` of `images` `[N, …]`, computed `ROWS_AT_ONCE` at a time, as a
-    tensor that may lie on disk. Raises `ValueError` where there are none.
+    """Return `transform(images)` of `images` `[N, …]`, computed `ROWS_AT_ONCE` at a time, perhaps
+    on disk. Raises `ValueError` without images.
     """
     import torch
 
@@ -80,9 +78,7 @@ def in_parts(images: Any, transform: "Callable[[Any], Tensor]") -> "Tensor":
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The `rows` `[M]` of vectors `of`, taken when indexed; `transform` makes them vectors (float32
-    `[…, D]`).
-    """
+    """Rows `[M]` of vectors `of`, taken when indexed; `transform` makes them float32 `[…, D]`."""
 
     of: Any
     rows: np.ndarray
@@ -135,34 +131,30 @@ class MappedArray(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SharedPayload:
-    """A value without its large `arrays`: `pickled` holds everything else, and which array belongs
-    where.
-    """
+    """A value without its large `arrays`; `pickled` holds everything else and their places."""
 
     pickled: bytes
     arrays: Sequence[np.ndarray | MappedArray]
 
     @classmethod
     def of(cls, value: Any) -> "SharedPayload":
-        """Take the large arrays out of `value`, which can be pickled. Maps of files stay maps."""
+        """Take the large arrays out of a picklable value. Maps of files stay maps."""
         file = io.BytesIO()
         pickler = _WithoutArrays(file)
         pickler.dump(value)
         return cls(file.getvalue(), pickler.arrays)
 
     def in_files(self, folder: Path) -> "SharedPayload":
-        """Return the payload with its arrays in files: those that they are mapped from, or new ones
-        in `folder`.
-        """
+        """Return the payload with its arrays in files, mapped ones or new ones in `folder`."""
         arrays = [
             _in_file(array, folder / f"{number}.bin") for number, array in enumerate(self.arrays)
         ]
         return SharedPayload(self.pickled, arrays)
 
     def load(self) -> Any:
-        """Return the value, its arrays not copied; tensors become tensors again, copied.
+        """Return the value, its arrays not copied, its tensors copied.
 
-        Raises `InputError` where the file of an array is missing.
+        Raises `InputError` if an array's file is missing.
         """
         arrays = [
             array.open() if isinstance(array, MappedArray) else array for array in self.arrays

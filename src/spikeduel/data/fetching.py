@@ -1,5 +1,5 @@
-"""Files from elsewhere: downloaded from the first mirror that gives the right one, and archives as
-folders: zips are read in place, tars unpacked for the time being.
+"""Download files from the first good mirror; read archives as folders, zips in place, tars
+unpacked.
 """
 
 import hashlib
@@ -24,16 +24,15 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Headers of a tar that must be whole.
-
-    By itself, tarfile takes a tar that is cut off between two files, or that another tar follows in
-    the same file, for a shorter one.
+    """Headers of a tar that must be whole: tarfile takes a truncated tar, or two in one file, for a
+    shorter one.
     """
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """Return the next header. Raises `tarfile.ReadError` where there is neither one nor the
-        zeros that end a tar, or where something follows these.
+        """Return the next header.
+
+        Raises `tarfile.ReadError` without a header or the closing zeros, or with data after these.
         """
         try:
             return super().fromtarfile(opened)
@@ -51,7 +50,7 @@ class Whole(tarfile.TarInfo):
 
 
 class Entry(NamedTuple):
-    """A file, or a member of an archive, and the name that its user knows."""
+    """A file, or a member of an archive, and its name for the user."""
 
     file: Path | zipfile.Path
     name: str
@@ -60,12 +59,9 @@ class Entry(NamedTuple):
 def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
 ) -> dict[str, Entry]:
-    """Return the files with one of the `endings` in a folder or an archive, by paths relative to
-    `place`.
-
-    Archives within called like one of `archives` (in small letters) are opened, too; their members
-    come last, by the archive's path and their own. All stay open as long as `stack`. Raises
-    `InputError`.
+    """Return the files with one of the `endings` in a folder or an archive, by path relative to
+    `place`. Inner archives called like one of `archives` (in small letters) are opened, too; their
+    members come last. All stay open as long as `stack`. Raises `InputError`.
     """
     if files.is_folder(place):
         paths = files_below(place, endings | ENDINGS)
@@ -143,9 +139,9 @@ class Remote(NamedTuple):
 
 
 def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
-    """Fetch `target` from the first of `remote.urls` that gives the right file, unless it is there.
+    """Fetch `target`, unless present, from the first of `remote.urls` with the right file.
 
-    Raises `InputError` with each mirror's reason and `remedy`, what the user can do instead.
+    Raises `InputError` with each mirror's reason and `remedy`.
     """
     if target.exists() and _md5(target) == remote.md5:
         return target

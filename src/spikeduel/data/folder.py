@@ -1,6 +1,4 @@
-"""Images or recordings of one's own: the layout of a folder of classes, or of a CSV of labels, and
-the data set of its files.
-"""
+"""Own images or recordings: a folder of classes, or a CSV of labels."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +27,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted, listed
 
 LABELS = ("file", "label")
-"""The columns that make a CSV one of labels; it may also have `group` and `split`."""
+"""Columns of a CSV of labels; it may also have `group` and `split`."""
 SIDES = {
     "train": TRAIN,
     "val": VALIDATION,
@@ -37,7 +35,7 @@ SIDES = {
     "validation": VALIDATION,
     "test": TEST,
 }
-"""Names of folders and splits, and their sides."""
+"""Sides by the names of folders and splits."""
 _RECORDINGS = frozenset(formats.READERS)
 
 
@@ -51,8 +49,9 @@ class Item(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The files of a data set, images or recordings, by side, class and path; names are relative to
-    `home`. `sources` change where one of the files does.
+    """Files of a data set by side, class and path; names are relative to `home`.
+
+    `sources` change where one of the files does.
     """
 
     home: Path
@@ -97,8 +96,8 @@ def folder(options: DataOptions) -> RawDataset:
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """Return the files among `paths` and those to read in the folders among them; and a sentence
-    for each path, or kind of picture, that cannot be used. `say` tells of other files there.
+    """Return the files among `paths` and in their folders, and a sentence for each unusable path or
+    kind of picture. `say` tells of other files.
     """
     chosen: list[Path] = []
     unusable: list[str] = []
@@ -153,8 +152,9 @@ def laid_out(place: Path) -> Layout:
 
 
 def labels_file(place: Path) -> Path | None:
-    """Return the CSV of labels: `place`, or the only one in a folder without folders of classes.
-    Raises `InputError` where there are several.
+    """Return the CSV of labels: `place`, or the only one in a folder without classes.
+
+    Raises `InputError` if there are several.
     """
     if not files.is_folder(place):
         return place
@@ -175,8 +175,9 @@ def labels_file(place: Path) -> Path | None:
 
 
 def holds_recordings(place: Path) -> bool:
-    """Return True if a folder holds recordings and no pictures, or a CSV lists recordings. Raises
-    `InputError`.
+    """Return True if a folder holds recordings and no pictures, or a CSV lists recordings.
+
+    Raises `InputError`.
     """
     if (table := labels_file(place)) is not None:
         return any(
@@ -240,9 +241,7 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
 
 
 def _sides(root: Path) -> list[tuple[int, Path]]:
-    """Return the sides of a split and the folder of each, training first; `root` alone where there
-    is no split.
-    """
+    """Return sides and their folders, training first; `root` alone without a split."""
     _, folders, _ = next(walk(root))
     sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
     others = [name for name in folders if name.lower() not in SIDES]

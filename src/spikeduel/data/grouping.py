@@ -1,4 +1,4 @@
-"""Groups of images: as numbers, joined, and as `--group-by` says them."""
+"""Groups of images: numbered, joined, and read from `--group-by`."""
 
 import re
 from collections.abc import Callable, Hashable, Sequence
@@ -34,11 +34,10 @@ def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def group_rule(group_by: str) -> Callable[[str], str | None]:
-    """Return the rule from an image's path in its folder, with forward slashes, to the name of its
-    group, or None.
+    """Return the rule from an image's path (forward slashes) to its group or None.
 
-    `group_by` is the name of a CSV with the columns `path` and `group`, else a regular expression
-    with one capturing group. Raises `InputError`.
+    `group_by` is a CSV with the columns `path` and `group`, else a regular expression with one
+    capturing group. Raises `InputError`.
     """
     if files.is_file(group_by):
         return _table(Path(group_by).expanduser()).get

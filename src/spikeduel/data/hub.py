@@ -1,5 +1,5 @@
-"""Data sets that the library `datasets` reads (extra [hf]): `hf:owner/name` of the Hugging Face
-hub, and `hf:FOLDER` with files of its formats, such as tar files of WebDataset.
+"""Data sets by the library `datasets` (extra [hf]): `hf:owner/name` of the Hugging Face hub, and
+`hf:FOLDER` with files of its formats.
 """
 
 import re
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(?P<path>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<label>[^#]+))?")
 SECONDS = 10
-"""The hub is waited for so long before the set is looked for in the library's cache."""
+"""Seconds to wait for the hub before the library's cache is searched."""
 HOW = (
     "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say "
     "which column is the class"
 )
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 LABELS = {"cls", "cls.txt", "label"}
-"""Columns of numbers or texts that are the class where none has the type ClassLabel."""
+"""Columns that are the class where none has the type ClassLabel."""
 
 
 class Blob(NamedTuple):
@@ -123,7 +123,7 @@ def hub(options: DataOptions) -> RawDataset:
 
 
 def _numbered(place: str, table: "Dataset", label: str, classes: Sequence[Any]) -> "Dataset":
-    """Return the table with the indices of the `classes` in place of numbers or texts."""
+    """Return the table with indices of `classes` in place of numbers or texts."""
     number = {value: code for code, value in enumerate(classes)}
     values = table[label][:]
     if absent := sorted({str(value) for value in values} - set(map(str, classes))):
@@ -149,8 +149,7 @@ def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
     except ImportError:
         raise MissingExtra("datasets", "hf") from None
     before = datasets.config.HF_HUB_OFFLINE
-    # Offline, the library looks in its cache at once; else it asks six times, in half a minute, and
-    # tells of each.
+    # Offline, the library looks in its cache at once; else it tries for half a minute.
     is_there = files.is_folder(path) or _is_answered(path)
     datasets.config.HF_HUB_OFFLINE = before or not is_there
     try:
@@ -176,7 +175,7 @@ def _is_answered(path: str) -> bool:
 
     try:
         HfApi().dataset_info(path, timeout=SECONDS)
-    # No such set, or not for everybody; or no such name.
+    # The set is missing or private, or its name is wrong.
     except (HfHubHTTPError, ValueError):
         return True
     # The library's clients for HTTP, which changed, each raise errors of their own.
@@ -187,7 +186,7 @@ def _is_answered(path: str) -> bool:
 
 def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]:
     """Return the only column of the type Image, and that of the classes: `asked` for, the only
-    ClassLabel, or the only one of `LABELS`. Raises `InputError`, naming what there is.
+    ClassLabel, or the only one of `LABELS`. Raises `InputError` listing the columns.
     """
     kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
     images, labels = ([n for n in kinds if kinds[n] == kind] for kind in ("Image", "ClassLabel"))
@@ -205,7 +204,7 @@ def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]
 
 
 def _require_whole(path: Path) -> None:
-    """Raise `InputError` for a tar file that is cut off, which the library would read in part."""
+    """Raise `InputError` for a truncated tar file, which the library would read in part."""
     try:
         with tarfile.open(path, tarinfo=Whole) as opened:
             for _ in opened:

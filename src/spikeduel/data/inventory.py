@@ -1,6 +1,4 @@
-"""Step 1 of data, the inventory: which files there are, and every one accounted for: read,
-unreadable, or ignored and by which rule.
-"""
+"""Step 1 of data: account for every file as read, unreadable, or ignored by a rule."""
 
 import os
 import re
@@ -28,7 +26,7 @@ IgnoredBy = Literal[
     "of the system",
     "no regular file",
 ]
-"""The rule by which a file under a data folder is not read."""
+"""Rule by which a file under a data folder is not read."""
 
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
@@ -38,7 +36,7 @@ _PICTURES = (
     "cr3 crw nef nrw arw srf sr2 orf rw2 raf pef srw x3f 3fr iiq erf mef mos kdc dcr rwl"
 )
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
-"""Endings of pictures, whether they can be opened here or not."""
+"""Endings of pictures, readable here or not."""
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LONGEST_ENDING = 12
 _PICTURE_BYTES = re.compile(
@@ -51,9 +49,7 @@ _PICTURE_BYTES = re.compile(
 
 
 class IgnoredFiles(Frozen):
-    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending
-    ("" for none).
-    """
+    """Number of files that one `rule` leaves out, in all and of each ending ("" for none)."""
 
     rule: IgnoredBy
     count: Count
@@ -64,8 +60,8 @@ class IgnoredFiles(Frozen):
 
 
 class FileCounts(Frozen):
-    """Every file under a data folder: read, by ending, the most frequent first; unreadable; or
-    ignored by a rule.
+    """Counts of all files under a data folder: read (by ending, most frequent first), unreadable,
+    or ignored by a rule.
     """
 
     read: dict[str, Count]
@@ -74,11 +70,10 @@ class FileCounts(Frozen):
 
     @property
     def num_read(self) -> int:
-        """Number of files that were read."""
         return sum(self.read.values())
 
     def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
-        """Return the files that `rule` leaves out; None where there are none."""
+        """Return the files that `rule` leaves out, or None."""
         return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
 
 
@@ -87,9 +82,9 @@ def walk(
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield (folder, names of its folders, names of its files), by name, of `root` and below.
 
-    Links are followed, each real folder once and none of those `seen`, so that loops end. Hidden
-    entries and folders such as __MACOSX are left out unless `hidden`. If `strict`, a folder that
-    cannot be read or lies deeper than `DEEPEST` raises `InputError`.
+    Links are followed to each real folder once, and to none of `seen`. Hidden entries and folders
+    such as __MACOSX are left out unless `hidden`. Raises `InputError` if `strict` and a folder is
+    unreadable or deeper than `DEEPEST`.
     """
 
     def refuse(error: OSError) -> None:
@@ -119,7 +114,7 @@ def files_below(root: Path, endings: Collection[str], seen: Collection[str] = ()
 
 
 def regular_files(folder: Path, names: Collection[str], endings: Collection[str]) -> list[Path]:
-    """Return the regular files in `folder` among `names` that have one of the `endings`."""
+    """Return the regular files among `names` that have one of the `endings`."""
     suffixes = tuple(endings)
     paths = (folder / name for name in names if name.lower().endswith(suffixes))
     # A pipe, a socket or a device may be called like an image.
@@ -133,10 +128,9 @@ def inventory(
     is_recorded: bool = False,
     is_listed: bool = False,
 ) -> FileCounts:
-    """Count every file under `root`; `read` and `unreadable` are paths below it.
+    """Count every file under `root`; files that links reach twice count once.
 
-    `is_recorded`: no picture is looked for; `is_listed`: a CSV says what is read. Files that links
-    reach twice count once.
+    Pictures are not looked for if `is_recorded`; a CSV says what is read if `is_listed`.
     """
     real = cache(os.path.realpath)
     accounted = {(real(path.parent), path.name) for path in (*read, *unreadable)}
@@ -192,9 +186,7 @@ def by_ending(endings: dict[str, int]) -> str:
 
 
 def pictures_left_out(counts: FileCounts) -> list[str]:
-    """Return a sentence for the ignored pictures that cannot be opened, and one for those that are
-    not called pictures.
-    """
+    """Return sentences on ignored pictures: of unreadable formats, and with other endings."""
     remedies: dict[IgnoredBy, str] = {
         "format not opened here": (
             "cannot be opened here. Convert them to PNG or JPEG (for HEIC also: pip install "

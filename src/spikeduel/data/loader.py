@@ -1,6 +1,4 @@
-"""Step 3 of data, the batches: uint8 images without work per image, from memory, or from a memory
-map whose pages are asked for ahead.
-"""
+"""Step 3 of data, batches: uint8 images from memory, or from a memory map read ahead."""
 
 import os
 from collections import deque
@@ -29,18 +27,18 @@ Part: TypeAlias = Callable[[np.ndarray], np.ndarray]
 Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
-"""Separates these random numbers from others that are drawn with the same seed."""
+"""Separates these random numbers from others drawn with the same seed."""
 EVALUATION_BATCH = 256
 WHOLE = 2 << 30
-"""Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
+"""Bytes of training images up to which these are shuffled one by one, above by blocks."""
 BLOCK = 64 << 10
-"""Bytes of images in a row that a disk reads at once; smaller pieces take much longer."""
+"""Bytes of a block of images, which a disk reads at once."""
 WINDOW = 512 << 20
 """Bytes of blocks whose images are mixed: a block may hold one class alone."""
 AHEAD = 2
-"""Batches that are asked for, or made, ahead: one could be late, and more only take memory."""
+"""Batches that are made or asked for ahead."""
 SHARE = 0.5
-"""A data set is held in memory if it takes at most this share of what is available."""
+"""Largest share of the available memory for a data set."""
 _sharing = 1
 
 
@@ -53,11 +51,9 @@ def training_batches(
     epoch: int,
     part: Part = lambda batch: batch,
 ) -> "Batches":
-    """Yield (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
-
-    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on
-    `seed`, `epoch` and the images' size alone: the same for all contenders, resumed or not, in
-    memory or not. Only the `part` of each batch is taken.
+    """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`) of
+    `Prepared.held`. The order depends on `seed`, `epoch` and the images' size alone; a smaller last
+    batch is kept. Only the `part` of each batch is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
@@ -69,8 +65,8 @@ def training_batches(
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
-    """Return True if `count` of the `images` are shuffled by blocks, by their size alone. Never
-    recordings, each of which is a long piece to read.
+    """Return True if `count` images are shuffled by blocks, by size alone; never recordings, which
+    are long pieces.
     """
     return not isinstance(images, Recordings) and count * _bytes_of_one(images) > WHOLE
 
@@ -96,7 +92,7 @@ def _shuffled_blocks(
 
 @dataclass(frozen=True, eq=False)
 class EvaluationBatches:
-    """Batches of the images of `indices`, in order, as often as one iterates."""
+    """Batches of the images of `indices`, in order, iterable many times."""
 
     images: Held
     labels: "Tensor"
@@ -116,8 +112,8 @@ def _batches(
     announced: np.ndarray | None = None,
     ahead: int = 0,
 ) -> "Batches":
-    """Yield the batches of `indices`; of maps, the system is told which images are needed next:
-    `ahead` in the order `announced`, by default two batches.
+    """Yield the batches of `indices`; the system reads maps ahead, two batches or `ahead` images of
+    `announced`.
     """
     batches = _gathered(
         images,
@@ -175,10 +171,8 @@ def _announce(images: np.memmap, coming: np.ndarray) -> None:
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Yield `batches`; a background thread makes the next `depth` meanwhile.
-
-    An error of the producer is raised here, in its place. The thread ends with the last batch, an
-    error, or when this generator is closed or dropped.
+    """Yield `batches`; a background thread makes the next `depth` meanwhile, until the end or until
+    this generator is dropped. The producer's errors are raised here.
     """
     producer, end = iter(batches), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
@@ -194,8 +188,9 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 def on_device(
     batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device"
 ) -> "Batches":
-    """Move images and labels to `device`; to CUDA from pinned memory, without waiting. On Apple's
-    GPUs, copies that are not waited for arrive with wrong numbers (pytorch/pytorch#139550).
+    """Move images and labels to `device`; to CUDA from pinned memory, without waiting.
+
+    Apple's GPUs must wait for copies (pytorch/pytorch#139550).
     """
     on_cuda = device.type == "cuda"
     for images, labels, indices in batches:
@@ -209,7 +204,7 @@ def on_device(
 
 
 def share_memory(num_processes: int) -> None:
-    """Leave room for so many processes, this one included, that hold as much."""
+    """Leave memory for so many processes that hold as much, this one included."""
     global _sharing
     _sharing = num_processes
 

@@ -1,6 +1,4 @@
-"""MNIST, Fashion-MNIST and EMNIST digits: four idx files each, given, installed or downloaded; two
-built-in sets.
-"""
+"""MNIST, Fashion-MNIST and EMNIST digits as four idx files each; two built-in sets."""
 
 import lzma
 import math
@@ -50,7 +48,7 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class IdxSet:
-    """An MNIST-like set: its classes, the folders where its files usually lie, and their names."""
+    """An MNIST-like set: its classes, usual folders and file names."""
 
     name: str
     about: str
@@ -59,8 +57,9 @@ class IdxSet:
     stems: tuple[str, ...] = MNIST_STEMS
 
     def __call__(self, options: DataOptions) -> RawDataset:
-        """Return the set, from given files, as Debian installs it, or downloaded. Raises
-        `InputError`.
+        """Return the set, from given files, as Debian installs it, or downloaded.
+
+        Raises `InputError`.
         """
         _require_defaults(self.name, options, 28)
         idx_files: list[IdxFile] = []
@@ -114,7 +113,6 @@ class IdxSet:
         )
 
     def _in_folder(self, folder: Path) -> list[IdxFile]:
-        """Return the four files in `folder`, none where one is missing."""
         paths: list[IdxFile] = []
         for stem in self.stems:
             names = (
@@ -203,9 +201,7 @@ def digits(options: DataOptions) -> RawDataset:
 
 
 def remote_files(name: str) -> dict[str, Remote]:
-    """Return the files of the set `name` on the internet, with the mirrors and checksums that
-    torchvision carries.
-    """
+    """Return the internet files of the set `name`, with torchvision's mirrors and checksums."""
     from torchvision import datasets
 
     if name == "emnist-digits":
@@ -218,15 +214,16 @@ def remote_files(name: str) -> dict[str, Remote]:
 
 
 def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
-    """Return the bytes in an idx file, gzipped or not: uint8, of `num_dimensions`. Raises
-    `InputError` naming the file.
+    """Return the bytes in an idx file, gzipped or not, uint8 of `num_dimensions`.
+
+    Raises `InputError` naming the file.
     """
     problem = None
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):
             content = zlib.decompressobj(wbits=31).decompress(content, MOST_BYTES)
-    # zipfile and each of its decompressors have errors of their own for what is damaged.
+    # zipfile and its decompressors have errors of their own for what is damaged.
     except Exception as error:
         raise InputError(f"{path}: cannot be read ({error}). Download it again.") from None
     if content[:3] != b"\0\0\x08":
@@ -251,7 +248,7 @@ def _grey(
     num_test: int,
     notes: tuple[str, ...] = (),
 ) -> RawDataset:
-    """Return a set of grey `images` `[N, H, W]`, the last `num_test` of them for test."""
+    """Return a set of grey `images` `[N, H, W]`, the last `num_test` for test."""
     num_train = len(labels) - num_test
     firsts = np.unique(labels, return_index=True)[1].tolist()
     official = np.repeat(np.array([TRAIN, TEST], np.uint8), [num_train, num_test])

@@ -1,4 +1,4 @@
-"""Pictures: files opened with care, and made arrays as a model takes them."""
+"""Open picture files with care, and make arrays of them for a model."""
 
 import hashlib
 import importlib
@@ -26,22 +26,22 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
-"""Formats that are decoded where Pillow can; it hands others to programs (EPS), or does not say
-before it decodes how large they are (ICO).
+"""Formats decoded where Pillow can, without those that need programs (EPS) or hide their size
+(ICO).
 """
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
 """Larger pictures in zips, or in bytes, are refused: they lie in memory whole."""
 DEFAULT_SIZE = 64
-"""Pixels a side of images, and of the longest side of frames, where no size is given."""
+"""Default pixels a side of images, and of the longest side of frames."""
 LARGE = MOST_PIXELS // 8
 """Pictures of more pixels are decoded one at a time."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
 class Packed(Protocol):
-    """A picture's file within another one; `str` gives the name that its user knows."""
+    """A picture's file within another one; `str` gives the user's name for it."""
 
     def read_bytes(self) -> bytes:
         """Return the whole file."""
@@ -49,7 +49,7 @@ class Packed(Protocol):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the `FORMATS` that Pillow can decode here; HEIC where its plugin is installed."""
+    """Return the `FORMATS` that Pillow can decode here; HEIC with its plugin."""
     Image.init()
     with suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
@@ -77,11 +77,11 @@ def opened(
     only: tuple[str, ...] | None = None,
     most_pixels: int = MOST_PIXELS,
 ) -> Iterator[Image.Image]:
-    """Open the picture in a file, or in a file's bytes, and read its header; of several frames, the
-    first. Its format is one of `only`, by default of `formats()`.
+    """Open the picture in a file or bytes and read its header; of several frames, the first.
 
-    Raises `InputError` for no regular file (a pipe would be waited for) or more than `most_pixels`,
-    and whatever Pillow raises. Large pictures wait for one another: each needs much memory.
+    `only` defaults to `formats()`. Raises `InputError` for no regular file (a pipe would block) or
+    more than `most_pixels`, and Pillow's errors. Large pictures wait for one another, since each
+    needs much memory.
     """
     most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
     if isinstance(source, zipfile.Path):
@@ -126,8 +126,9 @@ def open_picture(path: Path | str) -> Image.Image:
 def prepared_picture(
     source: Path | str | bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
 ) -> np.ndarray:
-    """Return the picture, or the recording, in a file, or the picture in a file's bytes, as a model
-    gets it: uint8 `[C, H, W]`. Raises `InputError` naming the file.
+    """Return a picture or recording as a model gets it: uint8 `[C, H, W]`.
+
+    Raises `InputError` naming the file.
     """
     if (binning := preprocessing.binning) is not None and not isinstance(source, bytes):
         packed = events_in(Path(source))
@@ -137,9 +138,7 @@ def prepared_picture(
 
 
 def events_in(path: Path) -> np.ndarray:
-    """Return the events of the recording in a file (`Events.packed`). Raises `InputError` naming
-    the file.
-    """
+    """Return the events of a recording (`Events.packed`). Raises `InputError` naming the file."""
     if path.suffix.lower() not in formats_of_recordings.READERS:
         known = ", ".join(formats_of_recordings.READERS)
         raise InputError(f"{path}: the model takes recordings of an event camera ({known}).")

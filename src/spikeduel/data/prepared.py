@@ -1,5 +1,5 @@
-"""Step 2 of data, the arrays: every data set becomes uint8 images, or the events of recordings,
-with labels, groups and a fingerprint.
+"""Step 2 of data, arrays: uint8 images or events of recordings, with labels, groups and a
+fingerprint.
 """
 
 import hashlib
@@ -60,9 +60,9 @@ class RawDataset:
 class Prepared(RawDataset):
     """A data set ready to use: checked, memory-mapped, named.
 
-    `groups` int64 `[N]` joins the source's groups and exact duplicates; None where every image is
-    alone. `image_ids` int64 `[N]` are equal where images are; None if not compared. `ungrouped` is
-    the fingerprint before `--group-by`, or None.
+    `groups` int64 `[N]` joins the source's groups and exact duplicates, or is None. `image_ids`
+    int64 `[N]` are equal for equal images; None if not compared. `ungrouped` is the fingerprint
+    before `--group-by`, or None.
     """
 
     name: str
@@ -84,13 +84,13 @@ class Prepared(RawDataset):
 
     @property
     def pictures(self) -> np.ndarray:
-        """The images, or pictures of the recordings, to look at: uint8 `[N, 1 or 3, H, W]`."""
+        """Pictures of the images or recordings, uint8 `[N, 1 or 3, H, W]`."""
         return self.images.pictures if isinstance(self.images, Recordings) else self.images
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from: copies in memory,
-        made at first use; images that would not fit stay memory-mapped.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from: copied to memory
+        at first use if they fit, else memory-mapped.
         """
         import torch
 
@@ -103,7 +103,7 @@ class Prepared(RawDataset):
         return torch.from_numpy(np.array(self.images)), labels
 
     def let_go(self) -> None:
-        """Free the memory of `held`, which is made anew when it is next asked for."""
+        """Free the memory of `held`, which is made anew when needed."""
         self.__dict__.pop("held", None)
 
     def __len__(self) -> int:
@@ -116,12 +116,11 @@ class Prepared(RawDataset):
 
 @dataclass(frozen=True)
 class DataOptions:
-    """The place of data and the way to prepare it.
+    """Place of data and the way to prepare it. `preprocessing` is that of a trained model.
 
-    `preprocessing` is that of a trained model, which a folder is prepared like. `skip` names files
-    to leave out, as `UnreadableFiles` does. The folder `workplace` keeps an interrupted
-    preparation; images in a .npy file there are moved, not copied. `track` shows progress, `say`
-    tells a line of news.
+    `skip` names files to leave out, as `UnreadableFiles` does. The folder `workplace` keeps an
+    interrupted preparation; images in a .npy file there are moved, not copied. `track` shows
+    progress, `say` news.
     """
 
     data_dir: str | None = None
@@ -134,8 +133,9 @@ class DataOptions:
 
 
 def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
-    """Check `raw`, join its groups with exact duplicates, and give it its fingerprint. Raises
-    `InputError`.
+    """Check `raw`, join its groups with exact duplicates, and add its fingerprint.
+
+    Raises `InputError`.
     """
     for is_right, demand in _demands(raw):
         if not is_right:
@@ -170,7 +170,7 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
 
 
 def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
-    """Yield (True if `raw` meets a demand, the demand); later demands rely on earlier ones."""
+    """Yield (True if `raw` meets a demand, the demand); later ones rely on earlier ones."""
     kind = type(raw).__name__
     yield isinstance(raw, RawDataset), f"its function must return a RawDataset, not {kind}."
     images, labels, num_classes = raw.images, np.asarray(raw.labels), len(raw.classes)
@@ -219,18 +219,14 @@ def fingerprint(prepared: Prepared) -> str:
 
 
 def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
-    """Return the arrays that images are kept as, by name: themselves, or the events of recordings
-    and their offsets.
-    """
+    """Return the arrays to keep, by name: images, or events of recordings and their offsets."""
     if isinstance(images, Recordings):
         return {"packed": images.packed, "offsets": images.offsets}
     return {"images": images}
 
 
 def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
-    """Return numbers that are equal where `images` (`[N, …]`) are: int64 `[N]`, 0, 1, … as they
-    appear.
-    """
+    """Return equal numbers for equal `images` `[N, …]`: int64 `[N]`, 0, 1, … as they appear."""
     return numbered([checksum_of(images, index) for index in range(len(images))])
 
 
@@ -245,10 +241,8 @@ def _content(checksums: Sequence[bytes]) -> np.ndarray:
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """Join the groups that `group_by` (see `group_rule`) gives the images with those of `prepared`.
-
-    The fingerprint covers the new groups; `ungrouped` keeps the old one. Raises `InputError` where
-    `group_by` leaves an image without a group, or says nothing that a split could keep to.
+    """Join the groups of `group_by` (`group_rule`) with those of `prepared`; `ungrouped` keeps the
+    old fingerprint. Raises `InputError` if an image has no group, or the groups change nothing.
     """
     if group_by is None:
         return prepared

@@ -1,7 +1,6 @@
-"""Pictures made images on disk: by all cores, going on where a preparation was interrupted.
+"""Make pictures images on disk on all cores, going on after an interruption.
 
-Images are appended to a file as they are made, so that memory stays bounded; a journal beside it
-notes of which picture each was made. At the end they are put in order.
+Images are appended to a file, with a journal of their pictures, and put in order at the end.
 """
 
 import hashlib
@@ -28,12 +27,11 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import UnreadableFiles
 
 Source = Path | zipfile.Path | Packed
-"""The file of a picture."""
 
 AT_ONCE = 128
 """Pictures that a worker makes at a time."""
 FLUSH_SECONDS = 2.0
-"""An interrupted preparation loses at most the work of so many seconds."""
+"""Seconds of work that an interrupted preparation loses at most."""
 COPIED_AT_ONCE = 1024
 SAMPLE_SIZE = 1024
 
@@ -50,13 +48,13 @@ def picture_dataset(
     shown: Sequence[int] | None = None,
     **more: Any,
 ) -> RawDataset:
-    """Return the data set of the N `pictures`, with `more` fields of `RawDataset`.
+    """Return the data set of N `pictures`, with `more` fields of `RawDataset`.
 
-    `marks` tell a preparation that goes on whether a picture is still the same; by default path,
-    size and time of change. `only` are the formats that are taken, `shown` the rows of the samples,
-    by default the first of each class. Without a `preprocessing` among the `options`, headers
-    decide: squares of `image_size` pixels, by default of 64 or the longest side where all are
-    smaller; grey if all are, also in colour with equal channels. Raises `UnreadableFiles`.
+    `marks` identify pictures of an interrupted preparation, by default by path, size and time of
+    change. `only` are the formats that are taken, `shown` the rows of the samples, by default the
+    first of each class. Without a `preprocessing`, headers decide: squares of `image_size` pixels
+    (default: 64, or the longest side if all are smaller), grey if all pictures are. Raises
+    `UnreadableFiles`.
     """
     keys = np.array(list(map(_key, map(_stamp, pictures) if marks is None else marks)), np.int64)
     how, has_large = options.preprocessing, True
@@ -112,7 +110,7 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
         try:
             yield place
         finally:
-            # Maps can be read on; where an open file cannot be removed, `clean` removes it later.
+            # Maps stay readable; `clean` later removes a file that could not be removed while open.
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -159,8 +157,8 @@ def _made(
     only: tuple[str, ...] | None,
     options: DataOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all images in the order in which they were made, now or before an interruption, mapped
-    uint8 `[M, C, H, W]`, and their journal `[M]`.
+    """Return all images in the order in which they were made, mapped uint8 `[M, C, H, W]`, and
+    their journal `[M]`.
     """
     paths = [
         place / f"{typed.digest(how.described())[:16]}.{part}" for part in ("images", "journal")
@@ -168,7 +166,7 @@ def _made(
     sizes = math.prod(how.shape), _ENTRY.itemsize
     for path in paths:
         path.touch()
-    # What was made since the last note may be there in part.
+    # Images made since the last note may be there in part.
     before = min(path.stat().st_size // size for path, size in zip(paths, sizes, strict=True))
     for path, size in zip(paths, sizes, strict=True):
         os.truncate(path, before * size)
@@ -210,7 +208,7 @@ def _made(
 
 
 def _sample(source: Source, preprocessing: Preprocessing) -> np.ndarray:
-    """Return a picture as it is, at most `SAMPLE_SIZE` wide: uint8 `[h, w]` or `[h, w, 3]`."""
+    """Return a picture at most `SAMPLE_SIZE` wide: uint8 `[h, w]` or `[h, w, 3]`."""
     with opened(source) as picture:
         sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
     sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))

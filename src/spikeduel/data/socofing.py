@@ -1,4 +1,4 @@
-"""SOCOFing: fingerprints, real and altered; from a folder, from Kaggle's zip in place, or
+"""SOCOFing's fingerprints, real and altered; from a folder, from Kaggle's zip in place, or
 downloaded.
 """
 
@@ -30,13 +30,11 @@ _NAME = re.compile(
 )
 
 Source = Path | zipfile.Path
-"""The folder that holds Real and Altered."""
+"""Folder that holds Real and Altered."""
 
 
 class Fingerprint(NamedTuple):
-    """A file: its subject, its finger (index into `CLASSES`), the folder within SOCOFing, its
-    name.
-    """
+    """A file: subject, finger (index into `CLASSES`), folder within SOCOFing, name."""
 
     subject: int
     label: int
@@ -71,7 +69,7 @@ def socofing(options: DataOptions) -> RawDataset:
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
-    """Return what a file's name says. Raises `InputError` where it says nothing."""
+    """Return the meaning of a file's name. Raises `InputError` if it has none."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(
@@ -82,7 +80,7 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
 
 
 def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
-    """Return the prints, sorted. Raises `InputError` for a file of another name."""
+    """Return the sorted prints. Raises `InputError` for a file of another name."""
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
     for part in PARTS:
@@ -107,8 +105,9 @@ def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
 
 @contextmanager
 def source_at(data_dir: str | None) -> Iterator[Source]:
-    """Yield SOCOFing's folder: in `data_dir`, in a zip that is read in place, or downloaded from
-    Kaggle. Raises `InputError`.
+    """Yield SOCOFing's folder: in `data_dir`, in a zip read in place, or downloaded from Kaggle.
+
+    Raises `InputError`.
     """
     place = _download() if data_dir is None else Path(data_dir).expanduser()
     if place.is_dir():

@@ -1,4 +1,4 @@
-"""Step 3 of data, the splits: official, by class, by group, or in folds; no group is ever cut."""
+"""Step 3 of data, splits: official, by class, by group, or in folds; no group is ever cut."""
 
 import csv
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted
 
 HELD_OUT = 0.1
-"""The share of validation, and of test where there is no official one."""
+"""Share of validation, and of test without an official one."""
 
 _STREAM = 0x5B117
-"""Separates these random numbers from others that are drawn with the same seed."""
+"""Separates these random numbers from others drawn with the same seed."""
 
 MOST_NODES = 200
-"""Nodes that the exact search visits at most: a limit in seconds would depend on the machine."""
+"""Most nodes of the exact search: a limit in seconds would depend on the machine."""
 MOST_NUMBERS = 200
-"""Unknowns at most for which the exact search goes on to the best solution."""
+"""Most unknowns for which the exact search seeks the best solution."""
 NEAR_ENOUGH = 0.05
 """Share of a class's target on a side that the exact search may miss."""
 
@@ -57,10 +57,9 @@ def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """Split `prepared` by the `split`, `split_seed`, `limit` and `folds` of `experiment`.
 
-    An official test or validation set stays whole; a missing one is a tenth of the rest. Every
-    class is on every side; no group is cut, unless `split` is "published" and there is no official
-    test set. `limit` is a total over train and validation. With folds, each image is tested once.
-    Raises `InputError` where that is impossible.
+    An official test or validation set stays whole; a missing one is a tenth of the rest. Every side
+    has every class; groups are cut only by "published" without an official test set. `limit` is a
+    total over train and validation. Raises `InputError` if that is impossible.
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
@@ -169,9 +168,9 @@ def _sample(
 
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
-    """Write a CSV with a line for each used image in each fold, atomically: `path` (relative to the
-    data's folder) or `index` (from 0) where images have no names, `split` (train, val or test),
-    `fold` where there are folds, `group` where there are groups.
+    """Write a CSV with a line for each used image and fold, atomically: `path` (relative to the
+    data's folder) or `index` (from 0), `split` (train, val or test), and `fold` and `group` if
+    there are any.
     """
     has_folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
@@ -199,12 +198,10 @@ def assign(
     rng: np.random.Generator,
     classes: tuple[str, ...],
 ) -> np.ndarray:
-    """Return a side for each image, int64 `[N]`: an index into `share`, the part of each class that
-    a side gets, about.
-
-    Each class is on each side, and no group is on two. Groups of several images are placed first,
-    the largest ahead; single images fill up; an exact search mends what is missing. Raises
-    `InputError` where it cannot be done.
+    """Return a side for each image, int64 `[N]`: an index into `share`, the approximate part of
+    each class. Each class is on each side, and no group is on two. Large groups are placed first,
+    single images fill up, and an exact search mends missing classes. Raises `InputError` if that is
+    impossible.
     """
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
     content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
@@ -232,7 +229,7 @@ def assign(
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Place each group of `content` `[groups, classes]` where it brings the counts nearest to
-    `target` `[sides, classes]`, and single images as the targets ask.
+    `target` `[sides, classes]`, then single images.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
@@ -258,10 +255,9 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return how many of `count` single images go to each side: as the targets ask, at least one
-    where none is.
+    """Return the number of `count` single images for each side, at least one where none is.
 
-    A remainder goes to the sides that are furthest `behind` with other classes, all else equal.
+    A remainder goes to the sides furthest `behind` with other classes.
     """
     lacking = np.maximum(target - filled, 0)
     ideal = lacking * count / max(lacking.sum(), 1e-9)
@@ -286,8 +282,8 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
 def _mend(
     side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> bool:
-    """Bring every class on every side, and return True if that is possible: groups with a class
-    that lacks somewhere are placed anew, else all.
+    """Bring every class on every side, and return True if possible: groups with a missing class are
+    placed anew, else all.
     """
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
@@ -302,11 +298,9 @@ def _mend(
 def _searched(
     content: np.ndarray, target: np.ndarray, others: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Place each group by integer programming: every class on every side, near to `target`; None
-    where that is impossible.
-
-    `others` `[sides, classes]` counts images that have a side. Groups of equal content are
-    interchangeable: the unknowns are how many of each kind go to each side.
+    """Place each group by integer programming: every class on every side, near to `target`; None if
+    impossible. `others` `[sides, classes]` counts placed images. The unknowns are how many groups
+    of each equal content go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron

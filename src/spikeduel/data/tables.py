@@ -1,4 +1,4 @@
-"""CSV files whose first line names their columns, read row by row, so that errors name the line."""
+"""CSV files with named columns, read row by row, so that errors name the line."""
 
 import csv
 import zipfile
@@ -9,7 +9,7 @@ from spikeduel.system.errors import InputError
 
 
 def columns(path: Path) -> list[str]:
-    """Return the columns that a CSV names, in small letters; none where it cannot be read."""
+    """Return the columns of a CSV in small letters; none if it cannot be read."""
     try:
         # Spreadsheets put a signature before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -21,9 +21,9 @@ def columns(path: Path) -> list[str]:
 def rows(
     path: Path | zipfile.Path, needed: Sequence[str], place: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (`place` with the line, for errors; texts by column, stripped, "" for none).
+    """Yield (`place` with the line, for errors; stripped texts by column).
 
-    Raises `InputError` where the file cannot be read, or one of the columns `needed` is missing.
+    Raises `InputError` if the file cannot be read or lacks a `needed` column.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,6 +1,4 @@
-"""Many files read at once, in threads or processes: in order, never far ahead, every failure
-named.
-"""
+"""Read many files at once, in threads or processes, in order, never far ahead."""
 
 import os
 import warnings
@@ -21,9 +19,9 @@ AHEAD = 4
 """Chunks that wait for each worker, or for the consumer behind it."""
 MOST_THREADS = 8
 FEWEST = 5_000
-"""Files from which on starting processes, which takes a second or so, is worth it."""
+"""Fewest files for which starting processes (about a second) is worth it."""
 IDLE_SECONDS = 30
-"""A process without work for so long ends, and gives its memory back."""
+"""Seconds without work after which a process ends and frees its memory."""
 
 Result = TypeVar("Result")
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -41,11 +39,11 @@ def over_files(
     at_once: int = 1,
     processes: bool = False,
 ) -> Iterator[tuple[int, Result]]:
-    """Yield (row, `look(row, sources[row])`) in the order of `rows`, by default of all sources.
+    """Yield (row, `look(row, sources[row])`) in the order of `rows` (default: all).
 
-    A few threads work on chunks of `at_once` sources; with `processes`, and `FEWEST` sources or
-    more, all cores do, and everything is pickled. Workers are never far ahead. Raises
-    `UnreadableFiles` at the end, naming each source for which `look` failed.
+    Threads work on chunks of `at_once` sources; all cores do with `processes` and `FEWEST` sources
+    or more, and everything is pickled. Raises `UnreadableFiles` at the end, naming each failed
+    source.
     """
     rows = np.arange(len(sources)) if rows is None else rows
     chunks = (rows[start : start + at_once].tolist() for start in range(0, len(rows), at_once))

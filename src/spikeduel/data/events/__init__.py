@@ -1,3 +1,1 @@
-"""Recordings of event cameras: files read, events checked and kept, binned into frames when a batch
-is taken.
-"""
+"""Recordings of event cameras: read, checked, kept as events, binned when a batch is taken."""

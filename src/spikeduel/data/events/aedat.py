@@ -1,6 +1,6 @@
-"""iniVation's AEDAT files: 2.0 of DVS128 and DAVIS, 3.1, and 4 through the library `aedat`.
+"""Read iniVation's AEDAT files: 2.0 of DVS128 and DAVIS, 3.1, and 4 by the library `aedat`.
 
-Source: docs.inivation.com, "AEDAT file formats". Frames and other samples are passed over.
+Source: docs.inivation.com, "AEDAT file formats". Frames and other samples are skipped.
 """
 
 import re
@@ -36,7 +36,7 @@ _POLARITY = 1
 
 
 def read(content: bytes) -> Events:
-    """Return the events of an AEDAT file of the version that its first line names."""
+    """Return the events of an AEDAT file of any version."""
     version = re.match(rb"#!AER-DAT(\d)\.(\d)", content)
     if version is None:
         raise InputError("at byte 0: no line #!AER-DAT, which names the version")

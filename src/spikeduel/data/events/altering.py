@@ -1,7 +1,7 @@
-"""Augmentation of the events of recordings, before they are binned.
+"""Augment the events of recordings before they are binned.
 
-After Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; shares as in
-its public implementations.
+Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; shares as in its
+public implementations.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,23 +15,21 @@ if TYPE_CHECKING:
     from spikeduel.spiking.random_keys import RandomKeys
 
 TENTHS, TWENTIETHS = 9, 5
-"""Tenths of time, or of all events, that are left out at most; twentieths of each side of a place
-that is.
-"""
+"""Most tenths of time or events, and twentieths of a place's sides, that are left out."""
 WHOLE = 1 << 16
-"""The parts of which shares are whole numbers."""
+"""Parts of a whole, for shares in whole numbers."""
 JITTER = 0.5
-"""The share of a T-th of its recording that an event is moved in time at most."""
+"""Furthest move of an event in time, as a share of a T-th of its recording."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alteration:
-    """An alteration of the events of B recordings; shares are numbers of parts of a `WHOLE`.
+    """An alteration of the events of B recordings; shares are parts of `WHOLE`.
 
-    Events are left out in a time (`hidden` `[B, 2]`, shares of the length), in a rectangle (`place`
-    `[B, 4]`: top, bottom, left and right, shares of the sensor), and by chance (`left_out` `[B]`);
-    others are moved in time by up to the share `moved` `[B]`. `keys` uint64 `[B]` decide about
-    single events.
+    Left out are the events in a time `hidden` `[B, 2]` (shares of the length), in a rectangle
+    `place` `[B, 4]` (top, bottom, left, right, shares of the sensor), and a random share `left_out`
+    `[B]`; others move in time by up to `moved` `[B]`. `keys` uint64 `[B]` decide about single
+    events.
     """
 
     keys: np.ndarray
@@ -48,8 +46,10 @@ class Alteration:
         lasts: np.ndarray,
         sensor: tuple[int, int],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the altered (packed, begins, ends): recording i has the events
-        `packed[begins[i]:ends[i]]`, in order of time; its last event is at `lasts[i]` microseconds.
+        """Return the altered (packed, begins, ends).
+
+        Recording i has the events `packed[begins[i]:ends[i]]` in order of time, the last one at
+        `lasts[i]` microseconds.
         """
         from spikeduel.data.events.altering_kernel import alter
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -146,7 +146,7 @@ def _every_other(keys: "RandomKeys") -> np.ndarray:
 
 
 def _drawn(keys: "RandomKeys", *stops: int) -> np.ndarray:
-    """Draw a row of whole numbers below each of `stops`, int64 `[n, B]`."""
+    """Draw whole numbers below each of `stops`, int64 `[n, B]`."""
     return keys.integers(*stops).numpy().T
 
 
@@ -157,14 +157,15 @@ EVENT_AUGMENTATIONS: dict[str, Change] = {
     "eventdrop": eventdrop,
     "jitter": jitter,
 }
-"""Augmentations by name; hyphens join them with one another, and with those of images."""
+"""Augmentations by name; hyphens join them with one another and with those of images."""
 
 
 def alteration_of(
     names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
 ) -> Alteration:
-    """Return what the `EVENT_AUGMENTATIONS` called `names` do to the recordings `rows` in an epoch
-    of a training. Each draws independently, by seed, epoch and recording alone.
+    """Return the alteration by `names` of the recordings `rows` in a training's epoch.
+
+    Each draws independently, by seed, epoch and recording alone.
     """
     from spikeduel.spiking.random_keys import RandomKeys
 

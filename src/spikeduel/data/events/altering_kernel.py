@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""The compiled loop behind `Alteration.altered`."""
+"""Compiled loop behind `Alteration.altered`."""
 
 import numpy as np
 from numba import njit
@@ -27,10 +27,8 @@ def alter(
     last,
 ):
     """Write the altered recordings `first` to `last` to `kept`, from `starts` to `stops`, which is
-    filled.
-
-    `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of 2¹⁶; see
-    `Alteration`. An event that is moved beyond an end of its recording comes back as far from it.
+    filled. `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of
+    2¹⁶. An event moved beyond an end of its recording is reflected.
     """
     for row in range(first, last):
         to = starts[row]

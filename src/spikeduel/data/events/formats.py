@@ -1,4 +1,4 @@
-"""Files of recordings, by their endings."""
+"""Read files of recordings by their endings."""
 
 import io
 import zipfile
@@ -21,15 +21,13 @@ _NAMES = {
 }
 """Names of the columns of events in files that name them."""
 _AT_ONCE = 1000
-"""Microseconds of events from a stream that are handed on together."""
+"""Microseconds of a stream's events that are handed on together."""
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""N-MNIST's `.bin` has events in this row to say that so many microseconds have passed."""
+"""N-MNIST's `.bin` has events in this row that add so many microseconds."""
 
 
 def read(path: Path | zipfile.Path) -> Events:
-    """Return the events in a file, by the format that its ending names. Raises `InputError` without
-    the file's name.
-    """
+    """Return the events in a file. Raises `InputError` without the file's name."""
     if size_of(path) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
     return READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
@@ -78,8 +76,9 @@ def _numpy(content: bytes) -> Events:
 
 
 def _of_four(table: np.ndarray) -> Events:
-    """Return the events of columns without names: x, y, t, p or t, x, y, p. Time is the column with
-    fractions, else the one that never falls and goes furthest.
+    """Return the events of columns without names: x, y, t, p or t, x, y, p.
+
+    Time has fractions, or else never falls and goes furthest.
     """
     first, third = table[:, 0], table[:, 2]
     rises = [bool((np.diff(column) >= 0).all()) for column in (first, third)]
@@ -146,8 +145,9 @@ def _text(content: bytes) -> Events:
 
 
 def of_lines(lines: Iterable[str]) -> Iterator[Events]:
-    """Yield the events of lines "t x y p" as they come in, one millisecond at a time. Raises
-    `InputError` naming the line.
+    """Yield the events of lines "t x y p", one millisecond at a time.
+
+    Raises `InputError` naming the line.
     """
     rows: list[tuple[int, ...]] = []
     for number, line in enumerate(lines, 1):
@@ -227,9 +227,7 @@ READERS: dict[str, Callable[[bytes], Events]] = {
 
 
 def is_recording(path: Path) -> bool:
-    """Return True if a file is a recording, by its ending; a text by its content, because other
-    texts lie about, too.
-    """
+    """Return True if a file is a recording by its ending; a text also by its content."""
     if path.suffix.lower() not in (".txt", ".csv"):
         return path.suffix.lower() in READERS
     try:

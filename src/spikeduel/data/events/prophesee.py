@@ -1,7 +1,6 @@
-"""Prophesee's files: DAT, and RAW with EVT 2.0, 2.1 and 3.0.
+"""Read Prophesee's files: DAT, and RAW with EVT 2.0, 2.1 and 3.0.
 
-Source: docs.prophesee.ai, "File formats" and "Data encoding formats". Times wrap around;
-`_unwrapped` undoes that.
+Source: docs.prophesee.ai, "File formats" and "Data encoding formats".
 """
 
 import re
@@ -13,11 +12,11 @@ from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 Decoder = Callable[[bytes, int], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
-"""Decodes (a file's bytes, the byte where its events begin) to x, y, t and p."""
+"""Decodes (bytes, place of the first event) to x, y, t and p."""
 
 
 def read_dat(content: bytes) -> Events:
-    """Return the events of a DAT file, of version 2 or of version 1 (the ATIS sensor's)."""
+    """Return the events of a DAT file, version 2 or 1 (the ATIS sensor's)."""
     header, start = _header(content)
     if len(content) < start + 2:
         raise InputError(
@@ -41,7 +40,7 @@ def read_dat(content: bytes) -> Events:
 
 
 def read_raw(content: bytes) -> Events:
-    """Return the events of a RAW file, of the EVT version that its header names."""
+    """Return the events of a RAW file of any EVT version."""
     header, start = _header(content)
     named = re.search(r"(?:evt\s*|format\s+EVT)(\d)(?:\.?(\d))?", header, re.IGNORECASE)
     version = f"{named[1]}.{named[2] or 0}" if named else ""
@@ -164,7 +163,7 @@ def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
 
 
 def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
-    """Undo the jumps back by about 2^`bits` of a counter that begins anew."""
+    """Undo the wrap-around of a counter of `bits` bits."""
     jumps = np.diff(values, prepend=values[:1])
     return values + (np.cumsum(jumps < -(1 << (bits - 1))) << bits)
 

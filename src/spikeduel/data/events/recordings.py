@@ -1,6 +1,4 @@
-"""The recordings of a data set: read from files, kept as events, and made frames when taken, so
-that they look like an array of images.
-"""
+"""Recordings of a data set, kept as events and made frames when taken, like an array of images."""
 
 import hashlib
 import math
@@ -31,17 +29,15 @@ AT_ONCE = 256
 BRIGHT = 0.99
 """Share of a picture's pixels with events that are not the brightest."""
 FEW, FAR = 0.05, 2
-"""At most this share of the recordings may be strays: `FAR` times as large as the pixels of all
-others.
-"""
+"""Largest share of stray recordings, and how many times as large as all others they are."""
 _LARGE = 32 << 20
-"""Bytes of a file that waits for other large ones: read, it takes ten times as much memory."""
+"""Bytes of a file that waits for other large ones: reading takes ten times the memory."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
 class EventRates(Frozen):
-    """Rates of the tested recordings: events a second, events of a recording (`each`), the events
-    that its frames count, and the share of all entries of frames that are not zero.
+    """Rates of the tested recordings: events a second, events of a recording, events in its frames,
+    and the share of nonzero entries of frames.
     """
 
     a_second: Amount
@@ -52,11 +48,10 @@ class EventRates(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by
-    `binning` when taken.
+    """N recordings as uint8 `[N, 2·T, H, W]`, counts of events that `binning` makes when taken.
 
-    `packed` uint64 `[E]` has the events of all recordings (`Events.packed`); recording i begins at
-    `offsets[i]`, int64 `[N + 1]`. `altering` returns the alteration of rows `[B]`.
+    `packed` uint64 `[E]` has all events (`Events.packed`); recording i begins at `offsets[i]`,
+    int64 `[N + 1]`. `altering` returns the alteration of rows `[B]`.
     """
 
     packed: np.ndarray
@@ -66,7 +61,7 @@ class Recordings:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """`[N, 2·T, H, W]`, as of an array."""
+        """`[N, 2·T, H, W]`."""
         return (len(self), *self.binning.shape)
 
     @property
@@ -88,8 +83,8 @@ class Recordings:
         return self[:]
 
     def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return when each frame of the recordings `rows` is over, and how many events had come:
-        see `Binning.received`.
+        """Return the end of each frame of `rows` and the events until then: see
+        `Binning.received`.
         """
         return self.binning.received(self.packed, self.offsets, rows)
 
@@ -102,8 +97,8 @@ class Recordings:
         return replace(self, binning=binning)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
-        """Return the recordings as they are in an epoch of training: changed by the
-        `EVENT_AUGMENTATIONS` called `names`.
+        """Return the recordings in an epoch of training, changed by the `EVENT_AUGMENTATIONS`
+        called `names`.
         """
         num_frames = self.binning.num_frames
         return replace(self, altering=partial(alteration_of, names, num_frames, seed, epoch))
@@ -113,9 +108,7 @@ class Recordings:
         return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
 
     def rates(self, rows: np.ndarray) -> EventRates:
-        """Return how many events the recordings `rows` `[M]` have, and how sparse their frames
-        are.
-        """
+        """Return the rates of events and frames of the recordings `rows` `[M]`."""
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         microseconds = (self.packed[ends - 1] >> np.uint64(TIME_SHIFT)) + np.uint64(1)
         num_counted = num_filled = 0
@@ -132,15 +125,13 @@ class Recordings:
 
     @cached_property
     def pictures(self) -> np.ndarray:
-        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events, the brighter the
-        more.
-        """
+        """Pictures of all events of each recording, uint8 `[N, 1, H, W]`."""
         return self._pictured(1)
 
     @cached_property
     def halves(self) -> np.ndarray:
-        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`, which show what
-        moves where.
+        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`, which show
+        motion.
         """
         return self._pictured(2)
 
@@ -164,17 +155,16 @@ class Recordings:
 
 
 def picture_of(counts: np.ndarray) -> np.ndarray:
-    """Return uint8 of the shape of `counts` of events: the brighter the more, by the square
-    root.
-    """
+    """Return the brightness of `counts` of events by the square root, uint8."""
     positive = counts[counts > 0]
     most = np.quantile(positive, BRIGHT) if len(positive) else 1.0
     return np.rint(255 * np.sqrt(np.minimum(counts / most, 1.0))).astype(np.uint8)
 
 
 class Part(NamedTuple):
-    """A recording: its file, and from when on until before when in microseconds of the file's clock
-    (None: all). `name` is what its user calls the file, by default its path.
+    """A recording: its file, and its begin and end in microseconds of the file's clock (None: all).
+
+    `name` is the user's name for the file, by default its path.
     """
 
     file: Path | zipfile.Path
@@ -183,17 +173,14 @@ class Part(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """The file as its user calls it."""
+        """User's name for the file."""
         return self.name or str(self.file)
 
 
 def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
-    """Read the N recordings `parts`, and return them with a hash of the events of each, int64
-    `[N]`.
-
-    They are read into a file, so that memory stays bounded; a file with several parts in a row is
-    read once. The sensor is as large as a file says, or as the pixels that occur. Raises
-    `UnreadableFiles`.
+    """Read N recordings into a file, and return them with a hash of the events of each, int64
+    `[N]`. A file with several parts in a row is read once. The sensor is as large as a file says,
+    or as the pixels that occur. Raises `UnreadableFiles`.
     """
     of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.file_name)]
     names = [group[0].file_name for group in of_files]
@@ -230,8 +217,8 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
 
 def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
-    """Raise `UnreadableFiles` naming the few recordings that reach far beyond all others: one stray
-    event would blow up the sensor. `sides` `[N, 2]` are (height, width) of their pixels.
+    """Raise `UnreadableFiles` naming few recordings far larger than all others, since a stray event
+    would enlarge the sensor. `sides` `[N, 2]` are (height, width) of their pixels.
     """
     few = int(FEW * len(sides))
     usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)

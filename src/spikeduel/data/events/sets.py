@@ -1,4 +1,4 @@
-"""Sets of recordings by name, as their makers give them: in folders or archives, or downloaded."""
+"""Sets of recordings by name: in folders or archives, or downloaded."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ GESTURES = (
     "air_guitar",
     "other_gestures",
 )
-"""The classes 1 to 11 of gesture_mapping.csv."""
+"""Classes 1 to 11 of gesture_mapping.csv."""
 _LABEL_COLUMNS = ("class", "starttime_usec", "endtime_usec")
 _SIDES = {"train": TRAIN, "test": TEST}
 _ENDINGS = frozenset(formats.READERS)
@@ -55,9 +55,7 @@ Rows = Callable[["RecordingSet", Mapping[str, Entry]], list[_Row]]
 
 
 def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
-    """Return the files that `pattern` finds, with class and side by their paths: unpacked ones,
-    else those in archives.
-    """
+    """Return the files that match `pattern`, unpacked or else in archives."""
     rows: dict[str, _Row] = {}
     for path, (file, name) in entries.items():
         if match := re.search(f"(?:^|/)({recording_set.pattern})$", path):
@@ -107,9 +105,9 @@ class RecordingSet:
     """A set of recordings as it is distributed.
 
     `counts`: recordings by side, TRAIN alone without an official split. `pattern` matches the end
-    of a recording's path, with the groups `label`, perhaps `side` and `number` (their order).
-    `archives` are opened in the given folder; without a folder `remotes` are downloaded. `classes`
-    are by default the labels that occur.
+    of a path, with the groups `label`, perhaps `side` and `number` (their order). `archives` are
+    opened in the given folder; else `remotes` are downloaded. `classes` default to the labels that
+    occur.
     """
 
     name: str
