@@ -1,8 +1,8 @@
-"""Network shapes, called with those of `building.BUILT_WITH` that they name.
+"""Network shapes, called with the settings of `building.BUILT_WITH` that they name.
 
-A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others are
-"cnn" or "ann" and take `[B, C, H, W]`. All have a `readout`; those with `layers()` can be written
-as NIR. Twins, such as `ConvLIF` and `ConvReLU`, have weights of the same shapes.
+A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others take
+`[B, C, H, W]`. All have a `readout`; those with `layers()` can be written as NIR. Twins, such as
+`ConvLIF` and `ConvReLU`, have weights of the same shapes.
 """
 
 import math
@@ -51,9 +51,6 @@ def pooling_of(name: str) -> Callable[[int], nn.Module]:
     return POOLINGS[name]
 
 
-# ---- The 2023 study's networks
-
-
 class DenseSNN(SpikingChain):
     """The study's spiking network: Linear(C·H·W → hidden), neurons, Linear(hidden → K), neurons."""
 
@@ -73,9 +70,8 @@ class DenseSNN(SpikingChain):
 
 
 class SmallCNN(JoinsLayers):
-    """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K.
-
-    ReLU follows the pooling, for a quarter of its work. Zeros surround images below 10×10.
+    """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K; zeros
+    surround images below 10×10.
     """
 
     family: Family = "cnn"
@@ -109,9 +105,6 @@ class SmallCNN(JoinsLayers):
         return self.classifier(x.flatten(1))
 
 
-# ---- Small twins
-
-
 class _Dense(nn.Module):
     """Weights of the dense twins: block1, block2 {Linear → hidden, batch norm}, linear → K."""
 
@@ -139,7 +132,7 @@ class DenseLIF(SpikingChain, _Dense):
 
 
 class DenseReLU(_Dense):
-    """`DenseLIF` with a ReLU for every layer of neurons, and without time."""
+    """`DenseLIF` with ReLU, without time."""
 
     family: Family = "ann"
     readout = LogitReadout()
@@ -162,7 +155,6 @@ class _Conv(nn.Module):
         channels, height, width = image_shape
         first, second = 32, 64
         below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
-        # Batch norm has a bias.
         inputs = nn.Conv2d(channels, first, 3, padding=1, bias=False)
         self.block1 = nn.Sequential(
             nn.ZeroPad2d((0, right, 0, below)), inputs, nn.BatchNorm2d(first)
@@ -196,7 +188,7 @@ class ConvLIF(SpikingChain, _Conv):
 
 
 class ConvReLU(_Conv):
-    """`ConvLIF` with a ReLU for every layer of neurons, and without time."""
+    """`ConvLIF` with ReLU, without time."""
 
     family: Family = "cnn"
     readout = LogitReadout()
@@ -215,14 +207,11 @@ class ConvReLU(_Conv):
         return self.linear2(self.relu(self.linear1(self.flatten(x))))
 
 
-# ---- Strong twins, for 8 to 224 pixels, and their relatives
-
-
 def first_layers(
     image_shape: Shape, width: int, largest: int
 ) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
-    """Return convolutions, each with True if pooling follows, that halve images to about `largest`
-    pixels a side; and the sides after them.
+    """Return convolutions that halve images to about `largest` pixels a side, each with True if
+    pooling follows, and the sides after them.
     """
     channels, *sides = image_shape
     halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
@@ -298,7 +287,7 @@ class VGGLIF(SpikingChain, _VGG):
 
 
 class VGGReLU(_VGG):
-    """`VGGLIF` with a ReLU for every layer of neurons, and without time."""
+    """`VGGLIF` with ReLU, without time."""
 
     family: Family = "cnn"
     readout = LogitReadout()
@@ -340,7 +329,7 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(VGGReLU):
-    """`VGGReLU`'s shape, frame by frame, with a `torch.nn.GRU` over the features: no spikes."""
+    """`VGGReLU` frame by frame, with a `torch.nn.GRU` over the features: no spikes."""
 
     def __init__(
         self,
@@ -372,10 +361,10 @@ def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
 
 
 class ResNetSiLU(nn.Module):
-    """The strong CNN without a twin: shortcuts, smooth activations, finer maps.
+    """The strong CNN without a twin: {conv 3×3, batch norm, SiLU}, max-pooled until maps are small;
+    stages of {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a
+    linear layer.
 
-    {conv 3×3, batch norm, SiLU}, of larger images with max-pooling until maps are small; stages of
-    {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a linear layer.
     After He et al. 2016, "Deep Residual Learning for Image Recognition".
     """
 
@@ -418,9 +407,6 @@ class _Block(nn.Module):
 def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
     pooled = [nn.MaxPool2d(2)] if halved else []
     return [convolution, *pooled, nn.BatchNorm2d(convolution.out_channels), nn.SiLU()]
-
-
-# ---- Imported and converted networks
 
 
 class Sequential(SpikingChain):

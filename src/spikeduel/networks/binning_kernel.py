@@ -35,7 +35,6 @@ def _first_from(packed, begin, end, microseconds):
 
 @njit(**UNCOUNTED)
 def _add(packed, begin, end, frame, sensor, factor, binary, merged):
-    """Add the events `begin` to `end` to `frame` `[2, H, W]`."""
     for place in range(begin, end):
         word = np.int64(packed[place])
         y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
@@ -71,7 +70,7 @@ def bin_recordings(
     """Fill `out[first:last]`; see `Binning`. `frame_us` 0 and `stop_us` −1 stand for None."""
     num_frames = out.shape[1] // 2
     for row in range(first, last):
-        # Events are sorted by time: the used part is a slice, and so is each frame.
+        # Events are sorted by time: each frame is a slice.
         begin = _first_from(packed, begins[row], ends[row], start_us)
         end = ends[row] if stop_us < 0 else _first_from(packed, begin, ends[row], stop_us)
         length = (lasts[row] + 1 if stop_us < 0 else stop_us) - start_us

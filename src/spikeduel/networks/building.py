@@ -20,10 +20,10 @@ from spikeduel.system.errors import unknown, visible
 
 
 def build(card: ModelCard) -> nn.Module:
-    """Return a fresh network as `card` describes it, weights drawn from torch's generator.
+    """Return a fresh network as `card` describes it.
 
-    A user's class or function with other required arguments than `BUILT_WITH` gets the first three
-    by position. Raises `InputError`.
+    A user's code with other required arguments than `BUILT_WITH` gets the first three by position.
+    Raises `InputError`.
     """
     architecture = architecture_of(card.contender)
     num_steps = (
@@ -61,9 +61,7 @@ def started(card: ModelCard) -> nn.Module:
 
 
 def architecture_of(contender: str) -> Callable[..., nn.Module]:
-    """Return the builder of a contender: spikeduel's, a library's, or the user's. Raises
-    `InputError`.
-    """
+    """Return the builder of a contender. Raises `InputError`."""
     if registry.library_of(contender):
         return libraries.architecture(contender)
     built: Callable[..., nn.Module] = registry.resolve("contender", contender, ARCHITECTURES)
@@ -96,9 +94,7 @@ def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
 
 
 def outlined(card: ModelCard) -> nn.Module:
-    """Return the network of `card` on the meta device. Foreign networks and some of the user's
-    decide by values: these get memory.
-    """
+    """Return the network of `card` on the meta device; in memory if it decides by values."""
     if card.foreign is None:
         try:
             with torch.device("meta"):
@@ -132,7 +128,7 @@ def neuron_settings(neuron: str) -> tuple[str, ...]:
 def _parameters(build: Callable[..., Any]) -> Mapping[str, Parameter] | None:
     try:
         return inspect.signature(build).parameters
-    except (TypeError, ValueError):  # user code that tells nothing about its arguments
+    except (TypeError, ValueError):  # user code without a signature
         return None
 
 
@@ -149,12 +145,11 @@ had it.
 
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
-    """Set filters of the first convolution of `module` to principal directions of patches of
-    training `images` uint8 `[N, C, H, W]`.
+    """Set filters of the first convolution to principal directions of patches of `images` uint8
+    `[N, C, H, W]`, with both signs; keep them without such patches.
 
-    Directions are scaled to one variance, and come with both signs; all are trained on. After
-    Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU". Nothing changes without such
-    patches.
+    Directions are scaled to one variance. After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a
+    Single GPU".
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != images.shape[1] or first.groups != 1:
@@ -170,6 +165,6 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
     filters = (directions * scales).T.flip(0)  # the widest first
     both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
-    # At the scale of a fresh convolution: batch norm takes the scale away, weight decay does not.
+    # A fresh convolution's scale: batch norm takes it away, weight decay does not.
     both *= first.weight.norm().cpu() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
     first.weight[: len(both)] = both.view(-1, *first.weight.shape[1:])

@@ -37,12 +37,12 @@ class Calling(Frozen, kw_only=False):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Description of a model and of the images that it takes.
+    """Description of a model and of its images.
 
-    `network` has the settings of the architecture and of its neurons. `encoding` and `num_steps`
-    (T) are None for a network that takes the analogue image. Scores divided by `temperature` give
-    calibrated probabilities. `trained_on` identifies data and split, so that a model is never
-    tested on images of its training. `foreign` is None for spikeduel's networks.
+    `network` has the settings of the architecture and its neurons. `encoding` and `num_steps` (T)
+    are None for analogue images. Scores divided by `temperature` give calibrated probabilities.
+    `trained_on` identifies data and split, so that a model is never tested on its training images.
+    `foreign` is None for spikeduel's networks.
     """
 
     contender: str
@@ -62,9 +62,7 @@ class ModelCard:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of the network's input: an image, all frames of a recording, or one, if
-        it spikes.
-        """
+        """Shape (C, H, W) of an input: an image, all frames of a recording, or one if it spikes."""
         channels, height, width = self.image_shape
         binning = self.preprocessing.binning
         return (

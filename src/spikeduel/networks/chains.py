@@ -1,7 +1,7 @@
 """Chains of layers and neurons, run over time.
 
-In training, kernels (`joint`) compute some layers as one. Layers with hooks, carried states or
-counters, and compiled networks, run one by one.
+In training, `joint` computes some layers as one, unless hooks, carried states, counters or
+compilation need them one by one.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Joined = Callable[[Tensor | ConstantInput], Tensor]
 
 
 class JoinsLayers(nn.Module):
-    """A network that can compute some of its layers as one in training."""
+    """A network that can compute some layers as one in training."""
 
     joins_layers = False
 
@@ -32,9 +32,7 @@ class JoinsLayers(nn.Module):
 
 
 def join_layers(module: nn.Module) -> None:
-    """Let `module` and its parts compute layers as one in training, if they can; losses can differ
-    in the last digits.
-    """
+    """Let `module` compute layers as one in training; losses can differ in the last digits."""
     for part in module.modules():
         if isinstance(part, JoinsLayers):
             part.joins_layers = True
@@ -76,7 +74,7 @@ def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
 def _joined(
     first: nn.Module, second: nn.Module | None = None, third: nn.Module | None = None
 ) -> tuple[nn.Module | Joined, int]:
-    """Return the first of these layers, perhaps joined with the next, and how many that are."""
+    """Return the first layer, perhaps joined with the next, and the number of layers joined."""
     if second is None or is_seen(first, second):
         return first, 1
     if (

@@ -1,15 +1,13 @@
 """Conversion of a trained ReLU network to integrate-and-fire neurons with the same weights.
 
-A neuron's threshold is a high percentile of its activations on training images, so that a spike at
-every step stands for that activation, and a spike goes on as a number of that size: Rueckauer et
-al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for
-Image Classification". The image comes as it is at every step; the mean of the last layer's current
-is the score. Half a threshold more, spread over the T steps, makes a rounding down one to the
-nearest (Deng and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking
-Neural Networks").
+A threshold is a high percentile of the activations on training images, for which a spike stands:
+Rueckauer et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven
+Networks for Image Classification". The image is analogue at every step; the last layer's mean
+current is the score. Half a threshold more, spread over the T steps, rounds to the nearest (Deng
+and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural
+Networks").
 
-The source is run once on one image, and each of PyTorch's operators that takes part becomes a layer
-of `plain`.
+The source runs once on one image, and each of its operators becomes a layer of `plain`.
 """
 
 from collections import Counter
@@ -52,9 +50,7 @@ _WEIGHTED = nn.Linear | nn.Conv2d | Affine
 
 @dataclass
 class Layer:
-    """A layer, the layers whose outputs it takes, and the `name` of the part of the network it
-    comes from.
-    """
+    """A layer, the layers whose outputs it takes, and the `name` of its part of the network."""
 
     name: str
     module: nn.Module
@@ -102,10 +98,9 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
 def activation_scales(
     model: Model, images: Tensor, percentile: float, layers: Sequence[Layer]
 ) -> dict[int, float]:
-    """Return the `percentile` of the positive activations on `images` of each ReLU among the
-    `layers`, by the layer's number.
+    """Return the `percentile` of each ReLU's positive activations on `images`, by layer number.
 
-    Raises `InputError` if the network does something else than its layers one by one.
+    Raises `InputError` if the network does more than its `layers`.
     """
     seen: dict[int, list[np.ndarray]] = {
         index: [] for index, layer in enumerate(layers) if isinstance(layer.module, _ACTIVATIONS)
@@ -166,7 +161,6 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
         return add(Scale(1.0, amount), made_as[index])
 
     def pooled(index: int, pool: Any, name: str) -> int:
-        """Pool by counts what the new layer `index` gives: spikes, perhaps scaled or joined."""
         module, inputs = made[index].module, made[index].inputs
         if isinstance(module, LIF | PooledCounts):
             return add(
@@ -197,16 +191,12 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
     return made
 
 
-# ---- From a network to layers
-
-
 def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
-    """Return the layers of a trained network from images `[B, C, H, W]` to scores `[B, K]`, which
-    is not changed.
+    """Return the layers of a trained network from images `[B, C, H, W]` to scores `[B, K]`.
 
-    Batch norms are folded into the weights before them, or become a `plain.Affine`; dropout and a
-    final log-softmax go; a ReLU behind a max-pooling moves before it. Raises `InputError` naming a
-    part that is no layer of `plain`.
+    Batch norms are folded, or become a `plain.Affine`; dropout and a final log-softmax go; a ReLU
+    behind a max-pooling moves before it. Raises `InputError` naming a part that is no layer of
+    `plain`.
     """
     if not isinstance(getattr(module, "readout", LogitReadout()), LogitReadout):
         raise InputError("it does not give one score a class for an image.")
@@ -268,7 +258,7 @@ def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
 
 
 def _rises(module: nn.Module) -> bool:
-    """Return True if the layer is increasing; a batch norm without numbers is taken to be."""
+    """Return True if the layer is increasing, or a batch norm without numbers."""
     if isinstance(module, Affine):
         return module.weight.is_meta or bool((module.weight > 0).all())
     return isinstance(module, _ACTIVATIONS)
@@ -287,7 +277,7 @@ class _Refused(Exception):
 
 
 class _Tape(TorchDispatchMode):
-    """Records the operators that the network's input goes through as layers."""
+    """Records the operators on the network's input as layers."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

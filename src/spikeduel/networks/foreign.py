@@ -47,13 +47,13 @@ class Known:
 
 
 def known(module: nn.Module) -> Known | None:
-    """Return the entry of `KNOWN` for the nearest class of `module`; None for other layers."""
+    """Return the entry of `KNOWN` for the nearest base class of `module`, or None."""
     names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
     return next((KNOWN[name] for name in names if name in KNOWN), None)
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers of spiking neurons in `module`, by name, without layers inside of them."""
+    """Return the outermost layers of spiking neurons in `module`, by name."""
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
@@ -83,9 +83,7 @@ def is_own(module: nn.Module) -> bool:
 
 
 def reset(module: nn.Module) -> None:
-    """Reset the neurons of this network alone (snnTorch's `utils.reset` would reset all networks of
-    the process).
-    """
+    """Reset the neurons of this network alone (snnTorch's `utils.reset`: of the process)."""
     for layer in module.modules():
         if _is_of(layer, "snntorch") and hasattr(layer, "reset_mem"):
             layer.reset_mem()  # type: ignore[operator]
@@ -128,7 +126,7 @@ def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> Known:
 
 def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
     def cost(module: Any) -> NeuronCost:
-        # v_reset sets the membrane, a write that every step has; None subtracts.
+        # v_reset sets the membrane at every step; None subtracts.
         resets = int(spikes and getattr(module, "v_reset", None) is None)
         return NeuronCost(
             leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes
@@ -209,9 +207,7 @@ _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 
 
 class Foreign(nn.Module):
-    """A foreign network with a `family` and a `readout`, reset at every call; weights keep their
-    names.
-    """
+    """A foreign network with a `family` and a `readout`, reset at every call."""
 
     def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
         super().__init__()
@@ -233,9 +229,7 @@ class Foreign(nn.Module):
 
 
 def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Keep membranes in float32 under any precision: foreign neurons take the type of their
-    current.
-    """
+    """Keep membranes in float32: foreign neurons take the type of their current."""
     return tuple(
         part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part
         for part in inputs
@@ -248,7 +242,7 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
     """
     reset(module)
     if calling.way == "step":
-        # One tensor for all steps of a constant input: the counter sees that it is the same image.
+        # One tensor for all steps shows the counter that the image stays the same.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
         steps = [module(frame) for frame in frames]
@@ -268,10 +262,10 @@ def calling_of(
     num_classes: int | None = None,
     family: str | None = None,
 ) -> Calling:
-    """Return how a foreign network wants to be called, found out with a few images, by what its
+    """Return the calling convention of a foreign network, found with a few images by what its
     spiking layers receive.
 
-    `family` is what its owner declares. Raises `InputError`.
+    `family` is the declared one. Raises `InputError`.
     """
     training = module.training
     module.eval()
@@ -304,9 +298,7 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
         for x in (given, torch.stack([given] * _PROBED_STEPS)) if layers else (given,):
             try:
                 output, num_steps = _observed(module, x, layers)
-            except (
-                Exception
-            ) as error:  # the user's code can raise anything; the next way may be right
+            except Exception as error:  # user code can raise anything; the next way may be right
                 failure = failure or error
                 continue
             if not layers:

@@ -23,10 +23,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class LibraryNetwork(nn.Module):
-    """A classifier of a library, for images `[B, C, H, W]` in [0, 1].
-
-    `weights` names the pretrained ones that `start` loads; until then they are random. Raises
-    `InputError`.
+    """A library's classifier for images `[B, C, H, W]` in [0, 1], random until `start` loads
+    `weights`. Raises `InputError`.
     """
 
     readout = LogitReadout()
@@ -82,8 +80,7 @@ def architecture(contender: str) -> Callable[..., LibraryNetwork]:
 def settings_of(
     contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained
 ) -> dict[str, Any]:
-    """Return the settings of `LibraryNetwork` for images of this shape: as they are prepared, or of
-    the size of the pretraining.
+    """Return the settings of `LibraryNetwork`, for images of this shape or of the pretraining's.
 
     "auto" does without unavailable weights; "yes" raises `InputError`.
     """
@@ -110,7 +107,7 @@ def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
 
 @cache
 def _unavailable(contender: str, where: str) -> str | None:
-    """Return the reason why pretrained weights are unavailable `where` torch keeps them. Cached."""
+    """Return why pretrained weights are unavailable `where` torch keeps them."""
     try:
         _fetched(contender)
     except DamagedWeights:
@@ -125,17 +122,15 @@ class DamagedWeights(InputError):
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
-    """Return pretrained weights from the library's cache or by its download. Raises
-    `InputError`.
-    """
+    """Return pretrained weights from the library's cache or download. Raises `InputError`."""
     library, name = _of(contender)
     try:
-        # Random numbers drawn before loading change nothing.
+        # Loading must not change later random numbers.
         with torch.random.fork_rng():
             return library.pretrained(name).state_dict()
     except InputError:
         raise
-    except Exception as error:  # the library, its network client or torch.load can raise anything
+    except Exception as error:  # library, network client and torch.load can raise anything
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise library.failure(name, reason) from None
 
@@ -144,7 +139,7 @@ def _takes(contender: str, image_shape: tuple[int, int, int]) -> bool:
     try:
         with torch.device("meta"), torch.no_grad():
             LibraryNetwork(contender, image_shape, 2).eval()(torch.empty(1, *image_shape))
-    except Exception:  # libraries raise many errors here
+    except Exception:  # libraries raise many errors
         return False
     return True
 
@@ -156,9 +151,7 @@ class Library(Protocol):
         """Raise `InputError` for a name that is no classifier."""
 
     def seen(self, name: str) -> dict[str, Any]:
-        """Return `size`, `mean` and `std` of the images in pretraining, and the name of the
-        `weights`.
-        """
+        """Return the pretraining's `size`, `mean`, `std` and name of `weights`."""
 
     def make(self, name: str, num_classes: int) -> nn.Module:
         """Return a network with random weights."""
@@ -167,7 +160,7 @@ class Library(Protocol):
         """Return the network as it was pretrained."""
 
     def failure(self, name: str, reason: str) -> InputError:
-        """Return the error, with the remedy, where `pretrained` failed for this reason."""
+        """Return the error, with the remedy, for a failure of `pretrained`."""
 
 
 def _require(library: str, name: str, names: Collection[str]) -> None:

@@ -1,6 +1,5 @@
-"""Trained networks: predict labels, step through a stream, look inside; and their files.
-
-A model file is safetensors, whose opening runs no code.
+"""Trained networks (prediction, streams, a look inside) and their safetensors files, whose opening
+runs no code.
 """
 
 import json
@@ -42,8 +41,8 @@ CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """The inside of a spiking network: its input `encoded` `[T, B, C, H, W]`, and `current`, `spk`
-    and `mem` `[T, B, …]` by layer of neurons, float32, on the CPU.
+    """Inside of a spiking network: its input `encoded` `[T, B, C, H, W]`, and `current`, `spk` and
+    `mem` `[T, B, …]` by layer, float32, on the CPU.
     """
 
     encoded: Tensor
@@ -62,10 +61,9 @@ class StreamState:
 
 
 class Model:
-    """A network and its card, computing in `precision`, whatever it was trained in.
+    """A network and its card, computing in `precision`.
 
-    Input are prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them. `file` is
-    the model file, if there is one.
+    Inputs are prepared images, uint8 `[N, C, H, W]`. `file` is the model file, if there is one.
     """
 
     def __init__(
@@ -75,8 +73,8 @@ class Model:
         precision: Precision = "32",
         file: Path | None = None,
     ) -> None:
-        # Convolutions are faster channels-last. A foreign network may call view(), which fails
-        # then. On Apple's GPUs batch norm has wrong gradients (pytorch/pytorch#175189).
+        # Convolutions are faster channels-last. Foreign networks may call view(), which fails then;
+        # on Apple's GPUs batch norm has wrong gradients (pytorch/pytorch#175189).
         lies_on = {each.device.type for each in module.parameters()}
         as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -160,7 +158,7 @@ class Model:
         """Return class indices int64 `[N]` and probabilities float32 `[N, K]` for prepared images
         uint8 `[N, C, H, W]` or `[N, H, W]`.
 
-        Random encodings draw from `keys`, by default from the images' content. Raises `InputError`.
+        Random encodings draw from `keys`, by default from the content. Raises `InputError`.
         """
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
@@ -186,9 +184,7 @@ class Model:
     def frames(
         self, images: Tensor | np.ndarray, keys: RandomKeys | None = None
     ) -> Iterator[Tensor]:
-        """Yield the network's input for prepared images, T times float `[B, C, H, W]`. Raises
-        `InputError`.
-        """
+        """Yield T inputs float `[B, C, H, W]` for prepared images. Raises `InputError`."""
         prepared = self._checked(images).to(self.device)
         self._require_steps()
         yield from as_sequence(
@@ -197,10 +193,11 @@ class Model:
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
-        """Take one time step of a stream; return the scores so far `[B, K]` and the next state.
+        """Take a time step with `frame` float32 `[B, C, H, W]`; return the scores so far `[B, K]`
+        and the next state.
 
-        `frame` is float32 `[B, C, H, W]`. After `num_steps` frames of an image, the scores are
-        those of `predict`. Raises `InputError`.
+        After `num_steps` frames of an image, the scores are those of `predict`. Raises
+        `InputError`.
         """
         self._require_steps(
             "it cannot stream, since spikeduel can neither take out its state nor put it back"
@@ -231,8 +228,8 @@ class Model:
         keys: RandomKeys | None = None,
         num_steps: int | None = None,
     ) -> Trace:
-        """Return the inside of each layer of neurons for a few images. Raises `InputError` without
-        spikes, and for foreign networks.
+        """Return the inside of each layer of neurons. Raises `InputError` without spikes, and for
+        foreign networks.
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
@@ -301,9 +298,7 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
 def neurons_watched(
     module: nn.Module, with_mem: bool = False
 ) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
-    """Collect `(current, spk, mem)` of each layer of neurons that runs within, by name; see
-    `Neuron.forward`.
-    """
+    """Collect `(current, spk, mem)` of each layer of neurons that runs within, by name."""
     seen: dict[str, tuple[Any, Tensor, Tensor]] = {}
 
     def note(
@@ -329,8 +324,6 @@ def _parameters(module: nn.Module) -> str:
     return f"{sum(each.numel() for each in module.parameters()):,}"
 
 
-# ---- Files
-
 FORMAT = 1
 """Version of the metadata in a model file."""
 MOST_HEADER_BYTES = 8 << 20
@@ -344,7 +337,7 @@ def save_model(path: Path, model: Model) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.module.state_dict().items()
     }
-    # Written by Python, whose errors name what is wrong with the disk.
+    # Python's errors name what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
         temporary.write_bytes(save(weights, metadata))
 
@@ -355,11 +348,11 @@ def load_model(
     own_code: Collection[str] = (),
     precision: str = "32",
 ) -> Model:
-    """Return the model in a file, or one that comes with spikeduel (`shipped.names`).
+    """Return the model in a file, or a shipped one (`shipped.names`).
 
-    Opening a file runs no code but spikeduel's, and the user's `module:attribute` names that
-    `own_code` lists. `precision` "bf16" is faster on some hardware; a few labels in a thousand
-    differ. Raises `InputError`.
+    Opening a file runs no code but spikeduel's, and the user's `module:attribute` that `own_code`
+    lists. `precision` "bf16" is faster on some hardware, and changes a few labels in a thousand.
+    Raises `InputError`.
     """
     path = shipped.located(Path(path))
     how = next((known for known in get_args(Precision) if known == precision), None)
@@ -392,7 +385,7 @@ def load_model(
         raise InputError(
             f"{path}: not a model file of spikeduel, or a damaged one ({error})."
         ) from None
-    # Wrong settings raise where they are used: in torch, or in the user's code.
+    # Wrong settings raise in torch, or in the user's code.
     except Exception as error:
         raise InputError(
             f"{path}: no model can be built from it ({type(error).__name__}: {error})."
@@ -502,9 +495,6 @@ def _card(text: str | None) -> ModelCard:
     return card
 
 
-# ---- Recordings and streams of events
-
-
 @dataclass(frozen=True, eq=False)
 class Answer:
     """Answer after a frame: `milliseconds` and `events` since the beginning, `probabilities`
@@ -519,8 +509,8 @@ class Answer:
 def answers_to_recording(
     model: Model, packed: np.ndarray, calibrated: bool = True
 ) -> Iterator[Answer]:
-    """Yield the answer after each frame of a recording (`Events.packed`); the last one has the
-    probabilities of `Model.predict`. Raises `InputError`.
+    """Yield the answer after each frame of a recording (`Events.packed`), at last that of
+    `Model.predict`. Raises `InputError`.
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
@@ -538,8 +528,8 @@ def answers_to_stream(
 ) -> Iterator[Answer]:
     """Yield the answer after each frame of a stream: `chunks` of events in order of time.
 
-    A frame lasts as long as in training, and is over once a later event comes, or
-    the stream ends. After as many frames as in training the model starts anew. Raises `InputError`.
+    A frame is over once a later event comes, or the stream ends; after as many frames as in
+    training the model starts anew. Raises `InputError`.
     """
     binning = _binning(model)
     if not (frame_us := binning.frame_us):

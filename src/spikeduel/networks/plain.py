@@ -1,7 +1,7 @@
-"""Layers as plain data, for networks that files describe: imported and converted ones.
+"""Layers as plain data, for imported and converted networks.
 
-A layer is a dict with a `type`, one of `LAYERS`, and the arguments of its constructor. It takes the
-output of the layer before it, or of its `inputs`: numbers of earlier layers, -1 for the images.
+A layer is a dict with a `type` of `LAYERS` and its constructor's arguments. It takes the output of
+the layer before, or of `inputs`: numbers of earlier layers, -1 for the images.
 """
 
 import inspect
@@ -57,11 +57,11 @@ class Scale(nn.Module):
 
 
 class AsPretrained(nn.Module):
-    """Prepared images `[N, C, H, W]` in [0, 1] as a library's network saw them in its pretraining:
-    `[N, K, S, S]`.
+    """Prepares images `[N, C, H, W]` in [0, 1] as in a library network's pretraining: `[N, K, S,
+    S]`.
 
-    Grey is repeated for the K numbers in `mean` and `std`; the `size` S (None: unchanged) is
-    reached by bilinear interpolation, antialiased for smaller images.
+    Grey is repeated for the K numbers in `mean` and `std`; `size` S (None: unchanged) is reached by
+    bilinear interpolation, antialiased.
     """
 
     mean: Tensor
@@ -98,10 +98,11 @@ class Concat(nn.Module):
 
 
 class PooledCounts(Neuron):
-    """Max-pooling of spikes by their counts: a place spikes as often as its most active neuron.
+    """Max-pooling of spikes `[T, B, C, H, W]` by counts: a place spikes as often as its most active
+    neuron.
 
-    The output is the increase of the highest count, 0 or 1 a step, from `[T, B, C, H, W]`; `mem`
-    are the counts. After Rueckauer et al. 2017, whose gates pass the neuron with the highest rate.
+    The output is the increase of the highest count, 0 or 1 a step; `mem` are the counts. After the
+    gates of Rueckauer et al. 2017.
     """
 
     def __init__(
@@ -188,8 +189,8 @@ def _plain(value: Any) -> Any:
 
 
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
-    """Return the layers that `layers` describe, checked on the meta device first. Raises
-    `InputError` naming the layer.
+    """Return the layers that `layers` describe, checked on the meta device. Raises `InputError`
+    naming the layer.
     """
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
@@ -234,7 +235,7 @@ def _are_earlier(sources: Sequence[Any], index: int) -> bool:
 
 
 def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
-    """Return a meta tensor with the shape of a layer's output for inputs `[1, …]`."""
+    """Return a meta tensor with the shape of the output for inputs `[1, …]`."""
     if not isinstance(layer, Neuron):
         output: Tensor = layer(*inputs)
         return output

@@ -1,7 +1,7 @@
 """ReLU of the max-pooling of a first convolution, in one pass over memory each way, for
 `small-cnn`.
 
-The convolution's output is never written: forward keeps which place of a square gets the gradient.
+The convolution's output is never written: forward keeps the place that gets the gradient.
 """
 
 from functools import partial
@@ -25,8 +25,8 @@ _PLAIN = ((3, 3), (1, 1), (0, 0), (1, 1), 1)
 def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
     """Return `relu(max_pool2d(conv(x), 2))` for images `[N, C, H, W]` that need no gradient.
 
-    The kernel takes a 3×3 convolution of few planes on the CPU. Of numbers that are equal only once
-    they are rounded to bf16, the highest gets the gradient, where PyTorch takes the first.
+    Among numbers equal only once rounded to bf16, the highest gets the gradient, where PyTorch
+    takes the first.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if (

@@ -1,14 +1,13 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 """Compiled loops of `pooling`: a square of four places at a time, for a vector of channels.
 
-Arrays are flat `[N, H, W, C]`. A winner is the place, row by row, of the highest number of a
-square, or `_NOBODY`.
+Arrays are flat `[N, H, W, C]`. A winner is the place of a square's highest number, or `_NOBODY`.
 """
 
 import numpy as np
 from numba import njit
 
-# Numba caches by file: save this file anew after a change of an imported one.
+# Numba caches by file: save this file after a change of an imported one.
 from spikeduel.spiking.kernels.cpu_numbers import (
     COMPILED,
     LANES,
@@ -29,7 +28,7 @@ def _place(k):
 
 @njit(**COMPILED)
 def _take(a, b, c, d, pooled, winners, at):
-    """Write the positive part of the highest of four vectors: the first of equal ones, any NaN."""
+    """Write the positive part of the highest vector: the first of equal ones, any NaN."""
     highest, place = a, _place(0)
     for k, other in ((1, b), (2, c), (3, d)):
         is_number, is_higher = other == other, other > highest
@@ -45,10 +44,9 @@ def _take(a, b, c, d, pooled, winners, at):
 def convolve_and_pool(
     x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop
 ):
-    """Fill images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H,
-    W, planes]`.
+    """Fill images of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, planes]`.
 
-    `weights` are `[9·planes, C]`, `offsets` the distances of the 9·planes numbers from the first.
+    `weights` are `[9·planes, C]`, `offsets` the distances of their inputs from the first.
     """
     channels, line = len(bias), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
@@ -71,8 +69,8 @@ def convolve_and_pool(
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fill images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`, their shares of the
-    gradients of weights and bias.
+    """Fill images of `grads` `[N, 9·planes + 1, C]`, their shares of the gradients of weights and
+    bias.
     """
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2

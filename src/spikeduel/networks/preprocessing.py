@@ -28,7 +28,7 @@ swap neighbouring events.
 @dataclass(frozen=True, eq=False)
 class Events:
     """Events of a recording, `[N]` each: pixels from the upper left, microseconds, and 1 for
-    brighter; `sensor` is (height, width) if known.
+    brighter; `sensor` is (height, width).
     """
 
     x: np.ndarray
@@ -38,11 +38,10 @@ class Events:
     sensor: tuple[int, int] | None = None
 
     def packed(self) -> np.ndarray:
-        """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel; see
-        `TIME_SHIFT`.
+        """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel.
 
-        Raises `InputError` without events, for one outside the sensor or of another polarity than
-        0, 1 and −1, and for time that is too long or runs backwards.
+        Raises `InputError` without events, for one outside the sensor, for a polarity other than 0,
+        1 and −1, and for time that is too long or runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -127,7 +126,7 @@ class Binning:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape (2·T, height, width) of the frames, one after the other, darker before brighter."""
+        """Shape (2·T, height, width) of the frames, darker before brighter."""
         height, width = (-(-side // self.factor) for side in self.sensor)
         return 2 * self.num_frames, height, width
 
@@ -138,10 +137,9 @@ class Binning:
         rows: np.ndarray,
         alter: Alter | None = None,
     ) -> np.ndarray:
-        """Return uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, their events changed by
-        `alter`.
+        """Return uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, changed by `alter`.
 
-        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`.
+        Recording i has the events `packed[offsets[i]:offsets[i + 1]]`.
         """
         from spikeduel.networks.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -176,8 +174,8 @@ class Binning:
     def received(
         self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the end of each frame, in microseconds of the used part, and the number of events
-        until then, int64 `[B, T]` both.
+        """Return each frame's end, in microseconds of the used part, and the number of events until
+        then, both int64 `[B, T]`.
         """
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
         parts = np.arange(1, self.num_frames + 1)
@@ -229,12 +227,12 @@ _Pixels = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Steps from a picture, or a recording, to an array; stored with every model.
+    """Steps from a picture or recording to an array; stored with every model.
 
     `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark.
-    A picture is padded to the aspect ratio with black; larger ones shrink (bilinear, averaging),
-    smaller ones grow if `enlarge`, else they are padded. A recording has a `binning`, which decides
-    the shape.
+    Pictures are padded to the aspect ratio with black; larger ones shrink (bilinear, averaging),
+    smaller ones grow if `enlarge`, else they are padded. The `binning` of a recording decides the
+    shape.
     """
 
     channels: Annotated[int, Meta(ge=1, le=8192)]
@@ -263,9 +261,7 @@ class Preprocessing:
         )
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
-        """Return uint8 `[C, H, W]` of a picture of any mode and size. Raises `InputError` for an
-        empty crop.
-        """
+        """Return uint8 `[C, H, W]` of any picture. Raises `InputError` for an empty crop."""
         # Before decoding, which may take long; the picture may lie on its side (EXIF).
         _require_room(min(map(self._room_for, (picture.size, picture.size[::-1])), key=math.prod))
         picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
@@ -325,7 +321,7 @@ def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def plain(picture: Image.Image) -> Image.Image:
-    """Return `picture` upright (EXIF applied), with 8 bits a channel and without transparency.
+    """Return `picture` upright (EXIF), with 8 bits a channel, without transparency.
 
     Transparency is laid on black; an alpha channel of zeros is ignored. 16-bit grey is divided by
     257. Mode `F` is 0 … 1 if all values are, else 0 … 255. Raises `InputError` if no value is

@@ -28,13 +28,11 @@ class Ranks:
     size: int = 1
 
     def part(self, batch: np.ndarray) -> np.ndarray:
-        """Return the part of `batch` `[B]` that this rank takes; all take the whole of a batch
-        smaller than `size`.
-        """
+        """Return this rank's part of `batch` `[B]`; the whole of a batch smaller than `size`."""
         return batch if len(batch) < self.size else np.array_split(batch, self.size)[self.rank]
 
     def from_rank_zero(self, function: Callable[[], T]) -> T:
-        """Return on all ranks what `function` returns on rank 0, which alone calls it."""
+        """Return on all ranks the result of `function` on rank 0, which alone calls it."""
         if self.size == 1:
             return function()
         values: list[Any] = [function() if self.rank == 0 else None]
@@ -56,11 +54,11 @@ ALONE = Ranks()
 
 
 def data_parallel(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `forward`, which calls `module`, with gradients that are averaged over all ranks, from
-    the weights of rank 0.
+    """Return `forward`, which calls `module`, with gradients averaged over all ranks, from the
+    weights of rank 0.
 
-    SyncBatchNorm needs a GPU: on the CPU each rank normalises by its own part, and the running
-    statistics are those of rank 0.
+    Each rank normalises by its own part (SyncBatchNorm needs a GPU); running statistics are those
+    of rank 0.
     """
     if next(module.parameters()).device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -85,11 +83,10 @@ WARM_UP = 0.2
 
 @dataclass(frozen=True)
 class TrainingRules:
-    """Settings of a training step, the same for spiking and other networks.
+    """Settings of a training step, the same for all networks.
 
-    "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the rest. The
-    schedule "linear" raises the learning rate for a fifth of the training and lowers it to 0 in the
-    rest.
+    "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the rest. "linear"
+    raises the learning rate for a fifth of the training, then lowers it to 0.
     """
 
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
@@ -190,7 +187,7 @@ def _made(
         # Momenta and epsilon are torch's defaults, as in the study.
         yield torch.optim.Adam(weights, lr=rate, fused=True)
         return
-    # Frozen weights, and what a parametrisation computes, are not among `weights`.
+    # Frozen and parametrised weights are not among `weights`.
     of_muon = {*weights} & {*_hidden(module)} if rules.optimizer == "muon" else set()
     if of_muon:
         yield Muon([weight for weight in weights if weight in of_muon], rate, decay)
@@ -230,10 +227,9 @@ which 1 gives.
 
 
 class TrainingStep:
-    """A step of a training by `rules` of `num_steps` steps: forward, backward, optimizer. The model
-    is trained in place.
+    """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place.
 
-    With several `ranks`, each rank calls the step with its part of a batch.
+    With several `ranks`, each calls the step with its part of a batch.
     """
 
     def __init__(
@@ -243,7 +239,7 @@ class TrainingStep:
         self.model = model
         self.module = model.module
         join_layers(self.module)
-        # First: all ranks begin with the weights of rank 0.
+        # All ranks begin with the weights of rank 0.
         is_alone = ranks.size == 1
         self._run = self._forward if is_alone else data_parallel(self.module, self._forward)
         self.rules = rules
@@ -264,10 +260,8 @@ class TrainingStep:
         keys: RandomKeys,
         weight: float = 1.0,
     ) -> Tensor:
-        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`; return the
-        loss before the step, a tensor.
-
-        The gradient is multiplied by `weight`.
+        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, the gradient
+        times `weight`; return the loss before the step, a tensor.
         """
         self._average_statistics()
         output = self._output(images, keys)
@@ -286,7 +280,7 @@ class TrainingStep:
             if len(self._outputs) == COUNTED_AT_ONCE:
                 self._count()
         else:
-            self._add_right(output, labels)  # a user's own output may not be one that can be joined
+            self._add_right(output, labels)  # outputs of a user's network may not be joinable
         return loss.detach()
 
     def num_right(self) -> int:
@@ -296,9 +290,7 @@ class TrainingStep:
         return right
 
     def _average_statistics(self) -> None:
-        """Let batch norms forget their first statistics, which after twenty steps would still be an
-        eighth.
-        """
+        """Let batch norms forget their first statistics, an eighth even after twenty steps."""
         young, self._young = self._young, []
         for norm, usual in young:
             seen = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
@@ -329,8 +321,8 @@ class TrainingStep:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
     def _output(self, images: Tensor, keys: RandomKeys) -> Any:
-        """Return the network's output; a last batch of one image, which batch norm can refuse, is
-        normalised by the statistics that there are.
+        """Return the network's output; a last batch of one image, which batch norm can refuse,
+        takes the running statistics.
         """
         try:
             return self._run(images, keys)

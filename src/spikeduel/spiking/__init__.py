@@ -8,9 +8,7 @@ from torch import Tensor
 
 
 class ConstantInput:
-    """`value` `[B, …]` for `num_steps` steps, stored once: layers before the first neurons compute
-    once.
-    """
+    """An input `value` `[B, …]` for all `num_steps` steps, stored and computed once."""
 
     __slots__ = ("num_steps", "value")
 
@@ -42,9 +40,8 @@ def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantIn
 def over_time(
     layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
 ) -> Tensor | ConstantInput:
-    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, T folded into the batch.
-
-    A `ConstantInput` is mapped once and stays one.
+    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, T folded into the batch;
+    to a `ConstantInput` once.
     """
     if isinstance(x, ConstantInput):
         return ConstantInput(layer(x.value), x.num_steps)

@@ -17,7 +17,7 @@ class Encoder:
     """A `function(images, num_steps, keys)` from uint8 `[B, C, H, W]` to floats `[T, B, C, H, W]`
     or a `ConstantInput`.
 
-    `spikes`: codes are 0 or 1; `random`: it draws from `keys`; `help` is one line for people.
+    `spikes`: codes are 0 or 1; `random`: it draws from `keys`.
     """
 
     function: Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]
@@ -82,8 +82,8 @@ EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
 
 
 def encoder_of(name: str) -> Encoder:
-    """Return the encoder of a name, or of `module:attribute`; a plain function gives numbers and
-    draws nothing. Raises `InputError`.
+    """Return the encoder `name`, or `module:attribute`; a plain function gives numbers and draws
+    nothing. Raises `InputError`.
     """
     named = registry.resolve("encoding", name, ENCODERS)
     if isinstance(named, Encoder):

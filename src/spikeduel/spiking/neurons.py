@@ -16,23 +16,20 @@ from spikeduel.system.errors import InputError, unknown
 State = dict[str, Tensor]
 _STATE_NAMES = ("mem", "adaptation")
 
-# Within `carried_state`: names of the layers, states before and after by name.
+# Names of the layers, states before and after by name.
 _Carry = tuple[dict[nn.Module, str], dict[str, State], dict[str, State]]
 _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 class Neuron(nn.Module):
-    """Base class of layers of neurons without weights: `spk, mem = neuron(current)`, all `[T, B,
-    …]`.
+    """Base class of neurons: `spk, mem = neuron(current)`, all `[T, B, …]`.
 
     A subclass has `step`, and `initial_state` if its state is more than a membrane. Nothing is kept
-    between calls; to continue from a state, see `carried_state`.
+    between calls, but for `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
-        """Return the state before the first step for `current` `[B, …]`; `state["mem"]` is the
-        membrane.
-        """
+        """Return the state at rest for `current` `[B, …]`; `state["mem"]` is the membrane."""
         return {"mem": torch.zeros_like(current)}
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
@@ -42,9 +39,8 @@ class Neuron(nn.Module):
     def forward(
         self, current: Tensor | ConstantInput, *, with_mem: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Return spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
-
-        Without `with_mem`, membranes may be left out (`[0, B, …]`).
+        """Return spikes and membranes `[T, B, …]`; without `with_mem`, membranes may be `[0, B,
+        …]`.
         """
         # Dynamo cannot trace a ContextVar; compiled networks start from rest.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
@@ -63,7 +59,7 @@ class Neuron(nn.Module):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """Run `step` over time from `state`, or a fresh one; return `(spk, mem, last state)`."""
+        """Run `step` from `state`, or a fresh one; return `(spk, mem, last state)`."""
         sequence = current.expand() if isinstance(current, ConstantInput) else current
         if state is None:
             state = self.initial_state(sequence[0])
@@ -213,9 +209,7 @@ class ALIF(LIF):
 
 
 class LeakyReadout(nn.Module):
-    """An output layer that integrates and never spikes, for `MeanReadout`: `mem =
-    readout(current)`, `[T, B, K]` both.
-    """
+    """Output layer that integrates and never spikes: `mem = readout(current)`, both `[T, B, K]`."""
 
     def __init__(self, beta: float = 0.95) -> None:
         super().__init__()
@@ -227,9 +221,7 @@ class LeakyReadout(nn.Module):
 
 
 class ReLU(Neuron):
-    """The positive part of the current, in the place of a neuron, without memory or spikes; `mem`
-    is the current.
-    """
+    """Positive part of the current, in place of a neuron; `mem` is the current."""
 
     def activation(self, current: Tensor) -> Tensor:
         return current.relu()
@@ -256,7 +248,7 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 
 
 class QuantisedReLU(ReLU):
-    """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantised`).
+    """A `ReLU` with 2^`activation_bits` levels, trained as `quantised`.
 
     The step between levels is learned; at first the highest level is `threshold`. Raises
     `InputError`.
@@ -286,10 +278,8 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
-    """Let the neurons in `module` continue from their states in `before` (none: fresh ones); yield
-    the states after the pass.
-
-    Both are by layer name. Raises `InputError`.
+    """Let neurons in `module` continue from the states `before` (none: fresh ones); yield the
+    states after the pass, by layer name. Raises `InputError`.
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
@@ -307,7 +297,7 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
 
 
 def is_carried() -> bool:
-    # Dynamo cannot trace a ContextVar; compiled networks start from rest.
+    # Dynamo cannot trace a ContextVar.
     return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
 
 

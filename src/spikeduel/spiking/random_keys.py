@@ -17,8 +17,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RandomKeys:
-    """A 64-bit key per image of a batch, from which random numbers are drawn, independent of
-    batching and threads.
+    """A 64-bit key per image, for random numbers independent of batching and threads.
 
     `values` `[B]` may be a function: unused keys are never made.
     """
@@ -72,7 +71,7 @@ class RandomKeys:
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
-        """Return independent keys for the same images, for a second purpose."""
+        """Return independent keys for a second purpose."""
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
@@ -97,10 +96,7 @@ class RandomKeys:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch (all devices), NumPy and Python within; restore their states after.
-
-    Each epoch and measure begins from its seed, so that no generator's state has to be saved.
-    """
+    """Seed torch (all devices), NumPy and Python within; restore their states after."""
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
     put_back = [
         partial(module.set_rng_state, module.get_rng_state(number), number)

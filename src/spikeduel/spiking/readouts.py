@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Readout(Protocol):
-    """Base class of readouts: a loss, and scores `[B, K]` whose argmax is the label."""
+    """Base class of readouts: a loss, and scores whose argmax is the label."""
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
         """Return a scalar for `labels` int64 `[B]`, or probabilities of classes float `[B, K]`."""
@@ -22,7 +22,7 @@ class Readout(Protocol):
 
 
 class SpikingReadout(Readout):
-    """Base class of readouts that sum over time, and can score after every step."""
+    """Base class of readouts that sum over time."""
 
     def accumulate(self, output: Any) -> Tensor:
         """Return the part of `output` that is summed over steps, float32 `[…, B, K]`."""
@@ -50,7 +50,7 @@ class SpikingReadout(Readout):
             now = self.accumulate(step)
             total = now if total is None else total + now
             running.append(self.scores_of(total, t + 1))
-        # Sums in another order differ in the last digit, which could change the last answer.
+        # Sums in another order could change the last answer.
         return torch.stack([*running, self.scores(output)])
 
 
@@ -63,8 +63,7 @@ class SpikeCountReadout(SpikingReadout):
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         _, mem = output
-        # With classes in the middle torch works on rows of images: equal numbers in a quarter of
-        # the time.
+        # With classes in the middle torch works on rows of images: a quarter of the time.
         every = (
             labels.expand(len(mem), -1) if labels.dim() == 1 else labels.T.expand(len(mem), -1, -1)
         )

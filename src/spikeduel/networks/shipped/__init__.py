@@ -23,9 +23,9 @@ class Checked(Frozen):
 class Origin(Frozen):
     """Origin and quality of a shipped network.
 
-    `accuracy` is on all `n` test images, asked once; `low` and `high` are its 95 % interval
-    (Wilson), for this seed. `macs` and `acs` are operations an image, `joules` the least and the
-    most energy of its arithmetic. `limits` says what the network is not good for.
+    `accuracy` is on all `n` test images, asked once; `low` and `high` are its 95 % Wilson interval,
+    for this seed. `macs` and `acs` are per image, `joules` the range of the arithmetic's. `limits`
+    says what the network is not good for.
     """
 
     name: str
@@ -66,7 +66,7 @@ def origin_of(file: Path) -> Origin | None:
 
 
 def located(path: Path) -> Path:
-    """Return `path`, or the file of the shipped network of that name if `path` does not exist."""
+    """Return `path`, or the shipped network of that name if `path` does not exist."""
     inside = FOLDER / f"{path}.safetensors"
     return inside if path.name == str(path) and not path.exists() and inside.is_file() else path
 

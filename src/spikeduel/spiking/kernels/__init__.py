@@ -1,9 +1,8 @@
 """Spiking dynamics and rate encoding: the readable `reference`, and faster kernels that agree with
 it.
 
-`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator for autograd,
-`torch.compile` and export; its kernels are `cpu` (Numba) and `gpu` (Triton), imported when first
-called. `joint` has kernels for neurons with their neighbours.
+`scan` and `rate_spikes` pick the fastest that fits: `cpu` (Numba) or `gpu` (Triton), imported when
+first called. The fused scan is one operator for autograd, `torch.compile` and export.
 """
 
 from collections.abc import Iterator
@@ -65,12 +64,12 @@ def scan(
     *,
     with_mem: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neurons over time: `(spk, mem, last)` for `current` `[T, …]`, from `state` `[S, …]` (None: at
-    rest).
+    """Return `(spk, mem, last)` of neurons over time, for `current` `[T, …]` from `state` `[S, …]`
+    (None: at rest).
 
-    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last`
-    `[S, …]`, the state after the last step, are float32 (float64 for a float64 current). S is 1, or
-    2 for adaptive neurons. All have the memory layout of `current`. Raises `InputError`.
+    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and the
+    last state `[S, …]` are float32 (float64 for a float64 current). S is 1, or 2 for adaptive
+    neurons. Memory is laid out as that of `current`. Raises `InputError`.
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
@@ -114,9 +113,9 @@ def rate_spikes(
     num_steps: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Bernoulli spikes `[T, B, …]` in `dtype` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
+    """Return Bernoulli spikes `[T, B, …]` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
 
-    A pixel p fires with probability p/255 (`reference.rate_spikes`). Raises `InputError`.
+    A pixel p fires with probability p/255. Raises `InputError`.
     """
     if images.dtype != torch.uint8:
         raise InputError(
@@ -134,7 +133,6 @@ def rate_spikes(
 
 
 def _kernels(x: Tensor) -> Any:
-    """Return the module with kernels for the device of `x`."""
     if x.device.type == "cpu":
         from spikeduel.spiking.kernels import cpu
 
@@ -152,7 +150,7 @@ def _fused_scan(
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the operator for `current` `[T, …]`, or `[1, …]` if it is equal at every step."""
+    """Run the operator; `current` is `[1, …]` if it is equal at every step."""
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
     numbers = (
@@ -166,7 +164,7 @@ def _fused_scan(
     )
     if current.is_contiguous():
         return run(current, state, beta, *numbers)
-    # Neurons are independent: any order of axes in memory (channels last) can be kept.
+    # Neurons are independent: any order in memory (channels last) can be kept.
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
     results = run(
@@ -186,8 +184,7 @@ def is_watched(x: Tensor) -> bool:
     )
 
 
-# The operator and its gradient, registered by schema: `torch.library.custom_op` would import
-# torch._dynamo at the first call, which takes a second.
+# `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
 _LIBRARY = torch.library.Library("spikeduel", "DEF")
 _INPUTS = (
     "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "

@@ -1,9 +1,8 @@
 """CPU kernels in Numba, and their threads.
 
-A scan works on blocks of neurons whose state stays in the nearest caches. Forward keeps only its
-input; backward computes membranes again, which is faster than fetching them from memory. Joint
-kernels take a row of windows of one image over all time steps; sums over a batch are taken along a
-row, then over rows, then over images, so that no number of threads changes them.
+A scan works on blocks of neurons whose state stays in the cache. Backward computes membranes again,
+which is faster than fetching them from memory. Sums over a batch are taken along a row, then over
+rows, then over images, so that no number of threads changes them.
 """
 
 import ctypes
@@ -32,7 +31,7 @@ _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_TILE = 1024  # pixels drawn at a time; a multiple of the 4 that one Philox block gives
+_TILE = 1024  # a multiple of the 4 that one Philox block gives
 _CACHE_LINE = 16
 _LARGEST_BLOCK = 1024
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
@@ -54,7 +53,7 @@ def run_chunks(
     threads.
 
     The kernel releases the GIL. Parts begin at multiples of `grain` and write at least
-    `SMALLEST_PART` of the `work` elements. Several threads, or a forked process, may call at once.
+    `SMALLEST_PART` of the `work` elements. Threads and forked processes may call at once.
     """
     num_threads = torch.get_num_threads()
     num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
@@ -105,9 +104,8 @@ def with_scratch(
 
 @cache
 def _openmp() -> Any:
-    """Return the entry to PyTorch's OpenMP threads (GNU's, or compatible), or None.
-
-    After a matrix product these threads spin for a while: other threads would have to wait.
+    """Return the entry to PyTorch's OpenMP threads (GNU's, or compatible), or None: other threads
+    would wait while these spin after a matrix product.
     """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
@@ -122,13 +120,13 @@ def _openmp() -> Any:
 
 @cache
 def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    # By process, since threads do not survive a fork.
+    # Threads do not survive a fork.
     return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return `torch.empty` on the CPU in memory of NumPy, which asks Linux for huge pages: first
-    touching 100 MB takes a quarter of the time.
+    """Return `torch.empty` on the CPU in NumPy's huge pages: first touching 100 MB takes a quarter
+    of the time.
     """
     return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
 
@@ -141,11 +139,10 @@ def scan_forward(
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if
-    constant.
+    """Return `(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]`
+    if constant.
 
-    `current` and `spk` are float32 or bfloat16; `state` `[S, N]` (None: at rest) and the rest
-    float32.
+    `current` and `spk` are float32 or bfloat16, the rest float32.
     """
     num_neurons, size = current.shape[1], dynamics.state_size
     spk = empty((num_steps, num_neurons), current.dtype)
@@ -237,7 +234,7 @@ def _bits(x: Tensor) -> np.ndarray:
 
 
 def _block(num_rows: int, dynamics: Dynamics) -> int:
-    """Return the number of neurons whose `num_rows` rows of scratch fit the cache."""
+    """Return the number of neurons whose scratch fits the cache."""
     arrays = 3 if dynamics.adaptation else 1
     return max(
         _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
@@ -270,7 +267,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
 
 @njit(**COMPILED)
 def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyped-def]
-    """Fill rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
+    """Fill rows of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
     levels = np.empty(_TILE, np.uint8)
     for row in range(start, stop):
@@ -289,15 +286,13 @@ def rate_spikes(
     num_steps: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]`."""
+    """Run `reference.rate_spikes` in `dtype`, one of `WRITTEN_DTYPES`."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])
     spikes = empty((num_steps, *images.shape), dtype)
     kernel = partial(
         _rate_rows,
         images.contiguous().numpy().reshape(num_images, num_pixels),
-        np.array(
-            keys, np.uint64
-        ),  # a copy, since Numba would compile a second time for a read-only array
+        np.array(keys, np.uint64),  # Numba would compile a second time for a read-only array
         WRITTEN_DTYPES[dtype],
         _bits(spikes).reshape(num_steps * num_images, num_pixels),
     )
@@ -307,8 +302,8 @@ def rate_spikes(
 
 @njit(**COMPILED)
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permute images `start` to `stop` of `steps` `[T, B, N]` over T in place: Knuth's algorithm P,
-    with SplitMix64 (Steele, Lea, Flood 2014) from an image's key.
+    """Permute images of `steps` `[T, B, N]` over T in place: Knuth's algorithm P, with SplitMix64
+    (Steele, Lea, Flood 2014).
     """
     num_steps, _, num_neurons = steps.shape
     for image in range(start, stop):
@@ -326,13 +321,10 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """Return `spk` `[T, B, …]` with the steps of each neuron and image in a random order, by `keys`
-    uint64 `[B]`.
-    """
-    # Neurons are independent: in memory order (channels last) nothing is rearranged.
+    """Return `spk` `[T, B, …]` with the steps of each neuron shuffled by `keys` uint64 `[B]`."""
+    # Neurons are independent: memory order (channels last) needs no rearranging.
     order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
     rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
-    # Only bits are moved.
     steps = _bits(rows.flatten(2))
     run_chunks(
         partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel()
@@ -356,8 +348,8 @@ def normalised_forward(
     num_steps: int,
     side: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T, B, H,
-    W, C]`, `[1, …]` if constant; `var` is biased.
+    """Return `(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T,
+    B, H, W, C]`, `[1, …]` if constant; `var` is biased.
     """
     _, batch, height, width, channels = current.shape
     mean, var = moments(current).astype(np.float32)
@@ -396,9 +388,7 @@ def normalised_backward(
     side: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of `forward`'s current, weight, bias, and beta (0 unless
-    `needs_beta`).
-    """
+    """Return the gradients of current, weight, bias, and beta (0 unless `needs_beta`)."""
     shape, middle = tuple(current.shape[1:]), mean.numpy()
     batch, height, width, channels = shape
     scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
@@ -447,8 +437,8 @@ def _through_statistics(
     """Turn `grad` `[…, H, W, C]`, of the normalised current, into the gradient of `current`, in
     place.
 
-    `total` `[C]` is the sum of `grad`, `product` that of `grad` times `current - mean`, `inverse`
-    the inverse deviation.
+    `total` `[C]` is the sum of `grad`, `product` that of `grad · (current − mean)`, `inverse` the
+    inverse deviation.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
@@ -473,13 +463,11 @@ def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
 
 
 def moments(current: Tensor) -> np.ndarray:
-    """Mean and biased variance, float64 `[2, C]`, of `current` `[…, H, W, C]`, as
-    `reference.moments`.
-    """
+    """Return mean and biased variance, float64 `[2, C]`, of `current` `[…, H, W, C]`."""
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     values = flat(current)
-    # Squares of values far from 0 would cancel; the first value of a channel is near all others.
+    # Squares of values far from 0 would cancel; a channel's first value is near all others.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
     above = np.zeros((num_images, 2, channels), np.float32)
     kernel = partial(
@@ -505,7 +493,7 @@ def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
 def _scale_and_shift(
     mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return float32 `[C]` twice: the normalised current is `current · scale + shift`."""
+    """Return scale and shift, float32 `[C]`, that normalise the current."""
     scale = weight.detach().numpy() * inverse_deviation(var, eps).astype(np.float32)
     return scale, bias.detach().numpy() - mean * scale
 

@@ -1,10 +1,9 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""The compiled part of the CPU's kernels, in one file because Numba caches by file.
+"""Compiled loops of the CPU's kernels, in one file because Numba caches by file.
 
-A function on rows has one plain loop over contiguous float32, which LLVM vectorises; larger ones it
-leaves scalar. Joint kernels take a vector of channels or neurons over all time steps, which stays
-in registers. Operations come in the order of `reference`, and no multiply-add is fused, so that
-results are equal to the last bit.
+LLVM vectorises plain loops over contiguous float32 and leaves larger ones scalar: joint kernels
+hold a vector of channels or neurons in registers over all time steps. Operations come in the order
+of `reference`, without fused multiply-add, so that results are equal to the last bit.
 """
 
 import math
@@ -33,7 +32,7 @@ SUBTRACT, ZERO = 0, 1
 ATAN = 0
 """The position in `SURROGATE_KERNELS`."""
 
-# Without these, a literal would be a double, and so would all that it touches.
+# A literal would be a double, and so would all that it touches.
 _0, _1 = np.float32(0), np.float32(1)
 
 
@@ -61,8 +60,8 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
 
 @njit(**UNCOUNTED)
 def membrane(current, before, reset_before, mem, beta, threshold, reset):
-    """Membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must
-    not overlap.
+    """Fill `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not
+    overlap.
     """
     n = len(mem)
     if reset == SUBTRACT:
@@ -100,7 +99,9 @@ def spikes(mem, level, one, spk):
 
 @njit(**UNCOUNTED)
 def _exp_of_negative(x):
-    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop from vectorising."""
+    """Return exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop from
+    vectorising.
+    """
     x = np.float32(-87) if x < np.float32(-87) else x
     k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
@@ -222,8 +223,7 @@ def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, s
     """Fill neurons `start` to `stop` of `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S,
     N]`.
 
-    `current` is `[T, N]`, `[1, N]` if constant; `state` `[S, N]`, or `[0, N]` at rest; `scratch`
-    `[7, block]`.
+    `current` is `[T, N]` or `[1, N]`; `state` `[S, N]` or `[0, N]`; `scratch` `[7, block]`.
     """
     threshold, reset, _, _, decay, gain = dynamics
     adaptive, constant = len(last) > 1, len(current) == 1
@@ -294,9 +294,10 @@ def scan_backward(
     stop,
 ):
     """Fill neurons `start` to `stop` of `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]`
-    or `[0]`, from gradients that are `[0, N]` where there are none.
+    or `[0]`.
 
-    `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9, block]`.
+    Missing gradients are `[0, N]`. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9,
+    block]`.
     """
     threshold, reset, surrogate, alpha, decay, gain = dynamics
     adaptive, constant = len(grad_state) > 1, len(current) == 1
@@ -316,7 +317,7 @@ def scan_backward(
         buffers[2:] = _0
         _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer)
         for t in range(num_steps - 1, -2, -1):
-            # What step t owes to the steps after it; t = −1 is the state.
+            # Debt of step t to later steps; t = −1 is the state.
             mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
             if adaptive and (len(grad_spk) or t < num_steps - 1):
                 surrogate_gradient(mem, level, surrogate, alpha, slope)
@@ -362,14 +363,12 @@ def scan_backward(
             write(about_beta, grad_beta[here])
 
 
-# Numba caches by file: save this file anew after a change of an imported one.
+# Numba caches by file: save this file after a change of an imported one.
 
 
 @njit(**UNCOUNTED)
 def channel_sums(current, pivot, shape, out, start, stop):
-    """Fill images `start` to `stop` of `out` `[images, 2, C]`: sums above `pivot` `[C]`, and
-    squares.
-    """
+    """Fill images of `out` `[images, 2, C]`: sums above `pivot` `[C]`, and squares."""
     _, height, width, channels = shape
     for image in range(start, stop):
         for row in range(image * height, (image + 1) * height):
@@ -405,11 +404,11 @@ def _offset(place, side, width, channels):
 def normalised_forward(
     current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
 ):
-    """Fill strips (rows of one image) `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`.
+    """Fill strips (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all arrays are
+    flat.
 
-    `current` is `[T, B, H, W, C]`, `[1, …]` if constant; `fired` `[T, LANES]` is scratch. All
-    arrays are flat. `steps` has as many elements as time steps, `sides` as a window has rows: of a
-    tuple the compiler knows the length, and unrolls.
+    `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch. `steps` has as many
+    elements as time steps, `sides` as a window has rows: tuples are unrolled.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -509,12 +508,11 @@ def normalised_backward(
     start,
     stop,
 ):
-    """Fill strips `start` to `stop` of `grad`, of the normalised current, and of `totals` `[2, B,
-    H, C]`: sums over steps along rows of the gradient, and of it times the current above its
-    mean.
+    """Fill strips of `grad`, of the normalised current, and of `totals` `[2, B, H, C]`: sums along
+    rows of the gradient, and of it times the current above its mean.
 
-    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch are `mems`
-    `[vectors of channels, places, T, LANES]` and `slopes` `[4, vectors of channels, T, LANES]`.
+    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch: `mems` `[vectors
+    of channels, places, T, LANES]`, `slopes` `[4, vectors of channels, T, LANES]`.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -592,11 +590,10 @@ def normalised_backward(
 
 @njit(**UNCOUNTED)
 def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
-    """Fill images `start` to `stop` of `out`, the gradient of `current`, by `grad`, that of the
-    normalised current.
+    """Fill images of `out`, the gradient of `current`, by `grad`, that of the normalised current;
+    `out` may be `grad`.
 
-    `coefficients` `[4, C]` are the mean gradient, the mean current, what is taken off for a current
-    above it, and the scale. `out` may be `grad`.
+    `coefficients` `[4, C]`: mean gradient, mean current, deduction for a current above it, scale.
     """
     _, pixels, channels = shape
     for pixel in range(start * pixels * channels, stop * pixels * channels, channels):
@@ -619,18 +616,14 @@ def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
             )
 
 
-# Numba caches by file: save this file anew after a change of an imported one.
-
 OUTPUTS = 5
 """Outputs are padded to a multiple of this with weights of 0."""
-_NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the nearest cache
+_NEURONS = 256  # their spikes of a few dozen steps stay in the nearest cache
 
 
 @njit(**COMPILED)
 def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, out, start, stop):
-    """Fill images `start` to `stop` of `out` `[B, T, K]` from `current` `[B, N]` and `weights` `[K,
-    N]`.
-    """
+    """Fill images of `out` `[B, T, K]` from `current` `[B, N]` and `weights` `[K, N]`."""
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     num_outputs, even = len(weights) // num_neurons, num_steps + num_steps % 2
@@ -705,8 +698,8 @@ def projected_backward(
     start,
     stop,
 ):
-    """Fill groups `start` to `stop`, of so many `images`, of `grad_current` `[B, N]` and
-    `grad_weights` `[groups, K, N]`, from `grad` `[B, T, K]`, by `atan`.
+    """Fill groups of `images` of `grad_current` `[B, N]` and `grad_weights` `[groups, K, N]`, from
+    `grad` `[B, T, K]`, by `atan`.
     """
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     scale, half = filled(numbers[2]), filled(numbers[3])

@@ -1,8 +1,7 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
 """Numbers and vectors in compiled functions: float32, or the bits of bfloat16 as int16.
 
-A vector is a value of `LANES` float32 with `+ - * / > ==`: a kernel in vectors does not depend on
-LLVM's vectorising its loops.
+A vector is `LANES` float32 with `+ - * / > ==`, so that no kernel depends on LLVM's vectorising.
 """
 
 import operator
@@ -18,7 +17,7 @@ from spikeduel.spiking import kernels
 
 
 def as_float32(row: Any, buffer: Any) -> Any:
-    """`row` as float32: itself, or bits of bfloat16 widened into `buffer`."""
+    """Return `row` as float32: itself, or bits of bfloat16 widened into `buffer`."""
 
 
 def write(values: Any, out: Any) -> None:
@@ -28,15 +27,15 @@ def write(values: Any, out: Any) -> None:
 
 
 def from_bf16(x: Any) -> Any:
-    """float32 of `x`, itself or the bits of bfloat16."""
+    """Return float32 of `x`, itself or the bits of bfloat16."""
 
 
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 try:
     njit(**COMPILED)(write)
 except RuntimeError:
-    # No folder for compiled code, neither beside the sources nor in the user's cache nor
-    # NUMBA_CACHE_DIR, as in a container without a home: each process compiles anew.
+    # No folder can hold compiled code, as in a container without a home: each process compiles
+    # anew.
     COMPILED["cache"] = False
 UNCOUNTED = {**COMPILED, "_nrt": False}
 """For functions that allocate nothing: they do not count who holds an array. That takes an atomic
@@ -66,7 +65,7 @@ def _from_bf16(x):
 
 @njit(**COMPILED)
 def to_bf16(x):
-    """Bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
+    """Return the bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
     bits = np.float32(x).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     # Rounding could carry a NaN's bits over into another number's.
@@ -242,7 +241,7 @@ def _store_first(typingctx, vector, row, at, count):
 
 @njit(**COMPILED)
 def read(row, at, left):
-    """Vector at index `at` of `row`, with 0 beyond the `left` channels that are there."""
+    """Return the vector at index `at` of `row`, with 0 beyond the `left` channels."""
     return load(row, at) if left >= LANES else _load_first(row, at, left)
 
 

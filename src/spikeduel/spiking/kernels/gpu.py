@@ -1,9 +1,8 @@
 # mypy: disable-error-code="no-untyped-def"
 """Scans over time and rate encoding on CUDA, in Triton. Not yet measured on a GPU.
 
-The equations are `reference.step`'s, in the same order and without fused multiply-add, so that
-spikes and membranes are equal to the last bit. Tensors are `[T, N]`: one thread works on one neuron
-at all steps.
+Operations come in the order of `reference.step`, without fused multiply-add, so that results are
+equal to the last bit. Tensors are `[T, N]`: one thread works on one neuron.
 """
 
 import math
@@ -20,18 +19,17 @@ from spikeduel.spiking.kernels.reference import Dynamics
 WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
 """Types that `rate_spikes` writes."""
 
-# One neuron a thread: then what a thread reads back from memory is what it wrote itself, and
-# nothing has to wait. For encoding, one block of Philox a thread, which makes 4 pixels.
+# One neuron a thread: it reads back only what it wrote, so that nothing waits. For encoding, one
+# block of Philox a thread, which makes 4 pixels.
 _BLOCK = 128
 _COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
-# One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play
-# no part.
+# Without `ADAPTIVE`, `adaptation`, `decay` and `gain` play no part.
 
 
 @triton.jit
 def read_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr):
-    """The membrane and the adaptation in `state` `[S, N]`; zeros for None."""
+    """Return membrane and adaptation in `state` `[S, N]`; zeros for None."""
     mem = tl.zeros((BLOCK,), tl.float32)
     adaptation = tl.zeros((BLOCK,), tl.float32)
     if state is not None:
@@ -245,7 +243,7 @@ def _backward(
         CONSTANT,
         ADAPTIVE,
     )
-    # Gradients that reach step t's membrane, adaptation and spike from later steps.
+    # Gradients from later steps.
     d_mem, d_adaptation = read_state(grad_last, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     d_spk = tl.zeros((BLOCK,), tl.float32)
     d_current = tl.zeros((BLOCK,), tl.float32)
@@ -340,8 +338,7 @@ def scan_backward(
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
     grid = (triton.cdiv(num_neurons, _BLOCK),)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
-    # Going back, row t of the membranes has been read before row t of the gradient is written: they
-    # can share memory.
+    # Row t of the membranes is read before row t of the gradient is written: they can share memory.
     shape = (num_steps, num_neurons)
     shared = grad_current.shape == shape and grad_current.dtype == torch.float32
     mem_trace = grad_current if shared else empty(shape, torch.float32, device)
@@ -429,7 +426,7 @@ def rate_spikes(
     spikes = empty((num_steps, *images.shape), dtype, images.device)
     num_tiles = triton.cdiv(num_pixels, 4 * _BLOCK)
     written = spikes.view(torch.uint8) if dtype == torch.bool else spikes
-    # The same bits: the words of a key are taken apart as unsigned.
+    # The words of a key are taken apart as unsigned.
     words = torch.from_numpy(np.array(keys, np.uint64).view(np.int64)).to(images.device)
     numbers = num_images, num_pixels, num_tiles
     with torch.cuda.device_of(images):

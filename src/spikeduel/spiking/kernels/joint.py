@@ -1,7 +1,6 @@
-"""Neurons with their neighbours in one pass on the CPU, for training; nothing between is written.
-
-Batch norm before the neurons and max-pooling of their spikes (`reference.normalised_scan`); or,
-under a constant current, a linear layer of few outputs after them.
+"""Neurons with their neighbours in one pass on the CPU, for training: batch norm before and
+max-pooling after (`reference.normalised_scan`), or, under a constant current, a linear layer of few
+outputs.
 """
 
 import math
@@ -62,11 +61,10 @@ def normalised_scan(
     dynamics: Dynamics,
     side: int = 1,
 ) -> Tensor:
-    """Spikes `[T, B, C, H / side, W / side]` of neurons that receive `norm(current)`, max-pooled by
-    `side`.
+    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`.
 
-    `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, and its
-    running statistics learn of them. What is normalised is never rounded to the current's type.
+    `current` is `[T, B, C, H, W]`; running statistics of `norm` are updated. The normalised current
+    is never rounded to the current's type.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
@@ -128,10 +126,8 @@ def is_projected(
 def projected_scan(
     current: Any, beta: Any, dynamics: Dynamics, weight: Tensor, bias: Tensor
 ) -> Tensor:
-    """`F.linear(scan(current, beta, dynamics)[0], weight, bias)`: `[T, B, K]`, of `current` `[B,
-    N]`, in its type.
-
-    Sums are float32's, in a fixed order.
+    """Return `F.linear(scan(current, beta, dynamics)[0], weight, bias)` `[T, B, K]`, for `current`
+    `[B, N]`, in its type.
     """
     y: Tensor = _Projected.apply(
         current.value.contiguous(), weight, current.num_steps, beta, dynamics

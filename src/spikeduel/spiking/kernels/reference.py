@@ -1,8 +1,8 @@
-"""The equations, readable: what every faster kernel has to agree with.
+"""Equations that every faster kernel has to agree with.
 
-`u` is the membrane minus the threshold. A spike is its Heaviside step; the gradient differs by
-surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks"),
-whose width `alpha` is scaled as in snnTorch (its `slope` for `fast_sigmoid` and `sigmoid`).
+`u` is the membrane minus the threshold; a spike is its Heaviside step, with a surrogate gradient
+(Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks"). Its width
+`alpha` is scaled as in snnTorch (`slope` for `fast_sigmoid` and `sigmoid`).
 """
 
 import math
@@ -51,9 +51,7 @@ def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A gradient function `(u, alpha) -> gradient`, elementwise on `u`, and its customary
-    `alpha`.
-    """
+    """A gradient function `(u, alpha) -> gradient`, and its customary `alpha`."""
 
     gradient: Callable[[Tensor, float], Tensor]
     alpha: float = 1.0
@@ -71,8 +69,8 @@ SURROGATES: dict[str, Surrogate] = {
 
 
 def surrogate_of(name: str) -> Surrogate:
-    """Return the surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u,
-    alpha) -> gradient`. Raises `InputError`.
+    """Return the surrogate `name`, or `module:attribute`: a `Surrogate`, or a function `(u, alpha)
+    -> gradient`. Raises `InputError`.
     """
     named = registry.resolve("surrogate", name, SURROGATES)
     if isinstance(named, Surrogate):
@@ -86,7 +84,7 @@ def surrogate_of(name: str) -> Surrogate:
 
 
 def resolve_alpha(name: str, alpha: float | None = None) -> float:
-    """Return `alpha`, or the customary one of surrogate `name`. Raises `InputError`."""
+    """Return `alpha`, or the customary one of `name`. Raises `InputError`."""
     resolved = surrogate_of(name).alpha if alpha is None else float(alpha)
     if not resolved > 0 or not math.isfinite(resolved):
         raise InputError(f"surrogate_alpha must be a positive number, not {alpha}.")
@@ -113,9 +111,7 @@ def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Ten
 
 
 class Dynamics(NamedTuple):
-    """Dynamics of a layer of neurons, apart from its decay `beta`; `adaptation` is None, or
-    `(decay, gain)`.
-    """
+    """Dynamics of a layer of neurons without `beta`; `adaptation` is None, or `(decay, gain)`."""
 
     threshold: float | Tensor
     reset_mechanism: str = "subtract"
@@ -164,9 +160,8 @@ def step(
 def scan(
     current: Tensor, beta: Tensor | float, dynamics: Dynamics, state: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The step over the first axis of `current` `[T, …]`, from `state` `[S, …]` (at rest, zeros).
-
-    Returns `(spk, mem, last)`: `[T, …]` twice, and the state after the last step.
+    """Return `(spk [T, …], mem [T, …], last state)` of the steps over `current` `[T, …]`, from
+    `state` `[S, …]` (None: zeros).
     """
     if state is None:
         state = torch.zeros_like(current[:1]).expand(dynamics.state_size, *current.shape[1:])
@@ -237,8 +232,7 @@ class _Normalise(torch.autograd.Function):
             (of_bias / count).to(mean.dtype),
             (of_deviation * inverse**2 / count).to(mean.dtype),
         )
-        # The gradient of the normalised current waits in the current's type until its sums are
-        # known.
+        # The gradient waits in the current's type until its sums are known.
         kept = grad.to(current.dtype).to(mean.dtype)
         of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(
             scale
@@ -254,11 +248,10 @@ def _of_channel(values: Tensor) -> Tensor:
 def normalise(
     current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var`
-    biased.
+    """Return `(y [T, B, C, H, W], mean [C], var [C])` of batch norm with a batch's own statistics,
+    `var` biased.
 
-    `current` is `[T, B, C, H, W]`, or `[1, …]` where it is the same at every step. y has the type
-    of `weight`: it is not rounded to that of the current.
+    `current` is `[T, B, C, H, W]`, or `[1, …]` if constant; y has the type of `weight`.
     """
     return _Normalise.apply(current, weight, bias, eps, num_steps)
 
@@ -273,8 +266,8 @@ def normalised_scan(
     num_steps: int,
     side: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, `scan`, max-pooling of the
-    spikes.
+    """Return `(spk [T, B, C, H / side, W / side], mean, var)` of `normalise`, `scan` and
+    max-pooling.
 
     A window's gradient goes to the first neuron that spikes or, where none does, to the first.
     """
@@ -285,8 +278,8 @@ def normalised_scan(
 
 
 def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:
-    """Philox 4×32: random words uint32 `[…, 4]` from a `counter` `[…, 4]` and a `key` `[…, 2]`
-    (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    """Return random words uint32 `[…, 4]` of Philox 4×32 from a `counter` `[…, 4]` and a `key` `[…,
+    2]` (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
     """
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64)
@@ -304,7 +297,7 @@ def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray
 
 
 def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray:
-    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`.
+    """Return levels uint8 `[T, B, num_pixels]`, uniform on 0 … 254, for `keys` uint64 `[B]`.
 
     Pixel p at step t is word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half,
     high half), scaled by (word · 255) >> 32: independent of batching and threads.
@@ -320,7 +313,7 @@ def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray
 
 
 def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int) -> Tensor:
-    """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability
+    """Return Bernoulli spikes, bool `[T, B, …]`, for `images` uint8 `[B, …]`, with probability
     exactly p/255.
     """
     levels = draw_levels(keys, num_steps, images.shape[1:].numel())
