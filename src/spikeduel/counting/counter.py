@@ -1,4 +1,4 @@
-"""The counter: a module's operators are seen as they run, and counted."""
+"""Counter of a module's operators as they run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -42,7 +42,7 @@ Amount = Annotated[float, Meta(ge=0, le=1e30)]
 
 class DeclaredCosts(Frozen, forbid_unknown_fields=True):
     """Cost of one call of a module for the whole batch, and the kind of its output;
-    `effective_macs` are by default all `macs`.
+    `effective_macs` default to `macs`.
     """
 
     macs: Amount = 0.0
@@ -91,7 +91,7 @@ class Counter(TorchDispatchMode):
         as_is: bool = False,
         bits: int | None = None,
     ) -> Any:
-        """Return what `call()` returns, which runs the module on `x` of `num_images` images.
+        """Return the result of `call()`, which runs the module on `x` of `num_images` images.
 
         `kind` is "image", "real" or "spikes". The first axis of `x` has `num_steps` time steps;
         entries have `bits` if they can be several spikes. With `as_is`, attention stays fused, and
@@ -167,7 +167,7 @@ class Counter(TorchDispatchMode):
         key = None if random or in_place else (name, *map(self._identity, flat([args, kwargs])))
         values = self._seen.get(key) if key is not None else None
         if not data:
-            # A weight that is only turned or cast is still that parameter.
+            # A weight only turned or cast is still that parameter.
             turned = inputs and (name in VIEWS or name in ("_to_copy", "clone"))
             label = self.ledger.tag(inputs[0]).label if turned else None
             tags = [Tag(WEIGHT, label=label)] * len(outs)
@@ -288,7 +288,7 @@ class Counter(TorchDispatchMode):
             )
 
     def _activation(self, part: nn.Module, inputs: Any, output: Any) -> None:
-        """Tag the output of `ReLU` and `QuantisedReLU`: activations in the place of neurons."""
+        """Tag activations in the place of neurons."""
         input_tag, x = self._input_tag(inputs), inputs[0]
         tag = input_tag.spread(x.num_steps) if isinstance(x, ConstantInput) else input_tag
         for out in tensors(output):

@@ -1,4 +1,4 @@
-"""Ledger of a count: what is known of each tensor (`Tag`), and the sums of each layer (`Row`)."""
+"""Ledger of a count: knowledge of each tensor (`Tag`), and sums of each layer (`Row`)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,11 +38,11 @@ class Tag:
     """Knowledge of a tensor's values.
 
     Equal `value` numbers mean equal values. An event has the size `unit`; an element can be the sum
-    of `averaged` of them (k² after average pooling over k×k spikes). The axis `time_dim` has
-    `steps` time steps from `first_step` on as its outer part ([T·B, …] or [T, B, …]); groups of
-    `same` steps are equal. The tensor stands for `copies` passes (`ConstantInput`).
+    of `averaged` events (k² after average pooling over k×k spikes). The outer part of axis
+    `time_dim` ([T·B, …] or [T, B, …]) has `steps` time steps from `first_step` on; groups of `same`
+    steps are equal. The tensor stands for `copies` passes (`ConstantInput`).
 
-    `producer` is the row of the linear operation whose output this is, `pooled` likewise before
+    `producer` is the row of the linear operation with this output, `pooled` likewise before
     max-pooling; `label` names a parameter, `bits` is the trained width of an activation, `encoded`
     marks the network's input.
     """
@@ -148,7 +148,7 @@ class Row:
         self.notes: dict[str, None] = {}
 
     def add(self, name: str, amount: float, tag: Tag, fresh: bool = True) -> None:
-        """Add `amount`, done once to a tensor of this `tag`; hoisted only if it is `fresh` work."""
+        """Add `amount`, done once to a tensor of this `tag`; hoisted only if `fresh`."""
         self.ways[name][0] += amount * tag.copies
         self.ways[name][1] += amount * (fresh / tag.same)
 
@@ -235,7 +235,7 @@ def _sum(values: Sequence[Any]) -> Any:
 
 
 class OperationLedger:
-    """All that is known while `module` runs."""
+    """Everything known while `module` runs."""
 
     def __init__(self, module: nn.Module, num_steps: int | None) -> None:
         self.module, self.num_steps = module, num_steps
@@ -249,7 +249,7 @@ class OperationLedger:
             self.give(parameter, Tag(WEIGHT, label=name))
 
     def tag(self, x: Tensor) -> Tag:
-        """Return the tag of `x`; a tensor that does not come from the input is a weight."""
+        """Return the tag of `x`: a weight unless it comes from the input."""
         if (known := self._tags.get(x)) is None:
             known = self.give(x, Tag(WEIGHT))
         return known
@@ -291,8 +291,8 @@ class OperationLedger:
 
 @dataclass(eq=False)
 class Call:
-    """A call of an operator with its `data`, inputs that depend on the network's; `fresh` for the
-    first call in this pass on these values.
+    """Call of an operator with its `data`, inputs that depend on the network's; `fresh` if the
+    first in this pass on these values.
     """
 
     ledger: OperationLedger
@@ -308,8 +308,8 @@ class Call:
 
     @property
     def merged(self) -> Tag:
-        """Return the tag of an elementwise output: of the first input's kind, with time steps if
-        all inputs agree.
+        """Return the tag of an elementwise output: the first input's kind, with time steps if all
+        inputs agree.
         """
         tags = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
         longest = max(tags, key=lambda tag: tag.steps)

@@ -13,8 +13,8 @@ WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
-    """An amount counted `per_step`, as a plain loop computes it, and `hoisted`: work that is equal
-    at all time steps counts once.
+    """An amount `per_step`, as a plain loop computes it, and `hoisted`: work equal at all time
+    steps counts once.
     """
 
     per_step: Amount
@@ -54,14 +54,14 @@ FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
 
 
 class Traffic(NamedTuple):
-    """Words per image that move between memory and arithmetic, by one `Flow`.
+    """Words per image moved between memory and arithmetic, by one `Flow`.
 
-    By events: an input that is not zero is read, a number with its address, a spike as its address
+    `events`: an input that is not zero is read, a number with its address, a spike as its address
     alone, written by the neuron that fired. Per synapse, a weight is read, and the sum behind it
     read and written; a sum of numbers is read once more when complete, and written as an output.
 
-    By steps, or by image: weights are read once a pass, or once; inputs are read (a spike in
-    `bits`) and outputs written once a pass.
+    `steps`, or `image`: weights are read once a pass, or once; inputs are read (a spike in `bits`)
+    and outputs written once a pass.
 
     Biases are weights. Hoisted outputs are read again at every step, and a neuron's state read and
     written.
@@ -77,7 +77,7 @@ class Traffic(NamedTuple):
 class Counts(Frozen):
     """Means per image, of a layer or of the network.
 
-    `functions` are exponentials and the like; `bias_additions` are not part of `additions`.
+    `functions` are exponentials and the like; `bias_additions` are apart from `additions`.
     """
 
     macs: Macs
@@ -102,8 +102,8 @@ class Layer(Counts):
     """Synapses, neurons or other arithmetic of one layer.
 
     `input` is "image", "real", "spikes" or "mixed"; `input_bits` its trained width, or that of sums
-    of spikes. `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the
-    share of zeros. A neuron has `state_variables` numbers.
+    of spikes. `inputs`, `outputs` and `macs_a_pass` are per pass; `input_zeros` is the share of
+    zeros. A neuron has `state_variables` numbers.
     """
 
     name: str
@@ -195,7 +195,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class LayerAmount(NamedTuple):
-    """An amount that formulas may name: a plain `meaning`, and a function of a layer."""
+    """An amount for formulas: a plain `meaning`, and a function of a layer."""
 
     meaning: str
     of: Callable[[Layer], float]
@@ -282,8 +282,8 @@ _ANY_FLOW = ("acs", "resets", "leaks", "spikes", "neuron_updates")
 
 
 def by_flow(layers: Sequence[Layer], way: Way) -> dict[str, np.ndarray]:
-    """Return the amounts that depend on a layer's flow, `[layers, 1 + FLOWS]`, the usual flow
-    first; others are `[layers, 1]`.
+    """Return the amounts by flow, `[layers, 1 + FLOWS]`, the usual flow first; others are `[layers,
+    1]`.
     """
     flows: tuple[Flow, ...] = ("usual", *FLOWS)
     done = np.array([[layer.done(way, flow) for flow in flows] for layer in layers])
@@ -306,9 +306,7 @@ def arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
 
 
 def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """Return the mean over trials of one network, without those whose layers differ from the first
-    one's.
-    """
+    """Return the mean over a network's trials, without layers that differ from the first's."""
     first = of_trials[0]
     same = [
         trial
@@ -319,7 +317,5 @@ def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
 
 
 def between(start: Arrays, end: Arrays, shares: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the amounts at each of `shares` `[V, 1]` of the way from `start` to `end`, `[V,
-    layers]`.
-    """
+    """Return the amounts `[V, layers]` at `shares` `[V, 1]` of the way from `start` to `end`."""
     return {name: start[name] + shares * (end[name] - start[name]) for name in start}

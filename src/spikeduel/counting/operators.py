@@ -1,7 +1,7 @@
-"""Rules for PyTorch's operators: what is known of the outputs, and what they cost.
+"""Rules for PyTorch's operators: knowledge of the outputs, and their cost.
 
 A rule `(call, x, tag) -> Tag | list[Tag]` gets the first input that depends on the network's, and
-its tag. An in-place operator (`add_`) has the rule of `add`.
+its tag. `add_` has the rule of `add`.
 """
 
 import math
@@ -16,8 +16,6 @@ from torch import Tensor
 
 from spikeduel.counting.ledger import REAL, SPIKES, WEIGHT, Call, Row, Tag
 from spikeduel.system.hardware import widest
-
-# ---- Operators that move, repeat, cut or join values
 
 
 def _same(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -136,9 +134,6 @@ def _alike(tags: Iterable[Tag]) -> bool:
     return len({(tag.kind, tag.unit) for tag in tags}) == 1
 
 
-# ---- Operators that compute
-
-
 def _makes(
     kind: str = REAL, costs: str | None = None, per_element: float = 1
 ) -> Callable[[Call, Tensor, Tag], Tag]:
@@ -237,8 +232,8 @@ def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
-    """Average spikes to smaller events, and numbers at the cost of a sum and a multiplication;
-    `size` is None if it differs between places.
+    """Average spikes to smaller events, and numbers for a sum and a multiplication; `size` is None
+    if it differs between places.
     """
     if tag.kind == SPIKES and size is not None:
         return replace(tag, unit=tag.unit / size, averaged=tag.averaged * size)
@@ -282,8 +277,8 @@ FOLDED_BIAS = "folded bias"
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Fold a batch norm into the linear operation before it, also through max-pooling if no scale
-    is negative; elsewhere it costs a MAC per element.
+    """Fold a batch norm into the linear operation before it, also through max-pooling without
+    negative scales; elsewhere it costs a MAC per element.
     """
     producer, scale = call.merged.producer, call.args[1]
     if call.merged.pooled and (scale is None or bool((scale >= 0).all())):
@@ -300,9 +295,6 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
     return replace(call.merged.real(), producer=call.merged.producer)
 
 
-# ---- Linear operations: additions for spikes, multiplications for numbers
-
-
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
     x, weight, bias, *arguments = call.args
     if call.ledger.tag(weight).is_data:
@@ -311,7 +303,7 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
         )
     tag = call.ledger.tag(x)
     tag = tag.without_time() if tag.time_dim else tag
-    # A filter's places beyond the border are no input, for spikes and numbers alike.
+    # Places beyond the border are no input, for spikes and numbers alike.
     fan_out = fan_out_of(x, weight, call.out, arguments)
     # A network without time may take frame after frame, a pass each.
     return _layer(
@@ -391,7 +383,7 @@ def _count(
     passes = passes or tag.steps * call.ledger.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
-    # Several events can reach an element after average pooling, or can be counted in it.
+    # Average pooling or counts can bring several events to an element.
     several = tag.kind == SPIKES and (tag.averaged > 1 or tag.bits is not None)
     bits = round(tag.averaged).bit_length() + (tag.bits or 1) - 1
     row.input_bits = bits if several else tag.bits
@@ -405,7 +397,7 @@ def _count(
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
-    """Return float64 `[C, …]`: the synapses of each input place, the gradient of a convolution with
+    """Return float64 `[C, …]`, the synapses of each input place: the gradient of a convolution with
     all weights 1.
     """
     settings = tuple(
@@ -427,8 +419,8 @@ def _fan_out(
 
 
 def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Return float64 `[steps]` twice: the number of events (of numbers: that are not zero), and
-    that times `fan_out`, a number or `[…]` as `x[0]`.
+    """Return float64 `[steps]` twice: the number of events (or numbers that are not zero), and that
+    times `fan_out`, a number or `[…]` as `x[0]`.
 
     float32 counts no further than 2²⁴.
     """
@@ -437,7 +429,7 @@ def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, 
     if tag.kind != SPIKES:
         x = x != 0
     elif tag.unit != 1:
-        # A mean of spikes that was rounded (bfloat16) is still a whole number of events.
+        # A mean of spikes rounded to bfloat16 is still a whole number of events.
         x = (x.float() / tag.unit).round()
     if isinstance(fan_out, Tensor):
         places = x.sum(1, dtype=torch.float32).cpu().double()

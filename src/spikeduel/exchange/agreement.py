@@ -1,4 +1,4 @@
-"""Agreement of a written file with the model, on the same images and with the file's weights."""
+"""Agreement of a written file with the model, on the same images and weights."""
 
 import copy
 import itertools
@@ -48,7 +48,7 @@ class Agreement(Frozen):
     """Agreement of one program with the model.
 
     Spikes are None if nothing can flip. `largest_score_difference` is over images without flipped
-    spikes: None if there are none, or if a score is not a number.
+    spikes: None without any, or if a score is not a number.
     """
 
     ok: bool
@@ -76,8 +76,8 @@ def compared(
     labels: np.ndarray,
     progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement;
-    all get the same encoded images.
+    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement
+    on the same encoded images.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -138,9 +138,8 @@ def reference_run(model: Model, encoded: Encoded) -> Run:
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
-    """Return, by layer, the change of an output that is a flip: half a spike, or half a level.
-
-    A ReLU has none.
+    """Return, by layer, the change of an output that is a flip: half a spike or half a level; a
+    ReLU has none.
     """
     sizes = {}
     for name, neuron in module.named_modules():
@@ -152,7 +151,7 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """Fold batch norms behind a Linear or Conv2d, perhaps with average pooling between, of an
+    """Fold batch norms behind a Linear or Conv2d, also across average pooling, of an
     `nn.Sequential`, in place; an Identity keeps the name.
     """
     module.eval()
@@ -190,7 +189,7 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]`, whose product is about
+    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]` with a product near
     `weight`.
     """
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)

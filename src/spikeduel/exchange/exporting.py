@@ -41,7 +41,7 @@ _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "s
 
 
 class ExportDisagrees(SpikeduelError):
-    """Error: the written file does not give the model's answers, and was not kept."""
+    """Error: the written file does not give the model's answers."""
 
     exit_code = 1
 
@@ -65,11 +65,10 @@ class LabelledImages(NamedTuple):
 
 
 class ExportCheck(Frozen):
-    """Content of FILE.check.json: the file, the model, and how far each program agreed on `n` test
+    """Content of FILE.check.json: the file, the model, and each program's agreement on `n` test
     images.
 
-    `accuracy` is that of the model with the weights as written, `accuracy_lost` its difference to
-    `accuracy_float32`.
+    `accuracy` is with the weights as written, `accuracy_lost` its difference to `accuracy_float32`.
     """
 
     spikeduel: str
@@ -102,10 +101,9 @@ def export(
 ) -> ExportCheck:
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
-    Every program that reads the file must agree with the model, in float32, on `test_images`, which
-    are asked for once the format has accepted the model. Raises `InputError` where the format
-    cannot express the model, `ExportDisagrees` where a program does not agree: then nothing is
-    written.
+    Every program that reads the file must agree with the float32 model on `test_images`, loaded
+    once the format accepts the model. Raises `InputError` where the format cannot express the
+    model, and `ExportDisagrees`, without a file, where a program disagrees.
     """
     progress = progress or Progress()
     _require_exportable(model, to, weights)

@@ -1,9 +1,9 @@
 """NIR graphs (Pedersen et al. 2024, "Neuromorphic intermediate representation"), in and out.
 
-NIR has neurons in continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is
-the membrane of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, which
-is the same: before the next current is added. Out: r = 1, tau = dt/(1 − beta) and the threshold
-times (1 − beta), so that tools that use r (snnTorch) and those that take it for 1 (Norse) agree.
+NIR has continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is the membrane
+of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, which is the same:
+before the next current is added. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 −
+beta), so that tools that use r (snnTorch) or take it for 1 (Norse) agree.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ Part = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 class Note(Frozen):
-    """What spikeduel wrote of a network into a NIR file; `dt` is in seconds."""
+    """Spikeduel's own metadata in a NIR file; `dt` is in seconds."""
 
     dt: Annotated[float, Meta(gt=0, lt=1e6)] | None = None
     classes: tuple[str, ...] | None = None
@@ -66,7 +66,7 @@ Imported = tuple[list[Part], tuple[int, ...] | None, Note]
 
 
 class TrainedOn(NamedTuple):
-    """The data set that an imported network was trained on."""
+    """Training set of an imported network."""
 
     name: str
     classes: tuple[str, ...]
@@ -82,9 +82,9 @@ def import_model(
 ) -> Model:
     """Return the network in a NIR file, of which no code is run.
 
-    `data` tells of the data set that it was trained on; without it, spikeduel's note in the file
-    counts, else classes are numbered and images grey and square. `encoding` (direct) and
-    `num_steps` (25) are the file's, if it says so. Raises `InputError`.
+    `data` tells of the training set; without it, spikeduel's note in the file counts, else classes
+    are numbered and images grey and square. `encoding` (direct) and `num_steps` (25) are the
+    file's, if it says so. Raises `InputError`.
     """
     content = files.read_bytes(path, MOST_BYTES)
     with naming(path):
@@ -121,7 +121,7 @@ def _model(
     if binning := trained_on.preprocessing.binning:
         encoding, num_steps = EVENTS, binning.num_frames
     elif encoding is None:
-        # A name in a file must not be enough to run code.
+        # A name in a file must not run code.
         encoding = note.encoding if note.encoding in ENCODERS else "direct"
     card = ModelCard(
         contender="sequential",
@@ -184,7 +184,7 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
         if dt is not None:
             if not 0 < dt < 1e6:
                 raise InputError("a step must last more than 0 seconds.")
-            # Scores differ from those that the temperature was fitted to.
+            # Scores differ from those that fitted the temperature.
             note = structs.replace(note, dt=dt, temperature=None)
         start, *inner, _ = _chain(graph)
         parts = []
@@ -305,7 +305,7 @@ def _layer(node: Any, dt: float) -> Part:
         raise InputError(f"{kind} is not among {', '.join(NODES)}, which can be imported.")
     gain = np.atleast_1d(np.array(node.r, np.float64))
     if kind == "IF":
-        # As tools write it, a step of an IF adds r times its current, whatever a step lasts.
+        # Tools let a step of an IF add r times its current, whatever a step lasts.
         return _lif(node, np.ones_like(gain), gain, 0)
     tau = np.atleast_1d(np.array(node.tau, np.float64))
     return _lif(node, 1 - dt / tau, gain * dt / tau, node.v_leak)
@@ -353,7 +353,7 @@ _OF_CARD = (
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` as a NIR graph; return runners: spikeduel's import, and installed programs.
-    Raises `InputError` with the remedy.
+    Raises `InputError`.
     """
     import nir
 
@@ -553,9 +553,7 @@ step.
 
 
 def _stepped(package: str, path: Path, names: list[str]) -> Runner:
-    """Make a runner that takes one step at a time; NIR's shapes have no batch, so that images come
-    one by one.
-    """
+    """Make a runner of single steps and images: NIR's shapes have no batch."""
     import nir
 
     # Programs warn and print while they read.

@@ -35,8 +35,8 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` with all its time steps; return the runner.
 
     Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]` of recordings,
-    or, for other encodings, `encoded` `[T, B, C, H, W]`. Outputs are `scores` and `probabilities`
-    `[B, K]`.
+    or, for other encodings, `encoded` `[T, B, C, H, W]`; outputs `scores` and `probabilities` `[B,
+    K]`.
     """
     recorded = model.card.preprocessing.binning is not None
     takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
@@ -91,8 +91,8 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write one time step of `model`, for streams and small devices; return the runner.
 
-    Inputs are `frame` float32 `[B, C, H, W]` and the state, zeros at first; outputs are the scores
-    so far, their probabilities and the next state (`NAME.mem` becomes `NAME.mem.next`). Raises
+    Inputs are `frame` float32 `[B, C, H, W]` and the state, at first zeros; outputs the scores so
+    far, their probabilities and the next state (of `NAME.mem`, `NAME.mem.next`). Raises
     `InputError` for a network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
@@ -192,7 +192,7 @@ def _written(
     weights: str,
 ) -> RunFile:
     """Write the graph of `answer`, traced with `example`; one with spikes as further outputs stays
-    in memory, to be run.
+    in memory.
     """
     from onnxscript import optimizer
 
@@ -215,7 +215,7 @@ def _written(
         try:
             proto = torch.onnx.export(network, example, **how).model_proto  # type: ignore[union-attr]
         except torch.onnx.errors.OnnxExporterError as error:
-            # A user's own network can hold anything.
+            # A user's network can hold anything.
             reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
     if weights == "int8":
@@ -228,7 +228,7 @@ def _written(
     about = {**card, "weights": weights, "inputs": inputs, "outputs": outputs}
     proto.producer_name, proto.producer_version = "spikeduel", __version__
     proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
-    # torch notes where the source of each operation lies on this machine.
+    # torch notes where each operation's source lies on this machine.
     for part in (
         proto,
         proto.graph,
@@ -277,8 +277,8 @@ def _session(content: bytes) -> Any:
 def store_as_int8(proto: Any) -> None:
     """Keep weights of an ONNX graph as int8, in place; DequantizeLinear makes floats of them.
 
-    Where the graph has output channels last, a Transpose follows: else onnxruntime would merge both
-    into an operation that rounds activations, too.
+    Output channels that come last are transposed afterwards: else onnxruntime would merge both into
+    an operation that rounds activations, too.
     """
     from onnx import helper, numpy_helper
 

@@ -1,6 +1,6 @@
 """Measures of a trained model: functions `(model, batches)` that return a frozen struct.
 
-`batches` can be iterated again and again; it yields `(images uint8 [B, C, H, W], labels int64 [B],
+`batches` can be iterated repeatedly, and yields `(images uint8 [B, C, H, W], labels int64 [B],
 indices [B])`.
 """
 
@@ -33,8 +33,8 @@ class Measure:
     """A measure: `take(model, batches)`, or `take(model, batches, validation)` with
     `on_validation`.
 
-    `result` is the type of what is taken. A user's own measure sets `title`, `meaning`, `value`
-    (the number that is shown) and `form`: entered in `MEASURES`, it is stored and shown.
+    `result` is the returned type. A user's own measure, entered in `MEASURES`, is stored, and shown
+    by `title`, `meaning`, `value` (the number) and `form`.
     """
 
     take: Callable[..., Any]

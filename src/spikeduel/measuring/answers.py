@@ -25,8 +25,8 @@ COUNT_BITS = 8
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """A model's answers to N images after each of T steps: `right` bool `[T, N]`; `confidence`
-    float64 `[T, N]`, the highest probability so far.
+    """Answers to N images after each of T steps: `right` bool `[T, N]`; `confidence` float64 `[T,
+    N]`, the highest probability so far.
     """
 
     right: np.ndarray
@@ -34,11 +34,10 @@ class Running:
 
     @property
     def num_steps(self) -> int:
-        """T."""
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the steps after which each image leaves, int64 `[N]`, and the right answers then.
+        """Return the step after which each image leaves, int64 `[N]`, and the right answers then.
 
         An image leaves once its confidence reaches `threshold`, else after T.
         """
@@ -47,7 +46,7 @@ class Running:
         return exits, self.right[exits - 1, np.arange(len(exits))]
 
     def leaving(self, threshold: float | None) -> Leaving:
-        """Return the mean steps and the accuracy when images leave by `exits`."""
+        """Return mean steps and accuracy when images leave by `exits`."""
         exits, right = self.exits(threshold)
         return Leaving(
             threshold=threshold,
@@ -59,10 +58,10 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """A model's answers to N images of K classes.
+    """Answers to N images of K classes.
 
-    `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the
-    mean; `scores` float64 `[N, K]`; `over_time`, None unless asked for and known.
+    `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; the mean
+    `loss`; `scores` float64 `[N, K]`; `over_time`, if asked for and known.
     """
 
     truth: np.ndarray
@@ -74,26 +73,25 @@ class Answers:
 
     @property
     def accuracy(self) -> float:
-        """The share of right answers."""
         return float((self.truth == self.predicted).mean())
 
 
 class Counting:
     """Count a model's operations while it answers.
 
-    With `as_is` the model computes as it would uncounted (see `Counter.run`), and goes on uncounted
-    after any failure in the counting.
+    With `as_is` it computes as it would uncounted (see `Counter.run`), and goes on after a failure
+    to count.
     """
 
     def __init__(self, model: Model, as_is: bool = False) -> None:
         self.model, self.as_is, self.reason = model, as_is, ""
         self._failures = Exception if as_is else NotCounted
-        # By the names that it has itself.
+        # Names without the wrapper's prefix.
         counted = model.module.module if isinstance(model.module, Foreign) else model.module
         self._counter = Counter(counted, model.card.num_steps)
 
     def run(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
-        """Return `model.run(x)`, counted unless an operation is not known (`reason`)."""
+        """Return `model.run(x)`, counted unless an operation is unknown (`reason`)."""
         if self.reason:
             return self.model.run(x)
         card, encoder = self.model.card, self.model.encoder
@@ -102,8 +100,7 @@ class Counting:
         # A pixel with several events is added as often.
         bits = COUNT_BITS if kind == "spikes" and binning and not binning.binary else None
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
-        # A network of another library makes its steps itself, or is called for each: the counter
-        # sees them.
+        # A foreign network makes its steps itself, or is called for each: the counter sees them.
         counter_input = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
         drawn = torch.get_rng_state()
         try:
@@ -116,7 +113,7 @@ class Counting:
         return self.model.run(x)
 
     def found(self) -> Counted:
-        """Return means per image, or the reason why there are none."""
+        """Return means per image, or the reason for none."""
         if not self.reason:
             try:
                 return Counted(operations=self._counter.operations(self.model.card.encoding))
@@ -126,8 +123,8 @@ class Counting:
 
 
 class Asked:
-    """Batches that remember a model's answers, so that several measures take one pass. With
-    `count`, it counts operations.
+    """Batches that remember a model's answers, for several measures in one pass. With `count`,
+    operations are counted.
     """
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
@@ -143,13 +140,13 @@ class Asked:
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
-            # Now, before a pass over other images leaves their state behind.
+            # Before a pass over other images leaves its state behind.
             self.counted = counting.found() if counting else None
         return self._known[1]
 
 
 def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
-    """Return the answers of `model`, over time too: remembered ones, or from a pass."""
+    """Return the answers of `model`, remembered or from a pass, over time too."""
     return (batches if isinstance(batches, Asked) else Asked(batches)).answers(model)
 
 
@@ -177,7 +174,7 @@ def ask(
         stepwise = None
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
-    # Inference mode hides from a counter what composite operators are made of.
+    # Inference mode hides the parts of composite operators from a counter.
     with torch.no_grad() if counting else torch.inference_mode():
         for images, labels, indices in _in_pieces(batches, model.images_at_once):
             x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
@@ -190,7 +187,7 @@ def ask(
                 continue
             running = stepwise.running_scores(output).cpu()
             scores.append(running[-1])
-            # In float32 many probabilities of counts of spikes would round to 1.
+            # Float32 would round many probabilities of counts of spikes to 1.
             highest, answer = running.double().softmax(2).max(2)
             right.append(answer == labels)
             confidence.append(highest.cummax(0).values)

@@ -36,9 +36,7 @@ NUM_PERFECT = 1000
 
 
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Return accuracy, macro precision, recall and F1, scores by class, the confusion matrix and
-    the share of ties.
-    """
+    """Return accuracy, macro and class scores, the confusion matrix and the share of ties."""
     answers = answers_of(model, batches)
     scores = classified(model.card.classes, answers.truth, answers.predicted)
     return structs.replace(
@@ -68,9 +66,8 @@ def label_confidences(
 
 
 def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
-    """Return the classification of true and predicted classes, int64 `[N]`.
-
-    A class that was never predicted has precision 0.
+    """Return the classification of true and predicted classes, int64 `[N]`; a class that was never
+    predicted has precision 0.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -98,9 +95,8 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
 
 
 def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
-    """Return the accuracies of the same images encoded `NUM_DRAWS` more times, and their spread.
-
-    All None for a model whose encoding is not random.
+    """Return the accuracies, and their spread, of `NUM_DRAWS` more encodings; None unless encoding
+    is random.
     """
     if model.encoder is None or not model.encoder.random:
         return EncodingSpread()
@@ -111,19 +107,19 @@ def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
 
 
 def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
-    """Return the shapes of the network's weights and statistics, which twins share; single numbers
-    belong to the activation.
+    """Return the shapes of weights and statistics, which twins share; single numbers belong to the
+    activation.
     """
     shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
     return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Return the `classification` while each neuron's spikes are permuted over time.
+    """Return the `classification` with each neuron's spikes permuted over time, drawn by image
+    index and layer.
 
-    Counts stay, so that the loss of accuracy is what the timing carried. A readout that counts
-    (`SpikeCountReadout`) does not see its own layer permuted. Draws depend on image index and
-    layer.
+    Counts stay, so that the loss of accuracy is what the timing carried. `SpikeCountReadout` does
+    not see its own layer permuted.
     """
     from spikeduel.spiking.kernels.cpu import permuted_over_time
 
@@ -138,7 +134,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
 
     def permute(neuron: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         keys = draw
-        # Each layer has a stream of its own, and none is that of a random encoding.
+        # Each layer has its own stream, apart from that of random encodings.
         for _ in range(layers.index(neuron) + 1):
             keys = keys.another()
         return permuted_over_time(output[0], keys.values), output[1]
@@ -158,9 +154,7 @@ def calibrated(model: Model, validation: Iterable[Any]) -> Model:
 
 
 def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
-    """Measure how far the probabilities of `Model.predict` are from the truth, raw and `scaled` by
-    the temperature.
-    """
+    """Return the calibration of `Model.predict`, raw and `scaled` by the temperature."""
     answers, temperature = answers_of(model, batches), model.card.temperature
     truth = torch.from_numpy(answers.truth)
     return Calibration(
@@ -171,12 +165,12 @@ def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
 
 
 def judged(scores: Tensor, truth: Tensor) -> Calibrated:
-    """Judge the probabilities softmax(`scores`) `[N, K]` of images of the classes `truth` `[N]`.
+    """Judge the probabilities softmax(`scores`) `[N, K]` by the classes `truth` `[N]`.
 
-    The `bins` of confidence exclude their low end. `ece` is the mean over images of |accuracy −
-    confidence| of the bin (Guo et al. 2017, equation 3), `ece_of_perfect` and `ece_of_perfect_95`
-    its mean and 95th percentile for a perfectly calibrated model; `nll` the negative log-
-    likelihood, `brier` the mean of Σₖ (pₖ − yₖ)² (Brier 1950).
+    `bins` of confidence exclude their low end. `ece` is the mean over images of the bin's |accuracy
+    − confidence| (Guo et al. 2017, equation 3), `ece_of_perfect` and `ece_of_perfect_95` the mean
+    and 95th percentile of a perfectly calibrated model; `nll` the negative log-likelihood, `brier`
+    the mean of Σₖ (pₖ − yₖ)² (Brier 1950).
     """
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
@@ -212,10 +206,10 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return `[NUM_PERFECT]` calibration errors of answers that are right as often as `confidence`
-    `[N]` says; `number` `[N]` is the bin of each image.
+    """Return `[NUM_PERFECT]` calibration errors of answers right as often as `confidence` `[N]`
+    says, in the bins `number` `[N]`.
 
-    With few images this error is above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
+    Few images put this error above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
     Calibration Error Estimation", figure 1).
     """
     order = np.argsort(number, kind="stable")
@@ -233,8 +227,8 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
     """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
     al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
 
-    One image more, whose label is of every class in equal parts, keeps a few right answers from
-    making the network sure of everything.
+    One more image, labelled with all classes equally, keeps a few right answers from making the
+    network sure of everything.
     """
     from scipy.optimize import minimize_scalar
 

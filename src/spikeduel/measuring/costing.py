@@ -44,8 +44,8 @@ class PrintedPair(AccountedPair):
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
-    """Return the operations counted over `batches`, means per image; `reason` names an operation
-    that the counter does not know.
+    """Return means per image of the operations counted over `batches`; `reason` names an unknown
+    one.
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
@@ -87,27 +87,25 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
 
 
 def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """Return `results` with all accountings again, `more` of them first, and the answer that
-    follows.
-    """
+    """Return `results` with all accountings again, `more` first, and the answer that follows."""
     return answered(replace(results, energy_accountings=pairwise.compare_run(results, more)))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The operations of a network, means per image; `print` shows them as a table."""
+    """Operations of a network, means per image; `print` shows a table."""
 
     operations: Operations
 
     @property
     def layers(self) -> list[Layer]:
-        """The counts layer by layer, means per image."""
+        """Counts by layer, means per image."""
         return self.operations.layers
 
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
-        """Return the estimated joules of one image; `print` shows them.
+        """Return the estimated joules of one image.
 
-        `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
+        `table` is one of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
         read = table if isinstance(table, Table) else energy.read(table)
         return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
@@ -116,8 +114,7 @@ class Cost:
         """Compare this spiking network with its ReLU twin by all published accountings, and `more`
         (TOML files).
 
-        The twin has the same synapses, each used once, none skipped. Raises `InputError`, also for
-        a network without spikes.
+        The twin has the same synapses, each used once. Raises `InputError`, also without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
@@ -135,7 +132,6 @@ class Cost:
         return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image>"
 
     def _repr_html_(self) -> str:
-        """Return the layers and the energy of the leading table, for notebooks."""
         told = energy_text(self.energy()).splitlines()
         rows = text_rows(LAYERS, layers(self.operations))
         return notebook.page("What one image takes", rows, *told)
@@ -148,11 +144,11 @@ def cost(
     declared: Declared | None = None,
     batch_size: int = 256,
 ) -> Cost:
-    """Count what `module` computes for an image: a network of snnTorch, SpikingJelly, Norse, plain
-    PyTorch or spikeduel.
+    """Count the operations of an image in a network of snnTorch, SpikingJelly, Norse, plain PyTorch
+    or spikeduel.
 
     `images` are uint8, which become [0, 1], or float: `[N, C, H, W]`, `[N, H, W]` or `[N, F]`,
-    shown at every time step. `num_steps` counts where the network does not make its steps itself.
+    shown at every time step. `num_steps` is for networks that do not make their steps themselves.
     `declared` maps the name or class of an unknown module to a function `(module, inputs, output)
     -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` of the
     whole batch and `output` ("real" or "spikes"). Raises `InputError`.
@@ -185,8 +181,8 @@ def cost(
         counter = Counter(module, steps, declared)
         for part in inputs.split(batch_size):
             x = ConstantInput(part, steps) if stepwise and steps else part
-            # A network of another library makes its steps itself, or is called for each: the
-            # counter sees them.
+            # A foreign network makes its steps itself, or is called for each: the counter sees
+            # them.
             call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
             counter.run(call, part if calling else x, len(part))
     finally:

@@ -42,11 +42,11 @@ def look_inside(
     calibrated: bool = True,
     points: int = POINTS,
 ) -> Inside:
-    """Watch `models`, by the names that they are shown by, answer one prepared image.
+    """Watch `models`, by their names, answer one prepared image.
 
     `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known.
     `points` are the integration steps of the attribution, which takes most of the time. Raises
-    `InputError` for an image of another shape, an unknown class, and models of different classes.
+    `InputError` for another shape, an unknown class, and models of different classes.
     """
     images = {
         name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
@@ -92,11 +92,11 @@ def attribution(
     points: int = POINTS,
 ) -> np.ndarray:
     """Return the amount that each pixel of a prepared image uint8 `[C, H, W]` adds to the score of
-    class `label` (by default the model's answer): float32 `[H, W]`.
+    class `label` (None: the answer), float32 `[H, W]`.
 
     Integrated gradients from no input (Sundararajan et al. 2017, "Axiomatic Attribution for Deep
-    Networks", equation 1), by the midpoint rule. In a spiking network gradients are those of the
-    surrogate, so that values add up only roughly.
+    Networks", equation 1), by the midpoint rule. With surrogate gradients values add up only
+    roughly.
     """
     prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
     keys = keys or RandomKeys.for_content(prepared)
@@ -116,8 +116,8 @@ def attribution(
 
 
 def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = False) -> Pictures:
-    """Pack `values` `[N, C, H, W]`, made smaller until they take at most `most_bytes`. With
-    `symmetric`, 0 is the byte 128.
+    """Pack `values` `[N, C, H, W]`, shrunk to at most `most_bytes`. With `symmetric`, 0 is the byte
+    128.
     """
     tensor = torch.as_tensor(values, dtype=torch.float32).cpu()
     high, low, shrunk = max(float(tensor.max()), 1e-12), min(float(tensor.min()), 0.0), 1
@@ -144,8 +144,8 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
 
 
 def chosen(spk: np.ndarray, most: int) -> list[int]:
-    """Return at most `most` spiking neurons of `spk` bool `[T, N]`, from the busiest to the
-    stillest in even steps; the first neuron where none spikes.
+    """Return at most `most` spiking neurons of `spk` bool `[T, N]`, evenly from the busiest to the
+    stillest; the first neuron where none spikes.
     """
     counts = spk.sum(0)
     spiking = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
@@ -153,7 +153,7 @@ def chosen(spk: np.ndarray, most: int) -> list[int]:
 
 
 def _evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Return at most `most` of the items at even distances, the first and the last among them."""
+    """Return at most `most` items at even distances, first and last included."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)
     return [items[place] for place in np.unique(places)]
 
@@ -194,7 +194,7 @@ class _Answer:
         except (RuntimeError, SpikeduelError):
             if card.foreign is None:
                 raise
-            by_pixel = None  # a network of another library may have no gradient
+            by_pixel = None  # a foreign network may have no gradient
         return Seen(
             name=name,
             spiking=card.encoding is not None,
@@ -263,7 +263,7 @@ class _Answer:
         num_steps = self.model.card.num_steps or len(self._input())
         kept: dict[int, Tensor] = {}
         for calls in self.inputs.values():
-            # A network of another library is called for each step.
+            # A foreign network is called for each step.
             by_step = len(calls) >= num_steps > 1 == len(calls[-1])
             x = torch.cat(calls[-num_steps:]) if by_step else calls[-1]
             if x.dim() in (2, 4) and len(x) in (1, num_steps):
@@ -290,9 +290,7 @@ def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]
 def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
-    """Return the threshold of one neuron at each step; an adaptive one rises with the neuron's
-    spikes.
-    """
+    """Return one neuron's threshold at each step; an adaptive one rises with its spikes."""
     dynamics = getattr(neuron, "dynamics", None)
     threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(threshold, int | float | Tensor):

@@ -1,6 +1,4 @@
-"""Measure latency on this machine: a model in a fresh process, as a user would start it.
-(`torch.utils.benchmark` has no percentiles of single answers.)
-"""
+"""Latency on this machine: a model in a fresh process, as a user would start it."""
 
 import io
 import json
@@ -51,9 +49,9 @@ def latency(
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
 
-    `start_up_seconds` are those of importing, loading and the first answer, `peak_memory_bytes` the
-    process's memory then. All but `machine` are None where the process fails or takes longer than
-    `seconds`; `reasons` then says why.
+    `start_up_seconds` are importing, loading and the first answer, `peak_memory_bytes` the
+    process's memory then. All but `machine` are None where the process fails or exceeds `seconds`;
+    `reasons` says why.
     """
     here = machine(device)
     settings = {
@@ -63,10 +61,10 @@ def latency(
         "own_code": list(own_code),
     }
     document = io.BytesIO()
-    # From the start again where there are fewer.
+    # Fewer images are repeated.
     many = images[np.resize(np.arange(len(images)), NUM_IMAGES)]
     np.save(document, np.ascontiguousarray(many), allow_pickle=False)
-    # Code of the user's is found there where it is found here.
+    # The user's code is found there where it is found here.
     folders = os.pathsep.join(folder or os.curdir for folder in sys.path)
     try:
         done = subprocess.run(
@@ -94,14 +92,11 @@ def machine(device: str) -> Machine:
     return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})
 
 
-# ---- in the fresh process
-
-
 def main(import_seconds: float) -> None:
     """Load and time the model that the first argument names: images from standard input, one JSON
     document to standard output.
     """
-    # What a model prints must not end up in the document.
+    # Prints of a model must not end up in the document.
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     settings = json.loads(sys.argv[1])
@@ -123,7 +118,7 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     """Time `Model.predict` on prepared images uint8 `[N, C, H, W]`, encoding included, in batches
     of `BATCH_SIZES`.
 
-    `joules_per_image` is of the largest batches; idling is not subtracted.
+    `joules_per_image` is of the largest batches, idling included.
     """
     times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
@@ -140,7 +135,7 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     stream = None
     try:
         stream = streamed(model, images)
-    # A network of the user's may not go on from a state, and still answers.
+    # A user's network may not go on from a state, and still answer.
     except Exception as error:
         told = isinstance(error, InputError)
         reasons["stream_ms"] = str(error) if told else type(error).__name__
@@ -164,11 +159,11 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
 def repeated(
     work: Callable[[Any], Any], inputs: Sequence[Any] | np.ndarray
 ) -> tuple[list[float], int]:
-    """Call `work` with one input after the other, in a circle, for `SECONDS`. Return the
-    milliseconds of each call but the first, and the number of calls.
+    """Call `work` with the inputs in a circle, for `SECONDS`; return the milliseconds of each call
+    but the first, and the number of calls.
     """
     times: list[float] = []
-    # The first one makes room, and loads or compiles what it needs.
+    # The first call makes room, and loads or compiles.
     while len(times) <= FEWEST or (sum(times) < SECONDS and len(times) <= MOST):
         started = time.perf_counter()
         work(inputs[len(times) % len(inputs)])
@@ -187,8 +182,8 @@ def summary(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def streamed(model: Model, images: np.ndarray) -> list[float]:
-    """Return the milliseconds until the scores after each step, `[T]`: one image, step by step.
-    Raises `InputError` for a network that cannot stream.
+    """Return the milliseconds until the scores after each step of one image, `[T]`. Raises
+    `InputError` for a network that cannot stream.
     """
     runs: list[list[float]] = []
 
@@ -206,7 +201,7 @@ def streamed(model: Model, images: np.ndarray) -> list[float]:
 
 
 class EnergyCounter(NamedTuple):
-    """A counter of joules since some moment, which starts again from 0 after `wraps_at`."""
+    """A counter of joules that starts again from 0 after `wraps_at`."""
 
     source: str
     read: Callable[[], float]
@@ -214,9 +209,9 @@ class EnergyCounter(NamedTuple):
 
 
 def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
-    """Return the energy counters for work on `device`, none where they are missing or unreadable: a
-    GPU's own by NVML (needs nvidia-ml-py), Intel's RAPL for each processor package, as Linux shows
-    it in `folder`. Both count all work done meanwhile.
+    """Return the readable energy counters for work on `device`: a GPU's own by NVML (needs
+    nvidia-ml-py), Intel's RAPL for each processor package, as Linux shows it in `folder`. Both
+    count all work done meanwhile.
     """
     try:
         if device.type == "cuda":
@@ -252,7 +247,7 @@ def _of_gpu(device: torch.device) -> EnergyCounter:
     import pynvml
 
     pynvml.nvmlInit()
-    # By its identity: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides from torch.
+    # NVML counts GPUs that CUDA_VISIBLE_DEVICES hides from torch.
     identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     gpu = pynvml.nvmlDeviceGetHandleByUUID(identity)
 

@@ -24,8 +24,7 @@ def anytime(
     model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
 ) -> Anytime:
     """Return the answers of a spiking network after t = 1 … T steps; `early_exit` has a threshold
-    chosen on `validation`. All None for a network without steps, or whose readout needs all steps
-    at once.
+    chosen on `validation`. All None without steps, or if the readout needs all at once.
     """
     test = answers_of(model, batches).over_time
     if test is None:
@@ -41,9 +40,7 @@ def anytime(
 
 
 def received(batches: Iterable[Any]) -> Received | None:
-    """Return the events of the recordings in `batches` that had come at the end of each frame; None
-    of images.
-    """
+    """Return the events that had come at the end of each frame of recordings; None of images."""
     batches = batches.batches if isinstance(batches, Asked) else batches
     if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
         return None
@@ -52,8 +49,8 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leave at the first step at which the highest probability so far reaches `chosen_threshold`,
-    else after T; `curve` has every threshold.
+    """Leave at the first step whose highest probability so far reaches `chosen_threshold`, else
+    after T; `curve` has every threshold.
 
     BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023) between
     time steps.
@@ -76,12 +73,12 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
 
 
 def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """Return the confidence at which images may leave, None where nobody may, and the most accuracy
-    that this costs.
+    """Return the confidence at which images may leave (None: never), and the most accuracy that
+    this costs.
 
-    Thresholds are tested from the highest down; the last one is taken for which, as for all before
-    it, leaving costs at most `TOLERANCE` with `CONFIDENCE`. Such tests in a fixed order keep their
-    level without a correction (Angelopoulos et al. 2021, "Learn then Test").
+    Thresholds are tested from the highest down, while leaving costs at most `TOLERANCE` with
+    `CONFIDENCE`. Tests in a fixed order need no correction (Angelopoulos et al. 2021, "Learn then
+    Test").
     """
     after_all = validation.right[-1]
     threshold, bound = None, 0.0
@@ -96,11 +93,11 @@ def chosen_threshold(validation: Running) -> tuple[float | None, float]:
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:
-    """Return the upper confidence limit of the share of `n` images lost, of which `lost` became
+    """Return the upper confidence limit of the lost share of `n` images, of which `lost` became
     wrong and `gained` right.
 
     The score test of paired proportions (Tango 1998), but at least the exact limit of Clopper and
-    Pearson for the net loss: where hardly any image changes, the score's limit is too low.
+    Pearson for the net loss: the score's is too low where hardly any image changes.
     """
     from scipy.optimize import brentq
     from scipy.stats import beta, norm
@@ -122,8 +119,8 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 
 def thresholds(validation: Running) -> list[float | None]:
-    """Return at most `NUM_THRESHOLDS` rising thresholds, and None for nobody leaves early:
-    quantiles of the confidence, so that the mean number of steps grows evenly.
+    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence, with evenly growing mean
+    steps, and None (nobody leaves early).
     """
     if validation.num_steps == 1:
         return [None]

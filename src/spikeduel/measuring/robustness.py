@@ -1,8 +1,8 @@
-"""Measure accuracy on corrupted images: seven corruptions at five severities.
+"""Accuracy on corrupted images: seven corruptions at five severities.
 
-Draws come from `RandomKeys`, by image index, and are the same at every severity; sizes are shares
-of the image's side. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network
-Robustness to Common Corruptions and Perturbations" (2019).
+Draws come from `RandomKeys`, by image index, the same at every severity; sizes are shares of the
+image's side. After Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
+Corruptions and Perturbations" (2019).
 """
 
 import math
@@ -30,9 +30,7 @@ _UNIT = 1 << 16
 
 
 def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Add Gaussian noise to every pixel and channel; its standard deviation is this share of
-    white.
-    """
+    """Add Gaussian noise to every pixel and channel, its standard deviation this share of white."""
     # 255 equally likely values of a normal distribution, scaled to a variance of 1.
     values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
     strengths = torch.from_numpy(values / values.std() * (255 * share))
@@ -44,8 +42,8 @@ def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     from scipy.ndimage import gaussian_filter
 
     sigma = share * min(images.shape[2:])
-    # Edges are continued: a dark margin would be a second corruption. Of floats, as integers would
-    # be cut off twice.
+    # Edges are continued: a dark margin would be a second corruption. Integers would be cut off
+    # twice.
     blurred = gaussian_filter(
         images.numpy(), (0, 0, sigma, sigma), output=np.float64, mode="nearest", truncate=3
     )
@@ -53,7 +51,7 @@ def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def contrast(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Draw every pixel towards the image's mean: this share of its distance stays."""
+    """Draw every pixel towards the image's mean; this share of its distance stays."""
     mean = images.sum((1, 2, 3), keepdim=True, dtype=torch.int64).double() / images[0].numel()
     return _as_bytes(mean + (images - mean) * share)
 
@@ -88,7 +86,7 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     """
     height, width = images.shape[2:]
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
-    # Whole pixels, since moving by parts of one would blur as well.
+    # Moving by parts of a pixel would blur as well.
     right, down = (
         torch.tensor([round(max(1.0, share * side) * part(way)) for way in directions])
         for side, part in ((width, math.cos), (height, math.sin))
@@ -116,7 +114,7 @@ def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     height, width = images.shape[2:]
     sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
     border = torch.cat(sides, 2)
-    # Not always black: on a white background, black wedges would be more than a rotation.
+    # On a white background, black wedges would be more than a rotation.
     background = border.median(2).values[:, :, None, None].double()
     x, y = torch.broadcast_tensors(x, y)
     grid = torch.stack((2 * x / width, 2 * y / height), -1)
@@ -155,9 +153,7 @@ corruption.
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
-    """Corrupt `images` uint8 `[B, C, H, W]`, which have the indices `[B]` in their data set, always
-    in the same way.
-    """
+    """Corrupt `images` uint8 `[B, C, H, W]` of data set `indices` `[B]`, always in the same way."""
     corruption, keys = CORRUPTIONS[name], RandomKeys.for_corruption(name, indices)
     return corruption.apply(images.cpu(), corruption.strengths[severity - 1], keys).to(
         images.device
@@ -173,12 +169,10 @@ def corrupted(batches: Iterable[Any], name: str, severity: int) -> Iterator[Any]
 def measures(
     progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Return a measure for each corruption, by the names in `NAMES`. `label` names the model in the
-    progress.
-    """
+    """Return a measure for each corruption, by `NAMES`; `label` names the model in the progress."""
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-        # Spoilt images are made in new memory batch by batch, which took half of their time.
+        # New memory for the images of each batch took half of the time.
         keep_freed_memory()
         description = f"  {label}, {name} 1 to {SEVERITIES[-1]}"
         answers = [
@@ -193,7 +187,7 @@ def measures(
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """Return the accuracies that the measures of `NAMES` found, None where there are none."""
+    """Return the accuracies by the measures of `NAMES`, None where there are none."""
     entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None

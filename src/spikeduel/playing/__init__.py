@@ -1,11 +1,10 @@
 """A page on this machine on which several models answer one image side by side.
 
-The server listens on 127.0.0.1 alone. Pages of other sites can send requests, so the Host must name
-this machine, the Origin must be the page, and an image must come as `application/octet-stream`, for
-which browsers ask across origins. Nothing is kept, and no path of a request is opened: files are in
-memory, samples are numbers, encodings one of a list. Models are never changed: other settings build
-a network anew. A request is limited to 16 MB, 20 million pixels and `MOST_STEPS`; one is computed
-at a time, and too many are asked to come again.
+The server listens on 127.0.0.1 alone. Pages of other sites can send requests: the Host must name
+this machine, the Origin be the page, and an image come as `application/octet-stream`, for which
+browsers ask across origins. Nothing is kept, and no path of a request is opened. Models are never
+changed: other settings build a network anew. A request is limited to 16 MB, 20 million pixels and
+`MOST_STEPS`; one is computed at a time, and too many are asked to come again.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +23,10 @@ def play(
     browser: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Serve the page of `models` on 127.0.0.1 until Ctrl-C; call `ready` with the address. Port 0
-    is any free port.
+    """Serve the page of `models` on 127.0.0.1 until Ctrl-C; call `ready` with the address.
 
-    Raises `InputError`, also for a port in use and without the extra `play`.
+    `port` 0 is any free one. Raises `InputError`, also for a port in use and without the extra
+    `play`.
     """
     try:
         from spikeduel.playing.serving import serve

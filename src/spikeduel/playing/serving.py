@@ -70,7 +70,7 @@ class _Refused(Exception):
 def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
     """See `playing.play`."""
     with _listening(port) as listening:
-        # Headers of proxies are ignored, and requests are not logged.
+        # Proxies' headers are ignored, and requests are not logged.
         config = uvicorn.Config(
             application(table),
             log_level="error",
@@ -154,7 +154,7 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
         raise _Refused(408, "The image took too long to arrive: send it again.") from None
     except _Refused:
         raise
-    # Networks may be the user's own code, which can raise anything.
+    # Networks may be user code, which can raise anything.
     except Exception as error:
         kind = type(error).__name__
         raise _Refused(
@@ -164,7 +164,7 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
 
 
 async def _refused(request: Request, error: Any) -> Response:
-    # The rest of the body is not read, so this connection has to close.
+    # The rest of the body is not read: this connection has to close.
     said = msgspec.json.encode({"error": error.sentence})
     return Response(said, error.status, {"Connection": "close"}, "application/json")
 

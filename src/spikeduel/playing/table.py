@@ -35,9 +35,8 @@ _OF_NEURONS = ("threshold", "beta")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Models by name, with the same classes and preprocessing, and samples; never changed.
-
-    `samples` is uint8 `[N, C, H, W]`, `labels` `[N]`.
+    """Models by name, of the same classes and preprocessing, and `samples` uint8 `[N, C, H, W]`
+    with `labels` `[N]`; never changed.
     """
 
     models: Mapping[str, Model]
@@ -46,7 +45,7 @@ class Table:
 
     @property
     def card(self) -> ModelCard:
-        """Return the card of the first model, for what all models have in common."""
+        """Return the first model's card, for what all have in common."""
         return next(iter(self.models.values())).card
 
     @cached_property
@@ -73,14 +72,14 @@ class Table:
             "num_steps": Annotated[int, Meta(ge=steps[0], le=steps[1])],
             "threshold": Annotated[float, Meta(ge=thresholds[0], le=thresholds[1])],
             "beta": Fraction,
-            # No plain text: a name of the form module:attribute would be imported.
+            # Plain text of the form module:attribute would be imported.
             "encoding": Literal[tuple(ENCODERS)],
             "corruption": Literal[tuple(CORRUPTIONS)],
             "severity": Annotated[int, Meta(ge=SEVERITIES[0], le=SEVERITIES[-1])],
         }
 
     def about(self) -> dict[str, Any]:
-        """Return what the page shows at start: models, limits of settings, and sample pictures."""
+        """Return the page's start: models, limits of settings, sample pictures."""
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
@@ -168,14 +167,12 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
 
 
 def takes(model: Model) -> dict[str, Any]:
-    """Return the settings that can be changed in a model, with its values; {} if it does not
-    spike.
-    """
+    """Return a model's settings that can be changed, with its values; {} without spikes."""
     card = model.card
     if card.encoding is None or card.foreign is not None:
         return {}
     neurons = [layer for layer in model.module.modules() if isinstance(layer, Neuron)]
-    # A value that is learned, or differs between neurons, is a tensor and comes with the weights.
+    # Learned values, and values that differ between neurons, are tensors and come with the weights.
     same = [
         name
         for name in _OF_NEURONS

@@ -1,5 +1,5 @@
-"""Charts as data: panels of marks on axes named by columns. Tips, table and download come from the
-rows of marks.
+"""Charts as data: panels of marks on axes named by columns; tips, table and download come from the
+marks' rows.
 """
 
 import math
@@ -66,9 +66,9 @@ DASHES = (4.0, 2.0)
 class Marks:
     """Rows that are drawn alike.
 
-    Lines, points and bars show the columns of the panel's axes; spans go along x between the two
-    columns `ends`, intervals along y, a band fills the space. `place` is a row of a panel of names.
-    Rows that are not `told` have no tip, and are in no table or download.
+    Lines, points and bars show the axes' columns; spans go along x between the two columns `ends`,
+    intervals along y, a band fills the space. `place` is a row of a panel of names. Rows that are
+    not `told` are in no tip, table or download.
     """
 
     kind: Kind
@@ -82,8 +82,8 @@ class Marks:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the values in `column`, which is also the title by default; `low` and `high` are
-    limits, `least` and `most` the smallest and the largest range.
+    """An axis of the values in `column`, by default also the title; `low` and `high` are limits,
+    `least` and `most` the smallest and the largest range.
     """
 
     column: str
@@ -110,7 +110,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Name:
-    """The name of a row of a panel, and what was concluded, at the right in `colour`."""
+    """Name of a panel's row, and the conclusion at the right in `colour`."""
 
     text: str
     concluded: str = ""
@@ -152,7 +152,7 @@ class Chart:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of all marks, each of them once."""
+        """Rows of all marks, each once."""
         told = [marks.rows for panel in self.panels for marks in panel.marks if marks.told]
         ruled = [rule.row for panel in self.panels for rule in panel.rules if rule.row]
         every = [row for rows in (*told, ruled) for row in rows]
@@ -160,12 +160,10 @@ class Chart:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of all rows."""
         return list(dict.fromkeys(column for row in self.rows for column in row))
 
     @property
     def table(self) -> list[list[Value]]:
-        """The values of all rows, by `columns`."""
         columns = self.columns
         return [[row.get(column) for column in columns] for row in self.rows]
 
@@ -179,25 +177,25 @@ class Chart:
 
 
 def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
-    """Return a colour for each contender by family and place: the same in every chart."""
+    """Return a colour for each contender by family and place, the same in every chart."""
     spiking = {trial.contender: trial.family == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
     return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
 
 
 def contender_keys(colours: Mapping[str, str], kind: Kind = "line") -> list[Key]:
-    """Return an entry of a legend for each contender."""
+    """Return a legend's entry for each contender."""
     return [Key(shortened(name, 44), kind, Look(colour)) for name, colour in colours.items()]
 
 
 def training_row(trial: Trial) -> dict[str, Value]:
-    """Return the beginning of a row about one training."""
+    """Return the beginning of a training's row."""
     row: dict[str, Value] = {"contender": trial.contender, "seed": trial.seed}
     return row if trial.fold is None else row | {"fold": trial.fold}
 
 
 def rows_of(columns: Mapping[str, Iterable[Value]], common: Row | None = None) -> list[Row]:
-    """Return a row for each place of the columns, after what all have in `common`."""
+    """Return a row for each place of the columns, after `common`."""
     return [
         {**(common or {}), **dict(zip(columns, values, strict=True))}
         for values in zip(*columns.values(), strict=True)
@@ -229,7 +227,7 @@ def averaged(
 
 
 def plain(row: Row) -> Row:
-    """Return a row with numbers of Python at six digits, None for what is not finite."""
+    """Return a row with Python's numbers at six digits, None for others."""
     return {
         column: value
         if value is None or isinstance(value, str | int)
@@ -241,12 +239,12 @@ def plain(row: Row) -> Row:
 
 
 def title_of(column: str) -> str:
-    """Return the name of a column without its unit."""
+    """Return a column's name without its unit."""
     return column.rpartition(", ")[0] or column
 
 
 def unit_of(column: str) -> str:
-    """Return the unit of a column, "" without one."""
+    """Return a column's unit, or ""."""
     return column.rpartition(", ")[2] if ", " in column else ""
 
 
@@ -265,7 +263,7 @@ def said(column: str, value: Value) -> str:
     unit = unit_of(column)
     if unit in ("J", "s"):
         return engineering(value, unit, 2)
-    # Differences of two sums may leave a crumb, or a zero with a sign.
+    # Differences of sums may leave a crumb, or a zero with a sign.
     number = f"{value:,}" if isinstance(value, int) else f"{round(value, 12) + 0:.4g}"
     unit = "point" if unit == "points" and number in ("1", "-1") else unit
     return f"{number} {unit}".strip().replace("-", "−")
@@ -281,7 +279,7 @@ def tip(row: Row) -> str:
 
 
 def shortened(text: str, length: int = 18) -> str:
-    """Return `text` on one line, the middle replaced by … where it is longer than `length`."""
+    """Return `text` on one line, the middle replaced by … beyond `length`."""
     text = visible(text)
     if len(text) > length:
         tail = (length - 1) // 3

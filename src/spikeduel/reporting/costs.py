@@ -1,4 +1,4 @@
-"""Charts of what an answer costs: accuracy by energy, time and steps, and where spiking pays."""
+"""Charts of an answer's cost: accuracy by energy, time and steps, and where spiking pays."""
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
@@ -52,13 +52,13 @@ _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
 def one_image_ms(trials: Iterable[Trial]) -> float | None:
-    """Return the median milliseconds of one image's answer, of the trial that was timed."""
+    """Return the median milliseconds of one image's answer, of the timed trial."""
     timed = (trial.latency.one_image for trial in trials if trial.latency)
     return next((times.median_ms for times in timed if times), None)
 
 
 def stream_ms(trials: Iterable[Trial]) -> list[float] | None:
-    """Return milliseconds until the scores after each step, `[T]`, of the trial that was timed."""
+    """Return milliseconds until the scores after each step, `[T]`, of the timed trial."""
     timed = (trial.latency for trial in trials if trial.latency and trial.latency.one_image)
     return next((latency.stream_ms for latency in timed if latency.stream_ms), None)
 
@@ -69,13 +69,10 @@ def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
 
 
 def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
-    """Return the early exit of all trials; empty unless all have it."""
+    """Return all trials' early exits; empty unless all have one."""
     exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
     known = [leaving for leaving in exits if leaving]
     return known if len(known) == len(trials) else []
-
-
-# ---- accuracy against cost
 
 
 def _row(
@@ -107,8 +104,8 @@ def _contender(
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return the row of each contender, its early exit and its trained twins; energies go from
-    zeros skipped to nothing skipped.
+    """Return a row for each contender, its early exit and its trained twins; energies go from zeros
+    skipped to nothing skipped.
     """
     shown = []
     for name in results.contenders:
@@ -140,8 +137,8 @@ def points(results: Results, table: energy.Table) -> list[Row]:
 
 
 def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Return the Pareto front by rising cost: indices of the points that no other beats in accuracy
-    for at most the same cost.
+    """Return the Pareto front by rising cost: indices of points that no other beats in accuracy for
+    at most the same cost.
     """
     best, kept = -np.inf, []
     for index in sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index])):
@@ -152,8 +149,8 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
-    """Return accuracy against estimated energy and against the measured time of one image; None
-    where neither is known.
+    """Return accuracy against the estimated energy and the measured time of one image; None where
+    neither is known.
 
     A bar goes to nothing skipped; vertical lines are a standard deviation. Early exit is timed as a
     stream.
@@ -171,8 +168,8 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
 
 
 def at_a_glance(results: Results) -> Chart | None:
-    """Return accuracy against the cost in the answer's table: energy with memory, or else time;
-    None where neither is known.
+    """Return accuracy against the answer's cost: energy with memory, or else time; None where
+    neither is known.
     """
     axis = Axis("energy, J", "energy with memory (estimate)", "log")
     costs = results.answer.lead("energy").values
@@ -221,17 +218,14 @@ def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "
     return Panel(x, accuracy, marks, title, height=2.6)
 
 
-# ---- accuracy over time
-
-
 def num_steps(trial: Trial) -> int:
-    """Return the number of steps after which accuracy was measured, 0 for none."""
+    """Return the number of steps with an accuracy, 0 for none."""
     return (trial.anytime.num_steps or 0) if trial.anytime else 0
 
 
 def followed(results: Results) -> dict[str, list[Trial]]:
     """Return tested trials with an accuracy after each step, by contender, over as many steps as
-    the contender's first.
+    the first.
     """
     by_contender = {
         name: [trial for trial in results.of(name) if num_steps(trial)]
@@ -245,8 +239,8 @@ def followed(results: Results) -> dict[str, list[Trial]]:
 
 
 def over_time(results: Results, table: energy.Table) -> Chart:
-    """Return accuracy by time steps, by energy and by what has come of recordings, and the time
-    until an answer by steps.
+    """Return accuracy by time steps, energy and received events, and the time until an answer by
+    steps.
 
     A star lets images leave early. Dotted lines and squares have no time steps. `results` has a
     trial in `followed`.
@@ -306,7 +300,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
 
 
 def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
-    """Return what t steps take, by column `[trials][T]`, as far as all trials know it."""
+    """Return the cost of t steps, by column `[trials][T]`, as far as all trials know it."""
     received = [trial.anytime.received for trial in trials if trial.anytime]
     known: dict[str, list[Any]] = {
         _STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
@@ -324,7 +318,7 @@ def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[
 def _accuracy(
     trials: Sequence[Trial], column: str, spent: Sequence[Sequence[float]], colour: str
 ) -> list[Marks]:
-    """Return accuracy against what t steps take, and early exit."""
+    """Return accuracy against the cost of t steps, and early exit."""
     curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
     row: Row = {"contender": trials[0].contender}
     cost = np.mean(spent, axis=0).tolist()
@@ -341,16 +335,13 @@ def _accuracy(
     return marks
 
 
-# ---- where spiking pays
-
-
 def break_even(
     operations: Operations, name: str, colour: str, trained: Operations | None = None
 ) -> Chart:
     """Return the spike rate at which network `name` costs as much as its ReLU twin, by time steps.
 
-    A panel for each memory model, a line for each energy table. The twin is the `trained` one, or
-    computed from the shape. Below a line the network is cheaper; the dot is where it is.
+    A panel for each memory model, a line for each energy table: below it the network (the dot) is
+    cheaper. The twin is the `trained` one, or computed from the shape.
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin = trained.layers if trained else energy.relu_twin(operations)

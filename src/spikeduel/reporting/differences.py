@@ -44,7 +44,7 @@ Ends = tuple[float, float] | None
 
 
 def with_intervals(difference: float, ci95: Ends, ci90: Ends, conclusion: str, **said: str) -> Row:
-    """Return a row in points of a difference, a fraction, and its intervals where known."""
+    """Return a row, in points, of a difference (a fraction) and its known intervals."""
     row: dict[str, charts.Value] = {**said, _DIFFERENCE: 100 * difference}
     for columns, ends in ((_CI95, ci95), (_CI90, ci90)):
         row |= {column: 100 * end for column, end in zip(columns, ends or (), strict=False)}
@@ -113,8 +113,8 @@ def _concluded(pair: Pair) -> str:
 
 
 def controls(results: Results) -> Chart:
-    """Return the points of accuracy that each control took or gave: a row a control, a dot a
-    contender.
+    """Return the points of accuracy that each control (a row) took or gave each contender (a
+    dot).
     """
     controlled, margin = results.comparison.controls, results.experiment.equivalence_margin
     colours = charts.contender_colours(results.trials)
@@ -154,8 +154,8 @@ def controls(results: Results) -> Chart:
 def energy_accountings(
     accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
 ) -> Chart:
-    """Return the ratio of what two networks take, a row for each accounting with a number, in the
-    colour of the cheaper network.
+    """Return the ratio of two networks' energies: a row for each accounting with a number, in the
+    cheaper network's colour.
     """
     known = [
         (result, result.ratio) for result in accounting_words.in_order(accounted) if result.ratio

@@ -1,5 +1,5 @@
-"""Draw declared charts with matplotlib, without pyplot: an SVG a panel for a page, which style
-sheets arrange, and figures for files.
+"""Draw declared charts with matplotlib, without pyplot: an SVG a panel for a page, and figures for
+files.
 """
 
 import io
@@ -69,8 +69,8 @@ _AROUND = [(1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1)]
 
 
 def panels(chart: Chart, label: str) -> Markup:
-    """Return the SVG of each panel in the page's colours, with a mark for each tip; `label` says
-    what is seen.
+    """Return each panel's SVG in the page's colours, with a mark for each tip; `label` says what is
+    seen.
     """
     with matplotlib.rc_context(SETTINGS):
         drawn = [_markup(panel, WIDTHS[chart.abreast], label) for panel in chart.panels]
@@ -118,7 +118,7 @@ def save(chart: Chart, folder: Path) -> None:
 
 
 def swatch(key: Key) -> Markup:
-    """Return the small drawing of a legend's entry for a page."""
+    """Return the drawing of a legend's entry for a page."""
     look, colour = key.look, coloured(key.look.colour)
     if key.kind in ("bars", "band"):
         body = f'<rect x="4" y="1" width="14" height="10" fill="{colour}"/>'
@@ -147,12 +147,9 @@ _OUTLINES = {
 
 
 def coloured(colour: str) -> str:
-    """Return a colour as the page's variable, with the colour itself where there is none."""
+    """Return a colour as the page's variable, or itself where there is none."""
     variable = VARIABLES.get(colour.upper())
     return f"var({variable}, {colour.upper()})" if variable else colour
-
-
-# ---- a panel as a part of a page
 
 
 def _markup(panel: Panel, width: float, label: str) -> str:
@@ -172,7 +169,7 @@ def _markup(panel: Panel, width: float, label: str) -> str:
     tips = "".join(_tips(axes, panel, height * 72))
     text = written.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
-    # Ids that nothing refers to would stand on the page several times.
+    # Unused ids would stand on the page several times.
     used = set(re.findall(r"#([\w-]+)", body))
     body = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", body)
     style = r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>|\s*\n\s*"
@@ -205,7 +202,7 @@ def _tips(axes: Axes, panel: Panel, height: float) -> Iterator[str]:
 
 
 def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
-    """Yield the rows that have a tip, two corners of each, and the reach around them."""
+    """Yield rows with a tip, two corners of each, and the reach around them."""
     for rule in panel.rules:
         if rule.row:
             ends = axes.get_xlim() if rule.axis == "y" else axes.get_ylim()
@@ -224,13 +221,10 @@ def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
             yield from zip(marks.rows, both, repeat(reach), strict=False)
 
 
-# ---- a panel on axes
-
-
 def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
     """Draw a panel `width` inches wide; return the points that the labels at its left take.
 
-    Ticks are lines and texts: those of matplotlib take most of its time.
+    Ticks are lines and texts: matplotlib's take most of its time.
     """
     axes.set_axis_off()
     for axis, name in ((panel.x, "x"), (panel.y, "y")):
@@ -275,7 +269,7 @@ def _text(
     transform: Transform,
     **look: Any,
 ) -> None:
-    """Write `text` at an offset in points from a place; none where there is no text."""
+    """Write `text`, if any, at an offset in points from a place."""
     if text:
         moved = offset_copy(transform, axes.get_figure(root=True), *offset, units="points")
         axes.text(*place, text, transform=moved, **{"fontsize": TEXT, **look})
@@ -286,7 +280,7 @@ def _title(axis: Axis) -> str:
 
 
 def _values(panel: Panel, marks: Marks) -> tuple[np.ndarray, ...]:
-    """Return x, y and both ends of all rows; not a number where a row lacks them."""
+    """Return x, y and both ends of all rows; NaN where missing."""
     columns = (panel.x.column, panel.y.column, *marks.ends)
     known = [[row.get(column) for row in marks.rows] for column in columns]
     x, y, low, high = (
@@ -340,7 +334,6 @@ def _rule(axes: Axes, rule: charts.Rule) -> None:
 
 
 def _name_rows(axes: Axes, names: Sequence[charts.Name]) -> None:
-    """Write names above their rows, and conclusions at the right."""
     across = axes.get_yaxis_transform()
     axes.set_ylim(len(names) - 0.6, -0.9)
     axes.hlines(range(len(names)), 0, 1, FAINT, linewidth=0.8, zorder=0, transform=across)
@@ -397,7 +390,7 @@ def _handle(key: Key) -> Any:
 
 
 def add_labels(axes: Axes, panel: Panel) -> None:
-    """Write labels beside their points, each where it covers least, and rather near than far."""
+    """Write labels beside their points, each where it covers least, preferably near."""
     points = [
         (place, charts.shortened(marks.label, 30))
         for marks in panel.marks

@@ -1,5 +1,5 @@
-"""Show what happens inside networks for one image: a page with a time slider, and figures of its
-time steps.
+"""Show the inside of networks for one image: a page with a time slider, and figures of time
+steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,9 +58,9 @@ def inspect(
 ) -> list[Path]:
     """Write what happens inside one model, or several by name, for one image; return the paths.
 
-    `image` is prepared: uint8 `[C, H, W]`, one for all models or one for each name; `truth` its
-    class name, where known. The folder `out` gets inside.html, and a file for each of `formats`:
-    "png" and "svg" show the last time step, "gif" all of them. Raises `InputError`.
+    `image` is prepared: uint8 `[C, H, W]`, one for all or one for each name; `truth` its class
+    name, where known. The folder `out` gets inside.html, and a file for each of `formats`: "png"
+    and "svg" show the last time step, "gif" all. Raises `InputError`.
     """
     folder = Path(out)
     if wrong := [name for name in formats if name not in FORMATS]:
@@ -94,7 +94,7 @@ def _movie(inside: Inside) -> bytes:
 
 
 def at_step(inside: Inside, step: int) -> Figure:
-    """Return a figure of what each model, a row, sees and does up to time step `step` (from 1)."""
+    """Return a figure of what each model (a row) sees and does up to time step `step` (from 1)."""
     with matplotlib.rc_context(drawing.SETTINGS):
         size = (9.0, 2.6 * len(inside.models))
         figure = Figure(size, drawing.DPI, facecolor=PAPER)

@@ -17,7 +17,7 @@ _BEST = Look(INK, size=8, width=1.1, filled=False)
 def learning_curves(results: Results) -> Chart:
     """Return loss and accuracy after each epoch, on training (dashed) and validation images.
 
-    Of several trainings a thick line is the mean. A dot marks the epoch whose weights were kept.
+    A thick line is the mean of trainings, a dot the epoch whose weights were kept.
     """
     colours = charts.contender_colours(results.trials)
     panels = []
@@ -141,9 +141,8 @@ def optimism(results: Results) -> Chart:
 
 
 def tuning_trials(record: TuningRecord) -> Chart:
-    """Return the validation accuracy of every trial, and the expected best of so many trials.
-
-    A ring marks the chosen trial.
+    """Return every trial's validation accuracy, and the expected best of so many trials; a ring
+    marks the chosen trial.
     """
     colours = charts.contender_colours(record.contenders)
     tried, expected = list[Marks](), list[Marks]()

@@ -31,7 +31,7 @@ Values = Mapping[str, Any]
 
 
 class CsvLogger:
-    """logs/epochs.csv: a row for each epoch of each trial. Results are in the run's tables."""
+    """logs/epochs.csv: a row for each epoch of each trial."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOGS / "epochs.csv"
@@ -132,15 +132,15 @@ LOGGERS = {
 
 
 class Logged(Forwarding):
-    """Forward progress, and log it; a logger that fails is told nothing more.
+    """Forward progress, and log it; a failed logger is told nothing more.
 
-    Raises `InputError` for an unknown name, `MissingExtra` if a logger's package is missing.
+    Raises `InputError` for an unknown name, `MissingExtra` for a missing package.
     """
 
     def __init__(self, inner: Progress, names: Iterable[str] = ()) -> None:
         super().__init__(inner)
         self._names, self._loggers, self._logged = list(names), dict[str, Any](), dict[str, int]()
-        # By default MLflow asks a server that is away for four minutes, and reports its use.
+        # MLflow asks an absent server for four minutes by default, and reports its use.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for name in self._names:
@@ -210,7 +210,7 @@ def _plain(settings: Values) -> Values:
 
 
 def _results(trial: Trial) -> Values:
-    """Return what was measured of a trial. No name is one of `SCALARS`."""
+    """Return a trial's measures; no name is one of `SCALARS`."""
     test, one_image = trial.test, trial.latency.one_image if trial.latency else None
     energy = joules_of(trial, memory="on_chip")
     results = {

@@ -52,8 +52,8 @@ MOST_INSIDE = 4
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a run: prepared images, their split (or that of each fold), and the audit of the
-    first split.
+    """Data of a run: prepared images, their split (or each fold's), and the audit of the first
+    split.
     """
 
     prepared: Prepared
@@ -63,7 +63,7 @@ class RunData:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page of a run is made from; `missing` says what the page goes without."""
+    """Content of a run's page; `missing` says what it goes without."""
 
     comparison: Comparison
     table: energy.Table
@@ -74,7 +74,6 @@ class Page:
 
     @property
     def results(self) -> Results:
-        """Return the results of the comparison."""
         return self.comparison.results
 
     @property
@@ -84,7 +83,7 @@ class Page:
 
 
 class Section(NamedTuple):
-    """A section of the page of a run, in the template `id`_section.html.j2."""
+    """A section of a run's page, in the template `id`_section.html.j2."""
 
     id: str
     heading: str
@@ -123,12 +122,12 @@ def report(
     held: RunData | None = None,
     figures: bool = False,
 ) -> Path:
-    """Write the page to `path` (the run's report.html), and return `path`; with `figures`, also
-    each chart into figures/.
+    """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
+    also each chart into figures/.
 
-    Energies lead with those of `table`. `held` is the run's data; else it is loaded and audited
-    again. The page says which data or model is missing, such as the user's own code that `own_code`
-    does not allow. Raises `InputError`.
+    Energies lead with those of `table`. `held` is the run's data, else loaded and audited again.
+    The page names missing data and models, such as user code that `own_code` does not allow. Raises
+    `InputError`.
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)
@@ -158,22 +157,21 @@ def report_again(
     accountings: Sequence[Accounting] = (),
     figures: bool = False,
 ) -> Path:
-    """Write the page of the run in a folder, with energies by `tables` and `accountings` first;
-    return its path.
+    """Write the page of the run in a folder, perhaps damaged, with energies by `tables` and
+    `accountings` first; return its path.
 
-    The folder may be damaged. Raises `InputError` where no page can be made.
+    Raises `InputError` where no page can be made.
     """
     comparison = load_run(run)
     try:
-        # Stored counts are weighed again, so that runs of earlier versions are shown by the
-        # accountings of this version.
+        # Stored counts are weighed again: runs of earlier versions get this version's accountings.
         results = costing.with_energy(comparison.results, tables)
         comparison = replace(comparison, results=costing.with_accountings(results, accountings))
         table = tables[0] if tables else None
         return report(comparison, path, progress, own_code, table, figures=figures)
     except SpikeduelError:
         raise
-    # Types are checked when a run is read; values that no chart can have are found by drawing.
+    # Types are checked when a run is read; drawing finds values that no chart can have.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{Path(run) / 'results.json'}: no report can be made of it ({type(error).__name__}: "
@@ -232,7 +230,7 @@ def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[p
 
 
 def _charts(page: Page) -> Iterator[Chart | None]:
-    """Yield the charts of the page of a run; the templates place them by their names."""
+    """Yield the charts of a run's page; templates place them by name."""
     results, colours = page.results, contender_colours(page.results.trials)
     yield costs.at_a_glance(results)
     if results.comparison.pairs:
@@ -350,8 +348,8 @@ def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
 
 
 def _look_inside(page: Page, held: RunData) -> Inside | None:
-    """Return what happens inside the first `MOST_INSIDE` models for one test image of all, a
-    disputed one if possible.
+    """Return the inside of the first `MOST_INSIDE` models for one test image of all, a disputed one
+    if possible.
     """
     shown = dict(list(page.models.items())[:MOST_INSIDE])
     folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]
@@ -386,7 +384,7 @@ def _load_models(
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
 ) -> RunData | None:
-    """Return the data; None where it is missing or is not what the trials were trained on."""
+    """Return the data; None where it is missing or differs from the trials'."""
     experiment, dataset = comparison.experiment, comparison.results.dataset
     if experiment.dataset in experiment.own_code and experiment.dataset not in own_code:
         missing.append(

@@ -53,9 +53,7 @@ class Gallery(list[Picture]):
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """Return `[H, W]` or `[H, W, 3]` of an image; of a recording's frames, all events over one
-    another.
-    """
+    """Return `[H, W]` or `[H, W, 3]` of an image, or of all events of a recording."""
     if image.ndim == 2 or (image.shape[-1] == 3 and image.shape[0] not in (1, 3)):
         return image
     if image.shape[0] == 3:
@@ -71,7 +69,7 @@ def small(image: np.ndarray, side: int) -> Image.Image:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return a picture file as an address that contains it."""
+    """Return a picture file as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -84,7 +82,7 @@ def source(picture: Image.Image | np.ndarray, side: int = LARGEST_SIDE) -> str:
 
 
 def samples(prepared: Prepared) -> Gallery:
-    """Return one image of each class as prepared, beside the original where that is at hand."""
+    """Return a prepared image of each class, beside the original where that is at hand."""
     originals = dict(prepared.samples[:MOST_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     _, height, width = prepared.image_shape
@@ -127,8 +125,8 @@ def _called(image: AuditedImage) -> str:
 
 
 def telling_image(prepared: Prepared, test: np.ndarray) -> int:
-    """Return the index, among the first 64 test images, of the one with the most grey: black and
-    white pixels spike never and always.
+    """Return the index, among the first 64 test images, of the greyest: black and white pixels
+    spike never and always.
     """
     brightness = np.asarray(prepared.images[test[:64]]) / 255
     return int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])
@@ -136,7 +134,7 @@ def telling_image(prepared: Prepared, test: np.ndarray) -> int:
 
 def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
     """Return the sources of a test image uint8 `[C, H, W]` under each corruption: clean, then at
-    each severity, as the measure drew them.
+    each severity, as measured.
     """
     batch, number = torch.from_numpy(np.array(image))[None], np.array([index])
     return {
@@ -148,9 +146,6 @@ def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
     }
 
 
-# ---- moving pictures
-
-
 def gif(frames: Sequence[Image.Image], step_ms: int) -> bytes:
     """Return a GIF that shows the last frame longest and goes on for ever."""
     content, durations = io.BytesIO(), [step_ms] * (len(frames) - 1) + [LAST_MS]
@@ -160,7 +155,7 @@ def gif(frames: Sequence[Image.Image], step_ms: int) -> bytes:
 
 
 def encoded_animation(encoded: np.ndarray, image: np.ndarray, scale: int = 1) -> bytes:
-    """Return a GIF with a frame a step: the image, the spikes of the step, and their mean so far.
+    """Return a GIF with a frame a step: the image, the step's spikes, and their mean so far.
 
     `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`; a pixel is `scale` wide.
     """

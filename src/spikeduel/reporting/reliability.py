@@ -1,4 +1,4 @@
-"""Charts of how far answers can be relied on: calibration, corruptions, distance to training."""
+"""Charts of reliability: calibration, corruptions, distance to training."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -56,7 +56,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
 
 
 def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) -> list[Row]:
-    """Return a row for each bin of several trials, as if their images were one set."""
+    """Return a row for each bin over all trials' images."""
     rows: list[Row] = []
     for bins in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
         weights = np.array([part.count for part in bins])
@@ -83,9 +83,8 @@ def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) ->
 
 
 def robustness(results: Results) -> Chart:
-    """Return accuracy against severity for each corruption and the mean of all, a line a contender.
-
-    The band is a standard deviation over seeds.
+    """Return accuracy against severity for each corruption and their mean, a line a contender; the
+    band is a standard deviation over seeds.
     """
     measured = robustness_of(results)
     colours = charts.contender_colours(results.trials)
@@ -113,14 +112,14 @@ def robustness(results: Results) -> Chart:
 
 
 def _beneath(place: int, lines: Collection[str], colour: str) -> Look:
-    """Return a line for a place among `lines`, drawn over wider lines: equal ones are all seen."""
+    """Return a line for a place among `lines`, so that equal ones are all seen."""
     wider = (len(lines) - 1 - place) / max(len(lines) - 1, 2)
     return Look(colour, size=3 + 4 * wider, width=1.6 + 2.8 * wider)
 
 
 def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarray:
     """Return accuracies in per cent `[S, 6]` at severities 0 to 5 under `corruption`, or the mean
-    over all corruptions that were measured.
+    over all measured.
     """
     curves = []
     for robust in of_seeds:
@@ -131,8 +130,8 @@ def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarra
 
 
 def distances(audit: Audit) -> Chart:
-    """Return the share of images by distance to the nearest training image: of test images, and of
-    training images to other ones.
+    """Return the share of test images, and of training images, by distance to the nearest training
+    image.
     """
     noun = audit.noun
     test = np.sort([distance for distance in audit.details.test_distances if distance is not None])

@@ -40,12 +40,11 @@ PLACE_OF_SCRIPTS = "<!-- scripts -->"
 
 
 def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = "image") -> Path:
-    """Render a template with `page` to `path`, and return `path`.
-
-    `noun` is what is learned from ("image" or "recording").
+    """Render a template with `page` to `path`, and return `path`; `noun` is "image" or
+    "recording".
     """
     text = said_of(_environment().get_template(template).render(page), noun)
-    # Scripts come last: their hashes stand in the policy, so that no word of them may change.
+    # Scripts come last: their hashes stand in the policy, so that no word may change.
     text = text.replace(
         PLACE_OF_SCRIPTS, "".join(f"<script>{script}</script>\n" for script in scripts())
     )
@@ -61,7 +60,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Characters of a name that do not print, such as one that turns the writing direction, are
+        # Unprintable characters of a name, such as one that turns the writing direction, are
         # escaped.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
@@ -107,7 +106,7 @@ def embedded(value: Any) -> Markup:
 
 
 def unbroken(text: str) -> Markup:
-    """Return a variant's name for a page, which does not break within "T = 4"."""
+    """Return a variant's name that a page does not break within "T = 4"."""
     return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
 
 

@@ -1,4 +1,4 @@
-"""Build study.html, the page above the duels of a study, and its charts."""
+"""Build study.html, the page above a study's duels, and its charts."""
 
 import itertools
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of a variant on a data set; `shade` 1 is farthest behind. `is_behind` is None where
-    the two were not tested.
+    """Score of a variant on a data set; `shade` 1 is farthest behind. `is_behind` is None if
+    untested.
     """
 
     score: VariantScore
@@ -73,7 +73,9 @@ class Cell:
 
 
 def looks_of(study: StudyResults) -> dict[str, Look]:
-    """Return warm colours for variants that spike and cool ones for others, then other shapes."""
+    """Return a look for each variant: warm colours if it spikes, else cool ones, then other
+    shapes.
+    """
     palettes = {True: charts.SPIKING_COLOURS, False: charts.OTHER_COLOURS}
     every = {kind: itertools.cycle(itertools.product(SHAPES, palettes[kind])) for kind in palettes}
     drawn = {variant.name: next(every[variant.spiking]) for variant in study.variants}
@@ -106,8 +108,8 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
 
 
 def against_cost(study: StudyResults) -> Chart | None:
-    """Return the mean points behind the best against energy, or else time; of many variants, only
-    the best have their names.
+    """Return the mean points behind the best against energy, or else time; only the best of many
+    variants are named.
     """
     known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
     if not known or not study.variants:
@@ -145,7 +147,7 @@ def against_cost(study: StudyResults) -> Chart | None:
 
 
 def headline_differences(study: StudyResults) -> Chart | None:
-    """Return the two variants of the headline on each data set, and over all data sets."""
+    """Return the headline's two variants on each data set, and over all."""
     pair = study.across.headline
     if pair is None or len(pair.differences) < 2:
         return None
@@ -157,7 +159,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
             concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
         sign = -1 if tested and tested.a != pair.a else 1
         rows.append(_interval(dataset, tested, difference, concluded, sign))
-    # A few test images give intervals beside which nothing else would be seen.
+    # A few test images give intervals that dwarf everything else.
     bounds = [*pair.differences.values(), *(pair.ci95 or ())]
     reach = MOST_REACH * max(study.margin, *map(abs, bounds))
     return differences.intervals("study-differences", rows, study.margin, reach)
@@ -166,7 +168,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
 def _interval(
     dataset: str, tested: Any, difference: float, concluded: str, sign: int
 ) -> tuple[Name, Row]:
-    """Return the name and the row of a data set, with the intervals of `tested`, times `sign`."""
+    """Return the name and row of a data set, with the intervals of `tested` times `sign`."""
     colour, ends = charts.QUIET, list[tuple[float, float] | None]([None, None])
     if tested is not None:
         colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)

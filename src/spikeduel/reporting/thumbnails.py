@@ -1,4 +1,4 @@
-"""Small pictures of test images behind the numbers of a page, all in one picture."""
+"""Small pictures of the test images behind a page's numbers, all in one picture."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ LOSSLESS_SIDE = 32
 
 
 class Group(NamedTuple):
-    """Places of pictures that belong together, the worst first, of `total` images."""
+    """Places of pictures, the worst first, of `total` images."""
 
     places: list[int]
     total: int
@@ -33,8 +33,8 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The pictures of a page in one `sprite` (None without pictures), and what is `listed` of each;
-    `cells` are groups by contender, true class and answer, `classes` the wrong answers.
+    """Pictures of a page in one `sprite` (None without any), each `listed`; `cells` are groups by
+    contender, true class and answer, `classes` the wrong answers.
     """
 
     sprite: str | None
@@ -47,17 +47,16 @@ class Thumbnails:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows in the sprite."""
         return max(1, math.ceil(len(self.listed) / self.columns))
 
 
 def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
-    """Return the test images behind a run's numbers; without `prepared` they are only counted."""
+    """Return the test images behind a run's numbers, only counted without `prepared`."""
     answered = Answered(kept)
     pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
     cells = {name: answered.cells(name) for name in kept.contenders}
     listed = [(cell, rows) for of_one in cells.values() for cell, rows in of_one.items()]
-    # Errors first: who looks into a matrix wants to see them.
+    # Errors first: readers of a matrix want to see them.
     wanted = [rows for pair in pairs for rows in pair.rows.values()]
     wanted += [rows for (a, b), rows in listed if a != b] + [
         rows for (a, b), rows in listed if a == b
@@ -91,7 +90,7 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
 
 
 def _wrong(cells: Mapping[tuple[int, int], Sequence[int]], truth: int) -> list[int]:
-    """Return the rows of all wrong answers to a class, the worst row of every answer in turn."""
+    """Return the rows of all wrong answers to a class, the worst of every answer in turn."""
     wrong = [rows for (true, answer), rows in cells.items() if true == truth != answer]
     return list(dict.fromkeys(_in_turn(wrong)))
 
@@ -102,7 +101,7 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _sprite(pictures: Sequence[Image.Image], columns: int) -> str:
-    """Return all pictures in one WebP, each in the middle of a square, as a data URI."""
+    """Return all pictures in one WebP, each centred in a square, as a data URI."""
     side = max(max(picture.size) for picture in pictures)
     mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
     sheet = Image.new(mode, (columns * side, math.ceil(len(pictures) / columns) * side))

@@ -1,5 +1,5 @@
-"""Estimate the energy of one image from stored counts: formulas over the amounts of a layer, with
-numbers of a table (`tables`) or of a published accounting (`accounting`).
+"""Energy of one image from stored counts: formulas over a layer's amounts, with numbers of a table
+(`tables`) or a published accounting (`accounting`).
 """
 
 import math
@@ -38,7 +38,7 @@ _BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", 
 
 
 def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
-    """Return estimates by the tables `chosen`, or by all named ones; None without counts."""
+    """Return estimates by the `chosen` tables, or all named ones; None without counts."""
     if operations is None:
         return None
     tables = map(read, NAMES) if chosen is None else chosen
@@ -48,8 +48,8 @@ def energies(operations: Operations | None, chosen: Iterable[Table] | None = Non
 def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
     """Return the joules per image of `layers`.
 
-    Arithmetic alone is that of the synapses; with memory, neurons, biases and other arithmetic are
-    included. Numbers for which the table lacks an energy are None.
+    Arithmetic alone is that of synapses; memory includes neurons, biases and other arithmetic.
+    Numbers without an energy in the table are None.
     """
     by_memory = {
         memory: WayJoules(
@@ -70,8 +70,8 @@ def joules(
     way: Way = "hoisted",
     neurons: bool = False,
 ) -> Joules:
-    """Return the joules per image by one memory model; with `neurons`, of all layers. The range
-    goes from the cheapest flow of each layer to the dearest.
+    """Return the joules per image by one memory model, from each layer's cheapest flow to the
+    dearest; with `neurons`, of all layers.
     """
     flows = _by_flow(layers, table, memory, way, neurons)
     if flows is None:
@@ -86,7 +86,7 @@ def joules(
 
 def over_time(operations: Operations, table: Table) -> list[float] | None:
     """Return the joules per image up to each time step, `[T]`, the low end; None where the table
-    has no number. What is hoisted is paid for in the first step.
+    has no number. The first step pays for hoisted work.
     """
     steps = range(1, operations.num_steps + 1)
     spent = [joules(up_to(operations, step), table).range for step in steps]
@@ -95,8 +95,8 @@ def over_time(operations: Operations, table: Table) -> list[float] | None:
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
-    """Return the mean of `values` `[T]` over images of which `exit_steps[t]` leave at step t; each
-    is taken to cost the mean of all images.
+    """Return the mean of `values` `[T]` over images, of which `exit_steps[t]` leave at step t, at
+    the mean cost of all images.
     """
     return float(np.average(values, weights=exit_steps))
 
@@ -111,8 +111,8 @@ def break_even_rates(
     """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
     for each number of time steps.
 
-    Each layer is computed in its cheapest way. Minus infinity: it takes more even without a spike;
-    infinity: less at any rate. None where the table has no number, or spikes cost nothing.
+    Each layer is computed in its cheapest way. Minus infinity: more even without a spike; infinity:
+    less at any rate. None without a number in the table, or if spikes cost nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
     target = joules(rival, table, memory).range
@@ -130,8 +130,8 @@ def break_even_rates(
     for num_steps in steps:
         silent, firing = once + (num_steps - 1) * (twice - once)
         slope = firing - silent
-        # By events a layer's energy is a line over the rate, else constant: the least of all is
-        # made of straight lines, which meet where another way becomes the cheapest.
+        # A layer's energy is a line over the rate by events, else constant: the least of all
+        # consists of lines that meet where another way becomes the cheapest.
         above, events = silent[:, 1:] - silent[:, :1], slope[:, :1]
         meet = np.divide(above, events, where=events > 0, out=np.zeros_like(above))
         corner_rates = np.unique([0.0, *meet[meet > 0]])
@@ -162,12 +162,9 @@ def _by_flow(
     return 1e-12 * np.broadcast_to(picojoules, amounts["done_macs"].shape)
 
 
-# ---- variants of counts
-
-
 def relu_twin(operations: Operations) -> list[Layer]:
-    """Return the layers of the ReLU twin: the same synapses, each used once, on numbers, no hidden
-    activation zero.
+    """Return the layers of the ReLU twin: the same synapses, each used once, no hidden activation
+    zero.
     """
     return [_of_twin(layer) for layer in operations.layers if layer.kind != "neurons"]
 
@@ -198,8 +195,8 @@ def _of_twin(layer: Layer) -> Layer:
 
 
 def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
-    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps. Spikes
-    that encode the image keep their rate.
+    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps; spikes
+    of the encoding keep their rate.
     """
     longer = num_steps / operations.num_steps
 
@@ -218,7 +215,7 @@ def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]
 
 
 def up_to(operations: Operations, num_steps: int) -> list[Layer]:
-    """Return the layers after the first `num_steps` steps alone; work that is done once stays."""
+    """Return the layers after `num_steps` steps; work that is done once stays."""
     whole = operations.num_steps
     share = num_steps / whole
 

@@ -1,5 +1,5 @@
-"""Published ways of counting energy: short files with a formula, its numbers, and the places where
-they stand.
+"""Published ways of counting energy: files with a formula, its numbers, and their places in the
+source.
 """
 
 import itertools
@@ -47,8 +47,8 @@ Label = Annotated[str, Meta(min_length=1, max_length=24)]
 class Constant(Frozen, forbid_unknown_fields=True):
     """A `value`, or a range from `low` to `high`, in a `unit`, and `where` it stands in the source.
 
-    `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find where the
-    answer changes.
+    `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find a change
+    of the answer.
     """
 
     where: Text
@@ -78,9 +78,7 @@ class Constant(Frozen, forbid_unknown_fields=True):
 
 
 class Formula(Frozen, forbid_unknown_fields=True):
-    """The amount of a layer in a spiking network and in any other network; the same if only one is
-    given.
-    """
+    """Amounts of a layer in a spiking and in any other network; the same if only one is given."""
 
     spiking: Text
     other: Text | None = None
@@ -99,9 +97,7 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 class Accounting(Frozen):
-    """An accounting ready for use: `entry` describes it, the expressions compute it from the
-    amounts of a layer.
-    """
+    """An accounting: `entry` describes it, expressions compute it from a layer's amounts."""
 
     entry: costs.Accounting
     spiking: Expression
@@ -110,7 +106,6 @@ class Accounting(Frozen):
 
     @property
     def name(self) -> str:
-        """The name of its file."""
         return self.entry.name
 
     @property
@@ -125,9 +120,7 @@ class Accounting(Frozen):
 
 
 def read(name: str | Path) -> Accounting:
-    """Return the accounting of this name (one of `NAMES`), or of a TOML file. Raises
-    `InputError`.
-    """
+    """Return the accounting `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
     return named_or_file(
         name,
         NAMES,

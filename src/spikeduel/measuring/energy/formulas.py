@@ -38,7 +38,7 @@ class Expression:
         functions = {name: function for name, (function, _) in FUNCTIONS.items()}
         try:
             with np.errstate(all="ignore"):
-                # Only what `parse` let through: arithmetic, names and FUNCTIONS.
+                # `parse` let only arithmetic, names and FUNCTIONS through.
                 return eval(self.code, {"__builtins__": {}}, {**functions, **values})
         except ArithmeticError:
             return np.nan

@@ -38,8 +38,8 @@ _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
 
 
 class Pair:
-    """The amounts of a spiking network and of another one, means over trials. Those of the spiking
-    one are linear in spike rate and number of steps.
+    """Amounts of a spiking network and another, means over trials; the spiking ones are linear in
+    spike rate and number of steps.
     """
 
     def __init__(self, spiking: Sequence[Operations], other: Sequence[Operations]) -> None:
@@ -51,8 +51,8 @@ class Pair:
         self._longer = _amounts([scaled(trial, 1.0, 2 * self.steps) for trial in spiking])
 
     def moved(self, axis: Axis, values: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the spiking network's amounts with `axis` at each of `values` `[V, 1]`, `[V,
-        layers]`, and its steps.
+        """Return the spiking network's amounts with `axis` at `values` `[V, 1]`, `[V, layers]`, and
+        its steps.
         """
         amounts, steps = dict(self.spiking), np.full_like(values, self.steps)
         if axis == "rate":
@@ -86,7 +86,7 @@ def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
 
 
 def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
-    """Return `more` accountings, then those that come with spikeduel; a name once.
+    """Return `more` accountings, then spikeduel's; a name once.
 
     Raises `InputError` for two different accountings of one name.
     """
@@ -101,8 +101,8 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
 
 
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
-    """Compare all spiking networks of a run with all others, by `all_accountings`; None without
-    such a pair.
+    """Compare all spiking networks of a run with all others, by `all_accountings`; None without a
+    pair.
     """
     applied, trials = all_accountings(more), finished(results)
     networks = {
@@ -185,7 +185,7 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
-    """Return the nearest change along an axis, by the ratio of values, within its limits."""
+    """Return the nearest change along an axis, by the ratio of values."""
     constants = {
         name: constant for name, constant in definition.constants.items() if constant.axis == axis
     }

@@ -1,6 +1,4 @@
-"""Energy tables: the numbers of the standard accounting, with their sources, or a user's TOML
-file.
-"""
+"""Energy tables: numbers of the standard accounting, with their sources, or a user's TOML file."""
 
 import math
 import re
@@ -71,7 +69,7 @@ class Bits(Frozen, forbid_unknown_fields=True):
 class Arithmetic(Frozen, forbid_unknown_fields=True):
     """Picojoules of one operation; a MAC is multiply and add, an AC is `add`.
 
-    `leak` multiplies a membrane, which may be wider than a weight; None: as `multiply`.
+    `leak` multiplies a membrane, perhaps wider than a weight; None: as `multiply`.
     """
 
     multiply: Picojoules
@@ -82,8 +80,7 @@ class Arithmetic(Frozen, forbid_unknown_fields=True):
 class Memory(Frozen, forbid_unknown_fields=True):
     """On-chip memories of some sizes with their energy a byte, and memory off the chip.
 
-    Numbers lie in the memory that just holds them; more than the largest lie in several of the
-    largest.
+    Numbers lie in the smallest memory that holds them, or in several of the largest.
     """
 
     kilobytes: tuple[Kilobytes, ...] = ()
@@ -91,15 +88,15 @@ class Memory(Frozen, forbid_unknown_fields=True):
     off_chip_picojoules_per_byte: Picojoules | None = None
 
     def byte_on_chip(self, num_bytes: float) -> float:
-        """Return the picojoules that move a byte of an on-chip memory which holds `num_bytes`."""
-        # A straight line between the logarithms: energy is a power of the size, about its root.
+        """Return the picojoules that move a byte of an on-chip memory of `num_bytes`."""
+        # Linear between logarithms: energy is a power of the size, about its root.
         energies = np.log(np.maximum(self.picojoules_per_byte, sys.float_info.min))
         held = math.log(max(num_bytes / 1024, self.kilobytes[0]))
         return math.exp(np.interp(held, np.log(self.kilobytes), energies))
 
 
 class ChipEnergies(Frozen, forbid_unknown_fields=True):
-    """A whole chip's energies in picojoules: it adds for spikes and multiplies nothing."""
+    """Energies of a whole chip in picojoules: it adds for spikes and multiplies nothing."""
 
     synaptic_operation: Picojoules
     neuron_that_fires: Picojoules
@@ -114,7 +111,7 @@ class Chip(ChipEnergies, forbid_unknown_fields=True):
 
 
 class Table(Frozen, forbid_unknown_fields=True):
-    """Energies in picojoules, widths in bits. A whole `chip` has none of the others."""
+    """Energies in picojoules, widths in bits. A `chip` has none of the others."""
 
     title: str
     source: str
@@ -125,9 +122,7 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Return True if the table has the numbers of this memory model; a chip's is on the
-        chip.
-        """
+        """Return True if the table has this memory model's numbers; a chip's is on the chip."""
         if self.chip:
             return memory == "on_chip"
         if memory == "off_chip" and self.memory.off_chip_picojoules_per_byte is None:
@@ -141,7 +136,7 @@ class Table(Frozen, forbid_unknown_fields=True):
     def numbers(self, layers: Sequence[Layer], memory: costs.Memory) -> dict[str, np.ndarray]:
         """Return the formula's numbers by name, arrays that broadcast to `[layers, 1 + FLOWS]`."""
         if self.chip:
-            # The flows of a chip are the readings of its source: usual and events low, others high.
+            # Flows of a chip are the readings of its source: usual and events low, others high.
             low, high = self.chip, self.chip.high or self.chip
             readings = [low, low] + [high] * (len(FLOWS) - 1)
             return {
@@ -169,9 +164,9 @@ class Table(Frozen, forbid_unknown_fields=True):
 
 
 def _held(layer: Layer, bits: Bits) -> list[tuple[float, int]]:
-    """Return how many words of each kind in `MOVED` a layer holds, and how many bits each has."""
+    """Return the number of a layer's words of each kind in `MOVED`, and their bits."""
     takes_spikes, neurons = layer.input == "spikes", layer.neurons or 0
-    # Words of a quantised network have no more bits than it was trained for.
+    # Words of a quantised network have at most the bits of its training.
     trained = None if takes_spikes else layer.input_bits
     return [
         (layer.weights + layer.biases, bits.weight),
@@ -183,7 +178,7 @@ def _held(layer: Layer, bits: Bits) -> list[tuple[float, int]]:
 
 
 def read(name: str | Path) -> Table:
-    """Return the table of this name (one of `NAMES`), or of a TOML file. Raises `InputError`."""
+    """Return the table `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
     return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
 
 
@@ -195,7 +190,7 @@ def named_or_file(
     form: str,
     parsed: Callable[[str, bytes], Parsed],
 ) -> Parsed:
-    """Return the TOML file of this name in `folder` of the package, or a user's TOML file, parsed.
+    """Return the parsed TOML file of this name in `folder` of the package, or a user's.
 
     Errors name `what` the file is and the place that describes its `form`. Raises `InputError`.
     """
