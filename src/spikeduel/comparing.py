@@ -1,4 +1,4 @@
-"""The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
+"""The whole comparison: load, split, audit, train, measure, compare, report."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -38,8 +38,8 @@ from spikeduel.trials.tuning import Range, Tuning
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """A comparison before anything is trained: its plan, the data, their splits and audit. The
-    run's `folder` is written at the end.
+    """A comparison before training: plan, data, splits and audit. The run's `folder` is written at
+    the end.
     """
 
     plan: Plan
@@ -49,7 +49,6 @@ class PreparedComparison:
     folder: Path
 
     def jobs(self, progress: Progress) -> list[Job]:
-        """Return the jobs of the plan's trials."""
         return [Job(trial, self.prepared, progress) for trial in self.plan.trials]
 
 
@@ -67,12 +66,11 @@ def compare(
     """Train what the store lacks, measure, compare and write the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
-    `runs/store`. The same call twice trains once. The data is audited first; with `strict`,
-    problems found there end the call. `tuned`, from `tune`, is the source of the contenders' own
-    settings in `experiment`. `workers` train; by default this process does. `loggers`
-    ("tensorboard", "mlflow", "csv") receive all progress. `answered` is called with the comparison
-    when its results are written, before the report is drawn. Raises `InputError` for what the user
-    can mend, `AuditFailed`; a trial that fails is recorded as failed.
+    `runs/store`. The same call twice trains once. With `strict`, problems found by the audit end
+    the call. `tuned`, from `tune`, is the source of the contenders' own settings. `workers` train;
+    by default this process does. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
+    `answered` is called with the comparison before the report is drawn. Raises `InputError` for
+    what the user can mend, `AuditFailed`; a trial that fails is recorded.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -97,8 +95,9 @@ def prepare(
     strict: bool = False,
     timed: dict[str, float] | None = None,
 ) -> PreparedComparison:
-    """Check every name, load, split and audit the data, and plan the trials. `timed` as in
-    `plan.make`. Raises as `compare` does.
+    """Check names, load, split and audit the data, and plan the trials.
+
+    `timed` as in `plan.make`. Raises as `compare` does.
     """
     contenders.check(experiment)
     experiment = run_folder.located(experiment)
@@ -106,7 +105,7 @@ def prepare(
     splits = data.splits(prepared, experiment)
     sized = auto_settings.by_size(experiment, prepared, splits[0])
     conversion.refusals(sized.experiment, sized.contenders)
-    # Only now, so that a mistake in the data leaves no empty folders behind.
+    # Only now, so that a mistake in the data leaves no empty folders.
     files.require_writable(store.root)
     run_folder.require_writable(out, prepared.name)
     progress.say(announcing.of_data(prepared, splits))
@@ -133,8 +132,9 @@ def conclude(
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Convert and control what is trained (`records` of the plan's trials), measure, compare, and
-    write the run's folder. A folder that holds just this run is left alone.
+    """Convert and control the trained `records`, measure, compare, and write the run's folder.
+
+    A folder that holds just this run is left alone.
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
@@ -162,8 +162,7 @@ def conclude(
     )
     comparison, folder = Comparison(experiment, results, ready.folder), ready.folder
     waiting = f"another process is writing {folder}; waiting"
-    # One writer at a time, so that a folder never holds one run's settings beside another's
-    # results.
+    # One writer, so that a folder never mixes two runs.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
@@ -187,8 +186,8 @@ def tune(
     """Give every contender `num_trials` trials over `ranges` (default: `RANGES`), and choose by
     validation accuracy.
 
-    The first trial has the settings of `experiment`; no test image is looked at. The returned
-    `experiment` holds each contender's own settings: `compare` it. Raises `InputError`.
+    The first trial has the settings of `experiment`; no test image is looked at. `compare` the
+    returned `experiment`, with each contender's own settings. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -201,7 +200,7 @@ def tune(
     experiment = run_folder.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     split = data.split(prepared, experiment)
-    # Every contender is tuned alone, so that none starts where another one ended.
+    # Tuned alone, so that none starts where another ended.
     alone = replace(experiment, start="fresh")
     sized = auto_settings.by_size(alone, prepared, split)
     tuning.ranges_by_contender(sized.contenders, num_trials, ranges)
@@ -218,7 +217,7 @@ def tune(
 
 
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
-    """Write experiment.toml, tuning.json and tuning.html into a run's folder, and return it.
+    """Write experiment.toml, tuning.json and tuning.html into a folder, and return it.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
     """

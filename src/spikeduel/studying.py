@@ -1,4 +1,4 @@
-"""A whole study, top to bottom: prepare every duel, train, conclude each duel, then the study."""
+"""A whole study: prepare every duel, train, conclude each duel, then the study."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +33,7 @@ MOST_LETTERS = 60
 
 @dataclass(frozen=True)
 class PreparedDuel:
-    """A duel of a study, prepared; `label` is its name in text."""
+    """A prepared duel of a study; `label` names it."""
 
     label: str
     planned: PlannedDuel
@@ -59,10 +59,10 @@ def study(
     """Train missing trials of all duels, and write a folder for each run, study.html and
     study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are prepared, and so checked, before training;
-    then `workers` train the trials of all duels as one list. The same call after an interruption
-    goes on, and leaves finished runs alone. `strict` and `loggers` as in `compare`. Return the
-    results and the page. Raises `InputError`, `AuditFailed`.
+    `out` defaults to `runs/study-<name>`. All duels are checked before training; then `workers`
+    train their trials as one list. The same call resumes after an interruption, and leaves finished
+    runs alone. `strict` and `loggers` as in `compare`. Return the results and the page. Raises
+    `InputError`, `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -93,7 +93,7 @@ def _train(
     progress: Progress,
     workers: Workers,
 ) -> dict[str, TrialRecord]:
-    """Train missing trials of all duels as one list; return all records by key."""
+    """Train missing trials as one list; return all records by key."""
     for duel in duels:
         duel.progress.begins(duel.ready.folder)
     jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
@@ -140,9 +140,8 @@ def plan(
     workers: Workers | None = None,
     strict: bool = False,
 ) -> StudyPlan:
-    """Return what a study takes: loads data and times training steps, trains nothing.
-
-    Raises as `study` does.
+    """Return a study's trials and times: loads data, times training steps, trains nothing. Raises
+    as `study` does.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -159,7 +158,7 @@ def prepare_all(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> list[PreparedDuel]:
-    """Prepare every duel of a study: check names, load and audit data, tune if the study asks.
+    """Check names, load and audit data, and tune if asked, for every duel.
 
     Runs will be written below `out`. Duels on the same images share them in memory. Raises
     `InputError`, and with `strict` `AuditFailed`, naming the duel.
@@ -176,7 +175,7 @@ def prepare_all(
     for planned_duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, dataset = planned.label(planned_duel), planned.dataset_of(planned_duel)
         digest = typed.digest(typed.plain(planned_duel.experiment))[:8]
-        # The label changes when the study grows; the folder of an earlier run stays.
+        # The label changes when the study grows; an earlier run's folder stays.
         folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))

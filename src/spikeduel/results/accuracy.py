@@ -1,4 +1,4 @@
-"""Accuracy of a contender, and chance: defined here alone.
+"""Accuracy of a contender, and chance.
 
 An accuracy is the share of right answers over all test images of a seed, in all folds; a
 contender's is the mean over its seeds.
@@ -11,7 +11,7 @@ from spikeduel.results.trials import Trial
 
 
 def of_seeds(trials: Sequence[Trial]) -> dict[int, float]:
-    """Return the accuracy of each seed of one contender's tested trials."""
+    """Return the accuracy of each seed of a contender."""
     right: dict[int, float] = {}
     tested: dict[int, int] = {}
     for trial in trials:
@@ -22,7 +22,7 @@ def of_seeds(trials: Sequence[Trial]) -> dict[int, float]:
 
 
 def mean_accuracy(trials: Sequence[Trial]) -> float | None:
-    """Return the accuracy of one contender; None without a tested trial."""
+    """Return a contender's accuracy; None if untested."""
     accuracies = of_seeds(trials).values()
     return statistics.fmean(accuracies) if accuracies else None
 
@@ -38,8 +38,8 @@ def share_of_most_frequent(trials: Sequence[Trial]) -> float:
 
 
 def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless one contender's trials, or a control of each, are shown to be better than
-    chance: by two standard errors over their images.
+    """Return True unless a contender, or its `control`, is shown to be better than chance: by two
+    standard errors over its images.
     """
     asked = [
         (trial.test, trial.controls[control] if control else trial.test)
@@ -55,11 +55,11 @@ def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -
 
 
 def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
-    """Return the trained controls that learned nothing, with titles: no better than chance over all
-    trainings, or in half of the seeds.
+    """Return the trained controls that learned nothing, with titles: at chance over all trainings,
+    or in half of the seeds.
 
     Left out are trained networks that are asked in another way, and recordings without time, which
-    may well lose everything.
+    may lose everything.
     """
     tested = [trial for trial in trials if trial.test]
     titles = {

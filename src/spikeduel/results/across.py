@@ -1,11 +1,9 @@
 """Compare variants over data sets: Wilcoxon's signed-rank test, adjusted for all pairs by Holm.
 
-The data set is the unit: a variant has one number on each, its mean accuracy over seeds. Of two
-variants one is better if the test of their differences, adjusted for all pairs, has a p-value of at
-most 5 %; they are equivalent if both one-sided tests against the margin have, adjusted alike; else
-the question is open. The test flips the signs of the ranks in all ways, so that it is exact also
-with ties and zeros. Demšar 2006 (section 3.1.3) advises it for two classifiers on several data
-sets.
+The data set is the unit: a variant has one number on each, its mean accuracy over seeds (Demšar
+2006, section 3.1.3). The better of two has an adjusted p-value of at most 5 %; two are equivalent
+if both one-sided tests against the margin have; else the question is open. The test flips the signs
+of the ranks in all ways: exact also with ties and zeros.
 """
 
 import itertools
@@ -23,10 +21,10 @@ Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 class PairAcross(Frozen):
-    """Variants `a` and `b` over the data sets that have both; `a` leads, differences are a − b.
+    """Variants `a`, which leads, and `b` over their common data sets: a − b.
 
-    `difference` is the typical one (`centre`), with the intervals that the test does not reject:
-    None with too few data sets. `p_value` is after Holm.
+    `difference`: the typical one (`centre`), with the intervals that the test does not reject: None
+    with too few data sets. `p_value` is after Holm.
     """
 
     a: str
@@ -48,19 +46,20 @@ class PairAcross(Frozen):
 
     @property
     def wins(self) -> int:
-        """Return the number of data sets on which `a` is ahead."""
+        """Return the number of data sets with `a` ahead."""
         return sum(difference > 0 for difference in self.differences.values())
 
     @property
     def losses(self) -> int:
-        """Return the number of data sets on which `b` is ahead."""
+        """Return the number of data sets with `b` ahead."""
         return sum(difference < 0 for difference in self.differences.values())
 
 
 class Across(Frozen):
-    """The verdict: every pair of variants, and the two (`main`) that the headline is about: the
-    variant that is least `behind`, and the best one of the other kind (spiking or not), or else
-    the second best. With fewer data sets than `fewest_datasets` no pair can be called better.
+    """The verdict: all pairs, and the `main` one of the headline: the variant least `behind`, and
+    the best of the other kind (spiking or not), else the second best.
+
+    `fewest_datasets`: needed to call any pair better.
     """
 
     pairs: list[PairAcross]
@@ -76,7 +75,7 @@ class Across(Frozen):
 
 
 def over(accuracies: Accuracies, spiking: Mapping[str, bool], margin: float) -> Across:
-    """Return the verdict on variants; differences inside `±margin` count as none."""
+    """Return the verdict; differences inside `±margin` count as none."""
     pairs = compare(accuracies, margin)
     order = [name for name, _ in sorted(behind(accuracies).items(), key=lambda item: item[1])]
     rivals = [name for name in order[1:] if spiking[name] != spiking[order[0]]] or order[1:]
@@ -88,7 +87,7 @@ def over(accuracies: Accuracies, spiking: Mapping[str, bool], margin: float) -> 
 
 
 def behind(accuracies: Accuracies) -> dict[str, float]:
-    """Return how far each variant is below the best variant of a data set, on average."""
+    """Return each variant's mean distance below the best of a data set."""
     means = _means(accuracies)
     best: dict[str, float] = {}
     for scores in means.values():
@@ -101,7 +100,7 @@ def behind(accuracies: Accuracies) -> dict[str, float]:
 
 
 def compare(accuracies: Accuracies, margin: float) -> list[PairAcross]:
-    """Return every pair of variants with a data set in common, by the rule of this module."""
+    """Return every pair of variants with a common data set."""
     means, pairs = _means(accuracies), []
     for a, b in itertools.combinations(accuracies, 2):
         if datasets := [dataset for dataset in means[a] if dataset in means[b]]:
@@ -133,14 +132,12 @@ def _means(accuracies: Accuracies) -> dict[str, dict[str, float]]:
 
 
 class Tested(NamedTuple):
-    """The rule's verdict on one of several pairs."""
-
     p_value: float
     conclusion: Conclusion
 
 
 def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
-    """Return the rule's verdicts on several pairs, given their differences `[N]`."""
+    """Return the verdicts on several pairs, from their differences `[N]`."""
     p_values = holm([wilcoxon(apart) for apart in differences])
     equivalent = holm([not_within(apart, margin) for apart in differences])
     verdicts = []
@@ -154,12 +151,10 @@ def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
     return verdicts
 
 
-# ---- the signed-rank test of differences [N]
-
-
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
-    """Return twice the signed ranks of `differences` `[N]`: integers, also with ties. Zeros are
-    ranked, and then count for neither side (Pratt 1959).
+    """Return twice the signed ranks of `differences` `[N]`: integers, also with ties.
+
+    Zeros are ranked, but count for neither side (Pratt 1959).
     """
     from scipy import stats
 
@@ -167,24 +162,24 @@ def signed_ranks(differences: np.ndarray) -> np.ndarray:
 
 
 def wilcoxon(differences: np.ndarray) -> float:
-    """Return the exact two-sided p-value that `differences` `[N]` are symmetric around 0."""
+    """Return the exact two-sided p-value of `differences` `[N]` symmetric around 0."""
     return sign_flips(signed_ranks(differences))
 
 
 def one_sided(differences: np.ndarray) -> float:
-    """Return the exact p-value that `differences` `[N]` are centred at 0 or below, at most 1."""
+    """Return the exact p-value of `differences` `[N]` centred at 0 or below."""
     ranks = signed_ranks(differences)
     return sign_flips(ranks) / 2 if ranks.sum() > 0 else 1.0
 
 
 def not_within(differences: np.ndarray, margin: float) -> float:
-    """Return the p-value that the centre is outside `±margin`: the larger of two tests."""
+    """Return the p-value of a centre outside `±margin`: the larger of two tests."""
     below, above = (np.round(margin + sign * differences, 12) for sign in (-1, 1))
     return max(one_sided(below), one_sided(above))
 
 
 def averages(differences: np.ndarray) -> np.ndarray:
-    """Return the sorted means of any two of `differences` `[N]`, each with itself, too."""
+    """Return the sorted Walsh averages (means of any two) of `differences` `[N]`."""
     first, second = np.triu_indices(len(differences))
     return np.sort((differences[first] + differences[second]) / 2)
 
@@ -201,7 +196,7 @@ def interval(differences: np.ndarray, level: float) -> tuple[float, float] | Non
 
 
 def _outside(number: int, tail: float) -> int:
-    """Return how many rank sums of the rarer sign, from 0 on, have a chance of `tail` together."""
+    """Return how many of the lowest rank sums have a chance of `tail` together."""
     chances = np.ones(1)
     for rank in range(1, number + 1):
         chances = np.convolve(chances, [0.5, *[0.0] * (rank - 1), 0.5])
@@ -209,5 +204,5 @@ def _outside(number: int, tail: float) -> int:
 
 
 def fewest_datasets(pairs: int = 1) -> int:
-    """Return the number of data sets from which a p-value, times `pairs`, can be at most 5 %."""
+    """Return the fewest data sets whose p-value, times `pairs`, can reach 5 %."""
     return next(number for number in itertools.count(1) if pairs * smallest_p(number) <= ALPHA)

@@ -1,7 +1,7 @@
-"""Decide which contender to take, who leads in what, and which next step would settle it.
+"""Decide which contender to take, who leads in what, and the next steps: `words.answer.RULE`.
 
-`words.answer.RULE` says the rule. The rival is the most accurate contender of the other kind,
-spiking or not; where all are of one kind, the most accurate other one.
+The rival is the most accurate contender of the other kind, spiking or not, else the most accurate
+other one.
 """
 
 import math
@@ -29,14 +29,14 @@ SHORTEST_TRAINING = 5.0
 
 
 def answered(results: Results) -> Results:
-    """Return `results` with the answer that follows from the rest of them."""
+    """Return `results` with the answer that follows."""
     return structs.replace(
         results, comparison=structs.replace(results.comparison, answer=decide(results))
     )
 
 
 def decide(results: Results) -> Answer:
-    """Return which contender to take, by the rule above, with every lead and the next steps."""
+    """Return the contender to take, every lead, and the next steps."""
     leads = [_lead(quantity, results) for quantity in QUANTITIES]
     accuracies = {name: value.low for name, value in leads[0].values.items()}
     take, reason = _taken(results, accuracies, leads[2].values)
@@ -103,9 +103,6 @@ def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequen
     return [other for other in others if spiking[other] != spiking[name]] or others
 
 
-# ---- leads
-
-
 def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> list[Range]:
     latencies = [trial.latency for trial in trials if trial.latency]
     values: Iterable[float | None]
@@ -113,7 +110,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
         case "accuracy":
             values = accuracy.of_seeds(results.of(trials[0].contender)).values()
         case "training":
-            # With the training of the network that it started from.
+            # With the training it started from.
             trained = [trial for trial in trials if trial.converted_from is None]
             values = [
                 sum(sum(one.epoch_seconds) for one in (trial, results.source_of(trial)) if one)
@@ -156,13 +153,13 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     ) or (quantity == "training" and means[best].low < SHORTEST_TRAINING)
     apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
     shown = ratio >= NOTICEABLE and apart and not disturbed
-    # JSON has no word for infinity: no number says how far one that takes nothing leads.
+    # JSON has no infinity: a lead over nothing has no number.
     by = ratio if math.isfinite(ratio) else None
     return structs.replace(lead, by=by, evidence="shown" if shown else "not shown")
 
 
 def was_busy(results: Results, *ids: str) -> bool:
-    """Return True if other work disturbed the times of answers, or what other findings name."""
+    """Return True if other work disturbed times, by caveats `ids` (default: of answers)."""
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
@@ -204,9 +201,7 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 
 def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:
-    """Return the accountings of two contenders; None if one was not counted, or both or neither
-    spike.
-    """
+    """Return the accountings of two contenders; None unless both were counted and one spikes."""
     accounted_pairs = results.energy_accountings.pairs if results.energy_accountings else []
     return next(
         (
@@ -216,9 +211,6 @@ def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | No
         ),
         None,
     )
-
-
-# ---- next steps
 
 
 def _steps(results: Results) -> list[Step]:
@@ -233,7 +225,7 @@ def _steps(results: Results) -> list[Step]:
 
 
 def _minutes(options: Sequence[str], results: Results) -> float | None:
-    """Return the minutes of further training; None where only other data would help."""
+    """Return the minutes of training; None if only other data would help."""
     folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
     a_seed = minutes_a_seed(results.trials)
     match options:

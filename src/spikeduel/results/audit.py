@@ -1,4 +1,4 @@
-"""Types of an audit of a data set and its split, as in `audit.json` and results.json."""
+"""Types of an audit of a data set and its split (`audit.json`, results.json)."""
 
 from typing import Literal
 
@@ -13,9 +13,7 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class SuggestedGroups(Frozen):
-    """Groups that file names seem to say: a `pattern` for `--group-by`, how many `groups` it gives,
-    two files of one.
-    """
+    """Groups by file name: `pattern` for `--group-by`, the number of `groups`, two files alike."""
 
     pattern: str
     groups: Count
@@ -23,7 +21,7 @@ class SuggestedGroups(Frozen):
 
 
 class Counts(Frozen):
-    """Numbers of images by side of the split."""
+    """Images on each side of the split."""
 
     train: Count
     val: Count
@@ -31,16 +29,15 @@ class Counts(Frozen):
 
     @property
     def total(self) -> int:
-        """Return the sum over all sides."""
         return self.train + self.val + self.test
 
 
 class ExactDuplicates(Frozen):
     """Counts of equal images.
 
-    `sets` of equal images, of `images` in all; `within`: copies on the same side; `across`: images
-    equal to one on an earlier side; `conflicting`: sets with several labels, of
-    `conflicting_images`; `across_groups`: sets in several of the given groups.
+    `sets` of equal images, of `images` in all; `within`: copies on one side; `across`: images equal
+    to one on an earlier side; `conflicting`: sets with several labels; `across_groups`: sets in
+    several given groups.
     """
 
     within: Count
@@ -55,9 +52,7 @@ class ExactDuplicates(Frozen):
 
 
 class NearDuplicates(Frozen):
-    """Images with a near duplicate on their own side, on an earlier side; test images with one in
-    training.
-    """
+    """Images with a near duplicate on their own side (`within`) or an earlier side (`across`)."""
 
     within: Count
     across: Count
@@ -65,13 +60,11 @@ class NearDuplicates(Frozen):
 
 
 class SharedStretches(NearDuplicates):
-    """The same of recordings that share a stretch of events."""
+    """Recordings that share a stretch of events."""
 
 
 class MovedCopies(Frozen):
-    """Images that are a moved copy of one on an earlier side; equal images and near duplicates are
-    left out.
-    """
+    """Images that are a moved copy of one on an earlier side, but no equal or near duplicate."""
 
     across: Count
     test_in_training: Count
@@ -80,9 +73,8 @@ class MovedCopies(Frozen):
 class Probe(Frozen):
     """Accuracies of the nearest neighbour on small grey versions of `n` test images.
 
-    `accuracy_if_grouped`: without siblings in training (images of one group, equal, or near
-    duplicates); `accuracy_if_ungrouped`: on a split that cuts groups; `chance`: training's most
-    frequent class.
+    `accuracy_if_grouped`: without siblings in training (one group, equal, or near duplicates);
+    `accuracy_if_ungrouped`: on a split that cuts groups; `chance`: training's most frequent class.
     """
 
     accuracy: Share | None = None
@@ -96,9 +88,9 @@ class Probe(Frozen):
 class FileProperty(Frozen):
     """A property of files (type, colour mode, size), and how well it tells class and side.
 
-    `class_accuracy`: of naming each value's most frequent class in training; `split_association`:
-    Cramér's V of property and side, corrected for bias (Bergsma 2013), 0 to 1. `values` counts
-    images, the most frequent first.
+    `values`: images by value, the most frequent first; `class_accuracy`: of naming each value's
+    most frequent class in training; `split_association`: Cramér's V with the side, corrected for
+    bias (Bergsma 2013).
     """
 
     property: str
@@ -118,15 +110,13 @@ class Quartiles(Frozen):
 
 
 class Distances(Frozen):
-    """Distances to the nearest training image, from test and from training images."""
+    """Distances from test and from training images to the nearest training image."""
 
     test_to_train: Quartiles | None
     within_train: Quartiles | None
 
 
 class AuditedImage(Frozen):
-    """An image: its index, side, class, and file."""
-
     index: Count
     side: Side
     label: str
@@ -146,8 +136,8 @@ PairKind = Literal[
 
 
 class Pair(Frozen):
-    """Two images to look at; `ratio` is that of their distance to the usual one, of recordings that
-    share a stretch the share of the shorter one's events that are not shared.
+    """Two images to look at; `ratio`: their distance over the usual one, or the share of the
+    shorter recording's events outside a shared stretch.
     """
 
     kind: PairKind
@@ -157,8 +147,8 @@ class Pair(Frozen):
 
 
 class SuspectLabel(Frozen):
-    """An image whose label looks wrong, the class that fits better, and the probabilities of both:
-    shares of neighbours' votes, or calibrated ones of a network.
+    """An image whose label looks wrong, and the class that fits better; probabilities are shares of
+    neighbours' votes, or calibrated ones of a network.
     """
 
     image: AuditedImage
@@ -168,7 +158,7 @@ class SuspectLabel(Frozen):
 
 
 class LabelCheck(Frozen):
-    """Labels examined, the share that are the most probable class, and how many look wrong."""
+    """Labels examined; `agreement`: share that are the most probable class."""
 
     examined: Count
     agreement: Share
@@ -176,12 +166,12 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """Details for pictures and figures; not part of `audit.json`.
+    """Details for figures; not part of `audit.json`.
 
-    `pairs`: the gravest first; `test_distances`: to the nearest training image, null where not
-    searched; `labels`: the surest first; `label_shares`: share of an image's neighbours that votes
-    for its label; `within_quantiles`: distances within training, at equal steps from 0 to 1;
-    `groups`: recordings that belong together.
+    `pairs`: the gravest first; `test_distances`: to the nearest training image, null if not
+    searched; `labels`: the surest first; `label_shares`: of neighbours that vote for the image's
+    label; `within_quantiles`: distances within training, at equal steps from 0 to 1; `groups`: of
+    recordings.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -205,7 +195,7 @@ StatisticName = Literal[
 
 
 class Statistic(Frozen):
-    """A number of each recording: its medians by side and class, and a classifier's accuracy by it
+    """A number of each recording: medians by side and class, and a classifier's accuracy by it
     alone.
 
     `length` is in ms, `event rate` in events a second; `brighter events`, `pixels in use` and `at
@@ -220,12 +210,11 @@ class Statistic(Frozen):
 
 
 class Statistics(Frozen):
-    """Accuracies of a small classifier by all `statistics` together, without any frame; null for
-    too few recordings.
+    """Accuracies of a small classifier by all `statistics` together; null for too few recordings.
 
     `class_accuracy`: on `num_tested` test recordings; `side_accuracy`: of telling training from
-    test, half right by a coin; recordings of one group are never on both sides of it. `hot_pixels`
-    (x, y) have many times the events of others.
+    test (chance: 0.5), never with a group on both sides. `hot_pixels` (x, y) have many times the
+    events of others.
     """
 
     statistics: tuple[Statistic, ...]
@@ -238,12 +227,12 @@ class Statistics(Frozen):
 
 
 class Audit(Frozen):
-    """Outcome of an audit: whether a result on this data and split can be trusted.
+    """Outcome of an audit of a data set and its split.
 
-    `near`: two images are near duplicates below this share of the usual distance, the median over
+    `near`: share of the usual distance below which images are near duplicates, the median over
     `near_portions` parts of training. `groups_cut` lie on several sides. `unreadable`: files left
     out, with reasons. `searched`: images whose neighbours were searched. `files`: null without a
-    folder or CSV. `stretches` and `statistics` are of recordings. "Image" stands for the `noun`.
+    folder or CSV. `stretches`, `statistics`: of recordings. "Image" stands for the `noun`.
     """
 
     dataset: str
@@ -274,14 +263,14 @@ class Audit(Frozen):
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
-    # Filled in where the audit is written (`words.audit.worded`).
+    # Filled in by `words.audit.worded`.
     is_ok: bool | None = field(default=None, name="ok")
     problem_texts: list[str] = field(default_factory=list, name="problems")
     note_texts: list[str] = field(default_factory=list, name="notes")
 
     @property
     def ok(self) -> bool:
-        """Return True if nothing was found that would invalidate a result."""
+        """Return True if no finding would invalidate a result."""
         return not self.problems
 
     @property
@@ -291,5 +280,5 @@ class Audit(Frozen):
 
     @property
     def notes(self) -> list[Finding]:
-        """Return the findings that are worth knowing."""
+        """Return the findings worth knowing."""
         return [finding for finding in self.conclusions if not finding.is_problem]

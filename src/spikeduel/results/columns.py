@@ -1,7 +1,4 @@
-"""Tables of results: a table is a list of `Column`s.
-
-Terminal, page and LaTeX print the same columns; definitions are those of report and glossary.
-"""
+"""Tables of results as lists of `Column`s, the same for terminal, page and LaTeX."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,8 +33,8 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """Column of a table of `Row`s: `value` reads a row (None: not known), `form` writes it;
-    `is_text` aligns it left on the page.
+    """Column of a table of `Row`s: `value` reads a row (None: unknown), `form` writes it; `is_text`
+    aligns left.
     """
 
     title: str
@@ -48,18 +45,17 @@ class Column(Generic[Row]):
     unknown: str = ""
 
     def cell(self, row: Row) -> Any:
-        """Return the value as text, or as `Averaged`."""
         value = self.value(row)
         return self.unknown if value is None else self.form(value)
 
 
 def text_rows(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[dict[str, str]]:
-    """Return the cells of each row as text, by title."""
+    """Return the cells of each row by title."""
     return [{column.title: str(column.cell(row)) for column in columns} for row in rows]
 
 
 def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
-    """Return rows of text as a table; with `gap`, without lines and so many spaces apart."""
+    """Return rows as a table; with `gap`, without lines and `gap` spaces apart."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -72,8 +68,7 @@ def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(visible, row.values()))
-    # Jupyter would show the table at once, and again where the text is printed. A class may be
-    # called [red] or :smile:.
+    # Jupyter would show the table twice. A class may be called [red] or :smile:.
     plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
     console = Console(width=220, markup=False, emoji=False, **plain)
     with console.capture() as capture:
@@ -82,7 +77,7 @@ def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
 
 
 def to_latex(columns: Sequence[Column[Row]], rows: Iterable[Row], note: str = "") -> str:
-    """Return a LaTeX table (booktabs), with `note` as a comment below it."""
+    """Return a LaTeX table (booktabs) with `note` as a comment."""
 
     def line(cells: Iterable[str]) -> str:
         escaped = ["".join(rf"\{c}" if c in "&%$#_{}" else c for c in cell) for cell in cells]
@@ -102,11 +97,8 @@ def to_latex(columns: Sequence[Column[Row]], rows: Iterable[Row], note: str = ""
     return "\n".join(lines).replace("±", r"$\pm$")
 
 
-# ---- formats
-
-
 class Averaged(NamedTuple):
-    """A mean as text, and the standard deviation over several values; empty for a single one."""
+    """A mean and standard deviation as text; the latter empty for a single value."""
 
     mean: str
     spread: str = ""
@@ -116,27 +108,27 @@ class Averaged(NamedTuple):
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, without the sign: "91.23"."""
+    """Return a share in per cent: "91.23", without the sign."""
     return hundredths(share)
 
 
 def one_digit(share: float) -> str:
-    """Return a share in per cent with one digit, without the sign: "91.2"."""
+    """Return a share in per cent: "91.2", without the sign."""
     return hundredths(share, 1)
 
 
 def thousands(number: float) -> str:
-    """Return a count in all its digits: "12,345"."""
+    """Return a count: "12,345"."""
     return f"{number:,.0f}"
 
 
 def whole(number: float | None) -> str:
-    """Return a count in all its digits; "" for none."""
+    """Return a count; "" for None."""
     return f"{number:,.0f}" if number else ""
 
 
 def span(values: Sequence[int]) -> str:
-    """Return the smallest and the largest, "4 to 10", or their one value."""
+    """Return the range, "4 to 10", or its one value."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
@@ -144,7 +136,7 @@ def span(values: Sequence[int]) -> str:
 def averaged(
     values: Sequence[float], form: Callable[[float], str] = percent, mean: float | None = None
 ) -> Averaged | None:
-    """Return the mean, or a given `mean`, and the standard deviation; None without values."""
+    """Return the mean, or a given `mean`, and standard deviation; None without values."""
     if not values:
         return None
     spread = form(statistics.stdev(values)) if len(values) > 1 else ""
@@ -152,24 +144,18 @@ def averaged(
 
 
 def score(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """Return a score in per cent over a contender's trials; of accuracies, as
-    `accuracy.mean_accuracy`.
-    """
+    """Return a contender's score in per cent; accuracies by `accuracy.mean_accuracy`."""
     scores = [getattr(trial.test, name) for trial in tested if trial.test]
     mean = accuracy.mean_accuracy(tested) if name == "accuracy" else None
     return averaged(scores, mean=mean)
 
 
 def validation_accuracy(validation: Score | None) -> str:
-    """Return a validation accuracy in per cent."""
     return percent(validation.accuracy) if validation else "failed"
 
 
-# ---- contenders
-
-
 class ContenderRow(NamedTuple):
-    """Trials of a contender, the `tested` ones that the numbers are of, and the name of a twin."""
+    """A contender's trials, those `tested` for its numbers, and a twin's name."""
 
     name: str
     trials: Sequence[Trial]
@@ -178,13 +164,12 @@ class ContenderRow(NamedTuple):
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Return the median over all epochs; None if nothing was trained."""
+        """Return the median over all epochs; None if untrained."""
         seconds = [second for trial in self.tested for second in trial.epoch_seconds]
         return statistics.median(seconds) if seconds else None
 
 
 def contender_rows(results: Results) -> list[ContenderRow]:
-    """Return a row for each contender of a run."""
     twins = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
     return [
         ContenderRow(name, results.of(name, tested=False), results.of(name), twins.get(name, ""))
@@ -238,13 +223,13 @@ TRAINING: list[Column[ContenderRow]] = [
 
 
 def contender_columns(results: Results) -> list[Column[ContenderRow]]:
-    """Return the columns of a run's contenders, with a column for each added measure."""
+    """Return the columns of contenders, with added measures."""
     kind = KIND if results.twins else KIND[:-1]
     return [CONTENDER, *kind, *SCORES, *TRAINING, *measure_columns(results.trials)]
 
 
 def measure_columns(trials: Sequence[Trial]) -> list[Column[ContenderRow]]:
-    """Return a column for each measure from outside the package that some trial has."""
+    """Return a column for each added measure."""
     measures = {name: measure for trial in trials for name, measure in trial.measures.items()}
     return [
         Column(
@@ -262,19 +247,16 @@ def _added(tested: Sequence[Trial], name: str, measure: AddedMeasure) -> Average
 
 
 def trained_on(tested: Sequence[Trial]) -> str:
-    """Return over what a mean is: "6 seeds and 5 folds"."""
+    """Return the trainings behind a mean: "6 seeds and 5 folds"."""
     seeds, folds = ({getattr(trial, name) for trial in tested} for name in ("seed", "fold"))
     counts = [counted(len(seeds), "seed")] if len(seeds) > 1 or len(folds) < 2 else []
     return " and ".join(counts + [counted(len(folds), "fold")] * (len(folds) > 1))
 
 
 def spread_note(trials: Sequence[Trial]) -> str:
-    """Return over what a ± is taken, as a sentence; empty where there is none."""
+    """Return a sentence on what ± means; empty without a ±."""
     over = trained_on([trial for trial in trials if trial.test])
     return "" if over in ("1 seed", "0 seeds") else f"± is the standard deviation over {over}."
-
-
-# ---- pairs, classes
 
 
 PAIRS: list[Column[Pair]] = [
@@ -313,7 +295,7 @@ CLASSES: list[Column[ClassScores]] = [
 
 
 def class_rows(test: Scores) -> list[dict[str, str]]:
-    """Return a per-class report: a row for each class, the macro average, and the accuracy."""
+    """Return rows of all classes, the macro average, and the accuracy."""
     average = ClassScores(
         name="macro average",
         precision=test.precision,
@@ -327,7 +309,7 @@ def class_rows(test: Scores) -> list[dict[str, str]]:
 
 
 def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
-    """Return each class's scores averaged over trials, with its images in all folds of a seed."""
+    """Return mean class scores, with images in all folds of a seed."""
     num_seeds = len({trial.seed for trial in tested})
     by_class = zip(*(trial.test.per_class for trial in tested if trial.test), strict=True)
     return [
@@ -344,18 +326,16 @@ def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
 
 
 def confusion(tested: Sequence[Trial]) -> list[list[int]]:
-    """Return the sum of the trials' confusion matrices."""
+    """Return the summed confusion matrices."""
     return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
 
-
-# ---- corruptions
 
 Robust = tuple[str, Sequence[Robustness]]
 """A contender and the robustness of its trials."""
 
 
 def robustness_of(results: Results) -> dict[str, list[Robustness]]:
-    """Return the robustness of each contender's trials, where it was measured."""
+    """Return the measured robustness of each contender's trials."""
     measured = {
         name: [trial.robustness for trial in results.of(name) if trial.robustness]
         for name in results.contenders
@@ -364,7 +344,7 @@ def robustness_of(results: Results) -> dict[str, list[Robustness]]:
 
 
 def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
-    """Return the columns of accuracies on clean images, under each corruption, and on average."""
+    """Return columns for clean images, each corruption, and the mean."""
 
     def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Robust]:
         def cell(row: Robust) -> Averaged | None:
@@ -382,12 +362,7 @@ def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
     ]
 
 
-# ---- tuning
-
-
 class TuningRow(NamedTuple):
-    """Trial of a tuning, and its contender."""
-
     contender: TunedContender
     trial: TuningTrial
 
@@ -404,18 +379,15 @@ TUNING_TRIALS: list[Column[TuningRow]] = [
 
 
 def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
-    """Return every trial of every contender; a star marks the chosen ones."""
+    """Return all tuning trials; a star marks the chosen ones."""
     rows = [
         TuningRow(contender, trial) for contender in record.contenders for trial in contender.trials
     ]
     return text_rows(TUNING_TRIALS, rows)
 
 
-# ---- calibration, optimism
-
-
 class CalibrationRow(NamedTuple):
-    """Calibration of a contender over its trials: raw, or after its `temperatures`."""
+    """Calibration of a contender: raw, or after its `temperatures`."""
 
     contender: str
     temperatures: Sequence[float]
@@ -463,7 +435,7 @@ CALIBRATION: list[Column[CalibrationRow]] = [
 
 
 def calibrations(results: Results) -> dict[str, list[Calibration]]:
-    """Return the calibration of each contender's trials, where it was measured."""
+    """Return the measured calibrations of each contender's trials."""
     measured = {
         name: [
             trial.test.calibration
@@ -476,13 +448,13 @@ def calibrations(results: Results) -> dict[str, list[Calibration]]:
 
 
 def scaled(measured: Sequence[Calibration]) -> list[Calibrated]:
-    """Return all after their temperatures; empty where one has none."""
+    """Return calibrations after their temperatures; empty if one has none."""
     known = [calibration.scaled for calibration in measured if calibration.scaled]
     return known if len(known) == len(measured) else []
 
 
 def calibration_rows(measured: Mapping[str, Sequence[Calibration]]) -> list[CalibrationRow]:
-    """Return a raw row for each contender, and one after the temperature."""
+    """Return each contender's raw row, and one after the temperature."""
     rows = []
     for name, calibrations in measured.items():
         rows.append(CalibrationRow(name, [], calibrations))
@@ -499,9 +471,6 @@ OPTIMISM: list[Column[ContenderOptimism]] = [
     Column("optimism, points", lambda row: averaged(row.gains)),
     Column("best seed, %", lambda row: averaged([max(row.best)])),
 ]
-
-
-# ---- networks
 
 
 SHIPPED: list[Column[Origin]] = [
@@ -558,13 +527,13 @@ LAYERS: list[Column[LayerRow]] = [
 
 
 def layers(operations: Operations) -> list[LayerRow]:
-    """Return one network's operations: a row for each layer, and one for all."""
+    """Return a row for each layer, and one for the network."""
     rows = [LayerRow(layer.name or layer.type, layer) for layer in operations.layers]
     return [*rows, LayerRow("total", operations.totals)]
 
 
 def both_ways(amounts: Ways) -> str:
-    """Return an amount per step, and hoisted in brackets where that differs."""
+    """Return an amount per step, and hoisted in brackets if different."""
     per_step, hoisted = whole(amounts.per_step), whole(amounts.hoisted)
     return per_step if per_step == hoisted else f"{per_step} ({hoisted})"
 
@@ -574,7 +543,7 @@ TABLES: list[Sequence[Column[Any]]] = [SCORES, TRAINING, PAIRS, CALIBRATION]
 
 
 def definitions() -> dict[str, str]:
-    """Return the definitions of all columns that have one, by title."""
+    """Return the definitions of columns, by title."""
     return {
         column.title: column.definition for table in TABLES for column in table if column.definition
     }

@@ -1,4 +1,4 @@
-"""A finished comparison: read from a run's folder, asked, and written down."""
+"""A finished comparison, read from a run's folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Comparison:
         return f"{visible(title)}\n{visible(self.headline())}"
 
     def _repr_html_(self) -> str:
-        """Return the answer and its table as HTML, for notebooks."""
+        """Return the answer and its table as HTML."""
         table = rows(self.results)
         parts = (table, LEGEND if len(table) > 1 else "")
         return page(
@@ -66,7 +66,7 @@ class Comparison:
         )
 
     def table(self) -> str:
-        """Return the contenders as text: scores and seconds an epoch, mean ± standard deviation."""
+        """Return scores and seconds an epoch as text, mean ± standard deviation."""
         rows = text_rows(contender_columns(self.results), contender_rows(self.results))
         note = spread_note(self.results.trials)
         return f"{render(rows)}\n{note}" if note else render(rows)
@@ -85,23 +85,23 @@ class Comparison:
         return [caveat(finding, noun) for finding in self.results.comparison.caveats]
 
     def said(self, text: str) -> str:
-        """Return `text` on images, worded for the data of this comparison."""
+        """Return `text` with the noun of this comparison's data."""
         return said_of(text, self.results.dataset.noun)
 
     def leaks(self) -> list[str]:
-        """Return the caveats to read before any score: test images leak into training."""
+        """Return the caveats that test images leak into training."""
         both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
         return [text for finding, text in both if is_leak(finding)]
 
     def controls(self) -> list[str]:
-        """Return what the controls showed, a text for each contender."""
+        """Return the conclusions on controls, a text for each contender."""
         return [
             f"{asked(contender)}: {what_it_means(contender)}"
             for contender in self.results.comparison.controls
         ]
 
     def document(self) -> dict[str, Any]:
-        """Return the content of results.json: the results, with the sentences made of them."""
+        """Return results.json with its sentences."""
         content = typed.plain(self.worded())
         if content["dataset"]["audit"]:
             del content["dataset"]["audit"]["details"]
@@ -135,8 +135,8 @@ class Comparison:
         return structs.replace(self.results, dataset=dataset, comparison=conclusions)
 
     def best(self, name: str) -> Path:
-        """Return the model file of contender or family `name` with the best validation accuracy.
-        Raises `InputError`.
+        """Return the model file of contender or family `name` that is best on validation. Raises
+        `InputError`.
         """
         known = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
         if name not in known:
@@ -154,21 +154,19 @@ class Comparison:
         raise InputError(f"no trial of {name} was finished, so there is no model of it.")
 
     def to_latex(self) -> str:
-        """Return the contenders as a LaTeX table (booktabs): scores in per cent."""
+        """Return the scores in per cent as a LaTeX table (booktabs)."""
         rows = contender_rows(self.results)
         return to_latex([CONTENDER, *SCORES], rows, spread_note(self.results.trials))
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """Return the folders that have this file of a run, in `folder` and in the duels of studies
-    there.
-    """
+    """Return the folders with `file` in `folder`, and in the duels of its studies."""
     places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
     return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
 
 
 def load_run(run: Path | str) -> Comparison:
-    """Read the comparison in a run's folder. Raises `InputError` where there is none."""
+    """Read the comparison of a run. Raises `InputError` if there is none."""
     run = Path(run)
     path = run / "results.json"
     if not path.is_file():

@@ -1,6 +1,4 @@
-"""Contenders beside their controls: types, what all controls show together, and what recordings
-lose without time.
-"""
+"""Controls of contenders: types, joint conclusions, and the loss of recordings without time."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,8 +13,8 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 
 class ControlRow(Frozen):
-    """A control: its mean `accuracy`, and the contender − the control; None with a `reason` where
-    not measured. `spread`: standard deviation over seeds.
+    """A control: its mean `accuracy`, and the contender's minus it; None with a `reason` if not
+    measured. `spread`: standard deviation over seeds.
     """
 
     control: str
@@ -32,7 +30,7 @@ class ControlRow(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True with as many seeds as a conclusion on causes takes."""
+        """Return True with enough seeds for a conclusion on causes."""
         return self.found is not None and self.found.seeds >= self.found.fewest_seeds
 
 
@@ -49,7 +47,7 @@ class ControlledContender(Frozen):
 
     @property
     def of_recordings(self) -> bool:
-        """Return True if the controls changed the recordings that the contender saw."""
+        """Return True if the controls changed the recordings."""
         return any(row.of_recordings for row in self.rows)
 
 
@@ -60,11 +58,9 @@ interval ends within the margin; "not shown": neither a loss nor none.
 
 
 class WithoutTime(Frozen):
-    """The best contender on recordings beside the best that sees no time, both chosen on
-    validation.
+    """The best contender on recordings beside the best without time, both chosen on validation.
 
-    `trained_without`: trained on frames that each hold all events. `found` is `contender` −
-    `without`.
+    `trained_without`: on frames that each hold all events. `found`: `contender` − `without`.
     """
 
     contender: str
@@ -78,11 +74,9 @@ class WithoutTime(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True with as many seeds as a conclusion on other trainings takes."""
+        """Return True with enough seeds for a conclusion on other trainings."""
         return self.found.seeds >= self.found.fewest_seeds
 
-
-# ---- what the controls show together
 
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
@@ -103,9 +97,7 @@ ORDER = {
 def without_unlearned(
     contender: ControlledContender, trials: Sequence[Trial]
 ) -> ControlledContender:
-    """Return `contender` with controls that learned nothing made inconclusive: a training that
-    failed shows no cause.
-    """
+    """Return `contender` with controls that learned nothing made inconclusive."""
     unlearned = unlearned_controls(
         [trial for trial in trials if trial.contender == contender.contender]
     )
@@ -120,10 +112,9 @@ def without_unlearned(
 
 
 def claims(contender: ControlledContender) -> list[Finding]:
-    """Return what the controls show of spikes, time steps and the order of spikes; empty on
-    recordings.
+    """Return findings on spikes, time steps and the order of spikes; empty on recordings.
 
-    Controls with too few seeds count for nothing; `few_seeds_for_causes` where all have too few.
+    Controls with too few seeds are left out; `few_seeds_for_causes` if all have too few.
     """
     if contender.of_recordings:
         return []

@@ -1,4 +1,4 @@
-"""Types of costs of an answer: operations, energies by table, and published accountings."""
+"""Types of costs of an answer: operations, energies by table, published accountings."""
 
 from typing import Annotated, Literal
 
@@ -9,18 +9,18 @@ from spikeduel.system.typed import Frozen, Positive
 
 
 class Range(Frozen):
-    """An amount that is not known exactly, from `low` to `high`."""
+    """An uncertain amount, from `low` to `high`."""
 
     low: float
     high: float
 
     def below(self, other: "Range") -> bool:
-        """Return True if the whole range lies below `other`."""
+        """Return True if the range lies wholly below `other`."""
         return self.high < other.low
 
 
 class Counted(Frozen):
-    """Operations of a network, or the `reason` why nothing was counted."""
+    """Operations of a network, or the `reason` for none."""
 
     operations: Operations | None
     reason: str | None = None
@@ -32,11 +32,10 @@ MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
 
 
 class Joules(Frozen):
-    """Joules per image; None: not known.
+    """Joules per image; None: unknown.
 
     `range`: from the cheapest to the dearest `Flow` of each layer; without memory, from zeros
-    skipped to none. `effective`: all layers by events. `dense`: the usual flow, where only spikes
-    skip.
+    skipped to none. `effective`: all layers by events. `dense`: only spikes skip.
     """
 
     dense: float | None
@@ -52,9 +51,7 @@ class WayJoules(Frozen):
 
 
 class TableEnergy(Frozen):
-    """Energy by one table, for each memory model it covers; `unknown` names layers it has no energy
-    for.
-    """
+    """Energy by one table, for each memory model it covers; `unknown`: layers without energy."""
 
     title: str
     source: str
@@ -64,18 +61,18 @@ class TableEnergy(Frozen):
     unknown: list[str]
 
     def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
-        """Return the joules per image of a memory model and way of counting."""
+        """Return the joules per image."""
         ways = getattr(self, memory)
         return getattr(ways, way) if ways else Joules(dense=None, effective=None)
 
     @property
     def is_chip(self) -> bool:
-        """Return True if the table is of a whole chip, without energy of arithmetic alone."""
+        """Return True for a table of a whole chip, without arithmetic alone."""
         return self.compute is None
 
 
 class Energy(Frozen):
-    """Estimated energy of one image by several tables; the first leads."""
+    """Estimated energy per image; the first table leads."""
 
     tables: Annotated[dict[str, TableEnergy], Meta(min_length=1)]
     estimate: bool = True
@@ -83,11 +80,8 @@ class Energy(Frozen):
 
     @property
     def leading(self) -> TableEnergy:
-        """Return the energy by the first table."""
         return next(iter(self.tables.values()))
 
-
-# ---- accountings: published ways of counting
 
 Side = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]
@@ -98,16 +92,14 @@ Read = Literal["source", "implementation", "quotation"]
 
 
 class Constant(Range):
-    """A number of an accounting, with a unit and its place in the source."""
+    """A number of an accounting, with its place in the source."""
 
     unit: str
     where: str
 
 
 class Accounting(Frozen):
-    """A way of counting: formulas over a layer's amounts, summed over layers, in a `unit`; what it
-    leaves out.
-    """
+    """A way of counting: formulas over a layer's amounts, summed over layers."""
 
     name: str
     label: str
@@ -133,11 +125,9 @@ class Threshold(Frozen):
 
 
 class AccountingResult(Frozen):
-    """Result of one accounting for a pair; `cheaper` is None where ranges overlap, or for a
-    `reason`.
+    """Result of one accounting for a pair; `cheaper` is None if ranges overlap, or for a `reason`.
 
-    `ratio`: the spiking network's amount over the other's; `thresholds`: the nearest change along
-    each axis.
+    `ratio`: the spiking network's amount over the other's; `thresholds`: nearest changes by axis.
     """
 
     accounting: str
@@ -150,7 +140,7 @@ class AccountingResult(Frozen):
 
 
 class AccountedPair(Frozen):
-    """A spiking contender against another one, or its own `control`; `rate`: spikes per neuron and
+    """A spiking contender against another, or its own `control`; `rate`: spikes per neuron and
     step.
     """
 
@@ -174,11 +164,10 @@ class AccountedPair(Frozen):
 
 
 class EnergyAccountings(Frozen):
-    """All accountings, and every spiking contender against every other network."""
+    """All accountings, and the pairs of a spiking and another network."""
 
     definitions: list[Accounting]
     pairs: list[AccountedPair]
 
     def accounting(self, name: str) -> Accounting:
-        """Return the definition of this name."""
         return next(definition for definition in self.definitions if definition.name == name)

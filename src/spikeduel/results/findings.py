@@ -28,9 +28,9 @@ Finder = Callable[[Any], Iterator[Values]]
 class Row(Frozen, forbid_unknown_fields=True):
     """A row `[subject.id]` of findings.toml.
 
-    `example` declares values and their types; any may be None. `sentence` holds them in the
-    mini-language of `words.findings`. `remedy` holds options, such as "--seeds {needed}", or what
-    to do. A finding whose `share` is not above `problem_above` is a note.
+    `example` declares values and their types; any may be None. `sentence` is in the mini-language
+    of `words.findings`. `remedy`: options ("--seeds {needed}"), or what to do. A finding with a
+    `share` not above `problem_above` is a note.
     """
 
     severity: Severity
@@ -59,10 +59,8 @@ _FINDERS: dict[str, Finder] = {}
 
 
 class Finding(Frozen):
-    """Something to know: the `values` that the table declares for `id`, `remedy`, and `text` in
-    documents.
-
-    Raises ValueError for an unknown `id` or other values.
+    """Something to know: the `values` that the table declares for `id`, and a `remedy`. Raises
+    ValueError for an unknown `id` or other values.
     """
 
     id: str
@@ -83,12 +81,11 @@ class Finding(Frozen):
 
     @property
     def subject(self) -> str:
-        """The section of the table that the finding belongs to."""
         return TABLE[self.id].subject
 
     @property
     def is_problem(self) -> bool:
-        """Return True if the finding would invalidate a result."""
+        """Return True if it would invalidate a result."""
         return self.severity in ("invalidates", "problem")
 
 
@@ -98,7 +95,7 @@ def is_leak(finding: Finding) -> bool:
 
 
 def finding(id: str, **values: Any) -> Finding:
-    """Return the finding `id`. A value `remedy` replaces the remedy of the table."""
+    """Return the finding `id`; a value `remedy` replaces that of the table."""
     row = TABLE[id]
     remedy = row.remedy.format(**values) if row.remedy else None
     remedy = values.pop("remedy", remedy)
@@ -108,7 +105,7 @@ def finding(id: str, **values: Any) -> Finding:
 
 
 def finds(id: str) -> Callable[[Finder], Finder]:
-    """Register a function as the finder of `id`: called with a context, it yields values."""
+    """Register the finder of `id`, which yields values from a context."""
 
     def register(finder: Finder) -> Finder:
         _FINDERS[id] = finder
@@ -118,7 +115,7 @@ def finds(id: str) -> Callable[[Finder], Finder]:
 
 
 def find(subject: str, context: Any) -> list[Finding]:
-    """Return what the finders of a `subject` find in `context`, the gravest first."""
+    """Return the findings of a `subject`, the gravest first."""
     return [
         finding(id, **values)
         for id, row in TABLE.items()
@@ -128,12 +125,11 @@ def find(subject: str, context: Any) -> list[Finding]:
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings in the order of the table, the gravest first."""
+    """Return the findings, the gravest first."""
     return sorted(findings, key=lambda finding: _PLACES[finding.id])
 
 
 def with_id(findings: Iterable[Finding], *ids: str) -> list[Finding]:
-    """Return the findings that have one of these ids."""
     return [finding for finding in findings if finding.id in ids]
 
 

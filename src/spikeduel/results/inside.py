@@ -1,4 +1,4 @@
-"""Types of a look inside networks while they answer one image (`measuring/inside.py`)."""
+"""Types of a look inside networks that answer one image (`measuring/inside.py`)."""
 
 import math
 from typing import Literal
@@ -30,7 +30,7 @@ class Pictures(Frozen):
 
 
 class Membrane(Frozen):
-    """A neuron's potential after each of T steps, and its `threshold`, if any."""
+    """A neuron's potential after each of T steps, and its `threshold`."""
 
     neuron: int
     potential: list[float]
@@ -38,10 +38,10 @@ class Membrane(Frozen):
 
 
 class SpikingLayer(Frozen):
-    """A layer of spiking neurons, and the `shape` of its neurons.
+    """A layer of spiking neurons, of `shape`.
 
-    `spikes`: their number at each of T steps. `shown`: places of neurons, from busy to still, or
-    those of the classes (`of_classes`); `raster`: a bit for each and step, `[N, T]`, packed.
+    `spikes`: at each of T steps. `shown`: places of neurons, from busy to still, or those of the
+    classes (`of_classes`); `raster`: their bits `[N, T]`, packed.
     """
 
     name: str
@@ -54,15 +54,15 @@ class SpikingLayer(Frozen):
 
     @property
     def fired(self) -> np.ndarray:
-        """Return bool `[N, T]`: True where a neuron of `shown` spiked."""
+        """Return the spikes of `shown`, bool `[N, T]`."""
         shape = len(self.shown), len(self.spikes)
         bits = np.unpackbits(np.frombuffer(self.raster, np.uint8), count=shape[0] * shape[1])
         return bits.reshape(shape).astype(bool)
 
 
 class Activations(Frozen):
-    """Outputs of a layer: the strongest of its `channels`, `[N, C, H, W]`, N = 1 or the time steps.
-    Without places, one map row by row.
+    """The strongest of a layer's `channels`, `[N, C, H, W]`, N = 1 or the time steps. Without
+    places, a map row by row.
     """
 
     channels: int
@@ -72,9 +72,8 @@ class Activations(Frozen):
 class Seen(Frozen):
     """The image inside one model.
 
-    `probabilities` `[S, K]` of `Inside.classes` after each step; `decided`: the step from which on
-    the answer stays. `spikes` and `joules`: at each step, and so far. `foreign`: its neurons cannot
-    be looked at.
+    `probabilities` `[S, K]`: of `Inside.classes` after each step; `decided`: step from which the
+    answer stays. `spikes`, `joules`: at each step, and so far. `foreign`: without visible neurons.
     """
 
     name: str
@@ -93,8 +92,8 @@ class Seen(Frozen):
 
 
 class Inside(Frozen):
-    """An image, and what several models make of it. `classes`: the most probable ones and the
-    `truth`, a place in them; `energy`: the table of joules.
+    """An image in several models; `classes`: the most probable; `truth`: a place in them; `energy`:
+    the table of joules.
     """
 
     noun: Literal["image", "recording"]
@@ -106,5 +105,5 @@ class Inside(Frozen):
 
     @property
     def num_steps(self) -> int:
-        """Return the most time steps that a model takes."""
+        """Return the most time steps of a model."""
         return max(max(len(model.probabilities), model.input.shape[0]) for model in self.models)

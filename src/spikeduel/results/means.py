@@ -1,4 +1,4 @@
-"""Means over a contender's trials: operations and energy of an answer."""
+"""Means of operations and energy over a contender's trials."""
 
 import statistics
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ def counted_operations(results: Results) -> dict[str, Operations]:
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None where there are no values, or one is not known."""
+    """Return the mean; None if empty, or one is unknown."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def mean_range(ranges: Sequence[Range | None]) -> Range | None:
-    """Return the mean of both ends; None where there are no ranges, or one is not known."""
+    """Return the mean of both ends; None if empty, or one is unknown."""
     low, high = (
         mean([getattr(bounds, end) if bounds else None for bounds in ranges])
         for end in ("low", "high")
@@ -46,15 +46,13 @@ def mean_range(ranges: Sequence[Range | None]) -> Range | None:
 
 
 def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult]:
-    """Return a control's results for all of `trials`; empty unless all have it."""
+    """Return a control's results; empty unless all `trials` have it."""
     controls = [trial.controls[control] for trial in trials if control in trial.controls]
     return controls if len(controls) == len(trials) else []
 
 
 def trained_twin(results: Results, name: str) -> Operations | None:
-    """Return the operations of a contender's ReLU twin, in the run or a control; None if not
-    trained.
-    """
+    """Return the operations of a trained ReLU twin, in the run or a control, if any."""
     counted = counted_operations(results)
     in_run = [counted.get(other) for spiking, other in results.twins if spiking == name]
     controls = control_results(finished(results)[name], "relu_twin")
@@ -64,7 +62,7 @@ def trained_twin(results: Results, name: str) -> Operations | None:
 def joules_of(
     entry: Entry, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
 ) -> Range | None:
-    """Return the joules of one answer by the table of this name, or by the leading one."""
+    """Return the joules of an answer by `table`, or by the leading one."""
     if entry.energy is None:
         return None
     estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)

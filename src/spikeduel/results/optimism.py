@@ -7,9 +7,7 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 
 class ContenderOptimism(Frozen):
-    """Accuracies of a contender by seed, folds pooled: at the chosen epochs, and at the best for
-    the test.
-    """
+    """Accuracies by seed, folds pooled: at the chosen epochs, and at the best for the test."""
 
     contender: str
     seeds: list[Count]
@@ -18,12 +16,12 @@ class ContenderOptimism(Frozen):
 
     @property
     def gains(self) -> list[float]:
-        """Return the gain of the best epoch, by seed."""
+        """Return the best epoch's gain by seed."""
         return [best - chosen for best, chosen in zip(self.best, self.chosen, strict=True)]
 
 
 def curve(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
-    """Return the `Optimism` of a training with so many of `n` images right after each epoch."""
+    """Return the `Optimism` of a training, `right` of `n` images after each epoch."""
     accuracies = [count / n for count in right]
     best = max(accuracies)
     return Optimism(
@@ -37,9 +35,8 @@ def curve(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
 
 
 def meter(trials: Sequence[Trial]) -> list[ContenderOptimism]:
-    """Return the optimism of contenders that were tested after every epoch.
-
-    A seed without all of its folds is left out.
+    """Return the optimism of contenders tested after every epoch; seeds without all folds are left
+    out.
     """
     num_folds = len({trial.fold for trial in trials})
     by_contender: dict[str, dict[int, list[Optimism]]] = {}

@@ -1,9 +1,7 @@
-"""Power: the chance that a true lead is found, by the lead, the seeds and the variability; and a
-forecast of the seeds that a lead takes.
+"""Power: the chance that a true lead is found, and a forecast of the seeds it takes.
 
-A lead is found where `significance` would call its owner better: by the crossed t test (after Holm,
-at worst) and by the exchange of seeds. `benchmarks/power.py` simulates the same from answers to
-single images.
+A lead is found if `significance` would call its owner better: by the crossed t test (after Holm, at
+worst) and by the exchange of seeds. `benchmarks/power.py` simulates the same from single answers.
 """
 
 import math
@@ -36,10 +34,9 @@ DRAWS = 20_000
 class Variability(Frozen):
     """Standard deviations of a difference of contenders a and b, fractions.
 
-    `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds. `images`: of
-    the difference in means over other test images, with `image_freedom` degrees of freedom. The
-    images weigh as much as `effective_groups` groups of one size. Both are None where no images
-    belong together.
+    `seeds_a`, `seeds_b`: of a training's accuracy on these test images over seeds. `images`: of the
+    difference in means over other test images. `image_freedom`: degrees of freedom of `images`;
+    `effective_groups`: equal groups that weigh as much; both None without groups.
     """
 
     seeds_a: Amount
@@ -50,9 +47,7 @@ class Variability(Frozen):
 
 
 class Power(Frozen):
-    """The `chance` that a true `lead` is found with so many `seeds`, among so many `comparisons`;
-    `seeds_needed` find it in 80 % of cases, None where 100 are too few.
-    """
+    """The `chance` to find a true `lead`; `seeds_needed`: for 80 %, None if 100 are too few."""
 
     lead: Probability
     seeds: Positive
@@ -63,7 +58,7 @@ class Power(Frozen):
 
 
 def power(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> Power:
-    """Return `chance` and `seeds_needed` together."""
+    """Return `chance` and `seeds_needed`."""
     return Power(
         lead=lead,
         seeds=num_seeds,
@@ -77,13 +72,13 @@ def power(variability: Variability, lead: float, num_seeds: int, comparisons: in
 def variability_of(
     right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None = None
 ) -> Variability:
-    """Return the variability that two contenders' answers show, bool `[S, N]` of two seeds or more;
+    """Return the variability of two contenders' answers, bool `[S, N]` of two seeds or more;
     `groups` `[N]` as in `significance`.
     """
     cluster = uncertainty.numbered(groups)
     off = uncertainty.of_difference(right_a, right_b, cluster)
     spreads = [float(right.mean(1).std(ddof=1)) for right in (right_a, right_b)]
-    # The parts that seeds have, where these say less than the remainder does.
+    # The seeds' parts, if these say less than the remainder.
     least = math.sqrt(off.seeds * off.num_seeds / 2)
     if math.hypot(*spreads) < least * math.sqrt(2):
         spreads = [least, least]
@@ -99,10 +94,10 @@ def variability_of(
 def assumed_variability(
     spread: float, num_images: int, effective_groups: float | None = None
 ) -> Variability:
-    """Return the variability where accuracy on an unlimited test set varies by `spread` over seeds,
+    """Return the variability if accuracy on an unlimited test set varies by `spread` over seeds,
     and answers disagree as in `BETWEEN`.
     """
-    # Half of the disagreement is one training's, and adds to its spread on so many images.
+    # Half of the disagreement is one training's, and adds to its spread.
     of_training = math.sqrt(spread**2 + WITHIN / 2 / num_images)
     return Variability(
         seeds_a=of_training,
@@ -114,12 +109,11 @@ def assumed_variability(
 
 
 def chance(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> float:
-    """Return the chance that the contender which truly leads by `lead` is called better.
+    """Return the chance that a contender with a true `lead` is called better.
 
-    The difference is normal around `lead`. Its variance over images is taken as known; those of the
-    seeds are estimated from S seeds, so that the half-width of the interval varies: the chance is
-    its mean over independent chi-squared variances (S − 1 degrees of freedom each; Welch's).
-    Several comparisons are tested at 5 % by their number, Holm's first step, and so the worst case.
+    Mean over independent chi-squared variances of the seeds (S − 1 degrees of freedom each;
+    Welch's), with the variance over images taken as known. Several comparisons are tested at 5 % by
+    their number, Holm's worst case.
     """
     few_groups = (
         variability.effective_groups is not None and variability.effective_groups < FEWEST_GROUPS
@@ -136,8 +130,7 @@ def chance(variability: Variability, lead: float, num_seeds: int, comparisons: i
     )
     off = math.sqrt(variances.sum() + variability.images**2)
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
-    # With four seeds, exchanging them is the harder test: drawn, since it asks for the order of all
-    # seeds.
+    # With four seeds, exchanging them is the harder test: drawn, since the order of all decides.
     if num_seeds == FEWEST_SEEDS:
         return _chance_of_few(variability, lead, num_seeds, tail, by_images)
     estimates = special.gammaincinv(freedom / 2, levels) * 2 / freedom
@@ -148,9 +141,7 @@ def chance(variability: Variability, lead: float, num_seeds: int, comparisons: i
 
 
 def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) -> int | None:
-    """Return the smallest number of seeds with which `lead` is found in 80 % of cases; None where
-    `MOST_SEEDS` are too few.
-    """
+    """Return the fewest seeds that find `lead` in 80 % of cases; None beyond `MOST_SEEDS`."""
     low, high = FEWEST_SEEDS, MOST_SEEDS
     if chance(variability, lead, high, comparisons) < POWER:
         return None
@@ -174,9 +165,7 @@ def _half_width(
 def _chance_of_few(
     variability: Variability, lead: float, num_seeds: int, tail: float, by_images: float
 ) -> float:
-    """Return `chance` from draws of the seeds' accuracies: all of one must be above all of the
-    other.
-    """
+    """Return `chance` from drawn accuracies: all seeds of one contender above all of the other."""
     random = np.random.default_rng(0)
     a, b = (
         spread * random.standard_normal((DRAWS, num_seeds))
@@ -190,16 +179,14 @@ def _chance_of_few(
     return float(is_found.mean())
 
 
-# ---- a forecast before training
-
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 Source = Literal["given", "store", "assumed"]
 """Source of the spread of accuracy over seeds."""
 
 
 class Case(Frozen):
-    """The chance that the lead is found with each of `SEEDS`: for contenders `a` and `b`, or for
-    any two whose accuracy on an unlimited test set varies by `spread` over seeds.
+    """The chance with each of `SEEDS`: for `a` and `b`, or for any two contenders whose accuracy on
+    an unlimited test set varies by `spread` over seeds.
     """
 
     variability: Variability
@@ -211,9 +198,10 @@ class Case(Frozen):
 
 
 class ContenderTime(Frozen):
-    """Training time of a contender: mean epochs (at most so many, unless `from_store`), seconds an
-    epoch, and seconds of one seed in all folds. `from_store`: as its earlier trainings took;
-    else some training steps were timed.
+    """Training time of a contender: mean epochs (at most, unless `from_store`), seconds of an
+    epoch, and of a seed in all folds.
+
+    `from_store`: by its earlier trials; else by some training steps.
     """
 
     contender: str
@@ -224,8 +212,8 @@ class ContenderTime(Frozen):
 
 
 class Forecast(Frozen):
-    """Seeds that a true `lead` takes, and their training time. `trained` seeds are in the store,
-    whole.
+    """Seeds that a true `lead` takes, and their training time; `trained` ones are whole in the
+    store.
     """
 
     dataset: str
@@ -244,12 +232,12 @@ class Forecast(Frozen):
         return sum(time.seed_seconds for time in self.times)
 
     def seconds(self, seeds: int) -> float:
-        """Return the training time of so many seeds, without those in the store."""
+        """Return the training time of `seeds`, without those in the store."""
         return max(0, seeds - self.trained) * self.seed_seconds
 
     @property
     def seeds_needed(self) -> int | None:
-        """Return the seeds that find the lead in 80 % of every case; None where 100 are too few."""
+        """Return the seeds that find the lead in 80 % of every case; None if 100 are too few."""
         needed = [case.seeds_needed for case in self.cases]
         known = [seeds for seeds in needed if seeds is not None]
         return max(known) if len(known) == len(needed) else None

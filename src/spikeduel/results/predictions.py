@@ -1,4 +1,4 @@
-"""Answers of every trial to the test images, kept beside results.json: tested, and looked into."""
+"""Answers to the test images, beside results.json: tests, and images behind a number."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -26,10 +26,10 @@ MOST_PAIRS = 3
 
 
 class SeedAnswers(typed.Frozen):
-    """Predicted classes of a finished seed, in the order of the document's `indices`.
+    """Predicted classes of a finished seed, in the order of `indices`.
 
-    `trainings` are the keys of the trainings whose weights answered, one a fold: those of a
-    converted network are its source's.
+    `trainings`: keys of the trainings that answered, one a fold; a converted network has its
+    source's.
     """
 
     contender: str
@@ -41,9 +41,9 @@ class SeedAnswers(typed.Frozen):
 class PredictionsFile(typed.Frozen):
     """The content of predictions.json.
 
-    `indices` of the test images in the prepared data, one fold after the other; `labels`, their
-    true classes, as places in `classes`; `groups`, equal for images that belong together. `images`
-    are hashes of the files or records that the images come from, whatever they were prepared to.
+    `indices`: of the test images in the prepared data, fold by fold; `labels`: true classes, as
+    places in `classes`; `groups`: equal for images that belong together; `images`: hashes of the
+    source files or records, the same however prepared.
     """
 
     schema: Literal[1]
@@ -68,7 +68,7 @@ class PredictionsFile(typed.Frozen):
 
     @property
     def answers(self) -> dict[tuple[str, int], SeedAnswers]:
-        """Return the answers by contender and seed, in the order of the run."""
+        """Return the answers by contender and seed."""
         return {(answers.contender, answers.seed): answers for answers in self.trials}
 
     @property
@@ -77,9 +77,7 @@ class PredictionsFile(typed.Frozen):
 
 
 def read(run: Path | str) -> PredictionsFile:
-    """Return the predictions in a run's folder. Raises `InputError` where they are absent or
-    damaged.
-    """
+    """Return the predictions of a run. Raises `InputError` if absent or damaged."""
     path = Path(run) / FILE
     if not path.parent.is_dir():
         raise InputError(f"{run}: no such folder. `spikeduel runs` lists the runs at hand.")
@@ -91,7 +89,7 @@ def read(run: Path | str) -> PredictionsFile:
 
 @contextmanager
 def remedied(run: Path | str) -> Iterator[None]:
-    """Add to an `InputError` about a file of this run how to have it written anew."""
+    """Add to an `InputError` about this run's file how to have it written anew."""
     try:
         yield
     except InputError as error:
@@ -104,14 +102,11 @@ def remedied(run: Path | str) -> Iterator[None]:
         ) from None
 
 
-# ---- tests
-
-
 def names(
     run: Path | str, a: str | None = None, b: str | None = None, other_run: Path | str | None = None
 ) -> tuple[str, str]:
-    """Return the contenders to compare: the named ones, else the two of `run`, or the one that both
-    runs have. Raises `InputError` for an unknown name, and where there is a choice.
+    """Return the contenders to compare: the named ones, else the only choice. Raises `InputError`
+    for an unknown name, or several choices.
     """
     first = read(run).contenders
     second = first if other_run is None else read(other_run).contenders
@@ -141,12 +136,11 @@ def compare_runs(
     other_run: Path | str | None = None,
     margin: float | None = None,
 ) -> Difference:
-    """Compare contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the seeds
-    that both have.
+    """Compare contender `a` of `run` with `b` of `run`, or of `other_run`, over their common seeds.
 
-    Names may be left out where there is no choice; `margin` is by default the run's. Answers of the
-    same trainings are compared seed by seed. Raises `InputError` where the runs' test images are
-    not the same, or no seed is common to both.
+    Names may be left out if there is no choice; `margin` defaults to the run's. Answers of the same
+    trainings are compared seed by seed. Raises `InputError` if the test images differ, or no seed
+    is common.
     """
     a, b = names(run, a, b, other_run)
     first = second = read(run)
@@ -171,13 +165,13 @@ def compare_runs(
     paired = all(one.trainings == other.trainings for one, other in pairs)
     groups = first.groups or second.groups
     if first.groups and second.groups and first.groups != second.groups:
-        # Equal prepared images belong together, and more are equal at a smaller size.
+        # Equal prepared images belong together; more are equal at a smaller size.
         groups = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
     return significance.compare_predictions(first.labels, *predicted, groups, margin, paired)
 
 
 def _in_one_order(file: PredictionsFile) -> PredictionsFile:
-    """Return the file with images ordered by their hash, and classes by their name."""
+    """Return the file with images ordered by hash, and classes by name."""
     by_name = sorted(file.classes)
     place = [by_name.index(name) for name in file.classes]
     rows = range(len(file.images))
@@ -199,16 +193,14 @@ def _in_one_order(file: PredictionsFile) -> PredictionsFile:
     )
 
 
-# ---- images behind a number
-
 Side = Literal["only_a", "only_b", "neither"]
 """Contenders that are right: only the first, only the second, or neither."""
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong, in one
-    seed at least; the worst first.
+    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong, in a
+    seed; the worst first.
     """
 
     a: str
@@ -217,9 +209,7 @@ class Disagreement:
 
 
 class Answered:
-    """The answers of a run to its test images, by row of predictions.json; the rows with the most
-    wrong answers over all contenders and seeds come first.
-    """
+    """Answers of a run by row of predictions.json; the rows with the most wrong answers first."""
 
     def __init__(self, kept: PredictionsFile) -> None:
         self.kept = kept
@@ -232,16 +222,12 @@ class Answered:
             self._wrong += predicted != self.truth
 
     def of(self, contender: str, row: int) -> list[tuple[int, int]]:
-        """Return a contender's answers to a row: each class, and in how many seeds, the most
-        frequent first.
-        """
+        """Return a contender's answers to a row as (class, seeds), the most frequent first."""
         of_seeds = self._predicted.get(contender, {}).values()
         return Counter(int(predicted[row]) for predicted in of_seeds).most_common()
 
     def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
-        """Return the rows of each (true class, answer) of a confusion matrix that at least one seed
-        gave.
-        """
+        """Return the rows of each (true class, answer) that a seed gave."""
         rows: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
         for predicted in self._predicted.get(contender, {}).values():
             for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True)):
@@ -249,7 +235,7 @@ class Answered:
         return {cell: self._worst_first(counts) for cell, counts in rows.items()}
 
     def between(self, a: str, b: str) -> Disagreement:
-        """Return the rows on which two contenders differ, seed by seed."""
+        """Return the rows on which two contenders differ, by seed."""
         counts: dict[Side, Counter[int]] = {
             "only_a": Counter(),
             "only_b": Counter(),
@@ -268,9 +254,7 @@ class Answered:
 
 
 def shown_pairs(results: Results) -> Sequence[Pair]:
-    """Return at most `MOST_PAIRS` pairs to look into: a spiking contender and another first, of
-    these the most accurate first.
-    """
+    """Return at most `MOST_PAIRS` pairs: spiking against another first, then the most accurate."""
     spiking = {trial.contender: trial.spiking for trial in results.trials}
 
     def place(pair: Pair) -> tuple[bool, float]:

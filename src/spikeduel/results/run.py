@@ -1,4 +1,4 @@
-"""Types of results.json, and what is derived from them alone."""
+"""Types of results.json, and values derived from them."""
 
 import inspect
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ TOLERATED_SHARE = 0.01
 
 
 class GroupSizes(Frozen):
-    """Images in the largest group, and in the median one."""
+    """Images in the largest and the median group."""
 
     largest: Count
     median: float
@@ -36,12 +36,12 @@ class GroupSizes(Frozen):
 class Dataset(Frozen):
     """The data and its split.
 
-    With folds, `counts` holds means over folds, and all test images. `shared_groups`: share of test
-    images whose group is in training; `effective_groups_tested`: equally large groups that would
-    weigh as much. `test_uses`: models of this store that answered these test images,
-    `test_uses_here` in this run, `tested_every_epoch` after every epoch. `own_validation`: the data
-    come with a validation set, and no test set. `labels`: doubted by trained networks;
-    `suspect_labels`: the most doubtful.
+    `counts`: with folds, means over folds, and all test images. `shared_groups`: share of test
+    images whose group is in training; `effective_groups_tested`: equal groups that would weigh as
+    much. `test_uses`: models of this store that answered these test images, `test_uses_here` in
+    this run, `tested_every_epoch` after every epoch. `own_validation`: the data come with a
+    validation set, but no test set. `labels`: doubted by trained networks; `suspect_labels`: the
+    most doubtful.
     """
 
     name: str
@@ -68,7 +68,6 @@ class Dataset(Frozen):
 
     @property
     def noun(self) -> str:
-        """Return "image" or "recording"."""
         return self.audit.noun if self.audit else "image"
 
     @property
@@ -80,18 +79,18 @@ class Dataset(Frozen):
 
     @property
     def leaks(self) -> bool:
-        """Return True if relatives of test images in training can explain a score; a few copies in
-        a set's own test images cannot.
+        """Return True if relatives of test images in training can explain a score; a few in an
+        official test set cannot.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
 
 
 class Pair(Difference, kw_only=True):
-    """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
+    """Contenders `a` and `b` over the seeds that both finished: a − b.
 
-    Accuracies are means over seeds; `only_a_right` counts test images, averaged over seeds.
-    `power`: the chance that a lead of one point would have been found, None with one seed.
+    Accuracies and test images (`only_a_right`) are means over seeds. `power`: chance to find a lead
+    of one point, None with one seed.
     """
 
     a: str
@@ -105,21 +104,19 @@ class Pair(Difference, kw_only=True):
 
     @property
     def leader(self) -> str:
-        """Return the contender with the higher accuracy, `a` where both are equal."""
+        """Return the more accurate contender, `a` if both are equal."""
         return self.a if self.difference >= 0 else self.b
 
     @property
     def other(self) -> str:
-        """Return the contender that is not the `leader`."""
         return self.b if self.leader == self.a else self.a
 
     def accuracy(self, contender: str) -> float:
-        """Return the mean accuracy of one of the two."""
         return self.accuracy_a if contender == self.a else self.accuracy_b
 
     @property
     def shows_better(self) -> bool:
-        """Return True if one is shown to be better: not negligibly, and over seeds."""
+        """Return True if one is better over seeds, and not negligibly."""
         return self.conclusion.better and not self.negligible and self.seeds > 1
 
     @property
@@ -128,7 +125,6 @@ class Pair(Difference, kw_only=True):
         return self.ordered(self.leader)
 
     def ordered(self, first: str) -> "Pair":
-        """Return the pair with contender `first` as `a`."""
         if first == self.a:
             return self
         swapped = {
@@ -177,10 +173,9 @@ Reason = Literal[
 class Lead(Frozen):
     """The best contender in a quantity, against the best of the other kind (`over`).
 
-    `values` by contender: a share, seconds of a training (with that of the twin it starts from),
-    seconds an answer, joules an answer (with memory on the chip), bytes of a process, bytes of the
-    weights. `by`: a difference in accuracy, else a ratio. In energy, the leader is cheaper in
-    `cheaper_in` of `judged` accountings.
+    `values`: a share, seconds of a training (with its source's), seconds an answer, joules an
+    answer (with memory on the chip), bytes of a process, bytes of weights. `by`: a difference in
+    accuracy, else a ratio. The leader in energy is cheaper in `cheaper_in` of `judged` accountings.
     """
 
     quantity: Quantity
@@ -194,8 +189,8 @@ class Lead(Frozen):
 
 
 class Step(Frozen):
-    """A next step: options to add to the run's command, minutes of training, the objection it
-    answers. Without options, only other data would help.
+    """A next step: options for the run's command, minutes of training, the objection it answers. No
+    options: only other data would help.
     """
 
     options: list[str]
@@ -204,9 +199,7 @@ class Step(Frozen):
 
 
 class Answer(Frozen):
-    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`;
-    `text` says it.
-    """
+    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`."""
 
     take: str | None
     reason: Reason
@@ -217,16 +210,13 @@ class Answer(Frozen):
     text: str = ""
 
     def lead(self, quantity: Quantity) -> Lead:
-        """Return the lead in a quantity."""
         return next(
             (lead for lead in self.leads if lead.quantity == quantity), Lead(quantity=quantity)
         )
 
 
 class Conclusions(Frozen):
-    """Every two contenders with a seed in common, controls, caveats, optimism, what recordings lose
-    without time, and the answer.
-    """
+    """Conclusions of a run; `pairs`: every two contenders with a common seed."""
 
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
@@ -237,13 +227,15 @@ class Conclusions(Frozen):
     verdict: str = ""
 
     def pair(self, one: str, other: str) -> Pair | None:
-        """Return the pair of two contenders; None where they have no seed in common."""
+        """Return the pair of two contenders; None without a common seed."""
         return next((pair for pair in self.pairs if {pair.a, pair.b} == {one, other}), None)
 
 
 class SetRules(Frozen):
-    """Settings that the training images decided: shares that look like another's mirror image
-    (`mirrored`) or moved copy (`moved`), and the fewest `epochs` of a contender.
+    """Settings that the training images decided.
+
+    `mirrored`, `moved`: shares that look like another's mirror image or moved copy; `epochs`: the
+    fewest of a contender.
     """
 
     num_train: Count
@@ -257,7 +249,7 @@ class Budget(Frozen):
     """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
     set.
 
-    `epoch_seconds` were measured before training; `busy`: other work disturbed that.
+    `epoch_seconds`: measured before training; `busy`: other work disturbed that.
     """
 
     minutes: Amount
@@ -302,16 +294,14 @@ class Results(Frozen):
 
     @property
     def answer(self) -> Answer:
-        """Return which contender to take."""
         return self.comparison.answer
 
     @property
     def contenders(self) -> list[str]:
-        """Return the names of the contenders, in order."""
         return list(dict.fromkeys(trial.contender for trial in self.trials))
 
     def of(self, contender: str, tested: bool = True) -> list[Trial]:
-        """Return the trials that a contender's numbers are means of (`counted_seeds`), or all."""
+        """Return a contender's trials: those behind its numbers (`counted_seeds`), or all."""
         seeds = self.counted_seeds(contender) if tested else ()
         return [
             trial
@@ -321,8 +311,9 @@ class Results(Frozen):
         ]
 
     def counted_seeds(self, contender: str) -> set[int]:
-        """Return the seeds that every contender finished in all folds, else those that `contender`
-        did. Contenders that finished none do not count.
+        """Return the seeds that every contender finished in all folds, else those of `contender`.
+
+        Contenders that finished none do not count.
         """
         num_folds = len({trial.fold for trial in self.trials})
         tested: dict[str, list[int]] = {}
@@ -338,7 +329,7 @@ class Results(Frozen):
         return common or whole.get(contender) or set(tested.get(contender, ()))
 
     def source_of(self, trial: Trial) -> Trial | None:
-        """Return the trial at whose trained weights `trial` starts, if any."""
+        """Return the trial whose trained weights `trial` starts from, if any."""
         source = (trial.starts_from, trial.seed, trial.fold)
         return next(
             (other for other in self.trials if (other.contender, other.seed, other.fold) == source),
@@ -347,7 +338,6 @@ class Results(Frozen):
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """Return the pairs (spiking contender, other) of the same weights."""
         return twins(self.trials)
 
 
@@ -364,7 +354,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """Return the pairs (spiking contender, other) whose weights have the same names and shapes."""
+    """Return the pairs (spiking, other) whose weights have the same names and shapes."""
     weights = {
         trial.contender: trial
         for trial in trials

@@ -1,4 +1,4 @@
-"""Runs side by side: settings in which they differ, and tests of two on the same test images."""
+"""Runs side by side: settings that differ, and tests on the same test images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -31,9 +31,7 @@ LONGEST_VALUE = 24
 
 
 class RunSummary(Frozen):
-    """A run at a glance: `accuracy` of each seed, by contender; `settings` that are not the same in
-    all runs of the list.
-    """
+    """A run at a glance: `accuracy` of each seed, by contender; differing `settings`."""
 
     run: str
     created: str
@@ -44,7 +42,7 @@ class RunSummary(Frozen):
 
 
 def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[RunSummary]:
-    """Return the runs in `folder`, newest first. `say` hears of those that cannot be read."""
+    """Return the runs in `folder`, newest first; `say` hears of unreadable ones."""
     runs: list[tuple[Path, Results]] = []
     for run in runs_in(Path(folder)):
         try:
@@ -71,8 +69,8 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
 
 
 def settings_of(results: Results) -> dict[str, Any]:
-    """Return the settings of a run as set and minutes decided them, the most telling first, with
-    `tuned` (trials of each contender) and the contenders' `own_settings`.
+    """Return a run's settings, decided ones included, the most telling first, with `tuned` (trials
+    of each contender) and `own_settings`.
     """
     experiment, shape = results.experiment, results.dataset.image_shape
     names = [field.name for field in dataclasses.fields(Experiment)]
@@ -87,15 +85,16 @@ def settings_of(results: Results) -> dict[str, Any]:
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the names of settings that are not the same in all of `settings`."""
+    """Return the names of settings that differ."""
     first = settings[0] if settings else {}
     return [name for name in first if any(values[name] != first[name] for values in settings)]
 
 
 class RunsCompared(Frozen):
-    """Runs `a` and `b`: settings in which they differ, as (of a, of b), and the tests (a − b) of
-    contenders that both have; `why_not` says why one was not tested. `times_compare`: both were
-    timed on the same machine, idle enough.
+    """Runs `a` and `b`: differing settings as (of a, of b), tests (a − b) of common contenders, and
+    why others were not tested.
+
+    `times_compare`: both were timed on the same machine, idle enough.
     """
 
     a: str
@@ -107,8 +106,8 @@ class RunsCompared(Frozen):
 
 
 def compare(a: Path, b: Path) -> RunsCompared:
-    """Compare two runs. Contenders that both have are tested on the test images that both have,
-    their p-values adjusted for their number (Holm). Raises `InputError`.
+    """Compare two runs: common contenders on common test images, with p-values after Holm. Raises
+    `InputError`.
     """
     both = (load_run(a).results, load_run(b).results)
     first, second = map(settings_of, both)
@@ -135,12 +134,9 @@ def compare(a: Path, b: Path) -> RunsCompared:
     )
 
 
-# ---- as text
-
-
 def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
-    """Return the runs as text, a line for each contender, with as many of the differing settings as
-    fit into `width`; and a sentence on the others, "" where there are none.
+    """Return the runs as text, with the differing settings that fit into `width`; and a sentence on
+    the others, if any.
     """
     shown: list[str] = []
     for name in runs[0].settings:
@@ -173,7 +169,7 @@ def title(setting: str) -> str:
 
 
 def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
-    """Return the settings in which two runs differ."""
+    """Return the differing settings."""
     return [
         {"setting": title(name), "A": as_text(a), "B": as_text(b)}
         for name, (a, b) in compared.settings.items()
@@ -181,7 +177,7 @@ def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
 
 
 def sentences(compared: RunsCompared) -> list[str]:
-    """Return what may be concluded of two runs."""
+    """Return conclusions on two runs."""
     texts = [
         f"{name}: both runs have the same trained networks."
         if difference.paired and not difference.difference

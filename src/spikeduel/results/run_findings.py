@@ -1,4 +1,4 @@
-"""Findings on a run: a function for each `[run.…]` and `[tuning.…]` of `findings.toml`."""
+"""Finders of `[run.…]` and `[tuning.…]` in `findings.toml`."""
 
 import math
 import statistics
@@ -35,7 +35,7 @@ STILL_RISING = 0.005
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run as finders see it; `not_converted` has a reason for each contender."""
+    """A run as finders see it; `not_converted`: reasons by contender."""
 
     experiment: Experiment
     dataset: Dataset
@@ -47,7 +47,6 @@ class RunContext:
 
     @cached_property
     def tested(self) -> dict[str, list[Trial]]:
-        """The tested trials of each contender."""
         tested: dict[str, list[Trial]] = {}
         for trial in self.trials:
             if trial.test:
@@ -56,24 +55,23 @@ class RunContext:
 
     @cached_property
     def always_at_chance(self) -> list[str]:
-        """Contenders not shown to be better than chance over all their trials."""
+        """Contenders not shown to be better than chance."""
         return sorted(name for name, trials in self.tested.items() if no_better_than_chance(trials))
 
     @cached_property
     def pretrained(self) -> dict[str, str | None]:
-        """The pretrained weights of each contender that was trained."""
+        """Pretrained weights, by trained contender."""
         trained = [trial for trial in self.trials if trial.converted_from is None]
         return {trial.contender: trial.pretrained for trial in trained}
 
     @property
     def has_few_groups(self) -> bool:
-        """Return True if the groups of the test images count as few."""
         effective = self.dataset.effective_groups_tested or self.dataset.groups_tested
         return bool(effective and effective < FEW_GROUPS)
 
     @cached_property
     def inconclusive(self) -> list[Pair]:
-        """Pairs of several seeds that stay open."""
+        """Open pairs of several seeds."""
         return [
             pair
             for pair in self.pairs
@@ -82,13 +80,13 @@ class RunContext:
 
     @property
     def few_seeds_needed(self) -> int | None:
-        """Seeds below which no lead of an open pair can be conclusive; None if all have as many."""
+        """Seeds below which no open pair can be conclusive; None if all have as many."""
         too_few = [p.fewest_seeds for p in self.inconclusive if p.seeds < p.fewest_seeds]
         return max(too_few, default=None)
 
     @property
     def pairs_by_reach(self) -> tuple[list[Pair], list[Pair]]:
-        """Open pairs whose difference more seeds would show on these images, and the others."""
+        """Open pairs that more seeds would settle on these images, and the others."""
         larger = [
             pair
             for pair in self.inconclusive
@@ -98,18 +96,15 @@ class RunContext:
 
 
 def find_caveats(run: RunContext) -> list[Finding]:
-    """Return what a careful reader objects to a run, the gravest first."""
+    """Return the caveats of a run, the gravest first."""
     tuning = tuning_limits(run.tuning) if run.tuning else []
     audit = run.dataset.audit.problems if run.dataset.audit else []
     return ranked([*find("run", run), *tuning, *audit])
 
 
 def tuning_limits(tuning: TuningRecord) -> list[Finding]:
-    """Return where a tuning may have found too little, or chosen by chance."""
+    """Return why a tuning may have found too little, or chosen by chance."""
     return find("tuning", tuning)
-
-
-# ---- the data and its split
 
 
 @finds("leakage")
@@ -182,12 +177,9 @@ def data_notes(run: RunContext) -> Iterator[Values]:
         yield {"text": text}
 
 
-# ---- what the seeds and the test images can show
-
-
 @finds("more_images")
 def more_images(run: RunContext) -> Iterator[Values]:
-    # With few groups of images, `few_groups` names the images that are wanted.
+    # With few groups, `few_groups` names the images that are wanted.
     if not run.pairs or run.few_seeds_needed or run.has_few_groups:
         return
     if max(pair.seeds for pair in run.pairs) == 1:
@@ -234,9 +226,6 @@ def _detectable_at_best(pairs: Sequence[Pair]) -> float:
     return max((pair.detectable_at_best or 0.0 for pair in pairs), default=0.0)
 
 
-# ---- accuracies
-
-
 @finds("at_chance")
 def at_chance(run: RunContext) -> Iterator[Values]:
     if contenders := run.always_at_chance:
@@ -269,15 +258,12 @@ def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
     probe = run.dataset.audit.probe.accuracy if run.dataset.audit else None
     below = []
     for name, trials in run.tested.items():
-        # With folds, the audit looks at the images of the first fold.
+        # With folds, the audit is of the first one.
         accuracies = [trial.test.accuracy for trial in trials if trial.test and not trial.fold]
         if accuracies and statistics.fmean(accuracies) < (probe or 0.0):
             below.append(name)
     if below:
         yield {"contenders": below, "accuracy": probe, "first_fold": bool(run.dataset.folds)}
-
-
-# ---- what else sets the contenders apart
 
 
 @finds("same_weights")
@@ -354,7 +340,7 @@ def not_converted(run: RunContext) -> Iterator[Values]:
 @finds("epoch_limit")
 def epoch_limit(run: RunContext) -> Iterator[Values]:
     improving = [trial for trial in run.trials if _improved_to_the_end(trial, run.experiment)]
-    # A learning rate that falls to 0 is meant to improve until the end.
+    # A learning rate that falls to 0 should improve until the end.
     if improving and run.experiment.constant_rate:
         contenders = sorted({trial.contender for trial in improving})
         yield {"contenders": contenders, "epochs": max(trial.epochs for trial in improving)}
@@ -363,8 +349,7 @@ def epoch_limit(run: RunContext) -> Iterator[Values]:
 def _improved_to_the_end(trial: Trial, experiment: Experiment) -> bool:
     """Return True if the limit of epochs ended a training that still improved.
 
-    With a stopping rule, the lowest loss has to be late, too: else the rule would soon have ended
-    it.
+    With a stopping rule, the lowest loss has to be late, too: else it would soon have ended.
     """
     losses = [epoch.val_loss for epoch in trial.history]
     stops_early = losses and experiment.patience is not None
@@ -372,9 +357,6 @@ def _improved_to_the_end(trial: Trial, experiment: Experiment) -> bool:
     start = trial.epochs * (1 - LAST_EPOCHS)
     late = all(epoch is not None and epoch + 1 > start for epoch in (trial.best_epoch, lowest))
     return trial.stopped == "limit" and late
-
-
-# ---- what went wrong, or was left out
 
 
 @finds("busy_machine")
@@ -415,9 +397,6 @@ def not_counted(run: RunContext) -> Iterator[Values]:
     reasons = {trial.contender: trial.not_counted for trial in run.trials if trial.not_counted}
     for name, reason in reasons.items():
         yield {"contender": name, "reason": reason}
-
-
-# ---- a tuning
 
 
 @finds("still_rising")

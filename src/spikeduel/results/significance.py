@@ -1,18 +1,16 @@
 """Compare two contenders on the same test images: difference, interval, p-value, conclusion.
 
-**Several seeds.** Seeds and test images are both left to chance. The p-value is the larger of two:
-the t test of the crossed model (`uncertainty`), the interval's dual, asks about other seeds and
-other images; the permutation test, which lets the 2S trainings change sides, asks about other seeds
-on these images and needs no normal distribution. Three seeds cannot reach p < 0.1 in the latter: it
-takes four to call one better. Only the t tests' p-values are adjusted by Holm, since adjusting
-anything so coarse would forbid all conclusions.
+**Several seeds.** The p-value is the larger of two: the t test of the crossed model
+(`uncertainty`), over other seeds and other images; and a permutation test, in which the 2S
+trainings change sides, over other seeds on these images, without a normal distribution. It takes
+four seeds to call one better. Holm adjusts the t tests alone: adjusting anything so coarse as the
+permutation test would forbid all conclusions.
 
-**Seeds in pairs.** Where seed s of both is one training, asked in two ways, its luck cancels: the t
-test is of the seeds' differences, and the exact test flips their signs. Six seeds are the fewest.
+**Paired seeds.** If seed s of both is one training, asked in two ways, the t test is of the seeds'
+differences, and the exact test flips their signs. Six seeds are the fewest.
 
-**One seed** says nothing about other seeds. These two models are tested: by McNemar's exact test;
-where images come in groups, by flipping the signs of whole groups and by the interval's dual, of
-which the larger p counts.
+**A single seed** tests these two models only: by McNemar's exact test; with groups of images, by
+the larger p-value of the t test over groups and of sign flips of whole groups.
 """
 
 import math
@@ -37,8 +35,6 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Conclusion(StrEnum):
-    """Conclusion about two contenders a and b."""
-
     A_BETTER = "a_better"
     B_BETTER = "b_better"
     EQUIVALENT = "equivalent"
@@ -50,8 +46,8 @@ class Conclusion(StrEnum):
 
 
 class Reservation(StrEnum):
-    """Reason why neither is called better though the interval excludes 0, or why a control, which
-    learned nothing, shows nothing.
+    """Reason why neither is called better though the interval excludes 0, or why a control shows
+    nothing.
     """
 
     FEW_SEEDS = "few_seeds"
@@ -64,22 +60,20 @@ class Reservation(StrEnum):
 class Difference(Frozen):
     """Difference in accuracy of contenders a and b on the same `n` test images: fractions, a − b.
 
-    One is better where `p_value` is at most 0.05; else they are equivalent where `ci90` lies inside
-    `±margin` (two one-sided tests at 5 %: Schuirmann 1987); else it is inconclusive. A significant
-    difference inside the margin is called better, and is `negligible`. `reservation` says why
-    neither is better though `ci95` excludes 0.
+    The better one has `p_value` ≤ 0.05; else they are equivalent if `ci90` lies inside `±margin`
+    (two one-sided tests at 5 %: Schuirmann 1987); else the comparison is inconclusive.
+    `negligible`: `ci90` lies inside the margin, also if one is better. `reservation`: why neither
+    is better though `ci95` excludes 0.
 
-    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, that of
-    exchanging seeds; `p_value_raw` is before Holm. `paired`: seed s of both is one training.
+    `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds; `p_value_raw`:
+    before Holm. `paired`: seed s of both is one training. `groups`: groups of images, None if all
+    are independent; `effective_groups`: equal groups that would weigh the same. With fewer than six
+    nobody is called better.
 
-    `groups` is the number of groups of images, None where each stands for itself;
-    `effective_groups` how many equal ones would weigh the same. With fewer than six nobody is
-    called better.
-
-    `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
-    `detectable_at_best` with any number of seeds; `seeds_needed` is the number of seeds with which
-    `margin` is found, `seeds_for_difference` a difference as large as this one: None where 100 are
-    too few. With one seed the last three are None, and the first is about these models.
+    `detectable`: true difference found in 80 % of cases with these seeds and images;
+    `detectable_at_best`: with any number of seeds. `seeds_needed`: seeds that find `margin`;
+    `seeds_for_difference`: a difference as large as this one; None if 100 are too few. With one
+    seed `detectable` is about these models, and the other three are None.
     """
 
     difference: float
@@ -105,12 +99,12 @@ class Difference(Frozen):
 
     @property
     def fewest_seeds(self) -> int:
-        """Return the number of seeds with which the exact test can call one better."""
+        """Return the number of seeds from which the exact test can call one better."""
         return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
 
     @property
     def smallest_p(self) -> float:
-        """Return the smallest p-value that exchanging so many seeds can reach."""
+        """Return the smallest p-value that exchanging these seeds can reach."""
         return 2.0 ** (1 - self.seeds) if self.paired else 2 / math.comb(2 * self.seeds, self.seeds)
 
     @property
@@ -119,7 +113,7 @@ class Difference(Frozen):
 
     @property
     def few_groups(self) -> bool:
-        """Return True if the groups are too few to call anybody better."""
+        """Return True with too few groups to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
@@ -145,10 +139,9 @@ def compare_predictions(
     """Compare two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
     seeds.
 
-    `labels` `[N]` is the truth. `groups` `[N]` says which images belong together (one person's,
-    say) and are not independent. Differences inside `±margin` (a fraction) count as none. `paired`:
-    row s of both is one training, asked in two ways; two trainings that share a seed are not.
-    Raises `InputError`.
+    `labels` `[N]` is the truth. `groups` `[N]` names images that are not independent (one person's,
+    say). Differences inside `±margin` (a fraction) count as none. `paired`: row s of both is one
+    training, asked in two ways; a common seed is not enough. Raises `InputError`.
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
@@ -202,8 +195,8 @@ def difference(
         p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
         sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
-        # Groups may differ less than independent images would; the interval then takes the variance
-        # of those.
+        # Groups may differ less than independent images would; the interval then takes their
+        # variance.
         p_value = max(uncertainty.sign_flips(sums), off.p_value)
         test = (
             f"t test over groups of images, and exact sign flips of {len(sums):,} "
@@ -239,7 +232,7 @@ def difference(
 
 
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """Return the comparisons of one experiment with p-values and conclusions after Holm."""
+    """Return the comparisons of one experiment, adjusted by Holm."""
     results = []
     p_values = uncertainty.holm([difference.p_value_raw for difference in differences])
     for difference, p_value in zip(differences, p_values, strict=True):
@@ -258,7 +251,7 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def reservation(difference: Difference) -> Reservation | None:
-    """Return why neither is better though the interval excludes 0; None where they agree."""
+    """Return why neither is better though the interval excludes 0, if so."""
     if difference.conclusion is not Conclusion.INCONCLUSIVE or not difference.excludes_zero:
         return None
     if 1 < difference.seeds < difference.fewest_seeds:
@@ -274,16 +267,14 @@ def reservation(difference: Difference) -> Reservation | None:
 
 
 def smallest_p(groups: int) -> float:
-    """Return the smallest p-value that flipping the signs of so many groups can reach."""
+    """Return the smallest p-value of flipping the signs of `groups`."""
     return 2.0 ** (1 - groups)
 
 
 def _of_images(
     name: str, values: ArrayLike, num_images: int | None = None, seeds: bool = False
 ) -> np.ndarray:
-    """Return a whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises
-    `InputError`.
-    """
+    """Return numbers or text `[N]`, with `seeds` also `[S, N]`. Raises `InputError`."""
     try:
         array = np.asarray(values)
     except ValueError:

@@ -1,6 +1,4 @@
-"""A whole study as types: study.json, with every duel and the verdict over the data sets, and the
-plan before anything is trained; and what to know about it.
-"""
+"""Types of study.json and of a study's plan; findings on a study."""
 
 import math
 import statistics
@@ -45,9 +43,9 @@ class DuelSummary(Frozen):
 class Variant(Frozen):
     """A contender under the varied settings that concern it, over its `datasets`.
 
-    `accuracy` and `behind`, the distance to the best variant of the same data set, are means over
-    these; on `best` of them no variant is more accurate. `costs` are times the cheapest variant of
-    the same data set: the geometric mean where the cost of all variants is known.
+    `accuracy` and `behind`, the distance to the best variant of a data set, are means; on `best`
+    data sets no variant is more accurate. `costs`: geometric mean of times the cheapest variant's,
+    on data sets where all are known.
     """
 
     name: str
@@ -60,7 +58,7 @@ class Variant(Frozen):
 
 
 class VariantScore(Frozen):
-    """A variant on a data set: accuracies of its seeds, and mean costs (as in `run.Lead`)."""
+    """A variant on a data set: accuracies of seeds, and mean costs (`run.Lead`)."""
 
     dataset: str
     variant: str
@@ -73,7 +71,7 @@ class VariantScore(Frozen):
 
 
 class OnDataset(Frozen):
-    """Variants `a` and `b` on one data set, by the duel that has both: a − b."""
+    """Variants `a` and `b` on one data set, by a duel: a − b."""
 
     dataset: str
     a: str
@@ -87,9 +85,8 @@ class OnDataset(Frozen):
 class StudyResults(Frozen):
     """The content of study.json.
 
-    `noun` is "recording" if all duels are about recordings, else "image". Differences inside
-    `margin` count as none. `trainings` counts a shared training once. `per_dataset` holds the
-    duels' own tests. `variants` begin with the one least behind.
+    `noun`: "recording" if all duels are about recordings, else "image". `trainings` counts a shared
+    one once. `per_dataset`: the duels' own tests. `variants`: the least behind first.
     """
 
     schema: Literal[2]
@@ -106,7 +103,7 @@ class StudyResults(Frozen):
     caveats: list[Finding]
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
-        """Return a duel's test of two variants on a data set; None if no duel has both."""
+        """Return a duel's test of two variants on a data set, if any."""
         tests = (test for test in self.per_dataset if test.dataset == dataset)
         return next((test for test in tests if {test.a, test.b} == {one, other}), None)
 
@@ -141,7 +138,7 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
 
 
 def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
-    """Yield the score of each variant on each data set, by the duel with the most seeds."""
+    """Yield the score of each variant and data set, by the duel with the most seeds."""
     accuracies: dict[tuple[str, str], list[float]] = {}
     duels: dict[tuple[str, str], VariantInDuel] = {}
     for entry in entries:
@@ -180,7 +177,7 @@ def _variant(name: str, spiking: bool, scores: Sequence[VariantScore], behind: f
 
 
 def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) -> Range | None:
-    """Return the mean cost of a variant, times the cheapest variant's, where all are known."""
+    """Return a variant's mean cost, times the cheapest variant's, where all are known."""
     ratios: list[tuple[float, float]] = []
     for score in scores:
         if score.variant == variant:
@@ -219,7 +216,7 @@ def _num_seeds(duel: Duel) -> int:
 
 
 def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
-    """Yield each pair of variants once a data set, by the duel with the most seeds."""
+    """Yield each pair on each data set, by the duel with the most seeds."""
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
     duels = {id(entry.duel): entry.duel for entry in entries}.values()
@@ -239,12 +236,9 @@ def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
                 )
 
 
-# ---- what to know about a study
-
-
 @dataclass(frozen=True)
 class StudyContext:
-    """A study as finders see it; `accuracies` by variant and data set, seed by seed."""
+    """A study as finders see it; `accuracies` by variant, data set and seed."""
 
     duels: Sequence[Duel]
     entries: Sequence[VariantInDuel]
@@ -326,11 +320,8 @@ def busy_datasets(study: StudyContext) -> Iterator[Values]:
         yield {"datasets": [name for name in study.datasets if name in busy]}
 
 
-# ---- before anything is trained
-
-
 class TrialPlan(Frozen):
-    """A trial of a duel: `seconds` of training (None: not known), `bytes` on the disk."""
+    """A trial before training: `seconds` of training (None: unknown), `bytes` on the disk."""
 
     contender: str
     title: str
@@ -341,7 +332,7 @@ class TrialPlan(Frozen):
 
 
 class DuelPlan(Frozen):
-    """A duel of a study before it is trained; controls train up to `controls` networks more."""
+    """A duel before training; controls train up to `controls` more networks."""
 
     label: str
     dataset: str
@@ -351,7 +342,7 @@ class DuelPlan(Frozen):
 
 
 class StudyPlan(Frozen):
-    """A study before it is trained, `at_once` trials at a time. A shared trial is trained once."""
+    """A study before training, `at_once` trials at a time."""
 
     name: str
     at_once: Positive
@@ -360,7 +351,7 @@ class StudyPlan(Frozen):
 
     @property
     def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
-        """Return each trial once, by its key, with the first duel that has it."""
+        """Return each trial once, by key, with its first duel."""
         places = [(duel, trial) for duel in self.duels for trial in duel.trials]
         firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
         return {trial.key: firsts[trial.key] for _, trial in places}
@@ -371,8 +362,8 @@ class StudyPlan(Frozen):
 
     @property
     def pairs(self) -> int:
-        """Return the number of pairs of variants on the data set with the most variants; contenders
-        with the same first trial are one.
+        """Return the number of pairs of variants on the data set with the most; contenders with
+        the same first trial are one.
         """
         variants: dict[str, set[str]] = {}
         for duel in self.duels:
@@ -382,6 +373,6 @@ class StudyPlan(Frozen):
 
 
 def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
-    """Return the sum of the trials' training times; None if one is unknown."""
+    """Return the sum of training times; None if one is unknown."""
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     return sum(seconds) if len(seconds) == len(trials) else None

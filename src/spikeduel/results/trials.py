@@ -1,4 +1,4 @@
-"""Types of a trial: a contender trained with one seed on one fold, and its measures."""
+"""Types of a trial (a contender trained with one seed on one fold) and its measures."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
 class Epoch(Frozen):
-    """Scores of an epoch; training numbers are averages over the epoch."""
+    """Scores of an epoch; training scores are means over it."""
 
     val_loss: float
     val_accuracy: Share
@@ -25,7 +25,6 @@ class Epoch(Frozen):
 
     @property
     def validation(self) -> "Score":
-        """Return accuracy and loss on the validation images."""
         return Score(accuracy=self.val_accuracy, loss=self.val_loss)
 
 
@@ -37,7 +36,7 @@ class Score(Frozen):
 
 
 class ClassScores(Frozen):
-    """Precision, recall and F1 of one class, and its number of images."""
+    """Scores of one class; `support`: its number of images."""
 
     name: str = field(name="class")
     precision: Share
@@ -49,8 +48,8 @@ class ClassScores(Frozen):
 class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over classes.
 
-    `confusion` `[K, K]` counts images, rows the truth; `tie_share`: labels that a tie-break
-    decided; `computed_in`: "32" or "bf16".
+    `confusion` `[K, K]`: images, rows the truth; `tie_share`: labels that a tie-break decided;
+    `computed_in`: "32" or "bf16".
     """
 
     n: Count
@@ -66,27 +65,24 @@ class Scores(Frozen):
 
 
 class Classification(Scores, kw_only=True):
-    """`Scores` with every image's true and predicted class, in the order of the images."""
+    """`Scores` with the true and predicted class of every image."""
 
     truth: list[Count]
     predicted: list[Count]
 
     def scores(self) -> Scores:
-        """Return the scores without the single answers."""
         return Scores(**{name: getattr(self, name) for name in Scores.__struct_fields__})
 
 
 class EncodingSpread(Frozen):
-    """Accuracies under other draws of a random encoding, and their standard deviation."""
+    """Accuracies under other draws of a random encoding."""
 
     accuracies: list[Share] | None = None
     standard_deviation: Amount | None = None
 
 
 class CalibrationBin(Frozen):
-    """Images whose confidence lies between `low` and `high`: their number, mean confidence,
-    accuracy.
-    """
+    """Images whose confidence lies between `low` and `high`, with their mean `confidence`."""
 
     low: Share
     high: Share
@@ -98,8 +94,8 @@ class CalibrationBin(Frozen):
 class Calibrated(Frozen):
     """Expected calibration error, negative log-likelihood, Brier score, bins.
 
-    `ece_of_perfect` and `ece_of_perfect_95`: the error of a perfectly calibrated model on as many
-    images, on average and in 95 of 100 cases at most.
+    `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
+    calibrated model on as many images.
     """
 
     ece: Share
@@ -111,32 +107,30 @@ class Calibrated(Frozen):
 
 
 class Calibration(Calibrated):
-    """Calibration of the raw probabilities, and `scaled` by the `temperature` that fits validation
-    best.
-    """
+    """Calibration of raw probabilities, and `scaled` by the best `temperature` on validation."""
 
     temperature: Temperature | None = None
     scaled: Calibrated | None = None
 
 
 class Test(Scores):
-    """Scores and further measures on the test images."""
+    """Scores and further measures on test images."""
 
     encoding_spread: EncodingSpread | None = None
     calibration: Calibration | None = None
 
 
 class CorruptedAccuracies(Frozen):
-    """Accuracies on `n` corrupted images, one a severity."""
+    """Accuracies on `n` corrupted images, by severity."""
 
     n: Count
     accuracies: list[Share]
 
 
 class Robustness(Frozen):
-    """Accuracy on corrupted images: at each severity, and their mean (`area`).
+    """Accuracies on corrupted images, by severity; `area`: their mean.
 
-    `mean` is over the seven corruptions, None where one was not measured.
+    `mean`: over the seven corruptions, None if one was not measured.
     """
 
     clean: Share
@@ -147,7 +141,7 @@ class Robustness(Frozen):
 
 
 class Confidences(Frozen):
-    """Probabilities of N images: of the given label, the most probable class, and of that class."""
+    """Probabilities of N images: of the `given` label, and the `highest`, of class `best`."""
 
     given: list[Share]
     best: list[Count]
@@ -155,22 +149,18 @@ class Confidences(Frozen):
 
 
 class LabelConfidences(Frozen):
-    """Confidences on validation and test images, for a check of labels."""
+    """Confidences on validation and test images, to check labels."""
 
     validation: Confidences
     test: Confidences
 
     @property
     def sides(self) -> "list[Confidences]":
-        """Return validation, then test."""
         return [self.validation, self.test]
 
 
-# ---- over time
-
-
 class Leaving(Frozen):
-    """Early exit at a threshold: mean steps, accuracy, images that leave at each step `[T]`."""
+    """Early exit at a threshold; `exit_steps` `[T]`: images that leave at each step."""
 
     threshold: Share | None
     mean_steps: Amount
@@ -179,10 +169,10 @@ class Leaving(Frozen):
 
 
 class ExitChoice(Frozen):
-    """Evidence for a threshold: `n` validation images.
+    """Evidence for a threshold on `n` validation images.
 
-    `most_lost`: accuracy that leaving costs at most, with the confidence asked for; `fewest`:
-    images that would show the tolerance if none changed.
+    `most_lost`: upper bound of the accuracy lost, with the confidence asked for; `fewest`: images
+    that would show the tolerance if none changed.
     """
 
     n: Count
@@ -195,7 +185,7 @@ class ExitChoice(Frozen):
 class EarlyExit(Leaving):
     """Early exit at the threshold chosen on validation; `curve` has every threshold.
 
-    `confidence`: how sure it has to be that leaving costs no more than `tolerance`.
+    `confidence`: required that leaving costs at most `tolerance`.
     """
 
     tolerance: Share
@@ -205,14 +195,14 @@ class EarlyExit(Leaving):
 
 
 class Received(Frozen):
-    """Mean milliseconds and events of recordings by the end of each of T frames."""
+    """Mean milliseconds and events of recordings by the end of each frame `[T]`."""
 
     milliseconds: list[Amount]
     events: list[Amount]
 
 
 class Anytime(Frozen):
-    """Accuracy after each of T steps; all None without steps."""
+    """Accuracies after each of T steps; all None without steps."""
 
     num_steps: Positive | None = None
     n: Count | None = None
@@ -222,9 +212,9 @@ class Anytime(Frozen):
 
 
 class Optimism(Frozen):
-    """Test accuracy on `n` images after each epoch, by which nothing was chosen.
+    """Test accuracies on `n` images after each epoch; nothing was chosen by them.
 
-    `chosen`: of the epoch whose weights were kept; `best`: the highest, often reported instead.
+    `chosen`: of the epoch whose weights were kept; `best`: the highest.
     """
 
     n: Count
@@ -233,9 +223,6 @@ class Optimism(Frozen):
     chosen: Share
     best_epoch: Count
     best: Share
-
-
-# ---- times
 
 
 class Times(Frozen):
@@ -254,7 +241,7 @@ class Throughput(Times):
 
 
 class Machine(Frozen):
-    """The machine that times were taken on; `load_average`: threads that ran."""
+    """Machine that was timed; `load_average`: threads that ran."""
 
     cpu: str
     cores: int | None
@@ -273,11 +260,10 @@ class Machine(Frozen):
 
 
 class Latency(Frozen):
-    """Times and memory of a model that answers on this machine; `reasons` says why one is None.
+    """Times and memory of inference on this machine; `reasons`: why a value is None.
 
-    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]`: until there are scores
-    after each step; `start_up_seconds` and `peak_memory_bytes` of a fresh process until its first
-    answer.
+    `throughput`: by batch size ("1", "32", "256"); `stream_ms` `[T]`: until scores after each step;
+    `start_up_seconds`, `peak_memory_bytes`: of a fresh process until its first answer.
     """
 
     machine: Machine
@@ -292,17 +278,14 @@ class Latency(Frozen):
     reasons: dict[str, str] = {}
 
 
-# ---- trials
-
-
 class WeightShapes(Frozen):
-    """Shapes by name of all weights but single numbers. Twins have the same."""
+    """Shapes of all weights but single numbers, by name. Twins have the same."""
 
     shapes: dict[str, list[Count]]
 
 
 class AddedMeasure(Frozen):
-    """A measure from outside the package: `value` is shown as `form`, `found` holds the whole."""
+    """A measure from outside the package: `value` is shown as `form`; `found` holds the whole."""
 
     title: str
     meaning: str
@@ -312,9 +295,9 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """Score of a control of a trial; `val_accuracy` if it was trained.
+    """Score of a control; `val_accuracy` if it was trained.
 
-    `of_recordings`: it changed the recordings that the contender saw.
+    `of_recordings`: it changed the recordings.
     """
 
     title: str
@@ -336,11 +319,11 @@ class ControlResult(Frozen):
 
 
 class Trial(Frozen):
-    """A contender trained with one seed, on one fold; None for what was not measured.
+    """A contender trained with one seed on one fold; None if not measured.
 
-    Epochs count from 0. `threads`: of training; other numbers round sums differently. `model`: a
-    path within the run's folder. `starts_from`: the contender at whose trained weights training
-    began; `pretrained`: the foreign weights it started from.
+    Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
+    the run's folder. `starts_from`: contender whose trained weights it starts from; `pretrained`:
+    foreign weights it starts from.
     """
 
     contender: str
@@ -381,12 +364,10 @@ class Trial(Frozen):
 
     @property
     def spiking(self) -> bool:
-        """Return True for a spiking network."""
         return self.family == "snn"
 
     @property
     def title(self) -> str:
-        """Return contender, seed and fold as text."""
         return f"{self.contender}, seed {self.seed}" + (
             "" if self.fold is None else f", fold {self.fold}"
         )
@@ -415,7 +396,7 @@ class Trial(Frozen):
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:
-    """Return the minutes of training of one seed, in all folds, with trained controls."""
+    """Return the training minutes of one seed in all folds, with trained controls."""
     seconds: dict[int, float] = {}
     for trial in trials:
         controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())

@@ -1,4 +1,4 @@
-"""Types of a tuning: the content of tuning.json, and a part of results.json."""
+"""Types of a tuning: tuning.json, and a part of results.json."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class DrawnFrom(Frozen):
-    """Range of a setting: `low` to `high` (by its logarithm with `log`), or one of `choices`."""
+    """Range of a setting: `low` to `high` (logarithmic with `log`), or `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -20,8 +20,6 @@ class DrawnFrom(Frozen):
 
 
 class TuningTrial(Frozen):
-    """A trial of a tuning: settings and outcome."""
-
     number: Count
     settings: dict[str, float | None]
     status: Literal["done", "failed"]
@@ -35,7 +33,7 @@ class TuningTrial(Frozen):
 
 
 class ExpectedBest(Frozen):
-    """Best validation accuracy of so many trials: mean, standard deviation, and mean ± it."""
+    """Best validation accuracy of so many trials: mean, and mean ± standard deviation."""
 
     trials: Count
     mean: float
@@ -45,7 +43,7 @@ class ExpectedBest(Frozen):
 
 
 class TunedContender(Frozen):
-    """Trials of a contender; `best` is the number of the chosen one, if any was finished."""
+    """Trials of a contender; `best`: number of the chosen one, if any."""
 
     contender: str
     family: Family
@@ -67,7 +65,7 @@ class TunedContender(Frozen):
 
 
 class TunedOn(Frozen):
-    """The data: its fingerprint, a hash of the unseen test images, `val` validation images."""
+    """The data: fingerprint, a hash of the unseen test images, `val` validation images."""
 
     fingerprint: str
     test: str
@@ -97,7 +95,6 @@ class TuningRecord(Frozen):
 
     @property
     def most_epochs(self) -> int:
-        """Return the most epochs of a trial."""
         return self.experiment.get("epochs") or max(
             trial.epochs for contender in self.contenders for trial in contender.trials
         )

@@ -1,13 +1,10 @@
 """Uncertainty of a difference in accuracy: variances over other seeds and images, and exact tests.
 
-Seeds and images are crossed: every trained model answers every image. A difference `right_a[s, i] −
-right_b[s, i]` has a part special to the seeds, one to the image, and a remainder. The spread of the
-trainings' accuracies holds the parts of seeds and of the remainder, the spread of the images' mean
-differences those of images and of the remainder, which the two-way table tells and which is taken
-out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*, 1992). Both
-contenders have met the same images; their seeds are trainings of their own, unless paired: then the
-table is that of the differences. Groups of images that are not independent take the place of
-images, with the jackknife's variance.
+Seeds and images are crossed: a difference `right_a[s, i] − right_b[s, i]` has a part special to the
+seeds, one to the image, and a remainder (two-way random effects: Searle, Casella and McCulloch,
+*Variance Components*, 1992). The spreads of seeds and of images both hold the remainder, which is
+taken out once. Seeds are trainings of their own, unless paired: then the table is that of the
+differences. Groups of dependent images take the place of images, with the jackknife's variance.
 """
 
 import itertools
@@ -21,7 +18,7 @@ import numpy as np
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 100
-"""Seeds up to which the number needed is looked for."""
+"""Most seeds that a search for the number needed tries."""
 SMALLEST_P = 1e-12
 """Smallest p-value of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
@@ -29,17 +26,18 @@ FEWEST_SEEDS = 4
 FEWEST_PAIRED_SEEDS = 6
 """Fewest seeds of the same trainings with which sign flips reach p < `ALPHA`: 2 of 64 ways."""
 ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
-"""Seeds advised where few leave a question open: enough for either test."""
+"""Seeds advised if few leave a question open: enough for either test."""
 MOST_WAYS = 200_000
 """Ways of exchanging seeds that are counted (up to ten seeds); beyond, so many are drawn."""
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Uncertainty of a difference of `centre`: the variances that `images` and `seeds` contribute.
+    """Uncertainty of a difference of `centre`: the variances over `images` and `seeds`, with
+    degrees of freedom.
 
-    Each has its degrees of freedom; the half-width of an interval is the root of the sum of the
-    squares of what each would have alone (Howe 1974; Zou and Donner 2008).
+    The squared half-width of an interval is the sum of the squares that each would have alone (Howe
+    1974; Zou and Donner 2008).
     """
 
     centre: float
@@ -50,13 +48,12 @@ class Uncertainty:
     num_seeds: int = 1
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return the confidence interval of the difference."""
         half = float(self._reach((1 - level) / 2))
         return max(-1.0, self.centre - half), min(1.0, self.centre + half)
 
     @property
     def p_value(self) -> float:
-        """Return the two-sided p-value of no difference: the dual of the interval."""
+        """Return the two-sided p-value, the dual of the interval."""
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -69,18 +66,16 @@ class Uncertainty:
 
     @property
     def detectable(self) -> float:
-        """Return the true difference that would be found significant in 80 % of cases."""
+        """Return the true difference found in 80 % of cases."""
         return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
     def detectable_at_best(self) -> float:
-        """Return the detectable difference on these images with any number of seeds."""
+        """Return `detectable` on these images with any number of seeds."""
         return replace(self, seeds=0.0).detectable
 
     def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
-        """Return the smallest number of seeds with which `margin` is detectable, if at most
-        `MOST_SEEDS`.
-        """
+        """Return the fewest seeds with which `margin` is detectable; None beyond `MOST_SEEDS`."""
         numbers = np.arange(fewest, MOST_SEEDS + 1)
         enough = np.flatnonzero(
             self._reach(ALPHA / 2, numbers) + self._reach(1 - POWER, numbers) <= margin
@@ -88,7 +83,7 @@ class Uncertainty:
         return int(numbers[enough[0]]) if len(enough) else None
 
     def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
-        """Return the distance from `centre` at which a tail of that probability begins."""
+        """Return the distance from `centre` with probability `tail` beyond it."""
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
         freedom = (
             self.seed_freedom
@@ -109,10 +104,10 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
 def of_difference(
     right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
 ) -> Uncertainty:
-    """Return the uncertainty of the difference of two contenders, bool `[S, N]`, over other images
-    and, from two seeds on, over other seeds.
+    """Return the uncertainty of a difference, bool `[S, N]`, over images and, from two seeds on,
+    over seeds.
 
-    `cluster` `[N]` numbers the groups of images from 0; `paired`: seed s of both is one training.
+    `cluster` `[N]`: groups of images, numbered from 0; `paired`: seed s of both is one training.
     """
     num_seeds, num_images = right_a.shape
     differences = right_a.mean(0) - right_b.mean(0)
@@ -123,14 +118,12 @@ def of_difference(
     tables = [np.subtract(right_a, right_b, dtype=np.int8)] if paired else [right_a, right_b]
     parts = [float(table.mean(1).var(ddof=1)) / num_seeds for table in tables]
     remainder = sum(_remainder(table, cluster) for table in tables)
-    # Welch's: between S − 1, where one contender alone varies, or both are one training, and 2(S −
-    # 1).
+    # Welch's: from S − 1 (one contender alone varies, or both are one training) to 2(S − 1).
     ratio = sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 1.0
     return replace(
         over_images,
         images=max(images - remainder, 0.0),
-        # The spread of seeds holds the remainder; less than that is luck, such as two seeds that
-        # end level.
+        # A spread of seeds below the remainder is luck, such as two seeds that end level.
         seeds=max(sum(parts), remainder),
         seed_freedom=(num_seeds - 1) * ratio,
         num_seeds=num_seeds,
@@ -141,9 +134,8 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
     """Return the variance of the mean of `differences` `[N]` over other images, and its degrees of
     freedom.
 
-    As Agresti and Min (2005), with two images more, on which each contender is once right alone by
-    halves, so that few images do not make it zero. Where images come in clusters, that of cluster
-    sums.
+    Two images are added, on which each contender alone is right by halves, so that few images do
+    not make it zero (Agresti and Min 2005). Clusters count as their sums.
     """
     count, total = len(differences), float(differences.sum())
     variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
@@ -156,28 +148,28 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
 
 
 def numbered(groups: np.ndarray | None) -> np.ndarray | None:
-    """Return the groups of images `[N]` numbered from 0; None if no images belong together."""
+    """Return groups `[N]` numbered from 0; None if no images belong together."""
     names, numbers = np.unique([] if groups is None else groups, return_inverse=True)
     return numbers if len(names) < len(numbers) else None
 
 
 def effective_groups(cluster: np.ndarray) -> float:
-    """Return how many equal groups weigh as much as those of `cluster` `[N]`: N² / Σ n²."""
+    """Return the number of equal groups that weigh as much: N² / Σ n²."""
     sizes = np.bincount(cluster)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
 def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
-    """Return the jackknife's variance of the mean of images in groups, from the sums of residuals
-    `[G]` or `[S, G]`.
+    """Return the jackknife's variance of the mean, from groups' sums of residuals `[G]` or `[S,
+    G]`.
     """
     sizes = np.bincount(cluster)
     return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))
 
 
 def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
-    """Return the part of the variance of the mean of `table` `[S, N]` that is special to a seed on
-    an image (or cluster).
+    """Return the part of a seed on an image (or cluster) in the variance of the mean of `table`
+    `[S, N]`.
     """
     num_seeds, num_images = table.shape
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
@@ -191,7 +183,7 @@ def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947) for bool `[N]`."""
+    """Return the exact two-sided p-value of McNemar's test (1947), bool `[N]`."""
     from scipy import stats
 
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
@@ -199,8 +191,8 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
 
 
 def sign_flips(sums: np.ndarray) -> float:
-    """Return the share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far
-    from 0 as their own.
+    """Return the share of the 2^G signs of the integers `sums` `[G]` with a total at least as far
+    from 0.
 
     Exact for any G: the total's distribution is the Fourier transform of Π cos(sums · angle).
     """
@@ -217,8 +209,8 @@ def sign_flips(sums: np.ndarray) -> float:
 def exchanged(
     counts_a: np.ndarray, counts_b: np.ndarray
 ) -> tuple[float, Literal["exact", "Monte Carlo"]]:
-    """Return the two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S
-    could change sides; and "exact" if all ways were counted.
+    """Return the two-sided p-value of the difference in means of integers `[S]` if all 2S could
+    change sides; and "exact" if all ways were counted.
     """
     num_seeds = len(counts_a)
     both = np.concatenate([counts_a, counts_b]).astype(np.int64)
@@ -234,7 +226,7 @@ def exchanged(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number, in their order (Holm 1979)."""
+    """Return the p-values adjusted for their number (Holm 1979)."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))

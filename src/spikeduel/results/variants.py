@@ -1,7 +1,6 @@
-"""Variants of a study: a contender under the varied settings that concern it.
+"""Variants of a study: a contender under the settings that change its trials' keys.
 
-A network without spikes is one variant for any encoding and number of steps. A setting concerns a
-contender if the keys of its trials change.
+A network without spikes is one variant for any encoding and number of steps.
 """
 
 import itertools
@@ -17,8 +16,8 @@ OF_SPIKES = ("encoding", "num_steps")
 
 @dataclass(frozen=True)
 class Duel:
-    """A finished run of a study: `folder`, relative to the study's, a unique label of its data set,
-    and its values of the grid's other axes.
+    """A finished run of a study: `folder` (relative), a unique label of its data set, values of the
+    grid's other axes.
     """
 
     folder: str
@@ -36,7 +35,7 @@ class VariantInDuel:
 
 
 def entries(duels: Sequence[Duel]) -> list[VariantInDuel]:
-    """Return every contender of every duel, its variant named by what varies for the contender."""
+    """Return every contender of every duel, its variant named by what varies."""
     entries = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
         trials = [(duel, duel.results.of(contender, tested=False)) for duel in duels]
@@ -61,7 +60,7 @@ def said(axis: str, value: str) -> str:
 
 
 def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
-    """Return True if trials differ between duels that differ in the setting `axis` alone.
+    """Return True if trials differ between duels that differ in `axis` alone.
 
     Without such duels, return True unless the setting is of spikes and no trial has it.
     """

@@ -1,4 +1,4 @@
-"""Experiment: every setting of a comparison, with its type, limits, default and help."""
+"""Experiment: every setting with type, limits, default and help."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ NUMERICS_VERSION = 7
 class Experiment:
     """A whole comparison: contenders, data, training. `--name value` sets a field.
 
-    The type of a field holds its limits and its help (`fields.Setting`). Raises `InputError` for a
-    value that is not allowed; `spikeduel.compare` checks names before anything runs.
+    Types hold limits and help (`fields.Setting`). Raises `InputError` for a value that is not
+    allowed; `spikeduel.compare` checks names.
     """
 
     dataset: Annotated[
@@ -345,7 +345,7 @@ class Experiment:
             object.__setattr__(self, "per_contender", settings or None)
 
     def for_contender(self, contender: str) -> "Experiment":
-        """Return the experiment as `contender` runs it, with its settings from `per_contender`."""
+        """Return the experiment with the contender's settings from `per_contender`."""
         return replace(self, per_contender=None, **(self.per_contender or {}).get(contender, {}))
 
     @property
@@ -355,35 +355,31 @@ class Experiment:
 
     @property
     def num_epochs(self) -> int:
-        """Return the highest number of epochs. Raises `InputError` before `minutes` have decided
-        it.
-        """
+        """Return the most epochs. Raises `InputError` before `minutes` decided them."""
         if self.epochs is None:
             raise InputError("epochs: not decided yet. Set them, or let `spikeduel.compare`.")
         return self.epochs
 
     @property
     def decided_batch_size(self) -> int:
-        """Return `batch_size`. Raises `InputError` before the size of the set has decided it."""
+        """Return `batch_size`. Raises `InputError` before it was decided."""
         if self.batch_size is None:
             raise InputError("batch_size: not decided yet. Set it, or let `spikeduel.compare`.")
         return self.batch_size
 
     @property
     def constant_rate(self) -> bool:
-        """Return True if the learning rate does not change, so that the best epoch's weights are
-        kept.
-        """
+        """Return True for a constant learning rate, with the best epoch's weights kept."""
         return self.optimizer == "adam"
 
     def given_family(self, contender: str) -> Family | None:
-        """Return what `family` declares of `contender`, if anything."""
+        """Return the `family` declared for `contender`, if any."""
         declared = dict(text.rsplit("=", 1) for text in self.family).get(contender)
         return next((family for family in FAMILIES if family == declared), None)
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """Return the settings that are `module:attribute` names, the user's own code."""
+        """Return the settings that name the user's code (`module:attribute`)."""
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
         # A data set may be C:\images.
         if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
@@ -419,13 +415,13 @@ TUNABLE: dict[str, str] = {
     for member in dataclasses.fields(Experiment)
     if (whose := setting_of(member.type).tunable)
 }
-"""Settings that `per_contender` may hold, and for which contenders: "any", or "snn" (spiking). All
-others are common to all contenders, which keeps the comparison fair.
+"""Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). All others are
+common to all, which keeps the comparison fair.
 """
 
 
 def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return `per_contender` without epochs, and without contenders that have nothing else."""
+    """Return `per_contender` without epochs, and without contenders left empty."""
     by_contender = {
         contender: {name: value for name, value in settings.items() if name != "epochs"}
         for contender, settings in per_contender.items()

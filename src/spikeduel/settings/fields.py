@@ -16,7 +16,7 @@ LONGEST = 4096
 MOST = 2**63 - 1
 """The largest whole number that TOML can write."""
 
-# TOML, JSON and HTML can write it, and a path may be called so.
+# Writable in TOML, JSON and HTML, and as a path.
 Text = Annotated[
     str,
     Meta(
@@ -45,7 +45,7 @@ Count = Annotated[int, Meta(ge=1, le=MOST)]
 TwoOrMore = Annotated[int, Meta(ge=2, le=MOST)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
 Million = Annotated[int, Meta(ge=1, le=1_000_000)]
-# The limits refuse infinity too, and comparisons refuse NaN.
+# The limits refuse infinity, comparisons NaN.
 Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 NotNegative = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -53,10 +53,10 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 @dataclass(frozen=True)
 class Setting:
-    """Help of a setting, and its option on the command line.
+    """Help and command-line option of a setting.
 
-    `details` follow `help` in docs/api.md. `option` and `default` (in words) replace those of the
-    field. `tunable`: contenders that may have the setting to themselves, any, or spiking ones.
+    `details` follow `help` in docs/api.md. `option` and `default` (in words) replace the field's.
+    `tunable`: contenders with settings of their own: any, or spiking ones.
     """
 
     help: str
@@ -68,18 +68,17 @@ class Setting:
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:
-    """Make the last part of a field's type: a `Setting`, and the description of the JSON Schema."""
+    """Make the last part of a field's type: a `Setting`, and the JSON Schema's description."""
     return Meta(description=help, extra={"setting": Setting(help, details, **rest)})
 
 
 def setting_of(kind: Any) -> Setting:
-    """Return the `Setting` in a field's type."""
     found: Setting = kind.__metadata__[-1].extra["setting"]
     return found
 
 
 def members(kind: Any) -> tuple[inspect.Type, ...]:
-    """Return the types that a value of `kind` may have."""
+    """Return the types of a value of `kind`."""
 
     def bare(info: inspect.Type) -> inspect.Type:
         return bare(info.type) if isinstance(info, inspect.Metadata) else info
@@ -89,7 +88,7 @@ def members(kind: Any) -> tuple[inspect.Type, ...]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """Return the texts that `kind`, or an entry of such a list, is limited to; else none."""
+    """Return the texts that `kind`, or an entry of such a list, is limited to."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
@@ -106,8 +105,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def parsed(name: str, text: str, kind: Any) -> Any:
-    """Return the value of a setting that `text` stands for; "none" unsets it. Raises `InputError`
-    naming the setting.
+    """Return the value of a setting from `text`; "none" unsets it. Raises `InputError` naming the
+    setting.
     """
     types = {type(member) for member in members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
@@ -122,7 +121,7 @@ def parsed(name: str, text: str, kind: Any) -> Any:
 
 
 def refusal(name: str, value: Any, kind: Any) -> InputError:
-    """Return the error for a `value` that is no `kind`: what it must be, or the nearest choice."""
+    """Return the error for a wrong `value`: what it must be, or the nearest choice."""
     allowed = choices(kind)
     for part in value if isinstance(value, list | tuple) else [value]:
         if allowed and isinstance(part, str) and part not in allowed:
@@ -137,14 +136,13 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
 
 
 def shown(value: Any) -> str:
-    """Return a setting's value as text."""
     if isinstance(value, list | tuple):
         return "+".join(map(str, value))
     return "unset" if value is None else str(value)
 
 
 def described(kind: Any) -> str:
-    """Return the values of `kind` in words: `a whole number from 1 to 16 or unset`."""
+    """Return allowed values in words: `a whole number from 1 to 16 or unset`."""
     match info := kind if isinstance(kind, inspect.Type) else inspect.type_info(kind):
         case inspect.Metadata():
             return (info.extra_json_schema or {}).get("title") or described(info.type)

@@ -12,10 +12,10 @@ from spikeduel.system.errors import naming, unknown
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Read the experiment of a TOML file or a run's folder.
+    """Read the experiment of a TOML file or a run's folder. Raises `InputError` naming file and
+    setting.
 
-    Raises `InputError` naming file and setting. Reading runs nothing. Comparing runs the code that
-    `own_code` lists: look at that of a file from someone else first.
+    Reading runs nothing; comparing runs `own_code`: check a stranger's file first.
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])

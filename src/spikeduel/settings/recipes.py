@@ -1,4 +1,4 @@
-"""Named experiments: a recipe is a function from a data set to an `Experiment`."""
+"""Recipes: functions from a data set to an `Experiment`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -101,9 +101,9 @@ def for_contenders(
 ) -> Experiment:
     """Return an experiment with `contenders`, each with the settings of its home recipe.
 
-    The first contender that a recipe has decides the common settings. Others bring those of
-    `TUNABLE` that differ, except for the settings `given` by hand, and rates of another optimizer.
-    Networks of torchvision and timm bring `FINE_TUNING`.
+    The first contender of a recipe decides the common settings. Others bring differing `TUNABLE`
+    ones, except for those `given` by hand, and rates of another optimizer. Networks of torchvision
+    and timm bring `FINE_TUNING`.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))
@@ -123,10 +123,10 @@ def for_contenders(
 
 
 def asked(settings: Mapping[str, Any], is_recorded: bool = False) -> Experiment:
-    """Return the experiment of `settings` on top of a recipe.
+    """Return the experiment of `settings` on a recipe.
 
-    Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the
-    settings of its own (`for_contenders`). Raises `InputError`.
+    Without a recipe: `events` if `is_recorded`, else each contender's own (`for_contenders`).
+    Raises `InputError`.
     """
     changes = dict(settings)
     recipe = changes.pop("recipe", None)
@@ -143,7 +143,7 @@ def asked(settings: Mapping[str, Any], is_recorded: bool = False) -> Experiment:
 
 
 def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """Return `experiment` with `changes`; epochs or minutes replace both that it has."""
+    """Return `experiment` with `changes`; epochs or minutes replace both."""
     by_contender = experiment.per_contender or {}
     if "epochs" in changes or "minutes" in changes:
         by_contender = experiment.own_settings

@@ -1,4 +1,4 @@
-"""A study's TOML file: every combination of a grid of settings is a duel."""
+"""A study's TOML file: each combination of a grid of settings is a duel."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ _TYPES = {setting.name: setting.type for setting in fields(Experiment)}
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):
-    """`[tuning]`: trials of each contender in each duel, and a file of ranges, if not the usual."""
+    """Section `[tuning]`: trials of each contender in each duel, and a file of ranges."""
 
     trials: int
     ranges: str | None = None
@@ -40,7 +40,7 @@ class StudyFile(typed.Frozen, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class PlannedDuel:
-    """A duel of a study: its `values` of the grid, by setting, and the experiment."""
+    """A duel of a study: its `values` of the grid, and the experiment."""
 
     values: dict[str, Any]
     experiment: Experiment
@@ -48,7 +48,7 @@ class PlannedDuel:
 
 @dataclass(frozen=True)
 class Study:
-    """The duels of a study in the order of the grid; `varied` settings have several values."""
+    """The duels of a study in grid order; `varied` settings have several values."""
 
     name: str
     duels: tuple[PlannedDuel, ...]
@@ -56,7 +56,7 @@ class Study:
     tuning: Tuned | None = None
 
     def dataset_of(self, duel: PlannedDuel) -> str:
-        """Return a unique name of the duel's data set: as few last parts of the path as needed."""
+        """Return a unique name of the data set: the fewest last parts of its path."""
         path = Path(duel.experiment.dataset)
         others = {Path(other.experiment.dataset) for other in self.duels} - {path}
         for number in range(1, len(path.parts)):
@@ -65,7 +65,7 @@ class Study:
         return duel.experiment.dataset
 
     def label(self, duel: PlannedDuel) -> str:
-        """Return a name of the duel: its data set, and its values of the other varied settings."""
+        """Return a duel's name: its data set, and its other varied settings."""
         values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
         return ", ".join([self.dataset_of(duel), *values])
 
@@ -79,9 +79,9 @@ class Study:
 def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
     """Return the study in a TOML file. Runs nothing.
 
-    `is_recorded(dataset)` is True if the recipe for recordings is the default. Folders are looked
-    for beside the file, then in the current folder, unless `is_known(dataset)`, a data set with a
-    name. Raises `InputError` naming the file and the mistake.
+    `is_recorded(dataset)`: the recipe for recordings is the default. Folders are looked for beside
+    the file, then in the current folder, unless `is_known(dataset)`. Raises `InputError` naming the
+    file and the mistake.
     """
     content = typed.read_toml(path, StudyFile)
     with naming(path):
@@ -120,7 +120,7 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
 
 
 def _check(content: StudyFile) -> None:
-    """Raise `InputError` for settings that are unknown, twice there, or cannot vary."""
+    """Raise `InputError` for settings that are unknown, repeated, or cannot vary."""
     if not content.grid:
         raise InputError(
             'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'
@@ -145,7 +145,7 @@ def _check(content: StudyFile) -> None:
 def _located(
     settings: dict[str, Any], home: Path, is_known: Callable[[str], bool]
 ) -> dict[str, Any]:
-    """Return `settings` with absolute paths of data that lie in `home`, beside the study's file."""
+    """Return `settings` with absolute paths of data beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
         if text and not (name == "dataset" and is_known(text)) and (home / text).exists():
@@ -156,8 +156,8 @@ def _located(
 def _applies(
     exclusion: Mapping[str, Any], values: Mapping[str, Any], experiment: Experiment
 ) -> bool:
-    """Return True if a duel has all values of an exclusion; a list means any of its values, unless
-    the setting itself is a list.
+    """Return True if a duel has an exclusion's values; a list means any of them, unless the setting
+    is a list.
     """
     for name, wanted in exclusion.items():
         value = typed.plain(values.get(name, getattr(experiment, name)))

@@ -1,4 +1,4 @@
-"""Errors for people (which file or setting, what is wrong, what to do), and text made harmless."""
+"""Errors for people (which file or setting, what is wrong, what to do), and harmless text."""
 
 import copyreg
 import difflib
@@ -13,23 +13,23 @@ MOST_LISTED = 8
 
 
 class SpikeduelError(Exception):
-    """Base of all errors that spikeduel raises on purpose; the text is one line for the user."""
+    """Base of spikeduel's errors; the text is one line for the user."""
 
     exit_code = 1
 
     def __reduce__(self) -> Any:
-        """Rebuild the error from its text in another process, without calling `__init__`."""
+        """Rebuild the error in another process, without `__init__`."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(SpikeduelError, ValueError):
-    """A name, file, setting or folder that cannot be used. The text says what to do."""
+    """A name, file, setting or folder that cannot be used, and what to do."""
 
     exit_code = 2
 
 
 class UnreadableFiles(InputError):
-    """Picture files of a data set that cannot be decoded: `files` maps names to reasons."""
+    """Pictures that cannot be decoded: `files` maps names to reasons."""
 
     def __init__(self, files: dict[str, str], of: str = "") -> None:
         self.files = files
@@ -48,11 +48,11 @@ class UnreadableFiles(InputError):
 
 
 class AuditFailed(SpikeduelError):
-    """The audit found a problem that would invalidate a result, with `--strict`."""
+    """The audit found a problem, with `--strict`."""
 
 
 class MissingExtra(InputError):
-    """An optional dependency that is needed and not installed."""
+    """A needed optional dependency that is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'spikeduel[{extra}]'")
@@ -60,7 +60,7 @@ class MissingExtra(InputError):
 
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
-    """Put `place` (a file, a setting) before the text of an `InputError` or `AuditFailed`."""
+    """Put `place` before the text of an `InputError` or `AuditFailed`."""
     try:
         yield
     except (InputError, AuditFailed) as error:
@@ -69,7 +69,7 @@ def naming(place: Path | str) -> Iterator[None]:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
-    """Return the error for an unknown `name`, with the nearest of `choices`, or all if few."""
+    """Return the error for an unknown `name`, with the nearest of `choices` (all if few)."""
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name.lower(), choices, n=1)
     offers = [f"did you mean '{nearest[0]}'?"] if nearest else []

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: atomic writes, locks, and where the cache lives."""
+"""Files that are whole or absent: atomic writes, locks, and the cache."""
 
 import errno
 import glob
@@ -34,9 +34,8 @@ def cache_dir() -> Path:
 
 @contextmanager
 def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
-    """Yield a temporary file (or `folder`) that replaces `path` if the block succeeds.
-
-    Raises `InputError` if it cannot be written, or if the `path` of a file is a folder.
+    """Yield a temporary file (or `folder`) that replaces `path` on success. Raises `InputError` if
+    not writable, or if a file's `path` is a folder.
     """
     path = Path(path)
     if path.is_dir() and not folder:
@@ -71,12 +70,12 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
-    """Remove temporary files of `name` (None: of any file) that killed processes left in `folder`.
+    """Remove temporary files of `name` (None: any) that killed processes left in `folder`.
 
-    A file is left if nobody wrote to it for `seconds`; with 0, hold the lock of all writers.
+    Files written to within `seconds` stay; with 0, hold the lock of all writers.
     """
     for path in left_behind(folder, name, seconds):
-        # Another process may be removing the same files.
+        # Another process may remove them, too.
         with suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -91,7 +90,7 @@ def left_behind(
 
 
 def unused_for(path: Path) -> float:
-    """Return the seconds since `path`, or a file in it, was written or touched; 0 if it is gone."""
+    """Return the seconds since `path`, or a file in it, was written or touched; 0 if gone."""
     with suppress(OSError):
         return time.time() - max(inner.stat().st_mtime for inner in (path, *path.rglob("*")))
     return 0.0
@@ -104,17 +103,15 @@ def touch(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder: at no time is half of it there under its name."""
-    # An interruption leaves a temporary file like any other.
+    """Remove a file or folder; half of it is never there under its name."""
+    # An interruption leaves a temporary file.
     going = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     path.replace(going)
     shutil.rmtree(going) if going.is_dir() else going.unlink()
 
 
 def size(path: Path) -> int:
-    """Return the bytes that removing a file or folder frees: not those of files `link`ed
-    elsewhere.
-    """
+    """Return the bytes that removal frees, without files `link`ed elsewhere."""
     details = (inner.lstat() for inner in (path, *path.rglob("*")))
     return sum(
         detail.st_size
@@ -124,7 +121,7 @@ def size(path: Path) -> int:
 
 
 def link(source: Path, path: Path) -> None:
-    """Put the content of `source` at `path` as well, atomically; shared on one disk."""
+    """Put the content of `source` at `path`, too, atomically; shared on one disk."""
     with atomic_path(path) as temporary:
         temporary.unlink()
         try:
@@ -134,7 +131,6 @@ def link(source: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -146,12 +142,11 @@ def checksum(path: Path) -> str:
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file of at most `most` bytes.
-
-    Raises `InputError` naming the file, also for a pipe or device, which might never end.
+    """Return a regular file of at most `most` bytes. Raises `InputError`, also for a pipe or
+    device, which might never end.
     """
     try:
-        # A pipe that nobody writes to would block here without O_NONBLOCK.
+        # Without O_NONBLOCK, a pipe without a writer would block.
         descriptor = os.open(
             path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
@@ -172,9 +167,8 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, whose texts may be no Unicode, as names of files are.
-
-    Raises `InputError` if it is missing or broken, and for NaN, infinity and deep nesting.
+    """Return a JSON file's content, whose texts may be no Unicode, as file names are. Raises
+    `InputError` if missing, broken or deeply nested, and for NaN and infinity.
     """
 
     def number(text: str) -> float:
@@ -193,21 +187,21 @@ def read_json(path: Path) -> Any:
 
 
 def is_folder(path: Path | str) -> bool:
-    """Return True if `path` is a folder; False also for a text that cannot be a path."""
+    """Return True for a folder; False also for a text that cannot be a path."""
     with suppress(*_NO_PATH):
         return Path(path).expanduser().is_dir()
     return False
 
 
 def is_file(path: Path | str) -> bool:
-    """Return True if `path` is a regular file; False also for a text that cannot be a path."""
+    """Return True for a regular file; False also for a text that cannot be a path."""
     with suppress(*_NO_PATH):
         return Path(path).expanduser().is_file()
     return False
 
 
 def located(text: str) -> Path:
-    """Return the absolute path of a user's `text`, `~` and links followed. Raises `InputError`."""
+    """Return the absolute path of `text`, `~` and links followed. Raises `InputError`."""
     try:
         return Path(text).expanduser().resolve()
     except _NO_PATH as error:
@@ -219,14 +213,14 @@ def located(text: str) -> Path:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path`. If another process holds it, call `waiting` once, and wait.
+    """Hold the lock file `path`; call `waiting` once before a wait for another process.
 
-    The system releases the lock of a killed process; the file stays, and locks nothing. Raises
-    `InputError` if files cannot be locked.
+    The system releases a killed process's lock; the file stays. Raises `InputError` if files cannot
+    be locked.
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The fallback locks by a file's existence, and would outlive a killed process.
+        # The fallback would outlive a killed process.
         lock = filelock.FileLock(path, fallback_to_soft=False)
         try:
             try:
@@ -263,7 +257,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raise `InputError` unless files can be created in `folder`, or `folder` itself can be."""
+    """Raise `InputError` unless `folder` is writable, or can be created."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
@@ -288,8 +282,8 @@ def _cannot_write(folder: Path, error: OSError) -> InputError:
 
 
 def _names_to_disk(folder: Path) -> None:
-    """Make a renaming in `folder` permanent, which a power cut could otherwise undo."""
-    # Windows cannot open folders, and some network drives cannot flush them.
+    """Make a renaming in `folder` survive a power cut."""
+    # Windows cannot open folders; some network drives cannot flush them.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

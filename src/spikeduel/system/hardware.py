@@ -1,4 +1,4 @@
-"""The machine: where and in which precision to compute, and what it is."""
+"""The machine: device and precision to compute on, and a description."""
 
 import ctypes
 import importlib.metadata
@@ -26,14 +26,14 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Compute:
-    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision."""
+    """A device ("cpu", or of `GPUS`, such as "cuda:1") and a precision."""
 
     device: str = "cpu"
     precision: Precision = "32"
 
     @property
     def kind(self) -> str:
-        """Return the device without its number: results depend on the kind alone."""
+        """Return the device without its number: results depend on the kind."""
         return self.device.partition(":")[0]
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -45,7 +45,7 @@ class Compute:
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Compute in float32 on a GPU, where cuDNN's convolutions use TF32 by default."""
+    """Compute in float32 on a GPU, where cuDNN defaults to TF32."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -56,11 +56,10 @@ def _without_tf32() -> Iterator[None]:
 
 
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:
-    """Return the device and precision to use on this machine.
+    """Return the device and precision to use.
 
-    `auto` is a CUDA GPU if there is one, else the CPU; and bfloat16 if the device is known to have
-    it in hardware. Raises `InputError` for a device that torch does not find, and under torchrun
-    for a numbered one.
+    `auto`: a CUDA GPU if present, else the CPU; bfloat16 if known to be in hardware. Raises
+    `InputError` for an unknown device, and under torchrun for a numbered one.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
@@ -93,7 +92,7 @@ def num_gpus(kind: str) -> int:
 def has_bf16(kind: str) -> bool:
     """Return True if a kind of device is known to multiply bfloat16 matrices in hardware.
 
-    AMX, AVX512-BF16 and tensor cores do. Apple's and Intel's GPUs were not measured.
+    AMX, AVX512-BF16 and tensor cores do; Apple's and Intel's GPUs were not measured.
     """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -101,13 +100,13 @@ def has_bf16(kind: str) -> bool:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Return the type for sums on `device`: float64 where every device of the kind has it."""
+    """Return the type for sums: float64 where every device of the kind has it."""
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Return the instruction sets of `FAST_INSTRUCTIONS` that this CPU has, as Linux tells."""
+    """Return the `FAST_INSTRUCTIONS` of this CPU; Linux only."""
     flags = (_first_value(CPU_INFO, "flags") or "").replace("avx512f", "avx512_f").split()
     return FAST_INSTRUCTIONS.intersection(flags)
 
@@ -122,8 +121,9 @@ def _first_value(file: Path, name: str) -> str | None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep freed memory for the next request; return True if it can. By default Linux
-    gets large blocks back, and fills them with zeros at the next training step.
+    """Have glibc keep freed memory; return True if it can.
+
+    Linux would take large blocks back, and zero them at the next training step.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
@@ -133,16 +133,16 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Return unused memory that `keep_freed_memory` kept to the system."""
+    """Return memory that `keep_freed_memory` kept to the system."""
     if keep_freed_memory.cache_info().currsize and keep_freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most bytes that this process has held; None if the system does not say."""
+    """Return this process's peak memory; None if unknown."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage gives the parent's peak if that is higher.
+        # getrusage gives the parent's peak if higher.
         peak = _first_value(status, "VmHWM:")
         return int(peak.split()[0]) << 10 if peak else None
     try:
@@ -155,8 +155,8 @@ def peak_memory_bytes() -> int | None:
 
 
 def environment(compute: Compute) -> dict[str, Any]:
-    """Return the conditions of a measurement: versions, processor, threads, device, precision."""
-    # Torch does not say the name of Apple's.
+    """Return a measurement's conditions: versions, processor, threads, device, precision."""
+    # Torch does not name Apple's.
     name_of = getattr(torch.get_device_module(compute.device), "get_device_name", None)
     return {
         "python": platform.python_version(),
@@ -175,14 +175,14 @@ def environment(compute: Compute) -> dict[str, Any]:
 
 
 def cores() -> list[int]:
-    """Return the numbers of the processor cores that this process may use."""
+    """Return the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def num_processes() -> int:
-    """Return the number of torchrun's processes, 1 without torchrun."""
+    """Return the number of torchrun's processes, else 1."""
     distributed = torch.distributed
     return (
         distributed.get_world_size()
@@ -192,7 +192,7 @@ def num_processes() -> int:
 
 
 def gpus() -> list[str]:
-    """Return the CUDA GPUs that this process may use, as in `CUDA_VISIBLE_DEVICES`."""
+    """Return the CUDA GPUs of this process, as in `CUDA_VISIBLE_DEVICES`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return (
         visible.split(",")
@@ -206,9 +206,9 @@ _chosen_threads: list[int] = []
 
 
 def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -> None:
-    """Compute with `threads` threads in this process, on `cores` alone if the system can.
+    """Compute with `threads` threads, on `cores` alone if the system can.
 
-    `threads_on_free_cores` keeps a number that the user has `chosen`.
+    `threads_on_free_cores` keeps a number `chosen` by the user.
     """
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
@@ -218,8 +218,9 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
 
 @contextmanager
 def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
-    """Compute with no more threads than there are free cores, and `say` so if that is fewer: one
-    more makes all of them slow. Nothing changes if the user chose the number, or under torchrun.
+    """Use no more threads than free cores, and `say` so if fewer: one more slows all.
+
+    Nothing changes if the user chose the number, or under torchrun.
     """
     before = torch.get_num_threads()
     threads = before

@@ -1,4 +1,4 @@
-"""Load of the machine: what other processes use of its cores, and when it counts as busy."""
+"""Load of the machine by other processes, and when it is busy."""
 
 import math
 import os
@@ -15,19 +15,18 @@ LOOK_SECONDS = 0.2
 
 
 def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
-    """Return True if other work uses more than `BUSY_SHARE` of the machine's `cores`.
+    """Return True if other work uses more than `BUSY_SHARE` of `cores`.
 
-    `load` is the number of threads that run or wait to run, as `load_average` gives it,
-    `own_threads` of them this process's. A system that does not tell (None) is not busy.
+    `load`: threads by `load_average`, `own_threads` of them this process's; None is not busy.
     """
     return load is not None and load - own_threads > BUSY_SHARE * cores
 
 
 def load_average(own_threads: int = 0) -> float | None:
-    """Return the mean number of threads that ran or waited to run in the last minute,
-    `own_threads` of them this process's; None if the system does not tell.
+    """Return the mean number of running or waiting threads in the last minute, `own_threads` of
+    them this process's; None if unknown.
 
-    Where fewer run right now, the smaller number counts: what has ended disturbs nobody.
+    The number now counts if smaller: what has ended disturbs nobody.
     """
     if not hasattr(os, "getloadavg"):
         return None
@@ -38,7 +37,7 @@ def _other_threads_now() -> float:
     running = []
     with suppress(OSError, ValueError, IndexError):
         for _ in range(10):
-            # The thread that reads the file is running, too.
+            # The reading thread is running, too.
             counted = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
             running.append(int(counted) - 1)
             time.sleep(0.02)
@@ -46,8 +45,8 @@ def _other_threads_now() -> float:
 
 
 def used_by_others(cores: Collection[int]) -> float:
-    """Return how many of these processor cores other processes use now, as a mean over
-    `LOOK_SECONDS`; 0 where the system does not tell (Linux does, in /proc/stat).
+    """Return how many of `cores` other processes use, mean over `LOOK_SECONDS`; 0 if unknown (not
+    Linux).
     """
     try:
         all_before, own_before, begun = _busy_seconds(cores), time.process_time(), time.monotonic()
@@ -60,7 +59,7 @@ def used_by_others(cores: Collection[int]) -> float:
 
 
 def _busy_seconds(cores: Collection[int]) -> float:
-    """Return the seconds since the start of the machine that `cores` were not idle, in sum."""
+    """Return the summed busy seconds of `cores` since the machine started."""
     names = {f"cpu{core}" for core in cores}
     ticks = 0
     for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():

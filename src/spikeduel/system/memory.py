@@ -1,4 +1,4 @@
-"""Memory available to this process, under the limits of the machine, control groups and ulimit."""
+"""Memory available under the limits of the machine, control groups and ulimit."""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def _of_control_groups() -> Iterator[int]:
             values = [_text(folder / name).strip() for name in ("memory.max", "memory.current")]
             if folder.is_relative_to(top) and all(value.isdecimal() for value in values):
                 cached = _table(folder / "memory.stat")
-                # The kernel gives these pages back when a process asks for memory.
+                # The kernel gives these pages back on demand.
                 cache = cached.get("active_file", 0) + cached.get("inactive_file", 0)
                 yield int(values[0]) - int(values[1]) + cache
 

@@ -1,4 +1,4 @@
-"""HTML that notebooks show in place of a `repr`: sentences and tables, everything escaped."""
+"""HTML for notebooks: sentences and tables, escaped."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -10,7 +10,7 @@ Part = str | Sequence[Mapping[str, str]]
 
 
 def page(title: str, *parts: Part) -> str:
-    """Return a title and `parts` below it as HTML; empty tables and sentences are left out."""
+    """Return `title` and `parts` as HTML; empty ones are left out."""
     shown = "".join(_html(part) for part in parts if part)
     return f"<div><p><b>{html_text(title)}</b></p>{shown}</div>"
 
@@ -31,5 +31,5 @@ def _cell(text: str, kind: str = "td") -> str:
 
 
 def html_text(text: str) -> str:
-    """Return `text` escaped, its control characters visible."""
+    """Return `text` escaped, control characters visible."""
     return escape(visible(text))

@@ -15,12 +15,12 @@ MOST_SHOWN = 16
 
 
 class Progress:
-    """Show nothing. Subclasses show, forward or record: each event, or all of them in `event`."""
+    """Show nothing. Subclasses override an event's method, or `event` for all."""
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterable[Item]:
-        """Return `items`, shown as a bar while they are taken."""
+        """Return `items`, shown as a bar while taken."""
         return items
 
     def say(self, text: str) -> None:
@@ -28,34 +28,34 @@ class Progress:
         self.event("say", text)
 
     def detail(self, text: str) -> None:
-        """Show a line with `--verbose` only."""
+        """Show a line with `--verbose`."""
         self.event("detail", text)
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """Show trials while they train, `at_once` of them at a time.
+        """Show trials while they train, `at_once` at a time.
 
-        `seconds` holds their expected training time by title, None if unknown.
+        `seconds`: expected training times by title, None if unknown.
         """
         yield
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
-        """Show that a trial finished an epoch, of at most `num_epochs`.
+        """Show a finished epoch, of at most `num_epochs`.
 
-        `epochs` holds numbers by name ("val_accuracy") for each epoch so far.
+        `epochs`: numbers by name ("val_accuracy") for each epoch so far.
         """
         self.event("epoch", title, epochs, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
-        """Show that a trial is finished and how it went; `text` is empty if it was found."""
+        """Show how a trial went; `text` is empty if it was found."""
         self.event("finished", title, text)
 
     def event(self, name: str, *arguments: Any) -> None:
-        """Take an event: the name of a method above, and its arguments."""
+        """Take an event: a method's name, and its arguments."""
 
 
 class Relayed(Progress):
-    """Send each event elsewhere: `send` gets the name of a method of `Progress` and arguments."""
+    """Send each event to `send`: a method's name, and its arguments."""
 
     def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.send = send
@@ -85,7 +85,7 @@ class Forwarding(Progress):
 
 
 class Labelled(Forwarding):
-    """Forward to `inner` with a label before every line and title."""
+    """Forward to `inner` with a label before lines and titles."""
 
     def __init__(self, inner: Progress, label: str) -> None:
         super().__init__(inner)
@@ -98,7 +98,7 @@ class Labelled(Forwarding):
 
     @contextmanager
     def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """Show nothing: whoever labels shows the trials of all labels."""
+        """Show nothing: the labeller shows all trials."""
         yield
 
     def event(self, name: str, *arguments: Any) -> None:
@@ -128,9 +128,9 @@ class _Running(NamedTuple):
 
 
 class TerminalProgress(Progress):
-    """Print lines to standard output or error, and below them bars that vanish when done.
+    """Print lines, and below them bars that vanish when done.
 
-    Without a terminal there are lines only. `verbose` prints details, too.
+    Without a terminal, lines only; `verbose` prints details, too.
     """
 
     def __init__(self, stderr: bool = False, verbose: bool = False) -> None:
@@ -239,7 +239,7 @@ class TerminalProgress(Progress):
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:
-    """Return the last `most` of `values` as bars from the lowest to the highest: "▁▅▇█"."""
+    """Return the last `most` of `values` as bars, such as "▁▅▇█" for a rise."""
     shown = list(values)[-most:]
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     if low == high:

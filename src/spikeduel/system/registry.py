@@ -1,4 +1,4 @@
-"""Resolve names: in a registry, or in the user's own code as `module:attribute`."""
+"""Names in a registry, or in the user's own code as `module:attribute`."""
 
 import hashlib
 import importlib
@@ -28,20 +28,20 @@ HUB = "hf:"
 
 
 def library_of(name: str) -> str | None:
-    """Return the library of a network such as `torchvision:resnet18`; None for other names."""
+    """Return the library of `torchvision:resnet18`; None for other names."""
     library, colon, _ = name.partition(":")
     return library if colon and library in LIBRARIES else None
 
 
 def is_own_code(name: str) -> bool:
-    """Return True if `name` is a `module:attribute` of the user's own code."""
+    """Return True for a `module:attribute` of the user's code."""
     return ":" in name and library_of(name) is None and not name.startswith(HUB)
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
     """Return `registry[name]`, or import a `module:attribute`, also from the current folder.
 
-    Raises `InputError` for an unknown name, a missing module or attribute, or an error on import.
+    Raises `InputError` for an unknown name, module or attribute, or an error on import.
     """
     if name in registry:
         return registry[name]
@@ -69,11 +69,10 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
 
 
 def source_hash(thing: Any, name: str = "") -> str:
-    """Return the sha256 (64 hex digits) of the source file of `thing`, without the file's imports.
+    """Return the sha256 (64 hex digits) of the source file of `thing`, without imports.
 
-    An object that is neither class nor function is defined in the module of `name`,
-    `module:attribute`. Without a file, hash the source of `thing`. Raises `InputError` if there is
-    neither.
+    An object that is neither class nor function is defined in the module of `name`. Without a file,
+    hash the source of `thing`. Raises `InputError` if there is neither.
     """
     if inspect.isclass(thing) or inspect.isroutine(thing):
         module = sys.modules.get(thing.__module__)
@@ -98,7 +97,7 @@ def _imported(kind: str, name: str, module_name: str) -> Any:
         importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)
-    # It is the user's code that runs here: it can raise anything, even SystemExit.
+    # The user's code can raise anything, even SystemExit.
     except (Exception, SystemExit) as error:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent and (module_name == absent or module_name.startswith(f"{absent}.")):

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM ends this process; `number` is the signal. Finished epochs are saved."""
+    """Ctrl-C or SIGTERM, by `number`; finished epochs are saved."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         self.exit_code = 128 + number
@@ -17,9 +17,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Raise `Stopped` on both signals, and in place of any `KeyboardInterrupt`.
+    """Raise `Stopped` on both signals, and for any `KeyboardInterrupt`.
 
-    A second Ctrl-C ends the process at once, without cleaning up.
+    A second Ctrl-C ends the process at once.
     """
     last = int(signal.SIGINT)
 
@@ -27,7 +27,7 @@ def heard() -> Iterator[None]:
         nonlocal last
         last = number
         for other in before:
-            # `timeout` sends SIGTERM twice, to the process and to its group.
+            # `timeout` sends SIGTERM to the process and to its group.
             is_repeated = other == number == signal.SIGTERM
             signal.signal(other, signal.SIG_IGN if is_repeated else signal.SIG_DFL)
         raise Stopped(number)
@@ -36,7 +36,7 @@ def heard() -> Iterator[None]:
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
     }
-    # A signal that is ignored, as nohup does, stays ignored. Only the main thread may set handlers.
+    # Ignored signals (nohup) stay ignored. Only the main thread may set handlers.
     before = {
         number: usual[number] for number in usual if signal.getsignal(number) is usual[number]
     }
@@ -49,7 +49,7 @@ def heard() -> Iterator[None]:
     except Stopped:
         raise
     except KeyboardInterrupt:
-        # Some libraries, such as Ray, replace `Stopped`.
+        # Libraries such as Ray replace `Stopped`.
         raise Stopped(last) from None
     finally:
         for number, handler in before.items():
@@ -58,10 +58,7 @@ def heard() -> Iterator[None]:
 
 @contextmanager
 def hidden_from_children() -> Iterator[None]:
-    """Start processes that never hear Ctrl-C, not even while they load (except on Windows).
-
-    This process hears it afterwards.
-    """
+    """Start processes that never hear Ctrl-C, not even while loading (not on Windows)."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -76,7 +73,7 @@ def hidden_from_children() -> Iterator[None]:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Restore the handler of SIGTERM, which a library may replace within."""
+    """Restore SIGTERM's handler, which a library may replace."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Documents as types: JSON and TOML to frozen structs and back, with errors for people."""
+"""JSON and TOML as frozen structs, with errors for people."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class _FrozenMeta(msgspec.StructMeta):
 
 
 class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
-    """Base of documents: named fields, checked when they are read, never changed."""
+    """Base of documents: checked when read, never changed."""
 
 
 def converted(value: Any, kind: type[T]) -> T:
@@ -53,7 +53,7 @@ def converted(value: Any, kind: type[T]) -> T:
 
 
 def plain(value: Any) -> Any:
-    """Return structs and dataclasses as plain data: dicts, lists, texts and numbers."""
+    """Return structs and dataclasses as plain data."""
 
     def with_lists(value: Any) -> Any:
         if isinstance(value, dict):
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
-    """Return JSON as `kind`. Raises `InputError` naming the place in the document."""
+    """Return JSON as `kind`. Raises `InputError` naming the place."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
@@ -76,7 +76,7 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
 
 
 def parse_toml(content: bytes, kind: type[T]) -> T:
-    """Return TOML as `kind`. Raises `InputError` naming the place in the document."""
+    """Return TOML as `kind`. Raises `InputError` naming the place."""
     try:
         value = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
@@ -87,21 +87,21 @@ def parse_toml(content: bytes, kind: type[T]) -> T:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Return a JSON file as `kind`. Raises `InputError` naming the file and the place in it."""
+    """Return a JSON file as `kind`. Raises `InputError` naming file and place."""
     content = files.read_bytes(path)
     with naming(path):
         return parse_json(content, kind)
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
-    """Return a TOML file as `kind`. Raises `InputError` naming the file and the place in it."""
+    """Return a TOML file as `kind`. Raises `InputError` naming file and place."""
     content = files.read_bytes(path, MOST_TOML_BYTES)
     with naming(path):
         return parse_toml(content, kind)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON, atomically. Raises ValueError for NaN and infinity."""
+    """Write readable JSON, atomically. Raises ValueError for NaN and infinity."""
     files.write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -112,14 +112,14 @@ def said(error: msgspec.ValidationError, kind: Any = None) -> str:
     if match := _PLACE.search(text):
         text, place = text[: match.start()], match[1].lstrip(".")
     if (name := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.S)) and not place:
-        # Most likely misspelt: offer the nearest field.
+        # Most likely misspelt.
         return str(unknown("key", visible(name[1])[:60], getattr(kind, "__struct_fields__", ())))
     text = visible(text.replace("`", ""))
     return f"{place}: {text[0].lower()}{text[1:]}." if place else f"{text}."
 
 
 def digest(value: Any) -> str:
-    """Return a hash of JSON-like `value`, the same on every machine: 64 hex digits."""
+    """Return a hash of JSON-like `value`: 64 hex digits, the same on every machine."""
     return hashlib.sha256(
         json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()

@@ -1,4 +1,4 @@
-"""The answer in one line, as a small table, and with its next steps: for terminal and page."""
+"""The answer in one line, as a small table, and with next steps."""
 
 from spikeduel.results.answer import NOTICEABLE, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
@@ -55,7 +55,7 @@ _SETTLES = {
 
 
 def headline(results: Results) -> str:
-    """Return the contender to take and why, in one or two sentences."""
+    """Return the contender to take, and why."""
     answer = results.answer
     if answer.take is None:
         return _NONE_TAKEN.get(answer.reason) or _too_few(results)
@@ -76,7 +76,7 @@ def _with_kind(results: Results, name: str) -> str:
 
 
 def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
-    """Return the lead in accuracy, and the evidence for it."""
+    """Return the lead in accuracy, and its evidence."""
     rival = _with_kind(results, answer.rival or "")
     if answer.pair is None:
         return "it has the highest accuracy", f"it has no seed in common with {rival}"
@@ -129,7 +129,7 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return the small table as text: a row for each contender, leads and evidence."""
+    """Return a row for each contender, leads and evidence."""
     leads, several = results.answer.leads, len(results.contenders)
     lines = [
         (
@@ -153,7 +153,7 @@ def _short(name: str) -> str:
 
 
 def cell(results: Results, name: str, lead: Lead) -> Averaged:
-    """Return a contender's mean in a quantity as text, and the spread of accuracies over seeds."""
+    """Return a contender's mean as text, with the spread of accuracies over seeds."""
     if name not in lead.values:
         return Averaged("failed" if lead.quantity == "accuracy" else "–")
     value = lead.values[name]
@@ -170,7 +170,7 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
 
 
 def by(lead: Lead) -> str:
-    """Return by how much the leader leads; "" where there is none."""
+    """Return the lead; "" without a leader."""
     if lead.cheaper_in is not None:
         return f"{lead.cheaper_in} of {lead.judged}"
     if lead.leader is None:
@@ -181,7 +181,7 @@ def by(lead: Lead) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Return the next steps: options to add to the run's command, time to train, what they show."""
+    """Return the next steps: options, time to train, and use."""
     return [
         (
             " ".join(step.options),

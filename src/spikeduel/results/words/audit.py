@@ -1,4 +1,4 @@
-"""An audit in words: sentences, the rows of its table, its JSON document."""
+"""An audit in words: sentences, table, JSON."""
 
 from typing import Any
 
@@ -43,12 +43,12 @@ def not_all(audit: Audit) -> str:
 
 
 def problems(audit: Audit) -> list[str]:
-    """Return what would invalidate a result, a sentence each."""
+    """Return a sentence for each problem."""
     return [sentence(finding, audit.noun) for finding in audit.problems]
 
 
 def notes(audit: Audit) -> list[str]:
-    """Return what is worth knowing, a sentence each."""
+    """Return a sentence for each note."""
     return [sentence(finding, audit.noun) for finding in audit.notes]
 
 
@@ -63,21 +63,21 @@ def worded(audit: Audit) -> Audit:
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return the content of `audit.json` and of `dataset.audit`: all but the details."""
+    """Return the content of `audit.json`: all but the details."""
     content = typed.plain(worded(audit))
     del content["details"]
     return content
 
 
 def nearness(pair: Pair) -> str:
-    """Return how near the two of a pair are: "0.21 of the usual"."""
+    """Return the distance of a pair: "0.21 of the usual"."""
     if pair.kind in STRETCHES:
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
-    """Return the numbers of an audit as rows of a table, without those that were not measured."""
+    """Return the measured numbers of an audit as rows."""
     exact, near, probe, counts = (
         audit.exact_duplicates,
         audit.near_duplicates,
@@ -142,21 +142,19 @@ def _share(share: float | None, of: str) -> str:
 
 
 def amount(name: StatisticName, value: float) -> str:
-    """Return a statistic's value with its unit: "307 ms", "48.2 %"."""
+    """Return a statistic with its unit: "307 ms", "48.2 %"."""
     if name in SHARES:
         return per_cent(value)
     return f"{value:,.0f}{UNITS.get(name, '')}"
 
 
 def told(share: float | None) -> str:
-    """Return the share that was told: "31.6 %"; "–" where nothing was asked."""
+    """Return the share: "31.6 %"; "–" for None."""
     return "–" if share is None else per_cent(share)
 
 
 def medians(statistics: Statistics) -> list[dict[str, str]]:
-    """Return a row for each statistic: its median on each side, and how often it tells class and
-    side.
-    """
+    """Return each statistic's medians by side, and its accuracies."""
     return [
         {
             "median": statistic.name,

@@ -1,4 +1,4 @@
-"""Controls of a contender in words, and the loss of recordings without time."""
+"""Controls, and the loss of recordings without time, in words."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _LOST: dict[TemporalLoss, str] = {
 
 
 def table(contender: ControlledContender) -> list[Column[ControlRow]]:
-    """Return the columns of a contender's controls."""
+    """Return the columns of controls."""
     return [
         Column("control", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
@@ -41,7 +41,7 @@ def _concluded(row: ControlRow, contender: str) -> str:
 
 
 def asked(contender: ControlledContender) -> str:
-    """Return the question of a contender's controls, and the number of seeds."""
+    """Return the question of the controls, and the number of seeds."""
     seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     what = "time and polarity add" if contender.of_recordings else "spiking adds"
@@ -50,14 +50,14 @@ def asked(contender: ControlledContender) -> str:
 
 
 def what_it_means(contender: ControlledContender) -> str:
-    """Return which controls were left out, and what the others show together."""
+    """Return left-out controls, and the joint conclusion."""
     shown, reasons = claims(contender), left_out([contender])
     texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
     return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
 
 
 def on_time(results: Results) -> str:
-    """Return the loss of recordings without time; empty where it was not tried."""
+    """Return the loss of recordings without time; empty if not tried."""
     if (ablation := results.comparison.without_time) is None:
         return ""
     difference = ablation.found
@@ -79,7 +79,7 @@ def on_time(results: Results) -> str:
 
 
 def left_out(contenders: Sequence[ControlledContender]) -> list[str]:
-    """Return the reasons why controls were not measured, without repetitions."""
+    """Return the reasons of unmeasured controls, without repetitions."""
     rows = [row for contender in contenders for row in contender.rows]
     return list(dict.fromkeys(row.reason for row in rows if row.reason))
 

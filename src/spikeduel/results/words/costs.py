@@ -1,4 +1,4 @@
-"""Costs of an answer as text: for terminal and page."""
+"""Costs of an answer as text."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -55,14 +55,12 @@ def amount(number: float, units: tuple[tuple[float, str], ...] = _COUNTS) -> str
 
 
 def energy_in_words(joules: float | None) -> str:
-    """Return joules in three digits, 12.3 µJ; "" where they are not known."""
+    """Return joules in three digits: 12.3 µJ; "" for None."""
     return "" if joules is None else amount(joules, _JOULES)
 
 
 def range_in_words(joules: Range | None) -> str:
-    """Return both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" for
-    None.
-    """
+    """Return a range in three digits, 1.2 to 12.3 µJ; "" for None."""
     if joules is None:
         return ""
     low, high = energy_in_words(joules.low), energy_in_words(joules.high)
@@ -72,31 +70,27 @@ def range_in_words(joules: Range | None) -> str:
     return f"{low.rpartition(' ')[0] if same_unit else low} to {high}"
 
 
-# ---- tables
-
-
 class Network(NamedTuple):
-    """Trials of a contender, or results of one of its controls."""
+    """A contender's trials, or results of its control."""
 
     name: str
     entries: Entries
 
     @property
     def latency(self) -> Latency | None:
-        """Return the times of the trial that was timed."""
+        """Return the times of the timed trial."""
         trials = [entry for entry in self.entries if isinstance(entry, Trial)]
         return next((trial.latency for trial in trials if trial.latency), None)
 
     @property
     def accuracy(self) -> float | None:
-        """Return the mean accuracy."""
         tests = [entry.test if isinstance(entry, Trial) else entry for entry in self.entries]
         return mean([test.accuracy if test else None for test in tests])
 
     def joules(
         self, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
     ) -> Range | None:
-        """Return the mean joules of an answer, as `joules_of`."""
+        """Return the mean joules of an answer (`joules_of`)."""
         return mean_range([joules_of(entry, table, memory, way) for entry in self.entries])
 
 
@@ -116,7 +110,7 @@ def _one_image(network: Network) -> str | None:
     times = network.latency and network.latency.one_image
     if not times:
         return None
-    # Of few repetitions, none is the 95th of a hundred.
+    # Few repetitions have no 95th percentile.
     slow = "" if times.p95_ms is None else f" ({times.p95_ms:.2f})"
     return f"{times.median_ms:.2f} ms{slow}"
 
@@ -161,12 +155,11 @@ BESIDE_CONTROLS: list[Column[Network]] = [
 
 
 def networks(results: Results) -> list[Network]:
-    """Return the finished trials of each contender."""
     return [Network(name, trials) for name, trials in finished(results).items()]
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return a row for each known cost, with a cell for each contender, or ""."""
+    """Return a row for each known cost, a cell for each contender."""
     cells = {
         column.title: {network.name: str(column.cell(network)) for network in networks(results)}
         for column in (*COUNTED, *TIMED)
@@ -177,12 +170,12 @@ def rows(results: Results) -> list[dict[str, str]]:
 
 
 def leading(results: Results) -> TableEnergy | None:
-    """Return the energy of a trial by the table that leads; None where nothing was counted."""
+    """Return a trial's energy by the leading table; None if nothing was counted."""
     return next((trial.energy.leading for trial in results.trials if trial.energy), None)
 
 
 def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Return a row for each table and memory model: both titles, and for each contender the energy
+    """Return a row for each table and memory model: titles, and for each contender the energy
     hoisted, and as most papers count.
     """
     first = next((trial.energy for trial in results.trials if trial.energy), None)
@@ -208,7 +201,7 @@ def _usual(network: Network, table: str, memory: Memory) -> str:
 
 
 def beside_controls(results: Results) -> dict[str, list[Network]]:
-    """Return spiking contenders whose trained controls were counted, with these controls."""
+    """Return spiking contenders with their counted, trained controls."""
     shown: dict[str, list[Network]] = {}
     for name, trials in finished(results).items():
         by_control = [
@@ -222,9 +215,6 @@ def beside_controls(results: Results) -> dict[str, list[Network]]:
         if counted_ones:
             shown[name] = [Network("itself", trials), *counted_ones]
     return shown
-
-
-# ---- sentences
 
 
 def events(results: Results) -> str:
@@ -241,7 +231,7 @@ def events(results: Results) -> str:
 
 
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
-    """Return a network's operations layer by layer, and its estimated energy by a table."""
+    """Return operations layer by layer, and the energy by a table."""
     images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     hoisting = any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers)
     legend = (
@@ -260,7 +250,7 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
 
 
 def energy_text(energy: TableEnergy, table: str | None = None) -> str:
-    """Return a network's estimated energy by a `table`, by default the title of `energy`."""
+    """Return the energy by a `table`, by default the title of `energy`."""
     lines = [
         f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the "
         f"dearest way to compute each layer:"

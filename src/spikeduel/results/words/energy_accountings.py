@@ -26,7 +26,7 @@ READ = {
     "implementation": "read in a program that follows the source",
     "quotation": "read where others quote the source",
 }
-"""Places of reading the numbers of an accounting, in words."""
+"""Places where an accounting's numbers were read, in words."""
 
 
 CHANGES_AT = (
@@ -45,7 +45,6 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
 
 
 def figure_name(accounted: AccountedPair) -> str:
-    """Return the name of a pair's figure."""
     return "accountings-" + re.sub(
         r"[^A-Za-z0-9_.-]+", "-", f"{accounted.spiking}-{accounted.other}"
     ).strip("-.")
@@ -75,7 +74,7 @@ def in_order(accounted: AccountedPair) -> list[AccountingResult]:
 def table(
     accounted: AccountedPair, accountings: EnergyAccountings | None = None
 ) -> list[Column[AccountingResult]]:
-    """Return the columns of a pair's accountings; with amounts where the definitions are given."""
+    """Return the columns of accountings; with definitions, amounts too."""
     names: dict[Side | None, str] = {
         "spiking": accounted.spiking,
         "other": accounted.other,
@@ -112,13 +111,12 @@ def table(
 
 
 def text(accounted: AccountedPair) -> str:
-    """Return a pair as `print` shows it."""
     rows = render(text_rows(table(accounted), in_order(accounted)))
     return f"{summary(accounted)} Ratio: {accounted.spiking} / {accounted.other}.\n{rows}"
 
 
 def constants(definition: Accounting) -> list[tuple[str, str]]:
-    """Return each number of an accounting with its unit, and its place in the source."""
+    """Return the numbers of an accounting with units, and their places in the source."""
     return [
         (f"{name} = {ratio(constant)} {constant.unit}".rstrip(), constant.where)
         for name, constant in definition.constants.items()
@@ -126,7 +124,7 @@ def constants(definition: Accounting) -> list[tuple[str, str]]:
 
 
 def ratio(bounds: Range, unit: str | None = None) -> str:
-    """Return a number in three digits, or its range; an amount of a `unit`, such as "J"."""
+    """Return a number or range in three digits; a `unit` such as "J" makes it an amount."""
     form = "{:.3g}".format if unit is None else energy_in_words if unit == "J" else amount
     low, high = form(bounds.low), form(bounds.high)
     return low if low == high else f"{low} to {high}"
@@ -140,7 +138,7 @@ def _axis(threshold: Threshold) -> str:
         case "steps":
             return f"T = {value:.0f}"
         case "bits":
-            # Its unit says of what: "bits of a weight".
+            # The unit says of what: "bits of a weight".
             return f"{counted(round(value), 'bit')} {unit.removeprefix('bits').strip()}".rstrip()
         case "memory":
             return f"memory at {value:.3g} {unit}"

@@ -64,7 +64,7 @@ def _paired(pairs: Mapping[str, Any], spec: str) -> str:
 
 
 def _several(texts: list[str]) -> str:
-    """Return the texts as a list; semicolons part texts that hold commas or lists themselves."""
+    """Return a list; semicolons part texts that hold commas or lists."""
     if not any(", " in text or " and " in text for text in texts):
         return listed(texts)
     more = [f"{len(texts) - MOST_NAMED} more"] if len(texts) > MOST_NAMED else []
@@ -75,7 +75,7 @@ _fill = _Template()
 
 
 def sentence(finding: Finding, noun: str = "image") -> str:
-    """Return what a finding says; `noun` is what the data consists of."""
+    """Return a finding's sentence; `noun` names the data."""
     row = TABLE[finding.id]
     text = _fill.format(
         row.sentence,
@@ -88,6 +88,6 @@ def sentence(finding: Finding, noun: str = "image") -> str:
 
 
 def caveat(finding: Finding, noun: str = "image") -> str:
-    """Return a finding's sentence among the caveats of a run, with its source."""
+    """Return a caveat's sentence, with its source."""
     source = "Data audit: " if finding.subject == "audit" else ""
     return source + sentence(finding, noun)

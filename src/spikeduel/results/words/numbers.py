@@ -1,4 +1,4 @@
-"""Formats of numbers, times, names and settings in sentences and tables."""
+"""Formats of numbers, times, names and settings."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _IMAGE = re.compile(
 
 
 def hundredths(share: float, digits: int = 2) -> str:
-    """Return `share` times 100, with so many digits: "91.23", "-0.48".
+    """Return `share` times 100: "91.23", "-0.48".
 
     Halves go away from zero, after twelve digits, so that equal means look equal however they were
     summed.
@@ -26,25 +26,25 @@ def hundredths(share: float, digits: int = 2) -> str:
 
 
 def points(share: float) -> str:
-    """Return a difference in accuracy: "0.65 points"."""
+    """Return a difference: "0.65 points"."""
     return f"{hundredths(share)} points"
 
 
 def per_cent(share: float, digits: int | None = None) -> str:
-    """Return a share of one: "91.2 %"; by default below 0.1 % with two digits: "0.05 %"."""
+    """Return a share: "91.2 %"; by default below 0.1 %: "0.05 %"."""
     if digits is None:
         digits = 2 if 0 < share < 0.001 else 1
     return f"{hundredths(share, digits)} %"
 
 
 def signed(share: float) -> str:
-    """Return a difference in points with its sign, "+0.65", "−0.48", "0.00"."""
+    """Return a difference in points: "+0.65", "−0.48", "0.00"."""
     text = hundredths(share).replace("-", "−")
     return text if text.startswith("−") or text == "0.00" else f"+{text}"
 
 
 def p_number(p: float) -> str:
-    """Return a p-value in three digits; "1", as "1.000" would look like certainty."""
+    """Return a p-value in three digits; "1", as "1.000" would look certain."""
     if p < 0.001:
         return "< 0.001"
     return "1" if p >= 0.9995 else f"{p:.3f}"
@@ -57,7 +57,7 @@ def p_value(p: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it: "0.35 s", "40 s", "12 min", "3.5 h", "2.1 days"."""
+    """Return a time: "0.35 s", "40 s", "12 min", "3.5 h", "2.1 days"."""
     if 0 < seconds < 10:
         return f"{seconds:.2g} s"
     for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (36 * 3600, "h", 3600)):
@@ -67,12 +67,12 @@ def duration(seconds: float) -> str:
 
 
 def in_minutes(number: float) -> str:
-    """Return a time that was given in minutes: "1 minute", "2.5 minutes"."""
+    """Return minutes: "1 minute", "2.5 minutes"."""
     return f"{number:g} minute{'' if number == 1 else 's'}"
 
 
 def assigned(settings: Mapping[str, float | str | None]) -> str:
-    """Return settings as text; an unset one has its customary value."""
+    """Return settings as text; None is the customary value."""
 
     def text(value: float | str | None) -> str:
         return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
@@ -81,7 +81,6 @@ def assigned(settings: Mapping[str, float | str | None]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return a setting's value as text."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -94,13 +93,13 @@ def as_text(value: Any) -> str:
 
 
 def said_of(text: str, noun: str) -> str:
-    """Return `text`, written of images, with another `noun` in place of "image"."""
+    """Return `text` with another `noun` in place of "image"."""
     if noun == "image":
         return text
 
     def other(match: re.Match[str]) -> str:
         before, image, plural = match.groups()
-        # A small grey version of a recording is a picture, too.
+        # A small grey version of a recording is a picture.
         if before and before.lower() == "grey":
             return f"{before} picture{plural}"
         renamed = noun.capitalize() if image[0].isupper() else noun

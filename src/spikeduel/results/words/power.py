@@ -23,9 +23,7 @@ _REMEDY = "it takes more test images, or trainings that vary less."
 
 
 def of_pairs(results: Results) -> str:
-    """Return the chance that a lead of one point would have been found between the two contenders
-    of a run for which it is least; "" for one seed.
-    """
+    """Return the smallest chance of a pair to show a lead of one point; "" for one seed."""
     known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not known:
         return ""
@@ -49,7 +47,7 @@ def _points(lead: float) -> str:
 
 
 def rows(plan: Forecast) -> list[dict[str, str]]:
-    """Return a row for each number of seeds: the chance to find the lead, and the training time."""
+    """Return a row for each number of seeds: chance, and training time."""
     shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))
     return [
         {
@@ -68,7 +66,7 @@ def _title(case: Case) -> str:
 
 
 def sentences(plan: Forecast) -> list[str]:
-    """Return the forecast, what it rests on, and what it leaves out."""
+    """Return the forecast, its basis, and its limits."""
     several, needed = "", plan.seeds_needed
     if plan.comparisons > 1:
         several = f" of {plan.comparisons} comparisons, after Holm at worst"

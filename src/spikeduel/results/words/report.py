@@ -1,4 +1,4 @@
-"""Words that the report defines, and small texts of its sections."""
+"""Definitions, and small texts of the report's sections."""
 
 import statistics
 from collections import Counter
@@ -58,14 +58,13 @@ DEFINITIONS: dict[str, str] = {
 
 
 def title(results: Results) -> str:
-    """Return the contenders and the data."""
     names = results.contenders
     against = " against ".join(names) if len(names) < 3 else listed(names)
     return f"{against} on {results.dataset.name}"
 
 
 def num_tested(tested: Sequence[Trial]) -> str:
-    """Return the number of images that each seed was tested on, in all its folds."""
+    """Return the number of test images of a seed, in all folds."""
     counts: Counter[int] = Counter()
     for trial in tested:
         counts[trial.seed] += trial.test.n if trial.test else 0
@@ -73,7 +72,7 @@ def num_tested(tested: Sequence[Trial]) -> str:
 
 
 def errors(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """Return the errors of `confusion` `[K, K]` as (times, true class, answer), the most frequent
+    """Return the errors of `confusion` `[K, K]`: (times, true class, answer), the most frequent
     first.
     """
     cells = [
@@ -86,7 +85,7 @@ def errors(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
 
 
 def settings(values: Any) -> list[tuple[str, str]]:
-    """Return a dictionary or dataclass as rows of text, without what is unset."""
+    """Return a dictionary or dataclass as rows, without unset values."""
     return [
         (name, as_text(value))
         for name, value in (typed.plain(values) or {}).items()
@@ -95,17 +94,14 @@ def settings(values: Any) -> list[tuple[str, str]]:
 
 
 def drawn_from(values: DrawnFrom) -> str:
-    """Return the range of a setting that was tuned."""
+    """Return the range of a tuned setting."""
     if values.choices:
         return f"one of {', '.join(f'{choice:g}' for choice in values.choices)}"
     return f"{values.low:g} to {values.high:g}{', log-uniform' if values.log else ''}"
 
 
-# ---- early exit and encoding
-
-
 def early_exits(results: Results) -> list[str]:
-    """Return a sentence on the threshold for early exit of each contender that has one."""
+    """Return a sentence on the early exit of each contender."""
     sentences = []
     for name in results.contenders:
         known = [trial.anytime for trial in results.of(name) if trial.anytime]
@@ -136,7 +132,7 @@ def _early_exit(exits: Sequence[EarlyExit]) -> str:
 
 
 def of_encoding(name: str, tested: Sequence[Trial]) -> str:
-    """Return what random encoding and tie-breaks do to a contender's accuracy."""
+    """Return the effect of random encoding and tie-breaks on accuracy."""
     spreads = [trial.test.encoding_spread for trial in tested if trial.test]
     deviations = [
         spread.standard_deviation
@@ -158,8 +154,6 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
     return f"{name}: {' '.join(sentences)}" if sentences else ""
 
 
-# ---- the method
-
 _SPLITS = {
     "official": "official: the data set's own test images; validation images come out of the rest",
     "stratified": "stratified: at random, with the same class proportions on every side",
@@ -174,7 +168,7 @@ _OPTIMIZERS = {
 
 
 def rules(results: Results) -> list[tuple[str, str]]:
-    """Return the rules of a comparison as pairs of a term and an explanation."""
+    """Return the rules as (term, explanation)."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
     recordings, folds = dataset.noun == "recording", len(dataset.folds or [])
     in_folds = " in each fold" if folds else ""
@@ -297,7 +291,7 @@ def _time(results: Results) -> str:
 
 
 def _chosen(results: Results) -> str:
-    """Return the settings that the data decided, and by what."""
+    """Return the settings that the data decided."""
     if (rules := results.rules) is None:
         return ""
     chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})

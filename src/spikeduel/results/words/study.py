@@ -1,4 +1,4 @@
-"""The results of a study, in sentences and in cells of tables."""
+"""A study in sentences and cells of tables."""
 
 from collections.abc import Sequence
 
@@ -86,7 +86,7 @@ def title(study: StudyResults) -> str:
 
 
 def headline(study: StudyResults) -> str:
-    """Return the verdict on the two main variants, a sentence."""
+    """Return the verdict on the main variants."""
     pair = study.across.headline
     if pair is None:
         scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
@@ -121,7 +121,7 @@ def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
 
 
 def in_accuracy(study: StudyResults) -> str:
-    """Return how far one of the main variants leads, on how many data sets; "" on a single one."""
+    """Return the lead of a main variant, on how many data sets; "" on a single one."""
     pair = study.across.headline
     if pair is None or (number := len(pair.differences)) == 1:
         return ""
@@ -152,7 +152,7 @@ def _margin(study: StudyResults) -> str:
 
 
 def in_cost(study: StudyResults) -> str:
-    """Return how time and energy of the main variants' answers compare; "" if unknown."""
+    """Return the main variants' time and energy of answers; "" if unknown."""
     pair, costs = study.across.headline, {variant.name: variant.costs for variant in study.variants}
     if pair is None:
         return ""
@@ -188,7 +188,7 @@ def sure(test: OnDataset | None) -> str:
 
 
 def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
-    """Return the pairs for a table: better, then equivalent, then open, by p-value."""
+    """Return the pairs: better, then equivalent, then open, by p-value."""
     return sorted(
         pairs,
         key=lambda pair: (SETTLED_FIRST.index(pair.conclusion), pair.p_value, -pair.difference),
@@ -208,7 +208,7 @@ def times(cost: Range | None) -> str:
 
 
 def settling(study: StudyResults) -> list[str]:
-    """Return what would settle an open question of the headline."""
+    """Return steps that would settle the headline."""
     pair = study.across.headline
     if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
         return []
@@ -256,11 +256,8 @@ def sentences(study: StudyResults) -> list[str]:
     return [said_of(part, study.noun) for part in parts if part]
 
 
-# ---- before anything is trained
-
-
 def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
-    """Return a table row for each duel."""
+    """Return a row for each duel."""
     rows = []
     for duel in plan.duels:
         missing = [trial for trial in duel.trials if not trial.stored]
@@ -279,7 +276,7 @@ def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
 
 
 def plan_sentences(plan: StudyPlan) -> list[str]:
-    """Return sentences on trials, time, disk, and the data sets that the study takes."""
+    """Return sentences on trials, time, disk and data sets."""
     datasets = {duel.dataset for duel in plan.duels}
     trials, missing = plan.trials, plan.missing
     texts = [

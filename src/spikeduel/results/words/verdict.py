@@ -37,9 +37,7 @@ BRIEF = {
 
 
 def verdict(results: Results) -> str:
-    """Return the contender with the highest accuracy, and what is shown of it against the others;
-    a sentence for each conclusion.
-    """
+    """Return the most accurate contender, and conclusions against the others."""
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     sentences = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
     if not pairs:
@@ -75,7 +73,7 @@ def interval(difference: Difference) -> str:
 def difference_line(
     difference: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
 ) -> str:
-    """Return one line on a difference; `num_folds` where each was trained once for every fold."""
+    """Return a line on a difference; `num_folds` if each fold was trained once."""
     trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
     return (
         f"{a} − {b}: {signed(difference.difference)} points, 95 % interval "
@@ -85,7 +83,7 @@ def difference_line(
 
 
 def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> str:
-    """Return the conclusion in a few words, and why not more."""
+    """Return the conclusion in a few words, with its reservation."""
     better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(difference.conclusion)
     text = f"{better} is better" if better else difference.conclusion.value
     if difference.reservation:
@@ -96,18 +94,18 @@ def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> s
 
 
 def pair_conclusion(pair: Pair) -> str:
-    """Return the conclusion of a pair for a table."""
+    """Return a pair's conclusion for a table."""
     text = conclusion(pair, pair.a, pair.b, brief=True)
     return text if pair.seeds > 1 else f"of these trained models: {text}"
 
 
 def margin(difference: Difference) -> str:
-    """Return what counts as no difference: "±0.5 points"."""
+    """Return the margin: "±0.5 points"."""
     return f"±{100 * difference.margin:g} points"
 
 
 def because(difference: Difference) -> str:
-    """Return why neither is better, as a clause."""
+    """Return the reservation as a clause."""
     match difference.reservation:
         case Reservation.FEW_SEEDS:
             why = (
@@ -142,7 +140,7 @@ def _trainings(seeds: int, num_folds: int, models: str) -> str:
 
 
 def how_compared(results: Results) -> str:
-    """Return what the table of differences means, as a note below it."""
+    """Return a note below the table of differences."""
     pairs = results.comparison.pairs
     tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
     scope = "Interval and p-value allow for other seeds and other test images."
@@ -157,7 +155,7 @@ def how_compared(results: Results) -> str:
 
 
 def adjusted_for(number: int, what: str) -> str:
-    """Return that conclusions allow for the number of comparisons; empty for one."""
+    """Return a note on multiple comparisons; empty for one."""
     if number < 2:
         return ""
     return (
@@ -167,7 +165,7 @@ def adjusted_for(number: int, what: str) -> str:
 
 
 def terms(differences: Sequence[Difference]) -> str:
-    """Return what the conclusions mean, with the reasons of reservations."""
+    """Return the meanings of conclusions and reservations."""
     reserved = [difference for difference in differences if difference.reservation]
     reasons = dict.fromkeys(map(because, reserved))
     return (
@@ -178,5 +176,5 @@ def terms(differences: Sequence[Difference]) -> str:
 
 
 def titled(control: ControlRow | ControlResult) -> str:
-    """Return a control's title, with the bits of its activations where they are few."""
+    """Return a control's title, with few bits of activations."""
     return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
