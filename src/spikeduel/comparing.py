@@ -67,10 +67,10 @@ def compare(
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
     `runs/store`. The same call twice trains once. With `strict`, problems found by the audit end
-    the call. `tuned`, from `tune`, is the source of the contenders' own settings. `workers` train;
-    by default this process does. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
+    the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train; by
+    default this process. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
     `answered` is called with the comparison before the report is drawn. Raises `InputError` for
-    what the user can mend, `AuditFailed`; a trial that fails is recorded.
+    what the user can mend, `AuditFailed`; a failed trial is recorded.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -105,7 +105,7 @@ def prepare(
     splits = data.splits(prepared, experiment)
     sized = auto_settings.by_size(experiment, prepared, splits[0])
     conversion.refusals(sized.experiment, sized.contenders)
-    # Only now, so that a mistake in the data leaves no empty folders.
+    # Only now: a mistake in the data leaves no empty folders.
     files.require_writable(store.root)
     run_folder.require_writable(out, prepared.name)
     progress.say(announcing.of_data(prepared, splits))
@@ -183,11 +183,11 @@ def tune(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
-    """Give every contender `num_trials` trials over `ranges` (default: `RANGES`), and choose by
-    validation accuracy.
+    """Tune every contender by `num_trials` trials over `ranges` (default: `RANGES`), on validation
+    accuracy.
 
-    The first trial has the settings of `experiment`; no test image is looked at. `compare` the
-    returned `experiment`, with each contender's own settings. Raises `InputError`.
+    The first trial has the settings of `experiment`; no test image is used. `compare` the returned
+    `experiment`, with each contender's own settings. Raises `InputError`.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -217,7 +217,7 @@ def tune(
 
 
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
-    """Write experiment.toml, tuning.json and tuning.html into a folder, and return it.
+    """Write experiment.toml, tuning.json and tuning.html into `out`, and return it.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
     """

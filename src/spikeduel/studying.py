@@ -56,12 +56,11 @@ def study(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> tuple[StudyResults, Path]:
-    """Train missing trials of all duels, and write a folder for each run, study.html and
-    study.json.
+    """Train missing trials of all duels; write a folder for each run, study.html and study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are checked before training; then `workers`
     train their trials as one list. The same call resumes after an interruption, and leaves finished
-    runs alone. `strict` and `loggers` as in `compare`. Return the results and the page. Raises
+    runs alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises
     `InputError`, `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
@@ -141,7 +140,7 @@ def plan(
     strict: bool = False,
 ) -> StudyPlan:
     """Return a study's trials and times: loads data, times training steps, trains nothing. Raises
-    as `study` does.
+    as `study`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -160,8 +159,8 @@ def prepare_all(
 ) -> list[PreparedDuel]:
     """Check names, load and audit data, and tune if asked, for every duel.
 
-    Runs will be written below `out`. Duels on the same images share them in memory. Raises
-    `InputError`, and with `strict` `AuditFailed`, naming the duel.
+    Runs go below `out`; duels on the same images share them in memory. Raises `InputError`, and
+    with `strict` `AuditFailed`, naming the duel.
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):

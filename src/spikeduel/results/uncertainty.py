@@ -192,7 +192,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
 
 def sign_flips(sums: np.ndarray) -> float:
     """Return the share of the 2^G signs of the integers `sums` `[G]` with a total at least as far
-    from 0.
+    from 0 as `sums.sum()`.
 
     Exact for any G: the total's distribution is the Fourier transform of Π cos(sums · angle).
     """

@@ -35,7 +35,7 @@ class Experiment:
     """A whole comparison: contenders, data, training. `--name value` sets a field.
 
     Types hold limits and help (`fields.Setting`). Raises `InputError` for a value that is not
-    allowed; `spikeduel.compare` checks names.
+    allowed.
     """
 
     dataset: Annotated[

@@ -68,7 +68,7 @@ class Setting:
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:
-    """Make the last part of a field's type: a `Setting`, and the JSON Schema's description."""
+    """Make the last part of a field's type: its `Setting` and JSON Schema description."""
     return Meta(description=help, extra={"setting": Setting(help, details, **rest)})
 
 
@@ -105,9 +105,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def parsed(name: str, text: str, kind: Any) -> Any:
-    """Return the value of a setting from `text`; "none" unsets it. Raises `InputError` naming the
-    setting.
-    """
+    """Return the setting in `text`; "none" unsets it. Raises `InputError` naming the setting."""
     types = {type(member) for member in members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
         return None

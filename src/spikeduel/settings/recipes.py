@@ -99,11 +99,11 @@ SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
 def for_contenders(
     contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()
 ) -> Experiment:
-    """Return an experiment with `contenders`, each with the settings of its home recipe.
+    """Return an experiment with `contenders`, each with its home recipe's settings.
 
-    The first contender of a recipe decides the common settings. Others bring differing `TUNABLE`
-    ones, except for those `given` by hand, and rates of another optimizer. Networks of torchvision
-    and timm bring `FINE_TUNING`.
+    The first contender of a recipe decides common settings. Others bring their `TUNABLE` ones,
+    except those `given` by hand and rates of another optimizer. Networks of torchvision and timm
+    bring `FINE_TUNING`.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))

@@ -65,7 +65,7 @@ class Study:
         return duel.experiment.dataset
 
     def label(self, duel: PlannedDuel) -> str:
-        """Return a duel's name: its data set, and its other varied settings."""
+        """Return a duel's name: data set, and other varied settings."""
         values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
         return ", ".join([self.dataset_of(duel), *values])
 
@@ -77,11 +77,11 @@ class Study:
 
 
 def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
-    """Return the study in a TOML file. Runs nothing.
+    """Return the study in a TOML file, without running it.
 
     `is_recorded(dataset)`: the recipe for recordings is the default. Folders are looked for beside
-    the file, then in the current folder, unless `is_known(dataset)`. Raises `InputError` naming the
-    file and the mistake.
+    the file, then in the current one, unless `is_known(dataset)`. Raises `InputError` naming file
+    and mistake.
     """
     content = typed.read_toml(path, StudyFile)
     with naming(path):
@@ -120,7 +120,7 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
 
 
 def _check(content: StudyFile) -> None:
-    """Raise `InputError` for settings that are unknown, repeated, or cannot vary."""
+    """Raise `InputError` for unknown, repeated or fixed settings."""
     if not content.grid:
         raise InputError(
             'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'

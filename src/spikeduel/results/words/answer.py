@@ -129,7 +129,7 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return a row for each contender, leads and evidence."""
+    """Return a row for each contender, and rows for leads and evidence."""
     leads, several = results.answer.leads, len(results.contenders)
     lines = [
         (
@@ -181,7 +181,7 @@ def by(lead: Lead) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Return the next steps: options, time to train, and use."""
+    """Return the next steps: options, time to train, and what they show."""
     return [
         (
             " ".join(step.options),

@@ -41,7 +41,7 @@ def _concluded(row: ControlRow, contender: str) -> str:
 
 
 def asked(contender: ControlledContender) -> str:
-    """Return the question of the controls, and the number of seeds."""
+    """Return the controls' question, and the number of seeds."""
     seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     what = "time and polarity add" if contender.of_recordings else "spiking adds"
@@ -50,7 +50,7 @@ def asked(contender: ControlledContender) -> str:
 
 
 def what_it_means(contender: ControlledContender) -> str:
-    """Return left-out controls, and the joint conclusion."""
+    """Return the left-out controls, and the joint conclusion."""
     shown, reasons = claims(contender), left_out([contender])
     texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
     return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])

@@ -176,5 +176,5 @@ def terms(differences: Sequence[Difference]) -> str:
 
 
 def titled(control: ControlRow | ControlResult) -> str:
-    """Return a control's title, with few bits of activations."""
+    """Return a control's title, with the bits of its activations if few."""
     return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
