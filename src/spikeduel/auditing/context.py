@@ -38,7 +38,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class AuditContext:
-    """A data set of N images and its split, for checks. `unreadable`: reasons by left-out file.
+    """N images and their split, for checks. `unreadable`: reasons by left-out file.
 
     `files`: all files of a folder or CSV, else None.
     """
@@ -132,8 +132,8 @@ class AuditContext:
         return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
 
     def across_sides(self, flagged: np.ndarray, partner: np.ndarray) -> dict[str, int]:
-        """Return the number of images `flagged`, bool `[N]`, and of test images among them with
-        their `partner`, int64 `[N]`, in training.
+        """Return the number of images `flagged`, bool `[N]`, and of their test images with
+        `partner`, int64 `[N]`, in training.
         """
         in_training = int((flagged & (self.side[partner] == 0))[self.split.test].sum())
         return {"across": int(flagged.sum()), "test_in_training": in_training}
@@ -179,7 +179,7 @@ def file_counts(
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """Return the formats of the files behind the images from their headers, if any."""
+    """Return the formats of the images' files from their headers, if any."""
     root = catalogue.home(experiment.dataset)
     place: AbstractContextManager[socofing.Source | None] = nullcontext(root)
     if experiment.dataset == "socofing":

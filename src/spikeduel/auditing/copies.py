@@ -1,4 +1,4 @@
-"""Check for copies: equal images, near duplicates, moved copies and shared stretches of events."""
+"""Check for equal images, near duplicates, moved copies and shared stretches of events."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ FEWEST = 3
 
 
 def check(context: AuditContext) -> Fields:
-    """Count copies within and across the sides of the split, and list pairs to look at."""
+    """Count copies within and across sides, and list pairs to look at."""
     neighbours, same, side = context.neighbours, context.same, context.side
     stretches, moved = context.stretches, context.moved
     within, across = near_ones(neighbours, same, stretches)
@@ -86,9 +86,8 @@ def exact(
     named_groups: np.ndarray | None,
     files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
-    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`.
-
-    `named_groups` `[N]` are the groups by file name.
+    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`,
+    `named_groups` `[N]` from file names.
     """
     used = np.flatnonzero(side >= 0)
     same, labels, side = same[used], labels[used], side[used]
@@ -96,7 +95,6 @@ def exact(
     first_side = np.full(len(size), len(SIDES))
     np.minimum.at(first_side, same, side)
     is_conflicting = several(same, labels)
-    # Images that equal one with another label, equal ones in a row.
     conflicts = np.flatnonzero(is_conflicting[same])
     conflicts = used[conflicts[np.argsort(same[conflicts], kind="stable")]]
     across_groups = None if named_groups is None else int(several(same, named_groups[used]).sum())
@@ -158,8 +156,8 @@ def pairs(
     side: np.ndarray,
     stretches: Stretches | None = None,
 ) -> list[tuple[PairKind, int, int, float]]:
-    """Return pairs to look at with the ratio of their distance to the usual one, the gravest kind
-    first, then the nearest.
+    """Return pairs to look at with their share of the usual distance, the gravest kind first, then
+    the nearest.
     """
     first = _earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
     within, across = near_ones(neighbours, same, stretches)
@@ -194,7 +192,7 @@ def pairs(
 
 
 def _earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Return the first equal image by side, then index, int64 `[N]`; often the image itself."""
+    """Return the first equal image by side, then index, int64 `[N]`."""
     order = np.argsort(side, kind="stable")
     _, first = np.unique(same[order], return_index=True)
     _, number = np.unique(same, return_inverse=True)
@@ -224,7 +222,7 @@ def near_test_in_training(audit: Audit) -> Iterator[Values]:
     siblings = audit.probe.siblings_in_train
     if siblings is None or has_gap(audit) or audit.groups_cut_test_images:
         return
-    # Equal images, and shared stretches, are findings of their own.
+    # Equal images and shared stretches are findings of their own.
     known = audit.exact_duplicates.test_in_training
     known += audit.stretches.test_in_training if audit.stretches else 0
     share = siblings - known / audit.counts.test

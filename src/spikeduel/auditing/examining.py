@@ -61,7 +61,7 @@ def examine(
     progress: Progress | None = None,
     unreadable: dict[str, str] | None = None,
 ) -> Audit:
-    """Return the audit of a loaded set and its split, from the cache or kept there.
+    """Return the audit of a loaded set and its split, kept in the cache.
 
     `unreadable` are reasons by left-out file.
     """
@@ -70,7 +70,7 @@ def examine(
     context = AuditContext(experiment, prepared, split, progress, unreadable, counts)
     path = cache.audits() / f"{_key(context)}.json"
     try:
-        # Not msgspec's own JSON: the names of files may be no Unicode.
+        # Not msgspec's own JSON: names may be no Unicode.
         audit = typed.converted(files.read_json(path), PrintedAudit)
         files.touch(path)
         return audit

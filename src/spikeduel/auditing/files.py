@@ -21,7 +21,7 @@ ASSOCIATION = 0.3
 
 
 def check(context: AuditContext) -> Fields:
-    """Account for files, and for class and side told by formats, and groups by names."""
+    """Account for files, and for class, side and groups told by formats and names."""
     names, groups = context.names, context.prepared.groups
     reasons = sorted(context.unreadable.items())
     kinds = ("file type", "colour mode", "size")
@@ -40,9 +40,7 @@ def check(context: AuditContext) -> Fields:
 def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, side: np.ndarray
 ) -> tuple[FileProperty, ...]:
-    """Return the association of the properties of N files with `labels` `[N]` and `side` `[N]`, if
-    they have several values.
-    """
+    """Return the association of N files' properties with `labels` `[N]` and `side` `[N]`."""
     tied = []
     for name, texts in properties.items():
         values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
@@ -170,9 +168,8 @@ _DATE = re.compile(r"(?<!\d)((19|20)\d{2}([-_.]?[01]\d){1,2}|[0-2]?\d[-.:][0-5]\
 
 
 def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | None:
-    """Return the coarsest grouping by the beginnings or folders of `names` `[N]` that looks like
-    people or objects, or None. `labels` `[N]` are the classes; names are paths with forward
-    slashes.
+    """Return the coarsest grouping by beginnings or folders of `names` `[N]` (forward slashes) that
+    looks like people or objects, or None. `labels` `[N]` are the classes.
     """
     paths = [name.rpartition("/") for name in names]
     parents = [parent for parent, _, _ in paths]
@@ -183,7 +180,7 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
         "/" in parent for parent in parents
     ):
         folders = [parent.rpartition("/")[2] for parent in parents]
-        # Equal file names in every folder are its views, not numbers that begin anew.
+        # Equal file names in every folder are views, not numbers that begin anew.
         if _look_like(folders, ["view"] * len(names), labels, are_views=True):
             return _checked(names, folders, r"([^/]+)/[^/]+$")
     stems = [PurePosixPath(file).stem for _, _, file in paths]
@@ -223,8 +220,8 @@ def _look_like(
     # A value that each class has only one of is the class.
     if any(len(names) < 2 for names in of_class.values()):
         return False
-    # Numbers that begin anew in each class, and then its name: 001_cat, 001_dog. Of somebody that
-    # is a file a class.
+    # Numbers that begin anew in each class before its name: 001_cat, 001_dog. People have a file a
+    # class.
     is_numbered = all(len(names) == 1 for names in rests_of_class.values())
     return are_views or not is_numbered or (words <= SOMEBODY and bool(words))
 

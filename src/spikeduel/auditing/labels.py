@@ -36,8 +36,8 @@ QUERIES_AT_ONCE = 1024
 
 
 def check(context: AuditContext) -> Fields:
-    """Find labels that look wrong to nearest neighbours; none if these know too little of the
-    labels, and none of recordings, whose pictures have no time.
+    """Find labels that look wrong to nearest neighbours; none if these know too little, and none of
+    recordings, whose pictures have no time.
     """
     used = np.flatnonzero(context.side >= 0)
     if len(used) < 2 or context.recordings:
@@ -79,8 +79,8 @@ def suspects(
     """Return the suspect ones of N labels, int64 `[M]`, surest first.
 
     `given` float `[N]` is the probability of each of `labels` int `[N]` by a model not trained on
-    the image, `best` int `[N]` the class that fits better, `highest` `[N]` its probability. A label
-    with less than `most` of its class's threshold is suspect.
+    the image, `best` int `[N]` the better class, `highest` `[N]` its probability. Suspect labels
+    have less than `most` of their class's threshold.
     """
     count = np.bincount(labels)
     threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
@@ -93,8 +93,8 @@ def votes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the votes of the nearest neighbours of images `used` `[M]` (ascending) by `vectors`
     `[N, D]`: the label's share `given`, the `best` class, its share `highest`, all `[M]`. A second
-    vote counts only neighbours whose label the first vote supports. Equal images (equal `same`
-    `[N]`) vote once, and not on their copies, which share a wrong label.
+    vote counts only neighbours whose label the first supports. Equal images (equal `same` `[N]`)
+    vote once, and not on their copies.
     """
 
     most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))

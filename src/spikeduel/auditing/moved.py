@@ -2,9 +2,8 @@
 
 Candidates, the nearest by descriptors, are laid over each image (`overlays`). The best is a copy if
 its residual is below a share of the other candidates' usual one, so natural look-alikes raise no
-alarm. Descriptors are invariant: amplitude spectra to shifts, amplitudes and common phases of
-angular harmonics on circles to turns and mirroring. Linear discriminant analysis on moved copies, a
-class an image, learns the rest.
+alarm. Amplitude spectra do not change with shifts, nor angular harmonics' amplitudes and common
+phases with turns and mirroring; linear discriminant analysis on moved copies learns the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,10 +47,9 @@ def search(
     progress: Progress,
     shapes: np.ndarray | None = None,
 ) -> Moved:
-    """Return the moved copies among `images`, and among the middles of padded pictures.
+    """Return the moved copies among `images` and the middles of padded pictures.
 
-    `shapes` `[N, 2]` are heights and widths before padding to squares: the bars would hide copies
-    moved before.
+    `shapes` `[N, 2]` are sizes before padding to squares: bars would hide copies.
     """
     whole = _search(images, same, split, near, progress)
     shares = None if shapes is None else shapes.min(1) / shapes.max(1)
@@ -63,9 +61,7 @@ def search(
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return the largest square between the black bars of each picture, enlarged, uint8 `[N, C, S,
-    S]`.
-    """
+    """Return each picture's largest square between black bars, enlarged, uint8 `[N, C, S, S]`."""
 
     middles, side = empty_array(images.shape), images.shape[-1]
     margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
@@ -84,9 +80,8 @@ def _search(
     images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress
 ) -> Moved:
     """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
-    `same` `[N]`). Each image is laid over all earlier sides together, since a small side might have
-    nothing like it; copies on its own side inflate no score. Ratios of `overlays.PLAUSIBLE`·`near`
-    and more mean that nothing was found.
+    `same` `[N]`). Each image is laid over all earlier sides together: a small side might have
+    nothing like it. Ratios of `overlays.PLAUSIBLE`·`near` and more mean that nothing was found.
     """
 
     # Numba, which it needs, takes long to import.
@@ -121,8 +116,9 @@ def _search(
 
 
 def _few(queries: Sequence[Tensor], references: Sequence[Tensor]) -> np.ndarray:
-    """Return the nearest of N references to M queries by both descriptors in turn, nearest first:
-    int64 `[M, K]`. `queries` are `[M, D]` and `references` `[N, D]`, one for each descriptor.
+    """Return the nearest of N references to M queries by both descriptors in turn, int64 `[M, K]`.
+
+    `queries` are `[M, D]` and `references` `[N, D]`, one for each descriptor.
     """
 
     candidates, place = [], []
@@ -186,8 +182,9 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
 
 
 def descriptor(images: Tensor, measured: Measured) -> Measured:
-    """Learn a descriptor from `images` float32 `[N, S, S]` and their measurements: float32 `[M,
-    LENGTH]` or fewer. Copies are near by Euclidean distance.
+    """Learn a descriptor, float32 `[M, LENGTH]` or fewer, from `images` float32 `[N, S, S]`.
+
+    Copies are near by Euclidean distance.
     """
     from scipy.linalg import eigh
 

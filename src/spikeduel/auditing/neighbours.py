@@ -1,4 +1,4 @@
-"""Exact nearest neighbours of small images by blocked matrix products, and their scores."""
+"""Exact nearest neighbours of small images by blocked matrix products."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Neighbourhood:
     """Nearest neighbours of each of N images, (index int64 `[N]`, distance float32 `[N]`), −1 and
     infinity for none. `same_side`: on its own side; `earlier`: training, for test images also
     validation; `training`: in training, itself excepted. `usual` float32 `[N]` is `Closest.usual`
-    in training, NaN if not searched; `searched` counts the images searched in training.
+    in training, or NaN; `searched` counts the images searched in training.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
@@ -76,8 +76,8 @@ class Neighbourhood:
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
     """Return the nearest of `references` `[N, …]` for each of `queries` `[M, …]`, both uint8, by
-    Euclidean distance of pixels: int64 `[M]`. Sums of squares up to 2^24 are exact. Raises
-    `ValueError` without references.
+    Euclidean distance: int64 `[M]`. Sums of squares up to 2^24 are exact. Raises `ValueError`
+    without references.
     """
 
     def flat(pixels: np.ndarray) -> Tensor:
@@ -95,10 +95,11 @@ def closest(
     self_at: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Closest:
-    """Return the nearest of `references` (float32 `[N, D]`) for each of `queries` (float32 `[M,
-    D]`). With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The
-    references are shuffled, always alike, and cut into `num_portions`. Raises `ValueError` if none
-    can be the neighbour.
+    """Return the nearest of `references` float32 `[N, D]` for each of `queries` float32 `[M, D]`.
+
+    With `self_at`, query i is reference `self_at[i]`, not its own neighbour. The references are
+    shuffled, always alike, and cut into `num_portions`. Raises `ValueError` if none can be the
+    neighbour.
     """
 
     num_others = len(references) - (self_at is not None)
@@ -153,9 +154,9 @@ def num_portions(num_train: int) -> int:
 
 
 def small_grey(images: np.ndarray) -> Tensor:
-    """Return float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed,
-    scaled to length 1. Blocks are the smallest squares that bring the longer side to at most
-    `SMALL_SIDE`; a uniform image becomes zero.
+    """Return float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over the smallest squares
+    that bring the longer side to `SMALL_SIDE`, mean removed, scaled to length 1. A uniform image
+    becomes zero.
     """
 
     factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
@@ -164,7 +165,7 @@ def small_grey(images: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
-        # Without the bound, rounding of a uniform image would be blown up to a picture.
+        # Rounding of a uniform image would be blown up to a picture.
         length = small.norm(dim=1, keepdim=True)
         return torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(()))
 
@@ -172,9 +173,7 @@ def small_grey(images: np.ndarray) -> Tensor:
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides that one was recorded
-    twice.
-    """
+    """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides copies."""
     from scipy.ndimage import gaussian_filter
 
     width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
@@ -230,7 +229,7 @@ def lowest(scores: Tensor, k: int) -> Tensor:
 
 
 def compared(count: int, num_others: int, length: int) -> np.ndarray:
-    """Return the images, of `count`, to compare with so many others, int64: all, or always the same
+    """Return the images of `count` to compare with so many others, int64: all, or always the same
     sample.
     """
     most = max(1, int(MOST_PRODUCTS // (num_others * length)))

@@ -166,9 +166,9 @@ def _starts(small: Tensor, candidates: Tensor, turned: Tensor) -> tuple[np.ndarr
 def best(
     views: Views, maps: Tensor, images: np.ndarray, few: np.ndarray, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best of candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`:
-    index int64 `[B]` and residual, as a share of the others' median, float32 `[B]`, infinite above
-    some `PLAUSIBLE`·`near`.
+    """Return the best of candidates `few`, int64 `[B, K]` (−1: none), of `images` `[B]`: index
+    int64 `[B]` and residual, as a share of the others' median, float32 `[B]`, infinite above some
+    `PLAUSIBLE`·`near`.
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
@@ -212,15 +212,15 @@ class _Attempt:
         self.placed = np.zeros((*few.shape, 6), np.float32)
 
     def two_of_each(self, rows: np.ndarray) -> np.ndarray:
-        """Return the two best orientations of every candidate for `rows` `[R]`: `[R, 2·K]`,
-        numbered as in `order`.
+        """Return the two best orientations of every candidate for `rows` `[R]`: `[R, 2·K]`, as in
+        `order`.
         """
         two = self.doubt[rows].argsort(2, kind="stable")[:, :, :2]
         return (two + len(ORIENTATIONS) * np.arange(two.shape[1])[:, None]).reshape(len(rows), -1)
 
     def lay(self, rows: np.ndarray, tried: np.ndarray, whole: int) -> None:
-        """Lay small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then `whole` of
-        each whole: the first `ALWAYS_WHOLE` and the best others.
+        """Lay small candidates over `rows` `[R]` from starts `tried` `[R, n]`, then `whole` of each
+        whole: the first `ALWAYS_WHOLE` and the best others.
         """
         row = np.repeat(rows, tried.shape[1])
         candidate, orientation = np.divmod(tried.ravel(), len(ORIENTATIONS))
@@ -239,7 +239,7 @@ class _Attempt:
         row, candidate, start = row[chosen], candidate[chosen], at[chosen]
         start[:, 4:] *= self.views.whole.shape[-1] / self.views.small.shape[-1]
         found, at = self._whole(row, candidate, start, WHOLE_STEPS)
-        # Of several orientations of one candidate, the last that is written is the best.
+        # The last orientation of a candidate that is written is the best.
         worst_first = np.argsort(-found, kind="stable")
         worst_first = worst_first[found[worst_first] < self.remains[row, candidate][worst_first]]
         row, candidate = row[worst_first], candidate[worst_first]
@@ -314,9 +314,8 @@ def register(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lay query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most `steps`
     steps. `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32
-    `[P, 6]`. Returns the residuals √(1 − r²) of the correlation r, float32 `[P]`, and the
-    placements, float32 `[P, 6]`. A residual is `UNRELATED` if the overlap is below `LEAST_OVERLAP`
-    or uniform.
+    `[P, 6]`. Returns residuals √(1 − r²) of the correlation r, float32 `[P]`, and placements,
+    float32 `[P, 6]`. A residual is `UNRELATED` if the overlap is below `LEAST_OVERLAP` or uniform.
     """
     residual = np.full(len(rows), UNRELATED, dtype=np.float32)
     placement = np.ascontiguousarray(start, dtype=np.float32).copy()

@@ -1,6 +1,4 @@
-"""Check recordings: a small classifier tells class and side by numbers alone (length, rate, hot
-pixels).
-"""
+"""Check recordings: a small classifier tells class and side by numbers alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
@@ -33,7 +31,7 @@ REMEDIES: dict[StatisticName, str] = {"length": "--bin-ms N"}
 
 
 def check(context: AuditContext) -> Fields:
-    """Measure the class and side told by a recording's numbers, without any frame."""
+    """Measure the class and side told by a recording's numbers."""
     if (recordings := context.recordings) is None:
         return {}
     classes, split = context.prepared.classes, context.split
@@ -49,8 +47,8 @@ def examine(
     split: Split,
     progress: Progress,
 ) -> Statistics:
-    """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and the scores of
-    a classifier on all together, then on each alone if all together tell.
+    """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and a
+    classifier's scores on all together, then on each if all tell.
     """
     sides = {"train": split.train, "val": split.val, "test": split.test}
     parts = [*sides.values(), *(np.flatnonzero(labels == k) for k in range(len(classes)))]
@@ -93,7 +91,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def _counts(recordings: Recordings, row: int) -> np.ndarray:
-    """Return the events of each pixel of the sensor, int64 `[H·W]`."""
+    """Return the events of each pixel, int64 `[H·W]`."""
     height, width = recordings.binning.sensor
     events = unpacked(recordings.events_of(row))
     inside = (events.y < height) & (events.x < width)
@@ -103,8 +101,8 @@ def _counts(recordings: Recordings, row: int) -> np.ndarray:
 def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of each recording, in the order of `StatisticName`, float64 `[N, S]`;
-    and the pixels, row after row, hot in most recordings of one of `parts` (indices), int64 `[K]`.
+    """Return the statistics of each recording (`StatisticName`), float64 `[N, S]`; and the pixels
+    hot in most recordings of one of `parts`, int64 `[K]`.
     """
     num_pixels = recordings.binning.sensor[0] * recordings.binning.sensor[1]
     numbers = np.zeros((len(recordings), len(get_args(StatisticName))))
@@ -157,9 +155,7 @@ def _compared(groups: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray,
 def _by_side(
     numbers: np.ndarray, rows: np.ndarray, is_test: np.ndarray, fold: np.ndarray
 ) -> float | None:
-    """Return the share of the recordings `rows` `[M]` whose side `numbers` `[N, S]` tell, or
-    None.
-    """
+    """Return the share of recordings `rows` `[M]` whose side `numbers` `[N, S]` tell, or None."""
     if not len(rows):
         return None
     right = np.zeros(len(rows), bool)

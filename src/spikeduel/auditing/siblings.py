@@ -1,5 +1,5 @@
-"""Check for relatives of test images in training: cut groups, and an untrained nearest neighbour's
-scores with and without them.
+"""Check for relatives of test images in training: cut groups, and a nearest neighbour's scores with
+and without them.
 """
 
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def check(context: AuditContext) -> Fields:
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
     """Return the number of groups on several sides, and of test images with their group in
-    training, without groups of equal images.
+    training; groups of equal images do not count.
     """
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
@@ -103,7 +103,7 @@ def probe(
     """Return the score of the nearest neighbour on small grey versions, with and without siblings.
 
     Siblings share a group of `groups` `[N]`, are equal (equal `same` `[N]`) or near duplicates.
-    `over_files` is a split that cuts groups, if any.
+    `over_files` is a split that cuts groups.
     """
 
     index, distance = neighbours.training
@@ -114,7 +114,7 @@ def probe(
     has_sibling = distance[test] < NEAR * neighbours.usual[test]
     for numbers in (same, groups):
         has_sibling |= np.isin(numbers[test], numbers[split.train])
-    # True if the nearest training image that is no sibling has the label; False if none is left.
+    # True if the nearest training image that is no sibling has the label.
     without = right.copy()
     at_once = max(1, min(256, MOST_SCORES // len(split.train)))
     references = rows_of(small, split.train)
@@ -197,7 +197,7 @@ def keep_together(audit: Audit) -> str:
 
 
 def has_gap(audit: Audit) -> bool:
-    """Return True if the probe does much worse without siblings of the test images."""
+    """Return True if the probe does much worse without siblings."""
     probe = audit.probe
     if probe.accuracy is None or probe.accuracy_if_grouped is None:
         return False

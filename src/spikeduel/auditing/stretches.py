@@ -1,8 +1,8 @@
 """Recordings that share a stretch of events: parts of one another, or of a third.
 
-Differences between kept events do not change with a shift in time or place. Rows of `LINKS`
-differences are compared if their hash chooses them (Schleimer, Wilkerson, Aiken 2003, Winnowing);
-recordings with a common row are laid over one another, and agreeing events counted.
+Differences between events do not change with shifts. Rows of `LINKS` differences are compared if
+their hash chooses them (Schleimer, Wilkerson, Aiken 2003, Winnowing); recordings with a common row
+are laid over one another, and agreeing events counted.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ LEAST_SHARE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """Partner of each of N recordings that shares most events, on its own and on an earlier side.
+    """Recording that shares most events with each of N, on its own and on an earlier side.
 
     Each is (index int64 `[N]`, −1 for none; share float64 `[N]` of the shorter one's events).
     `pairs` int64 `[P, 2]` suffice to join all that share a stretch.

@@ -1,6 +1,4 @@
-"""Data in three steps: inventory of files, arrays (prepared once, cached), then splits, which never
-cut a group, and batches.
-"""
+"""Data in three steps: inventory of files, prepared arrays, then splits and batches."""
 
 from spikeduel.data.catalogue import (
     DATASETS,

@@ -1,4 +1,4 @@
-"""Cache of prepared data sets: a folder each, whole or absent, made anew if its files change."""
+"""Cache of prepared data sets, a folder each, whole or absent."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def audits() -> Path:
 
 
 def cached() -> list[tuple[Path, Manifest]]:
-    """Return folder and manifest of each prepared set, by name, without damaged ones."""
+    """Return folder and manifest of each undamaged prepared set, by name."""
     sets = []
     for path in sorted(root().glob("[!.]*/manifest.json")):
         with suppress(InputError):
@@ -80,7 +80,7 @@ def fetch(
 ) -> Prepared:
     """Return the prepared set, made by `make` if it is missing or its files changed.
 
-    `make` gets a folder that stays until it succeeds. Raises `InputError`.
+    `make` works in a folder that stays until it succeeds. Raises `InputError`.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -104,7 +104,6 @@ def fetch(
             write(folder, from_raw(name, make(place), track), source, place)
             shutil.rmtree(place, ignore_errors=True)
         finally:
-            # An interrupted preparation goes on with what is in it.
             with suppress(OSError):
                 place.rmdir()
     try:
@@ -116,14 +115,13 @@ def fetch(
 
 
 def unfinished() -> list[Path]:
-    """Return the folders of interrupted preparations, which can be gone on with."""
+    """Return the folders of interrupted preparations."""
     return sorted(root().glob(f".*{UNFINISHED}"))
 
 
 def remove(folder: Path, unused_for: float) -> bool:
-    """Remove a set unless it is being made or was used in the last `unused_for` seconds.
-
-    Return True if it is gone.
+    """Return True after removing a set, unless it is being made or was used in the last
+    `unused_for` seconds.
     """
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
@@ -137,9 +135,7 @@ def remove(folder: Path, unused_for: float) -> bool:
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
-    """Write `prepared` as `folder`, atomically. Finished arrays in `place` are linked, not
-    copied.
-    """
+    """Write `prepared` as `folder`, atomically. Finished arrays in `place` are linked."""
     arrays = arrays_of(prepared.images)
     arrays |= {part: array for part in _PER_IMAGE if (array := getattr(prepared, part)) is not None}
     manifest = Manifest(
@@ -164,7 +160,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
 
 
 def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
-    """Write like `numpy.save`, whose error on a full disk does not say so."""
+    """Write like `numpy.save`, but say if the disk is full."""
     made = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
     if made is not None and made.parent == place and made.suffix == ".npy":
         with suppress(OSError):
@@ -177,7 +173,7 @@ def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
 
 
 def read(folder: Path) -> Prepared:
-    """Map the prepared set in `folder`. Raises `InputError` if it is broken or out of date."""
+    """Map the prepared set in `folder`. Raises `InputError` if it is broken or outdated."""
     manifest = _manifest(folder)
     sources = tuple(map(Path, manifest.sources))
     if state(sources) != manifest.sources_state:
@@ -203,7 +199,7 @@ def read(folder: Path) -> Prepared:
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
         names = files.read_json(folder / "names.json")
-    # np.load raises a different error for each way in which a file can be broken.
+    # np.load raises many errors for broken files.
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
     described = {field: getattr(manifest, field) for field in _DESCRIBED}
@@ -212,7 +208,7 @@ def read(folder: Path) -> Prepared:
 
 
 def state(sources: Iterable[Path]) -> str:
-    """Return a hash of path, size and time of change of each file in `sources` and below."""
+    """Return a hash of path, size and time of each file in `sources` and below."""
     entries = []
     for source in sources:
         paths = [source]
@@ -230,7 +226,7 @@ def state(sources: Iterable[Path]) -> str:
 
 
 def _manifest(folder: Path) -> Manifest:
-    # Not msgspec's own JSON: the paths of sources may be no Unicode.
+    # Not msgspec's own JSON: paths may be no Unicode.
     manifest = typed.converted(files.read_json(folder / "manifest.json"), Manifest)
     if manifest.format != FORMAT:
         raise InputError(f"{folder}: of another format.")

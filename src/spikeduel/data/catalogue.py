@@ -45,7 +45,7 @@ def load(
     say: Callable[[str], None] = Progress().say,
     skip: frozenset[str] = frozenset(),
 ) -> Prepared:
-    """Return the prepared data set of `experiment`, grouped by `group_by`.
+    """Return the prepared data set of `experiment`, grouped.
 
     A trained model's `preprocessing` replaces a folder's own. Raises `InputError`.
     """
@@ -59,7 +59,7 @@ def load(
         )
     options = DataOptions(
         data_dir=experiment.data_dir,
-        # The events of recordings are kept, whatever frames are made of them.
+        # Events are kept, whatever frames are made of them.
         image_size=None if events_only else experiment.image_size,
         preprocessing=None if events_only else preprocessing,
         skip=skip,
@@ -79,8 +79,9 @@ def binned(
     preprocessing: Preprocessing | None,
     change: Change = "none",
 ) -> Prepared:
-    """Bin recordings into frames by `experiment`, or by a trained model's `preprocessing`; return
-    other sets unchanged. `change` is a control's change of time or polarity.
+    """Bin recordings by `experiment` or a trained model's `preprocessing`; other sets stay.
+
+    `change` is a control's change of time or polarity.
     """
     images = prepared.images
     if not isinstance(images, Recordings):
@@ -100,7 +101,6 @@ def binned(
 
 
 def _require_groups(name: str, group_by: str) -> None:
-    """Raise `InputError` if `group_by` cannot group the set: before hours of decoding."""
     if resolve(name) not in _OWN:
         raise InputError(
             f"group_by: {name} brings its groups, if there are any; --group-by is for your own "
@@ -134,8 +134,8 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     """Return the prepared set `name`, from the cache or made.
 
     `name` is one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or the user's `module:function`
-    from `DataOptions` to `RawDataset`. Changed options, source files or user code make it anew; a
-    set with skipped files is not cached. Raises `InputError`.
+    from `DataOptions` to `RawDataset`. Changed options, files or code make it anew. Raises
+    `InputError`.
     """
     options, source = options or DataOptions(), resolve(name)
     is_own = source in _OWN
@@ -154,7 +154,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 
     def make(place: Path) -> RawDataset:
         raw = source(replace(options, workplace=place))
-        # The user's function depends on all of `data_dir`, unless it says on what it depends.
+        # The user's function depends on all of `data_dir`, unless it names its sources.
         is_silent = own_code and isinstance(raw, RawDataset) and not raw.sources
         if is_silent and options.data_dir is not None:
             return replace(raw, sources=(Path(options.data_dir),))
@@ -165,7 +165,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "image_size": options.image_size,
         "preprocessing": options.preprocessing and options.preprocessing.described(),
         "code": own_code,
-        # With a plugin for HEIC installed, a folder may have more pictures.
+        # A plugin for HEIC adds pictures to a folder.
         "formats": formats() if is_own else (),
     }
     origin = options.data_dir or "downloaded or installed"
@@ -209,7 +209,7 @@ def resolve(name: str) -> Source:
 
 
 def home(name: str) -> Path | None:
-    """Return the folder that a folder's or CSV's file names are relative to, else None."""
+    """Return the folder that a folder's or CSV's file names are relative to."""
     if name in DATASETS or is_packed(name):
         return None
     if files.is_folder(name):
@@ -219,7 +219,7 @@ def home(name: str) -> Path | None:
 
 
 def is_packed(name: str) -> bool:
-    """Return True if a set's pictures are no files of their own, as on the hub."""
+    """Return True if pictures are no files of their own, as on the hub."""
     return name.startswith(registry.HUB)
 
 
@@ -232,20 +232,20 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Return True if the data set is on this machine: built in, own files, or prepared."""
+    """Return True if the data set is on this machine."""
     is_here = name in BUILT_IN or home(name) is not None
     return is_here or any(manifest.name == name for _, manifest in cache.cached())
 
 
 def is_recorded(name: str) -> bool:
-    """Return True if a data set is known to hold recordings before it is read."""
+    """Return True if a data set is known to hold recordings, unread."""
     if name in sets.SETS:
         return True
     return home(name) is not None and folder.holds_recordings(files.located(name))
 
 
 def listing() -> list[dict[str, str]]:
-    """Return name, state and description of known data sets, then of prepared folders."""
+    """Return name, state and description of known data sets and prepared folders."""
     about = {
         name: " ".join(str(getattr(source, "about", source.__doc__)).split())
         for name, source in DATASETS.items()

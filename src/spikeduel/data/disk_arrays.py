@@ -1,4 +1,4 @@
-"""Large arrays in memory or in a file of the cache, shared with other processes and machines."""
+"""Large arrays in memory or files, shared with other processes and machines."""
 
 import errno
 import io
@@ -30,7 +30,7 @@ _CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def empty_array(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
-    """Return an uninitialised array, in memory or in a nameless file of the cache.
+    """Return an uninitialised array, in memory or a nameless file.
 
     Raises `InputError` if the disk is full.
     """
@@ -59,8 +59,9 @@ def rows_of(tensor: "Tensor", rows: np.ndarray) -> "Tensor":
 
 
 def in_parts(images: Any, transform: "Callable[[Any], Tensor]") -> "Tensor":
-    """Return `transform(images)` of `images` `[N, …]`, computed `ROWS_AT_ONCE` at a time, perhaps
-    on disk. Raises `ValueError` without images.
+    """Return `transform(images)` of `images` `[N, …]`, `ROWS_AT_ONCE` at a time.
+
+    Raises `ValueError` without images.
     """
     import torch
 
@@ -78,7 +79,7 @@ def in_parts(images: Any, transform: "Callable[[Any], Tensor]") -> "Tensor":
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows `[M]` of vectors `of`, taken when indexed; `transform` makes them float32 `[…, D]`."""
+    """Rows `[M]` of vectors `of`, taken when indexed and transformed to float32 `[…, D]`."""
 
     of: Any
     rows: np.ndarray
@@ -119,7 +120,7 @@ class MappedArray(NamedTuple):
     offset: int
 
     def open(self) -> np.ndarray:
-        """Map the array for reading. Raises `InputError` if the file is missing or too short."""
+        """Map the array. Raises `InputError` if the file is missing or too short."""
         try:
             return np.memmap(self.file, np.dtype(self.dtype), "r", self.offset, self.shape)
         except (OSError, ValueError):
@@ -131,31 +132,28 @@ class MappedArray(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SharedPayload:
-    """A value without its large `arrays`; `pickled` holds everything else and their places."""
+    """A value without its large `arrays`; `pickled` holds the rest."""
 
     pickled: bytes
     arrays: Sequence[np.ndarray | MappedArray]
 
     @classmethod
     def of(cls, value: Any) -> "SharedPayload":
-        """Take the large arrays out of a picklable value. Maps of files stay maps."""
+        """Take the large arrays out of a picklable value."""
         file = io.BytesIO()
         pickler = _WithoutArrays(file)
         pickler.dump(value)
         return cls(file.getvalue(), pickler.arrays)
 
     def in_files(self, folder: Path) -> "SharedPayload":
-        """Return the payload with its arrays in files, mapped ones or new ones in `folder`."""
+        """Return the payload with its arrays in files, unmapped ones in `folder`."""
         arrays = [
             _in_file(array, folder / f"{number}.bin") for number, array in enumerate(self.arrays)
         ]
         return SharedPayload(self.pickled, arrays)
 
     def load(self) -> Any:
-        """Return the value, its arrays not copied, its tensors copied.
-
-        Raises `InputError` if an array's file is missing.
-        """
+        """Return the value; only tensors are copied. Raises `InputError` if a file is missing."""
         arrays = [
             array.open() if isinstance(array, MappedArray) else array for array in self.arrays
         ]
@@ -165,7 +163,7 @@ class SharedPayload:
 def _in_file(array: np.ndarray | MappedArray, file: Path) -> MappedArray:
     if isinstance(array, MappedArray):
         return array
-    # A slice of a map has the offset of the whole map, so that it has to be copied.
+    # A slice of a map has the offset of the whole map.
     if (
         isinstance(array, np.memmap)
         and isinstance(array.base, mmap.mmap)

@@ -1,6 +1,4 @@
-"""Download files from the first good mirror; read archives as folders, zips in place, tars
-unpacked.
-"""
+"""Download files from mirrors; read archives as folders, zips in place, tars unpacked."""
 
 import hashlib
 import http.client
@@ -24,15 +22,12 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Headers of a tar that must be whole: tarfile takes a truncated tar, or two in one file, for a
-    shorter one.
-    """
+    """Headers of a tar that must be whole: tarfile accepts a truncated one."""
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """Return the next header.
-
-        Raises `tarfile.ReadError` without a header or the closing zeros, or with data after these.
+        """Return the next header. Raises `tarfile.ReadError` unless the tar ends with zeros
+        alone.
         """
         try:
             return super().fromtarfile(opened)
@@ -60,8 +55,8 @@ def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
 ) -> dict[str, Entry]:
     """Return the files with one of the `endings` in a folder or an archive, by path relative to
-    `place`. Inner archives called like one of `archives` (in small letters) are opened, too; their
-    members come last. All stay open as long as `stack`. Raises `InputError`.
+    `place`. Inner archives named in `archives` are opened, too; their members come last. All stay
+    open as long as `stack`. Raises `InputError`.
     """
     if files.is_folder(place):
         paths = files_below(place, endings | ENDINGS)
@@ -94,7 +89,7 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
                 members |= _unpacked(archive, folder, track)
             else:
                 if isinstance(file, zipfile.Path):
-                    # Going back within a packed zip would mean to unpack it anew each time.
+                    # Going back within a packed zip would unpack it anew each time.
                     (folder / "inner.zip").write_bytes(file.read_bytes())
                     file = folder / "inner.zip"
                 opened = stack.enter_context(zipfile.ZipFile(file))
@@ -102,7 +97,7 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
                 members |= {name: zipfile.Path(opened, name) for name in names}
     except InputError:
         raise
-    # zipfile and tarfile stumble on what is damaged in many ways.
+    # zipfile and tarfile raise many errors for damaged files.
     except Exception as error:
         raise InputError(
             f"{archive.name}: cannot be read as an archive ({error}). Download it again."
@@ -115,7 +110,7 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
 
 
 def _unpacked(archive: Entry, folder: Path, track: Track) -> dict[str, Path]:
-    """Unpack the members of a tar under numbers: their names cannot lead out of `folder`."""
+    """Unpack a tar's members under numbers: names could lead out of `folder`."""
     members: dict[str, Path] = {}
     with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
         for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):
@@ -132,14 +127,14 @@ TIMEOUT_SECONDS = 30
 
 
 class Remote(NamedTuple):
-    """A file on the internet: its addresses, tried in order, and its md5."""
+    """A file on the internet: its addresses, tried in order, and md5."""
 
     urls: tuple[str, ...]
     md5: str
 
 
 def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
-    """Fetch `target`, unless present, from the first of `remote.urls` with the right file.
+    """Fetch `target`, unless present, from the first good one of `remote.urls`.
 
     Raises `InputError` with each mirror's reason and `remedy`.
     """

@@ -49,9 +49,9 @@ class Item(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Files of a data set by side, class and path; names are relative to `home`.
+    """Files of a data set by side, class and path, with names relative to `home`.
 
-    `sources` change where one of the files does.
+    `sources` change with any file.
     """
 
     home: Path
@@ -96,8 +96,9 @@ def folder(options: DataOptions) -> RawDataset:
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """Return the files among `paths` and in their folders, and a sentence for each unusable path or
-    kind of picture. `say` tells of other files.
+    """Return the files among `paths` and in their folders, and a sentence for each unusable path.
+
+    `say` tells of other files.
     """
     chosen: list[Path] = []
     unusable: list[str] = []
@@ -154,7 +155,7 @@ def laid_out(place: Path) -> Layout:
 def labels_file(place: Path) -> Path | None:
     """Return the CSV of labels: `place`, or the only one in a folder without classes.
 
-    Raises `InputError` if there are several.
+    Raises `InputError` for several.
     """
     if not files.is_folder(place):
         return place
@@ -175,10 +176,7 @@ def labels_file(place: Path) -> Path | None:
 
 
 def holds_recordings(place: Path) -> bool:
-    """Return True if a folder holds recordings and no pictures, or a CSV lists recordings.
-
-    Raises `InputError`.
-    """
+    """Return True if a folder holds only recordings, or a CSV lists some. Raises `InputError`."""
     if (table := labels_file(place)) is not None:
         return any(
             Path(row["file"]).suffix.lower() in _RECORDINGS

@@ -34,7 +34,7 @@ def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def group_rule(group_by: str) -> Callable[[str], str | None]:
-    """Return the rule from an image's path (forward slashes) to its group or None.
+    """Return the rule from an image's path (forward slashes) to its group.
 
     `group_by` is a CSV with the columns `path` and `group`, else a regular expression with one
     capturing group. Raises `InputError`.

@@ -1,5 +1,5 @@
 """Data sets by the library `datasets` (extra [hf]): `hf:owner/name` of the Hugging Face hub, and
-`hf:FOLDER` with files of its formats.
+`hf:FOLDER` of local files.
 """
 
 import re
@@ -50,7 +50,7 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Pictures(Sequence[Source]):
-    """The pictures in a `column` of a table, read when they are taken."""
+    """Pictures in a `column` of a table, read when taken."""
 
     table: "Dataset"
     column: str
@@ -123,7 +123,6 @@ def hub(options: DataOptions) -> RawDataset:
 
 
 def _numbered(place: str, table: "Dataset", label: str, classes: Sequence[Any]) -> "Dataset":
-    """Return the table with indices of `classes` in place of numbers or texts."""
     number = {value: code for code, value in enumerate(classes)}
     values = table[label][:]
     if absent := sorted({str(value) for value in values} - set(map(str, classes))):
@@ -160,7 +159,7 @@ def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
             f"and the set is not in the library's cache ({datasets.config.HF_DATASETS_CACHE}). Try "
             f"again with a network, or say with HF_HOME where the set lies."
         ) from None
-    # The library raises whatever network, hub and files make it stumble on.
+    # The library raises any error of network, hub and files.
     except Exception as error:
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
@@ -178,7 +177,7 @@ def _is_answered(path: str) -> bool:
     # The set is missing or private, or its name is wrong.
     except (HfHubHTTPError, ValueError):
         return True
-    # The library's clients for HTTP, which changed, each raise errors of their own.
+    # The library's clients for HTTP each raise errors of their own.
     except Exception:
         return False
     return True
@@ -186,7 +185,7 @@ def _is_answered(path: str) -> bool:
 
 def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]:
     """Return the only column of the type Image, and that of the classes: `asked` for, the only
-    ClassLabel, or the only one of `LABELS`. Raises `InputError` listing the columns.
+    ClassLabel, or one of `LABELS`. Raises `InputError`.
     """
     kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
     images, labels = ([n for n in kinds if kinds[n] == kind] for kind in ("Image", "ClassLabel"))
@@ -204,7 +203,7 @@ def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]
 
 
 def _require_whole(path: Path) -> None:
-    """Raise `InputError` for a truncated tar file, which the library would read in part."""
+    """Raise `InputError` for a truncated tar file: the library would read a part."""
     try:
         with tarfile.open(path, tarinfo=Whole) as opened:
             for _ in opened:

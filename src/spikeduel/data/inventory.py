@@ -1,4 +1,4 @@
-"""Step 1 of data: account for every file as read, unreadable, or ignored by a rule."""
+"""Step 1 of data: every file is read, unreadable, or ignored by a rule."""
 
 import os
 import re
@@ -49,7 +49,7 @@ _PICTURE_BYTES = re.compile(
 
 
 class IgnoredFiles(Frozen):
-    """Number of files that one `rule` leaves out, in all and of each ending ("" for none)."""
+    """Files that one `rule` leaves out, in all and by ending ("" for none)."""
 
     rule: IgnoredBy
     count: Count
@@ -60,8 +60,8 @@ class IgnoredFiles(Frozen):
 
 
 class FileCounts(Frozen):
-    """Counts of all files under a data folder: read (by ending, most frequent first), unreadable,
-    or ignored by a rule.
+    """Counts of files under a data folder: read (by ending, most frequent first), unreadable, or
+    ignored.
     """
 
     read: dict[str, Count]
@@ -80,7 +80,7 @@ class FileCounts(Frozen):
 def walk(
     root: Path, seen: Collection[str] = (), hidden: bool = False, strict: bool = True
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield (folder, names of its folders, names of its files), by name, of `root` and below.
+    """Yield (folder, its folders' names, its files' names), by name, of `root` and below.
 
     Links are followed to each real folder once, and to none of `seen`. Hidden entries and folders
     such as __MACOSX are left out unless `hidden`. Raises `InputError` if `strict` and a folder is
@@ -108,7 +108,7 @@ def walk(
 
 
 def files_below(root: Path, endings: Collection[str], seen: Collection[str] = ()) -> Iterator[Path]:
-    """Yield the regular files with one of the `endings` in `root` and below; see `walk`."""
+    """Yield the regular files with one of the `endings`; see `walk`."""
     for folder, _, names in walk(root, seen):
         yield from regular_files(folder, names, endings)
 
@@ -128,7 +128,7 @@ def inventory(
     is_recorded: bool = False,
     is_listed: bool = False,
 ) -> FileCounts:
-    """Count every file under `root`; files that links reach twice count once.
+    """Count every file under `root` once.
 
     Pictures are not looked for if `is_recorded`; a CSV says what is read if `is_listed`.
     """
@@ -181,12 +181,12 @@ def _begins_like_a_picture(path: Path) -> bool:
 
 
 def by_ending(endings: dict[str, int]) -> str:
-    """Return numbers of files by ending in words: "106 .heic, 3 without ending"."""
+    """Return numbers of files in words: "106 .heic, 3 without ending"."""
     return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
 
 
 def pictures_left_out(counts: FileCounts) -> list[str]:
-    """Return sentences on ignored pictures: of unreadable formats, and with other endings."""
+    """Return sentences on ignored pictures."""
     remedies: dict[IgnoredBy, str] = {
         "format not opened here": (
             "cannot be opened here. Convert them to PNG or JPEG (for HEIC also: pip install "

@@ -1,4 +1,4 @@
-"""Step 3 of data, batches: uint8 images from memory, or from a memory map read ahead."""
+"""Step 3 of data, batches: uint8 images from memory or a memory map."""
 
 import os
 from collections import deque
@@ -51,9 +51,9 @@ def training_batches(
     epoch: int,
     part: Part = lambda batch: batch,
 ) -> "Batches":
-    """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`) of
-    `Prepared.held`. The order depends on `seed`, `epoch` and the images' size alone; a smaller last
-    batch is kept. Only the `part` of each batch is taken.
+    """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), the
+    `part` of each batch. The order depends on `seed`, `epoch` and the images' size alone. A smaller
+    last batch is kept.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
@@ -65,9 +65,7 @@ def training_batches(
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
-    """Return True if `count` images are shuffled by blocks, by size alone; never recordings, which
-    are long pieces.
-    """
+    """Return True if `count` images are shuffled by blocks; never recordings."""
     return not isinstance(images, Recordings) and count * _bytes_of_one(images) > WHOLE
 
 
@@ -92,7 +90,7 @@ def _shuffled_blocks(
 
 @dataclass(frozen=True, eq=False)
 class EvaluationBatches:
-    """Batches of the images of `indices`, in order, iterable many times."""
+    """Batches of `indices` in order, iterable many times."""
 
     images: Held
     labels: "Tensor"
@@ -112,7 +110,7 @@ def _batches(
     announced: np.ndarray | None = None,
     ahead: int = 0,
 ) -> "Batches":
-    """Yield the batches of `indices`; the system reads maps ahead, two batches or `ahead` images of
+    """Yield the batches of `indices`; maps are read ahead, two batches or `ahead` images of
     `announced`.
     """
     batches = _gathered(
@@ -124,7 +122,7 @@ def _batches(
         indices if announced is None else announced,
         ahead or AHEAD * batch_size,
     )
-    # Frames of recordings are work. The system reads a map meanwhile, where it can be told to.
+    # Frames are work; the system reads a map meanwhile, if it can be told to.
     is_late = isinstance(images, Recordings) or (
         isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise")
     )
@@ -145,7 +143,7 @@ def _gathered(
     told = 0
     for start in range(0, len(indices), batch_size):
         batch = part(indices[start : start + batch_size])
-        # A copy, since torch warns about arrays that it could not write to.
+        # A copy: torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
             needed = start + batch_size + ahead
@@ -163,7 +161,7 @@ def _announce(images: np.memmap, coming: np.ndarray) -> None:
     if not len(coming) or images.filename is None or not hasattr(os, "posix_fadvise"):
         return
     size, ends = _bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
-    # Only a hint: a map can be read even if its file has been replaced since.
+    # Only a hint: a map can be read even if its file was replaced.
     with suppress(OSError), Path(images.filename).open("rb") as file:
         for run in np.split(coming, ends):
             first = images.offset + int(run[0]) * size
@@ -171,8 +169,9 @@ def _announce(images: np.memmap, coming: np.ndarray) -> None:
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Yield `batches`; a background thread makes the next `depth` meanwhile, until the end or until
-    this generator is dropped. The producer's errors are raised here.
+    """Yield `batches`; a thread makes the next `depth` meanwhile, until this generator is dropped.
+
+    The producer's errors are raised here.
     """
     producer, end = iter(batches), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
@@ -188,7 +187,7 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 def on_device(
     batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device"
 ) -> "Batches":
-    """Move images and labels to `device`; to CUDA from pinned memory, without waiting.
+    """Move images and labels to `device`; to CUDA without waiting.
 
     Apple's GPUs must wait for copies (pytorch/pytorch#139550).
     """
@@ -204,11 +203,11 @@ def on_device(
 
 
 def share_memory(num_processes: int) -> None:
-    """Leave memory for so many processes that hold as much, this one included."""
+    """Leave memory for so many processes that hold as much."""
     global _sharing
     _sharing = num_processes
 
 
 def fits_in_memory(num_bytes: int) -> bool:
-    """Return True if a data set of this size should be held in memory now."""
+    """Return True if so many bytes should be held in memory now."""
     return num_bytes * _sharing <= SHARE * available_memory()

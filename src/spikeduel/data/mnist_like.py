@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and EMNIST digits as four idx files each; two built-in sets."""
+"""MNIST, Fashion-MNIST and EMNIST digits as idx files; two built-in sets."""
 
 import lzma
 import math
@@ -57,9 +57,8 @@ class IdxSet:
     stems: tuple[str, ...] = MNIST_STEMS
 
     def __call__(self, options: DataOptions) -> RawDataset:
-        """Return the set, from given files, as Debian installs it, or downloaded.
-
-        Raises `InputError`.
+        """Return the set, from given files, Debian's package or the internet. Raises
+        `InputError`.
         """
         _require_defaults(self.name, options, 28)
         idx_files: list[IdxFile] = []
@@ -125,7 +124,7 @@ class IdxSet:
         try:
             archive = zipfile.ZipFile(path)
             members = {Path(member).name: member for member in archive.namelist()}
-        # zipfile stumbles on a damaged directory in many ways.
+        # zipfile raises many errors for damaged files.
         except Exception as error:
             raise InputError(
                 f"{path}: cannot be read as a zip ({error}). Download it again."
@@ -201,7 +200,7 @@ def digits(options: DataOptions) -> RawDataset:
 
 
 def remote_files(name: str) -> dict[str, Remote]:
-    """Return the internet files of the set `name`, with torchvision's mirrors and checksums."""
+    """Return the files of the set `name`, with torchvision's mirrors and checksums."""
     from torchvision import datasets
 
     if name == "emnist-digits":
@@ -214,16 +213,15 @@ def remote_files(name: str) -> dict[str, Remote]:
 
 
 def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
-    """Return the bytes in an idx file, gzipped or not, uint8 of `num_dimensions`.
-
-    Raises `InputError` naming the file.
+    """Return the bytes in an idx file, gzipped or not, uint8. Raises `InputError` naming the
+    file.
     """
     problem = None
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):
             content = zlib.decompressobj(wbits=31).decompress(content, MOST_BYTES)
-    # zipfile and its decompressors have errors of their own for what is damaged.
+    # zipfile and its decompressors raise many errors for damaged files.
     except Exception as error:
         raise InputError(f"{path}: cannot be read ({error}). Download it again.") from None
     if content[:3] != b"\0\0\x08":

@@ -1,4 +1,4 @@
-"""Open picture files with care, and make arrays of them for a model."""
+"""Open picture files with care, and make arrays of them."""
 
 import hashlib
 import importlib
@@ -41,7 +41,7 @@ _ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
 class Packed(Protocol):
-    """A picture's file within another one; `str` gives the user's name for it."""
+    """A picture's file within another one; `str` gives the user's name."""
 
     def read_bytes(self) -> bytes:
         """Return the whole file."""
@@ -49,7 +49,7 @@ class Packed(Protocol):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the `FORMATS` that Pillow can decode here; HEIC with its plugin."""
+    """Return the `FORMATS` that Pillow can decode here."""
     Image.init()
     with suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
@@ -64,7 +64,7 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Return the endings of pictures that are read, in small letters: ".jpg" and others."""
+    """Return the endings of pictures that are read: ".jpg" and others."""
     known = (*formats(), "MPO")  # JPEG files with several pictures
     return frozenset(
         ending for ending, name in Image.registered_extensions().items() if name in known
@@ -77,11 +77,11 @@ def opened(
     only: tuple[str, ...] | None = None,
     most_pixels: int = MOST_PIXELS,
 ) -> Iterator[Image.Image]:
-    """Open the picture in a file or bytes and read its header; of several frames, the first.
+    """Open a picture and read its header; of several frames, the first.
 
     `only` defaults to `formats()`. Raises `InputError` for no regular file (a pipe would block) or
-    more than `most_pixels`, and Pillow's errors. Large pictures wait for one another, since each
-    needs much memory.
+    more than `most_pixels`, and Pillow's errors. Large pictures wait for one another, to bound
+    memory.
     """
     most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
     if isinstance(source, zipfile.Path):
@@ -95,7 +95,7 @@ def opened(
         size = len(source)
     if size > most:
         raise InputError(f"is larger than {most / 1e6:,.0f} MB")
-    # A member of a zip is read whole: only then its checksum is looked at.
+    # Only a whole read of a zip's member looks at its checksum.
     content = source.read_bytes() if isinstance(source, zipfile.Path) else source
     try:
         file = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -111,7 +111,7 @@ def opened(
 
 
 def content_of(source: Path | zipfile.Path | Packed) -> int:
-    """Return a hash of a file's bytes, a signed 64-bit number (`RawDataset.content`)."""
+    """Return a signed 64-bit hash of a file's bytes (`RawDataset.content`)."""
     digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
@@ -126,7 +126,7 @@ def open_picture(path: Path | str) -> Image.Image:
 def prepared_picture(
     source: Path | str | bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
 ) -> np.ndarray:
-    """Return a picture or recording as a model gets it: uint8 `[C, H, W]`.
+    """Return a picture or recording for a model: uint8 `[C, H, W]`.
 
     Raises `InputError` naming the file.
     """
@@ -159,7 +159,7 @@ def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterat
             opened(file, most_pixels=most_pixels) as picture,
         ):
             yield picture
-    # Pillow's decoders raise whatever a broken file makes them stumble on.
+    # Pillow's decoders raise many errors for broken files.
     except Exception as error:
         name = "This file" if is_content else f"{source!s}:"
         raise InputError(f"{name} {reason(error)}. Remove or replace it.") from None

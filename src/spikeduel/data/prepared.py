@@ -1,6 +1,4 @@
-"""Step 2 of data, arrays: uint8 images or events of recordings, with labels, groups and a
-fingerprint.
-"""
+"""Step 2 of data, arrays: uint8 images or events, with labels, groups and fingerprint."""
 
 import hashlib
 import json
@@ -60,9 +58,9 @@ class RawDataset:
 class Prepared(RawDataset):
     """A data set ready to use: checked, memory-mapped, named.
 
-    `groups` int64 `[N]` joins the source's groups and exact duplicates, or is None. `image_ids`
-    int64 `[N]` are equal for equal images; None if not compared. `ungrouped` is the fingerprint
-    before `--group-by`, or None.
+    `groups` int64 `[N]` joins the source's groups and exact duplicates. `image_ids` int64 `[N]` are
+    equal for equal images; None if not compared. `ungrouped` is the fingerprint before
+    `--group-by`.
     """
 
     name: str
@@ -89,8 +87,8 @@ class Prepared(RawDataset):
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from: copied to memory
-        at first use if they fit, else memory-mapped.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) for batches: copied to memory if they
+        fit, else memory-mapped.
         """
         import torch
 
@@ -103,24 +101,23 @@ class Prepared(RawDataset):
         return torch.from_numpy(np.array(self.images)), labels
 
     def let_go(self) -> None:
-        """Free the memory of `held`, which is made anew when needed."""
+        """Free the memory of `held`."""
         self.__dict__.pop("held", None)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process takes its batches from the arrays, not from copies of them.
+        # Another process takes its batches from the arrays, not from copies.
         return {name: value for name, value in self.__dict__.items() if name != "held"}
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Place of data and the way to prepare it. `preprocessing` is that of a trained model.
+    """Place of data and the way to prepare it.
 
-    `skip` names files to leave out, as `UnreadableFiles` does. The folder `workplace` keeps an
-    interrupted preparation; images in a .npy file there are moved, not copied. `track` shows
-    progress, `say` news.
+    `preprocessing` is that of a trained model; `skip` names files to leave out. `workplace` keeps
+    an interrupted preparation; images in a .npy file there are moved, not copied.
     """
 
     data_dir: str | None = None
@@ -133,9 +130,8 @@ class DataOptions:
 
 
 def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
-    """Check `raw`, join its groups with exact duplicates, and add its fingerprint.
-
-    Raises `InputError`.
+    """Check `raw`, join groups with exact duplicates, and add the fingerprint. Raises
+    `InputError`.
     """
     for is_right, demand in _demands(raw):
         if not is_right:
@@ -199,8 +195,8 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """Return the sha256 of all that decides a result: pixels (or events and sensor), labels,
-    groups, official split, class names, preprocessing.
+    """Return the sha256 of all that decides a result: pixels or events, labels, groups, official
+    split, class names, preprocessing.
     """
     images = prepared.images
     how: dict[str, Any] = prepared.preprocessing.described()
@@ -219,19 +215,19 @@ def fingerprint(prepared: Prepared) -> str:
 
 
 def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
-    """Return the arrays to keep, by name: images, or events of recordings and their offsets."""
+    """Return the arrays to keep by name: images, or events and their offsets."""
     if isinstance(images, Recordings):
         return {"packed": images.packed, "offsets": images.offsets}
     return {"images": images}
 
 
 def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
-    """Return equal numbers for equal `images` `[N, …]`: int64 `[N]`, 0, 1, … as they appear."""
+    """Return equal numbers for equal `images`: int64 `[N]`, 0, 1, … as they appear."""
     return numbered([checksum_of(images, index) for index in range(len(images))])
 
 
 def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:
-    """Return 16 bytes that only equal images, or equal recordings, share."""
+    """Return 16 bytes that only equal images or recordings share."""
     held = images.events_of(index) if isinstance(images, Recordings) else images[index]
     return hashlib.blake2b(np.ascontiguousarray(held).data, digest_size=16).digest()
 
@@ -241,8 +237,9 @@ def _content(checksums: Sequence[bytes]) -> np.ndarray:
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """Join the groups of `group_by` (`group_rule`) with those of `prepared`; `ungrouped` keeps the
-    old fingerprint. Raises `InputError` if an image has no group, or the groups change nothing.
+    """Join the groups of `group_by` (`group_rule`) with those of `prepared`.
+
+    Raises `InputError` if an image has no group, or the groups change nothing.
     """
     if group_by is None:
         return prepared

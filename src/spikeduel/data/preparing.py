@@ -1,6 +1,6 @@
 """Make pictures images on disk on all cores, going on after an interruption.
 
-Images are appended to a file, with a journal of their pictures, and put in order at the end.
+Images are appended to a file, with a journal of their pictures.
 """
 
 import hashlib
@@ -50,11 +50,10 @@ def picture_dataset(
 ) -> RawDataset:
     """Return the data set of N `pictures`, with `more` fields of `RawDataset`.
 
-    `marks` identify pictures of an interrupted preparation, by default by path, size and time of
-    change. `only` are the formats that are taken, `shown` the rows of the samples, by default the
-    first of each class. Without a `preprocessing`, headers decide: squares of `image_size` pixels
-    (default: 64, or the longest side if all are smaller), grey if all pictures are. Raises
-    `UnreadableFiles`.
+    `marks` identify pictures after an interruption, by default by path, size and time. `only` are
+    the accepted formats, `shown` the rows of the samples (default: the first of each class).
+    Without a `preprocessing`, headers decide: squares of `image_size` pixels (default: 64, or the
+    longest side if all are smaller), grey if all pictures are. Raises `UnreadableFiles`.
     """
     keys = np.array(list(map(_key, map(_stamp, pictures) if marks is None else marks)), np.int64)
     how, has_large = options.preprocessing, True
@@ -110,7 +109,7 @@ def _workplace(options: DataOptions) -> Iterator[Path]:
         try:
             yield place
         finally:
-            # Maps stay readable; `clean` later removes a file that could not be removed while open.
+            # Maps stay readable; `clean` later removes a file that is still open.
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -122,7 +121,7 @@ def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Prepr
         ):
             headers.append(header)
     except UnreadableFiles:
-        # Otherwise named later, with the pictures that cannot be decoded.
+        # Named later, with the pictures that cannot be decoded.
         if not headers:
             raise
     longest = max(side for side, _ in headers)
@@ -157,8 +156,8 @@ def _made(
     only: tuple[str, ...] | None,
     options: DataOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all images in the order in which they were made, mapped uint8 `[M, C, H, W]`, and
-    their journal `[M]`.
+    """Return all images in the order of their making, mapped uint8 `[M, C, H, W]`, and their
+    journal `[M]`.
     """
     paths = [
         place / f"{typed.digest(how.described())[:16]}.{part}" for part in ("images", "journal")
@@ -166,7 +165,7 @@ def _made(
     sizes = math.prod(how.shape), _ENTRY.itemsize
     for path in paths:
         path.touch()
-    # Images made since the last note may be there in part.
+    # Images after the last note may be there in part.
     before = min(path.stat().st_size // size for path, size in zip(paths, sizes, strict=True))
     for path, size in zip(paths, sizes, strict=True):
         os.truncate(path, before * size)
@@ -178,7 +177,7 @@ def _made(
     with paths[0].open("ab") as images, paths[1].open("ab") as journal:
 
         def note() -> None:
-            # Only images on the disk are done, whatever happens to the machine.
+            # Only images on the disk survive a crash.
             images.flush()
             os.fsync(images.fileno())
             journal.write(np.array(pending, _ENTRY).tobytes())

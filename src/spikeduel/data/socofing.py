@@ -1,6 +1,4 @@
-"""SOCOFing's fingerprints, real and altered; from a folder, from Kaggle's zip in place, or
-downloaded.
-"""
+"""SOCOFing's fingerprints, real and altered, given or downloaded."""
 
 import re
 import zipfile
@@ -34,7 +32,7 @@ Source = Path | zipfile.Path
 
 
 class Fingerprint(NamedTuple):
-    """A file: subject, finger (index into `CLASSES`), folder within SOCOFing, name."""
+    """A file: subject, finger (index into `CLASSES`), folder, name."""
 
     subject: int
     label: int
@@ -80,7 +78,7 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
 
 
 def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
-    """Return the sorted prints. Raises `InputError` for a file of another name."""
+    """Return the sorted prints. Raises `InputError` for other names."""
     prints: list[Fingerprint] = []
     where = str(source).rstrip("/")
     for part in PARTS:
@@ -105,10 +103,7 @@ def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
 
 @contextmanager
 def source_at(data_dir: str | None) -> Iterator[Source]:
-    """Yield SOCOFing's folder: in `data_dir`, in a zip read in place, or downloaded from Kaggle.
-
-    Raises `InputError`.
-    """
+    """Yield SOCOFing's folder, a zip in `data_dir`, or Kaggle's download. Raises `InputError`."""
     place = _download() if data_dir is None else Path(data_dir).expanduser()
     if place.is_dir():
         candidates = (place / name for name in (".", "SOCOFing", "socofing", "socofing/SOCOFing"))
@@ -117,8 +112,7 @@ def source_at(data_dir: str | None) -> Iterator[Source]:
         try:
             archive = zipfile.ZipFile(place)
             source = zipfile.Path(archive, _prefix(archive.namelist()))
-        # zipfile stumbles on a damaged directory in many ways, such as over a member without a
-        # name.
+        # zipfile raises many errors for damaged files, such as over a member without a name.
         except Exception as error:
             raise InputError(
                 f"data_dir {place}: cannot be read as a zip ({error}). Download it again."
@@ -141,8 +135,7 @@ def _download() -> Path:
 
     try:
         return Path(kagglehub.dataset_download(HANDLE))
-    # kagglehub raises requests' errors and its own (no token, a damaged kaggle.json), with no
-    # common base.
+    # kagglehub raises requests' errors and its own, with no common base.
     except Exception as error:
         code = getattr(getattr(error, "response", None), "status_code", None)
         reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__

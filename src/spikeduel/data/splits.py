@@ -1,4 +1,4 @@
-"""Step 3 of data, splits: official, by class, by group, or in folds; no group is ever cut."""
+"""Step 3 of data, splits: official, by class, by group, or in folds."""
 
 import csv
 from collections.abc import Sequence
@@ -37,9 +37,8 @@ _REMEDY = (
 class Split:
     """Indices (sorted int64) into a prepared set's images.
 
-    `kind`: "official" (an official test set), "grouped" (no group is cut), "stratified" (by class),
-    or "published" (by class over files, cutting groups: results may measure memory). `fold` counts
-    from 0.
+    `kind`: "official" (test set), "grouped" (no group is cut), "stratified" (by class), or
+    "published" (by class, cutting groups: results may measure memory). `fold` counts from 0.
     """
 
     train: np.ndarray
@@ -50,16 +49,15 @@ class Split:
 
 
 def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
-    """Return one of `splits`: the only one where there are no folds."""
     return splits(prepared, experiment)[fold]
 
 
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """Split `prepared` by the `split`, `split_seed`, `limit` and `folds` of `experiment`.
 
-    An official test or validation set stays whole; a missing one is a tenth of the rest. Every side
-    has every class; groups are cut only by "published" without an official test set. `limit` is a
-    total over train and validation. Raises `InputError` if that is impossible.
+    Official sets stay whole; a missing one is a tenth of the rest. Every side has every class; only
+    "published" without an official test set cuts groups. `limit` is a total over train and
+    validation. Raises `InputError` if that is impossible.
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
@@ -101,7 +99,7 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
     fold_of = _drawn(prepared, everything, groups, share, _generator(experiment))
     made = []
     for fold in range(num_folds):
-        # Streams of their own: one fold is the same however many were made before it.
+        # Streams of their own: a fold does not depend on those before it.
         rng = _generator(experiment, 1 + fold)
         rest = np.flatnonzero(fold_of != fold)
         drawn = _drawn(prepared, rest, groups, [1 - HELD_OUT, HELD_OUT], rng)
@@ -134,7 +132,7 @@ def _limited(
     limit: int | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut `train` and `val` down to `limit` in all, in proportion, each class in its share."""
+    """Cut `train` and `val` down to `limit` in all, in proportion and by class."""
     if limit is None or limit >= len(train) + len(val):
         return train, val
     labels = np.asarray(prepared.labels)
@@ -169,8 +167,7 @@ def _sample(
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
     """Write a CSV with a line for each used image and fold, atomically: `path` (relative to the
-    data's folder) or `index` (from 0), `split` (train, val or test), and `fold` and `group` if
-    there are any.
+    data's folder) or `index` (from 0), `split` (train, val or test), and any `fold` and `group`.
     """
     has_folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
@@ -199,7 +196,7 @@ def assign(
     classes: tuple[str, ...],
 ) -> np.ndarray:
     """Return a side for each image, int64 `[N]`: an index into `share`, the approximate part of
-    each class. Each class is on each side, and no group is on two. Large groups are placed first,
+    each class. Every side has every class, and no group is cut. Large groups are placed first,
     single images fill up, and an exact search mends missing classes. Raises `InputError` if that is
     impossible.
     """
@@ -228,8 +225,8 @@ def assign(
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Place each group of `content` `[groups, classes]` where it brings the counts nearest to
-    `target` `[sides, classes]`, then single images.
+    """Place each group of `content` `[groups, classes]` to bring the counts nearest to `target`
+    `[sides, classes]`, then single images.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
@@ -240,7 +237,7 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
         order = order[np.argsort(-size[order], kind="stable")]
         for group in order[size[order] > 1]:
             images = content[group]
-            # The growth of the squared distance to the target, relative to the target.
+            # Growth of the squared distance to the target, relative to the target.
             growth = (images * (2 * (filled - target) + images) * weight).sum(axis=1)
             side_of[group] = int(np.argmin(growth))
             filled[side_of[group]] += images
@@ -300,7 +297,7 @@ def _searched(
 ) -> np.ndarray | None:
     """Place each group by integer programming: every class on every side, near to `target`; None if
     impossible. `others` `[sides, classes]` counts placed images. The unknowns are how many groups
-    of each equal content go to each side.
+    of equal content go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron
@@ -311,8 +308,7 @@ def _searched(
     sides = eye_array(num_sides)
     placed = kron(np.ones((1, num_sides)), eye_array(len(kinds)))
     images, presence = kron(sides, kinds.T), kron(sides, (kinds > 0).T)
-    # Variables: the number of each kind on each side, then how far each class on each side is from
-    # near enough.
+    # Variables: the number of each kind on each side, then how far each class is from near enough.
     matrix = block_array(
         [
             [placed, None],

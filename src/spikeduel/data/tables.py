@@ -21,7 +21,7 @@ def columns(path: Path) -> list[str]:
 def rows(
     path: Path | zipfile.Path, needed: Sequence[str], place: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (`place` with the line, for errors; stripped texts by column).
+    """Yield (`place` with the line, stripped texts by column).
 
     Raises `InputError` if the file cannot be read or lacks a `needed` column.
     """

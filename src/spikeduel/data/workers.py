@@ -1,4 +1,4 @@
-"""Read many files at once, in threads or processes, in order, never far ahead."""
+"""Read many files at once, in order, in threads or processes."""
 
 import os
 import warnings
@@ -41,9 +41,8 @@ def over_files(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (row, `look(row, sources[row])`) in the order of `rows` (default: all).
 
-    Threads work on chunks of `at_once` sources; all cores do with `processes` and `FEWEST` sources
-    or more, and everything is pickled. Raises `UnreadableFiles` at the end, naming each failed
-    source.
+    Threads work on chunks of `at_once` sources; with `processes` and `FEWEST` sources or more, all
+    cores do, by pickling. Raises `UnreadableFiles` at the end, naming each failed source.
     """
     rows = np.arange(len(sources)) if rows is None else rows
     chunks = (rows[start : start + at_once].tolist() for start in range(0, len(rows), at_once))
@@ -86,7 +85,7 @@ def _attempts(
     for row, source in chunk:
         try:
             attempts.append((row, look(row, source), None))
-        # Decoders raise whatever a broken file makes them stumble on.
+        # Decoders raise many errors for broken files.
         except Exception as error:
             attempts.append((row, None, reason(error, noun)))
     return attempts

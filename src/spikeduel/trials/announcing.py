@@ -29,7 +29,7 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
 
 
 def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
-    """Return sentences on the contenders, their training time and when all is done."""
+    """Return sentences on the contenders, their training time and its end."""
     experiment, cards = plan.experiment, [contender.card for contender in plan.contenders]
     text = f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}"
     if steps := sorted({card.num_steps for card in cards if card.num_steps}):

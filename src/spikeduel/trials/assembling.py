@@ -55,10 +55,7 @@ def assemble(
     budget: Budget | None = None,
     not_converted: Mapping[str, str] | None = None,
 ) -> Results:
-    """Return the content of results.json.
-
-    `splits` has one split for each fold; `not_converted` gives reasons by contender.
-    """
+    """Return the content of results.json. `not_converted` gives reasons by contender."""
     checked, suspect_labels = labels
     dataset = describe_dataset(
         *(prepared, splits),
@@ -106,7 +103,7 @@ def trial_entry(outcome: TrialOutcome) -> Trial:
     settings, answers = record.settings, outcome.answers
     more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
-    # A converted network has the epochs of its source and its own validation score.
+    # A converted network has its source's epochs and its own validation score.
     converted, twin = settings.get("converted"), settings.get("twin", {})
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
@@ -157,7 +154,7 @@ def trial_entry(outcome: TrialOutcome) -> Trial:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    """Return the description of the data and their split; `more` are further fields."""
+    """Describe the data and their split; `more` are further fields."""
     groups = prepared.groups
     if groups is not None:
         sizes = np.unique(groups, return_counts=True)[1]
@@ -201,7 +198,7 @@ def compare_pairs(
     groups: np.ndarray | None,
     margin: float,
 ) -> list[Pair]:
-    """Compare every two `contenders` seed by seed, on the seeds in common.
+    """Compare every two `contenders` on the seeds in common.
 
     P-values are adjusted for the number of pairs. `groups` `[N]` numbers the groups of test images.
     """

@@ -94,7 +94,7 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
 
 
 def farthest(side: int) -> int:
-    """Return the most pixels by which an image of this side moves."""
+    """Return the most pixels by which an image moves."""
     return max(SMALLEST_SHIFT, side // SHIFT_SHARE)
 
 
@@ -107,9 +107,7 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 
 
 def _reflected(first: int, end: int, side: int) -> Tensor:
-    """Return the places from `first` to before `end`, reflected at the ends of a line of `side`
-    pixels.
-    """
+    """Return the places from `first` to before `end`, reflected at a line's ends."""
     places = torch.arange(first, end).abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
 
@@ -157,9 +155,9 @@ def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
 
 
 def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """Augment `images` or frames, uint8 `[B, C, H, W]`; type and shape stay.
+    """Augment `images` or frames, uint8 `[B, C, H, W]`.
 
-    Raises `InputError` if a user's augmentation returns something else.
+    Raises `InputError` if a user's augmentation changes type or shape.
     """
     for function in resolve(name, of_recordings):
         changed = function(images, keys)

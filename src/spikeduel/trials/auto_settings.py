@@ -62,7 +62,7 @@ FORWARD_SHARE = 1 / 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
-    """An experiment as it was `asked` for and with its open settings decided.
+    """An experiment as `asked` for and with its open settings decided.
 
     `rules` and `budget` are None if nothing was open.
     """
@@ -77,16 +77,13 @@ class ResolvedExperiment:
 def resolve(
     asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide all open settings by the training images of `split`; epochs are kept in `store`."""
+    """Decide all open settings by the training images of `split`."""
     sized = by_size(asked, prepared, split)
     return by_time_and_looks(sized, prepared, split, store, progress)
 
 
 def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
-    """Decide batch size and dropout by the number of training images.
-
-    Raises `InputError` if a contender cannot be built.
-    """
+    """Decide batch size and dropout by the number of training images. Raises `InputError`."""
     num_train = len(split.train)
     chosen: dict[str, Any] = {}
     if asked.batch_size is None:
@@ -111,7 +108,7 @@ def by_time_and_looks(
     experiment, contenders, rules, budget = sized.experiment, sized.contenders, sized.rules, None
     assert rules is not None
     if experiment.epochs is None:
-        # Epochs that an earlier budget gave to single contenders do not count.
+        # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
         width = _wider(budget, experiment, rules.num_train) if sized.asked.width is None else None
@@ -154,7 +151,6 @@ def _with_width(experiment: Experiment) -> list[str]:
 def _by_looks(
     rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split
 ) -> SetRules:
-    """Add the augmentation to `rules`, by the images, their number and the epochs."""
     # Mirrored motion may be another class.
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
     shares = alike(images, np.asarray(prepared.labels), split.train, prepared.groups)
@@ -179,8 +175,7 @@ def _size(num_train: int) -> int:
 class Alike(NamedTuple):
     """Shares of training images most like another image `mirrored` (of their class), or `moved`.
 
-    `mirrored` is near 0 for letters or hands; `moved` is high where all images lie alike, as in
-    MNIST.
+    `mirrored` is near 0 for letters or hands; `moved` is high where images lie alike, as in MNIST.
     """
 
     mirrored: float
@@ -190,9 +185,10 @@ class Alike(NamedTuple):
 def alike(
     images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None
 ) -> Alike:
-    """Compare at most `MOST_COMPARED` training images across groups by histograms of oriented
-    gradients. `images` uint8 `[N, C, H, W]`, `train` `[M]` indices; two channels are the halves of
-    a recording.
+    """Compare training images across groups by histograms of oriented gradients.
+
+    `images` uint8 `[N, C, H, W]`, `train` `[M]` indices; two channels are the halves of a
+    recording.
     """
     chosen = np.sort(np.random.default_rng(0).permutation(train)[:MOST_COMPARED])
     some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
@@ -246,7 +242,7 @@ def _kept_budget(
     asked = {"minutes": experiment.minutes, "budget_by": experiment.budget_by}
     key = typed.digest([asked, [trial.settings for trial in trials]])[:16]
     path = store.root / "budgets" / f"{key}.json"
-    # Two processes would time each other, and train for different numbers of epochs.
+    # Two processes would time each other, and decide on different epochs.
     with files.locked(
         path.with_suffix(".lock"), lambda: progress.say("another process is timing steps; waiting")
     ):
@@ -278,8 +274,8 @@ def _kept_budget(
 def epochs_within(
     minutes: float, epoch_seconds: dict[str, float], experiment: Experiment
 ) -> dict[str, int]:
-    """Return each contender's epochs, at least one, that fit into `minutes` in all: equal time or
-    equal epochs (`budget_by`).
+    """Return each contender's epochs, at least one, within `minutes` in all: equal time or equal
+    epochs (`budget_by`).
     """
     shares = {name: seconds * len(epoch_seconds) for name, seconds in epoch_seconds.items()}
     if experiment.budget_by == "epochs":
@@ -302,7 +298,7 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
-    """Return the seconds of an epoch with validation, from the time of some training steps."""
+    """Return the seconds of an epoch with validation, from some training steps."""
     seconds = seconds_of_a_step(trial, prepared)
     batch_size = trial.experiment.decided_batch_size
     answers = FORWARD_SHARE * len(trial.split.val) / batch_size
@@ -310,7 +306,7 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
 
 
 def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
-    """Return the median seconds of a fresh network's training step, loading included."""
+    """Return the median seconds of a fresh network's training step, with loading."""
     images, labels = prepared.held
     card, experiment = trial.card, trial.experiment
     with hardware.threads_on_free_cores(), seeded(card.seed):

@@ -55,7 +55,7 @@ def find(folders: Sequence[Path], store: Store, days: float) -> Found:
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Remove and return what was `found` and is still not needed.
+    """Remove and return what was `found` and is not needed.
 
     Raises `InputError` if a trial would go while a process uses the store.
     """
@@ -89,10 +89,7 @@ def _unneeded(kind: Kind, path: Path, key: str | None = None) -> Unneeded:
 
 
 def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
-    """Yield what no run in `folders` needs.
-
-    Raises `InputError` if a run cannot be read: it may need anything.
-    """
+    """Yield what no run in `folders` needs. Raises `InputError` if a run cannot be read."""
     needed = {key for folder in folders for key in _referred_to(folder)}
     home = store.root.resolve().parent
     if not needed and home not in [folder.resolve() for folder in folders]:
@@ -110,7 +107,7 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
                 yield _unneeded("left_behind", checkpoint)
             for part in (folder, folder / "measures"):
                 yield from _parts(part, seconds=0)
-        # Answers of a nearest neighbour are no training, and small.
+        # A nearest neighbour's answers are no training, and small.
         elif is_done or checkpoint.exists():
             yield _unneeded("trained" if is_done else "unfinished", folder, key)
     yield from _parts(store.root, seconds=0)

@@ -1,5 +1,5 @@
 """Train trials on a Ray cluster (`--ray`; Moritz et al. 2018, "Ray: A Distributed Framework for
-Emerging AI Applications"). Data travel once; trained models come back.
+Emerging AI Applications").
 """
 
 import os
@@ -117,9 +117,9 @@ class Cluster(Pool):
             "max_retries": 0,
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(self.num_threads)}},
         }
-        # Every trial of a node sees its memory as free, so only one may hold large data.
+        # Trials of a node all see its memory as free: only one may hold large data.
         sharing = self.at_once if needs["memory"] == PROCESS_BYTES else 1
-        # Ray shows a trial its own GPU, whatever the number of the GPU is.
+        # Ray shows a trial its own GPU as the first.
         experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
         task = Task(replace(job.trial, experiment=experiment), job.test)
         packed = [
@@ -133,7 +133,7 @@ class Cluster(Pool):
         self._running[running] = job.key, store
 
     def _needs(self, job: Job) -> dict[str, int]:
-        """Return the cores, GPUs and bytes of a trial, as Ray names them.
+        """Return a trial's cores, GPUs and bytes in Ray's names.
 
         Raises `InputError` if no node has them: Ray would wait for one.
         """
@@ -197,7 +197,7 @@ class Cluster(Pool):
 
 
 def _require_answer(address: str) -> None:
-    """Raise `OSError` if nobody listens at a host and port: Ray would try for minutes."""
+    """Raise `OSError` if nobody listens at an address: Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()

@@ -1,4 +1,4 @@
-"""Contenders on a data set, and their trials: one for each contender, seed and fold."""
+"""Contenders on a data set, and a trial of each for every seed and fold."""
 
 import hashlib
 from collections.abc import Sequence
@@ -39,10 +39,7 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and a split; its numbers depend on `settings` alone.
-
-    `experiment` is that of `Experiment.for_contender`.
-    """
+    """A contender, a seed and a split; its numbers depend on `settings` alone."""
 
     experiment: Experiment
     card: ModelCard
@@ -58,22 +55,19 @@ class Trial:
 
     @property
     def device(self) -> str:
-        """Device that trains it.
-
-        The key has only its kind, so that any of several GPUs finds the trial.
-        """
+        """Device that trains it. The key has only its kind, so any GPU finds the trial."""
         return hardware.resolve(self.experiment.device).device
 
     @property
     def twin(self) -> str | None:
-        """Key of the trial whose trained weights this one starts from, or None."""
+        """Key of the trial whose weights this one starts from, or None."""
         twin: dict[str, str] | None = self.settings.get("twin")
         return twin["key"] if twin else None
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A contender on one data set: its `card` (seed 0) and its network `outline`, on the meta
+    """A contender on one data set: its `card` (seed 0) and `outline`, its network on the meta
     device where possible.
     """
 
@@ -107,10 +101,7 @@ def trials_of(
     *splits: Split,
     contenders: Sequence[Contender] | None = None,
 ) -> list[Trial]:
-    """Return the trials by split, seed and contender.
-
-    Raises `InputError` if one cannot be built, unless `contenders` are given.
-    """
+    """Return the trials by split, seed and contender. Raises `InputError`."""
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     described = []
     for contender in contenders:
@@ -150,7 +141,7 @@ def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
         "device": hardware.resolve(experiment.device).kind,
         "numerics_version": NUMERICS_VERSION,
     }
-    # "data" says it already, and two copies of the same data are the same.
+    # "data" says it already, and copies of the same data are the same.
     del settings["dataset"], settings["trained_on"], settings["temperature"]
     if card.foreign is None:
         del settings["foreign"]
@@ -220,7 +211,7 @@ def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
     for name in experiment.contenders:
         contender = describe(name, experiment.for_contender(name), prepared)
         card = contender.card
-        # Recipes bring contenders settings of neurons that another neuron may not have.
+        # Recipes bring settings that another neuron may not have.
         if card.family != "snn" or card.foreign is not None:
             for setting in sorted(set(experiment.own_settings.get(name, {})) - effective(card)):
                 why = "does not spike" if card.family != "snn" else "what builds it does not take"
@@ -304,9 +295,9 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
 
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
-    """Return the `card` of a foreign network, completed by running it on some images."""
+    """Complete the `card` of a foreign network by running it on some images."""
     named = building.names_taken(building.architecture_of(card.contender))
-    # The neuron's settings do not concern a network that does not take the neuron.
+    # The neuron's settings do not concern a network without it.
     taken = {
         name: value
         for name, value in card.network.items()
@@ -333,7 +324,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
 
 
 def outline(card: ModelCard) -> nn.Module:
-    """Build the network of `card` on the meta device to validate the card. Raises `InputError`."""
+    """Build the network on the meta device to validate `card`. Raises `InputError`."""
     try:
         module = building.outlined(card)
     except SpikeduelError:

@@ -1,6 +1,4 @@
-"""Controls: networks without spikes, time or timing, trained like a trial, which show what these
-add.
-"""
+"""Controls: networks without spikes, time or timing, which show what these add."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,9 +53,7 @@ class ControlContext:
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
-        """Return what the store holds under `key` and `name`, else keep and return the result of
-        `ask`.
-        """
+        """Return the store's answers, else keep and return those of `ask`."""
         with self.store.locked(key):
             answers = self.store.measure(key, name, Classification)
             if answers is None:
@@ -74,7 +70,7 @@ class Control:
 
     Controls `of_recordings` change what all contenders see; the others are of spiking networks on
     images. Either it is trained with `train` replacing settings, or `ask` returns answers to the
-    test images. Answers of the trial's own network are `paired`, compared seed by seed.
+    test images. Answers of the trial's own network are `paired`, seed by seed.
     """
 
     title: str
@@ -97,7 +93,7 @@ class Control:
 
 
 def bits_of(num_steps: int) -> int:
-    """Return ⌈log2(T + 1)⌉: the bits of a number of spikes in T steps, 0 to T."""
+    """Return ⌈log2(T + 1)⌉: the bits of a number of spikes in T steps."""
     return num_steps.bit_length()
 
 
@@ -211,7 +207,7 @@ CONTROLS: dict[str, Control] = {
 
 
 def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
-    """Return the controls of a trial. A converted network has none: its twin is its source."""
+    """Return the controls of a trial, none of a converted network: its twin is its source."""
     is_recorded = isinstance(prepared.images, Recordings)
     if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
         return {}
@@ -221,7 +217,7 @@ def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """Return the number of networks trained for the controls of a planned trial."""
+    """Return the number of networks trained for a planned trial's controls."""
     if not trial.experiment.controls:
         return 0
     return sum(control.train is not None for control in of(trial, prepared).values())
@@ -230,7 +226,7 @@ def num_trained(trial: Trial, prepared: Prepared) -> int:
 def run(
     trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
 ) -> dict[str, Controlled]:
-    """Run the controls of every finished trial, and return them by its key."""
+    """Run the controls of finished trials, and return them by key."""
     described: dict[tuple[str, str], Contender] = {}
     controlled: dict[str, Controlled] = {}
     contexts: dict[tuple[str, str], ControlContext] = {}
@@ -288,9 +284,7 @@ def _job(
     context: ControlContext,
     described: dict[tuple[str, str], Contender],
 ) -> Job:
-    """Return the job that trains a control. `described` keeps contenders for all seeds and
-    folds.
-    """
+    """Return the job of a control; all seeds and folds share `described` contenders."""
     trial = context.trial
     name = trial.card.contender
     changed = replace(
@@ -367,9 +361,7 @@ def _spiking_layers(layers: Any) -> list[Neuron]:
 def compare_with_controls(
     contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values;
-    None without controls.
-    """
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
     answers = pooled(outcomes, contender)
     controlled = [
         outcome.controlled
@@ -432,8 +424,7 @@ def without_time(
 ) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried.
 
-    `trials` are the result entries of `outcomes`; `groups` `[N]` numbers the groups of test
-    recordings.
+    `groups` `[N]` numbers the groups of test recordings.
     """
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
@@ -465,8 +456,8 @@ def compare_best(
     groups: np.ndarray | None,
     margin: float,
 ) -> WithoutTime:
-    """Compare the best of `contenders` with the best of `timeless`, both by validation; with itself
-    if it sees no time.
+    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
+    time.
     """
     best = max(contenders, key=lambda candidate: candidate.validation)
     sees_no_time = any(candidate is best for candidate in timeless)

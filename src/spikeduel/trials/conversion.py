@@ -27,8 +27,9 @@ PERCENTILE = 99.9
 
 
 def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
-    """Return the reasons, by name, why contenders without spikes cannot be converted, if `convert`
-    is set. Raises `InputError` if none can be.
+    """Return the reasons, by name, why contenders without spikes cannot be converted.
+
+    Raises `InputError` if none can be.
     """
     if not experiment.convert:
         return {}
@@ -55,9 +56,7 @@ def run(
     store: Store,
     progress: Progress,
 ) -> list[Trial]:
-    """Convert finished trials into stored trials of their own; failures add a reason to
-    `refused`.
-    """
+    """Convert finished trials into stored trials; failures add a reason to `refused`."""
     converted_trials = []
     for trial in trials:
         name, record = trial.card.contender, store.record(trial.key)

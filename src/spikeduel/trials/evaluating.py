@@ -99,8 +99,8 @@ def test_images(
     store: Store | Path | str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Return at most `most` test images, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`, and the
-    data set's name. The data default to those of the model's training. The use is noted in `store`.
-    Raises `InputError`.
+    data set's name (default: that of the training). The use is noted in `store`. Raises
+    `InputError`.
     """
     progress = progress or Progress()
     if experiment is None:
@@ -114,9 +114,9 @@ def test_images(
 def examples(
     model: Model, most: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `most` test images, evenly over the classes, of the data that `model` was
-    trained on: uint8 `[N, C, H, W]`, int64 `[N]`; none if the data are absent. Not noted as a use
-    of the test part, since nothing is scored.
+    """Return at most `most` test images of the training's data, evenly over the classes: uint8 `[N,
+    C, H, W]`, int64 `[N]`; none if the data are absent. Nothing is scored, so no use of the test
+    part is noted.
     """
     progress, card = progress or Progress(), model.card
     origin = shipped.origin_of(model.file) if model.file else None
@@ -147,12 +147,12 @@ def trained_on(
 ) -> Experiment:
     """Return an experiment, `changed`, on the data of the model's run or card.
 
-    Raises `InputError` if the data are absent or are user code: opening a file must never run code.
+    Raises `InputError` for absent data or user code: opening a file must never run code.
     """
     experiment, said_by = Experiment(dataset=model.card.dataset), ""
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
-        # How images are grouped is on the card.
+        # The card says how images are grouped.
         experiment = replace(read_experiment(of_run), group_by=None, robustness=False)
         said_by = f" ({of_run} says so)"
     experiment = changed(experiment)
@@ -220,9 +220,7 @@ def _test_part(
 def _split(
     card: ModelCard, experiment: Experiment, progress: Progress
 ) -> tuple[Prepared, Split, bool]:
-    """Return the data and split for the model of `card`, and True if it was trained on this
-    split.
-    """
+    """Return the data and split for the model of `card`, and True if it was trained on them."""
     prepared, then = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
     if then.get("group_by") is not None and prepared.fingerprint == then["ungrouped"]:

@@ -34,10 +34,10 @@ def export(
 
     The check takes the given `images` (uint8 `[N, C, H, W]`) and `labels`, else `num_images` of the
     test part (`evaluating.trained_on` unless `experiment` is given). In float32, every reading
-    program must give the same label on 99.9 %, scores within 1e-4 where no spike flipped, and at
-    most 0.1 % other spikes. `weights="int8"` is compared with the model of rounded weights. Raises
-    `InputError` if the format cannot express the model, `ExportDisagrees` if the check fails; then
-    nothing is written.
+    program must give 99.9 % of the labels, scores within 1e-4 where no spike flipped, and at most
+    0.1 % other spikes. `weights="int8"` is compared with rounded weights. Raises `InputError` if
+    the format cannot express the model, `ExportDisagrees` if the check fails; then nothing is
+    written.
     """
     progress = progress or Progress()
 
@@ -64,9 +64,9 @@ def import_model(
 ) -> Model:
     """Return the network in a NIR file as a model; no code of the file is run.
 
-    `experiment` names the training data, for class names and preprocessing; the default is the
-    file's record, else numbered classes and grey square images. `encoding` (direct), `num_steps`
-    (25) and `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
+    `experiment` names the training data, for class names and preprocessing (default: the file's
+    record, else numbered classes and grey square images). `encoding` (direct), `num_steps` (25) and
+    `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
     """
     progress = progress or Progress()
 

@@ -34,7 +34,7 @@ MOST_LOSSES = 3
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A trial to be finished (`trial.run`) on `prepared`; `announced` is said when it begins."""
+    """A trial to be finished (`trial.run`) on `prepared`; `announced` is said at its beginning."""
 
     trial: Trial
     prepared: Prepared
@@ -87,7 +87,7 @@ class Workers(AbstractContextManager["Workers"]):
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Return each job once, in order, but twins before the jobs that start from them."""
+    """Return each job once, in order, twins before the jobs that start from them."""
     by_key = {job.key: job for job in reversed(jobs)}
     ordered: dict[str, Job] = {}
     for job in jobs:
@@ -130,7 +130,7 @@ class Task:
     def run(
         self, data: Callable[[], Prepared], store: Store, send: Callable[[Message], None]
     ) -> Message:
-        """Finish the trial in `store` and return the last message; `send` sends the others."""
+        """Finish the trial in `store` and return the last message, not sent by `send`."""
         if self.home not in sys.path:
             sys.path.append(self.home)
         key = self.trial.key
@@ -170,8 +170,8 @@ class Pool(Workers):
         """Return True if another job may begin."""
 
     def place_of_data(self, job: Job) -> Any:
-        """Return the place of the job's data, put there once for all jobs with equal data."""
-        # The fingerprint of recordings does not tell how they are binned.
+        """Return the place of the job's data, put there once for equal data."""
+        # The fingerprint of recordings does not tell their binning.
         key = job.prepared.fingerprint, digest(job.prepared.preprocessing.described())
         if key not in self._places:
             self._places[key] = self.place(SharedPayload.of(job.prepared))
@@ -236,7 +236,7 @@ class _Worker:
 
 
 class Processes(Pool):
-    """Processes on their own cores (`--jobs N`), which write into the store themselves."""
+    """Processes on their own cores (`--jobs N`), which write into the store."""
 
     worker_name = "its process"
 

@@ -19,7 +19,7 @@ def check(
 ) -> Checked:
     """Find suspect labels by their mean probability over all trainings: with folds of all images,
     else of validation and test. Nearest neighbours of the `audit` count as much as all networks;
-    networks blind to time in recordings are left out. None if nothing was measured.
+    networks blind to time in recordings do not count. None if nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))
@@ -38,7 +38,7 @@ def check(
             answers[images] += 1
             agreeing[images] += best == labels[images]
             probability[images] += of_label
-            # The suggested label comes from the training that is surest of another class.
+            # The suggested label comes from the training surest of another class.
             is_surer = (best != labels[images]) & (highest > surest[images])
             rows = images[is_surer]
             suggested[rows], surest[rows] = best[is_surer], highest[is_surer]

@@ -125,7 +125,7 @@ def time_answers(
     if not timed:
         return {}
     images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
-    # Two processes would time each other; the second one finds what the first took.
+    # Two processes would time each other; the second finds the first's results.
     with files.locked(
         store.root / "latency.lock",
         lambda: progress.say("another process is timing answers; waiting"),
@@ -190,8 +190,8 @@ def tested(splits: Sequence[Split]) -> np.ndarray:
 def pooled(
     outcomes: Sequence[TrialOutcome], contender: str, control: str | None = None
 ) -> dict[int, np.ndarray]:
-    """Return true and predicted classes of a contender or its control on `tested` images, int64
-    `[2, N]` by seed; seeds with unfinished folds are left out.
+    """Return true and predicted classes of a contender or control on `tested` images, int64 `[2,
+    N]` by seed, without unfinished seeds.
     """
     folds = sorted({outcome.fold for outcome in outcomes})
     by_seed: dict[int, dict[int, np.ndarray]] = {}
@@ -216,7 +216,7 @@ def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndar
 
 
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
-    """Return the keys of the trainings of a contender's weights, one for each fold, by seed."""
+    """Return the keys of a contender's trainings, one for each fold, by seed."""
     by_seed: dict[int, list[str]] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.fold):
         if outcome.contender == contender:

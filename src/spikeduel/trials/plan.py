@@ -1,6 +1,4 @@
-"""Plan of a comparison before training: trials, stored results, time, and chance to find a
-difference.
-"""
+"""Plan of a comparison: trials, stored results, time, and chance to find a difference."""
 
 import itertools
 import math
@@ -139,7 +137,7 @@ def _timed_now(
 
 
 def timing_key(trial: Trial) -> str:
-    """Return a hash of all that the time of the trial's epochs depends on."""
+    """Return a hash of all that an epoch's time depends on."""
     card, experiment = trial.card, trial.experiment
     return typed.digest(
         [
@@ -232,7 +230,7 @@ def duel_plan(
 def _variability(
     plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, spread: float | None
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and that of every two contenders or every spread."""
+    """Return the source of the variability, and that of every two contenders or spread."""
     test, names = tested(splits), plan.experiment.contenders
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     outcomes = [

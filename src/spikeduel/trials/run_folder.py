@@ -77,7 +77,6 @@ def write(
     outcomes: Sequence[TrialOutcome],
     store: Store,
 ) -> None:
-    """Write settings, models, results, split and predictions into the run's folder."""
     folder, results = comparison.out, comparison.results
     write_experiment(folder / "experiment.toml", comparison.experiment)
     for outcome, entry in zip(outcomes, results.trials, strict=True):
@@ -91,9 +90,7 @@ def write(
 
 
 def is_written(comparison: Comparison) -> bool:
-    """Return True if the folder holds this comparison and its page (written last), by this
-    version.
-    """
+    """Return True if the folder holds this comparison and its page, by this version."""
     results, page = comparison.out / "results.json", comparison.out / "report.html"
     try:
         before = json.loads(results.read_text())

@@ -57,7 +57,7 @@ class TrialRecord(typed.Frozen):
 
 
 class Store:
-    """Folder of trials, safe for several processes: a trial is locked while it is trained."""
+    """Folder of trials, safe for several processes: a trial in training is locked."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         """Open `root`, by default the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
@@ -206,7 +206,7 @@ class Store:
         path = self.root / "ledger.jsonl"
         uses = []
         for line in path.read_bytes().splitlines() if path.exists() else ():
-            # A line that a full disk cut short says nothing; the others still do.
+            # A line cut short by a full disk says nothing; the others do.
             with suppress(ValueError, KeyError, TypeError):
                 use = json.loads(line)
                 uses.append({name: use[name] for name in ("images", "trial", "every_epoch")})
@@ -229,7 +229,7 @@ class Store:
 
 def _no_longer_used(held: ExitStack, user: Path) -> None:
     held.close()
-    # Another process may have the file open, to see who uses the store.
+    # Another process may have the file open to see the store's users.
     with suppress(OSError):
         user.unlink()
 

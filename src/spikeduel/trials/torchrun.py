@@ -1,6 +1,6 @@
 """Train one network in the processes of torchrun.
 
-Rank 0 runs the command, evaluates and writes; the others train on their part of every batch.
+Rank 0 evaluates and writes; all train on their part of every batch.
 """
 
 import os
@@ -117,7 +117,7 @@ def _follow() -> None:
 def _data_of(task: SharedTraining, before: Prepared | None) -> Prepared:
     """Return the data of `task`: `before`, of the training before, or loaded.
 
-    Raises `InputError` if this host has other data.
+    Raises `InputError` for other data.
     """
     wanted = task.card.trained_on["fingerprint"], task.card.preprocessing
     if before is not None and (before.fingerprint, before.preprocessing) == wanted:

@@ -59,7 +59,7 @@ class Training:
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
-    """Return epochs with their `seconds` for `Progress.epoch`; none of a conversion."""
+    """Return epochs with their `seconds` for `Progress.epoch`."""
     return [
         {**epoch, "epoch_seconds": second} for epoch, second in zip(history, seconds, strict=False)
     ]
@@ -82,8 +82,8 @@ class Loop:
     """Processes that train the model; rank 0 alone evaluates and writes."""
 
     def run(self) -> Training:
-        """Train to the end, or on from the checkpoint of the last epoch; the model gets the weights
-        of `Training.best_epoch`. Randomness depends on seed, epoch and image only, so a resumed
+        """Train to the end, or on from the checkpoint; the model gets the weights of
+        `Training.best_epoch`. Randomness depends on seed, epoch and image only, so a resumed
         training ends in the same numbers.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
@@ -130,7 +130,7 @@ class Loop:
                 )
         finally:
             if isinstance(ticks, Generator):
-                # Takes the bar away, also where training stops early or is interrupted.
+                # Takes the bar away, even if interrupted.
                 ticks.close()
 
         if best_weights:
@@ -149,7 +149,7 @@ class Loop:
 
     def _judged(self, training: Training, entry: dict[str, float], seconds: float) -> Training:
         weights, loss = self.model.module.parameters(), entry["train_loss"]
-        # NaN weights before a neuron can leave the loss finite: it just never spikes.
+        # NaN weights before a neuron can leave the loss finite: it never spikes.
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
@@ -184,7 +184,7 @@ class Loop:
             now = self.model.module.state_dict()
             if shapes_of(saved["weights"]) == shapes_of(now):
                 return saved
-            # A user's architecture may import what has changed since, which its key does not see.
+            # A user's architecture may import changed code that its key does not see.
         if self.checkpoint.exists():
             why = "damaged" if saved is None else "of another network"
             self.progress.say(

@@ -162,7 +162,7 @@ def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress)
             )
         answers = (test, validation) if measure.on_validation else (test,)
         try:
-            # With a seed of its own, a measure does not depend on the measures before it.
+            # With its own seed, a measure does not depend on those before it.
             with seeded(trial.card.seed):
                 store.save_measure(trial.key, name, measure.take(model, *answers))
         except SpikeduelError:

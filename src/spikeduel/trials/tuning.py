@@ -1,5 +1,5 @@
 """Equal tuning by random search (Bergstra and Bengio 2012): contenders get equally many trials,
-judged on validation images. Expected best of fewer trials: Dodge et al. 2019, "Show your work".
+judged on validation images. Expected best: Dodge et al. 2019, "Show your work".
 """
 
 import hashlib
@@ -96,11 +96,10 @@ def read_ranges(path: Path) -> dict[str, Range]:
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
-    """Draw the settings of trial `number`.
-
-    Common settings come first: contenders try the same learning rate.
+    """Draw the settings of trial `number`, common ones first: contenders try the same learning
+    rate.
     """
-    # NumPy keeps the numbers of its old generator for good: a tuning is found again.
+    # NumPy keeps its old generator's numbers for good: a tuning is found again.
     seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
     random = np.random.RandomState(seed)
     order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
@@ -196,7 +195,7 @@ def search(
     own = experiment.per_contender or {}
     settings: dict[tuple[int, str], dict[str, Any]] = {}
     jobs = []
-    # Trial by trial, so that contenders are equally far whenever it is interrupted.
+    # Trial by trial, so that contenders are equally far if interrupted.
     for number, name in itertools.product(range(num_trials), tuned):
         first = experiment.for_contender(name)
         drawn = {setting: getattr(first, setting) for setting in tuned[name]}
@@ -321,7 +320,7 @@ def record_for(
     tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
 ) -> TuningRecord | None:
     """Return the tuning's record if it made the settings of `experiment`: same settings but
-    `_FREE`, same data, no image of this test set; else None.
+    `_FREE`, same data, no image of this test set.
     """
     if tuning is None or tuning.record.per_contender is None:
         return None

@@ -1,1 +1,1 @@
-"""Recordings of event cameras: read, checked, kept as events, binned when a batch is taken."""
+"""Recordings of event cameras, kept as events and binned in batches."""

@@ -1,6 +1,6 @@
 """Read iniVation's AEDAT files: 2.0 of DVS128 and DAVIS, 3.1, and 4 by the library `aedat`.
 
-Source: docs.inivation.com, "AEDAT file formats". Frames and other samples are skipped.
+Source: docs.inivation.com, "AEDAT file formats".
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Augment the events of recordings before they are binned.
+"""Augment the events of recordings before binning.
 
 Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; shares as in its
 public implementations.
@@ -24,12 +24,11 @@ JITTER = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Alteration:
-    """An alteration of the events of B recordings; shares are parts of `WHOLE`.
+    """An alteration of the events of B recordings, in parts of `WHOLE`.
 
-    Left out are the events in a time `hidden` `[B, 2]` (shares of the length), in a rectangle
-    `place` `[B, 4]` (top, bottom, left, right, shares of the sensor), and a random share `left_out`
-    `[B]`; others move in time by up to `moved` `[B]`. `keys` uint64 `[B]` decide about single
-    events.
+    Left out are a time `hidden` `[B, 2]`, a rectangle `place` `[B, 4]` (top, bottom, left, right),
+    and a random share `left_out` `[B]`; others move in time by up to `moved` `[B]`. `keys` uint64
+    `[B]` decide about single events.
     """
 
     keys: np.ndarray
@@ -48,8 +47,8 @@ class Alteration:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the altered (packed, begins, ends).
 
-        Recording i has the events `packed[begins[i]:ends[i]]` in order of time, the last one at
-        `lasts[i]` microseconds.
+        Recording i has the events `packed[begins[i]:ends[i]]`, the last one at `lasts[i]`
+        microseconds.
         """
         from spikeduel.data.events.altering_kernel import alter
         from spikeduel.spiking.kernels.cpu import run_chunks
@@ -146,7 +145,6 @@ def _every_other(keys: "RandomKeys") -> np.ndarray:
 
 
 def _drawn(keys: "RandomKeys", *stops: int) -> np.ndarray:
-    """Draw whole numbers below each of `stops`, int64 `[n, B]`."""
     return keys.integers(*stops).numpy().T
 
 
@@ -163,9 +161,9 @@ EVENT_AUGMENTATIONS: dict[str, Change] = {
 def alteration_of(
     names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
 ) -> Alteration:
-    """Return the alteration by `names` of the recordings `rows` in a training's epoch.
+    """Return the alteration by `names` of the recordings `rows` in an epoch.
 
-    Each draws independently, by seed, epoch and recording alone.
+    Each draws by seed, epoch and recording alone.
     """
     from spikeduel.spiking.random_keys import RandomKeys
 

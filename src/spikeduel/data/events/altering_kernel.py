@@ -28,7 +28,7 @@ def alter(
 ):
     """Write the altered recordings `first` to `last` to `kept`, from `starts` to `stops`, which is
     filled. `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of
-    2¹⁶. An event moved beyond an end of its recording is reflected.
+    2¹⁶. Events moved beyond an end are reflected.
     """
     for row in range(first, last):
         to = starts[row]

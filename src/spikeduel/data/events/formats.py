@@ -76,7 +76,7 @@ def _numpy(content: bytes) -> Events:
 
 
 def _of_four(table: np.ndarray) -> Events:
-    """Return the events of columns without names: x, y, t, p or t, x, y, p.
+    """Return the events of columns x, y, t, p or t, x, y, p.
 
     Time has fractions, or else never falls and goes furthest.
     """
@@ -125,7 +125,7 @@ def _text(content: bytes) -> Events:
     ]
     names = None
     if rows and not _is_number(rows[0][1].split()[0]):
-        # Some files have the size of the sensor behind the name: x@640.
+        # Some names carry the sensor's size: x@640.
         names = [name.partition("@")[0] for name in rows.pop(0)[1].split()]
     if not rows:
         raise InputError("holds no events")
@@ -145,7 +145,7 @@ def _text(content: bytes) -> Events:
 
 
 def of_lines(lines: Iterable[str]) -> Iterator[Events]:
-    """Yield the events of lines "t x y p", one millisecond at a time.
+    """Yield the events of lines "t x y p", a millisecond at a time.
 
     Raises `InputError` naming the line.
     """
@@ -227,7 +227,7 @@ READERS: dict[str, Callable[[bytes], Events]] = {
 
 
 def is_recording(path: Path) -> bool:
-    """Return True if a file is a recording by its ending; a text also by its content."""
+    """Return True if a file is a recording by its ending, a text also by its content."""
     if path.suffix.lower() not in (".txt", ".csv"):
         return path.suffix.lower() in READERS
     try:

@@ -90,7 +90,7 @@ def _evt3(content: bytes, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     latest_high, latest_low = _latest(kind == 0x8), _latest(kind == 0x6)
     time = (high << 12) | np.where(latest_high > latest_low, 0, low)
     is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
-    # Each vector starts where the one before it ended, the first at the base.
+    # Each vector starts at the end of the one before, the first at the base.
     width = np.where(kind == 0x4, 12, np.where(kind == 0x5, 8, 0))
     before = np.cumsum(width) - width
     base, base_before = _last(is_base, value & 0x7FF), _last(is_base, before)

@@ -1,4 +1,4 @@
-"""Recordings of a data set, kept as events and made frames when taken, like an array of images."""
+"""Recordings kept as events and made frames when taken, like an array of images."""
 
 import hashlib
 import math
@@ -36,8 +36,8 @@ _ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
 class EventRates(Frozen):
-    """Rates of the tested recordings: events a second, events of a recording, events in its frames,
-    and the share of nonzero entries of frames.
+    """Rates of tested recordings: events a second, events of a recording and its frames, and the
+    share of nonzero entries.
     """
 
     a_second: Amount
@@ -48,7 +48,7 @@ class EventRates(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """N recordings as uint8 `[N, 2·T, H, W]`, counts of events that `binning` makes when taken.
+    """N recordings as uint8 `[N, 2·T, H, W]`, counts of events binned when taken.
 
     `packed` uint64 `[E]` has all events (`Events.packed`); recording i begins at `offsets[i]`,
     int64 `[N + 1]`. `altering` returns the alteration of rows `[B]`.
@@ -83,9 +83,7 @@ class Recordings:
         return self[:]
 
     def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the end of each frame of `rows` and the events until then: see
-        `Binning.received`.
-        """
+        """Return the end of each frame of `rows` and the events until then (`Binning.received`)."""
         return self.binning.received(self.packed, self.offsets, rows)
 
     def events_of(self, row: int) -> np.ndarray:
@@ -97,9 +95,7 @@ class Recordings:
         return replace(self, binning=binning)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
-        """Return the recordings in an epoch of training, changed by the `EVENT_AUGMENTATIONS`
-        called `names`.
-        """
+        """Return the recordings changed by the `EVENT_AUGMENTATIONS` `names`."""
         num_frames = self.binning.num_frames
         return replace(self, altering=partial(alteration_of, names, num_frames, seed, epoch))
 
@@ -108,7 +104,7 @@ class Recordings:
         return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
 
     def rates(self, rows: np.ndarray) -> EventRates:
-        """Return the rates of events and frames of the recordings `rows` `[M]`."""
+        """Return the rates of the recordings `rows` `[M]`."""
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         microseconds = (self.packed[ends - 1] >> np.uint64(TIME_SHIFT)) + np.uint64(1)
         num_counted = num_filled = 0
@@ -125,14 +121,12 @@ class Recordings:
 
     @cached_property
     def pictures(self) -> np.ndarray:
-        """Pictures of all events of each recording, uint8 `[N, 1, H, W]`."""
+        """Pictures of each recording's events, uint8 `[N, 1, H, W]`."""
         return self._pictured(1)
 
     @cached_property
     def halves(self) -> np.ndarray:
-        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`, which show
-        motion.
-        """
+        """Pictures of both halves of each recording, uint8 `[N, 2, H, W]`, which show motion."""
         return self._pictured(2)
 
     def _pictured(self, parts: int) -> np.ndarray:
@@ -155,16 +149,16 @@ class Recordings:
 
 
 def picture_of(counts: np.ndarray) -> np.ndarray:
-    """Return the brightness of `counts` of events by the square root, uint8."""
+    """Return the brightness of `counts` by the square root, uint8."""
     positive = counts[counts > 0]
     most = np.quantile(positive, BRIGHT) if len(positive) else 1.0
     return np.rint(255 * np.sqrt(np.minimum(counts / most, 1.0))).astype(np.uint8)
 
 
 class Part(NamedTuple):
-    """A recording: its file, and its begin and end in microseconds of the file's clock (None: all).
+    """A recording: its file, begin and end in microseconds of the file's clock (None: all).
 
-    `name` is the user's name for the file, by default its path.
+    `name` is the user's name for the file.
     """
 
     file: Path | zipfile.Path
@@ -178,15 +172,15 @@ class Part(NamedTuple):
 
 
 def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
-    """Read N recordings into a file, and return them with a hash of the events of each, int64
-    `[N]`. A file with several parts in a row is read once. The sensor is as large as a file says,
-    or as the pixels that occur. Raises `UnreadableFiles`.
+    """Read N recordings into a file; return them with a hash of each one's events, int64 `[N]`.
+
+    The sensor is as large as a file says, or as the pixels that occur. Raises `UnreadableFiles`.
     """
     of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.file_name)]
     names = [group[0].file_name for group in of_files]
     lengths, content, sensors = [0], [], []
     is_declared = False
-    # On the disk of the prepared set: the system's folder for such files may be in memory.
+    # On the disk of the prepared set: the system's temporary folder may be in memory.
     place = files.cache_dir()
     with files.writing_to(place):
         place.mkdir(parents=True, exist_ok=True)
@@ -217,8 +211,8 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
 
 def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
-    """Raise `UnreadableFiles` naming few recordings far larger than all others, since a stray event
-    would enlarge the sensor. `sides` `[N, 2]` are (height, width) of their pixels.
+    """Raise `UnreadableFiles` naming few recordings far larger than all others: a stray event would
+    enlarge the sensor. `sides` `[N, 2]` are (height, width).
     """
     few = int(FEW * len(sides))
     usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)

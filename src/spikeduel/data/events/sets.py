@@ -1,4 +1,4 @@
-"""Sets of recordings by name: in folders or archives, or downloaded."""
+"""Sets of recordings by name, given or downloaded."""
 
 import re
 from collections import Counter
@@ -102,12 +102,11 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
 
 @dataclass(frozen=True, eq=False)
 class RecordingSet:
-    """A set of recordings as it is distributed.
+    """A set of recordings as distributed.
 
     `counts`: recordings by side, TRAIN alone without an official split. `pattern` matches the end
     of a path, with the groups `label`, perhaps `side` and `number` (their order). `archives` are
-    opened in the given folder; else `remotes` are downloaded. `classes` default to the labels that
-    occur.
+    opened in the given folder; else `remotes` are downloaded.
     """
 
     name: str
@@ -122,7 +121,7 @@ class RecordingSet:
     remotes: Mapping[str, Remote] = field(default_factory=dict)
 
     def __call__(self, options: DataOptions) -> RawDataset:
-        """Return the set, from the given files or downloaded. Raises `InputError`."""
+        """Return the set, from given files or downloaded. Raises `InputError`."""
         if options.data_dir is None:
             place = self._downloaded(options)
         else:
