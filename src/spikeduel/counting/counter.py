@@ -41,8 +41,8 @@ Amount = Annotated[float, Meta(ge=0, le=1e30)]
 
 
 class DeclaredCosts(Frozen, forbid_unknown_fields=True):
-    """Cost of one call of a module for the whole batch, and the kind of its output;
-    `effective_macs` default to `macs`.
+    """Cost of a module's call for the whole batch, and the kind of its output; `effective_macs`
+    default to `macs`.
     """
 
     macs: Amount = 0.0
@@ -94,8 +94,8 @@ class Counter(TorchDispatchMode):
         """Return the result of `call()`, which runs the module on `x` of `num_images` images.
 
         `kind` is "image", "real" or "spikes". The first axis of `x` has `num_steps` time steps;
-        entries have `bits` if they can be several spikes. With `as_is`, attention stays fused, and
-        cannot be counted. Raises `NotCounted`.
+        entries have `bits` if they can be several spikes. `as_is` keeps attention fused, and
+        uncounted. Raises `NotCounted`.
         """
         self.ledger.num_images = num_images
         self._seen.clear()
@@ -288,7 +288,6 @@ class Counter(TorchDispatchMode):
             )
 
     def _activation(self, part: nn.Module, inputs: Any, output: Any) -> None:
-        """Tag activations in the place of neurons."""
         input_tag, x = self._input_tag(inputs), inputs[0]
         tag = input_tag.spread(x.num_steps) if isinstance(x, ConstantInput) else input_tag
         for out in tensors(output):

@@ -85,9 +85,7 @@ class Tag:
         return self.without_time()
 
     def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
-        """Return the tag after a view: steps stay apart while whole leading rows belong to one
-        step.
-        """
+        """Return the tag after a view: steps stay apart while whole leading rows belong to one."""
         if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
             return self
         if self.time_dim and tuple(before[: self.time_dim + 1]) == tuple(
@@ -255,7 +253,7 @@ class OperationLedger:
         return known
 
     def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
-        """Set the tag of `x`, with a new value number unless `value` was seen before."""
+        """Set the tag of `x`, with a new value number unless `value` was seen."""
         self._values += 1
         self._tags[x] = tag = replace(tag, value=value or self._values)
         self.last_step = max(self.last_step, tag.last_step)
@@ -291,8 +289,8 @@ class OperationLedger:
 
 @dataclass(eq=False)
 class Call:
-    """Call of an operator with its `data`, inputs that depend on the network's; `fresh` if the
-    first in this pass on these values.
+    """Call of an operator with its `data`, inputs that depend on the network's; `fresh` if first in
+    this pass on these values.
     """
 
     ledger: OperationLedger

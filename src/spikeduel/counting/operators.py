@@ -1,7 +1,7 @@
 """Rules for PyTorch's operators: knowledge of the outputs, and their cost.
 
 A rule `(call, x, tag) -> Tag | list[Tag]` gets the first input that depends on the network's, and
-its tag. `add_` has the rule of `add`.
+its tag; `add_` has that of `add`.
 """
 
 import math
@@ -232,9 +232,7 @@ def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
-    """Average spikes to smaller events, and numbers for a sum and a multiplication; `size` is None
-    if it differs between places.
-    """
+    """Average spikes to smaller events; `size` is None if it differs between places."""
     if tag.kind == SPIKES and size is not None:
         return replace(tag, unit=tag.unit / size, averaged=tag.averaged * size)
     if tag.kind == SPIKES:
@@ -277,8 +275,8 @@ FOLDED_BIAS = "folded bias"
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Fold a batch norm into the linear operation before it, also through max-pooling without
-    negative scales; elsewhere it costs a MAC per element.
+    """Fold a batch norm into a linear operation, also through max-pooling without negative scales;
+    elsewhere it costs a MAC per element.
     """
     producer, scale = call.merged.producer, call.args[1]
     if call.merged.pooled and (scale is None or bool((scale >= 0).all())):
@@ -372,7 +370,7 @@ def _count(
     passes: int | None = None,
 ) -> None:
     """Count `x`, each entry with a `fan` of synapses; weights are used in `passes`, by default once
-    a time step and image.
+    a step and image.
     """
     events, reached = sums_by_step(x, tag, fan)
     row.sums["dense_executed"] += dense
@@ -383,7 +381,7 @@ def _count(
     passes = passes or tag.steps * call.ledger.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
-    # Average pooling or counts can bring several events to an element.
+    # Average pooling or counts bring several events to an element.
     several = tag.kind == SPIKES and (tag.averaged > 1 or tag.bits is not None)
     bits = round(tag.averaged).bit_length() + (tag.bits or 1) - 1
     row.input_bits = bits if several else tag.bits
@@ -397,8 +395,8 @@ def _count(
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:
-    """Return float64 `[C, …]`, the synapses of each input place: the gradient of a convolution with
-    all weights 1.
+    """Return float64 `[C, …]`, the synapses of each input place: a convolution's gradient for
+    weights of 1.
     """
     settings = tuple(
         tuple(value) if isinstance(value, list | tuple) else value for value in arguments
@@ -419,8 +417,8 @@ def _fan_out(
 
 
 def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Return float64 `[steps]` twice: the number of events (or numbers that are not zero), and that
-    times `fan_out`, a number or `[…]` as `x[0]`.
+    """Return float64 `[steps]` twice: the number of events (or of nonzero numbers), and that times
+    `fan_out`, a number or `[…]` as `x[0]`.
 
     float32 counts no further than 2²⁴.
     """

@@ -76,8 +76,8 @@ def compared(
     labels: np.ndarray,
     progress: Progress,
 ) -> tuple[float, dict[str, Agreement]]:
-    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's agreement
-    on the same encoded images.
+    """Return the accuracy of `model` on `images` uint8 `[N, C, H, W]`, and each runner's
+    agreement.
     """
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
@@ -131,16 +131,13 @@ def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
 
 @torch.inference_mode()
 def reference_run(model: Model, encoded: Encoded) -> Run:
-    """Return the model's own run."""
     with neurons_watched(model.module) as seen:
         scores = model.readout.scores(model.run(encoded))
     return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
-    """Return, by layer, the change of an output that is a flip: half a spike or half a level; a
-    ReLU has none.
-    """
+    """Return, by layer, the change that is a flip: half a spike or half a level."""
     sizes = {}
     for name, neuron in module.named_modules():
         if isinstance(neuron, QuantisedReLU):
@@ -151,8 +148,8 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """Fold batch norms behind a Linear or Conv2d, also across average pooling, of an
-    `nn.Sequential`, in place; an Identity keeps the name.
+    """Fold batch norms behind a Linear or Conv2d, also across average pooling, in place; an
+    Identity keeps the name.
     """
     module.eval()
     for part in module.modules():

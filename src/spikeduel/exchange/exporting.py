@@ -103,7 +103,7 @@ def export(
 
     Every program that reads the file must agree with the float32 model on `test_images`, loaded
     once the format accepts the model. Raises `InputError` where the format cannot express the
-    model, and `ExportDisagrees`, without a file, where a program disagrees.
+    model, and `ExportDisagrees`, without a file, for other answers.
     """
     progress = progress or Progress()
     _require_exportable(model, to, weights)

@@ -1,9 +1,9 @@
 """NIR graphs (Pedersen et al. 2024, "Neuromorphic intermediate representation"), in and out.
 
 NIR has continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is the membrane
-of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, which is the same:
-before the next current is added. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 −
-beta), so that tools that use r (snnTorch) or take it for 1 (Norse) agree.
+of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, before the next
+current, which is the same. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 − beta), so
+that tools with r (snnTorch) and without (Norse) agree.
 """
 
 import contextlib
@@ -82,9 +82,9 @@ def import_model(
 ) -> Model:
     """Return the network in a NIR file, of which no code is run.
 
-    `data` tells of the training set; without it, spikeduel's note in the file counts, else classes
-    are numbered and images grey and square. `encoding` (direct) and `num_steps` (25) are the
-    file's, if it says so. Raises `InputError`.
+    `data` tells of the training set, else spikeduel's note in the file; without both, classes are
+    numbered and images grey and square. `encoding` (direct) and `num_steps` (25) are the file's, if
+    it says so. Raises `InputError`.
     """
     content = files.read_bytes(path, MOST_BYTES)
     with naming(path):
@@ -200,7 +200,7 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
         return parts, None if shape is None else tuple(int(side) for side in np.ravel(shape)), note
     except InputError:
         raise
-    # A damaged file can fail anywhere in HDF5 and nir, and nodes may hold anything.
+    # A damaged file can fail anywhere in HDF5 and nir.
     except Exception as error:
         reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
         raise InputError(

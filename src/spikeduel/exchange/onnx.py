@@ -34,9 +34,8 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` with all its time steps; return the runner.
 
-    Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]` of recordings,
-    or, for other encodings, `encoded` `[T, B, C, H, W]`; outputs `scores` and `probabilities` `[B,
-    K]`.
+    Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]`, or else
+    `encoded` `[T, B, C, H, W]`; outputs `scores` and `probabilities` `[B, K]`.
     """
     recorded = model.card.preprocessing.binning is not None
     takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
@@ -92,8 +91,8 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write one time step of `model`, for streams and small devices; return the runner.
 
     Inputs are `frame` float32 `[B, C, H, W]` and the state, at first zeros; outputs the scores so
-    far, their probabilities and the next state (of `NAME.mem`, `NAME.mem.next`). Raises
-    `InputError` for a network that cannot stream.
+    far, their probabilities and the next state (`NAME.mem.next`). Raises `InputError` for a network
+    that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:
@@ -166,8 +165,6 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 class _Traced(nn.Module):
-    """Outputs of `answer`, then each layer's spikes, to check the file by."""
-
     def __init__(
         self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]
     ) -> None:
@@ -191,9 +188,7 @@ def _written(
     path: Path,
     weights: str,
 ) -> RunFile:
-    """Write the graph of `answer`, traced with `example`; one with spikes as further outputs stays
-    in memory.
-    """
+    """Write the graph of `answer`, traced with `example`; one with spikes stays in memory."""
     from onnxscript import optimizer
 
     network = _Traced(model, answer).eval()
@@ -275,10 +270,10 @@ def _session(content: bytes) -> Any:
 
 
 def store_as_int8(proto: Any) -> None:
-    """Keep weights of an ONNX graph as int8, in place; DequantizeLinear makes floats of them.
+    """Keep weights of an ONNX graph as int8, in place, before a DequantizeLinear.
 
-    Output channels that come last are transposed afterwards: else onnxruntime would merge both into
-    an operation that rounds activations, too.
+    A Transpose follows where output channels come last: else onnxruntime would merge both into an
+    operation that rounds activations.
     """
     from onnx import helper, numpy_helper
 

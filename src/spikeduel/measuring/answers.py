@@ -39,7 +39,7 @@ class Running:
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
         """Return the step after which each image leaves, int64 `[N]`, and the right answers then.
 
-        An image leaves once its confidence reaches `threshold`, else after T.
+        An image leaves at a confidence of `threshold`, else after T.
         """
         stays = self.confidence[:-1] < (np.inf if threshold is None else threshold)
         exits = 1 + stays.sum(0)
@@ -79,8 +79,7 @@ class Answers:
 class Counting:
     """Count a model's operations while it answers.
 
-    With `as_is` it computes as it would uncounted (see `Counter.run`), and goes on after a failure
-    to count.
+    `as_is` computes as uncounted (see `Counter.run`), and goes on after a failure to count.
     """
 
     def __init__(self, model: Model, as_is: bool = False) -> None:
@@ -140,7 +139,7 @@ class Asked:
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
-            # Before a pass over other images leaves its state behind.
+            # A pass over other images would leave its state behind.
             self.counted = counting.found() if counting else None
         return self._known[1]
 

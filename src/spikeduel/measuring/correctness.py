@@ -66,8 +66,8 @@ def label_confidences(
 
 
 def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
-    """Return the classification of true and predicted classes, int64 `[N]`; a class that was never
-    predicted has precision 0.
+    """Return the classification of true and predicted classes, int64 `[N]`; a class never predicted
+    has precision 0.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -119,7 +119,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
     index and layer.
 
     Counts stay, so that the loss of accuracy is what the timing carried. `SpikeCountReadout` does
-    not see its own layer permuted.
+    not see the last layer permuted.
     """
     from spikeduel.spiking.kernels.cpu import permuted_over_time
 
@@ -227,8 +227,8 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
     """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
     al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
 
-    One more image, labelled with all classes equally, keeps a few right answers from making the
-    network sure of everything.
+    One more image, labelled with all classes equally, keeps the network from being sure of
+    everything.
     """
     from scipy.optimize import minimize_scalar
 

@@ -111,10 +111,8 @@ class Cost:
         return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
 
     def accountings(self, *more: str | Path) -> AccountedPair:
-        """Compare this spiking network with its ReLU twin by all published accountings, and `more`
-        (TOML files).
-
-        The twin has the same synapses, each used once. Raises `InputError`, also without spikes.
+        """Compare this spiking network with its ReLU twin, each synapse used once, by all published
+        accountings and `more` (TOML files). Raises `InputError`, also without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
@@ -181,8 +179,6 @@ def cost(
         counter = Counter(module, steps, declared)
         for part in inputs.split(batch_size):
             x = ConstantInput(part, steps) if stepwise and steps else part
-            # A foreign network makes its steps itself, or is called for each: the counter sees
-            # them.
             call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
             counter.run(call, part if calling else x, len(part))
     finally:
@@ -205,7 +201,6 @@ def _of_model(model: Model, images: Tensor, batch_size: int) -> Cost:
 
 
 def _with_channels(images: Tensor | np.ndarray) -> Tensor:
-    """Return `images` as uint8 or float `[N, C, H, W]` or `[N, F]`."""
     try:
         tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
     except (TypeError, ValueError):

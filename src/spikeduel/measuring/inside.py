@@ -1,5 +1,5 @@
 """Look inside networks while they answer one image: inputs, spikes, membranes, activations, answers
-by time step, energy so far, and the pixels that spoke for the answer.
+by step, energy so far, and pixels that spoke for the answer.
 """
 
 import math
@@ -44,9 +44,9 @@ def look_inside(
 ) -> Inside:
     """Watch `models`, by their names, answer one prepared image.
 
-    `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known.
-    `points` are the integration steps of the attribution, which takes most of the time. Raises
-    `InputError` for another shape, an unknown class, and models of different classes.
+    `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class. `points` are
+    the attribution's integration steps, which take most of the time. Raises `InputError` for
+    another shape, an unknown class, and models of different classes.
     """
     images = {
         name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
@@ -91,12 +91,11 @@ def attribution(
     keys: RandomKeys | None = None,
     points: int = POINTS,
 ) -> np.ndarray:
-    """Return the amount that each pixel of a prepared image uint8 `[C, H, W]` adds to the score of
-    class `label` (None: the answer), float32 `[H, W]`.
+    """Return each pixel's share of the score of class `label` (None: the answer), float32 `[H, W]`,
+    for a prepared image uint8 `[C, H, W]`.
 
     Integrated gradients from no input (Sundararajan et al. 2017, "Axiomatic Attribution for Deep
-    Networks", equation 1), by the midpoint rule. With surrogate gradients values add up only
-    roughly.
+    Networks", equation 1), by the midpoint rule; roughly additive with surrogate gradients.
     """
     prepared = torch.from_numpy(np.array(image)).unsqueeze(0)
     keys = keys or RandomKeys.for_content(prepared)
@@ -145,7 +144,7 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
 
 def chosen(spk: np.ndarray, most: int) -> list[int]:
     """Return at most `most` spiking neurons of `spk` bool `[T, N]`, evenly from the busiest to the
-    stillest; the first neuron where none spikes.
+    stillest; else the first neuron.
     """
     counts = spk.sum(0)
     spiking = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
@@ -153,14 +152,11 @@ def chosen(spk: np.ndarray, most: int) -> list[int]:
 
 
 def _evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Return at most `most` items at even distances, first and last included."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)
     return [items[place] for place in np.unique(places)]
 
 
 class _Answer:
-    """A watched pass of a model over one image."""
-
     def __init__(
         self, model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated: bool
     ) -> None:
@@ -212,7 +208,6 @@ class _Answer:
         )
 
     def _input(self) -> Tensor:
-        """Return the input as `[N, C, H, W]`."""
         x = self.x.value.unsqueeze(0) if isinstance(self.x, ConstantInput) else self.x
         binning = self.model.card.preprocessing.binning
         if x.dim() == 4:  # a network without time steps
@@ -259,7 +254,6 @@ class _Answer:
         return layers
 
     def _activations(self) -> list[Activations]:
-        """Return the inputs of the layers with weights but the first."""
         num_steps = self.model.card.num_steps or len(self._input())
         kept: dict[int, Tensor] = {}
         for calls in self.inputs.values():
@@ -273,7 +267,6 @@ class _Answer:
 
 @contextmanager
 def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """Collect the inputs of each convolution, linear layer and average pooling, call by call."""
     taken: dict[nn.Module, list[Tensor]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -305,9 +298,7 @@ def _threshold(
 
 
 def _strongest(x: Tensor) -> Activations:
-    """Return the channels of `x` `[N, C, H, W]` with the highest mean, in order; `[N, F]` becomes
-    rows of one map.
-    """
+    """Return the channels of `x` `[N, C, H, W]` with the highest mean, in order."""
     count = x.shape[1]
     if x.dim() == 2:
         side = math.isqrt(count - 1) + 1

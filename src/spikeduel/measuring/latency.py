@@ -49,9 +49,9 @@ def latency(
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
 
-    `start_up_seconds` are importing, loading and the first answer, `peak_memory_bytes` the
-    process's memory then. All but `machine` are None where the process fails or exceeds `seconds`;
-    `reasons` says why.
+    `start_up_seconds` are importing, loading and the first answer, `peak_memory_bytes` the memory
+    then. All but `machine` are None where the process fails or exceeds `seconds`; `reasons` says
+    why.
     """
     here = machine(device)
     settings = {
@@ -93,8 +93,8 @@ def machine(device: str) -> Machine:
 
 
 def main(import_seconds: float) -> None:
-    """Load and time the model that the first argument names: images from standard input, one JSON
-    document to standard output.
+    """Load and time the model of the first argument: images from standard input, JSON to standard
+    output.
     """
     # Prints of a model must not end up in the document.
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -135,7 +135,7 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     stream = None
     try:
         stream = streamed(model, images)
-    # A user's network may not go on from a state, and still answer.
+    # A user's network may not go on from a state.
     except Exception as error:
         told = isinstance(error, InputError)
         reasons["stream_ms"] = str(error) if told else type(error).__name__
@@ -182,8 +182,8 @@ def summary(milliseconds: list[float]) -> dict[str, Any]:
 
 
 def streamed(model: Model, images: np.ndarray) -> list[float]:
-    """Return the milliseconds until the scores after each step of one image, `[T]`. Raises
-    `InputError` for a network that cannot stream.
+    """Return milliseconds until the scores after each step of one image, `[T]`. Raises `InputError`
+    for a network that cannot stream.
     """
     runs: list[list[float]] = []
 
@@ -216,7 +216,7 @@ def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounte
     try:
         if device.type == "cuda":
             return [_of_gpu(device)]
-        # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages included.
+        # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board.
         packages = [
             domain
             for domain in sorted(folder.glob("intel-rapl:*"))

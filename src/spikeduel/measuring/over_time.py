@@ -96,8 +96,8 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     """Return the upper confidence limit of the lost share of `n` images, of which `lost` became
     wrong and `gained` right.
 
-    The score test of paired proportions (Tango 1998), but at least the exact limit of Clopper and
-    Pearson for the net loss: the score's is too low where hardly any image changes.
+    The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
+    limit for the net loss: the score's is too low where hardly any image changes.
     """
     from scipy.optimize import brentq
     from scipy.stats import beta, norm

@@ -1,8 +1,7 @@
 """Accuracy on corrupted images: seven corruptions at five severities.
 
-Draws come from `RandomKeys`, by image index, the same at every severity; sizes are shares of the
-image's side. After Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
-Corruptions and Perturbations" (2019).
+Draws come from `RandomKeys`, by image index, the same at every severity. After Hendrycks and
+Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (2019).
 """
 
 import math
@@ -31,7 +30,7 @@ _UNIT = 1 << 16
 
 def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     """Add Gaussian noise to every pixel and channel, its standard deviation this share of white."""
-    # 255 equally likely values of a normal distribution, scaled to a variance of 1.
+    # 255 equally likely values of a normal distribution of variance 1.
     values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
     strengths = torch.from_numpy(values / values.std() * (255 * share))
     return _as_bytes(images + strengths[draw.levels(1, images)[0].long()])
@@ -42,8 +41,7 @@ def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     from scipy.ndimage import gaussian_filter
 
     sigma = share * min(images.shape[2:])
-    # Edges are continued: a dark margin would be a second corruption. Integers would be cut off
-    # twice.
+    # Continued edges: a dark margin would be a second corruption. Integers would be cut off twice.
     blurred = gaussian_filter(
         images.numpy(), (0, 0, sigma, sigma), output=np.float64, mode="nearest", truncate=3
     )
@@ -110,7 +108,6 @@ def _places(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the images' values at `x` and `y`, interpolated bilinearly."""
     height, width = images.shape[2:]
     sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
     border = torch.cat(sides, 2)

@@ -26,8 +26,8 @@ Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], Neuron]
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
-"""Least pixels a side: two poolings leave nothing of a smaller image; in the study's CNN, whose
-convolutions are unpadded, of one below the second number.
+"""Least pixels a side: two poolings leave nothing of a smaller image. The second is for the study's
+CNN, whose convolutions are unpadded.
 """
 LARGEST_FIRST_MAP, LARGEST_FIRST_MAP_OF_RESNET = 24, 48
 MOST_HALVINGS, MOST_POOLED = 3, 2
@@ -106,8 +106,6 @@ class SmallCNN(JoinsLayers):
 
 
 class _Dense(nn.Module):
-    """Weights of the dense twins: block1, block2 {Linear → hidden, batch norm}, linear → K."""
-
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int) -> None:
         super().__init__()
         # Batch norm has a bias.
@@ -146,10 +144,6 @@ class DenseReLU(_Dense):
 
 
 class _Conv(nn.Module):
-    """Weights of the convolutional twins: two {Conv 3×3, batch norm}, linear1 → hidden, linear2 →
-    K.
-    """
-
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int, pooling: str) -> None:
         super().__init__()
         channels, height, width = image_shape
@@ -210,7 +204,7 @@ class ConvReLU(_Conv):
 def first_layers(
     image_shape: Shape, width: int, largest: int
 ) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
-    """Return convolutions that halve images to about `largest` pixels a side, each with True if
+    """Return convolutions that halve images to about `largest` pixels a side, with True where
     pooling follows, and the sides after them.
     """
     channels, *sides = image_shape
@@ -252,7 +246,7 @@ class _VGG(nn.Module):
         for growth in GROWTH:
             if min(sides) // 2 < SMALLEST_MAP:
                 break
-            # Usual widths give channels that fill the lanes of vector instructions.
+            # Usual widths give channels that fill vector instructions.
             after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
             for channels, halved in ((before, False), (after, True)):
                 convolution = nn.Conv2d(channels, after, 3, padding=1, bias=False)
@@ -329,7 +323,7 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(VGGReLU):
-    """`VGGReLU` frame by frame, with a `torch.nn.GRU` over the features: no spikes."""
+    """`VGGReLU` frame by frame, with a `torch.nn.GRU` over the features."""
 
     def __init__(
         self,
@@ -363,9 +357,7 @@ def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
 class ResNetSiLU(nn.Module):
     """The strong CNN without a twin: {conv 3×3, batch norm, SiLU}, max-pooled until maps are small;
     stages of {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a
-    linear layer.
-
-    After He et al. 2016, "Deep Residual Learning for Image Recognition".
+    linear layer. After He et al. 2016, "Deep Residual Learning for Image Recognition".
     """
 
     family: Family = "cnn"
@@ -392,8 +384,6 @@ class ResNetSiLU(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions and a shortcut."""
-
     def __init__(self, width: int) -> None:
         super().__init__()
         convolutions = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))

@@ -75,7 +75,7 @@ BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron",
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """Return the arguments that an architecture names; None if a user's code requires others than
+    """Return the arguments that an architecture names; None if it requires others than
     `BUILT_WITH`.
     """
     if (parameters := _parameters(build)) is None:
@@ -145,11 +145,11 @@ had it.
 
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
-    """Set filters of the first convolution to principal directions of patches of `images` uint8
-    `[N, C, H, W]`, with both signs; keep them without such patches.
+    """Set the first convolution's filters to principal directions of patches of `images` uint8 `[N,
+    C, H, W]`, with both signs, scaled to one variance.
 
-    Directions are scaled to one variance. After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a
-    Single GPU".
+    After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU". Without such patches
+    nothing changes.
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != images.shape[1] or first.groups != 1:
@@ -165,6 +165,6 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
     filters = (directions * scales).T.flip(0)  # the widest first
     both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
-    # A fresh convolution's scale: batch norm takes it away, weight decay does not.
+    # Scale as when fresh: batch norm takes scale away, weight decay does not.
     both *= first.weight.norm().cpu() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
     first.weight[: len(both)] = both.view(-1, *first.weight.shape[1:])

@@ -1,7 +1,7 @@
 """Chains of layers and neurons, run over time.
 
 In training, `joint` computes some layers as one, unless hooks, carried states, counters or
-compilation need them one by one.
+compilation forbid it.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def join_layers(module: nn.Module) -> None:
 
 
 class SpikingChain(JoinsLayers):
-    """Layers in a chain, some of them neurons; without last neurons, their current is read out."""
+    """Layers in a chain, some of them neurons; without last neurons, the current is read out."""
 
     family: Family = "snn"
     readout: Readout = MeanReadout()

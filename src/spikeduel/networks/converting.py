@@ -1,13 +1,10 @@
 """Conversion of a trained ReLU network to integrate-and-fire neurons with the same weights.
 
-A threshold is a high percentile of the activations on training images, for which a spike stands:
-Rueckauer et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven
-Networks for Image Classification". The image is analogue at every step; the last layer's mean
-current is the score. Half a threshold more, spread over the T steps, rounds to the nearest (Deng
-and Gu 2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural
-Networks").
-
-The source runs once on one image, and each of its operators becomes a layer of `plain`.
+A spike stands for its threshold, a high percentile of the activations on training images: Rueckauer
+et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for
+Image Classification". The image is analogue at every step; the last layer's mean current is the
+score. Half a threshold more, spread over the T steps, rounds to the nearest (Deng and Gu 2021,
+"Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural Networks").
 """
 
 from collections import Counter
@@ -58,7 +55,7 @@ class Layer:
 
 
 def require_convertible(module: nn.Module, image_shape: Sequence[int]) -> None:
-    """Raise `InputError` naming a part of a network that no spiking layer can replace."""
+    """Raise `InputError` naming a part that no spiking layer can replace."""
     _spiking(traced(module, image_shape), {}, 1)
 
 
@@ -151,7 +148,7 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
         return index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, _WEIGHTED)
 
     def shifted(index: int, amount: float) -> int:
-        """Return the number of a layer that gives `amount` more than the source's layer `index`."""
+        """Return the number of a layer that gives `amount` more than the source's `index`."""
         is_sum = index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, Add)
         for source in (index, *(layers[index].inputs if is_sum else ())):
             if can_shift(source):
@@ -192,7 +189,8 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
 
 
 def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
-    """Return the layers of a trained network from images `[B, C, H, W]` to scores `[B, K]`.
+    """Return the layers of a trained network from images `[B, C, H, W]` to scores `[B, K]`, found
+    by running it once.
 
     Batch norms are folded, or become a `plain.Affine`; dropout and a final log-softmax go; a ReLU
     behind a max-pooling moves before it. Raises `InputError` naming a part that is no layer of
@@ -203,7 +201,7 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
     parameter = next(module.parameters(), torch.empty(0))
     tape = _Tape(module.eval())
     try:
-        # Under inference mode, composite operators such as a linear layer come whole.
+        # Inference mode keeps composite operators, such as a linear layer, whole.
         with torch.inference_mode():
             images = torch.rand(1, *image_shape, device=parameter.device)
             tape.outputs[id(images)] = images, IMAGES
@@ -277,8 +275,6 @@ class _Refused(Exception):
 
 
 class _Tape(TorchDispatchMode):
-    """Records the operators on the network's input as layers."""
-
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.names = {part: name for name, part in module.named_modules()}
@@ -493,6 +489,6 @@ OPERATORS: dict[str, Callable[..., nn.Module | None]] = {
     ),
     "log_softmax": _same,
 }
-"""What makes a layer of the result and the arguments of an operator; None where it changes
-nothing in an answer.
+"""Makers of a layer from the result and the arguments of an operator; None where it changes nothing
+in an answer.
 """

@@ -147,7 +147,7 @@ _UNKNOWN_STEP, _BY_OPERATORS = Known(), Known(by_operators=True)
 
 KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
-    # A place of the pooled map keeps the counts of its neurons: four for a stride of 2.
+    # A place of the pooled map keeps its neurons' counts: four for a stride of 2.
     ("spikeduel", "PooledCounts"): Known(
         lambda module: NeuronCost(
             0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True
@@ -262,10 +262,8 @@ def calling_of(
     num_classes: int | None = None,
     family: str | None = None,
 ) -> Calling:
-    """Return the calling convention of a foreign network, found with a few images by what its
-    spiking layers receive.
-
-    `family` is the declared one. Raises `InputError`.
+    """Return a foreign network's calling convention, found with a few images by what its spiking
+    layers receive. Raises `InputError`.
     """
     training = module.training
     module.eval()

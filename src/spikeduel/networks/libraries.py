@@ -23,8 +23,8 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class LibraryNetwork(nn.Module):
-    """A library's classifier for images `[B, C, H, W]` in [0, 1], random until `start` loads
-    `weights`. Raises `InputError`.
+    """A library's classifier for images `[B, C, H, W]` in [0, 1], random until `start`. Raises
+    `InputError`.
     """
 
     readout = LogitReadout()
@@ -63,7 +63,7 @@ class LibraryNetwork(nn.Module):
         with torch.device("meta"):
             other = library.make(name, self.num_classes + 1).state_dict()
         own, pretrained = self.net.state_dict(), _fetched(self.contender)
-        # Weights whose shape depends on the number of classes are the head.
+        # Weights whose shape depends on the classes are the head.
         body = [key for key, value in own.items() if value.shape == other[key].shape]
         for key in body:
             if key not in pretrained or pretrained[key].shape != own[key].shape:
@@ -80,7 +80,7 @@ def architecture(contender: str) -> Callable[..., LibraryNetwork]:
 def settings_of(
     contender: str, image_shape: tuple[int, int, int], pretrained: Pretrained
 ) -> dict[str, Any]:
-    """Return the settings of `LibraryNetwork`, for images of this shape or of the pretraining's.
+    """Return the settings of `LibraryNetwork`, for images of this shape or the pretraining's.
 
     "auto" does without unavailable weights; "yes" raises `InputError`.
     """
@@ -107,7 +107,6 @@ def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
 
 @cache
 def _unavailable(contender: str, where: str) -> str | None:
-    """Return why pretrained weights are unavailable `where` torch keeps them."""
     try:
         _fetched(contender)
     except DamagedWeights:
@@ -122,10 +121,9 @@ class DamagedWeights(InputError):
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
-    """Return pretrained weights from the library's cache or download. Raises `InputError`."""
     library, name = _of(contender)
     try:
-        # Loading must not change later random numbers.
+        # Loading must not change random numbers.
         with torch.random.fork_rng():
             return library.pretrained(name).state_dict()
     except InputError:
@@ -176,7 +174,7 @@ def _require(library: str, name: str, names: Collection[str]) -> None:
 
 
 class _Torchvision:
-    # Without auxiliary heads and without a second normalisation.
+    # Neither auxiliary heads nor a second normalisation.
     _BUILT_WITH: ClassVar = {
         name: {"aux_logits": False, "init_weights": True, "transform_input": False}
         for name in ("googlenet", "inception_v3")
@@ -244,7 +242,7 @@ class _Timm:
 
     def require(self, name: str) -> None:
         timm = self._library()
-        # A tag names weights; prefixes such as hf-hub:… are refused.
+        # A tag names weights; hf-hub:… and the like are refused.
         base, _, tag = name.partition(".")
         _require("timm", base, timm.list_models())
         tagged = timm.list_pretrained(f"{base}.*") if tag else ()

@@ -74,7 +74,7 @@ class Model:
         file: Path | None = None,
     ) -> None:
         # Convolutions are faster channels-last. Foreign networks may call view(), which fails then;
-        # on Apple's GPUs batch norm has wrong gradients (pytorch/pytorch#175189).
+        # Apple's GPUs give batch norm wrong gradients (pytorch/pytorch#175189).
         lies_on = {each.device.type for each in module.parameters()}
         as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -158,7 +158,7 @@ class Model:
         """Return class indices int64 `[N]` and probabilities float32 `[N, K]` for prepared images
         uint8 `[N, C, H, W]` or `[N, H, W]`.
 
-        Random encodings draw from `keys`, by default from the content. Raises `InputError`.
+        Random encodings draw from `keys`, or from the content. Raises `InputError`.
         """
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
@@ -175,9 +175,7 @@ class Model:
         return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
 
     def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
-        """Return the softmax of `scores` `[…, K]`, divided by the card's temperature if
-        `calibrated`.
-        """
+        """Return the softmax of `scores` `[…, K]`, at the card's temperature if `calibrated`."""
         temperature = self.card.temperature if calibrated else None
         return (scores / (temperature or 1.0)).softmax(-1)
 
@@ -196,8 +194,7 @@ class Model:
         """Take a time step with `frame` float32 `[B, C, H, W]`; return the scores so far `[B, K]`
         and the next state.
 
-        After `num_steps` frames of an image, the scores are those of `predict`. Raises
-        `InputError`.
+        An image's last scores are those of `predict`. Raises `InputError`.
         """
         self._require_steps(
             "it cannot stream, since spikeduel can neither take out its state nor put it back"
@@ -228,7 +225,7 @@ class Model:
         keys: RandomKeys | None = None,
         num_steps: int | None = None,
     ) -> Trace:
-        """Return the inside of each layer of neurons. Raises `InputError` without spikes, and for
+        """Return the inside of each layer of neurons. Raises `InputError` without spikes and for
         foreign networks.
         """
         self._require_steps("spikeduel cannot look into its layers")
@@ -454,8 +451,6 @@ class _TrainedOn(Frozen):
 
 
 class _Dicts(Frozen):
-    """Dicts of a card, checked."""
-
     network: _Network
     trained_on: _TrainedOn | None
 
@@ -526,10 +521,10 @@ def answers_to_recording(
 def answers_to_stream(
     model: Model, chunks: Iterable[Events], calibrated: bool = True
 ) -> Iterator[Answer]:
-    """Yield the answer after each frame of a stream: `chunks` of events in order of time.
+    """Yield the answer after each frame of a stream, `chunks` of events in order of time.
 
-    A frame is over once a later event comes, or the stream ends; after as many frames as in
-    training the model starts anew. Raises `InputError`.
+    A frame ends with a later event or the stream; after as many frames as in training the model
+    starts anew. Raises `InputError`.
     """
     binning = _binning(model)
     if not (frame_us := binning.frame_us):

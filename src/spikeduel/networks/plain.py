@@ -1,7 +1,7 @@
 """Layers as plain data, for imported and converted networks.
 
 A layer is a dict with a `type` of `LAYERS` and its constructor's arguments. It takes the output of
-the layer before, or of `inputs`: numbers of earlier layers, -1 for the images.
+the layer before, or of `inputs`: earlier layers' numbers, -1 for images.
 """
 
 import inspect
@@ -57,11 +57,10 @@ class Scale(nn.Module):
 
 
 class AsPretrained(nn.Module):
-    """Prepares images `[N, C, H, W]` in [0, 1] as in a library network's pretraining: `[N, K, S,
-    S]`.
+    """Prepares images `[N, C, H, W]` in [0, 1] as in a library's pretraining: `[N, K, S, S]`.
 
     Grey is repeated for the K numbers in `mean` and `std`; `size` S (None: unchanged) is reached by
-    bilinear interpolation, antialiased.
+    antialiased bilinear interpolation.
     """
 
     mean: Tensor
@@ -98,11 +97,10 @@ class Concat(nn.Module):
 
 
 class PooledCounts(Neuron):
-    """Max-pooling of spikes `[T, B, C, H, W]` by counts: a place spikes as often as its most active
-    neuron.
+    """Max-pooling of spikes `[T, B, C, H, W]`: a place spikes as often as its most active neuron.
 
-    The output is the increase of the highest count, 0 or 1 a step; `mem` are the counts. After the
-    gates of Rueckauer et al. 2017.
+    The output is the increase of the highest count, 0 or 1 a step; `mem` are the counts. After
+    Rueckauer et al. 2017.
     """
 
     def __init__(
@@ -153,7 +151,7 @@ LAYERS: dict[str, type[nn.Module]] = {
 }
 
 Inputs = tuple[tuple[int, ...], ...]
-"""For each layer, the layers whose outputs it takes."""
+"""Layers whose outputs each layer takes."""
 
 
 class Made(NamedTuple):
@@ -235,7 +233,6 @@ def _are_earlier(sources: Sequence[Any], index: int) -> bool:
 
 
 def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
-    """Return a meta tensor with the shape of the output for inputs `[1, …]`."""
     if not isinstance(layer, Neuron):
         output: Tensor = layer(*inputs)
         return output

@@ -1,7 +1,5 @@
 """ReLU of the max-pooling of a first convolution, in one pass over memory each way, for
-`small-cnn`.
-
-The convolution's output is never written: forward keeps the place that gets the gradient.
+`small-cnn`; forward keeps only the places that get the gradient.
 """
 
 from functools import partial
@@ -17,7 +15,7 @@ from spikeduel.networks.chains import is_seen
 from spikeduel.spiking.kernels import LANES, is_watched
 
 _MOST_PLANES = 4
-"""With more planes a product of matrices is faster."""
+"""Most planes for which a product of matrices is slower."""
 _PLAIN = ((3, 3), (1, 1), (0, 0), (1, 1), 1)
 """Kernel, stride, padding, dilation and groups of the convolution."""
 
@@ -25,8 +23,7 @@ _PLAIN = ((3, 3), (1, 1), (0, 0), (1, 1), 1)
 def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
     """Return `relu(max_pool2d(conv(x), 2))` for images `[N, C, H, W]` that need no gradient.
 
-    Among numbers equal only once rounded to bf16, the highest gets the gradient, where PyTorch
-    takes the first.
+    The highest number gets the gradient even if bf16 rounds others to it; PyTorch takes the first.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if (

@@ -1,7 +1,7 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 """Compiled loops of `pooling`: a square of four places at a time, for a vector of channels.
 
-Arrays are flat `[N, H, W, C]`. A winner is the place of a square's highest number, or `_NOBODY`.
+Arrays are flat `[N, H, W, C]`. A winner is a square's highest place, or `_NOBODY`.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def _take(a, b, c, d, pooled, winners, at):
 def convolve_and_pool(
     x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop
 ):
-    """Fill images of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, planes]`.
+    """Fill `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, planes]`.
 
     `weights` are `[9·planes, C]`, `offsets` the distances of their inputs from the first.
     """
@@ -69,7 +69,7 @@ def convolve_and_pool(
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fill images of `grads` `[N, 9·planes + 1, C]`, their shares of the gradients of weights and
+    """Fill `grads` `[N, 9·planes + 1, C]`, each image's share of the gradients of weights and
     bias.
     """
     num_taps, line = len(offsets), width * planes

@@ -81,7 +81,6 @@ class Events:
 
 
 def unpacked(packed: np.ndarray) -> Events:
-    """Return the columns of packed events."""
     words = packed.astype(np.int64)
     most = LARGEST_SIDE - 1
     return Events(
@@ -217,9 +216,7 @@ class Binning:
 
 
 MOST_PIXELS = 80_000_000
-"""Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only
-warns, at 89 million.)
-"""
+"""Larger pictures are refused: a small file can hold any number of equal pixels."""
 LONGEST_SIDE = 4096
 """Pixels a side of a prepared image."""
 _Pixels = Annotated[int, Meta(ge=0)]
@@ -230,9 +227,8 @@ class Preprocessing:
     """Steps from a picture or recording to an array; stored with every model.
 
     `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark.
-    Pictures are padded to the aspect ratio with black; larger ones shrink (bilinear, averaging),
-    smaller ones grow if `enlarge`, else they are padded. The `binning` of a recording decides the
-    shape.
+    Black pads pictures to the aspect ratio; larger ones shrink (bilinear, averaging), smaller ones
+    grow if `enlarge`, else are padded. A recording's `binning` decides the shape.
     """
 
     channels: Annotated[int, Meta(ge=1, le=8192)]
@@ -262,7 +258,7 @@ class Preprocessing:
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """Return uint8 `[C, H, W]` of any picture. Raises `InputError` for an empty crop."""
-        # Before decoding, which may take long; the picture may lie on its side (EXIF).
+        # Before slow decoding; the picture may lie on its side (EXIF).
         _require_room(min(map(self._room_for, (picture.size, picture.size[::-1])), key=math.prod))
         picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
         width, height = self._room_for(picture.size)
@@ -324,8 +320,8 @@ def plain(picture: Image.Image) -> Image.Image:
     """Return `picture` upright (EXIF), with 8 bits a channel, without transparency.
 
     Transparency is laid on black; an alpha channel of zeros is ignored. 16-bit grey is divided by
-    257. Mode `F` is 0 … 1 if all values are, else 0 … 255. Raises `InputError` if no value is
-    finite.
+    257. Mode `F` is 0 … 1 if all values are, else 0 … 255. Raises `InputError` without a finite
+    value.
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):

@@ -54,11 +54,11 @@ ALONE = Ranks()
 
 
 def data_parallel(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `forward`, which calls `module`, with gradients averaged over all ranks, from the
-    weights of rank 0.
+    """Return `forward`, which calls `module`, with gradients averaged over all ranks, from rank 0's
+    weights.
 
-    Each rank normalises by its own part (SyncBatchNorm needs a GPU); running statistics are those
-    of rank 0.
+    Each rank normalises by its own part (SyncBatchNorm needs a GPU); running statistics are rank
+    0's.
     """
     if next(module.parameters()).device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -67,8 +67,6 @@ def data_parallel(module: nn.Module, forward: Callable[..., Any]) -> Callable[..
 
 
 class _Forward(nn.Module):
-    """A module whose forward pass is `run`, which calls `module`."""
-
     def __init__(self, module: nn.Module, run: Callable[..., Any]) -> None:
         super().__init__()
         self.module, self._run = module, run
@@ -97,7 +95,7 @@ class TrainingRules:
 
 
 class Muon(torch.optim.Muon):
-    """torch's Muon for filters `[O, I, H, W]` too, taken as matrices `[O, I·H·W]`.
+    """torch's Muon for filters `[O, I, H, W]` too, as matrices `[O, I·H·W]`.
 
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", scaled to Adam's
     learning rate (Liu et al. 2025, "Muon is Scalable for LLM Training").
@@ -125,8 +123,8 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `rules` name, over `num_steps` training steps; weight decay concerns
-    matrices and filters only.
+    """The optimizer of `rules` over `num_steps` training steps; weight decay is for matrices and
+    filters.
     """
 
     def __init__(
@@ -221,7 +219,7 @@ COUNTED_AT_ONCE = 16
 short step.
 """
 FORGETTING = 4
-"""With momentum 4 / (4 + n) after n batches, later ones count for more than with the mean over all,
+"""Momentum is 4 / (4 + n) after n batches: later ones count for more than with the mean over all,
 which 1 gives.
 """
 
@@ -229,7 +227,7 @@ which 1 gives.
 class TrainingStep:
     """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place.
 
-    With several `ranks`, each calls the step with its part of a batch.
+    Each rank calls the step with its part of a batch.
     """
 
     def __init__(
@@ -261,7 +259,7 @@ class TrainingStep:
         weight: float = 1.0,
     ) -> Tensor:
         """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, the gradient
-        times `weight`; return the loss before the step, a tensor.
+        times `weight`; return the loss before the step.
         """
         self._average_statistics()
         output = self._output(images, keys)
@@ -299,7 +297,6 @@ class TrainingStep:
                 self._young.append((norm, usual))
 
     def _smoothed(self, labels: Tensor) -> Tensor:
-        """Return `labels` int64 `[B]`, or smoothed as float `[B, K]`."""
         smoothing, num_classes = self.rules.label_smoothing, len(self.model.card.classes)
         if not smoothing:
             return labels
@@ -322,7 +319,7 @@ class TrainingStep:
 
     def _output(self, images: Tensor, keys: RandomKeys) -> Any:
         """Return the network's output; a last batch of one image, which batch norm can refuse,
-        takes the running statistics.
+        takes running statistics.
         """
         try:
             return self._run(images, keys)

@@ -177,7 +177,7 @@ def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
 
 
 def _require_own(request: Request) -> None:
-    """Raise `_Refused` for requests that a page of another site can make a browser send."""
+    """Raise `_Refused` for requests that another site's page can make a browser send."""
     origin = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", origin) != origin or request.headers.get(
         "sec-fetch-site", "none"

@@ -79,7 +79,7 @@ class Table:
         }
 
     def about(self) -> dict[str, Any]:
-        """Return the page's start: models, limits of settings, sample pictures."""
+        """Return models, limits of settings and sample pictures for the page's start."""
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
@@ -172,7 +172,7 @@ def takes(model: Model) -> dict[str, Any]:
     if card.encoding is None or card.foreign is not None:
         return {}
     neurons = [layer for layer in model.module.modules() if isinstance(layer, Neuron)]
-    # Learned values, and values that differ between neurons, are tensors and come with the weights.
+    # Values that are learned, or differ between neurons, come with the weights.
     same = [
         name
         for name in _OF_NEURONS

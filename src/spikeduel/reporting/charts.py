@@ -1,4 +1,4 @@
-"""Charts as data: panels of marks on axes named by columns; tips, table and download come from the
+"""Charts as data: panels of marks on axes named by columns; tips, table and download come from
 marks' rows.
 """
 
@@ -67,8 +67,8 @@ class Marks:
     """Rows that are drawn alike.
 
     Lines, points and bars show the axes' columns; spans go along x between the two columns `ends`,
-    intervals along y, a band fills the space. `place` is a row of a panel of names. Rows that are
-    not `told` are in no tip, table or download.
+    intervals along y, a band fills the space. `place` is a row of a panel of names. Rows not `told`
+    have no tip, table or download.
     """
 
     kind: Kind
@@ -152,7 +152,6 @@ class Chart:
 
     @property
     def rows(self) -> list[Row]:
-        """Rows of all marks, each once."""
         told = [marks.rows for panel in self.panels for marks in panel.marks if marks.told]
         ruled = [rule.row for panel in self.panels for rule in panel.rules if rule.row]
         every = [row for rows in (*told, ruled) for row in rows]
@@ -177,7 +176,7 @@ class Chart:
 
 
 def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
-    """Return a colour for each contender by family and place, the same in every chart."""
+    """Return a colour for each contender by family and place, as in every chart."""
     spiking = {trial.contender: trial.family == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
     return {name: next(palettes[spikes]) for name, spikes in spiking.items()}

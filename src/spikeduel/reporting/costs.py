@@ -69,7 +69,6 @@ def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
 
 
 def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
-    """Return all trials' early exits; empty unless all have one."""
     exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
     known = [leaving for leaving in exits if leaving]
     return known if len(known) == len(trials) else []
@@ -104,8 +103,8 @@ def _contender(
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return a row for each contender, its early exit and its trained twins; energies go from zeros
-    skipped to nothing skipped.
+    """Return a row for each contender, early exit and trained twin; energies go from zeros skipped
+    to nothing skipped.
     """
     shown = []
     for name in results.contenders:
@@ -149,8 +148,8 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
-    """Return accuracy against the estimated energy and the measured time of one image; None where
-    neither is known.
+    """Return accuracy against estimated energy and measured time of one image; None where neither
+    is known.
 
     A bar goes to nothing skipped; vertical lines are a standard deviation. Early exit is timed as a
     stream.
@@ -191,7 +190,6 @@ def _kind(row: Row) -> str:
 
 
 def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "") -> Panel:
-    """Return the rows whose cost on axis `x` is known, and their Pareto front."""
     known = [row for row in rows if row[x.column] is not None]
     places = [(float(row[x.column] or 0), float(row[_ACCURACY] or 0)) for row in known]
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
@@ -239,8 +237,7 @@ def followed(results: Results) -> dict[str, list[Trial]]:
 
 
 def over_time(results: Results, table: energy.Table) -> Chart:
-    """Return accuracy by time steps, energy and received events, and the time until an answer by
-    steps.
+    """Return accuracy by time steps, energy and received events, and the time until an answer.
 
     A star lets images leave early. Dotted lines and squares have no time steps. `results` has a
     trial in `followed`.
@@ -318,7 +315,6 @@ def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[
 def _accuracy(
     trials: Sequence[Trial], column: str, spent: Sequence[Sequence[float]], colour: str
 ) -> list[Marks]:
-    """Return accuracy against the cost of t steps, and early exit."""
     curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
     row: Row = {"contender": trials[0].contender}
     cost = np.mean(spent, axis=0).tolist()

@@ -68,8 +68,8 @@ def pair_differences(pairs: Sequence[Pair]) -> Chart:
 def intervals(
     chart: str, rows: Sequence[tuple[Name, Row]], margin: float, reach: float = float("inf")
 ) -> Chart:
-    """Return a chart of rows made by `with_intervals`, with the margin shaded; the axis ends at
-    `reach`, a fraction.
+    """Return a chart of rows of `with_intervals`, with the margin shaded; the axis ends at `reach`,
+    a fraction.
     """
     marks = []
     for place, (name, row) in enumerate(rows):

@@ -78,7 +78,6 @@ def panels(chart: Chart, label: str) -> Markup:
 
 
 def figure(chart: Chart) -> Figure:
-    """Return a figure of all panels with their legend."""
     columns = min(len(chart.panels), chart.abreast)
     rows = -(-len(chart.panels) // columns)
     width = WIDTHS[chart.abreast] * (1 if columns > 1 else 1.4)
@@ -107,7 +106,6 @@ def figure(chart: Chart) -> Figure:
 
 
 def save(chart: Chart, folder: Path) -> None:
-    """Write `folder`/name.png and name.svg."""
     drawn = figure(chart)
     for kind in ("png", "svg"):
         with (
@@ -222,7 +220,7 @@ def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
 
 
 def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
-    """Draw a panel `width` inches wide; return the points that the labels at its left take.
+    """Draw a panel `width` inches wide; return the points that labels at its left take.
 
     Ticks are lines and texts: matplotlib's take most of its time.
     """
@@ -253,7 +251,7 @@ def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
         axes.hlines(list(ticks), 0, 1, FAINT, linewidth=0.8, zorder=0, transform=across)
         for place, text in ticks.items():
             _text(axes, text, (0, place), (-5, 0), across, ha="right", va="center", color=QUIET)
-        # The title stands upright above the axis: a turned one is hard to read.
+        # A turned title is hard to read.
         _text(axes, _title(panel.y), (0, 1), (4 - left, 5), whole, va="bottom", color=QUIET)
     above = (4 - left, 17) if not panel.names and _title(panel.y) else (0.0, 5)
     title = {"fontsize": TITLE, "fontweight": "bold"}
@@ -269,7 +267,6 @@ def _text(
     transform: Transform,
     **look: Any,
 ) -> None:
-    """Write `text`, if any, at an offset in points from a place."""
     if text:
         moved = offset_copy(transform, axes.get_figure(root=True), *offset, units="points")
         axes.text(*place, text, transform=moved, **{"fontsize": TEXT, **look})
@@ -344,7 +341,6 @@ def _name_rows(axes: Axes, names: Sequence[charts.Name]) -> None:
 
 
 def _scale(axes: Axes, name: str, axis: Axis, most: int) -> dict[float, str]:
-    """Set the limits; return few round ticks."""
     low, high = getattr(axes, f"get_{name}lim")()
     missing = max(0.0, axis.least - (high - low)) / 2
     high = high + missing if axis.high is None else axis.high
@@ -427,7 +423,6 @@ def add_labels(axes: Axes, panel: Panel) -> None:
 
 
 def _shared(box: Sequence[float], other: Sequence[float]) -> float:
-    """Return the area that two boxes share."""
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
     return max(0.0, width) * max(0.0, height)

@@ -56,11 +56,11 @@ def inspect(
     calibrated: bool = True,
     formats: Sequence[str] = ("png",),
 ) -> list[Path]:
-    """Write what happens inside one model, or several by name, for one image; return the paths.
+    """Write what happens inside models for one image; return the paths.
 
     `image` is prepared: uint8 `[C, H, W]`, one for all or one for each name; `truth` its class
-    name, where known. The folder `out` gets inside.html, and a file for each of `formats`: "png"
-    and "svg" show the last time step, "gif" all. Raises `InputError`.
+    name. The folder `out` gets inside.html, and a file for each of `formats`: "png" and "svg" show
+    the last time step, "gif" all. Raises `InputError`.
     """
     folder = Path(out)
     if wrong := [name for name in formats if name not in FORMATS]:

@@ -1,4 +1,4 @@
-"""Log a run as it trains, then settings and results. A logger is made for a run's folder, and has
+"""Log a run as it trains, then settings and results. A logger is made for a folder, and has
 `epochs`, `result` and `end`.
 """
 
@@ -140,7 +140,7 @@ class Logged(Forwarding):
     def __init__(self, inner: Progress, names: Iterable[str] = ()) -> None:
         super().__init__(inner)
         self._names, self._loggers, self._logged = list(names), dict[str, Any](), dict[str, int]()
-        # MLflow asks an absent server for four minutes by default, and reports its use.
+        # MLflow asks an absent server for four minutes by default.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for name in self._names:

@@ -126,7 +126,7 @@ def report(
     also each chart into figures/.
 
     Energies lead with those of `table`. `held` is the run's data, else loaded and audited again.
-    The page names missing data and models, such as user code that `own_code` does not allow. Raises
+    The page names missing data and models, such as code that `own_code` does not allow. Raises
     `InputError`.
     """
     missing = list[str]()
@@ -164,14 +164,14 @@ def report_again(
     """
     comparison = load_run(run)
     try:
-        # Stored counts are weighed again: runs of earlier versions get this version's accountings.
+        # Runs of earlier versions get this version's accountings.
         results = costing.with_energy(comparison.results, tables)
         comparison = replace(comparison, results=costing.with_accountings(results, accountings))
         table = tables[0] if tables else None
         return report(comparison, path, progress, own_code, table, figures=figures)
     except SpikeduelError:
         raise
-    # Types are checked when a run is read; drawing finds values that no chart can have.
+    # Drawing finds values that no chart can have.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{Path(run) / 'results.json'}: no report can be made of it ({type(error).__name__}: "
@@ -230,7 +230,6 @@ def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[p
 
 
 def _charts(page: Page) -> Iterator[Chart | None]:
-    """Yield the charts of a run's page; templates place them by name."""
     results, colours = page.results, contender_colours(page.results.trials)
     yield costs.at_a_glance(results)
     if results.comparison.pairs:
@@ -348,8 +347,8 @@ def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
 
 
 def _look_inside(page: Page, held: RunData) -> Inside | None:
-    """Return the inside of the first `MOST_INSIDE` models for one test image of all, a disputed one
-    if possible.
+    """Return the inside of the first `MOST_INSIDE` models for one test image, a disputed one if
+    possible.
     """
     shown = dict(list(page.models.items())[:MOST_INSIDE])
     folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]

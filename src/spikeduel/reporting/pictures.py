@@ -125,16 +125,16 @@ def _called(image: AuditedImage) -> str:
 
 
 def telling_image(prepared: Prepared, test: np.ndarray) -> int:
-    """Return the index, among the first 64 test images, of the greyest: black and white pixels
-    spike never and always.
+    """Return the greyest of the first 64 test images: black and white pixels spike never and
+    always.
     """
     brightness = np.asarray(prepared.images[test[:64]]) / 255
     return int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])
 
 
 def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
-    """Return the sources of a test image uint8 `[C, H, W]` under each corruption: clean, then at
-    each severity, as measured.
+    """Return the sources of a test image uint8 `[C, H, W]` under each corruption: clean, then each
+    severity.
     """
     batch, number = torch.from_numpy(np.array(image))[None], np.array([index])
     return {

@@ -112,7 +112,6 @@ def robustness(results: Results) -> Chart:
 
 
 def _beneath(place: int, lines: Collection[str], colour: str) -> Look:
-    """Return a line for a place among `lines`, so that equal ones are all seen."""
     wider = (len(lines) - 1 - place) / max(len(lines) - 1, 2)
     return Look(colour, size=3 + 4 * wider, width=1.6 + 2.8 * wider)
 

@@ -60,8 +60,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Unprintable characters of a name, such as one that turns the writing direction, are
-        # escaped.
+        # Unprintable characters of a name, which may turn the writing direction, are escaped.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {
@@ -111,7 +110,6 @@ def unbroken(text: str) -> Markup:
 
 
 def scripts() -> list[str]:
-    """Return the text of each of `SCRIPTS`."""
     folder = resources.files("spikeduel") / "reporting"
     return [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
 

@@ -168,7 +168,6 @@ def headline_differences(study: StudyResults) -> Chart | None:
 def _interval(
     dataset: str, tested: Any, difference: float, concluded: str, sign: int
 ) -> tuple[Name, Row]:
-    """Return the name and row of a data set, with the intervals of `tested` times `sign`."""
     colour, ends = charts.QUIET, list[tuple[float, float] | None]([None, None])
     if tested is not None:
         colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)

@@ -33,8 +33,8 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Pictures of a page in one `sprite` (None without any), each `listed`; `cells` are groups by
-    contender, true class and answer, `classes` the wrong answers.
+    """Pictures of a page in one `sprite`, each `listed`; `cells` are groups by contender, true
+    class and answer, `classes` the wrong answers.
     """
 
     sprite: str | None
@@ -101,7 +101,6 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _sprite(pictures: Sequence[Image.Image], columns: int) -> str:
-    """Return all pictures in one WebP, each centred in a square, as a data URI."""
     side = max(max(picture.size) for picture in pictures)
     mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
     sheet = Image.new(mode, (columns * side, math.ceil(len(pictures) / columns) * side))

@@ -40,8 +40,8 @@ def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantIn
 def over_time(
     layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
 ) -> Tensor | ConstantInput:
-    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, T folded into the batch;
-    to a `ConstantInput` once.
+    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, to a `ConstantInput`
+    once.
     """
     if isinstance(x, ConstantInput):
         return ConstantInput(layer(x.value), x.num_steps)

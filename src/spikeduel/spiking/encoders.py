@@ -46,7 +46,7 @@ def rate(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     """Return one spike a pixel, at step round((1 − p/255)·(T−1)); black pixels stay silent."""
-    # In whole numbers (rounding half up), so that every machine rounds alike.
+    # Whole numbers (rounding half up) are rounded alike on every machine.
     step = ((255 - images.int()) * (num_steps - 1) * 2 + 255) // 510
     step = torch.where(images == 0, num_steps, step)
     steps = torch.arange(num_steps, device=images.device).view(-1, *[1] * images.ndim)

@@ -42,7 +42,7 @@ class Neuron(nn.Module):
         """Return spikes and membranes `[T, B, …]`; without `with_mem`, membranes may be `[0, B,
         …]`.
         """
-        # Dynamo cannot trace a ContextVar; compiled networks start from rest.
+        # Dynamo cannot trace a ContextVar.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
         if carry is None:
             return self.over_time(current, None, with_mem)[:2]
@@ -108,7 +108,6 @@ class LIF(Neuron):
 
     @property
     def dynamics(self) -> Dynamics:
-        """Dynamics as the kernels take them."""
         return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
 
     def initial_state(self, current: Tensor) -> State:
@@ -248,10 +247,8 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 
 
 class QuantisedReLU(ReLU):
-    """A `ReLU` with 2^`activation_bits` levels, trained as `quantised`.
-
-    The step between levels is learned; at first the highest level is `threshold`. Raises
-    `InputError`.
+    """A `ReLU` with 2^`activation_bits` levels (`quantised`), at first up to `threshold`; their
+    step is learned. Raises `InputError`.
     """
 
     def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
@@ -279,7 +276,7 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
     """Let neurons in `module` continue from the states `before` (none: fresh ones); yield the
-    states after the pass, by layer name. Raises `InputError`.
+    states after, by layer name. Raises `InputError`.
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
@@ -297,7 +294,6 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
 
 
 def is_carried() -> bool:
-    # Dynamo cannot trace a ContextVar.
     return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
 
 

@@ -42,7 +42,7 @@ class RandomKeys:
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
-        """Return keys by image index `[B]`, equal at every evaluation of the same `repeat`."""
+        """Return keys by image index `[B]`, equal at every evaluation of a `repeat`."""
         return cls(_folded(2, repeat, indices))
 
     @classmethod
@@ -82,8 +82,8 @@ class RandomKeys:
         )
 
     def alternating(self) -> Tensor:
-        """Return bool `[B]`: random per image, and with keys `for_augmentation` the opposite in the
-        next epoch.
+        """Return bool `[B]`: random, and with keys `for_augmentation` the opposite in the next
+        epoch.
         """
         turns = self._turns() if self._turns else self.integers(2)[:, 0].numpy()
         return torch.from_numpy(turns.astype(np.int64) % 2 == 1)

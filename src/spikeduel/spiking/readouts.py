@@ -63,7 +63,7 @@ class SpikeCountReadout(SpikingReadout):
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         _, mem = output
-        # With classes in the middle torch works on rows of images: a quarter of the time.
+        # Classes in the middle let torch work on rows of images: a quarter of the time.
         every = (
             labels.expand(len(mem), -1) if labels.dim() == 1 else labels.T.expand(len(mem), -1, -1)
         )

@@ -95,9 +95,7 @@ def over_time(operations: Operations, table: Table) -> list[float] | None:
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
-    """Return the mean of `values` `[T]` over images, of which `exit_steps[t]` leave at step t, at
-    the mean cost of all images.
-    """
+    """Return the mean of `values` `[T]` over images, of which `exit_steps[t]` leave at step t."""
     return float(np.average(values, weights=exit_steps))
 
 
@@ -111,12 +109,12 @@ def break_even_rates(
     """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
     for each number of time steps.
 
-    Each layer is computed in its cheapest way. Minus infinity: more even without a spike; infinity:
-    less at any rate. None without a number in the table, or if spikes cost nothing.
+    Each layer is computed in its cheapest way. Minus infinity: more even without spikes; infinity:
+    always less. None without a number in the table, or if spikes cost nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
     target = joules(rival, table, memory).range
-    # Energy is linear in the rate and in the number of steps: four points tell it all.
+    # Energy is linear in rate and number of steps: four points tell it all.
     corners = [
         [_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)]
         for num_steps in (1.0, 2.0)
@@ -130,8 +128,8 @@ def break_even_rates(
     for num_steps in steps:
         silent, firing = once + (num_steps - 1) * (twice - once)
         slope = firing - silent
-        # A layer's energy is a line over the rate by events, else constant: the least of all
-        # consists of lines that meet where another way becomes the cheapest.
+        # A layer's energy by events is a line over the rate, else constant: the least of all
+        # consists of lines that meet where the cheapest way changes.
         above, events = silent[:, 1:] - silent[:, :1], slope[:, :1]
         meet = np.divide(above, events, where=events > 0, out=np.zeros_like(above))
         corner_rates = np.unique([0.0, *meet[meet > 0]])
@@ -195,8 +193,8 @@ def _of_twin(layer: Layer) -> Layer:
 
 
 def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
-    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps; spikes
-    of the encoding keep their rate.
+    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps; the
+    encoding keeps its rate.
     """
     longer = num_steps / operations.num_steps
 
@@ -229,7 +227,7 @@ def up_to(operations: Operations, num_steps: int) -> list[Layer]:
         fewer = share
         if layer.spikes and layer.spikes.total:
             fewer = first(layer.spikes).total / layer.spikes.total
-        # Arithmetic between layers has no passes: it is spread over the steps.
+        # Arithmetic between layers has no passes.
         between = (share, share)
         return _varied(layer, factors, between, share, first, resets=layer.resets * fewer)
 

@@ -185,7 +185,6 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
-    """Return the nearest change along an axis, by the ratio of values."""
     constants = {
         name: constant for name, constant in definition.constants.items() if constant.axis == axis
     }

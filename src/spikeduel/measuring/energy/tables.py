@@ -69,7 +69,7 @@ class Bits(Frozen, forbid_unknown_fields=True):
 class Arithmetic(Frozen, forbid_unknown_fields=True):
     """Picojoules of one operation; a MAC is multiply and add, an AC is `add`.
 
-    `leak` multiplies a membrane, perhaps wider than a weight; None: as `multiply`.
+    `leak` multiplies a membrane; None: as `multiply`.
     """
 
     multiply: Picojoules
@@ -164,9 +164,8 @@ class Table(Frozen, forbid_unknown_fields=True):
 
 
 def _held(layer: Layer, bits: Bits) -> list[tuple[float, int]]:
-    """Return the number of a layer's words of each kind in `MOVED`, and their bits."""
     takes_spikes, neurons = layer.input == "spikes", layer.neurons or 0
-    # Words of a quantised network have at most the bits of its training.
+    # A quantised network has at most the bits of its training.
     trained = None if takes_spikes else layer.input_bits
     return [
         (layer.weights + layer.biases, bits.weight),
@@ -192,7 +191,7 @@ def named_or_file(
 ) -> Parsed:
     """Return the parsed TOML file of this name in `folder` of the package, or a user's.
 
-    Errors name `what` the file is and the place that describes its `form`. Raises `InputError`.
+    Errors name `what` it is and the place that describes its `form`. Raises `InputError`.
     """
     text = str(name)
     if text in names:

@@ -23,9 +23,9 @@ class Checked(Frozen):
 class Origin(Frozen):
     """Origin and quality of a shipped network.
 
-    `accuracy` is on all `n` test images, asked once; `low` and `high` are its 95 % Wilson interval,
-    for this seed. `macs` and `acs` are per image, `joules` the range of the arithmetic's. `limits`
-    says what the network is not good for.
+    `accuracy` is on all `n` test images; `low` and `high` are its 95 % Wilson interval, for this
+    seed. `macs` and `acs` are per image, `joules` the range of the arithmetic's. `limits` says what
+    the network is not good for.
     """
 
     name: str

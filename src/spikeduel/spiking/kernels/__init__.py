@@ -1,8 +1,7 @@
-"""Spiking dynamics and rate encoding: the readable `reference`, and faster kernels that agree with
-it.
+"""Spiking dynamics and rate encoding: the readable `reference`, and kernels that agree with it.
 
-`scan` and `rate_spikes` pick the fastest that fits: `cpu` (Numba) or `gpu` (Triton), imported when
-first called. The fused scan is one operator for autograd, `torch.compile` and export.
+`scan` and `rate_spikes` pick the fastest: `cpu` (Numba) or `gpu` (Triton), imported when first
+called. The fused scan is one operator for autograd, `torch.compile` and export.
 """
 
 from collections.abc import Iterator
@@ -64,12 +63,12 @@ def scan(
     *,
     with_mem: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(spk, mem, last)` of neurons over time, for `current` `[T, …]` from `state` `[S, …]`
-    (None: at rest).
+    """Return `(spk, mem, last)` over time for `current` `[T, …]` from `state` `[S, …]` (None: at
+    rest).
 
     `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and the
-    last state `[S, …]` are float32 (float64 for a float64 current). S is 1, or 2 for adaptive
-    neurons. Memory is laid out as that of `current`. Raises `InputError`.
+    last state `[S, …]` are float32 (float64 for a float64 current). All have its memory layout. S
+    is 1, or 2 for adaptive neurons. Raises `InputError`.
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
@@ -113,9 +112,8 @@ def rate_spikes(
     num_steps: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return Bernoulli spikes `[T, B, …]` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
-
-    A pixel p fires with probability p/255. Raises `InputError`.
+    """Return Bernoulli spikes `[T, B, …]` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`, with
+    probability p/255 for a pixel p. Raises `InputError`.
     """
     if images.dtype != torch.uint8:
         raise InputError(
@@ -298,7 +296,7 @@ torch.library.register_autograd(
 
 
 class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher, whose calls are noticeable in a short step."""
+    """The operator without PyTorch's dispatcher, which slows a short step."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

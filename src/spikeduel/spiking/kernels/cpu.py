@@ -1,8 +1,8 @@
 """CPU kernels in Numba, and their threads.
 
 A scan works on blocks of neurons whose state stays in the cache. Backward computes membranes again,
-which is faster than fetching them from memory. Sums over a batch are taken along a row, then over
-rows, then over images, so that no number of threads changes them.
+which is faster than fetching them. Sums over a batch are taken along a row, then over rows, then
+images, so that no number of threads changes them.
 """
 
 import ctypes
@@ -49,8 +49,7 @@ WRITTEN_DTYPES: dict[torch.dtype, Any] = {
 def run_chunks(
     kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1
 ) -> None:
-    """Call `kernel(start, stop)` on parts of `range(length)`, on at most PyTorch's number of
-    threads.
+    """Call `kernel(start, stop)` on parts of `range(length)`, on at most PyTorch's threads.
 
     The kernel releases the GIL. Parts begin at multiples of `grain` and write at least
     `SMALLEST_PART` of the `work` elements. Threads and forked processes may call at once.
@@ -104,8 +103,8 @@ def with_scratch(
 
 @cache
 def _openmp() -> Any:
-    """Return the entry to PyTorch's OpenMP threads (GNU's, or compatible), or None: other threads
-    would wait while these spin after a matrix product.
+    """Return PyTorch's OpenMP threads (GNU's, or compatible), or None: others would wait while
+    these spin after a matrix product.
     """
     try:
         parallel = ctypes.CDLL(None).GOMP_parallel
@@ -120,7 +119,6 @@ def _openmp() -> Any:
 
 @cache
 def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    # Threads do not survive a fork.
     return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
@@ -220,7 +218,7 @@ def _inputs(
 
 
 def numbers(x: Tensor) -> np.ndarray:
-    """Return `x` as the scans read and write it: float32, or the bits of bfloat16 as int16."""
+    """Return `x` for the scans: float32, or the bits of bfloat16 as int16."""
     return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
 
 
@@ -234,7 +232,6 @@ def _bits(x: Tensor) -> np.ndarray:
 
 
 def _block(num_rows: int, dynamics: Dynamics) -> int:
-    """Return the number of neurons whose scratch fits the cache."""
     arrays = 3 if dynamics.adaptation else 1
     return max(
         _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
@@ -247,8 +244,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
         k0, k1 = key & _LOW, key >> _HIGH
         c0, c1, c2, c3 = np.uint64(first_block + j), np.uint64(step), np.uint64(0), np.uint64(0)
         for _ in range(10):
-            # The masks tell the compiler that factors have 32 bits: one vector instruction for
-            # three.
+            # Masks tell the compiler that factors have 32 bits: one vector instruction for three.
             product0 = (c0 & _LOW) * np.uint64(0xD2511F53)
             product1 = (c2 & _LOW) * np.uint64(0xCD9E8D57)
             c0, c1, c2, c3 = (
@@ -302,8 +298,8 @@ def rate_spikes(
 
 @njit(**COMPILED)
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permute images of `steps` `[T, B, N]` over T in place: Knuth's algorithm P, with SplitMix64
-    (Steele, Lea, Flood 2014).
+    """Permute `steps` `[T, B, N]` over T in place: Knuth's algorithm P, with SplitMix64 (Steele,
+    Lea, Flood 2014).
     """
     num_steps, _, num_neurons = steps.shape
     for image in range(start, stop):
@@ -434,11 +430,9 @@ def _through_statistics(
     inverse: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    """Turn `grad` `[…, H, W, C]`, of the normalised current, into the gradient of `current`, in
-    place.
+    """Turn `grad` `[…, H, W, C]`, of the normalised current, into that of `current`, in place.
 
-    `total` `[C]` is the sum of `grad`, `product` that of `grad · (current − mean)`, `inverse` the
-    inverse deviation.
+    `total` `[C]` is the sum of `grad`, `product` that of `grad · (current − mean)`.
     """
     *images, height, width, channels = current.shape
     num_images = math.prod(images)

@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 """Compiled loops of the CPU's kernels, in one file because Numba caches by file.
 
-LLVM vectorises plain loops over contiguous float32 and leaves larger ones scalar: joint kernels
-hold a vector of channels or neurons in registers over all time steps. Operations come in the order
-of `reference`, without fused multiply-add, so that results are equal to the last bit.
+LLVM vectorises plain loops over contiguous float32 alone: joint kernels hold a vector of channels
+or neurons in registers over all time steps. Operations come in the order of `reference`, without
+fused multiply-add, so that results are equal to the last bit.
 """
 
 import math
@@ -99,9 +99,7 @@ def spikes(mem, level, one, spk):
 
 @njit(**UNCOUNTED)
 def _exp_of_negative(x):
-    """Return exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop from
-    vectorising.
-    """
+    """Return exp(x) for x ≤ 0 to 2e-7 relative; the C library's would not vectorise."""
     x = np.float32(-87) if x < np.float32(-87) else x
     k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
@@ -220,8 +218,7 @@ def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row
 
 @njit(**UNCOUNTED)
 def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
-    """Fill neurons `start` to `stop` of `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S,
-    N]`.
+    """Fill `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S, N]`.
 
     `current` is `[T, N]` or `[1, N]`; `state` `[S, N]` or `[0, N]`; `scratch` `[7, block]`.
     """
@@ -293,8 +290,7 @@ def scan_backward(
     start,
     stop,
 ):
-    """Fill neurons `start` to `stop` of `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]`
-    or `[0]`.
+    """Fill `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]` or `[0]`.
 
     Missing gradients are `[0, N]`. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9,
     block]`.
@@ -331,7 +327,6 @@ def scan_backward(
             elif t < num_steps - 1:
                 carry_back(adjoint, mem, level, beta, reset)
             if adaptive and t < num_steps - 1:
-                # The spike raised the next adaptation.
                 add_product(adjoint, _1, adaptation_adjoint, slope)
                 carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
             if t < 0:
@@ -407,8 +402,8 @@ def normalised_forward(
     """Fill strips (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all arrays are
     flat.
 
-    `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch. `steps` has as many
-    elements as time steps, `sides` as a window has rows: tuples are unrolled.
+    `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch. `steps` and `sides`
+    have as many elements as time steps and rows of a window: tuples are unrolled.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -469,8 +464,8 @@ def _trace_window(
 
 @njit(**UNCOUNTED, forceinline=True)
 def _find_first(mems, level, sides, channels, steps, first, highest):
-    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: the place of a window that
-    spiked first, 0 if none did, and its membrane.
+    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: the first place of a window
+    that spiked, else 0, and its membrane.
     """
     num_steps, places = len(steps), len(sides) * len(sides)
     for channel in range(0, channels, LANES):
@@ -590,8 +585,7 @@ def normalised_backward(
 
 @njit(**UNCOUNTED)
 def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
-    """Fill images of `out`, the gradient of `current`, by `grad`, that of the normalised current;
-    `out` may be `grad`.
+    """Fill images of `out`, the gradient of `current`, by `grad`, that of the normalised current.
 
     `coefficients` `[4, C]`: mean gradient, mean current, deduction for a current above it, scale.
     """
@@ -627,7 +621,7 @@ def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, 
     beta, threshold = filled(numbers[0]), filled(numbers[1])
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     num_outputs, even = len(weights) // num_neurons, num_steps + num_steps % 2
-    # Steps come in twos; of an odd number the last has no spikes.
+    # Steps come in twos; an odd last one has no spikes.
     spikes, sums = (
         np.zeros(even * _NEURONS, np.float32),
         np.empty(even * num_outputs * LANES, np.float32),
@@ -749,7 +743,6 @@ def projected_backward(
 def _project_back(
     grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
 ):
-    """Add the gradients of a vector of neurons' spikes and weights by five outputs."""
     _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
     w0, w1 = load(weights, column), load(weights, column + num_neurons)
     w2, w3 = load(weights, column + 2 * num_neurons), load(weights, column + 3 * num_neurons)

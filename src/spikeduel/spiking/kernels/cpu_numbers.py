@@ -34,12 +34,12 @@ COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"
 try:
     njit(**COMPILED)(write)
 except RuntimeError:
-    # No folder can hold compiled code, as in a container without a home: each process compiles
+    # Without a folder for compiled code, as in a container without a home, each process compiles
     # anew.
     COMPILED["cache"] = False
 UNCOUNTED = {**COMPILED, "_nrt": False}
-"""For functions that allocate nothing: they do not count who holds an array. That takes an atomic
-operation at each row that is cut out of one, on a number that threads share.
+"""Options of functions that allocate nothing: counting an array's holders takes an atomic operation
+for each row cut out of one, on a number that threads share.
 """
 
 
@@ -150,7 +150,6 @@ def where(typingctx, truths, a, b):
 
 
 def _place(context, builder, row, row_type, at):
-    """Return lanes, pointer and alignment of the vector at index `at` of an array."""
     lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
     first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
     return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4
@@ -169,7 +168,6 @@ def _narrowed(builder, vector, lanes):
     bits, half = builder.bitcast(vector, _WORDS.vector), _WORDS.filled(16)
     is_odd = builder.and_(builder.lshr(bits, half), _WORDS.filled(1))
     rounded = builder.lshr(builder.add(builder.add(bits, _WORDS.filled(0x7FFF)), is_odd), half)
-    # Rounding could carry a NaN's bits over into another number's.
     no_number = builder.fcmp_unordered("uno", vector, vector)
     return builder.trunc(builder.select(no_number, _WORDS.filled(0x7FC0), rounded), lanes.vector)
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def"
 """Scans over time and rate encoding on CUDA, in Triton. Not yet measured on a GPU.
 
-Operations come in the order of `reference.step`, without fused multiply-add, so that results are
-equal to the last bit. Tensors are `[T, N]`: one thread works on one neuron.
+Operations come in the order of `reference.step`, without fused multiply-add: results are equal to
+the last bit. Tensors are `[T, N]`: one thread works on one neuron.
 """
 
 import math
@@ -19,8 +19,8 @@ from spikeduel.spiking.kernels.reference import Dynamics
 WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
 """Types that `rate_spikes` writes."""
 
-# One neuron a thread: it reads back only what it wrote, so that nothing waits. For encoding, one
-# block of Philox a thread, which makes 4 pixels.
+# A thread reads back only its own neuron, so that nothing waits. For encoding, one block of Philox
+# a thread, which makes 4 pixels.
 _BLOCK = 128
 _COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
@@ -243,7 +243,6 @@ def _backward(
         CONSTANT,
         ADAPTIVE,
     )
-    # Gradients from later steps.
     d_mem, d_adaptation = read_state(grad_last, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     d_spk = tl.zeros((BLOCK,), tl.float32)
     d_current = tl.zeros((BLOCK,), tl.float32)
@@ -338,7 +337,7 @@ def scan_backward(
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
     grid = (triton.cdiv(num_neurons, _BLOCK),)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
-    # Row t of the membranes is read before row t of the gradient is written: they can share memory.
+    # Row t of the membranes is read before row t of the gradient is written.
     shape = (num_steps, num_neurons)
     shared = grad_current.shape == shape and grad_current.dtype == torch.float32
     mem_trace = grad_current if shared else empty(shape, torch.float32, device)
@@ -393,7 +392,6 @@ def _level(word):
 
 @triton.jit
 def _rate_rows(images, keys, spikes, num_images, num_pixels, num_tiles, BLOCK: tl.constexpr):
-    """Fill a tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
     program = tl.program_id(0)
     row, tile = program // num_tiles, program % num_tiles
     step, image = row // num_images, row % num_images
@@ -421,7 +419,6 @@ def rate_spikes(
     num_steps: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Run `cpu.rate_spikes` on CUDA."""
     num_images, num_pixels = len(images), math.prod(images.shape[1:])
     spikes = empty((num_steps, *images.shape), dtype, images.device)
     num_tiles = triton.cdiv(num_pixels, 4 * _BLOCK)

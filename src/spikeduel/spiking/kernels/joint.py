@@ -1,6 +1,5 @@
-"""Neurons with their neighbours in one pass on the CPU, for training: batch norm before and
-max-pooling after (`reference.normalised_scan`), or, under a constant current, a linear layer of few
-outputs.
+"""Neurons with their neighbours in one pass on the CPU, for training: batch norm and max-pooling
+(`reference.normalised_scan`), or, under a constant current, a linear layer of few outputs.
 """
 
 import math
@@ -61,10 +60,10 @@ def normalised_scan(
     dynamics: Dynamics,
     side: int = 1,
 ) -> Tensor:
-    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`.
+    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
+    update the running statistics of `norm`.
 
-    `current` is `[T, B, C, H, W]`; running statistics of `norm` are updated. The normalised current
-    is never rounded to the current's type.
+    `current` is `[T, B, C, H, W]`; normalised, it is never rounded to its own type.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta)

@@ -34,7 +34,7 @@ def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
 
 def sigmoid(u: Tensor, alpha: float) -> Tensor:
     """alpha·s·(1 − s), with s = 1 / (1 + exp(−alpha·u))"""
-    # Neither end of the range overflows or cancels: 1 − s has few digits left if s is near 1.
+    # Neither end of the range overflows or cancels: 1 − s has few digits if s is near 1.
     e = torch.exp(-(alpha * u).abs())
     return alpha * e / ((1 + e) * (1 + e))
 
@@ -175,15 +175,13 @@ def scan(
 
 
 def _sum(x: Tensor, axis: int) -> Tensor:
-    """Return `x.sum(axis)`, summed from first to last."""
+    """Sum `x` from first to last."""
     first, *others = x.unbind(axis)
     return sum(others, first)
 
 
 def channel_sums(x: Tensor) -> Tensor:
-    """Return float64 `[C]`: sums of `x` `[N, C, H, W]` along rows, then over rows, then over
-    images.
-    """
+    """Return float64 `[C]`: sums of `x` `[N, C, H, W]` along rows, then over rows, then images."""
     images = _sum(_sum(x, 3), 2)
     return _sum(images.double(), 0)
 
@@ -197,7 +195,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """Autograd of `normalise`, with an order of sums in both directions."""
+    """Autograd of `normalise`, with an order of sums."""
 
     @staticmethod
     def forward(
