@@ -227,7 +227,7 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
     """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
     al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
 
-    One more image, labelled with all classes equally, keeps the network from being sure of
+    Another image, labelled with all classes equally, keeps the network from being sure of
     everything.
     """
     from scipy.optimize import minimize_scalar

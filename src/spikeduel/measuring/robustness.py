@@ -111,7 +111,7 @@ def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     height, width = images.shape[2:]
     sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
     border = torch.cat(sides, 2)
-    # On a white background, black wedges would be more than a rotation.
+    # Black wedges on a white background would be more than a rotation.
     background = border.median(2).values[:, :, None, None].double()
     x, y = torch.broadcast_tensors(x, y)
     grid = torch.stack((2 * x / width, 2 * y / height), -1)

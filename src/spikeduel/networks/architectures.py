@@ -357,7 +357,9 @@ def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
 class ResNetSiLU(nn.Module):
     """The strong CNN without a twin: {conv 3×3, batch norm, SiLU}, max-pooled until maps are small;
     stages of {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a
-    linear layer. After He et al. 2016, "Deep Residual Learning for Image Recognition".
+    linear layer.
+
+    After He et al. 2016, "Deep Residual Learning for Image Recognition".
     """
 
     family: Family = "cnn"

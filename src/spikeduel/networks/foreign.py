@@ -242,7 +242,7 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
     """
     reset(module)
     if calling.way == "step":
-        # One tensor for all steps shows the counter that the image stays the same.
+        # The same tensor for all steps shows the counter that the image stays the same.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
         steps = [module(frame) for frame in frames]

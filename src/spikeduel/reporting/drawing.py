@@ -152,7 +152,7 @@ def coloured(colour: str) -> str:
 
 def _markup(panel: Panel, width: float, label: str) -> str:
     height = _height(panel)
-    # One unit of the SVG is one point.
+    # A unit of the SVG is a point.
     drawn = Figure((width, height), 72, facecolor=PAPER)
     axes = drawn.add_axes((0, 0, 1, 1))
     left, right = (draw_panel(axes, panel, width) / 72 or 0.08), 0.14

@@ -36,7 +36,7 @@ __all__ = [
 LANES = 16
 """Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
 
-# On AMD's cards 64 threads make a warp; the Triton kernels rely on 32.
+# AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
 _DEVICES = (
     ("cpu", "meta", "cuda")
     if find_spec("triton") and torch.version.hip is None

@@ -219,7 +219,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         current, mean, inverse, scale = ctx.saved_tensors
         above = current.to(mean.dtype) - _of_channel(mean)
-        # From last to first, as backward takes the steps.
+        # Backward takes the steps from last to first.
         total = _sum(grad.flip(0), 0)
         product = _sum((grad * above).flip(0), 0)
         if len(current) == 1:
