@@ -62,7 +62,7 @@ class TestItRuns:
         assert "dense-snn" in text
         assert "small-cnn" in text
         assert "skipped: SOCOFing is not at hand" in text
-        assert len(pictures) == 5
+        assert len(pictures) == 4
 
     def test_your_images_on_files_that_it_writes(self, tmp_path):
         text, pictures = executed("your_images", tmp_path)

@@ -189,7 +189,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert results["budget"]["epochs"] == {"vgg-lif": 2, "vgg-relu": 2, "resnet-silu": 2}
     assert [trial["epochs"] for trial in results["trials"]] == [2, 2, 2]
     again = spikeduel(*arguments)
-    assert "All 3 trials are in the store" in again.stdout
+    assert "Nothing to train: 3 trials in the store" in again.stdout
     assert "It is done at" not in again.stdout
     line = refused(desk, *arguments, "--epochs", 3)
     assert "both epochs (3) and minutes (0.1)" in line

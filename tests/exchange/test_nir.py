@@ -117,7 +117,7 @@ def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, mon
         ("dense-lif", {"beta": 0.0}, "a beta above 0"),
         ("conv-lif", {}, "--pooling avg"),
         ("dense-snn", {}, "--contender dense-lif"),
-        ("conv-lif", {"reset_mechanism": "none"}, "reset_mechanism=zero.*pooling=avg"),
+        ("conv-lif", {"reset_mechanism": "none"}, "--reset-mechanism zero.*--pooling avg"),
     ],
 )
 def test_what_nir_cannot_say_is_refused_with_a_remedy(shape, network, remedy, tmp_path):
