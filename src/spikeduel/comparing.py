@@ -116,7 +116,7 @@ def prepare(
         )
     for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")
-    resolved = auto_settings.by_time_and_looks(sized, prepared, splits[0], store, progress)
+    resolved = auto_settings.by_minutes_and_images(sized, prepared, splits[0], store, progress)
     planned = plan.make(resolved, prepared, splits, store, progress, timed)
     name = run_folder.default_name(experiment, prepared.fingerprint)
     folder = Path(out) if out else Path("runs") / name
@@ -205,7 +205,7 @@ def tune(
     sized = auto_settings.by_size(alone, prepared, split)
     tuning.ranges_by_contender(sized.contenders, num_trials, ranges)
     files.require_writable(store.root)
-    resolved = auto_settings.by_time_and_looks(sized, prepared, split, store, progress)
+    resolved = auto_settings.by_minutes_and_images(sized, prepared, split, store, progress)
     first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(announcing.of_tuning(planned, num_trials))

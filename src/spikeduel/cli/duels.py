@@ -1,4 +1,4 @@
-"""Commands that train networks and compare them, and those on what such runs leave."""
+"""Commands compare, tune, study, plan, report and test."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Commands on what runs leave behind: list and compare runs, and free what none needs."""
+"""Commands `runs` and `clean`: list and compare finished runs, and delete unneeded files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

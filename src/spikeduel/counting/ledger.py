@@ -1,4 +1,4 @@
-"""Ledger of a count: knowledge of each tensor (`Tag`), and sums of each layer (`Row`)."""
+"""Facts about tensors (`Tag`) and sums of layers (`Row`) during one count."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class NotCounted(InputError):
 
 @dataclass(frozen=True)
 class Tag:
-    """Knowledge of a tensor's values.
+    """Facts known of a tensor: spikes or numbers, constant over time or not.
 
     Equal `value` numbers mean equal values. An event has the size `unit`; an element can be the sum
     of `averaged` events (k² after average pooling over k×k spikes). The outer part of axis

@@ -1,4 +1,4 @@
-"""Types of a count: the operations of a network, layer by layer."""
+"""Types of counted operations: of a network and of each layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -13,8 +13,8 @@ WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
-    """An amount `per_step`, as a plain loop computes it, and `hoisted`: work equal at all time
-    steps counts once.
+    """An amount `per_step`, as a plain loop computes it, and `hoisted`, where work that is equal at
+    all time steps counts once.
     """
 
     per_step: Amount

@@ -1,4 +1,4 @@
-"""Step 1 of data: every file is read, unreadable, or ignored by a rule."""
+"""List all files of a data folder: read, unreadable, or ignored by a rule (step 1 of data)."""
 
 import os
 import re

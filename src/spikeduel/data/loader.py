@@ -1,4 +1,4 @@
-"""Step 3 of data, batches: uint8 images from memory or a memory map."""
+"""Batches for training and testing, from memory or a memory map (step 3 of data)."""
 
 import os
 from collections import deque

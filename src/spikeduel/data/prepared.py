@@ -1,4 +1,4 @@
-"""Step 2 of data, arrays: uint8 images or events, with labels, groups and fingerprint."""
+"""Data sets as arrays: uint8 images or events, labels, groups, fingerprint (step 2 of data)."""
 
 import hashlib
 import json

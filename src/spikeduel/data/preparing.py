@@ -1,4 +1,4 @@
-"""Make pictures images on disk on all cores, going on after an interruption.
+"""Decode picture files into one array on disk, on all cores; resumes after an interruption.
 
 Images are appended to a file, with a journal of their pictures.
 """

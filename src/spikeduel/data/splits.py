@@ -1,4 +1,4 @@
-"""Step 3 of data, splits: official, by class, by group, or in folds."""
+"""Split into training, validation and test: official, by class, by group, or in folds."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Optimism: what reporting the best test epoch would add to the true accuracy."""
+"""Accuracy that choosing the epoch on test images would add (optimism)."""
 
 from collections.abc import Sequence
 

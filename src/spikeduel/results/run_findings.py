@@ -1,4 +1,4 @@
-"""Finders of `[run.…]` and `[tuning.…]` in `findings.toml`."""
+"""Conditions of the caveats and notes on a run and on tuning; `findings.toml` has the texts."""
 
 import math
 import statistics

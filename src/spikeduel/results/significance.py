@@ -1,4 +1,4 @@
-"""Compare two contenders on the same test images: difference, interval, p-value, conclusion.
+"""Conclude from two contenders' answers: difference, interval, p-value, conclusion.
 
 **Several seeds.** The p-value is the larger of two: the t test of the crossed model
 (`uncertainty`), over other seeds and other images; and a permutation test, in which the 2S
@@ -46,8 +46,8 @@ class Conclusion(StrEnum):
 
 
 class Reservation(StrEnum):
-    """Reason why neither is called better though the interval excludes 0, or why a control shows
-    nothing.
+    """Reason against calling a contender better though the interval excludes 0, or against a
+    control's conclusion.
     """
 
     FEW_SEEDS = "few_seeds"

@@ -1,3 +1,3 @@
-"""The ground: errors, files, the machine, progress, names of things."""
+"""Errors, files, hardware, progress and typed documents; nothing about networks."""
 
 __version__ = "0.1.0"

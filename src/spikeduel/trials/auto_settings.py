@@ -79,7 +79,7 @@ def resolve(
 ) -> ResolvedExperiment:
     """Decide all open settings by the training images of `split`."""
     sized = by_size(asked, prepared, split)
-    return by_time_and_looks(sized, prepared, split, store, progress)
+    return by_minutes_and_images(sized, prepared, split, store, progress)
 
 
 def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
@@ -101,7 +101,7 @@ def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExpe
     )
 
 
-def by_time_and_looks(
+def by_minutes_and_images(
     sized: ResolvedExperiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
     """Decide epochs and width by the time budget, and augmentation by the images."""

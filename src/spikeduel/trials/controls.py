@@ -1,4 +1,4 @@
-"""Controls: networks without spikes, time or timing, which show what these add."""
+"""Control experiments: networks without spikes, time or timing, which show what these add."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

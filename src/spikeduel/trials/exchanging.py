@@ -1,4 +1,4 @@
-"""Export and import models with the data that they were trained on."""
+"""Find the data that a model was trained on, then export or import it by `exchange`."""
 
 from pathlib import Path
 

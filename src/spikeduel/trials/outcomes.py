@@ -1,4 +1,4 @@
-"""Outcomes of trials: records, measures, controls, and answers pooled over folds."""
+"""Collect the measures, controls and pooled answers of trials after training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Trial of one contender with one seed: build, train, measure, store."""
+"""Run one trial: build, train, measure and store, or record its failure."""
 
 import traceback
 from typing import Any

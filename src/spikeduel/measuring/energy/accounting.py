@@ -1,6 +1,4 @@
-"""Published ways of counting energy: files with a formula, its numbers, and their places in the
-source.
-"""
+"""Accountings, published ways of counting energy: a formula, its numbers, and their sources."""
 
 import itertools
 from collections.abc import Iterator

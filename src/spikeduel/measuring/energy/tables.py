@@ -1,4 +1,4 @@
-"""Energy tables: numbers of the standard accounting, with their sources, or a user's TOML file."""
+"""Energy tables: joules of one operation, with sources, for the standard formula."""
 
 import math
 import re

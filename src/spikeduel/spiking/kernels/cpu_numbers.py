@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
-"""Numbers and vectors in compiled functions: float32, or the bits of bfloat16 as int16.
+"""Load and store float32, bfloat16 (as int16 bits) and vectors in compiled functions.
 
 A vector is `LANES` float32 with `+ - * / > ==`, so that no kernel depends on LLVM's vectorising.
 """

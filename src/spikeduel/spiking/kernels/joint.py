@@ -1,5 +1,5 @@
-"""Neurons with their neighbours in one pass on the CPU, for training: batch norm and max-pooling
-(`reference.normalised_scan`), or, under a constant current, a linear layer of few outputs.
+"""Batch norm, neurons and max-pooling (`reference.normalised_scan`) in one pass on the CPU, for
+training; or, under a constant current, neurons and a linear layer of few outputs.
 """
 
 import math
