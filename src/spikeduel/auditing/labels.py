@@ -76,16 +76,18 @@ def labels_to_check(audit: Audit) -> Iterator[Values]:
 def suspects(
     labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
 ) -> np.ndarray:
-    """Return the suspect ones of N labels, int64 `[M]`, surest first.
+    """Return the indices of the labels that look wrong, int64 `[M]`, most suspicious first.
 
-    `given` float `[N]` is the probability of each of `labels` int `[N]` by a model not trained on
-    the image, `best` int `[N]` the better class, `highest` `[N]` its probability. Suspect labels
-    have less than `most` of their class's threshold.
+    A model that was not trained on the image gives `labels` int `[N]` the probability `given`
+    `[N]`, and its answer `best` int `[N]` the probability `highest` `[N]`. A label is suspect if
+    the answer is another class, and `given` is less than `most` times its mean over images with
+    this label.
     """
     count = np.bincount(labels)
-    threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
-    found = np.flatnonzero((best != labels) & (given < most * threshold))
-    return found[np.lexsort((-highest[found], given[found] / threshold[found]))]
+    usual = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
+    suspect = np.flatnonzero((best != labels) & (given < most * usual))
+    # `lexsort` sorts by its last key first.
+    return suspect[np.lexsort((-highest[suspect], given[suspect] / usual[suspect]))]
 
 
 def votes(

@@ -61,18 +61,20 @@ def search(
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return each picture's largest square between black bars, enlarged, uint8 `[N, C, S, S]`."""
+    """Return the centre square of each picture, enlarged to its full side, uint8 `[N, C, S, S]`.
 
+    `shares` `[N]` are the parts of the side that black bars leave free. At least two pixels stay.
+    """
     middles, side = empty_array(images.shape), images.shape[-1]
     margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
         middles[block] = images[block]
         for margin in np.unique(margins[block][margins[block] > 0]):
-            rows = start + np.flatnonzero(margins[block] == margin)
-            part = images[rows, :, margin:-margin, margin:-margin].astype(np.float32)
+            indices = start + np.flatnonzero(margins[block] == margin)
+            part = images[indices, :, margin:-margin, margin:-margin].astype(np.float32)
             larger = interpolate(torch.from_numpy(part), size=side, mode="bilinear")
-            middles[rows] = larger.round().clamp(0, 255).byte().numpy()
+            middles[indices] = larger.round().clamp(0, 255).byte().numpy()
     return middles
 
 

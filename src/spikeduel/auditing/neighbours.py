@@ -161,15 +161,15 @@ def small_grey(images: np.ndarray) -> Tensor:
 
     factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
 
-    def made(part: np.ndarray) -> Tensor:
+    def unit_pictures(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
-        # Rounding of a uniform image would be blown up to a picture.
+        # Only rounding errors are left of a uniform image; scaled up they would be a picture.
         length = small.norm(dim=1, keepdim=True)
         return torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(()))
 
-    return in_parts(images, made)
+    return in_parts(images, unit_pictures)
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:

@@ -219,11 +219,12 @@ def _largest(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
 
 
 def _sum(call: Call, x: Tensor, tag: Tag) -> Tag:
-    shorter = _reduced(call, x, tag)
+    reduced = _reduced(call, x, tag)
+    # A sum of spikes stays spikes: the layer that takes them adds every one.
     if tag.kind == SPIKES:
-        return shorter
+        return reduced
     call.count("additions", x.numel() - call.out.numel())
-    return shorter.real()
+    return reduced.real()
 
 
 def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:

@@ -120,15 +120,16 @@ def unfinished() -> list[Path]:
 
 
 def remove(folder: Path, unused_for: float) -> bool:
-    """Return True after removing a set, unless it is being made or was used in the last
-    `unused_for` seconds.
+    """Remove a prepared set, unless another process makes it or it was used in the last
+    `unused_for` seconds. Return True if it is gone.
     """
+    # A set that is being made has the lock of the finished one.
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
-    def leave() -> None:
+    def refuse() -> None:
         raise InputError(f"{folder}: another process is preparing it.")
 
-    with suppress(InputError), files.locked(root() / f".{name}.lock", leave):
+    with suppress(InputError), files.locked(root() / f".{name}.lock", refuse):
         if files.unused_for(folder) >= unused_for:
             files.remove(folder)
     return not folder.exists()
@@ -160,11 +161,15 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
 
 
 def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
-    """Write like `numpy.save`, but say if the disk is full."""
-    made = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
-    if made is not None and made.parent == place and made.suffix == ".npy":
+    """Save an array as `.npy`; link it if it is a whole `.npy` file in `place`.
+
+    `file.write` raises an error that names a full disk, which `numpy.save` does not.
+    """
+    source = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
+    if source is not None and source.parent == place and source.suffix == ".npy":
+        # Some disks cannot link: then the array is copied.
         with suppress(OSError):
-            os.link(made, path)
+            os.link(source, path)
             return
     array = np.ascontiguousarray(array)
     with path.open("wb") as file:

@@ -37,13 +37,15 @@ class Running:
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the step after which each image leaves, int64 `[N]`, and the right answers then.
+        """Return the step after which each image stops, int64 `[N]`, and whether its answer is then
+        right, bool `[N]`.
 
-        An image leaves at a confidence of `threshold`, else after T.
+        An image stops once its confidence reaches `threshold`; without one, after all T steps.
         """
-        stays = self.confidence[:-1] < (np.inf if threshold is None else threshold)
-        exits = 1 + stays.sum(0)
-        return exits, self.right[exits - 1, np.arange(len(exits))]
+        # Running confidence never falls: the number of unsure steps is the index of the first sure.
+        is_unsure = self.confidence[:-1] < (np.inf if threshold is None else threshold)
+        steps = 1 + is_unsure.sum(0)
+        return steps, self.right[steps - 1, np.arange(len(steps))]
 
     def leaving(self, threshold: float | None) -> Leaving:
         """Return mean steps and accuracy when images leave by `exits`."""

@@ -336,9 +336,11 @@ class VGGGRU(VGGReLU):
     ) -> None:
         super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
         self.num_frames = num_frames
-        mean, flatten, dropped, linear = self.linear
+        # The GRU goes between pooling and dropout of the parent's head, and keeps its width.
+        pool, flatten, dropout_layer, linear = self.linear
         self.gru = nn.GRU(linear.in_features, linear.in_features)
-        self.features, self.linear = nn.Sequential(mean, flatten), nn.Sequential(dropped, linear)
+        self.features = nn.Sequential(pool, flatten)
+        self.linear = nn.Sequential(dropout_layer, linear)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits `[B, K]` of the last frame for `[B, T·C, H, W]`."""

@@ -83,13 +83,17 @@ def is_own(module: nn.Module) -> bool:
 
 
 def reset(module: nn.Module) -> None:
-    """Reset the neurons of this network alone (snnTorch's `utils.reset`: of the process)."""
+    """Reset the neurons of this network, and call its own `reset` if it has one.
+
+    snnTorch's `utils.reset` would reset all networks of the process.
+    """
     for layer in module.modules():
         if _is_of(layer, "snntorch") and hasattr(layer, "reset_mem"):
             layer.reset_mem()  # type: ignore[operator]
         elif _is_of(layer, "spikingjelly") and hasattr(layer, "reset"):
             layer.reset()  # type: ignore[operator]
     reset_of_network = getattr(module, "reset", None)
+    # A module of SpikingJelly is reset by the loop.
     if callable(reset_of_network) and not _is_of(module, "spikingjelly"):
         reset_of_network()
 

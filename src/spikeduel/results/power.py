@@ -237,7 +237,8 @@ class Forecast(Frozen):
 
     @property
     def seeds_needed(self) -> int | None:
-        """Return the seeds that find the lead in 80 % of every case; None if 100 are too few."""
-        needed = [case.seeds_needed for case in self.cases]
-        known = [seeds for seeds in needed if seeds is not None]
-        return max(known) if len(known) == len(needed) else None
+        """Return the number of seeds for which the lead is found with a chance of at least 80 %, in
+        the hardest case; None if `MOST_SEEDS` are too few for one.
+        """
+        needed = [case.seeds_needed or math.inf for case in self.cases]
+        return None if math.inf in needed else int(max(needed))

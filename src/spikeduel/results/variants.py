@@ -35,21 +35,27 @@ class VariantInDuel:
 
 
 def entries(duels: Sequence[Duel]) -> list[VariantInDuel]:
-    """Return every contender of every duel, its variant named by what varies."""
-    entries = []
+    """Return an entry for each contender of each duel. The variant's name adds the settings in
+    which the contender's duels differ: "cnn (width 24)".
+    """
+    variants = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
-        trials = [(duel, duel.results.of(contender, tested=False)) for duel in duels]
-        trials = [(duel, in_duel) for duel, in_duel in trials if in_duel]
-        axes = list(dict.fromkeys(axis for duel, _ in trials for axis in duel.settings))
-        axes = [axis for axis in axes if _concerns(axis, trials)]
-        varied = [axis for axis in axes if len({duel.settings.get(axis) for duel, _ in trials}) > 1]
-        for duel, in_duel in trials:
-            words = ", ".join(
+        with_trials = [
+            (duel, trials) for duel in duels if (trials := duel.results.of(contender, tested=False))
+        ]
+        varied = [
+            axis
+            for axis in dict.fromkeys(axis for duel, _ in with_trials for axis in duel.settings)
+            if _concerns(axis, with_trials)
+            and len({duel.settings.get(axis) for duel, _ in with_trials}) > 1
+        ]
+        for duel, trials in with_trials:
+            differences = ", ".join(
                 said(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
             )
-            variant = f"{contender} ({words})" if words else contender
-            entries.append(VariantInDuel(duel, contender, in_duel, variant))
-    return entries
+            variant = f"{contender} ({differences})" if differences else contender
+            variants.append(VariantInDuel(duel, contender, trials, variant))
+    return variants
 
 
 def said(axis: str, value: str) -> str:

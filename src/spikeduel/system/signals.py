@@ -26,10 +26,11 @@ def heard() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         nonlocal last
         last = number
-        for other in before:
-            # `timeout` sends SIGTERM to the process and to its group.
-            is_repeated = other == number == signal.SIGTERM
-            signal.signal(other, signal.SIG_IGN if is_repeated else signal.SIG_DFL)
+        # A second signal ends the process at once, except a second SIGTERM: `timeout` sends it
+        # twice, to the process and to its group.
+        for watched in before:
+            comes_twice = watched == number == signal.SIGTERM
+            signal.signal(watched, signal.SIG_IGN if comes_twice else signal.SIG_DFL)
         raise Stopped(number)
 
     usual: dict[int, Any] = {

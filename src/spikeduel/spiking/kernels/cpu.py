@@ -461,22 +461,20 @@ def moments(current: Tensor) -> np.ndarray:
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     values = flat(current)
-    # Squares of values far from 0 would cancel; a channel's first value is near all others.
+    # Mean of squares less square of mean loses its digits if values are far from 0. So differences
+    # from the channel's first value are summed, in each image, and their squares.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
-    above = np.zeros((num_images, 2, channels), np.float32)
+    sums = np.zeros((num_images, 2, channels), np.float32)
     kernel = partial(
         compiled.channel_sums,
         values,
         pivot,
         (num_images, height, width, channels),
-        above.reshape(-1),
+        sums.reshape(-1),
     )
     run_chunks(kernel, num_images, work=len(values))
-    found: np.ndarray = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
-    offset, square = found
-    found[1] = np.maximum(square - offset * offset, 0)
-    found[0] += pivot
-    return found
+    offset, square = sums.sum(axis=0, dtype=np.float64) / (num_images * height * width)
+    return np.stack([pivot + offset, np.maximum(square - offset * offset, 0)])
 
 
 def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
