@@ -34,3 +34,16 @@ class Telling(Progress):
     def found(self):
         """How many trials were found in the store."""
         return sum("not trained again" in line for line in self.details)
+
+
+class Interrupting(Progress):
+    """Raises what Ctrl-C raises, before the given step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def track(self, items, description, total=None):
+        for item in items:
+            if item == self.step:
+                raise KeyboardInterrupt
+            yield item

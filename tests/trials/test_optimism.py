@@ -14,7 +14,7 @@ from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, training, trial
 from spikeduel.trials.store import Store
-from telling import Telling
+from telling import Interrupting, Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -35,19 +35,6 @@ class Counting(nn.Module):
         self.asked += 1
         return self.linear(x.flatten(1))
 """
-
-
-class Stopping(Progress):
-    """Raises what Ctrl-C raises, before the given step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def track(self, items, description, total=None):
-        for item in items:
-            if item == self.step:
-                raise KeyboardInterrupt
-            yield item
 
 
 @pytest.fixture
@@ -87,7 +74,7 @@ def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
     whole = run(measured, Store("whole"))
     steps = -(-270 // measured.batch_size)
     with pytest.raises(KeyboardInterrupt):
-        run(measured, Store("s"), Stopping(2 * steps + 1))
+        run(measured, Store("s"), Interrupting(2 * steps + 1))
     resumed = run(measured, Store("s"), told := Telling())
     assert any("goes on after epoch 2" in line for line in told.lines)
     assert training_of(resumed) == training_of(whole)

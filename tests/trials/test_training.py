@@ -17,7 +17,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, training
 from spikeduel.trials.training import Loop, read_checkpoint, rules_of, stopped
-from telling import Telling
+from telling import Interrupting, Telling
 
 
 def history(*losses):
@@ -34,19 +34,6 @@ def test_the_studys_stopping_rule(small):
     assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule) is None
     assert stopped(history(*np.linspace(1, 0.1, 10)), rule) == "limit"
     assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule) is None
-
-
-class Interrupting(Progress):
-    """Raises what Ctrl-C raises, before the given step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def track(self, items, description, total=None):
-        for item in items:
-            if item == self.step:
-                raise KeyboardInterrupt
-            yield item
 
 
 def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
