@@ -18,7 +18,7 @@ from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Side
-from spikeduel.results.words import energy_accountings as words
+from spikeduel.results.words import costs as words
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
@@ -50,7 +50,7 @@ def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     cases = []
     for accounted in accountings.pairs if accountings else []:
         assert accountings is not None
-        rows = text_rows(words.table(accounted, accountings), words.in_order(accounted))
+        rows = text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
         print(f"\n{words.summary(accounted)}\n{render(rows)}")
         sides = {side or "open": len(accounted.found(side)) for side in SIDES}
         cases.append({"cheaper_in": sides, "judged": accounted.judged, **plain(accounted)})

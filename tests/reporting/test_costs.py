@@ -12,8 +12,8 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
 from spikeduel.reporting import report
 from spikeduel.results.columns import text_rows
-from spikeduel.results.costs import Range
-from spikeduel.results.words import costs, energy_accountings
+from spikeduel.results.energy_accountings import Range
+from spikeduel.results.words import costs
 from spikeduel.settings.recipes import baseline
 
 
@@ -124,14 +124,14 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
 def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
     run, judged = make_run(encoding="direct"), with_accountings(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
-    assert energy_accountings.summary(judged.energy_accountings.pairs[0]) in page
-    for law in judged.energy_accountings.definitions:
+    assert costs.summary(judged.energy_accountings.pairs[0]) in page
+    for law in judged.costs.definitions:
         for text in (
             law.title,
             law.source,
             law.spiking,
             law.leaves_out,
-            *dict(energy_accountings.constants(law)),
+            *dict(costs.constants(law)),
         ):
             assert text in page
     assert 'data-name="accountings-dense-snn-small-cnn"' in page

@@ -17,7 +17,7 @@ from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult
-from spikeduel.results.words.energy_accountings import in_order
+from spikeduel.results.words.costs import in_order
 
 # ---- pairs
 

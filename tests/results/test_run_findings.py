@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pytest
@@ -17,7 +16,7 @@ from spikeduel.results.run_findings import (
     tuning_limits,
 )
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Epoch, Score
+from spikeduel.results.trials import Epoch
 from spikeduel.settings.recipes import baseline
 
 EXPERIMENT = baseline(seeds=3)
@@ -397,34 +396,6 @@ def test_what_was_tuned_for_whom():
     # Where the experiment left the epochs open, those of the longest trial count.
     unset = structs.replace(tuning(a=0.0), experiment={"epochs": None})
     assert tuning_caveats(own, unset) == [finding("tuned", num_trials=8, most_epochs=6)]
-
-
-def close(num_val, *accuracies, best=0):
-    """The caveat about settings of a and b that validation cannot tell apart; b's are far apart."""
-    record = tuning(len(accuracies), a=0.0, b=0.0)
-    a, b = record.contenders
-    scores = [None if share is None else Score(accuracy=share) for share in accuracies]
-    trials = [
-        structs.replace(each, validation=score)
-        for each, score in zip(a.trials, scores, strict=True)
-    ]
-    made = structs.replace(
-        record,
-        contenders=[structs.replace(a, trials=trials, best=best), b],
-        dataset=structs.replace(record.dataset, val=num_val),
-    )
-    return [each for each in tuning_limits(made) if each.id == "close_settings"]
-
-
-def test_a_small_validation_part_does_not_choose_among_close_settings():
-    # Of 207 images, 0.9 has a standard error of 2.09 points.
-    (found,) = close(207, 0.9, 0.896, 0.88, 0.879, None, 0.5)
-    error = pytest.approx(math.sqrt(0.9 * 0.1 / 207))
-    assert found.values == {"close": {"a": 2}, "num_trials": 6, "num_val": 207, "error": error}
-    assert close(207, 0.9, 0.8) == []
-    # Of 6,000 it has 0.39 points, which is less than what counts as a difference.
-    assert close(6000, 0.9, 0.8999) == []
-    assert close(207, None, None, best=None) == []
 
 
 def test_where_more_trials_might_bring_more():

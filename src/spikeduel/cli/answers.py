@@ -8,6 +8,7 @@ import typer
 from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.results.columns import (
     OPTIMISM,
+    control_columns,
     render,
     robustness_columns,
     robustness_of,
@@ -17,11 +18,10 @@ from spikeduel.results.comparison import Comparison
 from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.words import (
     answer,
-    controls,
     costs,
-    energy_accountings,
     power,
     study,
+    verdict,
 )
 from spikeduel.system.sentences import counted
 
@@ -36,7 +36,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     if verbose:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
-    shown = [controls.on_time(comparison.results)]
+    shown = [verdict.on_time(comparison.results)]
     shown += [
         sentence(claim)
         for contender in comparison.results.comparison.controls
@@ -90,8 +90,8 @@ def _everything(comparison: Comparison) -> None:
     words = (
         costs.events(comparison.results),
         *map(
-            energy_accountings.summary,
-            energy_accountings.shown(comparison.results.energy_accountings),
+            costs.summary,
+            costs.shown(comparison.results.energy_accountings),
         ),
         power.of_pairs(comparison.results),
     )
@@ -107,7 +107,7 @@ def _everything(comparison: Comparison) -> None:
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
     for contender in comparison.results.comparison.controls:
-        columns = [column for column in controls.table(contender) if column.title != "meaning"]
-        text = f"{controls.asked(contender)}: {controls.what_it_means(contender)}"
+        columns = [column for column in control_columns(contender) if column.title != "meaning"]
+        text = f"{verdict.asked(contender)}: {verdict.what_it_means(contender)}"
         typer.echo(f"\n{wrapped(text)}\n{render(text_rows(columns, contender.rows))}")
     typer.echo(f"\nmodels: {comparison.out / 'models'}/")

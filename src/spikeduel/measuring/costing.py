@@ -23,8 +23,7 @@ from spikeduel.results.answer import answered
 from spikeduel.results.columns import LAYERS, layers, text_rows
 from spikeduel.results.costs import AccountedPair, Counted, TableEnergy
 from spikeduel.results.run import Results
-from spikeduel.results.words import energy_accountings as accounting_words
-from spikeduel.results.words.costs import amount, energy_text, network_text
+from spikeduel.results.words.costs import accounting_text, amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
@@ -40,7 +39,7 @@ class PrintedEnergy(TableEnergy):
 
 class PrintedPair(AccountedPair):
     def __str__(self) -> str:
-        return accounting_words.text(self)
+        return accounting_text(self)
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:

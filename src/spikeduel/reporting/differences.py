@@ -22,19 +22,13 @@ from spikeduel.reporting.charts import (
 )
 from spikeduel.results.costs import AccountedPair, EnergyAccountings
 from spikeduel.results.run import Pair, Results
-from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.words import energy_accountings as accounting_words
-from spikeduel.results.words.verdict import BRIEF
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.words.costs import figure_name, in_order
+from spikeduel.results.words.verdict import reserved
 
 CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
 WIDEST_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
-_NARROW = {
-    **BRIEF,
-    Reservation.FEW_GROUPS: "too few groups",
-    Reservation.COMPARISONS: "not after adjusting",
-    Reservation.EXACT_TEST: "inconclusive",
-}
 _DIFFERENCE = "difference, points"
 _CI95 = ("95 % interval from, points", "95 % interval to, points")
 _CI90 = ("90 % interval from, points", "90 % interval to, points")
@@ -104,10 +98,8 @@ def _margin_key(margin: float) -> Key:
 
 
 def _concluded(pair: Pair) -> str:
-    if pair.reservation:
-        return _NARROW[pair.reservation]
     if not pair.conclusion.better:
-        return pair.conclusion.value
+        return reserved(pair) or pair.conclusion.value
     within = " (within the margin)" if pair.negligible else ""
     return f"{charts.shortened(pair.leader, 24)} better{within}"
 
@@ -157,9 +149,7 @@ def energy_accountings(
     """Return the ratio of two networks' energies: a row for each accounting with a number, in the
     cheaper network's colour.
     """
-    known = [
-        (result, result.ratio) for result in accounting_words.in_order(accounted) if result.ratio
-    ]
+    known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
     sides = {
         "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
         "other": (accounted.other, colours.get(accounted.other, OTHER_COLOURS[0])),
@@ -187,4 +177,4 @@ def energy_accountings(
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
     rule, heading = Rule(1.0, look=Look(INK, width=0.9)), "Accounting, and who is cheaper"
     panel = Panel(x, Axis(""), marks, heading, [rule], names)
-    return Chart(accounting_words.figure_name(accounted), [panel])
+    return Chart(figure_name(accounted), [panel])

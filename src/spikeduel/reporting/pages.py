@@ -38,13 +38,12 @@ from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import costs as cost_words
-from spikeduel.results.words import energy_accountings as accounting_words
-from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import listed
 
 MOST_INSIDE = 4
 """Models that are looked into."""
@@ -242,7 +241,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     if costs.followed(results):
         yield costs.over_time(results, page.table)
     if accountings := results.energy_accountings:
-        for accounted in accounting_words.shown(accountings):
+        for accounted in cost_words.shown(accountings):
             yield differences.energy_accountings(accounted, accountings, colours)
     if results.comparison.controls:
         yield differences.controls(results)
@@ -288,8 +287,10 @@ def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
     sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
     readouts = {name: model.readout for name, model in page.models.items()}
     colours = contender_colours(results.trials)
+    names = results.contenders
+    against = " against ".join(names) if len(names) < 3 else listed(names)
     return {
-        "title": words.title(results),
+        "title": f"{against} on {results.dataset.name}",
         "results": results,
         "run": comparison.out,
         "own_code": comparison.experiment.own_code,

@@ -18,18 +18,51 @@ from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import (
-    controls,
     costs,
     findings,
     numbers,
     power,
     verdict,
 )
-from spikeduel.results.words import energy_accountings as accounting_words
-from spikeduel.results.words import report as words
 from spikeduel.results.words.numbers import said_of
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import visible
+
+DEFINITIONS: dict[str, str] = {
+    **columns.definitions(),
+    **{str(quantity): text for quantity, text in answers.MEANINGS.items()},
+    "the rule": answers.RULE.removeprefix("The rule: "),
+    "confusion matrix": (
+        "Rows: true classes. Columns: answers. Correct answers lie on the diagonal; a dark cell "
+        "off it is a pair of classes that is often confused."
+    ),
+    "worst first": "Those that the most trainings of all contenders get wrong come first.",
+    "MAC": "A multiply-accumulate: multiplies a number by a weight and adds it up.",
+    "AC": "An accumulate: adds up the weight of a spike.",
+    "hoisted": costs.TWO_WAYS,
+    "range of energy": costs.ZEROS,
+    "Pareto front": "No other network is better for less.",
+    "early exit": (
+        "An image leaves once the network is sure enough, by a threshold chosen on validation "
+        "images."
+    ),
+    "confidence": "The probability that a network gives to its answer.",
+    "as most count": (
+        "Every multiplication, and of spikes only those that come, so that spiking networks alone "
+        "skip zeros; with memory, numbers are computed whole and spikes one by one."
+    ),
+    "changes at": costs.CHANGES_AT,
+    "siblings": (
+        "Images of one group, equal ones and near duplicates; of recordings also those that share "
+        "a stretch."
+    ),
+    "expected best": (
+        "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
+        "your work”)."
+    ),
+}
+"""Words of the report, each in a sentence or two: shown where a word is hovered over or tapped."""
+
 
 MOST_CROSSED = 30
 """Classes in a confusion matrix; of more, the most frequent errors are listed."""
@@ -73,18 +106,16 @@ def _environment() -> jinja2.Environment:
         "unbroken": unbroken,
     }
     environment.globals |= {
-        "words": words,
         "numbers": numbers,
+        "plain": typed.plain,
         "columns": columns,
         "costs": costs,
         "means": means,
-        "controls": controls,
         "power": power,
         "verdicts": verdict,
-        "accountings": accounting_words,
         "audits": audit_words,
         "answers": answers,
-        "definitions": words.DEFINITIONS,
+        "definitions": DEFINITIONS,
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,

@@ -1,6 +1,7 @@
 """Tables of results as lists of `Column`s, the same for terminal, page and LaTeX."""
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 from spikeduel.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.networks.shipped import Origin
 from spikeduel.results import accuracy
+from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.optimism import ContenderOptimism
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.trials import (
@@ -24,7 +26,7 @@ from spikeduel.results.trials import (
 )
 from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.words.numbers import assigned, hundredths, p_number, signed
-from spikeduel.results.words.verdict import interval, pair_conclusion
+from spikeduel.results.words.verdict import conclusion, interval, pair_conclusion, titled
 from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted
 
@@ -285,6 +287,28 @@ PAIRS: list[Column[Pair]] = [
     Column("conclusion", pair_conclusion, is_text=True),
 ]
 
+
+def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
+    """Return the columns of controls."""
+    return [
+        Column("control", titled, is_text=True),
+        Column("meaning", lambda row: row.meaning, is_text=True),
+        Column("accuracy %", lambda row: row.accuracy, percent, unknown="–"),
+        Column("points", lambda row: row.found and row.found.difference, signed, unknown="–"),
+        Column("95 % interval", lambda row: row.found and interval(row.found), unknown="–"),
+        Column("conclusion", lambda row: _concluded(row, contender.contender), is_text=True),
+    ]
+
+
+def _concluded(row: ControlRow, contender: str) -> str:
+    if row.found is None:
+        return row.reason or "not measured"
+    if row.conclusive:
+        return conclusion(row.found, contender, "the control", brief=True)
+    by_seed = ", compared seed by seed" if row.found.paired else ""
+    return f"takes {row.found.fewest_seeds} seeds{by_seed}"
+
+
 CLASSES: list[Column[ClassScores]] = [
     Column("class", lambda row: row.name, is_text=True),
     Column("precision %", lambda row: row.precision, percent),
@@ -328,6 +352,25 @@ def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
 def confusion(tested: Sequence[Trial]) -> list[list[int]]:
     """Return the summed confusion matrices."""
     return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
+
+
+def errors(counts: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Return (times, true class, answer) of a confusion matrix's errors, most frequent first."""
+    cells = [
+        (count, truth, answer)
+        for truth, of_class in enumerate(counts)
+        for answer, count in enumerate(of_class)
+        if count and truth != answer
+    ]
+    return sorted(cells, key=lambda cell: -cell[0])
+
+
+def num_tested(tested: Sequence[Trial]) -> str:
+    """Return the number of test images of a seed, in all folds."""
+    counts: Counter[int] = Counter()
+    for trial in tested:
+        counts[trial.seed] += trial.test.n if trial.test else 0
+    return span(list(counts.values()))
 
 
 Robust = tuple[str, Sequence[Robustness]]

@@ -22,10 +22,9 @@ from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Results
 from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
-from spikeduel.results.words.controls import asked, on_time, what_it_means
 from spikeduel.results.words.findings import caveat
 from spikeduel.results.words.numbers import said_of
-from spikeduel.results.words.verdict import verdict
+from spikeduel.results.words.verdict import asked, on_time, verdict, what_it_means
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.system import files, typed

@@ -38,6 +38,7 @@ class Row(Frozen, forbid_unknown_fields=True):
     subject: str = ""
     remedy: str | None = None
     problem_above: float | None = None
+    brief: str = ""
     example: Values = {}
 
 

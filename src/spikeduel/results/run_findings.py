@@ -14,7 +14,7 @@ from spikeduel.results.accuracy import (
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
 from spikeduel.results.run import Budget, Dataset, Pair, twins
-from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion, smallest_p
+from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, smallest_p
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import MOST_SEEDS
@@ -405,23 +405,6 @@ def still_rising(tuning: TuningRecord) -> Iterator[Values]:
     if rising := {name: gain for name, gain in gains.items() if gain > STILL_RISING}:
         number = tuning.num_trials
         yield {"gains": rising, "half": number // 2, "num_trials": number, "more": 2 * number}
-
-
-@finds("close_settings")
-def close_settings(tuning: TuningRecord) -> Iterator[Values]:
-    close, largest = {}, 0.0
-    for tuned in tuning.contenders:
-        accuracies = [trial.validation.accuracy for trial in tuned.trials if trial.validation]
-        if not accuracies or not tuning.dataset.val:
-            continue
-        best = max(accuracies)
-        error = math.sqrt(best * (1 - best) / tuning.dataset.val)
-        others = sum(best - accuracy <= error for accuracy in accuracies) - 1
-        if error > MARGIN and others:
-            close[tuned.contender], largest = others, max(largest, error)
-    if close:
-        values = {"num_trials": tuning.num_trials, "num_val": tuning.dataset.val}
-        yield {"close": close, "error": largest, **values}
 
 
 @finds("failed_tuning")

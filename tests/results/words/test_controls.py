@@ -1,14 +1,14 @@
 import pytest
 
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from spikeduel.results.columns import text_rows
-from spikeduel.results.words.controls import asked, how_controlled, table, what_it_means
+from spikeduel.results.columns import control_columns, text_rows
+from spikeduel.results.words.verdict import asked, how_controlled, what_it_means
 
 ALONE = "Accuracy does not show what energy it may save."
 
 
 def conclusions(contender):
-    return [cells["conclusion"] for cells in text_rows(table(contender), contender.rows)]
+    return [cells["conclusion"] for cells in text_rows(control_columns(contender), contender.rows)]
 
 
 def test_the_rows_and_the_sentences():
@@ -20,7 +20,7 @@ def test_the_rows_and_the_sentences():
         nearest_neighbour=None,
     )
     assert asked(found) == "What spiking adds to conv-lif (T = 4, mean over 6 seeds)"
-    rows = text_rows(table(found), found.rows)
+    rows = text_rows(control_columns(found), found.rows)
     assert list(rows[1].values()) == [
         *("quantised twin (3 bits)", "", "88.00", "+2.00", "+1.00 to +3.00", "conv-lif is better")
     ]
@@ -68,7 +68,7 @@ def test_one_seed_describes_and_does_not_conclude():
 def test_a_control_that_takes_more_seeds_than_the_others_says_so():
     paired = row("shuffled", UNKNOWN, seeds=4, paired=True)
     found = controlled(seeds=4, relu_twin=BETTER)
-    assert text_rows(table(found), [paired])[0]["conclusion"] == (
+    assert text_rows(control_columns(found), [paired])[0]["conclusion"] == (
         "takes 6 seeds, compared seed by seed"
     )
 

@@ -6,7 +6,7 @@ from made_operations import plain, spiking
 from spikeduel.measuring.energy.pairwise import compare_run
 from spikeduel.results.columns import text_rows
 from spikeduel.results.costs import AccountedPair, AccountingResult, Range, Threshold
-from spikeduel.results.words import energy_accountings as words
+from spikeduel.results.words import costs as words
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def accounted():
 
 
 def rows(accounted, accountings):
-    return text_rows(words.table(accounted, accountings), words.in_order(accounted))
+    return text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
 
 
 def test_the_summary_counts_those_that_have_a_number(accounted):
@@ -91,7 +91,7 @@ def test_bits_are_counted(value, unit, shown, accounted, accountings):
 
 
 def test_a_case_alone_is_printed_with_its_rulings_by_name(accounted):
-    first, *table = words.text(accounted).splitlines()
+    first, *table = words.accounting_text(accounted).splitlines()
     assert first == f"{words.summary(accounted)} Ratio: snn / cnn."
     assert [line.split()[0] for line in table[2:]] == [
         each.accounting for each in words.in_order(accounted)

@@ -1,14 +1,16 @@
+import re
 from types import SimpleNamespace
 
 import pytest
 from msgspec import structs
 
 from made_results import make_results, with_dataset, with_pair, with_tests, with_trials
+from spikeduel.reporting import rendering
 from spikeduel.results import columns
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
 from spikeduel.results.trials import Anytime, EarlyExit, EncodingSpread, ExitChoice, Leaving
-from spikeduel.results.words import report, verdict
+from spikeduel.results.words import verdict
 from spikeduel.settings.recipes import baseline
 
 DATA = SimpleNamespace(
@@ -22,6 +24,14 @@ def results():
     return make_results(DATA, baseline(seeds=2))
 
 
+def section(name, results):
+    """The words of a section of the page."""
+    contenders = [{"name": each, "tested": results.of(each)} for each in results.contenders]
+    page = {"results": results, "contenders": contenders, "drawn": {}, "verdict": ""}
+    html = rendering._environment().get_template(f"{name}_section.html.j2").render(page)
+    return " ".join(re.sub("<[^>]*>", " ", html).split())
+
+
 def test_what_a_mean_is_over(results):
     tested = results.of("dense-snn")
     in_folds = [structs.replace(trial, fold=fold) for trial in tested for fold in (0, 1)]
@@ -29,8 +39,8 @@ def test_what_a_mean_is_over(results):
     assert columns.trained_on(in_folds) == "2 seeds and 2 folds"
     assert columns.trained_on(in_folds[:2]) == "2 folds"
     # Of each seed, both folds' images; one fold of the second seed failed.
-    assert report.num_tested(in_folds) == "40"
-    assert report.num_tested(in_folds[:3]) == "20 to 40"
+    assert columns.num_tested(in_folds) == "40"
+    assert columns.num_tested(in_folds[:3]) == "20 to 40"
 
 
 def test_the_note_says_what_was_tested_and_what_it_covers(results):
@@ -52,13 +62,16 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):
-    rules = dict(report.rules(results))
-    assert rules["images"] == "30 training, 10 validation, 20 test"
-    assert rules["spiking input"] == "rate encoding, 25 steps"
-    assert "8.5e-05" in rules["training"]
-    assert rules["seeds"] == "each contender was trained 2 times; numbers are mean ± sd"
-    coloured = dict(report.rules(with_dataset(results, image_shape=(3, 9, 8))))
-    assert coloured["data"] == "made-up: 3 classes, 8×9 pixels, colour"
+    rules = section("method", results)
+    for text in (
+        "images 30 training, 10 validation, 20 test",
+        "spiking input rate encoding, 25 steps",
+        "Adam, learning rate 8.5e-05",
+        "seeds each contender was trained 2 times; numbers are mean ± sd",
+    ):
+        assert text in rules
+    coloured = section("method", with_dataset(results, image_shape=(3, 9, 8)))
+    assert "made-up: 3 classes, 8×9 pixels, colour" in coloured
 
 
 def test_the_rules_name_folds_and_groups(results):
@@ -70,12 +83,10 @@ def test_the_rules_name_folds_and_groups(results):
         group_sizes=GroupSizes(largest=9, median=2.5),
         groups_tested=3,
     )
-    rules = dict(report.rules(changed))
-    assert rules["images"] == "15 training, 5 validation, 2 folds, which test each of 40 once"
-    assert rules["split"].endswith(
-        "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)"
-    )
-    assert "in each fold" in rules["seeds"]
+    rules = section("method", changed)
+    assert "images 15 training, 5 validation, 2 folds, which test each of 40 once" in rules
+    assert "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)" in rules
+    assert "in each fold" in rules
 
 
 def leaving(threshold, n=6000, confidence=0.95, steps=(3, 7)):
@@ -105,32 +116,39 @@ def of(results, *exits):
     )
 
 
-def test_what_early_exit_promises(results):
-    assert report.early_exits(results) == []
-    assert report.early_exits(of(results, leaving(0.9), leaving(0.8))) == [
-        "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points "
-        "of accuracy, as 6,000 validation images show with 95 % confidence."
-    ]
-    (some,) = report.early_exits(of(results, leaving(0.9), leaving(None)))
-    assert "on average (1 of 2 trainings have no early exit). That" in some
-    assert report.early_exits(of(results, leaving(None), leaving(None))) == [
-        "dense-snn: no early exit: no threshold was shown to cost at most 0.2 points of accuracy."
-    ]
-    assert report.early_exits(of(results, leaving(None, n=200), leaving(None, n=200))) == [
-        "dense-snn: no early exit: 200 validation images are too few to show that it costs at most "
-        "0.2 points of accuracy; at least 1,497 are needed."
-    ]
+@pytest.mark.parametrize(
+    ("exits", "text"),
+    [
+        (
+            (leaving(0.9), leaving(0.8)),
+            "dense-snn: images leave after 1.7 of 2 steps on average. That costs at most 0.2 points "
+            "of accuracy, as 6,000 validation images show with 95 % confidence.",
+        ),
+        (
+            (leaving(0.9), leaving(None)),
+            "on average (1 of 2 trainings have no early exit). That",
+        ),
+        (
+            (leaving(None), leaving(None)),
+            "dense-snn: no early exit: no threshold was shown to cost at most 0.2 points of accuracy.",
+        ),
+        (
+            (leaving(None, n=200), leaving(None, n=200)),
+            "dense-snn: no early exit: 200 validation images are too few to show that it costs at "
+            "most 0.2 points of accuracy; at least 1,497 are needed.",
+        ),
+    ],
+)
+def test_what_early_exit_promises(results, exits, text):
+    macros = rendering._environment().get_template("macros.html.j2")
+    tested = of(results, *exits).of("dense-snn")
+    made = macros.make_module({"contenders": [{"name": "dense-snn", "tested": tested}]})
+    assert text in " ".join(made.early_exits().split())
 
 
 def test_ties_and_random_encodings_are_told_where_there_are_some(results):
-    assert "5.0 % of the answers were ties" in report.of_encoding(
-        "dense-snn", results.of("dense-snn")
-    )
-    assert report.of_encoding("small-cnn", results.of("small-cnn")) == ""
-    assert (
-        report.of_encoding("dense-snn", with_tests(results, tie_share=None).of("dense-snn")) == ""
-    )
-    drawn = with_tests(
-        results, encoding_spread=EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123)
-    )
-    assert "by 1.23 points" in report.of_encoding("dense-snn", drawn.of("dense-snn"))
+    assert "dense-snn: 5.0 % of the answers were ties" in section("results", results)
+    assert "small-cnn: " not in section("results", results)
+    assert "ties" not in section("results", with_tests(results, tie_share=None))
+    spread = EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123)
+    assert "by 1.23 points" in section("results", with_tests(results, encoding_spread=spread))

@@ -1,24 +1,20 @@
-"""The verdict in sentences, claiming no more than the trials can bear."""
+"""The verdict, and what controls show, in sentences that claim no more than the trials can bear."""
 
 from collections.abc import Sequence
 
-from spikeduel.results.controls import ControlRow
-from spikeduel.results.findings import is_leak
+from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, claims
+from spikeduel.results.findings import TABLE, finding, is_leak
 from spikeduel.results.run import Pair, Results
-from spikeduel.results.significance import (
-    FEWEST_GROUPS,
-    Conclusion,
-    Difference,
-    Reservation,
-    smallest_p,
-)
+from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
+from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import (
     counted,
     listed,
     p_value,
     per_cent,
+    points,
     signed,
 )
 
@@ -26,14 +22,6 @@ LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
     "scores measure memory as much as recognition."
 )
-BRIEF = {
-    Reservation.FEW_SEEDS: "too few seeds",
-    Reservation.FEW_GROUPS: "too few groups of test images",
-    Reservation.COMPARISONS: "not after adjusting for the comparisons",
-    Reservation.EXACT_TEST: "not by the exact test",
-    Reservation.CONTROL_AT_CHANCE: "the control learned nothing",
-}
-"""Each reservation in a few words, for a table."""
 
 
 def verdict(results: Results) -> str:
@@ -87,7 +75,7 @@ def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> s
     better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(difference.conclusion)
     text = f"{better} is better" if better else difference.conclusion.value
     if difference.reservation:
-        return f"{text}: {BRIEF[difference.reservation] if brief else because(difference)}"
+        return f"{text}: {reserved(difference) if brief else because(difference)}"
     if better and difference.negligible:
         text += f", by less than the {margin(difference)} that count"
     return text
@@ -104,33 +92,17 @@ def margin(difference: Difference) -> str:
     return f"±{100 * difference.margin:g} points"
 
 
+def reserved(difference: Difference) -> str:
+    """Return the reservation in a few words, for a table or a chart; "" without one."""
+    return TABLE[f"but_{difference.reservation}"].brief if difference.reservation else ""
+
+
 def because(difference: Difference) -> str:
     """Return the reservation as a clause."""
-    match difference.reservation:
-        case Reservation.FEW_SEEDS:
-            why = (
-                f"with {difference.seeds} seeds p cannot fall below {difference.smallest_p:.2g} "
-                f"(--seeds {ADVISED_SEEDS} is enough)"
-            )
-        case Reservation.FEW_GROUPS:
-            groups = difference.groups or 0
-            if difference.seeds == 1 and groups < FEWEST_GROUPS:
-                why = (
-                    f"with {counted(groups, 'group')} of test images p cannot fall below "
-                    f"{smallest_p(groups):.2g}"
-                )
-            else:
-                why = (
-                    f"the test images count as {difference.effective_groups or groups:.2g} groups "
-                    f"of equal size, and it takes {FEWEST_GROUPS} to call one better"
-                )
-        case Reservation.COMPARISONS:
-            why = "not after adjusting for the number of comparisons"
-        case Reservation.CONTROL_AT_CHANCE:
-            return "the control learned nothing (not shown to be better than a constant answer)"
-        case _:
-            why = "the exact test does not confirm it"
-    return f"the interval excludes 0, but {why}"
+    groups = difference.effective_groups or difference.groups
+    values = {"seeds": difference.seeds, "smallest_p": difference.smallest_p, "groups": groups}
+    id = f"but_{difference.reservation}"
+    return sentence(finding(id, **{name: values[name] for name in TABLE[id].example})).rstrip(".")
 
 
 def _trainings(seeds: int, num_folds: int, models: str) -> str:
@@ -178,3 +150,66 @@ def terms(differences: Sequence[Difference]) -> str:
 def titled(control: ControlRow | ControlResult) -> str:
     """Return a control's title, with the bits of its activations if few."""
     return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
+
+
+_LOST: dict[TemporalLoss, str] = {
+    "everything": "everything is lost without time",
+    "some": "{points} are lost without time",
+    "nothing": "nothing is lost without time",
+    "not shown": "it stays open whether anything is lost without time",
+}
+
+
+def asked(contender: ControlledContender) -> str:
+    """Return the controls' question, and the number of seeds."""
+    seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    what = "time and polarity add" if contender.of_recordings else "spiking adds"
+    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
+    return f"What {what} to {contender.contender} ({steps}{over})"
+
+
+def what_it_means(contender: ControlledContender) -> str:
+    """Return the left-out controls, and the joint conclusion."""
+    shown, reasons = claims(contender), left_out([contender])
+    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
+    return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
+
+
+def on_time(results: Results) -> str:
+    """Return the loss of recordings without time; empty if not tried."""
+    if (ablation := results.comparison.without_time) is None:
+        return ""
+    difference = ablation.found
+    lost = _LOST[ablation.lost].format(points=points(difference.difference))
+    best = f"{ablation.contender} ({per_cent(ablation.accuracy)})"
+    if ablation.without == ablation.contender and not ablation.trained_without:
+        return f"On {results.dataset.name} {lost}: the best on validation, {best}, sees none."
+    how = "trained on frames that each hold all events"
+    if not ablation.trained_without:
+        how = "which sees no time"
+    low, high = difference.ci95
+    text = (
+        f"On {results.dataset.name} {lost}: {best} beside {ablation.without} "
+        f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
+        f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
+    )
+    few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
+    return text + few * (not ablation.conclusive)
+
+
+def left_out(contenders: Sequence[ControlledContender]) -> list[str]:
+    """Return the reasons of unmeasured controls, without repetitions."""
+    rows = [row for contender in contenders for row in contender.rows]
+    return list(dict.fromkeys(row.reason for row in rows if row.reason))
+
+
+def how_controlled(contender: ControlledContender) -> str:
+    """Return the tests of the controls; empty without a conclusion."""
+    concluded: list[Difference] = [
+        row.found for row in contender.rows if row.found and row.conclusive
+    ]
+    if not concluded:
+        return ""
+    tests = "; ".join(dict.fromkeys(difference.test for difference in concluded))
+    return f"Test: {tests}.{adjusted_for(len(concluded), 'control')} {terms(concluded)}"
