@@ -12,7 +12,7 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
 from spikeduel.reporting import report
 from spikeduel.results.columns import text_rows
-from spikeduel.results.energy_accountings import Range
+from spikeduel.results.costs import Range
 from spikeduel.results.words import costs
 from spikeduel.settings.recipes import baseline
 
@@ -125,7 +125,7 @@ def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, un
     run, judged = make_run(encoding="direct"), with_accountings(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert costs.summary(judged.energy_accountings.pairs[0]) in page
-    for law in judged.costs.definitions:
+    for law in judged.energy_accountings.definitions:
         for text in (
             law.title,
             law.source,
