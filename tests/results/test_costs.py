@@ -89,9 +89,6 @@ def test_one_number_of_an_estimate():
     found = energy.estimate(spiking().layers, energy.read("45nm-fp32"))
     assert found.of() == found.compute.hoisted
     assert found.of("on_chip", "per_step") == found.on_chip.per_step
-    chip = energy.estimate(plain().layers, energy.read("loihi"))
-    assert chip.of().dense is chip.of().range is None
-    assert (chip.is_chip, found.is_chip) == (True, False)
 
 
 def test_energy_by_no_table_is_refused():

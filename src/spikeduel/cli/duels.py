@@ -303,8 +303,8 @@ def report(
         list[str] | None,
         option(
             "--energy-table NAME|FILE.toml",
-            "Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, 45nm-int8-sums8, loihi, "
-            "or a table of your own (see docs/energy-tables.md); repeatable.",
+            "Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, 45nm-int8-sums8, or a "
+            "table of your own (see docs/energy-tables.md); repeatable.",
         ),
     ] = None,
     accounting: Annotated[

@@ -1,9 +1,6 @@
 """Types of counted operations: of a network and of each layer."""
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -123,6 +120,40 @@ class Layer(Counts):
     folded_into: str | None
     note: str | None
 
+    @property
+    def takes_image(self) -> bool:
+        return self.input == "image"
+
+    @property
+    def takes_numbers(self) -> bool:
+        return self.macs.dense.per_step > 0
+
+    @property
+    def is_convolution(self) -> bool:
+        return "Conv" in self.type
+
+    @property
+    def activation_bits(self) -> int:
+        """Bits of an activation, where these are few; else 0."""
+        few = self.takes_numbers and self.input != "spikes"
+        return (self.input_bits or 0) if few else 0
+
+    @property
+    def is_quantised(self) -> bool:
+        return self.activation_bits > 0
+
+    @property
+    def whole_per_step(self) -> float:
+        return self.macs_a_pass * self.passes.per_step or self.macs.dense.per_step
+
+    @property
+    def fired(self) -> float:
+        return self.spikes.total if self.spikes else 0.0
+
+    @property
+    def neuron_updates(self) -> float:
+        return self.integrations / max(self.state_variables, 1)
+
     def passes_of(self, way: Way) -> tuple[float, float]:
         """Return the passes with numbers and the passes with spikes."""
         passes, dense = getattr(self.passes, way), getattr(self.macs.dense, way)
@@ -143,39 +174,30 @@ class Layer(Counts):
 
     def moved(self, way: Way, flow: Flow) -> Traffic:
         numbers, spikes = self.passes_of(way)
-        fired = self.spikes.total if self.spikes else 0.0
-        times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(
-            flow, numbers + spikes
-        )
-        moved = {
-            "weights": self.weights * times
-            + self.biases * (times if flow == "image" else numbers + spikes),
-            "activations": self.outputs * numbers,
-            "addresses": 0.0,
-            "membranes": self.membrane_reads + self.membrane_writes,
-            "bits": 0.0,
-        }
+        passes = numbers + spikes
+        times = {"image": min(passes, 1.0), "usual": numbers, "events": 0.0}.get(flow, passes)
+        weights = self.weights * times + self.biases * (times if flow == "image" else passes)
+        activations, addresses, bits = self.outputs * numbers, 0.0, 0.0
+        membranes = self.membrane_reads + self.membrane_writes
         if way == "hoisted" and self.passes.hoisted < self.passes.per_step:
-            moved["activations"] += self.outputs * self.passes.per_step
+            activations += self.outputs * self.passes.per_step
         macs, acs = self.done(way, "events")
         if flow == "events":
             read = self.inputs * numbers * (1 - (self.input_zeros or 0.0))
-            moved["weights"] += macs
-            moved["activations"] += read
-            moved["addresses"] += read
-            moved["membranes"] += 2 * macs + self.outputs * numbers
+            weights += macs
+            activations += read
+            addresses += read
+            membranes += 2 * macs + self.outputs * numbers
         else:
-            moved["activations"] += self.inputs * numbers
+            activations += self.inputs * numbers
         if flow in ("usual", "events"):
-            moved["weights"] += acs
-            moved["addresses"] += self.events.total + fired
-            moved["membranes"] += 2 * acs
+            weights += acs
+            addresses += self.events.total + self.fired
+            membranes += 2 * acs
         else:
-            moved["activations"] += self.outputs * spikes
-            moved["bits"] += self.inputs * spikes + (
-                self.threshold_comparisons if self.spikes else 0.0
-            )
-        return Traffic(**moved)
+            activations += self.outputs * spikes
+            bits = self.inputs * spikes + (self.threshold_comparisons if self.spikes else 0.0)
+        return Traffic(weights, activations, addresses, membranes, bits)
 
 
 class Operations(Frozen):
@@ -190,132 +212,50 @@ class Operations(Frozen):
     totals: Counts
 
 
-Arrays = Mapping[str, np.ndarray]
-"""Arrays over layers by name."""
-
-
-class LayerAmount(NamedTuple):
-    """An amount for formulas: a plain `meaning`, and a function of a layer."""
-
-    meaning: str
-    of: Callable[[Layer], float]
-
-
-def _takes_numbers(layer: Layer) -> bool:
-    return layer.macs.dense.per_step > 0
-
-
-def _few_bits(layer: Layer) -> int:
-    few = _takes_numbers(layer) and layer.input != "spikes"
-    return (layer.input_bits or 0) if few else 0
-
-
-def _spikes(layer: Layer) -> float:
-    return layer.spikes.total if layer.spikes else 0.0
-
-
-def _neuron_updates(layer: Layer) -> float:
-    return layer.integrations / max(layer.state_variables, 1)
-
-
-AMOUNTS: dict[str, LayerAmount] = {
-    "macs": LayerAmount(
+AMOUNTS: dict[str, tuple[str, str]] = {
+    "macs": (
+        "macs.dense.hoisted",
         "multiplications with weights; what is the same at every step counts once",
-        lambda layer: layer.macs.dense.hoisted,
     ),
-    "macs_per_step": LayerAmount(
-        "macs, counted at every step", lambda layer: layer.macs.dense.per_step
+    "macs_per_step": ("macs.dense.per_step", "macs, counted at every step"),
+    "effective_macs": ("macs.effective.hoisted", "macs whose input is not 0"),
+    "effective_macs_per_step": (
+        "macs.effective.per_step",
+        "macs_per_step whose input is not 0",
     ),
-    "effective_macs": LayerAmount(
-        "macs whose input is not 0", lambda layer: layer.macs.effective.hoisted
-    ),
-    "effective_macs_per_step": LayerAmount(
-        "macs_per_step whose input is not 0", lambda layer: layer.macs.effective.per_step
-    ),
-    "acs": LayerAmount("additions that spikes cause", lambda layer: layer.acs.total),
-    "events": LayerAmount("spikes that come in", lambda layer: layer.events.total),
-    "whole_per_step": LayerAmount(
-        "synapses times passes, nothing skipped",
-        lambda layer: layer.macs_a_pass * layer.passes.per_step or layer.macs.dense.per_step,
-    ),
-    "takes_numbers": LayerAmount("1 where the layer multiplies numbers, else 0", _takes_numbers),
-    "takes_image": LayerAmount(
-        "1 where the input is the image, else 0", lambda layer: layer.input == "image"
-    ),
-    "convolution": LayerAmount("1 for a convolution, else 0", lambda layer: "Conv" in layer.type),
-    "quantised": LayerAmount(
-        "1 where activations have few bits, else 0",
-        lambda layer: _few_bits(layer) > 0,
-    ),
-    "activation_bits": LayerAmount("bits of an activation, where these are few", _few_bits),
-    "inputs": LayerAmount("numbers that come in, in one pass", lambda layer: layer.inputs),
-    "outputs": LayerAmount("numbers that go out, in one pass", lambda layer: layer.outputs),
-    "weights": LayerAmount("numbers that inputs are multiplied with", lambda layer: layer.weights),
-    "biases": LayerAmount("numbers that are added to outputs", lambda layer: layer.biases),
-    "bias_additions": LayerAmount(
+    "acs": ("acs.total", "additions that spikes cause"),
+    "events": ("events.total", "spikes that come in"),
+    "whole_per_step": ("whole_per_step", "synapses times passes, nothing skipped"),
+    "takes_numbers": ("takes_numbers", "1 where the layer multiplies numbers, else 0"),
+    "takes_image": ("takes_image", "1 where the input is the image, else 0"),
+    "convolution": ("is_convolution", "1 for a convolution, else 0"),
+    "quantised": ("is_quantised", "1 where activations have few bits, else 0"),
+    "activation_bits": ("activation_bits", "bits of an activation, where these are few"),
+    "inputs": ("inputs", "numbers that come in, in one pass"),
+    "outputs": ("outputs", "numbers that go out, in one pass"),
+    "weights": ("weights", "numbers that inputs are multiplied with"),
+    "biases": ("biases", "numbers that are added to outputs"),
+    "bias_additions": (
+        "bias_additions.hoisted",
         "outputs that get a bias; what is the same at every step counts once",
-        lambda layer: layer.bias_additions.hoisted,
     ),
-    "bias_additions_per_step": LayerAmount(
-        "bias_additions, counted at every step", lambda layer: layer.bias_additions.per_step
+    "bias_additions_per_step": (
+        "bias_additions.per_step",
+        "bias_additions, counted at every step",
     ),
-    "neurons": LayerAmount("neurons with a state", lambda layer: layer.neurons or 0.0),
-    "neuron_updates": LayerAmount("neurons times steps", _neuron_updates),
-    "spikes": LayerAmount("spikes that the neurons fire", _spikes),
-    "leaks": LayerAmount("multiplications of a state with its decay", lambda layer: layer.leaks),
-    "resets": LayerAmount("resets of a state", lambda layer: layer.resets),
-    "comparisons": LayerAmount(
-        "comparisons with the threshold", lambda layer: layer.threshold_comparisons
-    ),
-    "membrane_reads": LayerAmount("states read", lambda layer: layer.membrane_reads),
-    "membrane_writes": LayerAmount("states written", lambda layer: layer.membrane_writes),
+    "neurons": ("neurons", "neurons with a state"),
+    "neuron_updates": ("neuron_updates", "neurons times steps"),
+    "spikes": ("fired", "spikes that the neurons fire"),
+    "leaks": ("leaks", "multiplications of a state with its decay"),
+    "resets": ("resets", "resets of a state"),
+    "comparisons": ("threshold_comparisons", "comparisons with the threshold"),
+    "membrane_reads": ("membrane_reads", "states read"),
+    "membrane_writes": ("membrane_writes", "states written"),
 }
-"""The amounts of one layer and image; amounts that a kind of layer lacks are 0."""
+"""Amounts of one layer and image for formulas: attributes of `Layer` (None is 0), and meanings."""
 STEPS = "T"
 """Time steps of the spiking network, in the formulas of both networks."""
-MEANINGS = {name: amount.meaning for name, amount in AMOUNTS.items()} | {
+MEANINGS = {name: meaning for name, (_, meaning) in AMOUNTS.items()} | {
     STEPS: "time steps of the spiking network"
 }
 """Meanings of all names that a formula may use besides its own constants."""
-_BY_WAY = ("bias_additions", "additions", "multiplications")
-_ANY_FLOW = ("acs", "resets", "leaks", "spikes", "neuron_updates")
-
-
-def by_flow(layers: Sequence[Layer], way: Way) -> dict[str, np.ndarray]:
-    """Return the amounts by flow, `[layers, 1 + FLOWS]`, the usual flow first; others are `[layers,
-    1]`.
-    """
-    flows: tuple[Flow, ...] = ("usual", *FLOWS)
-    done = np.array([[layer.done(way, flow) for flow in flows] for layer in layers])
-    done = done.reshape(len(layers), len(flows), 2)
-    moved = [[layer.moved(way, flow) for flow in flows] for layer in layers]
-    words = np.array(moved).reshape(len(layers), len(flows), len(Traffic._fields))
-    amounts = {"done_macs": done[..., 0], "done_acs": done[..., 1]}
-    amounts |= {f"moved_{name}": words[..., i] for i, name in enumerate(Traffic._fields)}
-    columns = {name: [getattr(getattr(layer, name), way) for layer in layers] for name in _BY_WAY}
-    columns["integrations"] = [layer.integrations for layer in layers]
-    columns |= {name: [AMOUNTS[name].of(layer) for layer in layers] for name in _ANY_FLOW}
-    return amounts | {name: np.array(column).reshape(-1, 1) for name, column in columns.items()}
-
-
-def arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
-    return {
-        name: np.array([amount.of(layer) for layer in layers], dtype=np.float64)
-        for name, amount in AMOUNTS.items()
-    }
-
-
-def mean(of_trials: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """Return the mean over a network's trials, without layers that differ from the first's."""
-    first = of_trials[0]
-    same = [
-        trial
-        for trial in of_trials
-        if all(trial[name].shape == first[name].shape for name in first)
-    ]
-    return {name: np.mean([trial[name] for trial in same], axis=0) for name in first}
-
-
-def between(start: Arrays, end: Arrays, shares: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the amounts `[V, layers]` at `shares` `[V, 1]` of the way from `start` to `end`."""
-    return {name: start[name] + shares * (end[name] - start[name]) for name in start}

@@ -16,12 +16,11 @@ from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting
 from spikeduel.measuring.energy import Table, accounting, pairwise
-from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
 from spikeduel.results.columns import LAYERS, layers, text_rows
-from spikeduel.results.costs import AccountedPair, Counted, TableEnergy
+from spikeduel.results.costs import AccountedPair, Accounting, Counted, TableEnergy
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import accounting_text, amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput

@@ -339,7 +339,7 @@ def break_even(
     A panel for each memory model, a line for each energy table: below it the network (the dot) is
     cheaper. The twin is the `trained` one, or computed from the shape.
     """
-    tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
+    tables = [energy.read(name) for name in energy.NAMES]
     twin = trained.layers if trained else energy.relu_twin(operations)
     column = "spikes per neuron and step"
     rate = operations.totals.spikes_per_neuron_and_step or 0.0

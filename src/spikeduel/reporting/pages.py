@@ -14,7 +14,6 @@ from spikeduel.auditing.copies import write_groups
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
-from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.inside import look_inside
 from spikeduel.networks.models import Model, load_model
 from spikeduel.reporting import (
@@ -31,6 +30,7 @@ from spikeduel.reporting.rendering import write
 from spikeduel.results import means, predictions
 from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.costs import Accounting
 from spikeduel.results.findings import is_leak
 from spikeduel.results.inside import Inside
 from spikeduel.results.predictions import Answered, PredictionsFile

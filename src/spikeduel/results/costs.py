@@ -51,24 +51,18 @@ class WayJoules(Frozen):
 
 
 class TableEnergy(Frozen):
-    """Energy by one table, for each memory model it covers; `unknown`: layers without energy."""
+    """Energy by one table, for each memory model it covers."""
 
     title: str
     source: str
     compute: WayJoules | None
     on_chip: WayJoules | None
     off_chip: WayJoules | None
-    unknown: list[str]
 
     def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
         """Return the joules per image."""
         ways = getattr(self, memory)
         return getattr(ways, way) if ways else Joules(dense=None, effective=None)
-
-    @property
-    def is_chip(self) -> bool:
-        """Return True for a table of a whole chip, without arithmetic alone."""
-        return self.compute is None
 
 
 class Energy(Frozen):
@@ -92,10 +86,17 @@ Read = Literal["source", "implementation", "quotation"]
 
 
 class Constant(Range):
-    """A number of an accounting, with its place in the source."""
+    """A number of an accounting, with its place in the source.
+
+    `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find a change
+    of the answer.
+    """
 
     unit: str
     where: str
+    axis: Literal["bits", "memory"] | None = None
+    least: float | None = None
+    most: float | None = None
 
 
 class Accounting(Frozen):

@@ -11,6 +11,9 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
 from spikeduel.measuring.energy import (
+    Arithmetic,
+    Bits,
+    Memory,
     Table,
     break_even_rates,
     read,
@@ -18,10 +21,9 @@ from spikeduel.measuring.energy import (
     scaled,
     up_to,
 )
-from spikeduel.measuring.energy.tables import Arithmetic, Bits, Memory
 from spikeduel.results.costs import MEMORIES
 
-FP32, LOIHI = energy.read("45nm-fp32"), energy.read("loihi")
+FP32 = energy.read("45nm-fp32")
 SIMPLE = Table(
     name="simple",
     title="t",
@@ -111,7 +113,7 @@ def spiking_layers(draw):
 
 
 @settings(max_examples=100, deadline=None)
-@given(spiking_layers(), st.sampled_from(energy.NAMES[:4]), st.sampled_from(MEMORIES))
+@given(spiking_layers(), st.sampled_from(energy.NAMES), st.sampled_from(MEMORIES))
 def test_a_layer_of_spikes_takes_at_least_no_more_than_its_twin_at_every_step(one, name, memory):
     counted = made_operations.operations([one], int(one.passes.per_step))
     table = read(name)
@@ -146,20 +148,6 @@ def test_what_was_trained_for_few_bits_is_moved_in_few_bits():
     assert 1e12 * (joules(None) - joules(2)) == pytest.approx(16 * 100 * 6 / 8)
     # More bits than the hardware has do not make it wider.
     assert joules(32) == joules(None)
-
-
-def test_a_chip_that_does_not_multiply_says_so():
-    entry = energy.estimate(spiking().layers, LOIHI)
-    assert entry.unknown == ["in"]
-    assert entry.compute is None
-    assert pico(entry, "on_chip") is None
-    first, *others = spiking().layers
-    entry = energy.estimate([replace(first, macs=macs(both(0))), *others], LOIHI)
-    assert entry.unknown == []
-    # 4 of 8 updates fire.
-    assert pico(entry, "on_chip") == 20 * 23.6 + 4 * 81 + 4 * 52 + 4 * 1.7
-    # Or all 8 are active, and a spike goes 3 pJ in one direction and 4 in the other.
-    assert bounds(entry, "on_chip")[1] == 20 * 23.6 + 8 * 81 + 4 * 8.7
 
 
 def test_a_table_without_memory_tells_arithmetic_alone():
@@ -213,10 +201,6 @@ def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
     assert energy.over_time(found, FP32) == pytest.approx(expected)
 
 
-def test_a_chip_has_no_energy_over_time():
-    assert energy.over_time(counted("rate"), LOIHI) is None
-
-
 def test_the_mean_over_those_who_leave_by_hand():
     assert energy.mean_at([1.0, 2.0, 4.0], [3, 0, 1]) == pytest.approx((3 * 1 + 4) / 4)
 
@@ -244,7 +228,7 @@ def test_break_even_by_hand():
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(1, 64),
-    st.sampled_from(energy.NAMES[:4]),
+    st.sampled_from(energy.NAMES),
     st.sampled_from(MEMORIES),
     st.integers(1, 200),
 )
@@ -259,12 +243,11 @@ def test_at_break_even_both_take_the_same(num_steps, name, memory, multiplicatio
     if np.isfinite(rate):
         assert at(rate) == pytest.approx(target)
     else:
-        assert (at(0.0) >= target) if rate < 0 else (at(1e6) <= target)
+        bound = at(0.0) if rate < 0 else at(1e6)
+        assert (bound >= target) if rate < 0 else (bound <= target * (1 + 1e-12))
 
 
 def test_break_even_that_cannot_be_told():
-    assert break_even_rates(spiking(), plain().layers, LOIHI, [2], "on_chip") is None
-    assert break_even_rates(spiking(), plain().layers, LOIHI, [2]) is None
     assert break_even_rates(plain(), plain().layers, FP32, [2]) is None
 
 

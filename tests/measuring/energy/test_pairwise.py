@@ -7,8 +7,8 @@ from msgspec.structs import replace
 import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
-from spikeduel.counting.operations import STEPS, arrays
-from spikeduel.measuring.energy import accounting, pairwise
+from spikeduel.counting.operations import AMOUNTS, STEPS
+from spikeduel.measuring.energy import accounting, pairwise, scaled
 from spikeduel.measuring.energy.pairwise import Pair, against_twin, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
@@ -27,13 +27,12 @@ def amount(name, side="spiking", steps=1.0, **amounts):
     """What an accounting gives for a layer with these amounts and 0 of all others: an array over
     corners.
     """
-    given = {**{key: np.zeros(1) for key in arrays(spiking().layers)}, STEPS: steps}
-    given |= {key: np.array([value], dtype=float) for key, value in amounts.items()}
-    formula = getattr(law(name), side)
-    return [
-        law(name).factor * float(np.sum(formula.value({**given, **each})))
-        for each in law(name).corners()
-    ]
+    given = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
+    given |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
+    networks = pair(spiking().layers, 2, plain().layers)
+    networks.other = given
+    weighed = pairwise._weighed(networks, law(name), given)
+    return weighed[side == "other"][0].tolist()
 
 
 def dense(fan_in, fan_out, rate, num_steps, **given):
@@ -237,12 +236,75 @@ BY_HAND = {
 @pytest.mark.parametrize("name", accounting.NAMES)
 def test_by_hand(name):
     found = compare_by(NETWORKS, law(name))
-    scale = 1e-12 if law(name).entry.unit == "J" else 1
+    scale = 1e-12 if law(name).unit == "J" else 1
     for bounds, expected in zip((found.spiking, found.other), BY_HAND[name], strict=True):
         assert bounds.low == pytest.approx(scale * min(expected))
         assert bounds.high == pytest.approx(scale * max(expected))
     low, high = found.ratio.low, found.ratio.high
     assert found.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
+
+
+# ---- amounts
+
+
+def test_the_amounts_of_a_spiking_network_by_hand():
+    known = Pair([spiking()], [plain()]).spiking
+    first, lif, out = (
+        {name: float(amounts[layer]) for name, amounts in known.items() if amounts[layer]}
+        for layer in range(3)
+    )
+    assert first == {
+        "macs": 40,
+        "macs_per_step": 80,
+        "effective_macs": 20,
+        "effective_macs_per_step": 40,
+        "whole_per_step": 80,
+        "takes_numbers": 1,
+        "takes_image": 1,
+        "inputs": 10,
+        "outputs": 4,
+        "weights": 40,
+        "biases": 4,
+        "bias_additions": 4,
+        "bias_additions_per_step": 8,
+    }
+    assert lif == {
+        "neurons": 4,
+        "neuron_updates": 8,
+        "spikes": 4,
+        "leaks": 8,
+        "resets": 4,
+        "comparisons": 8,
+        "membrane_reads": 8,
+        "membrane_writes": 8,
+    }
+    assert out == {
+        "acs": 20,
+        "events": 4,
+        "whole_per_step": 40,
+        "inputs": 4,
+        "outputs": 5,
+        "weights": 20,
+        "biases": 5,
+        "bias_additions": 10,
+        "bias_additions_per_step": 10,
+    }
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(0.25, 2), (3.0, 2), (1.0, 1), (1.0, 9)])
+def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
+    counted = spiking()
+    expected = replace(counted, layers=scaled(counted, rate, steps))
+    axis, value = ("rate", rate * NETWORKS.rate) if steps == 2 else ("steps", steps)
+    found = NETWORKS.moved(axis, np.array([[value]]))
+    for name, values in Pair([expected], [plain()]).spiking.items():
+        assert found[name][0] == pytest.approx(values), name
+
+
+def test_the_mean_over_trials_leaves_out_networks_of_another_shape():
+    twice = replace(spiking(), layers=scaled(spiking(), 2.0, 2))
+    assert Pair([spiking(), twice], [plain()]).spiking["acs"].tolist() == [0, 0, 30]
+    assert Pair([spiking(), plain()], [plain()]).spiking["acs"].tolist() == [0, 0, 20]
 
 
 # ---- where it thresholds

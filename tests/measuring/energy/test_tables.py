@@ -1,13 +1,11 @@
 import re
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel.measuring.energy import read
-from spikeduel.measuring.energy.tables import Arithmetic, Bits, Memory
+from spikeduel.measuring.energy import Arithmetic, Bits, Memory, read
 from spikeduel.system.errors import InputError
 
 GOOD = """
@@ -29,10 +27,6 @@ kilobytes = [1, 100]
 picojoules_per_byte = [1, 10]
 """
 
-CHIP = (
-    "[chip]\nsynaptic_operation = 1\nneuron_that_fires = 1\nneuron_that_does_not = 1\nspike = 1\n"
-)
-
 
 def test_a_table_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
@@ -41,7 +35,7 @@ def test_a_table_of_ones_own(tmp_path):
     assert (table.name, table.title) == ("mine", "mine")
     assert table.picojoules == Arithmetic(multiply=2, add=0.5)
     assert table.bits == Bits(weight=4, activation=8, membrane=16, address=12)
-    assert (table.memory.off_chip_picojoules_per_byte, table.chip) == (None, None)
+    assert table.memory.off_chip_picojoules_per_byte is None
     assert read(str(path)) == table
 
 
@@ -67,14 +61,12 @@ def test_energy_of_a_byte_by_the_size_of_the_memory():
             "picojoules: object contains unknown field mac",
         ),
         (("[1, 100]", "[1]"), "memory: 1 kilobytes, 2 picojoules_per_byte"),
-        (("[1, 100]", "[100, 1]"), "memory.kilobytes must go up"),
+        (("[1, 100]", "[100, 1]"), "memory: kilobytes must go up"),
         (("[1, 100]", "[0, 1]"), "memory.kilobytes[0]: expected float > 0"),
         (("[bits]", "[bits"), "not TOML"),
         (("[bits]", "static_milliwatts = 3\n[bits]"), "unknown key 'static_milliwatts'"),
         (("title", "titel"), "unknown key 'titel'"),
-        (("[picojoules]", "[chip]"), "chip: object contains unknown field multiply"),
-        (("[bits]", CHIP + "[bits]"), "either [chip], or [bits]"),
-        (("[picojoules]\nmultiply = 2\nadd = 0.5", ""), "either [chip], or [bits]"),
+        (("[picojoules]\nmultiply = 2\nadd = 0.5", ""), "missing required field picojoules"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(change, problem, tmp_path):
@@ -106,15 +98,3 @@ def test_damaged_tables_are_errors_or_tables(tmp_path_factory, noise, place):
     path.write_bytes(GOOD.encode()[:place] + noise + GOOD.encode()[place:])
     with suppress(InputError):
         read(path)
-
-
-def test_the_tables_of_the_docs_can_be_read(tmp_path):
-    text = (Path(__file__).parents[3] / "docs" / "energy-tables.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
-    found = []
-    for number, block in enumerate(block for block in blocks if "[formula]" not in block):
-        path = tmp_path / f"{number}.toml"
-        path.write_text(block, encoding="utf-8")
-        found.append(read(path))
-    assert [table.chip is None for table in found] == [True, False]
-    assert found[0].bits.weight == 16

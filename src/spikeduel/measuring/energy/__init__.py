@@ -1,15 +1,21 @@
-"""Energy of one image from stored counts: formulas over a layer's amounts, with numbers of a table
-(`tables`) or a published accounting (`accounting`).
+"""Energy of one image from stored counts, by tables: picojoules of one operation and one byte.
+
+Published ways of counting, with formulas of their own, are accountings (`accounting`, `pairwise`).
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from msgspec import Meta
 from msgspec.structs import replace
 
 from spikeduel.counting.operations import (
+    FLOWS,
     WAYS,
     Layer,
     Macs,
@@ -17,24 +23,147 @@ from spikeduel.counting.operations import (
     OverTime,
     Way,
     Ways,
-    by_flow,
 )
-from spikeduel.measuring.energy.tables import NAMES, Table, read
-from spikeduel.results.costs import (
-    MEMORIES,
-    Energy,
-    Joules,
-    Memory,
-    Range,
-    TableEnergy,
-    WayJoules,
-)
+from spikeduel.results import costs
+from spikeduel.results.costs import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.typed import Frozen, parse_toml
 
-__all__ = ["NAMES", "Table", "read"]
+NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8")
+"""The tables that come with spikeduel, each in a file of this name."""
 HEADLINE = "45nm-fp32"
 """The table that leads unless another is asked for."""
+LARGEST_FILE = 1_000_000
+"""Limit of a file in bytes. A table is a screenful of numbers."""
 _BETWEEN_LAYERS = ("additions", "multiplications", "functions")
 _BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", "membrane_writes")
+
+Parsed = TypeVar("Parsed")
+Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
+Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
+Width = Annotated[int, Meta(ge=1, le=64)]
+"""A number of bits."""
+
+
+class Bits(Frozen, forbid_unknown_fields=True):
+    """Widths of moved words, in bits."""
+
+    weight: Width
+    activation: Width
+    membrane: Width
+    address: Width
+
+
+class Arithmetic(Frozen, forbid_unknown_fields=True):
+    """Picojoules of one operation; a MAC is multiply and add, an AC is `add`.
+
+    `leak` multiplies a membrane; None: as `multiply`.
+    """
+
+    multiply: Picojoules
+    add: Picojoules
+    leak: Picojoules | None = None
+
+
+class Memory(Frozen, forbid_unknown_fields=True):
+    """On-chip memories of some sizes with their energy a byte, and memory off the chip.
+
+    Numbers lie in the smallest memory that holds them, or in several of the largest.
+    """
+
+    kilobytes: tuple[Kilobytes, ...] = ()
+    picojoules_per_byte: tuple[Picojoules, ...] = ()
+    off_chip_picojoules_per_byte: Picojoules | None = None
+
+    def __post_init__(self) -> None:
+        sizes, energies = self.kilobytes, self.picojoules_per_byte
+        if len(sizes) != len(energies):
+            raise ValueError(
+                f"{len(sizes)} kilobytes, {len(energies)} picojoules_per_byte; give one for each"
+            )
+        if list(sizes) != sorted(set(sizes)):
+            raise ValueError("kilobytes must go up from size to size")
+
+    def byte_on_chip(self, num_bytes: float) -> float:
+        """Return the picojoules that move a byte of an on-chip memory of `num_bytes`."""
+        # Linear between logarithms: energy is a power of the size, about its root.
+        energies = np.log(np.maximum(self.picojoules_per_byte, sys.float_info.min))
+        held = math.log(max(num_bytes / 1024, self.kilobytes[0]))
+        return math.exp(np.interp(held, np.log(self.kilobytes), energies))
+
+
+class Table(Frozen, forbid_unknown_fields=True):
+    """Energies in picojoules, widths in bits."""
+
+    title: str
+    source: str
+    bits: Bits
+    picojoules: Arithmetic
+    memory: Memory = Memory()
+    name: str = ""
+
+    def covers(self, memory: costs.Memory) -> bool:
+        """Return True if the table has this memory model's numbers."""
+        has_off_chip = self.memory.off_chip_picojoules_per_byte is not None
+        return memory == "compute" or (
+            bool(self.memory.kilobytes) and (memory == "on_chip" or has_off_chip)
+        )
+
+    def word_prices(self, layer: Layer, memory: costs.Memory) -> list[float]:
+        """Return the picojoules that move a word of each kind of `Traffic` of `layer`."""
+        bits, takes_spikes, neurons = self.bits, layer.input == "spikes", layer.neurons or 0
+        # A quantised network has at most the bits of its training.
+        trained = (None if takes_spikes else layer.input_bits) or bits.activation
+        held = (
+            (layer.weights + layer.biases, bits.weight),
+            (max(layer.inputs, layer.outputs), min(bits.activation, trained)),
+            (max(layer.inputs, neurons), bits.address),
+            (max(layer.outputs, neurons * layer.state_variables), bits.membrane),
+            (max(layer.inputs, neurons), (layer.input_bits or 1) if takes_spikes else 1),
+        )
+        prices = [
+            width / 8 * self.memory.byte_on_chip(number * width / 8) for number, width in held
+        ]
+        if memory == "off_chip":
+            prices[0] = bits.weight / 8 * (self.memory.off_chip_picojoules_per_byte or 0.0)
+        return prices
+
+
+def read(name: str | Path) -> Table:
+    """Return the table `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
+    return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
+
+
+def _table(name: str, content: bytes) -> Table:
+    table = parse_toml(content, Table)
+    return replace(table, name=name, title=visible(table.title), source=visible(table.source))
+
+
+def named_or_file(
+    name: str | Path,
+    names: Sequence[str],
+    folder: str,
+    what: str,
+    form: str,
+    parsed: Callable[[str, bytes], Parsed],
+) -> Parsed:
+    """Return the parsed TOML file of this name in `folder` of the package, or a user's.
+
+    Errors name `what` it is and the place that describes its `form`. Raises `InputError`.
+    """
+    text = str(name)
+    if text in names:
+        file = resources.files("spikeduel.measuring.energy").joinpath(folder, f"{text}.toml")
+        return parsed(text, file.read_bytes())
+    path = Path(name)
+    if not text.endswith(".toml") and not path.is_file():
+        raise unknown(what, text, names, "Or give a TOML file.")
+    content = files.read_bytes(path, LARGEST_FILE)
+    try:
+        return parsed(path.stem, content)
+    except InputError as error:
+        raise InputError(f"{path}: not an {what}: {error} (Its form: {form}.)") from None
 
 
 def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
@@ -46,10 +175,9 @@ def energies(operations: Operations | None, chosen: Iterable[Table] | None = Non
 
 
 def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
-    """Return the joules per image of `layers`.
+    """Return the joules per image of `layers`, None for memory that the table lacks.
 
     Arithmetic alone is that of synapses; memory includes neurons, biases and other arithmetic.
-    Numbers without an energy in the table are None.
     """
     by_memory = {
         memory: WayJoules(
@@ -59,39 +187,63 @@ def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
         else None
         for memory in MEMORIES
     }
-    unknown = [layer.name for layer in layers if table.chip and _multiplies(layer)]
-    return TableEnergy(title=table.title, source=table.source, **by_memory, unknown=unknown)
+    return TableEnergy(title=table.title, source=table.source, **by_memory)
 
 
 def joules(
     layers: Sequence[Layer],
     table: Table,
-    memory: Memory = "compute",
+    memory: costs.Memory = "compute",
     way: Way = "hoisted",
     neurons: bool = False,
 ) -> Joules:
-    """Return the joules per image by one memory model, from each layer's cheapest flow to the
-    dearest; with `neurons`, of all layers.
+    """Return the joules per image by a memory model that the table covers, from each layer's
+    cheapest flow to the dearest; with `neurons`, of all layers.
     """
     flows = _by_flow(layers, table, memory, way, neurons)
-    if flows is None:
-        return Joules(dense=None, effective=None)
-    low, high = flows[:, 1:].min(1).sum(), flows[:, 1:].max(1).sum()
     return Joules(
         dense=float(flows[:, 0].sum()),
         effective=float(flows[:, 1].sum()),
-        range=Range(low=float(low), high=float(high)),
+        range=Range(low=float(flows[:, 1:].min(1).sum()), high=float(flows[:, 1:].max(1).sum())),
     )
 
 
-def over_time(operations: Operations, table: Table) -> list[float] | None:
-    """Return the joules per image up to each time step, `[T]`, the low end; None where the table
-    has no number. The first step pays for hoisted work.
+def _by_flow(
+    layers: Sequence[Layer],
+    table: Table,
+    memory: costs.Memory,
+    way: Way = "hoisted",
+    neurons: bool = False,
+) -> np.ndarray:
+    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`."""
+    multiply, add = table.picojoules.multiply, table.picojoules.add
+    leak = multiply if table.picojoules.leak is None else table.picojoules.leak
+    rows = []
+    for layer in layers:
+        if not neurons and layer.kind not in ("synapses", "declared"):
+            continue
+        done = [layer.done(way, flow) for flow in ("usual", *FLOWS)]
+        picojoules = np.array(done, float) @ [multiply + add, add]
+        if neurons:
+            added = getattr(layer.bias_additions, way) + getattr(layer.additions, way)
+            picojoules += add * (layer.integrations + layer.resets + added)
+            picojoules += leak * layer.leaks + multiply * getattr(layer.multiplications, way)
+        if memory != "compute":
+            moved = [layer.moved(way, flow) for flow in ("usual", *FLOWS)]
+            picojoules += np.array(moved) @ table.word_prices(layer, memory)
+        rows.append(1e-12 * picojoules)
+    return np.array(rows).reshape(-1, 1 + len(FLOWS))
+
+
+def over_time(operations: Operations, table: Table) -> list[float]:
+    """Return the joules per image up to each time step, `[T]`, the low end. The first step pays for
+    hoisted work.
     """
     steps = range(1, operations.num_steps + 1)
-    spent = [joules(up_to(operations, step), table).range for step in steps]
-    known = [bounds.low for bounds in spent if bounds is not None]
-    return known if len(known) == len(spent) else None
+    return [
+        float(_by_flow(up_to(operations, step), table, "compute")[:, 1:].min(1).sum())
+        for step in steps
+    ]
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
@@ -104,25 +256,23 @@ def break_even_rates(
     rival: Sequence[Layer],
     table: Table,
     steps: Sequence[float],
-    memory: Memory = "compute",
+    memory: costs.Memory = "compute",
 ) -> list[float] | None:
     """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
     for each number of time steps.
 
     Each layer is computed in its cheapest way. Minus infinity: more even without spikes; infinity:
-    always less. None without a number in the table, or if spikes cost nothing.
+    always less. None without spikes, or if they cost nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
-    target = joules(rival, table, memory).range
+    target = _by_flow(rival, table, memory)[:, 1:].min(1).sum()
     # Energy is linear in rate and number of steps: four points tell it all.
     corners = [
         [_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)]
         for num_steps in (1.0, 2.0)
     ]
-    if not measured or target is None or corners[0][0] is None:
-        return None
     once, twice = np.array(corners)[..., 1:]
-    if not (once[1] - once[0]).any():
+    if not measured or not (once[1] - once[0]).any():
         return None
     rates = []
     for num_steps in steps:
@@ -134,30 +284,9 @@ def break_even_rates(
         meet = np.divide(above, events, where=events > 0, out=np.zeros_like(above))
         corner_rates = np.unique([0.0, *meet[meet > 0]])
         least = [float((silent + slope * rate).min(1).sum()) for rate in corner_rates]
-        meets = np.interp(target.low, least, corner_rates, left=-math.inf, right=math.inf)
+        meets = np.interp(target, least, corner_rates, left=-math.inf, right=math.inf)
         rates.append(measured * float(meets))
     return rates
-
-
-def _multiplies(layer: Layer) -> bool:
-    return layer.macs.dense.per_step > 0 or layer.multiplications.per_step > 0
-
-
-def _by_flow(
-    layers: Sequence[Layer],
-    table: Table,
-    memory: Memory,
-    way: Way = "hoisted",
-    neurons: bool = False,
-) -> np.ndarray | None:
-    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`."""
-    counted = [layer for layer in layers if neurons or layer.kind in ("synapses", "declared")]
-    if not table.covers(memory) or (table.chip and any(map(_multiplies, counted))):
-        return None
-    amounts = by_flow(counted, way)
-    formula, numbers = table.formula(memory, neurons), table.numbers(counted, memory)
-    picojoules = formula.value({**amounts, **numbers})
-    return 1e-12 * np.broadcast_to(picojoules, amounts["done_macs"].shape)
 
 
 def relu_twin(operations: Operations) -> list[Layer]:
@@ -198,58 +327,44 @@ def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]
     """
     longer = num_steps / operations.num_steps
 
-    def vary(layer: Layer) -> Layer:
-        both = (layer.passes.per_step, layer.passes.hoisted)
-        factors = [1.0 if passes <= 1 else longer for passes in both]
+    def spiking(layer: Layer, amount: OverTime) -> OverTime:
         frequency = longer * (1.0 if layer.input_encoded else rate)
+        return OverTime(total=amount.total * frequency, by_step=[])
 
-        def spiking(amount: OverTime) -> OverTime:
-            return OverTime(total=amount.total * frequency, by_step=[])
-
-        resets = layer.resets * longer * rate
-        return _varied(layer, factors, factors, longer, spiking, resets=resets)
-
-    return [vary(layer) for layer in operations.layers]
+    return [_varied(layer, longer, spiking) for layer in operations.layers]
 
 
 def up_to(operations: Operations, num_steps: int) -> list[Layer]:
     """Return the layers after `num_steps` steps; work that is done once stays."""
-    whole = operations.num_steps
-    share = num_steps / whole
 
-    def first(amount: OverTime) -> OverTime:
+    def first(_: Layer, amount: OverTime) -> OverTime:
         by_step = amount.by_step[:num_steps]
         return OverTime(total=sum(by_step), by_step=by_step)
 
-    def vary(layer: Layer) -> Layer:
-        both = (layer.passes.per_step, layer.passes.hoisted)
-        factors = [share if passes >= whole else 1.0 for passes in both]
-        fewer = share
-        if layer.spikes and layer.spikes.total:
-            fewer = first(layer.spikes).total / layer.spikes.total
-        # Arithmetic between layers has no passes.
-        between = (share, share)
-        return _varied(layer, factors, between, share, first, resets=layer.resets * fewer)
-
-    return [vary(layer) for layer in operations.layers]
+    share = num_steps / operations.num_steps
+    return [_varied(layer, share, first) for layer in operations.layers]
 
 
-def _varied(
-    layer: Layer,
-    passes: Sequence[float],
-    between: Sequence[float],
-    steps: float,
-    by_spikes: Callable[[OverTime], OverTime],
-    **others: Any,
-) -> Layer:
-    """Return `layer` with other passes and steps (factors, for both `Ways`) and other spikes."""
-    factors = dict.fromkeys(("passes", "bias_additions"), passes)
-    factors |= dict.fromkeys(_BETWEEN_LAYERS, between)
+def _varied(layer: Layer, longer: float, spiking: Callable[[Layer, OverTime], OverTime]) -> Layer:
+    """Return `layer` over a number of steps that is `longer` times as large, with `spiking`
+    amounts; work that is done once stays.
+    """
     changed: dict[str, Any] = {
-        name: getattr(layer, name).times(*both) for name, both in factors.items()
+        name: spiking(layer, amount)
+        for name in ("acs", "events", "spikes")
+        if (amount := getattr(layer, name))
     }
-    spiking = {name: getattr(layer, name) for name in ("acs", "events", "spikes")}
-    changed |= {name: by_spikes(amount) for name, amount in spiking.items() if amount}
-    changed |= {name: getattr(layer, name) * steps for name in _BY_STEP}
+    changed |= {name: getattr(layer, name) * longer for name in _BY_STEP}
+    changed |= {name: getattr(layer, name).times(longer, longer) for name in _BETWEEN_LAYERS}
+    passes = [
+        1.0 if number <= 1 else longer for number in (layer.passes.per_step, layer.passes.hoisted)
+    ]
+    changed |= {name: getattr(layer, name).times(*passes) for name in ("passes", "bias_additions")}
+    fired = layer.spikes.total if layer.spikes else 0.0
     dense, effective = layer.macs.dense.times(*passes), layer.macs.effective.times(*passes)
-    return replace(layer, **changed, macs=Macs(dense=dense, effective=effective), **others)
+    return replace(
+        layer,
+        **changed,
+        macs=Macs(dense=dense, effective=effective),
+        resets=layer.resets * (changed["spikes"].total / fired if fired else longer),
+    )

@@ -1,18 +1,24 @@
-"""Accountings, published ways of counting energy: a formula, its numbers, and their sources."""
+"""Accountings, published ways of counting energy: a formula, its numbers, and their sources.
 
-import itertools
-from collections.abc import Iterator
+Formulas are small arithmetic expressions, read from files without running the text.
+"""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from types import CodeType
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from msgspec import Meta, field
 
 from spikeduel.counting.operations import MEANINGS
-from spikeduel.measuring.energy.formulas import FUNCTIONS, LONGEST, Expression, parse
-from spikeduel.measuring.energy.tables import named_or_file
-from spikeduel.results import costs
+from spikeduel.measuring.energy import named_or_file
+from spikeduel.results.costs import Accounting, Constant, Read
 from spikeduel.system.errors import InputError, naming, unknown, visible
-from spikeduel.system.typed import Frozen, converted, parse_toml
+from spikeduel.system.typed import Frozen, parse_toml
 
 NAMES = (
     "syops",
@@ -35,19 +41,88 @@ NAMES = (
 """The accountings that come with spikeduel, each in a file of this name."""
 MOST_RANGES = 6
 """Limit of constants with a range in one file: each doubles the computation."""
-UNITS = {"pJ": 1e-12, "operations": 1.0, "bit operations": 1.0, "synaptic events": 1.0}
-"""Units that a formula may have, and the factor that makes joules of those that are energies."""
+UNITS = {"pJ": "J", "operations": "operations"} | {
+    unit: unit for unit in ("bit operations", "synaptic events")
+}
+"""Units that a formula may have, and those of its results; 1e12 pJ are 1 J."""
+FUNCTIONS: dict[str, tuple[Any, int]] = {
+    "max": (np.maximum, 2),
+    "min": (np.minimum, 2),
+    "ceil": (np.ceil, 1),
+    "log2": (np.log2, 1),
+}
+"""Functions that a formula may call, with their numbers of arguments."""
+LONGEST = 2000
+"""Limit of a formula's length, in characters."""
+_ALLOWED = (
+    "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
+)
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UAdd, ast.USub)
 
 Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
 Label = Annotated[str, Meta(min_length=1, max_length=24)]
 
 
-class Constant(Frozen, forbid_unknown_fields=True):
-    """A `value`, or a range from `low` to `high`, in a `unit`, and `where` it stands in the source.
+@dataclass(frozen=True)
+class Expression:
+    """A checked formula; `names` are the names that it uses. `value` computes it for arrays."""
 
-    `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find a change
-    of the answer.
-    """
+    names: frozenset[str]
+    code: CodeType
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Return the value for numbers or arrays by name; NaN or infinite where there is none."""
+        functions = {name: function for name, (function, _) in FUNCTIONS.items()}
+        try:
+            with np.errstate(all="ignore"):
+                # `parse` let only arithmetic, names and FUNCTIONS through.
+                return eval(self.code, {"__builtins__": {}}, {**functions, **values})
+        except ArithmeticError:
+            return np.nan
+
+
+@cache
+def parse(text: str, known: frozenset[str]) -> Expression:
+    """Return `text` as a formula over the names `known`. Raises `InputError`."""
+    if len(text) > LONGEST:
+        raise InputError(f"longer than {LONGEST} characters.")
+    try:
+        tree = ast.parse(text, mode="eval")
+        asked = frozenset(_checked(tree.body, known))
+        return Expression(asked, compile(tree, "<formula>", "eval"))
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise InputError(f"{' '.join(text.split())[:80]!r} is not a formula: {_ALLOWED}.") from None
+
+
+def _checked(node: ast.expr, known: frozenset[str]) -> list[str]:
+    """Return the names in `node`, whose numbers become floats."""
+    match node:
+        case ast.Constant(value=int() | float() as number) if (
+            not isinstance(number, bool) and abs(number) <= 1e300
+        ):
+            node.value = float(number)
+            return []
+        case ast.Name(id=name) if name in known:
+            return [name]
+        case ast.Name(id=name):
+            raise unknown(
+                "name in a formula", name[:60], known, f"All names: {', '.join(sorted(known))}."
+            )
+        case ast.UnaryOp(op=operator, operand=inner) if isinstance(operator, _OPERATORS):
+            return _checked(inner, known)
+        case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
+            return _checked(left, known) + _checked(right, known)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if (
+            len(arguments) == FUNCTIONS.get(name, (None, -1))[1]
+        ):
+            return [asked for argument in arguments for asked in _checked(argument, known)]
+    raise InputError(f"{ast.unparse(node)[:80]!r} cannot stand in a formula: {_ALLOWED}.")
+
+
+class _Constant(Frozen, forbid_unknown_fields=True):
+    """A `value`, or a range from `low` to `high`."""
 
     where: Text
     value: float | None = None
@@ -57,11 +132,6 @@ class Constant(Frozen, forbid_unknown_fields=True):
     axis: Literal["bits", "memory"] | None = None
     least: float | None = None
     most: float | None = None
-
-    @property
-    def ends(self) -> tuple[float, ...]:
-        """The value, or both ends of the range."""
-        return (self.value,) if self.value is not None else (self.low or 0.0, self.high or 0.0)
 
     def __post_init__(self) -> None:
         one, two = self.value is not None, self.low is not None and self.high is not None
@@ -75,9 +145,7 @@ class Constant(Frozen, forbid_unknown_fields=True):
             raise ValueError("an axis needs 0 < least <= value <= most")
 
 
-class Formula(Frozen, forbid_unknown_fields=True):
-    """Amounts of a layer in a spiking and in any other network; the same if only one is given."""
-
+class _Formula(Frozen, forbid_unknown_fields=True):
     spiking: Text
     other: Text | None = None
 
@@ -87,84 +155,72 @@ class _File(Frozen, forbid_unknown_fields=True):
     title: Text
     source: Text
     where: Text
-    read: costs.Read
+    read: Read
     unit: str
     leaves_out: Text
-    formula: Formula
-    constants: dict[str, Constant] = field(default_factory=dict)
-
-
-class Accounting(Frozen):
-    """An accounting: `entry` describes it, expressions compute it from a layer's amounts."""
-
-    entry: costs.Accounting
-    spiking: Expression
-    other: Expression
-    constants: dict[str, Constant]
-
-    @property
-    def name(self) -> str:
-        return self.entry.name
-
-    @property
-    def factor(self) -> float:
-        """The factor from the expressions' unit to the unit of `entry`."""
-        return 1e-12 if self.entry.unit == "J" else 1.0
-
-    def corners(self) -> Iterator[dict[str, float]]:
-        """Yield the constants at every combination of the ends of their ranges."""
-        for values in itertools.product(*(constant.ends for constant in self.constants.values())):
-            yield dict(zip(self.constants, values, strict=True))
+    formula: _Formula
+    constants: dict[str, _Constant] = field(default_factory=dict)
 
 
 def read(name: str | Path) -> Accounting:
     """Return the accounting `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
-    return named_or_file(
-        name,
-        NAMES,
-        "accountings",
-        "accounting",
-        "docs/energy-tables.md#accountings-of-your-own",
-        _accounting,
-    )
+    form = "docs/energy-tables.md#accountings-of-your-own"
+    return named_or_file(name, NAMES, "accountings", "accounting", form, _accounting)
+
+
+def expressions(definition: Accounting) -> tuple[Expression, Expression]:
+    """Return the formulas of the spiking and of the other network. Raises `InputError`."""
+    known = frozenset({*MEANINGS, *definition.constants})
+    with naming("formula.spiking"):
+        spiking = parse(definition.spiking, known)
+    with naming("formula.other"):
+        return spiking, parse(definition.other, known)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:
-    file = converted(parse_toml(content, dict), _File)
+    file = parse_toml(content, _File)
     if file.unit not in UNITS:
         raise unknown("unit", visible(file.unit)[:60], UNITS)
-    taken = {*MEANINGS, *FUNCTIONS}
     for constant in file.constants:
-        if not constant.isidentifier() or constant in taken:
+        if not constant.isidentifier() or constant in {*MEANINGS, *FUNCTIONS}:
             raise InputError(
                 f"constants: {visible(constant)[:60]!r} is no name, or that of an amount or a "
                 "function; call it something else."
             )
     if sum(constant.value is None for constant in file.constants.values()) > MOST_RANGES:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
-    known = {*MEANINGS, *file.constants}
-    with naming("formula.spiking"):
-        spiking = parse(file.formula.spiking, known)
-    with naming("formula.other"):
-        other = parse(file.formula.other or file.formula.spiking, known)
-    if unused := sorted(file.constants.keys() - spiking.names - other.names):
-        raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
-    texts = ("label", "title", "source", "where", "leaves_out")
-    entry = costs.Accounting(
+    definition = Accounting(
         name=visible(name),
-        **{field: visible(getattr(file, field)) for field in texts},
+        label=visible(file.label),
+        title=visible(file.title),
+        source=visible(file.source),
+        where=visible(file.where),
+        leaves_out=visible(file.leaves_out),
         read=file.read,
-        unit="J" if UNITS[file.unit] != 1.0 else file.unit,
-        spiking=visible(spiking.text),
-        other=visible(other.text),
-        constants={
-            name: costs.Constant(
-                low=constant.ends[0],
-                high=constant.ends[-1],
-                unit=visible(constant.unit),
-                where=visible(constant.where),
-            )
-            for name, constant in file.constants.items()
-        },
+        unit=UNITS[file.unit],
+        spiking=_line(file.formula.spiking),
+        other=_line(file.formula.other or file.formula.spiking),
+        constants={name: _stored(constant) for name, constant in file.constants.items()},
     )
-    return Accounting(entry=entry, spiking=spiking, other=other, constants=file.constants)
+    used = [names for expression in expressions(definition) for names in expression.names]
+    if unused := sorted(file.constants.keys() - used):
+        raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
+    return definition
+
+
+def _line(text: str) -> str:
+    # One line, so that the formula that is shown is the one that is computed.
+    return visible(" ".join(text.split()))
+
+
+def _stored(constant: _Constant) -> Constant:
+    one = constant.value
+    return Constant(
+        low=(constant.low or 0.0) if one is None else one,
+        high=(constant.high or 0.0) if one is None else one,
+        unit=visible(constant.unit),
+        where=visible(constant.where),
+        axis=constant.axis,
+        least=constant.least,
+        most=constant.most,
+    )

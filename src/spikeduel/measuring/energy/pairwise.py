@@ -1,20 +1,21 @@
 """Compare a spiking network with another by every accounting, from stored counts alone."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from spikeduel.counting.operations import STEPS, Arrays, Layer, Operations, arrays, between, mean
+from spikeduel.counting.operations import AMOUNTS, STEPS, Layer, Operations
 from spikeduel.measuring.energy import accounting, relu_twin, scaled
-from spikeduel.measuring.energy.accounting import Accounting
-from spikeduel.measuring.energy.formulas import Expression
 from spikeduel.results.costs import (
     AXES,
     AccountedPair,
+    Accounting,
     AccountingResult,
     Axis,
     EnergyAccountings,
@@ -35,6 +36,7 @@ _TRIED, _ZOOMS = 200, 4
 two of them.
 """
 _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
+Amounts = dict[str, np.ndarray]
 
 
 class Pair:
@@ -50,33 +52,48 @@ class Pair:
         self._silent = _amounts([scaled(trial, 0.0, self.steps) for trial in spiking])
         self._longer = _amounts([scaled(trial, 1.0, 2 * self.steps) for trial in spiking])
 
-    def moved(self, axis: Axis, values: np.ndarray) -> dict[str, np.ndarray]:
+    def moved(self, axis: Axis | None, values: np.ndarray) -> Amounts:
         """Return the spiking network's amounts with `axis` at `values` `[V, 1]`, `[V, layers]`, and
         its steps.
         """
-        amounts, steps = dict(self.spiking), np.full_like(values, self.steps)
+        amounts, steps = self.spiking, np.full_like(values, self.steps)
         if axis == "rate":
-            amounts = between(self._silent, self.spiking, values / self.rate)
+            amounts = _between(self._silent, self.spiking, values / self.rate)
         elif axis == "steps":
-            amounts, steps = between(self.spiking, self._longer, values / self.steps - 1), values
+            amounts, steps = _between(self.spiking, self._longer, values / self.steps - 1), values
         return {**amounts, STEPS: steps}
+
+
+def _amounts(layers_of_trials: Sequence[Sequence[Layer]]) -> Amounts:
+    """Return means over a network's trials, `[layers]`, without those of other layers than the
+    first's.
+    """
+    alike = [layers for layers in layers_of_trials if len(layers) == len(layers_of_trials[0])]
+    return {
+        name: np.mean([[attrgetter(path)(layer) or 0 for layer in layers] for layers in alike], 0)
+        for name, (path, _) in AMOUNTS.items()
+    }
+
+
+def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
+    """Return the amounts `[V, layers]` at `shares` `[V, 1]` of the way from `start` to `end`."""
+    return {name: start[name] + shares * (end[name] - start[name]) for name in start}
 
 
 def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
-    here = {**pair.spiking, STEPS: np.full((1, 1), float(pair.steps))}
-    finding = partial(AccountingResult, accounting=definition.name)
-    spiking, other = _weighed(pair, definition, here)
+    result = partial(AccountingResult, accounting=definition.name)
+    spiking, other = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
     for network, amounts in (("spiking", spiking), ("other", other)):
         if not np.isfinite(amounts).all() or amounts.min() < 0:
-            return finding(
+            return result(
                 reason=f"its formula gives no amount of at least 0 for the {network} network"
             )
     if not spiking.any() or not other.all():
-        return finding(reason="it finds nothing to count in one of the networks")
+        return result(reason="it finds nothing to count in one of the networks")
     cheaper = int(_cheaper(spiking, other)[0])
     thresholds = [_threshold(pair, definition, axis, cheaper) for axis in AXES]
-    return finding(
+    return result(
         spiking=_bounds(spiking),
         other=_bounds(other),
         ratio=_bounds(spiking / other),
@@ -92,19 +109,19 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
     """
     by_name: dict[str, Accounting] = {}
     for definition in more:
-        if by_name.setdefault(definition.name, definition).entry != definition.entry:
+        if by_name.setdefault(definition.name, definition) != definition:
             raise InputError(
                 f"two accountings are called {definition.name}: rename one of the files."
             )
-    named = {name: accounting.read(name) for name in accounting.NAMES if name not in by_name}
-    return [*by_name.values(), *named.values()]
+    named = [accounting.read(name) for name in accounting.NAMES if name not in by_name]
+    return [*by_name.values(), *named]
 
 
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
     """Compare all spiking networks of a run with all others, by `all_accountings`; None without a
     pair.
     """
-    applied, trials = all_accountings(more), finished(results)
+    definitions, trials = all_accountings(more), finished(results)
     networks = {
         name: operations
         for name, of_contender in trials.items()
@@ -114,14 +131,13 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
     pairs = []
     for name in (name for name in networks if spiking[name]):
         for other in (other for other in networks if not spiking[other]):
-            pairs.append(_compared(networks[name], networks[other], applied, name, other))
+            pairs.append(_compared(networks[name], networks[other], definitions, name, other))
         for control in trials[name][0].controls:
             twins = control_results(trials[name], control)
             counted = [twin.operations for twin in twins if twin.operations and not twin.spikes]
             if counted:
                 title = twins[0].title
-                pairs.append(_compared(networks[name], counted, applied, name, title, control))
-    definitions = [definition.entry for definition in applied]
+                pairs.append(_compared(networks[name], counted, definitions, name, title, control))
     return EnergyAccountings(definitions=definitions, pairs=pairs) if pairs else None
 
 
@@ -151,28 +167,28 @@ def _compared(
     )
 
 
-def _amounts(layers_of_trials: Sequence[Sequence[Layer]]) -> Arrays:
-    return mean([arrays(layers) for layers in layers_of_trials])
-
-
 def _weighed(
     pair: Pair,
     definition: Accounting,
-    spiking: Mapping[str, np.ndarray],
+    spiking: Amounts,
     changed: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energies of both networks, `[V, corners]` each."""
-    corners = [{**constants, **(changed or {})} for constants in definition.corners()]
-    points = len(spiking[STEPS])
-
-    def totals(formula: Expression, amounts: Mapping[str, Any]) -> np.ndarray:
-        shape = (points, amounts["acs"].shape[-1])
+    """Return the energies of both networks, `[V, corners]` each: at every combination of the ends
+    of constants' ranges, but for those `changed`.
+    """
+    ends = [sorted({constant.low, constant.high}) for constant in definition.constants.values()]
+    corners: list[dict[str, Any]] = [
+        {**dict(zip(definition.constants, values, strict=True)), **(changed or {})}
+        for values in itertools.product(*ends)
+    ]
+    unit = 1e-12 if definition.unit == "J" else 1.0
+    sums, networks = [], (spiking, {**pair.other, STEPS: spiking[STEPS]})
+    for formula, amounts in zip(accounting.expressions(definition), networks, strict=True):
+        shape = (len(spiking[STEPS]), amounts["acs"].shape[-1])
         values = [formula.value({**amounts, **constants}) for constants in corners]
-        sums = [np.broadcast_to(value, shape).sum(-1) for value in values]
-        return definition.factor * np.stack(sums, axis=1)
-
-    other = {**pair.other, STEPS: spiking[STEPS]}
-    return totals(definition.spiking, spiking), totals(definition.other, other)
+        by_corner = [np.broadcast_to(value, shape).sum(-1) for value in values]
+        sums.append(unit * np.stack(by_corner, axis=1))
+    return sums[0], sums[1]
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -185,23 +201,21 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
-    constants = {
-        name: constant for name, constant in definition.constants.items() if constant.axis == axis
-    }
+    """Return the nearest value of `axis` at which the answer becomes another; None for none."""
+    varied = {name: one for name, one in definition.constants.items() if one.axis == axis}
     limits = {
         "rate": (pair.rate, LOWEST_RATE, HIGHEST_RATE, "spikes per neuron and step"),
         "steps": (float(pair.steps), 1.0, MOST_STEPS, "time steps"),
     }
+    for constant in [*varied.values()][:1]:
+        limits[axis] = constant.low, constant.least or 0.0, constant.most or 0.0, constant.unit
     now, least, most, unit = limits.get(axis, (0.0, 0.0, 0.0, ""))
-    for constant in list(constants.values())[:1]:
-        now, least, most = constant.value or 0.0, constant.least or 0.0, constant.most or 0.0
-        unit = constant.unit
     if now == 0:
         return None
 
     def sides_at(values: np.ndarray) -> np.ndarray:
         column = values[:, None]
-        changed = dict.fromkeys(constants, column)
+        changed = dict.fromkeys(varied, column)
         return _cheaper(*_weighed(pair, definition, pair.moved(axis, column), changed))
 
     changes, whole = [], axis in ("steps", "bits")

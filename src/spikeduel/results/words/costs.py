@@ -32,7 +32,7 @@ from spikeduel.results.means import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
-from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.numbers import counted, per_cent
 from spikeduel.results.words.verdict import titled
 
 TWO_WAYS = (
@@ -197,7 +197,7 @@ def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return [
         (
             entry.title,
-            "whatever the chip's figures hold" if entry.is_chip else MEMORY_TITLES[memory],
+            MEMORY_TITLES[memory],
             [
                 (range_in_words(network.joules(table, memory)), _usual(network, table, memory))
                 for network in networks(results)
@@ -276,8 +276,6 @@ def energy_text(energy: TableEnergy, table: str | None = None) -> str:
         )
         number = per_step if per_step == hoisted else f"{per_step} per step, {hoisted} hoisted"
         lines.append(f"  {title + ':':<30} {number}")
-    if energy.unknown:
-        lines.append(f"  It has no energy for {listed(energy.unknown)}.")
     return "\n".join(lines)
 
 
