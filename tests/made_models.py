@@ -57,11 +57,11 @@ def make(shape="dense-snn", **changes):
     return Model(build(card), card)
 
 
-def make_recorded(contender="vgg-lif", binary=False, **network):
+def make_recorded(contender="vgg-lif", **network):
     """A model of recordings of 6×6 pixels in 3 frames, and the frames of two of them, uint8 `[2, 6,
     6, 6]`.
     """
-    binning = Binning(3, (6, 6), binary=binary)
+    binning = Binning(3, (6, 6))
     spikes = contender.endswith("lif")
     network = {
         "width": 8,
@@ -80,6 +80,4 @@ def make_recorded(contender="vgg-lif", binary=False, **network):
     )
     torch.manual_seed(0)
     frames = torch.randint(0, 2, (2, *binning.shape), dtype=torch.uint8)
-    return Model(build(card), card), frames if binary else frames * torch.arange(1, 7)[
-        :, None, None
-    ].byte()
+    return Model(build(card), card), frames * torch.arange(1, 7)[:, None, None].byte()

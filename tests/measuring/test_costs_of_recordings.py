@@ -8,8 +8,8 @@ from made_models import make_recorded
 from spikeduel.measuring.costing import operations
 
 
-def first_layer(contender, binary=False):
-    model, counts = make_recorded(contender, binary)
+def first_layer(contender):
+    model, counts = make_recorded(contender)
     found = operations(model, [(counts, torch.zeros(2, dtype=torch.long), np.arange(2))]).operations
     return next(layer for layer in found.layers if layer.kind == "synapses"), counts
 
@@ -21,19 +21,18 @@ def reach():
     return 8 * seen[:, None] * seen
 
 
-@pytest.mark.parametrize(("binary", "bits"), [(False, 8), (True, None)])
-def test_a_spiking_first_layer_adds_once_for_each_event(binary, bits):
-    layer, counts = first_layer("vgg-lif", binary)
+def test_a_spiking_first_layer_adds_once_for_each_event():
+    layer, counts = first_layer("vgg-lif")
     assert layer.acs.total == float((counts * reach()).sum()) / 2
     by_step = (counts * reach()).sum((2, 3)).view(2, 3, 2).sum((0, 2)) / 2
     assert layer.acs.by_step == by_step.tolist()
     assert layer.events.total == float(counts.sum()) / 2
     assert layer.input_zeros == pytest.approx(float((counts == 0).float().mean()))
     assert layer.macs.dense.hoisted == 0
-    assert (layer.input, layer.input_bits, layer.passes.hoisted) == ("spikes", bits, 3)
-    # Computed whole, counts are multiplied; ones are added.
+    assert (layer.input, layer.input_bits, layer.passes.hoisted) == ("spikes", 8, 3)
+    # Computed whole, counts are multiplied.
     whole = 3 * 2 * float(reach().sum())
-    assert layer.done("hoisted", "steps") == ((0.0, whole) if binary else (whole, 0.0))
+    assert layer.done("hoisted", "steps") == (whole, 0.0)
 
 
 def test_networks_that_do_not_spike_multiply_what_they_see():

@@ -17,7 +17,7 @@ def chunks(events, size):
         yield Events(events.x[part], events.y[part], events.t[part], events.p[part])
 
 
-@pytest.mark.parametrize("by", [{}, {"frame_us": None}, {"frame_us": None, "by": "events"}])
+@pytest.mark.parametrize("by", [{}, {"frame_us": None}])
 def test_the_last_answer_to_a_recording_is_its_prediction(by):
     model, packed = of_recordings(**by), made.some_events(300, SENSOR, 50_000).packed()
     answers = list(answers_to_recording(model, packed))

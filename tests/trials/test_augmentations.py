@@ -150,12 +150,12 @@ def test_all_frames_and_polarities_are_changed_alike(name):
 
 def test_those_of_events_are_done_before_and_leave_frames_alone():
     frames = noise(50, 4, 12, 12)
-    assert of_events("droptime-flip-jitter") == ["droptime", "jitter"]
+    assert of_events("eventdrop-flip-jitter") == ["eventdrop", "jitter"]
     assert of_events("auto") == []
-    joined = augment("droptime-flip", frames, draw(frames), of_recordings=True)
+    joined = augment("eventdrop-flip", frames, draw(frames), of_recordings=True)
     assert torch.equal(joined, augment("flip", frames, draw(frames)))
-    with pytest.raises(InputError, match=r"droptimes.*droptime"):
-        augment("droptimes", frames, draw(frames))
+    with pytest.raises(InputError, match=r"eventdrops.*eventdrop"):
+        augment("eventdrops", frames, draw(frames))
 
 
 @pytest.mark.parametrize(

@@ -350,15 +350,17 @@ def recorded(tmp_path):
 
 
 def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(recorded):
-    whole = recorded("droptime-flip", name="a.pt")
+    whole = recorded("eventdrop-flip", name="a.pt")
     met = {True: [], False: []}
     whole.model.module.register_forward_pre_hook(
         lambda module, inputs: met[module.training].append(inputs[0])
     )
     expected = whole.run().history
     with pytest.raises(KeyboardInterrupt):
-        recorded("droptime-flip", progress=Interrupting(len(met[True]) // 3 + 1), name="b.pt").run()
-    assert recorded("droptime-flip", name="b.pt").run().history == expected
+        recorded(
+            "eventdrop-flip", progress=Interrupting(len(met[True]) // 3 + 1), name="b.pt"
+        ).run()
+    assert recorded("eventdrop-flip", name="b.pt").run().history == expected
     assert recorded("flip", name="c.pt").run().history != expected
     counts = {
         training: sum(float(frames.sum()) for frames in seen) for training, seen in met.items()
@@ -372,7 +374,7 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
 
 def test_still_images_have_no_events_to_leave_out(small):
     prepared = data.load(small)
-    with pytest.raises(InputError, match="augmentation: droptime is for recordings"):
+    with pytest.raises(InputError, match="augmentation: eventdrop is for recordings"):
         contenders.trials_of(
-            replace(small, augmentation="flip-droptime"), prepared, data.split(prepared, small)
+            replace(small, augmentation="flip-eventdrop"), prepared, data.split(prepared, small)
         )

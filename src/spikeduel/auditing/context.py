@@ -17,11 +17,11 @@ from spikeduel.data.folder import labels_file
 from spikeduel.data.inventory import FileCounts, inventory
 from spikeduel.data.pictures import opened
 from spikeduel.data.prepared import ids_of_images
-from spikeduel.data.workers import Track, over_files
+from spikeduel.data.workers import over_files
 from spikeduel.results.audit import SIDES, AuditedImage, Counts
 from spikeduel.settings import Experiment
 from spikeduel.system import files
-from spikeduel.system.progress import Progress
+from spikeduel.system.progress import Progress, Track
 
 NEAR = 0.33
 """Share of the usual distance below which images are near-duplicates."""

@@ -16,11 +16,10 @@ import numpy as np
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.inventory import walk
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
-from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
+from spikeduel.system.progress import Progress, Track
 
 FORMAT = 5
 """Raised when the folder's layout, or the images of the same files, change."""

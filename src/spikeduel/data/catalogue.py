@@ -13,12 +13,11 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
-from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Binning, Change, Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
-from spikeduel.system.progress import Progress
+from spikeduel.system.progress import Progress, Track
 from spikeduel.system.sentences import counted
 
 Source = Callable[[DataOptions], RawDataset]
@@ -97,7 +96,7 @@ def binned(
             change=change,
         )
     how = Preprocessing.of_recordings(binning)
-    return replace(prepared, images=images.binned(binning), preprocessing=how)
+    return replace(prepared, images=replace(images, binning=binning), preprocessing=how)
 
 
 def _require_groups(name: str, group_by: str) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self
 
 from spikeduel.data.inventory import files_below
-from spikeduel.data.workers import Track
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Track
 
 ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 

@@ -88,7 +88,7 @@ def folder(options: DataOptions) -> RawDataset:
     }
     if not layout.is_recorded:
         return picture_dataset(paths, labels, options, **more)
-    recordings, content = recorded(list(map(Part, paths)), options.track)
+    recordings, content = recorded([Part(path, str(path)) for path in paths], options.track)
     how = Preprocessing.of_recordings(recordings.binning)
     return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from spikeduel.data.fetching import Remote, download
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
-from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Track
 
 IdxFile = Path | zipfile.Path
 DIGITS = tuple("0123456789")

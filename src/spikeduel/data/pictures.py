@@ -1,6 +1,5 @@
 """Open picture files with care, and make arrays of them."""
 
-import hashlib
 import importlib
 import io
 import sys
@@ -112,8 +111,7 @@ def opened(
 
 def content_of(source: Path | zipfile.Path | Packed) -> int:
     """Return a signed 64-bit hash of a file's bytes (`RawDataset.content`)."""
-    digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return files.hash64(source.read_bytes())
 
 
 def open_picture(path: Path | str) -> Image.Image:

@@ -13,11 +13,10 @@ import numpy as np
 from spikeduel.data import loader
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import group_rule, join_groups, numbered
-from spikeduel.data.workers import Track
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
+from spikeduel.system.progress import Progress, Track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +94,11 @@ class Prepared(RawDataset):
         labels = torch.from_numpy(np.array(self.labels))
         fits = loader.fits_in_memory(self.images.nbytes)
         if isinstance(self.images, Recordings):
-            return self.images.in_memory() if fits else self.images, labels
+            events = self.images
+            if fits:
+                copies = np.array(events.packed), np.array(events.offsets)
+                events = replace(events, packed=copies[0], offsets=copies[1])
+            return events, labels
         if isinstance(self.images, np.memmap) and not fits:
             return self.images, labels
         return torch.from_numpy(np.array(self.images)), labels

@@ -3,7 +3,6 @@
 Images are appended to a file, with a journal of their pictures.
 """
 
-import hashlib
 import math
 import os
 import shutil
@@ -83,8 +82,7 @@ def picture_dataset(
 
 
 def _key(mark: Hashable) -> int:
-    digest = hashlib.blake2b(repr(mark).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return files.hash64(repr(mark).encode("utf-8", "surrogatepass"))
 
 
 def _stamp(source: Source) -> Hashable:

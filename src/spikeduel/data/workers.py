@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.progress import Track
 
 AHEAD = 4
 """Chunks that wait for each worker, or for the consumer behind it."""
@@ -24,8 +25,6 @@ IDLE_SECONDS = 30
 """Seconds without work after which a process ends and frees its memory."""
 
 Result = TypeVar("Result")
-Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
-"""Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
 
 
 def over_files(

@@ -99,7 +99,7 @@ class Counting:
         kind = "spikes" if encoder is not None and encoder.spikes else "image"
         binning = card.preprocessing.binning
         # A pixel with several events is added as often.
-        bits = COUNT_BITS if kind == "spikes" and binning and not binning.binary else None
+        bits = COUNT_BITS if kind == "spikes" and binning else None
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
         # A foreign network makes its steps itself, or is called for each: the counter sees them.
         counter_input = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x

@@ -44,7 +44,9 @@ def received(batches: Iterable[Any]) -> Received | None:
     batches = batches.batches if isinstance(batches, Asked) else batches
     if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
         return None
-    ends, counts = (part.mean(0) for part in batches.images.received(batches.indices))
+    images = batches.images
+    received = images.binning.received(images.packed, images.offsets, batches.indices)
+    ends, counts = (part.mean(0) for part in received)
     return Received(milliseconds=(ends / 1e3).tolist(), events=counts.tolist())
 
 

@@ -530,9 +530,9 @@ def answers_to_stream(
     if not (frame_us := binning.frame_us):
         raise InputError(
             f"{model.card.contender} was trained on frames that are a part of each recording's "
-            f"length or events, which a stream does not have. Train with --bin-ms."
+            f"length, which a stream does not have. Train with --bin-ms."
         )
-    whole = replace(binning, num_frames=1, by="time", frame_us=None, start_us=0, stop_us=None)
+    whole = replace(binning, num_frames=1, frame_us=None)
     state, seen = StreamState(), 0
     for x, y, t, p in _frames_of_stream(chunks, frame_us):
         frames = np.zeros((1, *whole.shape), np.uint8)

@@ -104,10 +104,8 @@ _SHUFFLED = 0x5F0E
 class Binning:
     """Division of a recording into `num_frames` T frames of 2 polarities; kept with a model.
 
-    `sensor` is (height, width). `by` "time": frames last `frame_us` microseconds, or, if None, a
-    T-th of the used part; "events": frames have a T-th of the events. The used part lies between
-    `start_us` and `stop_us` (None: the end). `factor` pixels a side become one. `binary`: a pixel
-    is 1 for any events, else their number (255 at most).
+    `sensor` is (height, width). Frames last `frame_us` microseconds, or, if None, a T-th of the
+    recording. `factor` pixels a side become one, which counts its events (255 at most).
 
     `change` takes information away: "collapsed": every frame has all events; "reversed" and
     "shuffled": frames in another order; "redrawn": events in random frames; "merged": one polarity.
@@ -115,12 +113,8 @@ class Binning:
 
     num_frames: Annotated[int, Meta(ge=1, le=4096)]
     sensor: tuple[Pixels, Pixels]
-    by: Literal["time", "events"] = "time"
     frame_us: Annotated[int, Meta(ge=1)] | None = None
-    start_us: Annotated[int, Meta(ge=0)] = 0
-    stop_us: Annotated[int, Meta(ge=1)] | None = None
     factor: Annotated[int, Meta(ge=1)] = 1
-    binary: bool = False
     change: Change = "none"
 
     @property
@@ -140,7 +134,7 @@ class Binning:
 
         Recording i has the events `packed[offsets[i]:offsets[i + 1]]`.
         """
-        from spikeduel.networks.binning_kernel import bin_recordings
+        from spikeduel.networks.event_kernels import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
 
         rows = np.asarray(rows, np.int64)
@@ -158,12 +152,8 @@ class Binning:
             rows,
             out,
             np.array(self.sensor, np.int64),
-            self.by == "events",
             self.frame_us or 0,
-            self.start_us,
-            -1 if self.stop_us is None else self.stop_us,
             self.factor,
-            self.binary,
             get_args(Change).index(self.change),
             self._orders(rows),
         )
@@ -173,33 +163,17 @@ class Binning:
     def received(
         self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each frame's end, in microseconds of the used part, and the number of events until
-        then, both int64 `[B, T]`.
+        """Return each frame's end, in microseconds, and the number of events until then, both int64
+        `[B, T]`.
         """
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
-        parts = np.arange(1, self.num_frames + 1)
         for place, row in enumerate(rows):
             times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(
                 np.int64
             )
-            stop = (
-                self.stop_us
-                if self.stop_us is not None
-                else (times[-1] + 1 if len(times) else self.start_us)
-            )
-            begin, end = np.searchsorted(times, (self.start_us, stop))
-            taken = times[begin:end] - self.start_us
-            if self.by == "events":
-                counts[place] = -(-parts * len(taken) // self.num_frames)
-                ends[place] = taken[np.maximum(counts[place] - 1, 0)] + 1 if len(taken) else 0
-            else:
-                length = (
-                    self.frame_us * self.num_frames
-                    if self.frame_us
-                    else max(stop - self.start_us, 1)
-                )
-                ends[place] = -(-parts * length // self.num_frames)
-                counts[place] = np.searchsorted(taken, ends[place])
+            length = self.frame_us * self.num_frames if self.frame_us else times[-1] + 1
+            ends[place] = -(-np.arange(1, self.num_frames + 1) * length // self.num_frames)
+            counts[place] = np.searchsorted(times, ends[place])
         return ends, counts
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:

@@ -213,7 +213,7 @@ class Experiment:
         Text,
         setting(
             "none, or translate, affine, flip, cutout, joined by hyphens. auto: by the set.",
-            "Recordings also: one of droptime, dropplace, droprandom, eventdrop; and jitter. "
+            "Recordings also: eventdrop, jitter. "
             "Concerns training images alone, alike for all contenders. The report names the "
             "choice of auto, and its reason.",
         ),

@@ -141,6 +141,11 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash64(content: Any) -> int:
+    """Return a signed 64-bit hash of bytes, or of an array's."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
+
+
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return a regular file of at most `most` bytes. Raises `InputError`, also for a pipe or
     device, which might never end.

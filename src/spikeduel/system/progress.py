@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 Item = TypeVar("Item")
+Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+"""Shows the progress of a long loop: (items, description, total) -> items; `Progress.track`."""
 BARS = "▁▂▃▄▅▆▇█"
 MOST_SHOWN = 16
 """Number of trials shown with a line each while they train."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.data.events.altering import EVENT_AUGMENTATIONS
-from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.events.recordings import EVENT_AUGMENTATIONS, Recordings
 from spikeduel.data.loader import Held
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import registry

@@ -130,7 +130,7 @@ def _on_changed_recordings(title: str, meaning: str, change: Change) -> Control:
         def answers() -> Classification:
             recordings, labels = context.prepared.held
             assert isinstance(recordings, Recordings)
-            changed = recordings.binned(replace(recordings.binning, change=change))
+            changed = replace(recordings, binning=replace(recordings.binning, change=change))
             model = load(context.trial, context.store)
             return classification(model, EvaluationBatches(changed, labels, context.split.test))
 

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.events.altering import EVENT_AUGMENTATIONS, WHOLE, Alteration, alteration_of
-from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.events.recordings import (
+    EVENT_AUGMENTATIONS,
+    WHOLE,
+    Alteration,
+    Recordings,
+    alteration_of,
+)
 from spikeduel.networks.preprocessing import Binning, unpacked
 
 SENSOR, FRAMES, LAST = (20, 40), 5, 99_999
-COUNT, EACH = 400, 150
+COUNT, EACH = 100, 150
 
 
 def recordings(count=COUNT, **settings):
@@ -75,17 +80,17 @@ def test_events_are_moved_in_time_alone_and_stay_in_order():
     assert np.std(inside) == pytest.approx(10_000 / np.sqrt(3), rel=0.05)
 
 
-def shares(names, epoch=0, seed=0):
-    return alteration_of(names, FRAMES, seed, epoch, np.arange(4000))
-
-
-def test_every_other_recording_loses_one_to_nine_tenths_of_its_time():
-    lengths = np.diff(shares(["droptime"]).hidden)[:, 0]
-    drawn = lengths[lengths > 0]
-    # 2,000 of 4,000 coins; 3.3 standard deviations of 32 (0.1 %).
-    assert abs(len(drawn) - 2000) < 105
-    assert set(np.rint(10 * drawn / WHOLE).astype(int)) == set(range(1, 10))
-    assert shares(["droptime"]).hidden.max() <= WHOLE
+def test_a_quarter_each_loses_events_of_a_time_of_a_place_by_chance_or_none():
+    drawn = alteration_of(["eventdrop"], FRAMES, 0, 0, np.arange(4000))
+    lengths, sides = np.diff(drawn.hidden)[:, 0], np.diff(drawn.place)[:, [0, 2]]
+    is_way = [lengths > 0, sides.any(1), drawn.left_out > 0]
+    assert np.sum(is_way, 0).max() == 1
+    # 1,000 of 4,000; 3.3 standard deviations of 27 (0.1 %).
+    assert (abs(np.sum(is_way, 1) - 1000) < 90).all()
+    for parts, most, whole in ((lengths, 9, 10), (sides, 5, 20), (drawn.left_out, 9, 10)):
+        shares = np.rint(whole * parts[parts > 0] / WHOLE).astype(int)
+        assert set(shares.tolist()) == set(range(1, most + 1))
+    assert max(drawn.hidden.max(), drawn.place.max()) <= WHOLE
 
 
 @pytest.mark.parametrize("name", EVENT_AUGMENTATIONS)
@@ -101,9 +106,7 @@ def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name
     assert EVENT_AUGMENTATIONS[name].__doc__
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}]
-)
+@pytest.mark.parametrize("settings", [{}, {"frame_us": 15_000}])
 def test_frames_are_those_of_the_events_that_are_left(settings):
     """Events as if they had been recorded so, but for the recording's length: an event at its very
     end stays.
@@ -117,6 +120,3 @@ def test_frames_are_those_of_the_events_that_are_left(settings):
     alone = replace(made_so, packed=packed, offsets=np.array([0, len(packed)]))
     assert packed[-1] == MADE.events_of(0)[-1]
     assert (replace(made_so, altering=lambda rows: of)[0] == alone[0]).all()
-    if settings == {"by": "events"}:
-        counts = alone[0].reshape(FRAMES, -1).sum(1, dtype=int)
-        assert counts.max() - counts.min() <= 1

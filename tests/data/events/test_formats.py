@@ -141,7 +141,7 @@ def test_evt3_counts_from_0_after_a_new_time_high_and_goes_on_where_it_wraps(tmp
 BROKEN = {
     "cut.bs2": (made.five_bytes(EVENTS)[:-2], "cut off at byte 998"),
     "cut.dat": (made.dat(EVENTS)[:-3], "cut off at byte"),
-    "cut.raw": (made.evt3(EVENTS)[:-1], "words of 2 bytes are expected"),
+    "cut.raw": (made.evt3(EVENTS)[:-1], "2 bytes belong together, 1 are left"),
     "no-version.raw": (b"% end\n1234", "names no EVT version"),
     "other-version.raw": (b"% evt 4.0\n% end\n1234", "names EVT 4.0"),
     "unknown-word.raw": (
@@ -160,7 +160,7 @@ BROKEN = {
         "its 3,909 bytes cannot be read as AEDAT 4",
     ),
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
-    "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "an event has 8 bytes, 4 are left"),
+    "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "8 bytes belong together, 4 are left"),
     "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),
     "cut.npy": (array(EVENTS)[:-8], "cannot be read as a NumPy file"),
     "word.txt": (b"1 2 3 1\n1 2 x 1\n", "line 2: 4 numbers are expected, not '1 2 x 1'"),

@@ -41,9 +41,7 @@ def test_the_rate_of_events_and_how_sparse_frames_are():
     assert (rates.each, rates.in_frames) == (2.5, 2.5)
     # Of 2 recordings with 2 frames of 2 polarities with 16 pixels.
     assert rates.non_zero == 4 / 128
-    # Of the second half of their time, what is counted in frames is less, and what arrives is the
-    # same.
-    later = recordings(first, second, binning=Binning(2, (4, 4), start_us=500_000)).rates(
-        np.array([0, 1])
-    )
-    assert (later.a_second, later.in_frames) == (rates.a_second, 1.0)
+    # Frames that end earlier count less, and what arrives is the same.
+    early = recordings(first, second, binning=Binning(2, (4, 4), frame_us=100_000))
+    rates_of_early = early.rates(np.array([0, 1]))
+    assert (rates_of_early.a_second, rates_of_early.in_frames) == (rates.a_second, 1.5)

@@ -1,29 +1,25 @@
-"""Read files of recordings by their endings."""
+"""Read files of recordings by their endings.
+
+Sources: docs.inivation.com, "AEDAT file formats"; docs.prophesee.ai, "File formats" and "Data
+encoding formats".
+"""
 
 import io
+import re
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from spikeduel.data.events import aedat, prophesee
 from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 MOST_BYTES = 1 << 30
 """Larger files are refused: they are read whole."""
-_NAMES = {
-    "x": ("x",),
-    "y": ("y",),
-    "t": ("t", "ts", "time", "timestamp", "timestamps"),
-    "p": ("p", "pol", "polarity", "polarities", "on"),
-}
-"""Names of the columns of events in files that name them."""
-_AT_ONCE = 1000
-"""Microseconds of a stream's events that are handed on together."""
-_OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""N-MNIST's `.bin` has events in this row that add so many microseconds."""
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""x, y, t and p of events, int64 `[N]` each."""
 
 
 def read(path: Path | zipfile.Path) -> Events:
@@ -40,6 +36,40 @@ def size_of(path: Path | zipfile.Path) -> int:
     return path.stat().st_size
 
 
+def is_recording(path: Path) -> bool:
+    """Return True if a file is a recording by its ending, a text also by its content."""
+    if path.suffix.lower() not in (".txt", ".csv"):
+        return path.suffix.lower() in READERS
+    try:
+        read(path)
+    except (InputError, OSError):
+        return False
+    return True
+
+
+def _fields(content: bytes, start: int, kind: str, each: int = 1) -> np.ndarray:
+    """Return all numbers of the type `kind` from the byte `start` on, `each` of them an event:
+    int64 `[each, N]`.
+    """
+    size = np.dtype(kind).itemsize * each
+    if over := (len(content) - start) % size:
+        raise InputError(
+            f"cut off at byte {len(content):,}: {size} bytes belong together, {over} are left"
+        )
+    return np.frombuffer(content, kind, offset=start).astype(np.int64).reshape(-1, each).T
+
+
+# ---- N-MNIST and SLAYER
+
+_OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
+"""N-MNIST's `.bin` has events in this row that add so many microseconds."""
+
+
+def _bs2(content: bytes) -> Events:
+    x, y, high, middle, low = _fields(content, 0, "u1", 5)
+    return Events(x, y, ((high & 0x7F) << 16) | (middle << 8) | low, high >> 7)
+
+
 def _bin(content: bytes) -> Events:
     events = _bs2(content)
     is_overflow = events.y == _OVERFLOW_ROW
@@ -48,11 +78,17 @@ def _bin(content: bytes) -> Events:
     return Events(*(column[~is_overflow] for column in columns))
 
 
-def _bs2(content: bytes) -> Events:
-    if over := len(content) % 5:
-        raise InputError(f"cut off at byte {len(content):,}: an event has 5 bytes, {over} are left")
-    x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64).T
-    return Events(x, y, ((high & 0x7F) << 16) | (middle << 8) | low, high >> 7)
+# ---- NumPy, text and HDF5
+
+_NAMES = {
+    "x": ("x",),
+    "y": ("y",),
+    "t": ("t", "ts", "time", "timestamp", "timestamps"),
+    "p": ("p", "pol", "polarity", "polarities", "on"),
+}
+"""Names of the columns of events in files that name them."""
+_AT_ONCE = 1000
+"""Microseconds of a stream's events that are handed on together."""
 
 
 def _numpy(content: bytes) -> Events:
@@ -64,18 +100,18 @@ def _numpy(content: bytes) -> Events:
             f"its {len(content):,} bytes cannot be read as a NumPy file ({error})"
         ) from None
     if len(arrays) != 1:
-        return _of_columns(arrays)
+        return _named(arrays)
     (array,) = arrays.values()
     if array.dtype.names:
-        return _of_columns({name: array[name] for name in array.dtype.names})
+        return _named({name: array[name] for name in array.dtype.names})
     if array.ndim != 2 or array.shape[1] != 4:
         raise InputError(
             f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] is expected"
         )
-    return _of_four(array)
+    return _unnamed(array)
 
 
-def _of_four(table: np.ndarray) -> Events:
+def _unnamed(table: np.ndarray) -> Events:
     """Return the events of columns x, y, t, p or t, x, y, p.
 
     Time has fractions, or else never falls and goes furthest.
@@ -85,15 +121,15 @@ def _of_four(table: np.ndarray) -> Events:
     spans = [float(np.ptp(column)) if len(table) else 0.0 for column in (first, third)]
     fractions = [bool((column != np.rint(column)).any()) for column in (first, third)]
     if fractions[0] or (not fractions[1] and rises[0] and (not rises[1] or spans[0] > spans[1])):
-        return _of_columns(dict(zip("txyp", table.T, strict=True)))
+        return _named(dict(zip("txyp", table.T, strict=True)))
     if fractions[1] or rises[1] or spans[1] > spans[0]:
-        return _of_columns(dict(zip("xytp", table.T, strict=True)))
+        return _named(dict(zip("xytp", table.T, strict=True)))
     raise InputError(
         "its four columns are neither x, y, t, p nor t, x, y, p. Name them: x, y, t, p"
     )
 
 
-def _of_columns(columns: dict[str, np.ndarray]) -> Events:
+def _named(columns: dict[str, np.ndarray]) -> Events:
     lower = {name.lower(): values for name, values in columns.items()}
     events: dict[str, np.ndarray] = {}
     for column, names in _NAMES.items():
@@ -131,9 +167,7 @@ def _text(content: bytes) -> Events:
         raise InputError("holds no events")
     width = len(names) if names else 4
     try:
-        table = np.loadtxt([line for _, line in rows], ndmin=2).reshape(-1, width)
-        if len(table) != len(rows):
-            raise ValueError
+        table = np.loadtxt([line for _, line in rows], ndmin=2).reshape(len(rows), width)
     except ValueError:
         for number, line in rows:
             if len(row := line.split()) != width or not all(map(_is_number, row)):
@@ -141,7 +175,15 @@ def _text(content: bytes) -> Events:
                     f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'"
                 ) from None
         raise
-    return _of_columns(dict(zip(names, table.T, strict=True))) if names else _of_four(table)
+    return _named(dict(zip(names, table.T, strict=True))) if names else _unnamed(table)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def of_lines(lines: Iterable[str]) -> Iterator[Events]:
@@ -168,14 +210,6 @@ def of_lines(lines: Iterable[str]) -> Iterator[Events]:
         yield Events(*np.array(rows, np.int64).T)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _hdf5(content: bytes) -> Events:
     try:
         import h5py
@@ -186,36 +220,314 @@ def _hdf5(content: bytes) -> Events:
     places: list[dict[str, np.ndarray]] = []
 
     def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
-        if isinstance(place, h5py.Group):
-            places.append(
-                {
-                    name: dataset[()]
-                    for name, dataset in place.items()
-                    if isinstance(dataset, h5py.Dataset) and dataset.ndim == 1
-                }
-            )
-        elif place.dtype.names:
-            places.append({name: place[name] for name in place.dtype.names})
+        names = place if isinstance(place, h5py.Group) else place.dtype.names or ()
+        known = {name.lower(): name for name in names}
+        columns = [next((known[name] for name in row if name in known), "") for row in rows]
+        if all(columns):
+            places.append({name: place[name][()] for name in columns})
 
+    rows = _NAMES.values()
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             look("", file)
             file.visititems(look)
     except Exception as error:  # HDF5 stumbles in many ways
         raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
-    for columns in places:
-        if all(any(name.lower() in names for name in columns) for names in _NAMES.values()):
-            return _of_columns(columns)
-    raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
+    if not places:
+        raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
+    return _named(places[0])
+
+
+# ---- iniVation: AEDAT 2.0 of DVS128 and DAVIS, 3.1, and 4 by the library `aedat`
+
+_CHIPS = {
+    "dvs128": (128, 128),
+    "davis240": (180, 240),
+    "davis346": (260, 346),
+    "davis640": (480, 640),
+}
+"""(height, width) by the header's name of the chip."""
+_PACKET = np.dtype([("kind", "<i2"), ("source", "<i2"), ("rest", "<i4", 6)])
+"""Header of a packet; the rest are size, offset, overflow, capacity, number of events, valid."""
+_POLARITY = 1
+
+
+def _aedat(content: bytes) -> Events:
+    version = re.match(rb"#!AER-DAT(\d)\.(\d)", content)
+    if version is None:
+        raise InputError("at byte 0: no line #!AER-DAT, which names the version")
+    if version[1] not in _AEDAT:
+        raise InputError(
+            f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known"
+        )
+    return _AEDAT[version[1]](content)
+
+
+def _aedat2(content: bytes) -> Events:
+    start = _end_of_text(content)
+    address, time = _fields(content, start, ">u4", 2)
+    # Addresses of the DVS128 have 16 bits.
+    sensor = _chip(content[:start]) or _CHIPS["davis240" if (address >> 16).any() else "dvs128"]
+    if sensor == _CHIPS["dvs128"]:
+        is_event = (address >> 15) & 1 == 0
+        x, y, p = (address >> 1) & 0x7F, (address >> 8) & 0x7F, address & 1
+    else:
+        # Bit 31 marks samples of frames, bit 10 events from outside.
+        is_event = (address >> 31 == 0) & ((address >> 10) & 1 == 0)
+        x, y, p = (address >> 12) & 0x3FF, (address >> 22) & 0x1FF, (address >> 11) & 1
+    # The origin is the lower left corner.
+    return Events(x[is_event], sensor[0] - 1 - y[is_event], time[is_event], p[is_event], sensor)
+
+
+def _end_of_text(content: bytes) -> int:
+    start = 0
+    while content[start : start + 1] == b"#":
+        end = content.find(b"\n", start) + 1
+        line = content[start : end or None]
+        if not line.isascii() or not line.decode().rstrip("\r\n").replace("\t", " ").isprintable():
+            break
+        if not end:
+            raise InputError(f"cut off at byte {len(content):,}, within its header")
+        start = end
+    return start
+
+
+def _aedat3(content: bytes) -> Events:
+    header, mark, _ = content.partition(b"#!END-HEADER\r\n")
+    if not mark:
+        raise InputError(
+            f"ends at byte {len(content):,} without the line #!END-HEADER, after which events begin"
+        )
+    place = len(header) + len(mark)
+    parts = [np.empty((2, 0), np.int64)]
+    while place < len(content):
+        if len(content) < place + _PACKET.itemsize:
+            raise InputError(f"cut off at byte {len(content):,}, within the header of a packet")
+        packet = np.frombuffer(content, _PACKET, 1, place)[0]
+        # Packets hold `number` events; their capacity is that of the camera's memory.
+        size, _, overflow, _, number, _ = packet["rest"].tolist()
+        place += _PACKET.itemsize
+        if size < 0 or number < 0 or len(content) < place + size * number:
+            raise InputError(
+                f"at byte {place:,}: {number:,} events of {size} bytes are announced, and not all "
+                f"there"
+            )
+        end = place + size * number
+        if packet["kind"] == _POLARITY:
+            if size != 8:
+                raise InputError(
+                    f"at byte {place:,}: polarity events of {size} bytes; 8 are expected"
+                )
+            data, time = _fields(content[place:end], 0, "<u4", 2)
+            parts.append(np.stack([data, time + (overflow << 31)])[:, data & 1 == 1])
+        place = end
+    data, time = np.concatenate(parts, 1)
+    x, y = (data >> 17) & 0x7FFF, (data >> 2) & 0x7FFF
+    return Events(x, y, time, (data >> 1) & 1, _chip(header))
+
+
+def _chip(header: bytes) -> tuple[int, int] | None:
+    text = header.decode("latin-1").lower()
+    return next((sides for chip, sides in _CHIPS.items() if chip in text), None)
+
+
+def _aedat4(content: bytes) -> Events:
+    try:
+        import aedat
+    except ImportError:
+        raise InputError(
+            "is AEDAT 4, for which the package aedat is missing: pip install 'spikeduel[events]'"
+        ) from None
+    with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
+        file.write(content)
+    path = Path(file.name)
+    try:
+        decoder = aedat.Decoder(path)
+        streams = decoder.id_to_stream()
+        chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
+        if chosen is None:
+            raise InputError("has no stream of events")
+        parts = [
+            packet["events"]
+            for packet in decoder
+            if packet["stream_id"] == chosen and "events" in packet
+        ]
+    except (InputError, KeyboardInterrupt, SystemExit):
+        raise
+    # The library's panics are no Exception.
+    except BaseException as error:
+        raise InputError(
+            f"its {len(content):,} bytes cannot be read as AEDAT 4, or are cut off ({error})"
+        ) from None
+    finally:
+        path.unlink()
+    none = np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    events, stream = np.concatenate(parts) if parts else none, streams[chosen]
+    sensor = int(stream["height"]), int(stream["width"])
+    return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
+
+
+_AEDAT: dict[bytes, Callable[[bytes], Events]] = {b"2": _aedat2, b"3": _aedat3, b"4": _aedat4}
+
+
+# ---- Prophesee: DAT, and RAW with EVT 2.0, 2.1 and 3.0
+
+
+def _dat(content: bytes) -> Events:
+    """Return the events of a DAT file, version 2 or 1 (the ATIS sensor's)."""
+    header, start = _header(content)
+    if len(content) < start + 2:
+        raise InputError(
+            f"cut off at byte {len(content):,}: two bytes for the kind and size of events are "
+            f"expected"
+        )
+    kind, size = content[start], content[start + 1]
+    if kind not in (0x00, 0x0C) or size != 8:
+        raise InputError(
+            f"at byte {start:,}: events of kind {kind} and {size} bytes; kinds 0 and 12 of 8 are "
+            f"known"
+        )
+    time, data = _fields(content, start + 2, "<u4", 2)
+    version = re.search(r"version\s+(\d+)", header, re.IGNORECASE)
+    if version and version[1] == "1":
+        x, y, p = data & 0x1FF, (data >> 9) & 0xFF, (data >> 17) & 1
+    else:
+        x, y, p = data & 0x3FFF, (data >> 14) & 0x3FFF, (data >> 28) & 1
+    return Events(x, y, _unwrapped(time, 32), p, _geometry(header))
+
+
+def _raw(content: bytes) -> Events:
+    header, start = _header(content)
+    named = re.search(r"(?:evt\s*|format\s+EVT)(\d)(?:\.?(\d))?", header, re.IGNORECASE)
+    version = f"EVT {named[1]}.{named[2] or 0}" if named else "no EVT version"
+    if version not in _EVT:
+        known = ", ".join(name.removeprefix("EVT ") for name in _EVT)
+        raise InputError(f"its header, up to byte {start:,}, names {version}; {known} are known")
+    return Events(*_EVT[version](content, start), _geometry(header))
+
+
+def _evt2(content: bytes, start: int) -> Columns:
+    (words,) = _fields(content, start, "<u4")
+    kind = words >> 28
+    _require_kinds(kind, (0x0, 0x1, 0x8, 0xA, 0xE, 0xF), start, 4)
+    high, is_event = _highs(kind, words & 0xFFFFFFF), kind <= 1
+    words, high, kind = words[is_event], high[is_event], kind[is_event]
+    return (words >> 11) & 0x7FF, words & 0x7FF, (high << 6) | ((words >> 22) & 0x3F), kind
+
+
+def _evt21(content: bytes, start: int) -> Columns:
+    (sent,) = _fields(content, start, "<u8")
+    known = (0x0, 0x1, 0x8, 0xA, 0xE)
+    # Some sensors send the two halves of a word in the other order.
+    for words in (sent, (sent << 32) | ((sent >> 32) & 0xFFFFFFFF), sent):
+        kind = (words >> 60) & 0xF
+        if (kind == 0x8).any() and np.isin(kind, known).all():
+            break
+    _require_kinds(kind, known, start, 8)
+    upper = words >> 32
+    high, is_event = _highs(kind, upper & 0xFFFFFFF), kind <= 1
+    upper, high, kind = upper[is_event], high[is_event], kind[is_event]
+    row, bit = _set_bits(words[is_event] & 0xFFFFFFFF, 32)
+    time = (high << 6) | ((upper >> 22) & 0x3F)
+    return ((upper >> 11) & 0x7FF)[row] + bit, (upper & 0x7FF)[row], time[row], kind[row]
+
+
+def _evt3(content: bytes, start: int) -> Columns:
+    (words,) = _fields(content, start, "<u2")
+    kind, value = words >> 12, words & 0xFFF
+    _require_kinds(kind, (0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0x8, 0xA, 0xE, 0xF), start, 2)
+    y = _last(kind == 0x0, value & 0x7FF)
+    # A new TIME_HIGH holds before its TIME_LOW has come.
+    high, low = _highs(kind, value, 12), _last(kind == 0x6, value)
+    time = (high << 12) | np.where(_latest(kind == 0x8) > _latest(kind == 0x6), 0, low)
+    is_base, is_vector = kind == 0x3, (kind == 0x4) | (kind == 0x5)
+    # Each vector starts at the end of the one before, the first at the base.
+    width = np.where(kind == 0x4, 12, np.where(kind == 0x5, 8, 0))
+    before = np.cumsum(width) - width
+    base, base_before = _last(is_base, value & 0x7FF), _last(is_base, before)
+    row, bit = _set_bits(
+        np.where(is_vector, value & np.where(kind == 0x5, 0xFF, 0xFFF), kind == 0x2), 12
+    )
+    single = kind[row] == 0x2
+    x = np.where(single, value[row] & 0x7FF, base[row] + before[row] - base_before[row] + bit)
+    p = np.where(single, value[row] >> 11, _last(is_base, value >> 11)[row])
+    return x, y[row], time[row], p
+
+
+_EVT: dict[str, Callable[[bytes, int], Columns]] = {
+    "EVT 2.0": _evt2,
+    "EVT 2.1": _evt21,
+    "EVT 3.0": _evt3,
+}
+
+
+def _header(content: bytes) -> tuple[str, int]:
+    """Return a file's lines that begin with % and their end in bytes."""
+    end = 0
+    while content[end : end + 1] == b"%":
+        start, end = end, content.find(b"\n", end) + 1
+        if not end:
+            raise InputError(f"cut off at byte {len(content):,}, within its header")
+        if content[start:end].strip().lower() == b"% end":
+            break
+    return content[:end].decode("latin-1"), end
+
+
+def _geometry(header: str) -> tuple[int, int] | None:
+    if geometry := re.search(r"geometry\s+(\d+)x(\d+)", header, re.IGNORECASE):
+        return int(geometry[2]), int(geometry[1])
+    height, width = (
+        re.search(rf"{side}[ =](\d+)", header, re.IGNORECASE) for side in ("height", "width")
+    )
+    return (int(height[1]), int(width[1])) if height and width else None
+
+
+def _require_kinds(kind: np.ndarray, known: tuple[int, ...], start: int, size: int) -> None:
+    unknown = ~np.isin(kind, known)
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise InputError(
+            f"at byte {start + row * size:,}: a word of kind {kind[row]}, which is none of this "
+            f"format's"
+        )
+
+
+def _latest(is_new: np.ndarray) -> np.ndarray:
+    return np.maximum.accumulate(np.where(is_new, np.arange(len(is_new)), -1))
+
+
+def _last(is_new: np.ndarray, value: np.ndarray) -> np.ndarray:
+    latest = _latest(is_new)
+    return np.where(latest >= 0, value[np.maximum(latest, 0)], 0) if len(value) else value
+
+
+def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
+    """Return the latest TIME_HIGH at each word, the first one before it has come."""
+    is_high = kind == 0x8
+    if not is_high.any():
+        return np.zeros_like(value)
+    highs = _unwrapped(value[is_high], bits)
+    return highs[np.maximum(np.cumsum(is_high) - 1, 0)]
+
+
+def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
+    """Undo the wrap-around of a counter of `bits` bits."""
+    jumps = np.diff(values, prepend=values[:1])
+    return values + (np.cumsum(jumps < -(1 << (bits - 1))) << bits)
+
+
+def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    row, bit = np.nonzero((words[:, None] >> np.arange(bits)) & 1)
+    return row, bit
 
 
 READERS: dict[str, Callable[[bytes], Events]] = {
     ".bin": _bin,
     ".bs2": _bs2,
-    ".aedat": aedat.read,
-    ".aedat4": aedat.read,
-    ".dat": prophesee.read_dat,
-    ".raw": prophesee.read_raw,
+    ".aedat": _aedat,
+    ".aedat4": _aedat,
+    ".dat": _dat,
+    ".raw": _raw,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
     ".npy": _numpy,
@@ -224,14 +536,3 @@ READERS: dict[str, Callable[[bytes], Events]] = {
     ".csv": _text,
 }
 """Readers by the ending of a file, in small letters."""
-
-
-def is_recording(path: Path) -> bool:
-    """Return True if a file is a recording by its ending, a text also by its content."""
-    if path.suffix.lower() not in (".txt", ".csv"):
-        return path.suffix.lower() in READERS
-    try:
-        read(path)
-    except (InputError, OSError):
-        return False
-    return True

@@ -1,6 +1,5 @@
-"""Recordings kept as events and made frames when taken, like an array of images."""
+"""Recordings kept as events, which are augmented and binned when taken, like an array of images."""
 
-import hashlib
 import math
 import tempfile
 import threading
@@ -11,18 +10,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events import formats
-from spikeduel.data.events.altering import Alteration, alteration_of
-from spikeduel.data.workers import Track, over_files
+from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.progress import Track
 from spikeduel.system.typed import Amount, Frozen, Share
+
+if TYPE_CHECKING:
+    from spikeduel.spiking.random_keys import RandomKeys
 
 AT_ONCE = 256
 """Recordings binned at once where all are asked for."""
@@ -30,6 +32,12 @@ BRIGHT = 0.99
 """Share of a picture's pixels with events that are not the brightest."""
 FEW, FAR = 0.05, 2
 """Largest share of stray recordings, and how many times as large as all others they are."""
+TENTHS, TWENTIETHS = 9, 5
+"""Most tenths of time or events, and twentieths of a place's sides, that are left out."""
+WHOLE = 1 << 16
+"""Parts of a whole, for shares in whole numbers."""
+JITTER = 0.5
+"""Furthest move of an event in time, as a share of a T-th of its recording."""
 _LARGE = 32 << 20
 """Bytes of a file that waits for other large ones: reading takes ten times the memory."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
@@ -44,6 +52,115 @@ class EventRates(Frozen):
     each: Amount
     in_frames: Amount
     non_zero: Share
+
+
+@dataclass(frozen=True, eq=False)
+class Alteration:
+    """An alteration of the events of B recordings, in parts of `WHOLE`.
+
+    Left out are a time `hidden` `[B, 2]`, a rectangle `place` `[B, 4]` (top, bottom, left, right),
+    and a random share `left_out` `[B]`; others move in time by up to `moved` `[B]`. `keys` uint64
+    `[B]` decide about single events.
+    """
+
+    keys: np.ndarray
+    hidden: np.ndarray
+    place: np.ndarray
+    left_out: np.ndarray
+    moved: np.ndarray
+
+    def altered(
+        self,
+        packed: np.ndarray,
+        begins: np.ndarray,
+        ends: np.ndarray,
+        lasts: np.ndarray,
+        sensor: tuple[int, int],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the altered (packed, begins, ends).
+
+        Recording i has the events `packed[begins[i]:ends[i]]`, the last one at `lasts[i]`
+        microseconds.
+        """
+        from spikeduel.networks.event_kernels import alter
+        from spikeduel.spiking.kernels.cpu import run_chunks
+
+        lengths, counts = lasts + 1, ends - begins
+        starts = np.cumsum(counts) - counts
+        stops, kept = starts.copy(), np.empty(int(counts.sum()), np.uint64)
+        moved = self.moved * lengths // WHOLE
+        kernel = partial(
+            alter,
+            packed,
+            begins,
+            ends,
+            lasts,
+            self.keys,
+            self.hidden * lengths[:, None] // WHOLE,
+            self.place * np.repeat(sensor, 2) // WHOLE,
+            self.left_out,
+            moved,
+            kept,
+            starts,
+            stops,
+        )
+        run_chunks(kernel, len(counts), work=len(kept))
+        for row in np.flatnonzero(moved):
+            kept[starts[row] : stops[row]].sort()
+        return kept, starts, stops
+
+
+def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
+    """recordings: events left out by time, by place, by chance or not at all, each of a quarter of
+    them
+    """
+    # Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; shares as in
+    # its public implementations.
+    (way,) = keys.another().integers(4).numpy().T
+    tenths, start = keys.integers(TENTHS, WHOLE).numpy().T
+    twentieths, top, left = keys.integers(TWENTIETHS, WHOLE, WHOLE).numpy().T
+    length, side = (1 + tenths) * WHOLE // 10, (1 + twentieths) * WHOLE // 20
+    start, top, left = (
+        begin * (WHOLE - part) // WHOLE
+        for begin, part in ((start, length), (top, side), (left, side))
+    )
+    return replace(
+        alteration,
+        hidden=np.stack([start, start + length], 1) * (way == 0)[:, None],
+        place=np.stack([top, top + side, left, left + side], 1) * (way == 1)[:, None],
+        left_out=length * (way == 2),
+    )
+
+
+def jitter(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
+    """recordings: each event moved in time, by up to half a T-th of its recording"""
+    return replace(alteration, moved=np.full_like(alteration.moved, JITTER * WHOLE / num_frames))
+
+
+EVENT_AUGMENTATIONS: dict[str, "Callable[[Alteration, RandomKeys, int], Alteration]"] = {
+    "eventdrop": eventdrop,
+    "jitter": jitter,
+}
+"""Augmentations by name, which take the number of frames; hyphens join them with one another and
+with those of images.
+"""
+
+
+def alteration_of(
+    names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
+) -> Alteration:
+    """Return the alteration by `names` of the recordings `rows` in an epoch.
+
+    Each draws by seed, epoch and recording alone.
+    """
+    from spikeduel.spiking.random_keys import RandomKeys
+
+    keys, none = RandomKeys.for_events(seed, epoch, rows), np.zeros((len(rows), 4), np.int64)
+    alteration = Alteration(keys.values, none[:, :2], none, none[:, 0], none[:, 0])
+    for name in names:
+        keys = keys.another()
+        alteration = EVENT_AUGMENTATIONS[name](alteration, keys, num_frames)
+    return alteration
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +199,14 @@ class Recordings:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:]
 
-    def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the end of each frame of `rows` and the events until then (`Binning.received`)."""
-        return self.binning.received(self.packed, self.offsets, rows)
-
     def events_of(self, row: int) -> np.ndarray:
         """Return the events of one recording, uint64 `[E]`."""
         return self.packed[self.offsets[row] : self.offsets[row + 1]]
-
-    def binned(self, binning: Binning) -> "Recordings":
-        """Return the same events with another binning."""
-        return replace(self, binning=binning)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
         """Return the recordings changed by the `EVENT_AUGMENTATIONS` `names`."""
         num_frames = self.binning.num_frames
         return replace(self, altering=partial(alteration_of, names, num_frames, seed, epoch))
-
-    def in_memory(self) -> "Recordings":
-        """Return the same with the events copied into memory."""
-        return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
 
     def rates(self, rows: np.ndarray) -> EventRates:
         """Return the rates of the recordings `rows` `[M]`."""
@@ -130,15 +235,7 @@ class Recordings:
         return self._pictured(2)
 
     def _pictured(self, parts: int) -> np.ndarray:
-        whole = replace(
-            self.binning,
-            num_frames=parts,
-            by="time",
-            frame_us=None,
-            start_us=0,
-            stop_us=None,
-            binary=False,
-        )
+        whole = replace(self.binning, num_frames=parts, frame_us=None)
         pictures = empty_array((len(self), parts, *whole.shape[1:]))
         for start in range(0, len(self), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(self)))
@@ -156,19 +253,13 @@ def picture_of(counts: np.ndarray) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """A recording: its file, begin and end in microseconds of the file's clock (None: all).
-
-    `name` is the user's name for the file.
+    """A recording: its file, the user's name for the file, and begin and end in microseconds of the
+    file's clock (None: all).
     """
 
     file: Path | zipfile.Path
+    name: str
     interval: tuple[int, int] | None = None
-    name: str | None = None
-
-    @property
-    def file_name(self) -> str:
-        """User's name for the file."""
-        return self.name or str(self.file)
 
 
 def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarray]:
@@ -176,8 +267,8 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
     The sensor is as large as a file says, or as the pixels that occur. Raises `UnreadableFiles`.
     """
-    of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.file_name)]
-    names = [group[0].file_name for group in of_files]
+    of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.name)]
+    names = [group[0].name for group in of_files]
     lengths, content, sensors = [0], [], []
     is_declared = False
     # On the disk of the prepared set: the system's temporary folder may be in memory.
@@ -195,8 +286,7 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
                 for packed, sensor in recordings:
                     file.write(packed.data)
                     lengths.append(len(packed))
-                    digest = hashlib.blake2b(packed.data, digest_size=8).digest()
-                    content.append(int.from_bytes(digest, "little", signed=True))
+                    content.append(files.hash64(packed.data))
                     used = unpacked(packed)
                     sensors.append(sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1))
                     is_declared |= sensor is not None
@@ -204,7 +294,7 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
             events = np.memmap(file, np.uint64, "r")
     sides = np.array(sensors)
     if not is_declared:
-        _require_one_sensor(sides, [part.file_name for part in parts])
+        _require_one_sensor(sides, [part.name for part in parts])
     height, width = sides.max(0).tolist()
     binning = Binning(1, (height, width))
     return Recordings(events, np.cumsum(lengths), binning), np.array(content, np.int64)

@@ -62,7 +62,7 @@ def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> lis
             fields = match.groupdict()
             side = _SIDES[fields.get("side", "train").lower()]
             order = (int(fields.get("number") or 0), match[1], 0)
-            part = Part(file, name=name)
+            part = Part(file, name)
             rows.setdefault(match[1], _Row(side, order, fields["label"], part, match[1]))
     return list(rows.values())
 
@@ -93,7 +93,7 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
                         f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are "
                         f"expected."
                     )
-                part = Part(file, (start, stop), file_name)
+                part = Part(file, file_name, (start, stop))
                 name, person = f"{trial}, {start} to {stop}", trial.partition("_")[0]
                 label = GESTURES[number - 1]
                 rows.append(_Row(side, (0, trial, start), label, part, name, person))
