@@ -57,9 +57,7 @@ def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):
     alone = ways(hoisted, hoisted if per_step is None else per_step)
     more = alone if with_memory is None else ways(with_memory, with_memory)
     models = {memory: alone if memory == "compute" else more for memory in MEMORIES}
-    return Energy(
-        tables={table: TableEnergy(title=f"the table {table}", source="s", **models, unknown=[])}
-    )
+    return Energy(tables={table: TableEnergy(title=f"the table {table}", source="s", **models)})
 
 
 def latency(median_ms=None, p95_ms=None, stream=None, **changes):

@@ -11,9 +11,11 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from spikeduel.counting.ledger import (
+    AMOUNTS,
     IMAGE,
     REAL,
     SPIKES,
@@ -55,11 +57,7 @@ class DeclaredCosts(Frozen, forbid_unknown_fields=True):
 
 
 def flat(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [entry for part in value for entry in flat(part)]
-    return [value.value if isinstance(value, ConstantInput) else value]
+    return [x.value if isinstance(x, ConstantInput) else x for x in tree_leaves(value)]
 
 
 def tensors(value: Any) -> list[Tensor]:
@@ -152,10 +150,12 @@ class Counter(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
+        inputs = tensors([args, kwargs])
+        shape = inputs[0].shape if inputs else ()
         result = func(*args, **kwargs)
         if self.inside is not None:
             return result
-        inputs, outs = tensors([args, kwargs]), tensors(result)
+        outs = tensors(result)
         if base_name in VIEWS and inputs:
             for out in outs:
                 if out is not inputs[0]:
@@ -174,7 +174,8 @@ class Counter(TorchDispatchMode):
         elif rule is None:
             raise self.ledger.unknown(f"uses {namespace}.{name}")
         else:
-            call = Call(self.ledger, base_name, args, outs, data, fresh=values is None)
+            fresh = values is None
+            call = Call(self.ledger, func, base_name, shape, args, outs, data, fresh)
             made = rule(call, *data[0])
             tags = made if isinstance(made, list) else [made, *[Tag(REAL)] * (len(outs) - 1)]
         if in_place and data:
@@ -317,15 +318,11 @@ class Counter(TorchDispatchMode):
             torch.full((input_tag.steps,), costs.acs / input_tag.steps).double(),
         )
         passes = input_tag.steps * self.ledger.num_images
-        row.add("passes", passes, input_tag)
-        row.add("dense", costs.macs, input_tag)
-        row.add(
-            "effective",
-            costs.macs if costs.effective_macs is None else costs.effective_macs,
-            input_tag,
-        )
-        for key in ("additions", "multiplications", "functions"):
-            row.add(key, getattr(costs, key), input_tag)
+        effective = costs.macs if costs.effective_macs is None else costs.effective_macs
+        amounts = {"passes": passes, "dense": costs.macs, "effective": effective}
+        amounts |= {key: getattr(costs, key) for key in AMOUNTS if key != "bias_additions"}
+        for key, amount in amounts.items():
+            row.add(key, amount, input_tag)
         row.sums["executed"] += passes
         row.sums["dense_executed"] += costs.macs
         row.sums["inputs"] += sum(x.numel() for x in tensors(inputs))

@@ -94,32 +94,10 @@ class Tag:
             return self
         return self.without_time()
 
-    def inserted(self, axis: int) -> "Tag":
-        return (
-            replace(self, time_dim=self.time_dim + (axis <= self.time_dim))
-            if self.steps > 1
-            else self
-        )
-
     def removed(self, axes: Sequence[int]) -> "Tag":
         if self.time_dim in axes:
             return self.without_time()
         return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
-
-    def cut(self, axis: int, length: int, start: int, stop: int) -> "Tag":
-        if axis != self.time_dim or self.steps == 1:
-            return self
-        if length != self.steps:
-            return self.without_time()
-        return replace(self, first_step=self.first_step + start, steps=max(stop - start, 1), same=1)
-
-    def taken(self, axis: int, length: int, index: int) -> "Tag":
-        one = self.cut(axis, length, index, index + 1)
-        return (
-            replace(one, time_dim=0, steps=1, same=1)
-            if axis == self.time_dim
-            else one.removed([axis])
-        )
 
     def spread(self, num_steps: int) -> "Tag":
         """Return the tag after a repetition along a new leading axis of time."""
@@ -289,12 +267,16 @@ class OperationLedger:
 
 @dataclass(eq=False)
 class Call:
-    """Call of an operator with its `data`, inputs that depend on the network's; `fresh` if first in
-    this pass on these values.
+    """Call of an `operator` with its `data`, inputs that depend on the network's.
+
+    `shape` is that of the first input before the call; `fresh` if first in this pass on these
+    values.
     """
 
     ledger: OperationLedger
+    operator: Any
     name: str
+    shape: Sequence[int]
     args: tuple[Any, ...]
     outs: list[Tensor]
     data: list[tuple[Tensor, Tag]]

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -35,26 +34,32 @@ def _view(call: Call, x: Tensor, tag: Tag) -> Tag:
     return tag.viewed(x.shape, call.out.shape)
 
 
-def _permute(call: Call, x: Tensor, tag: Tag) -> Tag:
-    return replace(tag, time_dim=[axis % x.dim() for axis in call.args[1]].index(tag.time_dim))
+def _moved(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
+    """Follow time steps through an operator that moves entries: their numbers are moved, too."""
+    if tag.steps == 1:
+        return [tag] * len(call.outs)
+    axis, shape = tag.time_dim, call.shape
+    steps = torch.arange(tag.steps).repeat_interleave(shape[axis] // tag.steps)
+    steps = steps.view(-1, *[1] * (len(shape) - axis - 1)).expand(shape)
+    moved = call.operator(steps, *call.args[1:])
+    return [_with_steps(tag, part) for part in (moved if isinstance(moved, list) else [moved])]
 
 
-def _transpose(call: Call, x: Tensor, tag: Tag) -> Tag:
-    if x.dim() < 2:
-        return tag
-    a, b = (axis % x.dim() for axis in (call.args[1:3] if call.name == "transpose" else (0, 1)))
-    return replace(tag, time_dim={a: b, b: a}.get(tag.time_dim, tag.time_dim))
-
-
-def _unsqueeze(call: Call, x: Tensor, tag: Tag) -> Tag:
-    return tag.inserted(call.args[1] % call.out.dim())
-
-
-def _squeeze(call: Call, x: Tensor, tag: Tag) -> Tag:
-    return (
-        tag.removed([axis for axis in _axes(call, x) if x.shape[axis] == 1])
-        if tag.steps > 1
-        else tag
+def _with_steps(tag: Tag, steps: Tensor) -> Tag:
+    """Return the tag of a tensor whose entries belong to `steps`, which vary along one axis."""
+    sizes = zip(steps.shape, steps.stride(), strict=True)
+    axis = next((axis for axis, (size, stride) in enumerate(sizes) if size > 1 and stride), 0)
+    along = steps.movedim(axis, 0).flatten(1)[:, 0] if steps.dim() > 1 else steps.view(-1)
+    kept = along.unique_consecutive()
+    runs = (kept[0] + torch.arange(len(kept))).repeat_interleave(len(along) // len(kept))
+    if not torch.equal(along, runs):
+        return tag.without_time()
+    return replace(
+        tag,
+        first_step=tag.first_step + int(kept[0]),
+        steps=len(kept),
+        time_dim=axis if len(kept) > 1 else 0,
+        same=tag.same if len(kept) == tag.steps else 1,
     )
 
 
@@ -75,36 +80,6 @@ def _repeat(call: Call, x: Tensor, tag: Tag) -> Tag:
     return tag.elementwise(x.shape, call.out.shape)
 
 
-def _select(call: Call, x: Tensor, tag: Tag) -> Tag:
-    axis = call.args[1] % x.dim()
-    return tag.taken(axis, x.shape[axis], call.args[2] % x.shape[axis])
-
-
-def _unbind(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
-    axis = (call.args[1] if len(call.args) > 1 else 0) % x.dim()
-    return [tag.taken(axis, x.shape[axis], index) for index in range(x.shape[axis])]
-
-
-def _slice(call: Call, x: Tensor, tag: Tag) -> Tag:
-    axis = (call.args[1] if len(call.args) > 1 else 0) % x.dim()
-    length = x.shape[axis]
-    chosen = range(length)[slice(*[*call.args[2:5], None, None, None][:3])]
-    if len(chosen) == length:
-        return tag
-    if chosen.step > 1 and axis == tag.time_dim:
-        return tag.without_time()
-    return tag.cut(axis, length, chosen.start, chosen.stop)
-
-
-def _split(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
-    axis = (call.args[2] if len(call.args) > 2 else 0) % x.dim()
-    stops = accumulate(out.shape[axis] for out in call.outs)
-    return [
-        tag.cut(axis, x.shape[axis], stop - out.shape[axis], stop)
-        for out, stop in zip(call.outs, stops, strict=True)
-    ]
-
-
 def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
     whole = tag.time_dim == 0 and call.out.dim() and x.shape[0] == call.out.shape[0]
     return tag if whole else tag.without_time()
@@ -120,8 +95,8 @@ def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
     if not _alike(tags):
         first = replace(first, kind=REAL, unit=1.0)
     if first.steps > 1 and len({(tag.steps, tag.time_dim, tag.first_step) for tag in tags}) == 1:
-        moved = first.inserted(axis) if call.name == "stack" else first
-        return moved if axis != moved.time_dim else moved.without_time()
+        time_dim = first.time_dim + (call.name == "stack" and axis <= first.time_dim)
+        return replace(first, time_dim=time_dim) if axis != time_dim else first.without_time()
     in_order = all(
         tag.steps == 1 and tag.first_step == step for step, tag in enumerate(tags, first.first_step)
     )
@@ -445,16 +420,10 @@ _RULES: dict[Callable[..., Tag | list[Tag]], str] = {
     _constant: "zero fill",
     _copied_into: "copy",
     _view: "view _unsafe_view reshape _reshape_alias",
-    _permute: "permute",
-    _transpose: "transpose t",
-    _unsqueeze: "unsqueeze",
-    _squeeze: "squeeze",
     _expand: "expand",
     _repeat: "repeat",
-    _select: "select",
-    _slice: "slice",
-    _unbind: "unbind",
-    _split: "split split_with_sizes unsafe_split",
+    _moved: "permute transpose t unsqueeze squeeze select slice unbind split split_with_sizes "
+    "unsafe_split",
     _chosen: "index index_select gather unfold as_strided repeat_interleave diagonal index_put "
     "scatter",
     _joined: "cat stack",
