@@ -24,7 +24,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing import examining, moved
-from spikeduel.auditing.context import NEAR, AuditContext
+from spikeduel.auditing.context import AuditContext
 from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
 from spikeduel.settings import Experiment
@@ -77,9 +77,9 @@ def against_scikit_learn(prepared: Prepared) -> dict[str, Any]:
     ours, theirs, same = [], [], 0.0
     for _ in range(ROUNDS):
         found: list[Any] = []
-        ours.append(timed(lambda: found.append(closest(queries, references, 72))))  # noqa: B023
+        ours.append(timed(lambda: found.append(closest(queries, references))))  # noqa: B023
         theirs.append(timed(lambda: found.append(brute.kneighbors(queries.numpy()))))  # noqa: B023
-        same = float((found[0].index == found[1][1][:, 0]).mean())
+        same = float((found[0].nearest == found[1][1][:, 0]).mean())
     return {
         "queries": NUM_QUERIES,
         "references": 80_000,
@@ -102,8 +102,8 @@ def main() -> None:
         split = data.split(prepared, Experiment())
         context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
         seconds = timed(lambda: examining._examine(context))  # noqa: B023
-        same, near = np.arange(len(prepared)), NEAR
-        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))  # noqa: B023
+        same, shapes = np.arange(len(prepared)), np.empty((0, 2))
+        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, Progress(), shapes))  # noqa: B023
         rows.append(
             {
                 "images": name,

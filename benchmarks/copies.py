@@ -32,9 +32,8 @@ from scipy.ndimage import affine_transform
 
 from spikeduel import data
 from spikeduel.auditing import moved
-from spikeduel.auditing.context import NEAR
 from spikeduel.auditing.copies import FEWEST, NEAR_PROBLEM
-from spikeduel.auditing.neighbours import closest, num_portions, small_grey
+from spikeduel.auditing.neighbours import NEAR, closest, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.settings import Experiment
@@ -153,11 +152,11 @@ def measured(
         np.arange(count), np.array([], np.int64), np.arange(count, len(images)), "official"
     )
     small, began = small_grey(images), time.process_time()
-    near = closest(small[count:], small[:count], num_portions(count))
-    before = np.where(near.distance < NEAR * near.usual, near.index, -1)
+    near = closest(small[count:], small[:count])
+    before = np.where(near.distance < NEAR * near.usual, near.nearest, -1)
     before_seconds, began = time.process_time() - began, time.process_time()
-    found = moved.search(images, same, asked, NEAR, TerminalProgress(), shapes)
-    index, ratio = found.index[count:], found.ratio[count:]
+    found = moved.search(images, same, asked, TerminalProgress(), shapes)
+    index, ratio = found.nearest[count:], found.ratio[count:]
     is_moved = ratio < NEAR
     known, rows = np.append(same[:count], -1), {}
     for number, kind in enumerate(moves):

@@ -1,11 +1,11 @@
-"""Why a random split of SOCOFing measures memory: audits of both splits, and two charts of them for
+"""Why a random split of SOCOFing measures memory: audits of both splits, and a chart of them for
 the README.
 
     python benchmarks/socofing.py --socofing PATH/TO/SOCOFING
 
 Without the option it only draws.
-Audits go to benchmarks/results/audit-socofing-<split>.json, charts (numbers only, no fingerprints)
-to docs/figures/. The networks' accuracies are those of benchmarks/study.py, direct encoding.
+Audits go to benchmarks/results/audit-socofing-<split>.json, the chart (numbers only, no
+fingerprints) to docs/figures/. The networks' accuracies are those of benchmarks/study.py, direct encoding.
 """
 
 import argparse
@@ -17,9 +17,7 @@ from spikeduel import auditing
 from spikeduel.reporting import figure
 from spikeduel.reporting.charts import (
     DASHES,
-    INK,
     OTHER_COLOURS,
-    QUIET,
     Axis,
     Chart,
     Key,
@@ -57,9 +55,8 @@ def main() -> None:
         split: json.loads((RESULTS / f"audit-socofing-{split}.json").read_text())
         for split in SPLITS
     }
-    for chart in (scores(audits), distances(audits)):
-        drawn = figure(chart)
-        drawn.savefig(FIGURES / f"{chart.name}.png", dpi=DPI, bbox_inches="tight")
+    chart = scores(audits)
+    figure(chart).savefig(FIGURES / f"{chart.name}.png", dpi=DPI, bbox_inches="tight")
 
 
 def scores(audits: dict[str, Any]) -> Chart:
@@ -100,30 +97,6 @@ def scores(audits: dict[str, Any]) -> Chart:
     splits = zip(SPLITS.values(), looks, strict=True)
     keys = [Key(f"split {title}", "points", look) for title, look in splits]
     return Chart("socofing-scores", [panel], [*keys, Key("commonest finger", "line", chance)])
-
-
-def distances(audits: dict[str, Any]) -> Chart:
-    """Return the distances of test images to training images, beside those within training."""
-    colours = {"by-subject": OTHER_COLOURS[0], "published": OTHER_COLOURS[1]}
-    marks, names = [], []
-    for place, (split, part, label) in enumerate(
-        (
-            ("by-subject", "test_to_train", "test images, split by person"),
-            ("published", "test_to_train", "test images, split at random"),
-            ("published", "within_train", "training images, to the others"),
-        )
-    ):
-        row = audits[split]["distances"][part]
-        colour = QUIET if part == "within_train" else colours[split]
-        marks += [
-            Marks("spans", [row], Look(colour, width=9), ("p25", "p75"), place),
-            Marks("points", [row], Look(INK, "diamond", 6), place=place),
-        ]
-        names.append(Name(label))
-    x = Axis("median", "distance (bar: middle half, stroke: median)", low=0)
-    title = "Distance to the nearest training image"
-    panel = Panel(x, Axis(""), marks, title, names=names, row_height=0.45)
-    return Chart("socofing-distances", [panel])
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ import msgspec
 
 from spikeduel.results.audit import (
     Audit,
+    Copies,
     Counts,
-    Distances,
     ExactDuplicates,
-    NearDuplicates,
     Probe,
     Statistic,
     Statistics,
@@ -26,27 +25,21 @@ CLEAN = PrintedAudit(
         across=0,
         conflicting=0,
         conflicting_images=0,
-        sets=0,
-        images=0,
         test_in_training=0,
-        across_groups=None,
     ),
-    near_duplicates=NearDuplicates(within=0, across=0, test_in_training=0),
+    near_duplicates=Copies(across=0, test_in_training=0),
+    moved_copies=Copies(across=0, test_in_training=0),
     near=0.33,
-    near_portions=11,
     groups=None,
     groups_cut=0,
     groups_cut_test_images=0,
     unreadable=(),
     probe=Probe(accuracy=0.97, accuracy_if_grouped=0.97, chance=0.5, siblings_in_train=0.0, n=1000),
-    classes={"cat": 950, "dog": 950},
     class_sides={
         "cat": Counts(train=400, val=50, test=500),
         "dog": Counts(train=400, val=50, test=500),
     },
     formats=(),
-    distances=Distances(test_to_train=None, within_train=None),
-    searched=Counts(train=800, val=100, test=1000),
 )
 STATISTICS = Statistics(
     statistics=(

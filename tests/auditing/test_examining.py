@@ -11,7 +11,7 @@ from spikeduel.auditing import examine, examining
 from spikeduel.auditing.context import file_formats
 from spikeduel.auditing.files import cramers_v, file_properties
 from spikeduel.data import Split
-from spikeduel.results.audit import AuditedImage, NearDuplicates
+from spikeduel.results.audit import AuditedImage, Copies
 from spikeduel.results.findings import finding
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -27,8 +27,7 @@ def test_clean_images_are_no_alarm(make_set):
     assert found.ok
     assert found.conclusions == found.details.pairs == ()
     assert found.groups is None
-    assert found.classes == {"a": 100, "b": 100, "c": 100}
-    assert len(found.details.test_distances) == 60
+    assert [counts.total for counts in found.class_sides.values()] == [100, 100, 100]
 
 
 def test_a_planted_duplicate_is_found(make_set):
@@ -77,7 +76,7 @@ def test_a_planted_near_duplicate_is_found_whatever_its_brightness(make_set):
     prepared = make_set()
     prepared.images[250] = prepared.images[17] // 2 + 40
     found = examine(EXPERIMENT, prepared, SPLIT)
-    assert found.near_duplicates == NearDuplicates(within=0, across=1, test_in_training=1)
+    assert found.near_duplicates == Copies(across=1, test_in_training=1)
     assert found.exact_duplicates.across == 0
     assert found.ok
     assert [(pair.a.index, pair.b.index) for pair in found.details.pairs] == [(250, 17)]
@@ -133,7 +132,7 @@ def test_all_unreadable_files_are_listed_and_the_others_audited(tmp_path):
     assert len(found.unreadable) == 2
     assert "cat/03.png: cannot be read as an image" in found.unreadable[0]
     assert "dog/05.png" in found.unreadable[1]
-    assert found.classes == {"cat": 23, "dog": 23}
+    assert [counts.total for counts in found.class_sides.values()] == [23, 23]
     with pytest.raises(InputError, match=r"03\.png.*"):
         data.load(Experiment(dataset=str(pets)))
 
@@ -158,18 +157,10 @@ def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
 TRACK = Progress().track
 
 
-def test_socofings_subjects_are_its_own_groups(tmp_path):
-    """Two people with the same print: what the names say differs, and the split joins them."""
+def test_formats_of_socofings_files(tmp_path):
     write_socofing(tmp_path / "SOCOFing", 3)
-    real = tmp_path / "SOCOFing" / "Real"
-    copied = next(path for path in real.iterdir() if path.name.startswith("1__"))
-    next(path for path in real.iterdir() if path.name.startswith("2__")).write_bytes(
-        copied.read_bytes()
-    )
     experiment = Experiment(dataset="socofing", data_dir=str(tmp_path / "SOCOFing"))
     prepared = data.load(experiment)
-    split = data.Split(np.arange(40), np.arange(40, 50), np.arange(50, 60), "grouped")
-    assert examine(experiment, prepared, split).exact_duplicates.across_groups == 1
     found = dict(zip(prepared.names, file_formats(experiment, prepared, TRACK), strict=True))
     assert found["Real/1__F_Left_index_finger.BMP"] == ("BMP", "RGBA", 96, 103)
 

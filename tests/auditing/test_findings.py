@@ -4,14 +4,7 @@ from msgspec.structs import replace
 from made_audits import STATISTICS, audit_with
 from spikeduel.auditing.examining import findings
 from spikeduel.data.inventory import FileCounts, IgnoredFiles
-from spikeduel.results.audit import (
-    Counts,
-    FileProperty,
-    LabelCheck,
-    MovedCopies,
-    SharedStretches,
-    SuggestedGroups,
-)
+from spikeduel.results.audit import Copies, Counts, FileProperty, LabelCheck, SuggestedGroups
 from spikeduel.results.findings import finding
 
 ANEW = "divide the data anew"
@@ -111,7 +104,7 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             finding("near_across_sides", count=40, in_training=30, num_test=1000),
         ),
         (
-            {"moved_copies": MovedCopies(across=40, test_in_training=30)},
+            {"moved_copies": Copies(across=40, test_in_training=30)},
             finding("moved_across_sides", count=40, in_training=30, num_test=1000),
         ),
         ({"exact_duplicates": {"across": 2}}, finding("validation_copies", count=2)),
@@ -137,10 +130,6 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         (
             {"class_sides": FEW_CATS},
             finding("class_shares_differ", name="cat", train_share=0.5, test_share=0.05),
-        ),
-        (
-            {"searched": {"train": 100}},
-            finding("searched_a_sample", samples=["100 of 800 training"]),
         ),
     ],
 )
@@ -198,7 +187,7 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
 
 
 def test_many_moved_copies_are_a_problem():
-    moved = MovedCopies(across=60, test_in_training=51)
+    moved = Copies(across=60, test_in_training=51)
     expected = finding("moved_test_in_training", count=51, share=0.051, above=0.05, remedy=ANEW)
     assert findings(audit_with(moved_copies=moved)) == (
         expected,
@@ -211,7 +200,7 @@ def test_many_moved_copies_are_a_problem():
 
 def test_stretches_in_training_are_a_problem_as_exact_copies_are():
     def found(count):
-        stretches = SharedStretches(within=0, across=count, test_in_training=count)
+        stretches = Copies(across=count, test_in_training=count)
         return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
 
     (few,), (many,) = found(5), found(6)

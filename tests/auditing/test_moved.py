@@ -3,12 +3,13 @@ import pytest
 from scipy.ndimage import affine_transform
 
 from spikeduel.auditing.moved import search
+from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split
 from spikeduel.system.progress import Progress
 
 SIDE, COUNT = 24, 120
 SHAPE = (SIDE, SIDE)
-NEAR = 0.33
+UNKNOWN = np.empty((0, 2))
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +67,12 @@ def found(images):
         np.arange(len(train), len(together)),
         "official",
     )
-    return search(together, np.arange(len(together)), split, NEAR, Progress())
+    return search(together, np.arange(len(together)), split, Progress(), UNKNOWN)
 
 
 def test_every_move_is_found(found):
     copies = slice(COUNT - 20, COUNT - 20 + 2 * len(MOVES))
-    assert found.index[copies].tolist() == [*range(len(MOVES))] * 2
+    assert found.nearest[copies].tolist() == [*range(len(MOVES))] * 2
     assert (found.ratio[copies] < NEAR).all()
 
 
@@ -84,9 +85,9 @@ def test_equal_images_and_those_of_the_same_side_are_left_out(images):
     together = np.concatenate([images[:40], images[:3]])
     split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 43), "official")
     same = np.append(np.arange(40), [0, 1, 2])
-    found = search(together, same, split, NEAR, Progress())
+    found = search(together, same, split, Progress(), UNKNOWN)
     assert (found.ratio >= NEAR).all()
-    assert (found.index[:40] == -1).all()
+    assert (found.nearest[:40] == -1).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 20), (1, 4, 4), (1, 97, 97)])
@@ -96,7 +97,7 @@ def test_any_shape_and_uniform_images(shape):
         [np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)]
     )
     split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
-    found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, NEAR, Progress())
+    found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, Progress(), UNKNOWN)
     assert (found.ratio >= NEAR).all()
 
 
@@ -120,10 +121,10 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
         "official",
     )
     shapes = np.tile([SIDE - 2 * bar, SIDE], (len(together), 1))
-    asked = together, np.arange(len(together)), split, NEAR, Progress()
+    asked = together, np.arange(len(together)), split, Progress()
     named = [
-        (found.index[len(train) :] == np.arange(32)) & (found.ratio[len(train) :] < NEAR)
-        for found in (search(*asked), search(*asked, shapes))
+        (found.nearest[len(train) :] == np.arange(32)) & (found.ratio[len(train) :] < NEAR)
+        for found in (search(*asked, UNKNOWN), search(*asked, shapes))
     ]
     assert named[0][:12].sum() < 6
     assert named[1][:12].all()

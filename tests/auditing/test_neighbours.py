@@ -5,61 +5,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from spikeduel.auditing import neighbours
-from spikeduel.auditing.neighbours import (
-    closest,
-    lowest,
-    nearest,
-    search,
-    small_grey,
-)
-from spikeduel.auditing.siblings import probe
+from spikeduel.auditing.copies import probe
+from spikeduel.auditing.neighbours import closest, lowest, nearest, search, small_grey
 from spikeduel.data import Split
 from spikeduel.data.prepared import ids_of_images
-from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
 
 
-def test_none_is_its_own_neighbour_but_a_copy_is():
-    images = torch.tensor([[0.0, 0], [10, 0], [0, 0], [14, 0]])
-    found = closest(images, images, 2, self_at=np.arange(4))
-    assert found.index.tolist() == [2, 3, 0, 1]
-    assert found.distance.tolist() == [0.0, 4.0, 0.0, 4.0]
-    assert closest(images[[1, 3]], images, 2, self_at=np.array([1, 3])).index.tolist() == [3, 1]
-
-
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 90), st.booleans())
-def test_as_scikit_learn_finds(seed, num_queries, num_references, is_same):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 90))
+def test_as_scikit_learn_finds(seed, num_queries, num_references):
     random = np.random.default_rng(seed)
     references = random.integers(0, 256, (num_references, 1, 5, 4), dtype=np.uint8)
-    queries = (
-        references if is_same else random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
-    )
+    queries = random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
     oracle = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
         references.reshape(num_references, -1)
     )
-    expected, _ = oracle.kneighbors(None if is_same else queries.reshape(len(queries), -1))
-    if is_same:
-        flat = torch.from_numpy(queries.reshape(len(queries), -1).astype(np.float32))
-        found = closest(flat, flat, 7, self_at=np.arange(len(queries)))
-        index = found.index
-        assert found.distance == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
-    else:
-        index = nearest(queries, references)
-    differences = queries.astype(float) - references[index]
-    assert np.sqrt((differences**2).sum((1, 2, 3))) == pytest.approx(
-        expected[:, 0], rel=1e-5, abs=1e-2
-    )
+    expected, _ = oracle.kneighbors(queries.reshape(num_queries, -1))
+    differences = queries.astype(float) - references[nearest(queries, references)]
+    distances = np.sqrt((differences**2).sum((1, 2, 3)))
+    assert distances == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
 
 
 def test_usual_is_the_median_over_portions():
-    references = torch.arange(9.0)[:, None] ** 2
-    found = closest(torch.zeros(1, 1), references, 9)
+    references = torch.arange(7.0)[:, None] ** 2
+    found = closest(torch.zeros(1, 1), references)
     assert found.distance.tolist() == [0]
-    assert found.usual.tolist() == [
-        16.0
-    ]  # portions of one image each: the median of 0, 1, 4, …, 64
+    # Portions of one image each: the median of 0, 1, 4, …, 36.
+    assert found.usual.tolist() == [9]
 
 
 def test_small_versions_by_hand():
@@ -80,40 +53,18 @@ def test_each_side_is_searched_where_it_should_be():
     places = torch.tensor([0.0, 1.0, 10.0, 10.5, 1.2, 10.9, 30.0])[:, None]
     split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]), "official")
     found = search(places, split, Progress())
-    assert found.training[0].tolist() == [1, 0, 1, 2, 1, 2, 2]
-    assert found.same_side[0].tolist() == [1, 0, 1, 4, 3, 6, 5]
-    assert found.earlier[0].tolist() == [
-        -1,
-        -1,
-        -1,
-        2,
-        1,
-        3,
-        3,
-    ]  # test images look at validation as well
-    assert np.allclose(found.earlier[1][3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
-    assert found.searched == Counts(train=3, val=2, test=2)
+    assert found.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
+    # Test images look at validation as well.
+    assert found.earlier.nearest.tolist() == [-1, -1, -1, 2, 1, 3, 3]
+    distances = found.earlier.ratio * found.usual
+    assert np.allclose(distances[3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
 
 
-def test_too_much_work_is_sampled_always_alike(monkeypatch):
-    small = torch.from_numpy(np.random.default_rng(0).random((60, 10), dtype=np.float32))
-    split = Split(np.arange(40), np.arange(40, 50), np.arange(50, 60), "official")
-    whole = search(small, split, Progress())
-    monkeypatch.setattr(neighbours, "MOST_PRODUCTS", 40 * 10 * 7)
-    found, again = (search(small, split, Progress()) for _ in range(2))
-    assert found.searched == Counts(train=7, val=7, test=7)
-    assert (found.training[0] == again.training[0]).all()
-    known = found.training[0] >= 0
-    assert known.sum() == 21
-    assert (found.training[0][known] == whole.training[0][known]).all()
-    assert np.isnan(found.usual[~known]).all()
-
-
-def probed(images, labels, groups, split, over_files=None):
+def probed(images, labels, groups, split):
     small = small_grey(images)
     found = search(small, split, Progress())
     groups = np.arange(len(images)) if groups is None else groups
-    return probe(small, labels, groups, ids_of_images(images), found, split, over_files)
+    return probe(small, labels, groups, ids_of_images(images), found, split)
 
 
 @pytest.fixture
@@ -138,7 +89,7 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
         assert found.chance == pytest.approx(most_frequent)
 
 
-def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(siblings):
+def test_a_clean_split_has_no_siblings(siblings):
     images, labels, groups = siblings
     both = np.concatenate([np.arange(30), np.arange(40, 70)])
     clean = Split(
@@ -147,11 +98,9 @@ def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(sibling
         np.concatenate([np.arange(30, 40), np.arange(70, 80)]),
         "grouped",
     )
-    over_files = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
-    found = probed(images, labels, groups, clean, over_files=over_files)
+    found = probed(images, labels, groups, clean)
     assert found.siblings_in_train == 0
     assert found.accuracy == found.accuracy_if_grouped < 0.6
-    assert found.accuracy_if_ungrouped == 1.0
 
 
 @pytest.mark.parametrize("columns", [5, 300, 1000])

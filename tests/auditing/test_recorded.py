@@ -7,11 +7,11 @@ import pytest
 
 from made_recordings import five_bytes, part
 from spikeduel.auditing import audited, examine
-from spikeduel.auditing.copies import write_groups
 from spikeduel.data import Split
 from spikeduel.networks.preprocessing import Events
-from spikeduel.results.audit import NearDuplicates
+from spikeduel.results.audit import Copies
 from spikeduel.settings import Experiment
+from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
 EXPERIMENT = Experiment(dataset="digits")
@@ -27,7 +27,7 @@ def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
     assert kinds(found) == set()
     assert found.details.pairs == ()
     assert found.noun == "recording"
-    assert (found.stretches.within, found.stretches.across) == (0, 0)
+    assert found.stretches.across == 0
     assert found.statistics.hot_pixels == ()
     assert found.formats == ()
 
@@ -42,7 +42,7 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
         {"count": 1, "share": 1 / 30},
     )
     assert problem.remedy == "divide the data anew"
-    assert found.near_duplicates == NearDuplicates(within=0, across=0, test_in_training=0)
+    assert found.near_duplicates == Copies(across=0, test_in_training=0)
     (pair,) = found.details.pairs
     assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
         "a stretch on two sides",
@@ -99,7 +99,9 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
     assert "stretch_test_in_training" in {each.id for each in found.problems}
     assert found.problems[0].remedy == "--group-by groups.csv"
     assert len(set(found.details.groups)) == 30
-    groups = write_groups(tmp_path / "groups.csv", prepared.names, found.details.groups)
+    groups = tmp_path / "groups.csv"
+    rows = zip(prepared.names, found.details.groups, strict=True)
+    files.write_csv(groups, [("path", "group"), *rows])
     mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())
     assert mended.ok
     assert (mended.groups, mended.groups_cut, mended.stretches.across) == (30, 0, 0)

@@ -22,21 +22,21 @@ def recorded():
 
 def test_recordings_of_their_own_share_nothing(recorded):
     found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert not found.within.any()
-    assert not found.across.any()
+    assert (found.earlier.nearest == -1).all()
+    assert not len(found.pairs)
 
 
 def test_overlapping_halves_share_what_overlaps(recorded):
     whole = recorded[0]
     recorded[0], recorded[4] = part(whole, 0, 180_000), part(whole, 120_000, 300_000)
     found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert found.earlier[0].tolist() == [-1, -1, -1, -1, 0, -1]
+    assert found.earlier.nearest.tolist() == [-1, -1, -1, -1, 0, -1]
     common, shorter = (
         (whole.t[whole.t >= 120_000] < 180_000).sum(),
         min(len(recorded[0].t), len(recorded[4].t)),
     )
-    assert found.earlier[1][4] == pytest.approx(common / shorter)
-    assert not found.within.any()
+    assert found.earlier.ratio[4] == pytest.approx(1 - common / shorter)
+    assert found.pairs.tolist() == [[4, 0]]
 
 
 def test_a_part_that_is_shifted_in_place_is_found(recorded):
@@ -44,21 +44,20 @@ def test_a_part_that_is_shifted_in_place_is_found(recorded):
     recorded[5] = Events(cut.x // 2 + 3, cut.y // 2, cut.t, cut.p)
     recorded[1] = Events(recorded[1].x // 2, recorded[1].y // 2, recorded[1].t, recorded[1].p)
     found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert (found.earlier[0][5], found.earlier[1][5]) == (1, 1)
+    assert (found.earlier.nearest[5], found.earlier.ratio[5]) == (1, 0)
 
 
-def test_on_one_side_both_have_the_other(recorded):
+def test_on_one_side_they_are_joined(recorded):
     recorded[1] = part(recorded[0], 0, 100_000)
     found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert found.same_side[0].tolist() == [1, 0, -1, -1, -1, -1]
+    assert (found.earlier.nearest == -1).all()
     assert found.joined(np.arange(6)).tolist() == [0, 0, 1, 2, 3, 4]
 
 
 def test_equal_recordings_and_those_left_out_do_not_count(recorded):
     recorded[4], recorded[5] = recorded[0], part(recorded[1], 0, 150_000)
     found = found_in(recorded, [0, 0, 0, 1, 2, -1], same=[0, 1, 2, 3, 0, 5])
-    assert not found.across.any()
-    assert not found.within.any()
+    assert not len(found.pairs)
 
 
 def test_a_flickering_pixel_is_no_stretch():
@@ -66,7 +65,7 @@ def test_a_flickering_pixel_is_no_stretch():
         *(np.full(2000, value) for value in (5, 7)), np.arange(2000) * 100, np.arange(2000) % 2
     )
     later = Events(flickering.x + 1, flickering.y, flickering.t, flickering.p)
-    assert not found_in([flickering, later], [0, 2]).across.any()
+    assert not found_in([flickering, later], [0, 2]).pairs.any()
 
 
 def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):

@@ -911,10 +911,13 @@ def test_audit_of_clean_data(pets):
     assert found["problems"] == found["unreadable"] == []
     keys = ("within", "across", "conflicting")
     assert [found["exact_duplicates"][key] for key in keys] == [0, 0, 0]
-    assert [found["near_duplicates"][key] for key in keys[:2]] == [0, 0]
+    assert found["near_duplicates"] == {"across": 0, "test_in_training": 0}
     assert found["groups_cut"] == 0
     assert {"accuracy", "accuracy_if_grouped", "chance", "siblings_in_train"} <= set(found["probe"])
-    assert found["classes"] == {"cat": 32, "dog": 32}
+    assert {name: sum(sides.values()) for name, sides in found["class_sides"].items()} == {
+        "cat": 32,
+        "dog": 32,
+    }
 
 
 def test_audit_finds_and_shows_a_copy_between_train_and_test(pets, desk):

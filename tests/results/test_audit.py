@@ -19,9 +19,7 @@ def test_only_problems_make_it_not_ok() -> None:
 
 def test_an_audit_of_an_older_version_can_be_read() -> None:
     content = document(CLEAN)
-    for newer in ("conclusions", "near_portions"):
-        del content[newer]
-    del content["exact_duplicates"]["conflicting_files"]
+    del content["conclusions"], content["exact_duplicates"]["conflicting_files"]
     older = typed.converted(content, Audit)
     assert (older.probe, older.counts, older.conclusions) == (CLEAN.probe, CLEAN.counts, ())
 

@@ -19,7 +19,6 @@ def check(context: AuditContext) -> Fields:
     labels, classes = context.labels, context.prepared.classes
     return {
         "counts": context.counts(np.ones(len(labels), dtype=bool)),
-        "classes": dict(zip(classes, np.bincount(labels).tolist(), strict=True)),
         "class_sides": {name: context.counts(labels == k) for k, name in enumerate(classes)},
     }
 

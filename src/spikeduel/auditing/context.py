@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from spikeduel.auditing import moved, neighbours, stretches
+from spikeduel.auditing.neighbours import Relatives
 from spikeduel.data import Prepared, Split, catalogue, socofing
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.folder import labels_file
@@ -18,13 +19,11 @@ from spikeduel.data.inventory import FileCounts, inventory
 from spikeduel.data.pictures import opened
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.data.workers import over_files
-from spikeduel.results.audit import SIDES, AuditedImage, Counts
+from spikeduel.results.audit import SIDES, AuditedImage, Copies, Counts
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.progress import Progress, Track
 
-NEAR = 0.33
-"""Share of the usual distance below which images are near-duplicates."""
 GAP = 0.05
 """Accuracy above chance, or lost without siblings, that matters."""
 SURE = 2.0
@@ -115,28 +114,21 @@ class AuditContext:
         return neighbours.search(self.small, self.split, self.progress)
 
     @cached_property
-    def moved(self) -> moved.Moved:
+    def moved(self) -> Relatives:
         """Best candidate of each image for being its moved copy."""
         shapes = np.array([(height, width) for _, _, width, height in self.formats])
-        return moved.search(
-            self.prepared.pictures,
-            self.same,
-            self.split,
-            NEAR,
-            self.progress,
-            shapes if len(shapes) else None,
-        )
+        images = self.prepared.pictures
+        return moved.search(images, self.same, self.split, self.progress, shapes)
 
     def counts(self, chosen: np.ndarray) -> Counts:
         """Return the number of images on each side that are `chosen`, bool `[N]`."""
         return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
 
-    def across_sides(self, flagged: np.ndarray, partner: np.ndarray) -> dict[str, int]:
-        """Return the number of images `flagged`, bool `[N]`, and of their test images with
-        `partner`, int64 `[N]`, in training.
-        """
-        in_training = int((flagged & (self.side[partner] == 0))[self.split.test].sum())
-        return {"across": int(flagged.sum()), "test_in_training": in_training}
+    def copies(self, found: Relatives) -> Copies:
+        """Return the number of copies on earlier sides, and of test images' in training."""
+        is_copy = found.nearest >= 0
+        in_training = is_copy & (self.side[found.nearest] == 0) & (self.side == 2)
+        return Copies(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
 
     def described(self, image: int) -> AuditedImage:
         """Return the side, class and file of an image."""

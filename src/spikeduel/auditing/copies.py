@@ -1,31 +1,21 @@
-"""Check for equal images, near duplicates, moved copies and shared stretches of events."""
+"""Check for copies and relatives of test images in training: equal images, near duplicates, moved
+copies, shared stretches of events, cut groups; and probe with a nearest neighbour.
+"""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from spikeduel.auditing.context import NEAR, AuditContext, Fields
-from spikeduel.auditing.moved import Moved
-from spikeduel.auditing.neighbours import Neighbourhood, num_portions
-from spikeduel.auditing.siblings import has_gap, keep_together, several
-from spikeduel.auditing.stretches import Stretches
-from spikeduel.data import socofing
-from spikeduel.results.audit import (
-    SIDES,
-    Audit,
-    ExactDuplicates,
-    MovedCopies,
-    NearDuplicates,
-    Pair,
-    PairKind,
-    SharedStretches,
-)
+from spikeduel.auditing.context import GAP, AuditContext, Fields
+from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives
+from spikeduel.data import Split
+from spikeduel.data.disk_arrays import rows_of
+from spikeduel.results.audit import Audit, ExactDuplicates, Pair, PairKind, Probe
 from spikeduel.results.findings import Values, finds
-from spikeduel.system import files
+from spikeduel.results.significance import FEWEST_GROUPS
 
 MOST_PAIRS = 200
 """Most pairs to look at that an audit keeps."""
@@ -39,164 +29,167 @@ memory (Fashion-MNIST: 0.6 %).
 """
 FEWEST = 3
 """Test images below which near duplicates and gaps are no problem: near is a judgement."""
+STRETCH: PairKind = "a stretch on two sides"
+NEARLY: PairKind = "near on two sides"
+MOVED: PairKind = "moved on two sides"
+LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR}
+"""Ratio of relatives below which images are copies; an image is a copy of the first kind alone."""
 
 
 def check(context: AuditContext) -> Fields:
-    """Count copies within and across sides, and list pairs to look at."""
-    neighbours, same, side = context.neighbours, context.same, context.side
-    stretches, moved = context.stretches, context.moved
-    within, across = near_ones(neighbours, same, stretches)
-    shared = None
-    if stretches is not None:
-        counts = context.across_sides(stretches.across, stretches.earlier[0])
-        shared = SharedStretches(within=int(stretches.within.sum()), **counts)
-    is_moved = moved_ones(moved, neighbours, same, stretches)
-    ranked = pairs(neighbours, moved, same, context.labels, side, stretches)
+    """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
+    same, labels, side, split = context.same, context.labels, context.side, context.split
+    groups, known, stretches = context.groups, context.prepared.groups, context.stretches
+    relatives = {} if stretches is None else {STRETCH: stretches.earlier}
+    copies = copied(relatives | {NEARLY: context.neighbours.earlier, MOVED: context.moved}, same)
+    counted = {kind: context.copies(found) for kind, found in copies.items()}
+    groups_cut, groups_cut_test_images = cut(groups, same, side)
+    ranked = pairs(copies, same, labels, side)[:MOST_PAIRS]
     return {
-        "exact_duplicates": exact(same, context.labels, side, _people(context), context.names),
-        "near_duplicates": NearDuplicates(
-            within=int(within.sum()), **context.across_sides(across, neighbours.earlier[0])
-        ),
-        "moved_copies": MovedCopies(**context.across_sides(is_moved, moved.index)),
-        "stretches": shared,
+        "exact_duplicates": exact(same, labels, side, context.names),
+        "near_duplicates": counted[NEARLY],
+        "moved_copies": counted[MOVED],
+        "stretches": counted.get(STRETCH),
         "near": NEAR,
-        "near_portions": num_portions(len(context.split.train)),
-        "searched": neighbours.searched,
+        "groups": None if known is None else len(np.unique(groups)),
+        "groups_cut": groups_cut,
+        "groups_cut_test_images": groups_cut_test_images,
+        "groups_tested": None if known is None else len(np.unique(groups[split.test])),
+        "probe": probe(context.small, labels, context.joined, same, context.neighbours, split),
         "details": {
             "pairs": tuple(
                 Pair(
                     kind=kind, a=context.described(a), b=context.described(b), ratio=round(ratio, 4)
                 )
-                for kind, a, b, ratio in ranked[:MOST_PAIRS]
-            )
+                for kind, a, b, ratio in ranked
+            ),
+            "groups": tuple(context.joined.tolist()) if stretches and len(stretches.pairs) else (),
         },
     }
 
 
-def _people(context: AuditContext) -> np.ndarray | None:
-    if context.experiment.dataset != "socofing" or context.names is None:
-        return None
-    return np.array([socofing.parse(Path(name).name, "").subject for name in context.names])
-
-
 def exact(
-    same: np.ndarray,
-    labels: np.ndarray,
-    side: np.ndarray,
-    named_groups: np.ndarray | None,
-    files: tuple[str, ...] | None = None,
+    same: np.ndarray, labels: np.ndarray, side: np.ndarray, files: tuple[str, ...] | None = None
 ) -> ExactDuplicates:
-    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`,
-    `named_groups` `[N]` from file names.
-    """
+    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`."""
     used = np.flatnonzero(side >= 0)
     same, labels, side = same[used], labels[used], side[used]
-    size = np.bincount(same)
-    first_side = np.full(len(size), len(SIDES))
-    np.minimum.at(first_side, same, side)
-    is_conflicting = several(same, labels)
-    conflicts = np.flatnonzero(is_conflicting[same])
-    conflicts = used[conflicts[np.argsort(same[conflicts], kind="stable")]]
-    across_groups = None if named_groups is None else int(several(same, named_groups[used]).sum())
+    first_side, is_conflicting = side[earliest(same, side)], several(same, labels)
+    by_set = np.argsort(same, kind="stable")
+    conflicts = used[by_set[is_conflicting[same[by_set]]]]
     return ExactDuplicates(
-        within=len(same) - len(np.unique(np.stack([same, side]), axis=1).T),
-        across=int((side > first_side[same]).sum()),
+        across=int((side > first_side).sum()),
+        test_in_training=int(((side == 2) & (first_side == 0)).sum()),
+        within=len(same) - np.unique(np.stack([same, side]), axis=1).shape[1],
         conflicting=int(is_conflicting.sum()),
         conflicting_images=len(conflicts),
-        sets=int((size > 1).sum()),
-        images=int(size[size > 1].sum()),
-        test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
-        across_groups=across_groups,
         conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
     )
 
 
-def near_ones(
-    neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images with a near duplicate on their own side, and on an earlier one, bool `[N]`
-    each, without equal images and shared stretches.
+def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Return the first equal image by side, then index, int64 `[N]`; left-out ones equal none."""
+    same = np.where(side >= 0, same, -1 - np.arange(len(same)))
+    order = np.argsort(side, kind="stable")
+    first = np.unique(same[order], return_index=True)[1]
+    return order[first][np.unique(same, return_inverse=True)[1]]
+
+
+def copied(relatives: Mapping[PairKind, Relatives], same: np.ndarray) -> dict[PairKind, Relatives]:
+    """Return the relatives within `LIMITS`, −1 for others, for equal images and for copies of an
+    earlier kind.
     """
-
-    def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        index, distance = neighbour
-        with np.errstate(invalid="ignore"):
-            return (index >= 0) & (distance < NEAR * neighbours.usual) & (same[index] != same)
-
-    within, across = flagged(neighbours.same_side), flagged(neighbours.earlier)
-    if stretches is not None:
-        within, across = within & ~stretches.within, across & ~stretches.across
-    return within, across
-
-
-def moved_ones(
-    moved: Moved, neighbours: Neighbourhood, same: np.ndarray, stretches: Stretches | None = None
-) -> np.ndarray:
-    """Return the moved copies of an image on an earlier side, bool `[N]`, without near duplicates
-    and shared stretches.
-    """
-    is_moved = (moved.ratio < NEAR) & ~near_ones(neighbours, same)[1]
-    return is_moved if stretches is None else is_moved & ~stretches.across
-
-
-def write_groups(path: Path, names: Sequence[str], groups: Sequence[int]) -> Path:
-    """Write the group of each image, a row each, as `group_by` reads it; return `path`."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerows([("path", "group"), *zip(names, groups, strict=True)])
-    files.write_text(path, text.getvalue())
-    return path
+    copies, is_known = {}, np.zeros(len(same), bool)
+    for kind, (index, ratio) in relatives.items():
+        is_copy = (index >= 0) & (ratio < LIMITS[kind]) & (same[index] != same) & ~is_known
+        copies[kind] = Relatives(np.where(is_copy, index, -1), ratio)
+        is_known |= is_copy
+    return copies
 
 
 def pairs(
-    neighbours: Neighbourhood,
-    moved: Moved,
-    same: np.ndarray,
-    labels: np.ndarray,
-    side: np.ndarray,
-    stretches: Stretches | None = None,
+    copies: dict[PairKind, Relatives], same: np.ndarray, labels: np.ndarray, side: np.ndarray
 ) -> list[tuple[PairKind, int, int, float]]:
-    """Return pairs to look at with their share of the usual distance, the gravest kind first, then
-    the nearest.
-    """
-    first = _earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
-    within, across = near_ones(neighbours, same, stretches)
-    is_moved = moved_ones(moved, neighbours, same, stretches)
-    ranked: list[tuple[PairKind, int, int, float]] = []
-    for image in np.flatnonzero(first != np.arange(len(same))).tolist():
-        other = int(first[image])
-        kind: PairKind = "equal images on one side"
-        if labels[image] != labels[other]:
-            kind = "equal images, different labels"
-        elif side[image] != side[other]:
-            kind = "equal images on two sides"
-        ranked.append((kind, image, other, 0.0))
-    (earlier, far), (own, away) = neighbours.earlier, neighbours.same_side
-    usual = np.maximum(neighbours.usual, 1e-9)
-    kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [
-        ("near on two sides", earlier, far / usual, across),
-        ("moved on two sides", moved.index, moved.ratio, is_moved),
-        ("near on one side", own, away / usual, within),
+    """Return pairs to look at with their ratio, the gravest kind first, then the nearest."""
+    first, ratio = earliest(same, side), np.zeros(len(same))
+    is_copy = first != np.arange(len(same))
+    differ, elsewhere = labels[first] != labels, side[first] != side
+    equal: dict[PairKind, np.ndarray] = {
+        "equal images, different labels": differ,
+        "equal images on two sides": ~differ & elsewhere,
+        "equal images on one side": ~differ & ~elsewhere,
+    }
+    equals = {
+        kind: Relatives(np.where(is_copy & chosen, first, -1), ratio)
+        for kind, chosen in equal.items()
+    }
+    ranked = sorted((equals | copies).items(), key=lambda item: get_args(PairKind).index(item[0]))
+    return [
+        (kind, image, int(index[image]), float(ratio[image]))
+        for kind, (index, ratio) in ranked
+        for image in sorted(np.flatnonzero(index >= 0).tolist(), key=ratio.__getitem__)
     ]
-    if stretches is not None:
-        (earlier, share), (own, own_share) = stretches.earlier, stretches.same_side
-        kinds.append(("a stretch on two sides", earlier, 1 - share, stretches.across))
-        kinds.append(("a stretch on one side", own, 1 - own_share, stretches.within))
-    for kind, index, ratio, flagged in kinds:
-        for image in np.flatnonzero(flagged).tolist():
-            other = int(index[image])
-            # Mutual neighbours are listed once.
-            if index[other] != image or image < other or not flagged[other]:
-                ranked.append((kind, image, other, float(ratio[image])))
-    return sorted(ranked, key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
 
 
-def _earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Return the first equal image by side, then index, int64 `[N]`."""
-    order = np.argsort(side, kind="stable")
-    _, first = np.unique(same[order], return_index=True)
-    _, number = np.unique(same, return_inverse=True)
-    return order[first][number]
+def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
+    """Return the number of groups on several sides, and of test images with their group in
+    training; groups of equal images do not count.
+    """
+    used = side >= 0
+    _, groups = np.unique(groups[used], return_inverse=True)
+    side = side[used]
+    is_cut = several(groups, same[used]) & several(groups, side)
+    in_training = np.isin(groups, groups[side == 0])
+    return int(is_cut.sum()), int((is_cut[groups] & in_training & (side == 2)).sum())
+
+
+def several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return True for each number 0, 1, … that occurs with several `values`."""
+    return np.bincount(np.unique(np.stack([numbers, values]), axis=1)[0]) > 1
+
+
+def probe(
+    small: Tensor,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    same: np.ndarray,
+    neighbours: Neighbourhood,
+    split: Split,
+) -> Probe:
+    """Return the score of the nearest neighbour on small grey versions, with and without siblings.
+
+    Siblings share a group of `groups` `[N]`, are equal (equal `same` `[N]`) or near duplicates.
+    """
+    index, ratio = neighbours.training
+    test = split.test[index[split.test] >= 0]
+    if not len(test):
+        return Probe()
+    right = labels[index[test]] == labels[test]
+    has_sibling = ratio[test] < NEAR
+    for numbers in (same, groups):
+        has_sibling |= np.isin(numbers[test], numbers[split.train])
+    # True if the nearest training image that is no sibling has the label.
+    without = right.copy()
+    at_once = max(1, min(256, MOST_SCORES // len(split.train)))
+    references = rows_of(small, split.train)
+    starts = range(at_once, int(has_sibling.sum()), at_once)
+    for rows in np.split(np.flatnonzero(has_sibling), starts):
+        images = test[rows]
+        distances = torch.cdist(small[images], references)
+        sibling = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None]
+        for numbers in (same, groups):
+            sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
+        nearest = distances.masked_fill(sibling, float("inf")).min(1)
+        is_right = labels[split.train[nearest.indices.numpy()]] == labels[images]
+        without[rows] = is_right & torch.isfinite(nearest.values).numpy()
+    most_frequent = np.bincount(labels[split.train]).argmax()
+    return Probe(
+        accuracy=float(right.mean()),
+        accuracy_if_grouped=float(without.mean()),
+        chance=float((labels[test] == most_frequent).mean()),
+        siblings_in_train=float(has_sibling.mean()),
+        n=len(test),
+    )
 
 
 @finds("test_in_training")
@@ -253,8 +246,8 @@ def conflicting_labels(audit: Audit) -> Iterator[Values]:
 
 @finds("validation_copies")
 def validation_copies(audit: Audit) -> Iterator[Values]:
-    exact = audit.exact_duplicates
-    if elsewhere := exact.across - exact.test_in_training:
+    known = [audit.exact_duplicates, audit.stretches]
+    if elsewhere := sum(found.across - found.test_in_training for found in known if found):
         yield {"count": elsewhere}
 
 
@@ -280,20 +273,48 @@ def moved_across_sides(audit: Audit) -> Iterator[Values]:
         }
 
 
-@finds("stretches_elsewhere")
-def stretches_elsewhere(audit: Audit) -> Iterator[Values]:
-    stretches = audit.stretches
-    if stretches and (elsewhere := stretches.across - stretches.test_in_training):
-        yield {"count": elsewhere}
+@finds("cut_groups")
+def cut_groups(audit: Audit) -> Iterator[Values]:
+    if images := audit.groups_cut_test_images:
+        share = images / audit.counts.test
+        yield {"count": audit.groups_cut, "share": share, "remedy": keep_together(audit)}
 
 
-@finds("searched_a_sample")
-def searched_a_sample(audit: Audit) -> Iterator[Values]:
-    names = {"train": "training", "val": "validation", "test": "test"}
-    samples = {side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in SIDES}
-    if parts := [
-        f"{searched:,} of {number:,} {names[side]}"
-        for side, (searched, number) in samples.items()
-        if searched < number
-    ]:
-        yield {"samples": parts}
+@finds("groups_cut_at_validation")
+def groups_cut_at_validation(audit: Audit) -> Iterator[Values]:
+    if audit.groups_cut and not audit.groups_cut_test_images:
+        yield {"count": audit.groups_cut}
+
+
+@finds("leaking_siblings")
+def leaking_siblings(audit: Audit) -> Iterator[Values]:
+    if has_gap(audit):
+        yield {
+            "share": audit.probe.siblings_in_train,
+            "accuracy": audit.probe.accuracy,
+            "accuracy_if_grouped": audit.probe.accuracy_if_grouped,
+            "chance": audit.probe.chance,
+            "remedy": keep_together(audit),
+        }
+
+
+@finds("few_test_groups")
+def few_test_groups(audit: Audit) -> Iterator[Values]:
+    if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
+        yield {"count": audit.groups_tested, "fewest": FEWEST_GROUPS}
+
+
+def keep_together(audit: Audit) -> str:
+    """Return the remedy that keeps relatives on one side of the split."""
+    return {"official": "divide the data anew", "published": "--split default"}.get(
+        audit.split, "--group-by"
+    )
+
+
+def has_gap(audit: Audit) -> bool:
+    """Return True if the probe does much worse without siblings."""
+    probe = audit.probe
+    if probe.accuracy is None or probe.accuracy_if_grouped is None:
+        return False
+    gap = probe.accuracy - probe.accuracy_if_grouped
+    return probe.siblings_in_train is not None and gap > GAP and gap * probe.n >= FEWEST

@@ -8,9 +8,10 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel import data
-from spikeduel.auditing import classes, copies, labels, recordings, siblings
+from spikeduel.auditing import classes, copies, labels, recordings
 from spikeduel.auditing import files as files_behind
-from spikeduel.auditing.context import NEAR, AuditContext, Fields, file_counts
+from spikeduel.auditing.context import AuditContext, Fields, file_counts
+from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Prepared, Split, cache, catalogue
 from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
@@ -24,12 +25,11 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     classes.check,
     files_behind.check,
     copies.check,
-    siblings.check,
     labels.check,
     recordings.check,
 )
 """Every check: a function that fills fields of `Audit`, and functions that find."""
-VERSION = 15
+VERSION = 16
 """Raised when the same data would give another audit: kept ones are made anew."""
 
 

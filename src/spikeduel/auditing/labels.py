@@ -5,9 +5,7 @@ Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fi
 label stays far below that threshold. Limits: `benchmarks/labels.py`.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -142,22 +140,14 @@ def votes(
 
 def write_csv(
     path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()
-) -> Path:
-    """Write suspect labels, a row each, with their source ("neighbours" or "networks"); return
-    `path`.
-    """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+) -> None:
+    """Write suspect labels, a row each, with their source ("neighbours" or "networks")."""
     names = ("index", "file", "side", "given", "suggested", "given_probability")
-    rows.writerow([*names, "suggested_probability", "source"])
+    rows: list[Sequence[object]] = [(*names, "suggested_probability", "source")]
     for source, suspects in (("neighbours", by_neighbours), ("networks", by_networks)):
         for suspect in suspects:
             image = suspect.image
-            rows.writerow(
-                [
-                    *(image.index, image.file or "", image.side, image.label, suspect.suggested),
-                    *(suspect.given_probability, suspect.suggested_probability, source),
-                ]
-            )
-    files.write_text(path, text.getvalue())
-    return path
+            where = image.index, image.file or "", image.side, image.label, suspect.suggested
+            shares = suspect.given_probability, suspect.suggested_probability
+            rows.append((*where, *shares, source))
+    files.write_csv(path, rows)

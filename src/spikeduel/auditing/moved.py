@@ -7,14 +7,13 @@ phases with turns and mirroring; linear discriminant analysis on moved copies le
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from spikeduel.auditing.neighbours import MOST_SCORES, compared, lowest
+from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Relatives, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
@@ -27,37 +26,20 @@ AT_ONCE = 256
 BLOCK = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class Moved:
-    """Best candidate of each of N images on an earlier side (training, validation, test).
-
-    `index` int64 `[N]`, −1 for none; `ratio` float32 `[N]` of its residual to the usual one,
-    infinity for none.
-    """
-
-    index: np.ndarray
-    ratio: np.ndarray
-
-
 def search(
-    images: np.ndarray,
-    same: np.ndarray,
-    split: Split,
-    near: float,
-    progress: Progress,
-    shapes: np.ndarray | None = None,
-) -> Moved:
+    images: np.ndarray, same: np.ndarray, split: Split, progress: Progress, shapes: np.ndarray
+) -> Relatives:
     """Return the moved copies among `images` and the middles of padded pictures.
 
-    `shapes` `[N, 2]` are sizes before padding to squares: bars would hide copies.
+    `shapes` `[N, 2]` are sizes before padding to squares, if known: bars would hide copies.
     """
-    whole = _search(images, same, split, near, progress)
-    shares = None if shapes is None else shapes.min(1) / shapes.max(1)
-    if shares is None or images.shape[2] != images.shape[3] or (shares == 1).all():
+    whole = _search(images, same, split, progress)
+    if not len(shapes) or images.shape[2] != images.shape[3] or (shapes.T[0] == shapes.T[1]).all():
         return whole
-    inner = _search(_middles(images, shares), same, split, near, progress)
-    index = np.where(inner.ratio < whole.ratio, inner.index, whole.index)
-    return Moved(index, np.minimum(inner.ratio, whole.ratio))
+    middles = _middles(images, shapes.min(1) / shapes.max(1))
+    inner = _search(middles, same, split, progress)
+    index = np.where(inner.ratio < whole.ratio, inner.nearest, whole.nearest)
+    return Relatives(index, np.minimum(inner.ratio, whole.ratio))
 
 
 def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -78,12 +60,10 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return middles
 
 
-def _search(
-    images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress
-) -> Moved:
+def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
     """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). Each image is laid over all earlier sides together: a small side might have
-    nothing like it. Ratios of `overlays.PLAUSIBLE`·`near` and more mean that nothing was found.
+    nothing like it. Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """
 
     # Numba, which it needs, takes long to import.
@@ -97,7 +77,6 @@ def _search(
     ):
         if not len(asked) or len(earlier) < FEWEST_OTHERS:
             continue
-        asked = asked[compared(len(asked), len(earlier), LENGTH)]
         if views is None:
             views = overlays.views(images)
             chosen = np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]
@@ -113,8 +92,8 @@ def _search(
             few = earlier[_few(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block] = overlays.best(views, maps, block, few, near)
-    return Moved(index, ratio)
+            index[block], ratio[block] = overlays.best(views, maps, block, few, NEAR)
+    return Relatives(index, ratio)
 
 
 def _few(queries: Sequence[Tensor], references: Sequence[Tensor]) -> np.ndarray:

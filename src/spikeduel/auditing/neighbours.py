@@ -1,8 +1,6 @@
 """Exact nearest neighbours of small images by blocked matrix products."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -11,12 +9,11 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import Rows, in_parts
-from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.system.progress import Progress
 
+NEAR = 0.33
+"""Share of the usual distance below which images are near-duplicates."""
 QUERIES_AT_ONCE = 4096
-PORTION = 1024
-"""Rows and columns of a block of distances."""
 MOST_SCORES = 1 << 25
 """Distances that are in memory at once."""
 TOGETHER = 64
@@ -27,51 +24,47 @@ BLUR = 0.75
 """Standard deviation of the blur, in pixels of the small version (`benchmarks/recordings.py`)."""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
 """Longest side of images for gradients; cells a side; directions in each."""
-MOST_PRODUCTS = 4e12
-"""Multiplications of a search (30 seconds on two cores) above which queries are sampled."""
-COMPARED: tuple[tuple[Side, Side], ...] = (
-    ("train", "train"),
-    ("val", "train"),
-    ("test", "train"),
-    ("val", "val"),
-    ("test", "test"),
-    ("test", "val"),
-)
-"""Sides that are searched, and the sides of their neighbours."""
-MOST_PORTIONS = 72
-IMAGES_A_PORTION = 70
+FEWEST_PORTIONS, MOST_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
+"""Portions of the references whose median is the usual distance."""
 
 
 Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Closest:
-    """Nearest reference of each of M queries: index int64 `[M]` and distance float32 `[M]`.
+class Relatives(NamedTuple):
+    """Closest relative of each of N images on an earlier side (training, validation, test).
+
+    `nearest` int64 `[N]`, −1 for none; `ratio` float `[N]`, of their distance to the usual one,
+    infinite for none.
+    """
+
+    nearest: np.ndarray
+    ratio: np.ndarray
+
+
+class Closest(NamedTuple):
+    """Nearest reference of each of M queries: `nearest` int64 `[M]` and `distance` float32 `[M]`.
 
     `usual` float32 `[M]` is the median of the distances to the nearest in equal random portions of
     the references.
     """
 
-    index: np.ndarray
+    nearest: np.ndarray
     distance: np.ndarray
     usual: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbourhood:
-    """Nearest neighbours of each of N images, (index int64 `[N]`, distance float32 `[N]`), −1 and
-    infinity for none. `same_side`: on its own side; `earlier`: training, for test images also
-    validation; `training`: in training, itself excepted. `usual` float32 `[N]` is `Closest.usual`
-    in training, or NaN; `searched` counts the images searched in training.
+class Neighbourhood(NamedTuple):
+    """Neighbours of N images by their small grey versions.
+
+    `training`: nearest training image of those in validation and test; `earlier`: nearest of all
+    earlier sides. `usual` float32 `[N]` is `Closest.usual` in training, or NaN.
     """
 
-    same_side: tuple[np.ndarray, np.ndarray]
-    earlier: tuple[np.ndarray, np.ndarray]
-    training: tuple[np.ndarray, np.ndarray]
+    training: Relatives
+    earlier: Relatives
     usual: np.ndarray
-    searched: Counts
 
 
 def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
@@ -85,72 +78,41 @@ def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np
         return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
 
     asked, others = (Rows(part, np.arange(len(part)), flat) for part in (queries, references))
-    return closest(asked, others, max(1, len(references) // PORTION)).index
+    return closest(asked, others).nearest
 
 
-def closest(
-    queries: Vectors,
-    references: Vectors,
-    num_portions: int,
-    self_at: np.ndarray | None = None,
-    progress: Progress | None = None,
-) -> Closest:
+def closest(queries: Vectors, references: Vectors, progress: Progress | None = None) -> Closest:
     """Return the nearest of `references` float32 `[N, D]` for each of `queries` float32 `[M, D]`.
 
-    With `self_at`, query i is reference `self_at[i]`, not its own neighbour. The references are
-    shuffled, always alike, and cut into `num_portions`. Raises `ValueError` if none can be the
-    neighbour.
+    The references are shuffled, always alike, and cut into portions. Raises `ValueError` without
+    references.
     """
-
-    num_others = len(references) - (self_at is not None)
-    if num_others < 1:
+    if not len(references):
         raise ValueError("there is no image to be the neighbour")
-    num_portions = max(1, min(num_portions, num_others))
     order = torch.randperm(len(references), generator=torch.Generator().manual_seed(0))
-    portions = order.tensor_split(num_portions)
-    starts = np.cumsum([0, *map(len, portions)]).tolist()
-    self_place = None
-    if self_at is not None:
-        self_place = torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
-
-    def scores(
-        number: int, blocks: Iterable[slice | Tensor]
-    ) -> Iterator[tuple[slice | Tensor, Tensor]]:
-        # Half the squared distances to a portion, less half the query's square.
-        part = references[portions[number]]
-        half_square = part.square().sum(1) / 2
-        for rows in blocks:
-            block = torch.addmm(half_square, queries[rows], part.T, alpha=-1)
-            if self_place is not None:
-                place = self_place[rows] - starts[number]
-                here = ((place >= 0) & (place < len(part))).nonzero().flatten()
-                block[here, place[here]] = float("inf")
-            yield rows, block
-
+    num_portions = int(np.clip(len(order) // IMAGES_A_PORTION, FEWEST_PORTIONS, MOST_PORTIONS))
+    portions = order.tensor_split(min(num_portions, len(order)))
     at_once = max(1, min(QUERIES_AT_ONCE, MOST_SCORES // len(portions[0])))
     blocks = [slice(start, start + at_once) for start in range(0, len(queries), at_once)]
-    lowest = torch.empty(len(queries), num_portions)
-    for number in (progress or Progress()).track(
-        range(num_portions), "comparing images", num_portions
+    # Half the squared distances, less half the query's square.
+    scores = torch.empty(len(queries), len(portions))
+    index = torch.empty(len(queries), len(portions), dtype=torch.int64)
+    numbered = enumerate(portions)
+    for number, portion in (progress or Progress()).track(
+        numbered, "comparing images", len(portions)
     ):
-        for rows, block in scores(number, blocks):
-            lowest[rows, number] = block.amin(1)
-    best = lowest.argmin(1)
-    index = torch.empty(len(queries), dtype=torch.int64)
-    for number, portion in enumerate(portions):
-        for rows, block in scores(number, torch.nonzero(best == number).flatten().split(at_once)):
-            index[rows] = portion[block.argmin(1)]
+        part = references[portion]
+        half_square = part.square().sum(1) / 2
+        for rows in blocks:
+            score, place = torch.addmm(half_square, queries[rows], part.T, alpha=-1).min(1)
+            scores[rows, number], index[rows, number] = score, portion[place]
     squares = torch.cat([queries[rows].square().sum(1) for rows in blocks])
+    lowest, best = scores.min(1)
     distance, usual = (
         (squares + 2 * score).clamp_min(0).sqrt().numpy()
-        for score in (lowest.amin(1), lowest.median(1).values)
+        for score in (lowest, scores.median(1).values)
     )
-    return Closest(index.numpy(), distance, usual)
-
-
-def num_portions(num_train: int) -> int:
-    """Return the portions of training images whose median is the usual distance."""
-    return int(np.clip(num_train // IMAGES_A_PORTION, 7, MOST_PORTIONS))
+    return Closest(index.gather(1, best[:, None])[:, 0].numpy(), distance, usual)
 
 
 def small_grey(images: np.ndarray) -> Tensor:
@@ -228,44 +190,26 @@ def lowest(scores: Tensor, k: int) -> Tensor:
     return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices)
 
 
-def compared(count: int, num_others: int, length: int) -> np.ndarray:
-    """Return the images of `count` to compare with so many others, int64: all, or always the same
-    sample.
-    """
-    most = max(1, int(MOST_PRODUCTS // (num_others * length)))
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
-
-
 def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
-    """Return the neighbours of each image by `small_grey`; of a sample if a side takes too long."""
+    """Return the neighbours of validation and test images by `small_grey` versions."""
     count = len(small)
-    same_side, earlier, training = (
-        (np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3)
+    training, earlier = (
+        Relatives(np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(2)
     )
     usual = np.full(count, np.nan, dtype=np.float32)
-    searched = dict.fromkeys(SIDES, 0)
-    for name, others_name in COMPARED:
-        side, others = getattr(split, name), getattr(split, others_name)
-        is_same = name == others_name
-        if not len(side) or len(others) <= is_same:
+    for images, others, filled in (
+        (split.val, split.train, (training, earlier)),
+        (split.test, split.train, (training, earlier)),
+        (split.test, split.val, (earlier,)),
+    ):
+        if not len(images) or not len(others):
             continue
-        rows = compared(len(side), len(others), small.shape[1])
-        images = side[rows]
-        nearest = closest(
-            Rows(small, images),
-            Rows(small, others),
-            num_portions(len(others)),
-            rows if is_same else None,
-            progress,
-        )
-        kept = [same_side if is_same else earlier]
-        if others_name == "train":
-            searched[name], usual[images] = len(images), nearest.usual
-            kept.append(training)
-        for index, distance in kept:
-            nearer = nearest.distance < distance[images]
-            index[images[nearer]] = others[nearest.index[nearer]]
-            distance[images[nearer]] = nearest.distance[nearer]
-    return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))
+        found = closest(Rows(small, images), Rows(small, others), progress)
+        if others is split.train:
+            usual[images] = np.maximum(found.usual, 1e-9)
+        ratio = found.distance / usual[images]
+        for relatives in filled:
+            nearer = ratio < relatives.ratio[images]
+            relatives.nearest[images[nearer]] = others[found.nearest[nearer]]
+            relatives.ratio[images[nearer]] = ratio[nearer]
+    return Neighbourhood(training, earlier, usual)

@@ -5,10 +5,11 @@ their hash chooses them (Schleimer, Wilkerson, Aiken 2003, Winnowing); recording
 are laid over one another, and agreeing events counted.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from spikeduel.auditing.neighbours import Relatives
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import join_groups
 from spikeduel.networks.preprocessing import TIME_SHIFT
@@ -29,27 +30,15 @@ LEAST_SHARE = 0.05
 """Share of the shorter recording's events that must agree."""
 
 
-@dataclass(frozen=True, eq=False)
-class Stretches:
-    """Recording that shares most events with each of N, on its own and on an earlier side.
+class Stretches(NamedTuple):
+    """Recordings that share a stretch of events.
 
-    Each is (index int64 `[N]`, −1 for none; share float64 `[N]` of the shorter one's events).
-    `pairs` int64 `[P, 2]` suffice to join all that share a stretch.
+    `earlier`: the one that shares most with each of N; `ratio` is the share of the shorter one's
+    events that it lacks. `pairs` int64 `[P, 2]` suffice to join all that share a stretch.
     """
 
-    same_side: tuple[np.ndarray, np.ndarray]
-    earlier: tuple[np.ndarray, np.ndarray]
+    earlier: Relatives
     pairs: np.ndarray
-
-    @property
-    def within(self) -> np.ndarray:
-        """Recordings that share a stretch on their own side, bool `[N]`."""
-        return self.same_side[0] >= 0
-
-    @property
-    def across(self) -> np.ndarray:
-        """Recordings that share a stretch with an earlier side, bool `[N]`."""
-        return self.earlier[0] >= 0
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
         """Return `groups` `[N]` joined where recordings of two share a stretch, int64 `[N]`."""
@@ -68,24 +57,19 @@ def search(
     without equal ones (equal `same` `[N]`). Stretches of 100 events are missed once in 200 times,
     of 200 events once in 100,000 times.
     """
-    count = len(recordings)
-    same_side, earlier = ((np.full(count, -1), np.zeros(count)) for _ in range(2))
+    earlier = Relatives(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
     pairs, shifts = _candidates(recordings, same, side, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
     for number, (pair, shift) in progress.track(laid, "comparing recordings", len(pairs)):
         # A shift can lead to before a recording's start, so that events are signed.
-        one, other = pair
         signed = [recordings.events_of(row).view(np.int64) for row in pair]
         share = _share(signed[0], signed[1], shift)
         sharing[number] = share > 0
-        # Of two sides, the later one has the copy; on one side, both are copies of one another.
-        is_one_side = side[one] == side[other]
-        index, shares = same_side if is_one_side else earlier
-        for image, partner in (pair, pair[::-1])[: 1 + is_one_side]:
-            if share > shares[image]:
-                index[image], shares[image] = partner, share
-    return Stretches(same_side, earlier, pairs[sharing])
+        image, partner = pair
+        if side[image] != side[partner] and 0 < share > 1 - earlier.ratio[image]:
+            earlier.nearest[image], earlier.ratio[image] = partner, 1 - share
+    return Stretches(earlier, pairs[sharing])
 
 
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:

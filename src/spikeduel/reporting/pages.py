@@ -10,7 +10,6 @@ import numpy as np
 
 from spikeduel import auditing, data
 from spikeduel.auditing import Audit
-from spikeduel.auditing.copies import write_groups
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
@@ -203,19 +202,15 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     typed.write_json(out / "audit.json", audit_words.document(audit))
     write_csv(out / "labels.csv", audit.details.labels)
     if audit.details.groups and prepared.names:
-        write_groups(out / "groups.csv", prepared.names, audit.details.groups)
+        rows = zip(prepared.names, audit.details.groups, strict=True)
+        files.write_csv(out / "groups.csv", [("path", "group"), *rows])
     page = {
         "title": f"Audit of {audit.dataset}",
         "audit": audit,
-        "drawn": {chart.name: chart for chart in [_distances(audit)] if chart},
+        "drawn": {},
         "galleries": _audited(audit, prepared),
     }
     return write(out / "audit.html", "audit.html.j2", page, audit.noun)
-
-
-def _distances(audit: Audit | None) -> Chart | None:
-    known = audit and audit.details.within_quantiles and audit.distances.test_to_train
-    return reliability.distances(audit) if audit and known else None
 
 
 def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
@@ -255,7 +250,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
         yield reliability.diagrams(measured, colours)
     if robustness_of(results):
         yield reliability.robustness(results)
-    yield _distances(page.audit)
     if results.tuning:
         yield learning.tuning_trials(results.tuning)
 

@@ -20,13 +20,10 @@ from spikeduel.reporting.charts import (
     Rule,
 )
 from spikeduel.results.accuracy import share_of_most_frequent
-from spikeduel.results.audit import Audit
 from spikeduel.results.columns import robustness_of, scaled
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, Robustness
 
-MOST_POINTS = 201
-"""Points of a line through many distances: as many as a reader can point at."""
 _ACCURACY, _CONFIDENCE = "accuracy, %", "confidence, %"
 _RAW = Look(opacity=0.75)
 _SCALED = Look(INK, size=4, width=0.9, filled=False)
@@ -126,29 +123,3 @@ def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarra
         shown = [known[corruption]] if corruption in known else list(known.values())
         curves.append([robust.clean, *np.nanmean(shown, axis=0)])
     return 100 * np.array(curves)
-
-
-def distances(audit: Audit) -> Chart:
-    """Return the share of test images, and of training images, by distance to the nearest training
-    image.
-    """
-    noun = audit.noun
-    test = np.sort([distance for distance in audit.details.test_distances if distance is not None])
-    shown: dict[str, tuple[np.ndarray, Look]] = {
-        f"training {noun}s (to another one)": (
-            np.asarray(audit.details.within_quantiles),
-            Look(QUIET, "none", dashes=DASHES),
-        ),
-        f"test {noun}s": (test, Look(charts.OTHER_COLOURS[0], "none")),
-    }
-    marks = []
-    for label, (values, look) in shown.items():
-        number = min(len(values), MOST_POINTS)
-        places = np.unique(np.linspace(0, len(values) - 1, number).astype(int))
-        nearer = np.linspace(0, 100, len(values))[places]
-        columns = {"nearer, %": nearer, "distance": values[places]}
-        marks.append(Marks("line", charts.rows_of(columns, {"images": label}), look))
-    x = Axis("distance", "distance to nearest", low=0)
-    panel = Panel(x, Axis("nearer, %", f"share of {noun}s nearer, %", low=0, high=102), marks)
-    keys = [Key(label, "line", look) for label, (_, look) in shown.items()]
-    return Chart("audit-distances", [panel], keys)

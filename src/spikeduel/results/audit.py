@@ -32,54 +32,31 @@ class Counts(Frozen):
         return self.train + self.val + self.test
 
 
-class ExactDuplicates(Frozen):
-    """Counts of equal images.
+class Copies(Frozen):
+    """Images that are copies of one on an earlier side (training, validation, test)."""
 
-    `sets` of equal images, of `images` in all; `within`: copies on one side; `across`: images equal
-    to one on an earlier side; `conflicting`: sets with several labels; `across_groups`: sets in
-    several given groups.
-    """
+    across: Count
+    test_in_training: Count
+
+
+class ExactDuplicates(Copies):
+    """Equal images. `within`: copies on one side; `conflicting`: sets with several labels."""
 
     within: Count
-    across: Count
     conflicting: Count
     conflicting_images: Count
-    sets: Count
-    images: Count
-    test_in_training: Count
-    across_groups: Count | None
     conflicting_files: tuple[str, ...] | None = None
-
-
-class NearDuplicates(Frozen):
-    """Images with a near duplicate on their own side (`within`) or an earlier side (`across`)."""
-
-    within: Count
-    across: Count
-    test_in_training: Count
-
-
-class SharedStretches(NearDuplicates):
-    """Recordings that share a stretch of events."""
-
-
-class MovedCopies(Frozen):
-    """Images that are a moved copy of one on an earlier side, but no equal or near duplicate."""
-
-    across: Count
-    test_in_training: Count
 
 
 class Probe(Frozen):
     """Accuracies of the nearest neighbour on small grey versions of `n` test images.
 
     `accuracy_if_grouped`: without siblings in training (one group, equal, or near duplicates);
-    `accuracy_if_ungrouped`: on a split that cuts groups; `chance`: training's most frequent class.
+    `chance`: training's most frequent class.
     """
 
     accuracy: Share | None = None
     accuracy_if_grouped: Share | None = None
-    accuracy_if_ungrouped: Share | None = None
     chance: Share | None = None
     siblings_in_train: Share | None = None
     n: Count = 0
@@ -101,21 +78,6 @@ class FileProperty(Frozen):
     split_association: Share
 
 
-class Quartiles(Frozen):
-    """Quartiles of distances; 0: equal up to brightness and contrast."""
-
-    p25: float
-    median: float
-    p75: float
-
-
-class Distances(Frozen):
-    """Distances from test and from training images to the nearest training image."""
-
-    test_to_train: Quartiles | None
-    within_train: Quartiles | None
-
-
 class AuditedImage(Frozen):
     index: Count
     side: Side
@@ -130,8 +92,6 @@ PairKind = Literal[
     "near on two sides",
     "moved on two sides",
     "equal images on one side",
-    "a stretch on one side",
-    "near on one side",
 ]
 
 
@@ -166,17 +126,13 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """Details for figures; not part of `audit.json`.
+    """Details for pages; not part of `audit.json`.
 
-    `pairs`: the gravest first; `test_distances`: to the nearest training image, null if not
-    searched; `labels`: the surest first; `label_shares`: of neighbours that vote for the image's
-    label; `within_quantiles`: distances within training, at equal steps from 0 to 1; `groups`: of
-    recordings.
+    `pairs`: the gravest first; `labels`: the surest first; `label_shares`: of neighbours that vote
+    for the image's label; `groups`: of recordings.
     """
 
     pairs: tuple[Pair, ...] = ()
-    test_distances: tuple[float | None, ...] = ()
-    within_quantiles: tuple[float, ...] = ()
     labels: tuple[SuspectLabel, ...] = ()
     label_shares: tuple[float | None, ...] = ()
     groups: tuple[Count, ...] = ()
@@ -229,10 +185,9 @@ class Statistics(Frozen):
 class Audit(Frozen):
     """Outcome of an audit of a data set and its split.
 
-    `near`: share of the usual distance below which images are near duplicates, the median over
-    `near_portions` parts of training. `groups_cut` lie on several sides. `unreadable`: files left
-    out, with reasons. `searched`: images whose neighbours were searched. `files`: null without a
-    folder or CSV. `stretches`, `statistics`: of recordings. "Image" stands for the `noun`.
+    `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
+    several sides. `unreadable`: files left out, with reasons. `files`: null without a folder or
+    CSV. `stretches`, `statistics`: of recordings. "Image" stands for the `noun`.
     """
 
     dataset: str
@@ -240,25 +195,21 @@ class Audit(Frozen):
     split: str
     counts: Counts
     exact_duplicates: ExactDuplicates
-    near_duplicates: NearDuplicates
+    near_duplicates: Copies
+    moved_copies: Copies
     near: float
     groups: Count | None
     groups_cut: Count
     groups_cut_test_images: Count
     unreadable: tuple[str, ...]
     probe: Probe
-    classes: dict[str, Count]
     class_sides: dict[str, Counts]
     formats: tuple[FileProperty, ...]
-    distances: Distances
-    searched: Counts
-    near_portions: Count = 0
-    moved_copies: MovedCopies | None = None
     files: FileCounts | None = None
     labels: LabelCheck | None = None
     noun: Literal["image", "recording"] = "image"
     groups_tested: Count | None = None
-    stretches: SharedStretches | None = None
+    stretches: Copies | None = None
     statistics: Statistics | None = None
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()

@@ -1,8 +1,10 @@
 """Files that are whole or absent: atomic writes, locks, and the cache."""
 
+import csv
 import errno
 import glob
 import hashlib
+import io
 import json
 import math
 import os
@@ -11,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,12 @@ def link(source: Path, path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def checksum(path: Path) -> str:

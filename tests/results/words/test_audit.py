@@ -2,11 +2,7 @@ import json
 
 from made_audits import STATISTICS, audit_with
 from made_findings import example
-from spikeduel.results.audit import (
-    FileProperty,
-    MovedCopies,
-    SharedStretches,
-)
+from spikeduel.results.audit import Copies, FileProperty
 from spikeduel.results.words.audit import document, rows
 from spikeduel.system import typed
 
@@ -43,25 +39,19 @@ def test_rows_are_text_with_short_labels() -> None:
     assert found["nearest neighbour"].startswith("97.0 % accuracy")
     assert found["constant answer"].startswith("50.0 %")
     assert found["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
-    assert "split over files" not in found
     assert all(len(label.split()) <= 3 and label == label.strip() for label in found)
 
 
 def test_what_was_not_measured_is_left_out() -> None:
     shown = table(probe={"accuracy": None})
-    assert not {"nearest neighbour", "moved copies", "split over files"} & set(shown)
+    assert not {"nearest neighbour", "shared stretches"} & set(shown)
 
 
 def test_of_recordings_there_are_more_rows() -> None:
-    stretches = SharedStretches(within=3, across=2, test_in_training=1)
+    stretches = Copies(across=2, test_in_training=1)
     found = table(noun="recording", stretches=stretches, statistics=STATISTICS)
     assert next(iter(found)) == "recordings"
-    assert found["shared stretches"] == "3 recordings within a side, 2 across sides"
+    assert found["shared stretches"] == "2 recordings across sides"
     assert found["statistics alone"].startswith("50.0 % accuracy")
     assert found["hot pixels"] == "none"
     assert not any("image" in text for text in found.values())
-
-
-def test_moved_copies_are_counted_where_they_were_sought() -> None:
-    moved = MovedCopies(across=1200, test_in_training=2)
-    assert table(moved_copies=moved)["moved copies"] == "1,200 across sides"

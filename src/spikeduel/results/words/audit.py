@@ -12,7 +12,6 @@ from spikeduel.system import notebook, typed
 from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted, listed
 
-STRETCHES = ("a stretch on two sides", "a stretch on one side")
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
 SIDES = {"train": "training", "val": "validation", "test": "test"}
@@ -71,34 +70,26 @@ def document(audit: Audit) -> dict[str, Any]:
 
 def nearness(pair: Pair) -> str:
     """Return the distance of a pair: "0.21 of the usual"."""
-    if pair.kind in STRETCHES:
+    if pair.kind == "a stretch on two sides":
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
     """Return the measured numbers of an audit as rows."""
-    exact, near, probe, counts = (
-        audit.exact_duplicates,
-        audit.near_duplicates,
-        audit.probe,
-        audit.counts,
-    )
-    files, moved, stretches = audit.files, audit.moved_copies, audit.stretches
+    exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
+    probe, counts, files = audit.probe, audit.counts, audit.files
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
-        "classes": f"{len(audit.classes)}",
+        "classes": f"{len(audit.class_sides)}",
         "split": audit.split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
-        "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
-        "moved copies": f"{moved.across:,} across sides" if moved else "",
+        "near duplicates": f"{near.across:,} images across sides",
+        "moved copies": f"{moved.across:,} across sides",
         "groups": "none known"
         if audit.groups is None
         else f"{audit.groups:,}, {audit.groups_cut:,} cut",
-        "copies across groups": f"{counted(exact.across_groups, 'set')} of equal images"
-        if exact.across_groups is not None
-        else "",
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(files.read) if files else "",
         "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)
@@ -108,12 +99,10 @@ def rows(audit: Audit) -> list[dict[str, str]]:
             probe.accuracy, "accuracy (small grey images, nothing trained)"
         ),
         "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
-        "split over files": _share(probe.accuracy_if_ungrouped, "accuracy (groups cut)"),
         "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
         "siblings in training": _share(probe.siblings_in_train, "of the test images"),
-        "shared stretches": f"{stretches.within:,} images within a side, {stretches.across:,} "
-        "across sides"
-        if stretches
+        "shared stretches": f"{audit.stretches.across:,} images across sides"
+        if audit.stretches
         else "",
     }
     if statistics := audit.statistics:
