@@ -284,17 +284,17 @@ def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
     """Return one neuron's threshold at each step; an adaptive one rises with its spikes."""
+    from scipy.signal import lfilter
+
     dynamics = getattr(neuron, "dynamics", None)
     threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(threshold, int | float | Tensor):
         return None
     level = float(torch.as_tensor(threshold, dtype=torch.float32).expand(shape).flatten()[place])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
-    levels, adaptation = [], 0.0
-    for spiked in fired:
-        levels.append(level + gain * adaptation)
-        adaptation = decay * adaptation + float(spiked)
-    return _short(levels) if np.isfinite(level) else None
+    # A[t] = decay·A[t−1] + S[t−1]
+    adaptation = lfilter([0.0, 1.0], [1.0, -decay], fired.astype(float))
+    return _short(level + gain * adaptation) if np.isfinite(level) else None
 
 
 def _strongest(x: Tensor) -> Activations:
