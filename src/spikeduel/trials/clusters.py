@@ -3,6 +3,7 @@ Emerging AI Applications").
 """
 
 import os
+import pickle
 import shutil
 import socket
 import tempfile
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 
 import spikeduel.system
-from spikeduel.data import loader
-from spikeduel.data.disk_arrays import SharedPayload
+from spikeduel.data import Prepared, loader
+from spikeduel.data.disk_arrays import pickled
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
@@ -180,20 +182,21 @@ class Cluster(Pool):
         # A lost worker's last messages may come later.
         return [message for message in received if message.key in known]
 
-    def place(self, payload: SharedPayload) -> Any:
+    def place(self, prepared: Prepared) -> Any:
         """See `Pool.place`: return a reference to an object that Ray holds."""
         room = [node.get("object_store_memory", 0) for node in self._living()]
-        if sum(np.asarray(array).nbytes for array in payload.arrays) <= SHARE * min(room):
-            # Processes of a node share the memory of arrays.
-            arrays = [np.asarray(array) for array in payload.arrays]
-            return self.ray.put(SharedPayload(payload.pickled, arrays))
+        images = prepared.images
+        if images.nbytes <= SHARE * min(room):
+            # Processes of a node share the memory of arrays, if these are no maps of files.
+            if isinstance(images, Recordings):
+                images = replace(images, packed=np.asarray(images.packed))
+            else:
+                images = np.asarray(images)
+            return self.ray.put(replace(prepared, images=images))
         if self._folder is None:
-            files.cache_dir().mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(
-                prefix=".handed.", suffix=".part", dir=files.cache_dir()
-            )
+            self._folder = files.scratch_folder()
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        return self.ray.put(payload.in_files(folder))
+        return self.ray.put(pickled(prepared, folder))
 
 
 def _require_answer(address: str) -> None:
@@ -247,7 +250,7 @@ def _kept(folder: Path) -> dict[str, Path]:
 def _work(
     task: Task,
     versions: str,
-    data: SharedPayload,
+    data: Prepared | bytes,
     packed: list[PackedTrial],
     limits: tuple[int, int],
     mailbox: Any,
@@ -267,7 +270,8 @@ def _work(
         store = Store(root)
         for trial in packed:
             trial.write_to(store)
-        message = task.run(data.load, store, mailbox.put)
+        found = (lambda: pickle.loads(data)) if isinstance(data, bytes) else (lambda: data)
+        message = task.run(found, store, mailbox.put)
         is_finished = isinstance(message.arguments[0], TrialRecord)
         return message, PackedTrial.of(store, key) if is_finished else None
     finally:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spikeduel.data import Prepared, loader
-from spikeduel.data.disk_arrays import SharedPayload
+from spikeduel.data.disk_arrays import pickled
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.system.progress import Progress, Relayed
@@ -154,7 +154,7 @@ class Pool(Workers):
         self._places: dict[tuple[str, str], Any] = {}
 
     @abstractmethod
-    def place(self, payload: SharedPayload) -> Any:
+    def place(self, prepared: Prepared) -> Any:
         """Put data where all workers find them; return where."""
 
     @abstractmethod
@@ -174,7 +174,7 @@ class Pool(Workers):
         # The fingerprint of recordings does not tell their binning.
         key = job.prepared.fingerprint, digest(job.prepared.preprocessing.described())
         if key not in self._places:
-            self._places[key] = self.place(SharedPayload.of(job.prepared))
+            self._places[key] = self.place(job.prepared)
         return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
@@ -309,7 +309,7 @@ class Processes(Pool):
             received.append(message)
         return received
 
-    def place(self, payload: SharedPayload) -> Path:
+    def place(self, prepared: Prepared) -> Path:
         """See `Pool.place`: write a file that says where the arrays lie. Raises `InputError`."""
         with (
             naming("--jobs hands data on in the folder that TMPDIR names"),
@@ -317,7 +317,7 @@ class Processes(Pool):
         ):
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             file = folder / "data.pickle"
-            file.write_bytes(pickle.dumps(payload.in_files(folder)))
+            file.write_bytes(pickled(prepared, folder))
         return file
 
     def _start(self, number: int, device: str) -> _Worker:
@@ -356,7 +356,7 @@ def _work(pipe: Connection, threads: tuple[int, list[int], bool], at_once: int) 
     def data_in(file: Path) -> Prepared:
         if file not in last:
             last.clear()  # a set may take much memory
-            last[file] = pickle.loads(files.read_bytes(file)).load()
+            last[file] = pickle.loads(files.read_bytes(file))
         return last[file]
 
     while True:
