@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spikeduel.data.events.recordings import picture_of
-from spikeduel.measuring.inside import look_inside
+from spikeduel.measuring.inside import Inside, Seen, look_inside
 from spikeduel.networks.models import Model
 from spikeduel.reporting import charts, drawing, rendering
 from spikeduel.reporting.charts import (
@@ -32,7 +32,6 @@ from spikeduel.reporting.charts import (
     Row,
 )
 from spikeduel.reporting.pictures import as_picture, gif
-from spikeduel.results.inside import Inside, Seen
 from spikeduel.system import files
 from spikeduel.system.errors import unknown
 from spikeduel.system.sentences import listed

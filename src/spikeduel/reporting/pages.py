@@ -13,7 +13,7 @@ from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
-from spikeduel.measuring.inside import look_inside
+from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
 from spikeduel.reporting import accuracies, costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
@@ -23,7 +23,6 @@ from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.costs import Accounting
 from spikeduel.results.findings import is_leak
-from spikeduel.results.inside import Inside
 from spikeduel.results.predictions import Answered, PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord

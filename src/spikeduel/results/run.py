@@ -275,6 +275,13 @@ class Results(Frozen):
     rules: SetRules | None = None
     budget: Budget | None = None
 
+    def __post_init__(self) -> None:
+        answer = self.answer
+        named = {answer.take, answer.rival}
+        named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
+        if not named <= {None, *self.contenders}:
+            raise ValueError("the answer is about other contenders than those of the trials")
+
     @property
     def answer(self) -> Answer:
         return self.comparison.answer
