@@ -152,12 +152,14 @@ def learning_curves(results: Results) -> Chart:
         for name, colour in colours.items():
             trained = [trial for trial in results.of(name, tested=False) if trial.history]
             trials = [trial for trial in trained if trial.status == "done"] or trained
+            if not trials:
+                continue
             for images, look in (
                 ("training", Look(colour, "none", dashes=DASHES)),
                 ("validation", Look(colour, "none")),
             ):
                 curves = [_curve(trial, images, quantity) for trial in trials]
-                epochs = range(1, min(map(len, curves), default=0) + 1)
+                epochs = range(1, min(map(len, curves)) + 1)
                 common = [curve[: len(epochs)] for curve in curves]
                 told: Row = {"contender": name, "images": images}
                 marks += charts.averaged("epoch", epochs, quantity, common, look, told)
