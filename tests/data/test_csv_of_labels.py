@@ -8,7 +8,6 @@ import pytest
 import made_recordings as made
 from spikeduel.auditing import file_counts
 from spikeduel.data import catalogue, load
-from spikeduel.data.folder import laid_out
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -88,14 +87,19 @@ def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
         f"{line},{side},p{k // 2}"
         for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))
     ]
-    layout = laid_out(write_labels(flat, *lines, header=" File,LABEL,split,group"))
-    of_file = {item.path.name: item for item in layout.items}
-    in_turn = [of_file[name] for name in names(flat)]
+    prepared = load(
+        Experiment(dataset=str(write_labels(flat, *lines, header=" File,LABEL,split,group")))
+    )
+    assert prepared.names is not None
+    assert prepared.official is not None
+    assert prepared.groups is not None
+    in_turn = [prepared.names.index(name) for name in names(flat)]
     expected = [TRAIN] * 3 + [VALIDATION] * 3 + [TEST] * 3 + [TRAIN] * 3
-    assert [item.side for item in in_turn] == expected
-    assert [item.group for item in in_turn] == [f"p{k // 2}" for k in range(12)]
-    sides = [item.side for item in layout.items]
-    assert sides == sorted(sides)
+    assert prepared.official[in_turn].tolist() == expected
+    _, by_file = np.unique(prepared.groups[in_turn], return_inverse=True)
+    assert (by_file[::2] == by_file[1::2]).all()
+    assert len(set(by_file)) == 6
+    assert prepared.official.tolist() == sorted(expected)
 
 
 def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel.data.grouping import join_groups, numbered
+from spikeduel.data.grouping import columns_of, join_groups, numbered, rows_of
 from spikeduel.data.prepared import Prepared, RawDataset, from_raw, regrouped
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
@@ -68,7 +68,7 @@ def test_exact_copies_join_the_groups_they_lie_in() -> None:
         (r"(\d{5})", r"does not match 6 of 6 images, the first of them cat/tom_1.png"),
         (r"cat/(\w+)_|dog", r"does not match 3 of 6 images, the first of them dog/rex_1.png"),
         (r"(x*)", r"does not match 6 of 6 images"),
-        (r"\.(png)", r"puts all images into one group, 'png'"),
+        (r"\.(png)", r"puts all images into one group \(cat/tom_1.png into 'png'\)"),
         (
             r"(.+)",
             r"puts every image into a group of its own \(cat/tom_1.png into 'cat/tom_1.png'\)",
@@ -119,3 +119,22 @@ def test_join_is_transitive():
     subjects = np.array([10, 10, 20, 30, 40])
     same = np.array([0, 1, 1, 2, 2])
     np.testing.assert_array_equal(join_groups(subjects, same), [0, 0, 0, 1, 1])
+
+
+def test_rows_come_with_their_lines_and_columns_without_case_and_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('\ufeffFile , LABEL\n a.png,"x, y"\n\nb.png\nc.png,z,more\n', encoding="utf-8")
+    assert columns_of(path) == ["file", "label"]
+    assert list(rows_of(path, ("file",), "the list")) == [
+        ("the list, line 2", {"file": "a.png", "label": "x, y"}),
+        ("the list, line 4", {"file": "b.png", "label": ""}),
+        ("the list, line 5", {"file": "c.png", "label": "z"}),
+    ]
+
+
+def test_what_is_no_table_has_no_columns_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
+    for name in ("bytes.csv", "absent.csv"):
+        assert columns_of(tmp_path / name) == []
+        with pytest.raises(InputError, match=r"the list: (not a CSV|cannot be read)"):
+            list(rows_of(tmp_path / name, (), "the list"))

@@ -105,12 +105,7 @@ def fetch(
         finally:
             with suppress(OSError):
                 place.rmdir()
-    try:
-        return read(folder)
-    except InputError as error:
-        raise InputError(
-            f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE."
-        ) from None
+    return read(folder)
 
 
 def unfinished() -> list[Path]:
@@ -215,17 +210,13 @@ def state(sources: Iterable[Path]) -> str:
     """Return a hash of path, size and time of each file in `sources` and below."""
     entries = []
     for source in sources:
-        paths = [source]
-        if source.is_dir():
-            paths = [
-                folder / name for folder, _, names in walk(source, strict=False) for name in names
-            ]
-        for path in sorted(paths, key=lambda path: path.parts):
-            try:
+        paths = [folder / name for folder, _, names in walk(source, strict=False) for name in names]
+        for path in sorted(paths, key=lambda path: path.parts) or [source]:
+            size = changed = -1
+            with suppress(OSError):
                 status = path.stat()
-                entries.append((str(path), status.st_size, status.st_mtime_ns))
-            except OSError:
-                entries.append((str(path), -1, -1))
+                size, changed = status.st_size, status.st_mtime_ns
+            entries.append((str(path), size, changed))
     return typed.digest(entries)
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel.data import cache, folder, hub, mnist_like, socofing, tables
+from spikeduel.data import cache, folder, hub, mnist_like, socofing
 from spikeduel.data.events import sets
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.grouping import group_rule
+from spikeduel.data.grouping import columns_of, group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
 from spikeduel.networks.preprocessing import Binning, Change, Preprocessing
@@ -107,7 +107,7 @@ def _require_groups(name: str, group_by: str) -> None:
         )
     group_rule(group_by)
     table = None if is_packed(name) else folder.labels_file(files.located(name))
-    if table is not None and "group" in tables.columns(table):
+    if table is not None and "group" in columns_of(table):
         raise InputError(
             f"group_by: {table} has a column group, which says it already. Leave one of the two "
             f"out."

@@ -1,12 +1,13 @@
-"""Groups of images: numbered, joined, and read from `--group-by`."""
+"""Groups of images: numbered, joined, and read from `--group-by`; and CSVs by lines."""
 
+import csv
 import re
-from collections.abc import Callable, Hashable, Sequence
+import zipfile
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data import tables
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
@@ -64,7 +65,7 @@ def group_rule(group_by: str) -> Callable[[str], str | None]:
 
 def _table(path: Path) -> dict[str, str]:
     groups: dict[str, str] = {}
-    for line, row in tables.rows(path, ("path", "group"), f"group_by {path}"):
+    for line, row in rows_of(path, ("path", "group"), f"group_by {path}"):
         name, group = row["path"].removeprefix("./"), row["group"]
         if not name or not group:
             raise InputError(f"{line}: has no {'group' if name else 'path'}.")
@@ -74,3 +75,44 @@ def _table(path: Path) -> dict[str, str]:
                 f"once."
             )
     return groups
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the columns of a CSV in small letters; none if it cannot be read."""
+    try:
+        # Spreadsheets put a signature before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _named(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def rows_of(
+    path: Path | zipfile.Path, needed: Sequence[str], place: str = ""
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (`place`, by default the file, with the line; stripped texts by column) of a CSV.
+
+    Raises `InputError` if the file cannot be read or lacks a `needed` column.
+    """
+    place = place or str(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            reader.fieldnames = names = _named(reader)
+            if missing := [name for name in needed if name not in names]:
+                raise InputError(
+                    f"{place}: has no column '{missing[0]}'; its first line names "
+                    f"{', '.join(names) or 'nothing'}. It must name {' and '.join(needed)}, "
+                    f"separated by commas."
+                )
+            for row in reader:
+                stripped = {name: row[name].strip() for name in names}
+                yield f"{place}, line {reader.line_num}", stripped
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror or error}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{place}: not a CSV file in UTF-8 ({error}).") from None
+
+
+def _named(reader: "csv.DictReader[str]") -> list[str]:
+    return [name.strip().lower() for name in reader.fieldnames or ()]

@@ -1,17 +1,19 @@
 """Batches for training and testing, from memory or a memory map (step 3 of data)."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.workers import in_turn
 from spikeduel.system.memory import available_memory
 
 if TYPE_CHECKING:
@@ -173,13 +175,11 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 
     The producer's errors are raised here.
     """
-    producer, end = iter(batches), object()
+    end: Any = object()
     pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
     try:
-        coming: deque[Any] = deque(pool.submit(next, producer, end) for _ in range(depth))
-        while (batch := coming.popleft().result()) is not end:
-            coming.append(pool.submit(next, producer, end))
-            yield batch
+        taken = in_turn(pool, depth, repeat(partial(next, iter(batches), end)))
+        yield from takewhile(lambda batch: batch is not end, taken)
     finally:
         pool.shutdown(cancel_futures=True)
 

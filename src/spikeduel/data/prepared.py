@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,7 @@ class Prepared(RawDataset):
     def content_of(self, indices: np.ndarray) -> np.ndarray:
         """Return int64 `[N]` that identify the images of `indices`, however prepared."""
         if self.content is None:
-            return _content([checksum_of(self.images, index) for index in indices])
+            return np.array([hash_of(self.images, index) for index in indices], np.int64)
         return np.asarray(self.content)[indices]
 
     @property
@@ -91,17 +91,16 @@ class Prepared(RawDataset):
         """
         import torch
 
-        labels = torch.from_numpy(np.array(self.labels))
-        fits = loader.fits_in_memory(self.images.nbytes)
-        if isinstance(self.images, Recordings):
-            events = self.images
-            if fits:
-                copies = np.array(events.packed), np.array(events.offsets)
-                events = replace(events, packed=copies[0], offsets=copies[1])
-            return events, labels
-        if isinstance(self.images, np.memmap) and not fits:
-            return self.images, labels
-        return torch.from_numpy(np.array(self.images)), labels
+        images, labels = self.images, torch.from_numpy(np.array(self.labels))
+        is_on_disk = isinstance(images, Recordings | np.memmap)
+        if is_on_disk and not loader.fits_in_memory(images.nbytes):
+            return images, labels
+        if isinstance(images, Recordings):
+            copies: dict[str, Any] = {
+                part: np.array(array) for part, array in arrays_of(images).items()
+            }
+            return replace(images, **copies), labels
+        return torch.from_numpy(np.array(images)), labels
 
     def let_go(self) -> None:
         """Free the memory of `held`."""
@@ -140,8 +139,8 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
     rows = track(range(len(raw.images)), "looking for equal images", len(raw.images))
-    checksums = [checksum_of(raw.images, index) for index in rows]
-    image_ids = numbered(checksums)
+    hashes = [hash_of(raw.images, index) for index in rows]
+    image_ids = numbered(hashes)
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
     notes = list(raw.notes)
     if copies := len(image_ids) - len(np.unique(image_ids)):
@@ -160,9 +159,7 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
         "classes": tuple(raw.classes),
         "names": None if raw.names is None else tuple(raw.names),
         "notes": tuple(notes),
-        "content": _content(checksums)
-        if raw.content is None
-        else np.asarray(raw.content, np.int64),
+        "content": np.asarray(hashes if raw.content is None else raw.content, np.int64),
     }
     prepared = Prepared(**checked, name=name, fingerprint="", image_ids=image_ids)
     return replace(prepared, fingerprint=fingerprint(prepared))
@@ -226,17 +223,13 @@ def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
 
 def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
     """Return equal numbers for equal `images`: int64 `[N]`, 0, 1, … as they appear."""
-    return numbered([checksum_of(images, index) for index in range(len(images))])
+    return numbered([hash_of(images, index) for index in range(len(images))])
 
 
-def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:
-    """Return 16 bytes that only equal images or recordings share."""
-    held = images.events_of(index) if isinstance(images, Recordings) else images[index]
-    return hashlib.blake2b(np.ascontiguousarray(held).data, digest_size=16).digest()
-
-
-def _content(checksums: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(checksums), "<i8")[::2].astype(np.int64)
+def hash_of(images: np.ndarray | Recordings, index: int) -> int:
+    """Return a 64-bit number that only equal images or recordings share."""
+    pixels = images.events_of(index) if isinstance(images, Recordings) else images[index]
+    return files.hash64(np.ascontiguousarray(pixels).data)
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
@@ -249,23 +242,19 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     if (names := prepared.names) is None:
         raise InputError(f"group_by: {prepared.name} has no file names to group by.")
     named = list(map(group_rule(group_by), names))
-    num_named, problem = len(set(named)), None
     if num_missing := named.count(None):
         what = "has no line for" if files.is_file(group_by) else "is no file, and does not match"
-        problem = (
-            f"{what} {num_missing:,} of {len(names):,} images, the first of them "
-            f"{names[named.index(None)]}. Paths are relative to the data folder, with forward "
+        raise InputError(
+            f"group_by {group_by}: {what} {num_missing:,} of {len(names):,} images, the first of "
+            f"them {names[named.index(None)]}. Paths are relative to the data folder, with forward "
             f"slashes; every image needs a group."
         )
-    elif num_named == 1:
-        problem = f"puts all images into one group, '{named[0]}'. Capture what tells groups apart."
-    elif num_named == len(names):
-        problem = (
-            f"puts every image into a group of its own ({names[0]} into '{named[0]}'). Capture "
-            f"what images of one group have in common."
+    if (num_named := len(set(named))) in (1, len(names)):
+        one, many = "all images into one group", "every image into a group of its own"
+        raise InputError(
+            f"group_by {group_by}: puts {one if num_named == 1 else many} ({names[0]} into "
+            f"'{named[0]}'). Capture what images of one group, and no others, have in common."
         )
-    if problem is not None:
-        raise InputError(f"group_by {group_by}: {problem}")
     groups = numbered(named)
     if prepared.groups is not None:
         groups = join_groups(groups, prepared.groups)

@@ -49,6 +49,7 @@ class Split:
 
 
 def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
+    """Return one of the `splits`."""
     return splits(prepared, experiment)[fold]
 
 
@@ -61,11 +62,10 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
-    rng = _generator(experiment)
-    sides = np.zeros(len(prepared), np.int64)
+    rng, sides = _generator(experiment), np.full(len(prepared), TRAIN)
     if prepared.official is not None:
         sides[:] = prepared.official
-    wanted = [side for side in (VALIDATION, TEST) if not (sides == side).any()]
+    wanted = [side for side in (VALIDATION, TEST) if side not in sides]
     kind = "stratified"
     if TEST not in wanted:
         kind = "official"
@@ -176,16 +176,14 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        first = "index" if names is None else "path"
         more = ["fold"] * has_folds + ["group"] * (groups is not None)
-        writer.writerow([first, "split", *more])
+        writer.writerow(["index" if names is None else "path", "split", *more])
         for split in splits:
             for side in ("train", "val", "test"):
                 for index in getattr(split, side).tolist():
-                    name = index if names is None else names[index]
                     fold = [split.fold] * has_folds
                     group = [] if groups is None else [int(groups[index])]
-                    writer.writerow([name, side, *fold, *group])
+                    writer.writerow([names[index] if names else index, side, *fold, *group])
 
 
 def assign(

@@ -52,7 +52,7 @@ def over_files(
     with (
         warnings.catch_warnings(action="ignore"),
         _workers(processes and len(rows) >= FEWEST) as (executor, num_workers),
-        closing(_in_turn(executor, AHEAD * num_workers, tasks)) as results,
+        closing(in_turn(executor, AHEAD * num_workers, tasks)) as results,
     ):
         for row, result, problem in track(chain.from_iterable(results), description, len(rows)):
             if problem is None:
@@ -116,9 +116,10 @@ def _workers(processes: bool) -> Iterator[tuple[Executor, int]]:
             threads.shutdown(cancel_futures=True)
 
 
-def _in_turn(
+def in_turn(
     executor: Executor, ahead: int, tasks: Iterator[Callable[[], Result]]
 ) -> Generator[Result, None, None]:
+    """Yield the results of `tasks` in order, each begun when `ahead` tasks are left to wait for."""
     coming = deque(executor.submit(task) for task in islice(tasks, ahead))
     while coming:
         result = coming.popleft().result()

@@ -3,7 +3,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.prepared import checksum_of
+from spikeduel.data.prepared import hash_of
 from spikeduel.networks.preprocessing import Binning, Events
 
 
@@ -26,8 +26,8 @@ def test_they_look_like_an_array_of_images():
     assert whole.sum() == len(ALL.packed)
 
 
-def test_equal_recordings_have_equal_checksums():
-    assert checksum_of(ALL, 0) == checksum_of(ALL, 2) != checksum_of(ALL, 1)
+def test_equal_recordings_have_equal_hashes():
+    assert hash_of(ALL, 0) == hash_of(ALL, 2) != hash_of(ALL, 1)
 
 
 def test_the_rate_of_events_and_how_sparse_frames_are():

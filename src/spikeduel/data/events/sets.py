@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikeduel.data import tables
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
 from spikeduel.data.fetching import Entry, Remote, download, tree
-from spikeduel.data.grouping import numbered
+from spikeduel.data.grouping import numbered, rows_of
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
@@ -85,7 +84,7 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
                     f"{file_name}: {labels} is not there. Unpack {recording_set.name} again."
                 )
             table, table_name = by_name[labels]
-            for place, row in tables.rows(table, _LABEL_COLUMNS, table_name):
+            for place, row in rows_of(table, _LABEL_COLUMNS, table_name):
                 texts = (row[column] for column in _LABEL_COLUMNS)
                 number, start, stop = (int(text) if text.isdigit() else 0 for text in texts)
                 if not 1 <= number <= len(GESTURES) or start >= stop:
