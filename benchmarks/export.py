@@ -22,7 +22,7 @@ from spikeduel.system import files, hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain, write_json
-from spikeduel.trials import evaluating, exchanging
+from spikeduel.trials import evaluating
 
 RESULT = Path(__file__).parent / "results" / "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
@@ -80,7 +80,7 @@ def exported(
                     "store": folder,
                 }
                 try:
-                    check = plain(exchanging.export(model, out, to, **options))
+                    check = plain(evaluating.export(model, out, to, **options))
                     kept = {key: check[key] for key in KEPT}
                 except SpikeduelError as error:
                     kept = {"error": str(error).replace(str(out), "FILE")}

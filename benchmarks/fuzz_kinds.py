@@ -155,8 +155,7 @@ def results(page: bool) -> Kind:
 
 def stored(which: str) -> Kind:
     from spikeduel.results.trials import Classification
-    from spikeduel.trials.assembling import trial_entry
-    from spikeduel.trials.outcomes import TrialOutcome
+    from spikeduel.trials.outcomes import TrialOutcome, trial_entry
     from spikeduel.trials.store import Store
 
     _, trial, quality = finished()

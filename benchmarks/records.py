@@ -36,9 +36,8 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import auto_settings, contenders, trial
-from spikeduel.trials.assembling import trial_entry
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import TrialOutcome
+from spikeduel.trials.outcomes import TrialOutcome, trial_entry
 from spikeduel.trials.store import Store
 from tables import mean
 

@@ -27,8 +27,8 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain
-from spikeduel.trials import assembling, contenders, trial
-from spikeduel.trials.outcomes import TrialOutcome
+from spikeduel.trials import contenders, trial
+from spikeduel.trials.outcomes import TrialOutcome, trial_entry
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -99,7 +99,7 @@ def main() -> None:
     trials, cost = [], {}
     for planned in contenders.trials_of(experiment, prepared, split):
         record = trial.run(planned, prepared, store, progress)
-        entry = plain(assembling.trial_entry(TrialOutcome(record, trial.measured(planned, store))))
+        entry = plain(trial_entry(TrialOutcome(record, trial.measured(planned, store))))
         calibration = {
             key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")
         }

@@ -223,7 +223,7 @@ def main(folder):
         found |= {"away": steps("away")}
         found |= {
             "compared_away": compared(
-                folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=32
+                folder, "away", "dense-lif", "conv-lif", "conv-relu", convert=4
             )
         }
         found |= {"refused": dict(REFUSED)}

@@ -1,9 +1,9 @@
-"""Train short trainings in one process or under torchrun; a program for `test_torchrun.py`."""
+"""Short trainings in one process or under torchrun; a program for `test_torchrun.py`."""
 
+import itertools
 import json
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import torch
 from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders, torchrun
-from spikeduel.trials.training import Loop
+from spikeduel.trials import contenders, trial
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import Loop, process_group, train
 
 # 135 images in batches of 67 leave 1 for the last batch: fewer than two processes.
 FEW = {"limit": 150, "batch_size": 67, "device": "cpu", "precision": "32", "hidden": 32}
@@ -43,13 +45,38 @@ def train_all(folder):
     outcomes = {}
     for name in EXPERIMENTS:
         training = loop(name, Path(folder) / f"{name}.pt")
-        history = torchrun.train(training).history
+        history = train(training).history
         state = training.model.module.state_dict().values()
         weights = torch.cat([values.flatten().double() for values in state])
         outcomes[name] = {"history": history, "weights": weights.tolist()}
     return outcomes
 
 
+def plant(folder):
+    """Note this process, and have a step of the second one fail in the third epoch of the trial."""
+    (folder / "processes").mkdir(exist_ok=True)
+    (folder / "processes" / os.environ["RANK"]).write_text(str(os.getpid()))
+    train_step, calls = TrainingStep.__call__, itertools.count()
+    of_trainings = 6 + 3
+
+    def planted(step, *arguments, **more):
+        if next(calls) == of_trainings + 7 and os.environ["RANK"] == "1":
+            raise ValueError("planted")
+        return train_step(step, *arguments, **more)
+
+    TrainingStep.__call__ = planted
+
+
+def run_trial(store):
+    experiment = replace(EXPERIMENTS["gone on"], epochs=1000, patience=None)
+    prepared = data.load(experiment)
+    (planned,) = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
+    trial.run(planned, prepared, Store(store), Progress())
+
+
 if __name__ == "__main__":
-    with torchrun.process_group() if "RANK" in os.environ else nullcontext():
-        Path(sys.argv[2]).write_text(json.dumps(train_all(sys.argv[1])))
+    folder = Path(sys.argv[1])
+    plant(folder)
+    with process_group():
+        Path(sys.argv[2]).write_text(json.dumps(train_all(folder)))
+        run_trial(folder / "store")

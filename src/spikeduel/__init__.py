@@ -59,12 +59,11 @@ if TYPE_CHECKING:
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.augmenting import AUGMENTATIONS
-    from spikeduel.trials.clusters import Cluster
     from spikeduel.trials.controls import CONTROLS, Control
-    from spikeduel.trials.exchanging import export, import_model
-    from spikeduel.trials.jobs import Processes, Workers
+    from spikeduel.trials.evaluating import export, import_model
+    from spikeduel.trials.jobs import Cluster, Processes, Workers
     from spikeduel.trials.plan import forecast
-    from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
+    from spikeduel.trials.tuning import RANGES, Tuning, read_ranges
 
 _NAMES = {
     "comparing": "compare tune",
@@ -81,6 +80,7 @@ _NAMES = {
     "reporting": "inspect report",
     "results.comparison": "Comparison load_run",
     "results.predictions": "compare_runs",
+    "results.tuned": "Range",
     "results.significance": "Difference compare_predictions",
     "settings": "Experiment",
     "settings.reading": "read_experiment",
@@ -97,11 +97,10 @@ _NAMES = {
     "system.progress": "Progress TerminalProgress",
     "trials.augmenting": "AUGMENTATIONS",
     "trials.controls": "CONTROLS Control",
-    "trials.clusters": "Cluster",
-    "trials.exchanging": "export import_model",
-    "trials.jobs": "Processes Workers",
+    "trials.evaluating": "export import_model",
+    "trials.jobs": "Cluster Processes Workers",
     "trials.plan": "forecast",
-    "trials.tuning": "RANGES Range Tuning read_ranges",
+    "trials.tuning": "RANGES Tuning read_ranges",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {"data": "data", "kernels": "spiking.kernels", "recipes": "settings.recipes"}

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikeduel import auditing, data
+from spikeduel import auditing
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.tuned import Range
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
@@ -18,10 +19,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import (
-    announcing,
-    assembling,
     auto_settings,
-    contenders,
     controls,
     conversion,
     label_check,
@@ -29,11 +27,13 @@ from spikeduel.trials import (
     run_folder,
     tuning,
 )
+from spikeduel.trials.contenders import describe_all
+from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import Controlled, gather, test_uses
+from spikeduel.trials.outcomes import assemble, gather, test_uses
 from spikeduel.trials.plan import Plan
-from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.tuning import Range, Tuning
+from spikeduel.trials.store import Place, Store, TrialRecord, opened
+from spikeduel.trials.tuning import Tuning
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class PreparedComparison:
 def compare(
     experiment: Experiment,
     out: Path | str | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
     progress: Progress | None = None,
     strict: bool = False,
     tuned: Tuning | None = None,
@@ -73,14 +73,14 @@ def compare(
     what the user can mend, `AuditFailed`; a failed trial is recorded.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
-    store = store if isinstance(store, Store) else Store(store)
+    store = opened(store)
     ready = prepare(experiment, out, store, progress, strict)
-    for sentence in announcing.of_plan(ready.plan, workers.at_once):
+    for sentence in plan.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
     progress.begins(ready.folder)
     if workers.at_once > 1:
         ready.prepared.let_go()  # other processes train
-    with progress.trials(ready.plan.seconds):
+    with progress.trials(ready.plan.seconds, workers.at_once):
         records = workers.run(ready.jobs(progress), store)
     comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
     progress.ends(comparison, store)
@@ -99,16 +99,13 @@ def prepare(
 
     `timed` as in `plan.make`. Raises as `compare` does.
     """
-    contenders.check(experiment)
-    experiment = run_folder.located(experiment)
-    prepared = data.load(experiment, progress.track, say=progress.say)
-    splits = data.splits(prepared, experiment)
-    sized = auto_settings.by_size(experiment, prepared, splits[0])
-    conversion.refusals(sized.experiment, sized.contenders)
+    experiment, prepared, splits = plan.loaded(experiment, progress)
     # Only now: a mistake in the data leaves no empty folders.
     files.require_writable(store.root)
     run_folder.require_writable(out, prepared.name)
-    progress.say(announcing.of_data(prepared, splits))
+    progress.say(plan.of_data(prepared, splits))
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
+    conversion.refusals(resolved.experiment, resolved.contenders)
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
         raise AuditFailed(
@@ -116,10 +113,8 @@ def prepare(
         )
     for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")
-    resolved = auto_settings.by_minutes_and_images(sized, prepared, splits[0], store, progress)
     planned = plan.make(resolved, prepared, splits, store, progress, timed)
-    name = run_folder.default_name(experiment, prepared.fingerprint)
-    folder = Path(out) if out else Path("runs") / name
+    folder = Path(out or Path("runs", run_folder.default_name(experiment, prepared.fingerprint)))
     return PreparedComparison(planned, prepared, splits, audit, folder)
 
 
@@ -140,17 +135,17 @@ def conclude(
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
     controlled: dict[str, Controlled] = {}
-    with progress.trials(()):
+    with progress.trials({}, workers.at_once):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
-            jobs = [Job(trial, prepared, progress) for trial in converted]
-            records = records + workers.run(jobs, store)
             trials += converted
+            jobs = [Job(trial, prepared, progress) for trial in converted]
+            records = [*records, *workers.run(jobs, store)]
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
     outcomes = gather(trials, records, controlled, prepared, store, progress)
     labels = label_check.check(prepared, splits, outcomes, ready.audit)
-    results = assembling.assemble(
+    results = assemble(
         *(experiment, prepared, splits, outcomes),
         uses=test_uses(store, prepared, splits, outcomes),
         labels=labels,
@@ -170,8 +165,12 @@ def conclude(
         if answered:
             answered(comparison)
         if not is_written:
-            held = RunData(prepared, splits, ready.audit)
-            report(comparison, progress=progress, own_code=experiment.own_code, held=held)
+            report(
+                comparison,
+                progress=progress,
+                own_code=experiment.own_code,
+                held=RunData(prepared, splits, ready.audit),
+            )
     return comparison
 
 
@@ -179,7 +178,7 @@ def tune(
     experiment: Experiment,
     num_trials: int,
     ranges: Mapping[str, Range] | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Tuning:
@@ -189,30 +188,24 @@ def tune(
     The first trial has the settings of `experiment`; no test image is used. `compare` the returned
     `experiment`, with each contender's own settings. Raises `InputError`.
     """
-    progress = progress or Progress()
-    store = store if isinstance(store, Store) else Store(store)
+    progress, store = progress or Progress(), opened(store)
     if experiment.folds is not None:
         raise InputError(
             "folds: each image is a test image of some fold, so that there are none to tune on. "
             "Tune without --folds, on other images than those that are to be tested."
         )
-    contenders.check(experiment)
-    experiment = run_folder.located(experiment)
-    prepared = data.load(experiment, progress.track, say=progress.say)
-    split = data.split(prepared, experiment)
+    experiment, prepared, (split,) = plan.loaded(experiment, progress)
+    files.require_writable(store.root)
     # Tuned alone, so that none starts where another ended.
     alone = replace(experiment, start="fresh")
-    sized = auto_settings.by_size(alone, prepared, split)
-    tuning.ranges_by_contender(sized.contenders, num_trials, ranges)
-    files.require_writable(store.root)
-    resolved = auto_settings.by_minutes_and_images(sized, prepared, split, store, progress)
+    tuning.ranges_by_contender(describe_all(alone, prepared), num_trials, ranges)
+    resolved = auto_settings.resolve(alone, prepared, split, store, progress)
     first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
     planned = plan.make(first, prepared, [split], store, progress)
-    progress.say(announcing.of_tuning(planned, num_trials))
-    experiment = resolved.experiment
-    named = planned.contenders
+    progress.say(plan.of_tuning(planned, num_trials))
     return tuning.search(
-        experiment, named, prepared, split, num_trials, ranges, store, progress, workers
+        *(resolved, prepared, split, num_trials, ranges, store, progress),
+        workers or Workers(),
     )
 
 
@@ -222,7 +215,7 @@ def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
     `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
     """
     name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
-    folder = Path(out) if out else Path("runs") / f"{name}-tuning"
+    folder = Path(out or f"runs/{name}-tuning")
     run_folder.require_writable(folder)
     write_experiment(folder / "experiment.toml", tuned.experiment)
     typed.write_json(folder / "tuning.json", tuned.record)

@@ -1,7 +1,7 @@
 """A whole study: prepare every duel, train, conclude each duel, then the study."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from spikeduel.data import Prepared, catalogue
 from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
-from spikeduel.results.comparison import DUELS, Comparison
+from spikeduel.results.comparison import DUELS
 from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.variants import Duel
 from spikeduel.results.words.study import plan_sentences
@@ -23,7 +23,7 @@ from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.trials import contenders, run_folder
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.plan import duel_plan
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Place, Store, opened
 from spikeduel.trials.tuning import Tuning, read_ranges
 
 FILE = "study.json"
@@ -50,7 +50,7 @@ def read_study(path: Path | str) -> Study:
 def study(
     planned: Study,
     out: Path | str | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
@@ -63,20 +63,34 @@ def study(
     runs alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises
     `InputError`, `AuditFailed`.
     """
-    progress, workers = progress or Progress(), workers or Workers()
-    store = store if isinstance(store, Store) else Store(store)
+    progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
-    require_writable(folder)
+    run_folder.require_own(folder, FILE, {DUELS}, "study")
     duels = prepare_all(planned, folder, store, progress, workers, strict, loggers)
-    untuned = replace(planned, tuning=None)  # tuning is done
-    outlook = study_plan(untuned, duels, workers)
+    outlook = study_plan(replace(planned, tuning=None), duels, workers)  # tuning is done
     for text in plan_sentences(outlook):
         progress.say(text)
-    records = _train(duels, outlook, store, progress, workers)
-    compared = _compare(duels, records, store, progress, workers)
-    finished = [
-        _finished(planned, duel, run, folder) for duel, run in zip(duels, compared, strict=True)
-    ]
+    for duel in duels:
+        duel.progress.begins(duel.ready.folder)
+    expected = {
+        f"{duel.label}: {trial.title}": trial.seconds
+        for duel, trial in outlook.trials.values()
+        if not trial.stored
+    }
+    jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
+    with progress.trials(expected, workers.at_once):
+        records = {record.key: record for record in workers.run(jobs, store)}
+    finished = []
+    for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
+        trained = [records[trial.key] for trial in duel.ready.plan.trials]
+        run = conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers)
+        duel.ready.prepared.let_go()
+        duel.progress.ends(run, store)
+        values = {
+            name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
+        }
+        place = run.out.relative_to(folder).as_posix()
+        finished.append(Duel(place, planned.dataset_of(duel.planned), values, run.results))
     margin = max(duel.planned.experiment.equivalence_margin for duel in duels)
     verdict = results.conclude(planned.name, finished, margin)
     waiting = f"another process is writing {folder}; waiting"
@@ -85,56 +99,9 @@ def study(
         return verdict, report_study(verdict, folder)
 
 
-def _train(
-    duels: Sequence[PreparedDuel],
-    outlook: StudyPlan,
-    store: Store,
-    progress: Progress,
-    workers: Workers,
-) -> dict[str, TrialRecord]:
-    """Train missing trials as one list; return all records by key."""
-    for duel in duels:
-        duel.progress.begins(duel.ready.folder)
-    jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
-    expected = {
-        f"{duel.label}: {trial.title}": trial.seconds
-        for duel, trial in outlook.trials.values()
-        if not trial.stored
-    }
-    with progress.trials(expected, workers.at_once):
-        records = workers.run(jobs, store)
-    return {job.key: record for job, record in zip(jobs, records, strict=True)}
-
-
-def _compare(
-    duels: Sequence[PreparedDuel],
-    records: Mapping[str, TrialRecord],
-    store: Store,
-    progress: Progress,
-    workers: Workers,
-) -> list[Comparison]:
-    """Measure, compare and write every duel that has changed."""
-    compared = []
-    for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
-        trained = [records[trial.key] for trial in duel.ready.plan.trials]
-        run = conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers)
-        duel.ready.prepared.let_go()
-        duel.progress.ends(run, store)
-        compared.append(run)
-    return compared
-
-
-def _finished(planned: Study, duel: PreparedDuel, run: Comparison, folder: Path) -> Duel:
-    values = {
-        name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
-    }
-    place = run.out.relative_to(folder).as_posix()
-    return Duel(place, planned.dataset_of(duel.planned), values, run.results)
-
-
 def plan(
     planned: Study,
-    store: Store | Path | str | None = None,
+    store: Place = None,
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
@@ -142,8 +109,7 @@ def plan(
     """Return a study's trials and times: loads data, times training steps, trains nothing. Raises
     as `study`.
     """
-    progress, workers = progress or Progress(), workers or Workers()
-    store = store if isinstance(store, Store) else Store(store)
+    progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
     return study_plan(planned, duels, workers)
 
@@ -165,7 +131,6 @@ def prepare_all(
     for duel in planned.duels:
         with naming(planned.label(duel)):
             contenders.check(duel.experiment)
-            catalogue.resolve(duel.experiment.dataset)
     data_of: dict[str, Prepared] = {}
     name_of: dict[str, str] = {}
     progress_of: dict[str, Once] = {}
@@ -229,18 +194,6 @@ def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) 
     num_tuned = sum(len(duel.ready.plan.contenders) for duel in duels)
     trials = planned.tuning.trials * num_tuned if planned.tuning else 0
     return StudyPlan(name=planned.name, duels=plans, at_once=workers.at_once, tuning_trials=trials)
-
-
-def require_writable(folder: Path) -> None:
-    """Raise `InputError` unless `folder` is writable, and empty or of a study."""
-    files.require_writable(folder)
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    others = {name for name in names - {DUELS, run_folder.LOCK} if not name.startswith(".")}
-    if others and FILE not in others:
-        raise InputError(
-            f"{folder}: holds other things than a study. Choose a new folder, or one that a study "
-            f"made."
-        )
 
 
 def _slug(name: str) -> str:

@@ -13,10 +13,9 @@ from urllib.parse import urlparse
 
 import pytest
 
-from lazily import Lazily
 from synthetic_files import write_table
 
-Lazily("datasets")
+pytest.importorskip("datasets")
 
 REVISION = "0123456789abcdef" * 2 + "01234567"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lazily import Lazily
 from spikeduel.data.catalogue import is_packed, load
 from spikeduel.data.hub import hub
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
@@ -15,7 +14,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 
-datasets = Lazily("datasets")
+datasets = pytest.importorskip("datasets")
 Content = dict[str, bytes | str]
 
 

@@ -13,7 +13,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import exchanging
+from spikeduel.trials import evaluating
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
@@ -37,7 +37,7 @@ def answering(changed):
 def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     model = make()
-    check = exchanging.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
+    check = evaluating.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
     assert (tmp_path / "a.same").read_text() == "float32"
     assert typed.read_json(tmp_path / "a.same.check.json", exporting.ExportCheck) == check
     assert check.n == 60
@@ -65,7 +65,7 @@ def one_flip(run):
 
 def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "flip", answering(one_flip))
-    check = exchanging.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
+    check = evaluating.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
     program = check.programs["program 1.0"]
     assert (program.spikes_flipped, program.images_with_flips) == (
         2,
@@ -93,7 +93,7 @@ def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     with pytest.raises(
         exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
     ) as caught:
-        exchanging.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
+        evaluating.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
     assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "what was there before"
@@ -104,7 +104,7 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     model = make(precision="bf16")
     model.precision = "bf16"
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    check = exchanging.export(
+    check = evaluating.export(
         model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS
     )
     assert model.precision == "bf16"
@@ -126,9 +126,9 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
 )
 def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
     with pytest.raises(InputError, match=problem):
-        exchanging.export(make(), tmp_path / "a", **settings)
+        evaluating.export(make(), tmp_path / "a", **settings)
     with pytest.raises(InputError, match="a folder"):
-        exchanging.export(make(), tmp_path)
+        evaluating.export(make(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
     with pytest.raises(
         InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
     ):
-        exchanging.export(
+        evaluating.export(
             make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress
         )
     assert told == []
@@ -151,7 +151,7 @@ def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monk
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
     with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
-        exchanging.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
+        evaluating.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
     assert not (tmp_path / "a").exists()
 
 
@@ -165,12 +165,12 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
         preprocessing=Preprocessing(1, 8, 8),
         num_steps=4,
     )
-    check = exchanging.export(
+    check = evaluating.export(
         model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store"
     )
     assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()
     named = {"experiment": Experiment(dataset="digits"), "store": tmp_path / "store"}
     model.card = dataclasses.replace(model.card, dataset="made up")
-    check = exchanging.export(model, tmp_path / "b", "same", **named)
+    check = evaluating.export(model, tmp_path / "b", "same", **named)
     assert (check.n, check.dataset) == (179, "digits")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from spikeduel.exchange.nir import METADATA
 from spikeduel.networks.models import load_model, save_model
 from spikeduel.system.errors import InputError
-from spikeduel.trials.exchanging import import_model
+from spikeduel.trials.evaluating import import_model
 
 RANDOM = np.random.default_rng(0)
 

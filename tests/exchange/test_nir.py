@@ -10,8 +10,8 @@ from made_models import make
 from spikeduel.exchange import exporting
 from spikeduel.exchange import nir as nir_files
 from spikeduel.system.errors import InputError
-from spikeduel.trials import exchanging
-from spikeduel.trials.exchanging import import_model
+from spikeduel.trials import evaluating
+from spikeduel.trials.evaluating import import_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8)
 LABELS = np.arange(30) % 3
@@ -34,7 +34,7 @@ def made(shape="dense-lif", **network):
 
 
 def exported(model, path):
-    return exchanging.export(model, path, "nir", images=IMAGES, labels=LABELS)
+    return evaluating.export(model, path, "nir", images=IMAGES, labels=LABELS)
 
 
 def test_snntorch_and_norse_give_the_models_answers(tmp_path):

@@ -11,7 +11,7 @@ from made_models import make
 from spikeduel.exchange.onnx import store_as_int8
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials import exchanging
+from spikeduel.trials import evaluating
 
 BRIGHTNESS = np.linspace(0, 1, 40).reshape(40, 1, 1, 1)
 IMAGES = (np.random.default_rng(0).integers(0, 256, (40, 1, 10, 10)) * BRIGHTNESS).astype(np.uint8)
@@ -27,7 +27,7 @@ def spiking(shape, encoding="direct", **network):
 
 
 def exported(model, path, to, **more):
-    check = exchanging.export(model, path, to, images=IMAGES, labels=LABELS, **more)
+    check = evaluating.export(model, path, to, images=IMAGES, labels=LABELS, **more)
     return check, onnxruntime.InferenceSession(path.read_bytes())
 
 

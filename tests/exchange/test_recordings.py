@@ -5,8 +5,8 @@ import pytest
 
 from made_models import make_recorded
 from spikeduel.exchange import exporting
-from spikeduel.trials import exchanging
-from spikeduel.trials.exchanging import import_model
+from spikeduel.trials import evaluating
+from spikeduel.trials.evaluating import import_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -28,7 +28,7 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
 )
 def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
     model, frames = make_recorded(contender, **network)
-    check = exchanging.export(
+    check = evaluating.export(
         model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64)
     )
     assert all(program.ok for program in check.programs.values())
@@ -42,7 +42,7 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
 
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     model, frames = make_recorded(**FOR_NIR)
-    exchanging.export(
+    evaluating.export(
         model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64)
     )
     back = import_model(tmp_path / "a.nir")

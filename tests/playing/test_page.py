@@ -1,6 +1,7 @@
 """The page in a real browser."""
 
 import io
+import shutil
 import socket
 import threading
 
@@ -9,11 +10,13 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from browser import browser
 from spikeduel.networks.models import load_model
 from spikeduel.playing.serving import application
 from spikeduel.playing.table import lay
 
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium")
 ANSWERED = "#inside[aria-busy=false] .sdi-model"
 
 
@@ -35,20 +38,22 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def running():
-    with browser() as found:
-        yield found
+def browser():
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture
-def opened(running, address):
+def opened(browser, address):
     """A function that opens the page for a visitor of their own; at the end nobody's console has
     errors.
     """
     contexts, errors, asked = [], [], []
 
     def open_page(width=1280, scheme="light", height=900):
-        context = running.new_context(
+        context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
         contexts.append(context)

@@ -12,10 +12,9 @@ from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.settings.recipes import baseline, strong
-from spikeduel.trials import announcing
-from spikeduel.trials.announcing import of_data, of_plan, of_tuning
+from spikeduel.trials import plan as planning
 from spikeduel.trials.contenders import Contender, describe_all, trials_of
-from spikeduel.trials.plan import Plan
+from spikeduel.trials.plan import Plan, of_data, of_plan, of_tuning
 
 EXPERIMENT = baseline(
     "pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4
@@ -101,7 +100,7 @@ def noon(monkeypatch):
         def now(cls, tz=None):
             return cls(2026, 1, 3, 12, 0)
 
-    monkeypatch.setattr(announcing, "datetime", Noon)
+    monkeypatch.setattr(planning, "datetime", Noon)
 
 
 def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):

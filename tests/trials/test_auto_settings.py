@@ -11,6 +11,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
+from spikeduel.results.tuned import Range
 from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
@@ -18,7 +19,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, contenders
 from spikeduel.trials.plan import forecast
 from spikeduel.trials.store import Store
-from spikeduel.trials.tuning import Range
 from telling import Telling
 
 SECONDS = {"vgg-lif": 3.0, "vgg-relu": 1.0}
@@ -91,7 +91,9 @@ def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
     num_train, batch_size, dropout, monkeypatch
 ):
     monkeypatch.setattr(auto_settings, "describe_all", lambda experiment, prepared: [])
-    assert auto_settings.by_size(strong("pets"), None, split_of(num_train)).rules == SetRules(
+    given = strong("pets", epochs=1, augmentation="none")
+    resolved = auto_settings.resolve(given, None, split_of(num_train), None, None)
+    assert resolved.rules == SetRules(
         num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout}
     )
 

@@ -18,9 +18,9 @@ from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, controls
-from spikeduel.trials.controls import CONTROLS, compare_with_controls
+from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import Controlled, TrialOutcome
+from spikeduel.trials.outcomes import TrialOutcome, compare_with_controls
 from spikeduel.trials.store import Store, TrialRecord
 from telling import Telling
 

@@ -25,9 +25,17 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.trials import clusters, contenders
-from spikeduel.trials.clusters import PROCESS_BYTES, Cluster, PackedTrial
-from spikeduel.trials.jobs import MOST_LOSSES, Job, Processes, Task, Workers
+from spikeduel.trials import contenders, jobs
+from spikeduel.trials.jobs import (
+    MOST_LOSSES,
+    Cluster,
+    Job,
+    Message,
+    PackedTrial,
+    Pool,
+    Processes,
+    Workers,
+)
 from spikeduel.trials.store import Store
 from telling import Telling
 
@@ -39,16 +47,14 @@ EXPERIMENT = baseline(
     start="twin",
     hidden=16,
     num_steps=2,
-    epochs=2,
-    seeds=2,
+    epochs=8,
+    patience=None,
     batch_size=64,
     learning_rate=5e-3,
     device="cpu",
     encoding="direct",
     limit=300,
 )
-LONG = replace(EXPERIMENT, epochs=60, patience=None)
-"""The same, so long that a trial is under way when its news are heard."""
 TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
 
 
@@ -62,19 +68,20 @@ def serial(tmp_path_factory):
     return root
 
 
-def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
+def planned(experiment=EXPERIMENT):
     prepared = data.load(experiment)
-    trials = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
+    return prepared, contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
+
+
+def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
+    prepared, trials = planned(experiment)
     progress = progress or Telling()
-    return workers.run([Job(each, prepared, progress) for each in trials], Store(root))
+    return workers.run([Job(trial, prepared, progress) for trial in trials], Store(root))
 
 
 def numbers(root: Path) -> dict[str, bytes]:
     """Return the content of all files of a store that hold no times."""
-    names = [
-        *root.glob("*/model.safetensors"),
-        *root.glob("*/measures/*.json"),
-    ]
+    names = [*root.glob("*/model.safetensors"), *root.glob("*/measures/*.json")]
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in names
@@ -82,56 +89,62 @@ def numbers(root: Path) -> dict[str, bytes]:
     }
 
 
+class Killing(Telling):
+    """Kills the process that trains, once."""
+
+    def __init__(self, workers: Processes):
+        super().__init__()
+        self.workers, self.is_due = workers, True
+
+    def epoch(self, title, epochs, num_epochs):
+        super().epoch(title, epochs, num_epochs)
+        if self.is_due:
+            self.is_due = False
+            worker, _ = next(iter(self.workers._busy.values()))
+            worker.process.kill()
+            worker.process.join()
+
+
 @TWO_CORES
-def test_processes_end_in_the_numbers_of_one_after_another(serial, tmp_path):
-    told = Telling()
+def test_processes_end_in_the_numbers_of_one_after_another_even_if_killed(serial, tmp_path):
     with Processes(2, threads=1) as workers:
+        told = Killing(workers)
         records = run(workers, tmp_path, told)
-        assert [each.settings["contender"] for each in records] == ["dense-lif", "dense-relu"] * 2
+        names = [record.settings["contender"] for record in records]
+        assert names == ["dense-lif", "dense-relu"]
         assert numbers(tmp_path) == numbers(serial)
-        assert told.trained == 8
+        assert sum("SIGKILL" in line for line in told.said) == 1
         # All jobs share one copy of the data.
         assert len(workers._places) == 1
         # Trials of the store go to no worker.
+        epochs = told.trained
         run(workers, tmp_path, told)
-    assert told.trained == 8
-    assert told.found == 4
+    assert told.trained == epochs
+    assert told.found == len(records)
     assert Store(tmp_path).trials() == Store(serial).trials()
     uses = [root / "ledger.jsonl" for root in (tmp_path, serial)]
     assert len({len(path.read_text().splitlines()) for path in uses}) == 1
 
 
-class Killing(Telling):
-    """Kills the process that trains, up to `times` times."""
+class Losing(Pool):
+    """Loses every worker."""
 
-    def __init__(self, workers: Processes, times: int):
-        super().__init__()
-        self.workers, self.times = workers, times
+    worker_name = "its process"
 
-    def epoch(self, title, epochs, num_epochs):
-        super().epoch(title, epochs, num_epochs)
-        busy = [worker.process for worker in self.workers._workers.values() if worker.key]
-        if self.times and busy[0].is_alive():
-            self.times -= 1
-            busy[0].kill()
-            busy[0].join()
+    def begin(self, job, store):
+        self.key = job.key
 
-
-def test_a_killed_process_costs_nothing_but_time(serial, tmp_path):
-    with Processes(1, threads=1) as workers:
-        told = Killing(workers, 2)
-        records = run(workers, tmp_path, told)
-    assert [each.status for each in records] == ["done"] * 4
-    assert numbers(tmp_path) == numbers(serial)
-    assert sum("SIGKILL" in line for line in told.said) == 2
+    def messages(self):
+        return [Message(self.key, "lost", ("killed by SIGKILL",))]
 
 
 def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path):
-    one = replace(EXPERIMENT, contenders=("dense-relu",), seeds=1, epochs=MOST_LOSSES + 2)
-    with Processes(1, threads=1) as workers:
-        (record,) = run(workers, tmp_path, Killing(workers, MOST_LOSSES), one)
+    one = replace(EXPERIMENT, contenders=("dense-relu",))
+    told = Telling()
+    (record,) = run(Losing(), tmp_path, told, one)
     assert record.status == "failed"
     assert "SIGKILL" in record.error
+    assert sum("begins again" in line for line in told.said) == MOST_LOSSES - 1
     assert Store(tmp_path).record(record.key) is None
 
 
@@ -139,97 +152,93 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
     serial, tmp_path
 ):
     store = Store(shutil.copytree(serial, tmp_path / "store"))
-    prepared = data.load(EXPERIMENT)
-    planned, *_ = contenders.trials_of(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    store.measure_path(planned.key, "classification").unlink()
-    with Processes(1, threads=1) as workers:
-        record = workers.given_up(Job(planned, prepared, Telling()), "killed", store)
-    assert record == store.record(planned.key) == Store(serial).record(planned.key)
-    assert store.failed_measures(planned.key).keys() == {"classification"}
+    _, (trial, _) = planned()
+    store.measure_path(trial.key, "classification").unlink()
+    record, _ = run(Losing(), store.root)
+    assert record == store.record(trial.key) == Store(serial).record(trial.key)
+    assert store.failed_measures(trial.key).keys() == {"classification"}
 
 
 def test_equal_sets_are_placed_once(tmp_path):
     moving.directions(tmp_path / "bars", 4)
     recorded = Experiment(dataset=str(tmp_path / "bars"))
-    prepared = data.load(recorded)
-    planned, *_ = contenders.trials_of(
-        EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT)
-    )
+    prepared, (_, (trial, _)) = data.load(recorded), planned()
     with Processes(1, threads=1) as workers:
 
         def place(change):
             return workers.place_of_data(
-                Job(planned, binned(prepared, recorded, None, change), Telling())
+                Job(trial, binned(prepared, recorded, None, change), Telling())
             )
 
-        assert place("merged") == place("merged")
-        assert place("merged") != place("collapsed")
+        assert place("merged") is place("merged")
+        assert place("merged") is not place("collapsed")
 
 
-def test_workers_of_another_version_are_refused(serial):
-    prepared = data.load(EXPERIMENT)
-    planned, *_ = contenders.trials_of(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    task = Task(planned, test=True)
-    message, packed = clusters._work(task, "spikeduel 0.0.1", None, [], (1, 1), None)
+def test_workers_of_another_version_are_refused():
+    _, (trial, _) = planned()
+    message, packed = jobs._work_on_node(trial, None, True, "spikeduel 0.0.1", [], 1, None)
     assert (message.event, packed) == ("ended", None)
     assert "0.0.1" in str(message.arguments[0])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
-def test_a_full_temporary_folder_ends_the_run_and_is_named(tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_and_is_named(tmp_path, monkeypatch):
     made = tempfile.mkdtemp
 
     def without_room(*args, **kwargs):
         folder = made(*args, **kwargs)
-        for file in ("0.bin", "data.pickle"):
-            Path(folder, file).symlink_to("/dev/full")
+        Path(folder, "0.bin").symlink_to("/dev/full")
         return folder
 
     with Processes(1, threads=1) as workers:
         monkeypatch.setattr(tempfile, "mkdtemp", without_room)
-        with pytest.raises(InputError, match="TMPDIR") as error:
+        with pytest.raises(InputError, match=r"cannot write to .*make room"):
             run(workers, tmp_path)
-    assert workers._folder.name in str(error.value)
+    assert not workers._idle
+    assert not list(files.cache_dir().glob(".handed.*"))
 
 
-@pytest.mark.parametrize(("jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])
-def test_more_than_the_cores_is_refused(jobs, threads):
+@pytest.mark.parametrize(("num_jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])
+def test_more_than_the_cores_is_refused(num_jobs, threads):
     with pytest.raises(InputError, match="core"):
-        Processes(jobs, threads)
+        Processes(num_jobs, threads)
 
 
-COMMAND = (
-    *(
-        sys.executable,
-        "-m",
-        "spikeduel",
-        "compare",
-        "digits",
-        "--recipe",
-        "baseline",
-        "--epochs",
-        "500",
-    ),
-    *("--patience", "", "--jobs", "1", "--seeds", "3", "--store", "trained"),
-)
+ENDLESS = """
+if __name__ == "__main__":
+    from spikeduel import data
+    from spikeduel.settings.recipes import baseline
+    from spikeduel.system import signals
+    from spikeduel.system.progress import Progress
+    from spikeduel.trials import contenders
+    from spikeduel.trials.jobs import Job, Processes
+    from spikeduel.trials.store import Store
+
+    endless = baseline(
+        "digits", contenders=("dense-relu",), hidden=16, epochs=100_000, patience=None, limit=300
+    )
+    prepared = data.load(endless)
+    (trial,) = contenders.trials_of(endless, prepared, data.split(prepared, endless))
+    with signals.heard(), Processes(1, threads=1) as workers:
+        workers.run([Job(trial, prepared, Progress())], Store("trained"))
+"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running(sent, tmp_path):
-    with subprocess.Popen(
-        COMMAND, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as command:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = [sys.executable, "endless.py"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
         try:
             until(lambda: list(tmp_path.glob("trained/*/checkpoint.pt")))
-            below = children(command.pid)
+            below = children(program.pid)
             assert below
-            command.send_signal(sent)
-            command.wait(30)
+            program.send_signal(sent)
+            program.wait(30)
             until(lambda: not any(map(is_alive, below)))
         finally:
-            command.kill()
-    assert list(tmp_path.glob("trained/*/checkpoint.pt"))
+            program.kill()
 
 
 def until(is_so, seconds=300.0):
@@ -241,7 +250,7 @@ def until(is_so, seconds=300.0):
 
 
 def children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def is_alive(pid: int) -> bool:
@@ -251,50 +260,31 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-GB = 10**9
 NODES = [
-    {"Alive": True, "Resources": {"CPU": 2.0, "memory": 16.0 * GB}},
-    {"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0, "memory": 4.0 * GB}},
-    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0, "memory": 500.0 * GB}},
+    {"Alive": True, "Resources": {"CPU": 2.0}},
+    {"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
 ]
 """What Ray says of two nodes that live and one that does not."""
 
 
-@pytest.mark.parametrize(
-    ("threads", "device", "size", "asked"),
-    [
-        (2, "cpu", 3 * GB, 3 * GB + PROCESS_BYTES),
-        # A loader leaves it in its file: wherever it is, or on those nodes that have a GPU.
-        (2, "cpu", 100 * GB, PROCESS_BYTES),
-        (1, "cuda", 3 * GB, PROCESS_BYTES),
-        (3, "cpu", GB, None),
-        (2, "cuda", GB, None),
-    ],
-)
-def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
+@pytest.mark.parametrize(("threads", "device"), [(3, "cpu"), (2, "cuda")])
+def test_ray_is_not_asked_for_what_no_node_has(threads, device):
     pytest.importorskip("ray", reason="needs the extra [cluster]")
     workers = Cluster("local", threads)
     workers.ray = SimpleNamespace(nodes=lambda: NODES)
-    prepared = SimpleNamespace(images=SimpleNamespace(nbytes=size))
-    job = SimpleNamespace(trial=SimpleNamespace(settings={"device": device}), prepared=prepared)
-    if asked is None:
-        with pytest.raises(InputError, match="--threads"):
-            workers.begin(job, Store())
-    else:
-        assert workers._needs(job) == {
-            "CPU": threads,
-            "GPU": int(device == "cuda"),
-            "memory": asked,
-        }
+    job = SimpleNamespace(trial=SimpleNamespace(settings={"device": device}))
+    with pytest.raises(InputError, match=r"The most that one has is 2 cores and 1 GPU.*--threads"):
+        workers.begin(job, Store())
 
 
 def test_an_address_is_tried_before_ray_does():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "auto", "local"):
-            clusters._require_answer(address)
+            jobs._require_answer(address)
     with pytest.raises(OSError, match="refused"):
-        clusters._require_answer(f"127.0.0.1:{port}")
+        jobs._require_answer(f"127.0.0.1:{port}")
 
 
 def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
@@ -308,68 +298,60 @@ def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
     )
     monkeypatch.setattr(workers, "begin", lambda job, store: None)
     monkeypatch.setattr("spikeduel.trials.trial.is_whole", lambda *given: False)
-    job = SimpleNamespace(
-        key="a", trial=SimpleNamespace(twin=None), test=True, announce=lambda: None
-    )
+    job = SimpleNamespace(key="a", trial=SimpleNamespace(twin=None), test=True)
     with pytest.raises(SpikeduelError, match="ActorUnavailableError"):
         workers.run([job], Store())
 
 
 CLUSTER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
-from ray.cluster_utils import Cluster as Nodes
-sys.path.insert(0, sys.argv[1])
-from test_jobs import LONG, run
+sys.path[:0] = sys.argv[1:3]
+from test_jobs import Cluster, children, run
 from telling import Telling
-from spikeduel.trials.clusters import Cluster
-
-node = {"num_cpus": 1, "object_store_memory": 100_000_000}
-nodes = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-second = nodes.add_node(**node)
 
 
 class Killing(Telling):
-    training = set()
+    is_due = True
 
     def epoch(self, title, epochs, num_epochs):
-        global second
         super().epoch(title, epochs, num_epochs)
-        self.training.add(title)
-        if second and len(self.training) == 2:  # each node trains, with its one core
-            nodes.remove_node(second, allow_graceful=False)
-            second = None
+        if self.is_due:
+            self.is_due = False
+            (raylet,) = (pid for pid in children(os.getpid()) if is_of(pid, "raylet"))
+            (worker,) = (pid for pid in children(raylet) if is_of(pid, f"ray::{title}"))
+            os.kill(worker, signal.SIGKILL)
 
-    def finished(self, title, outcome):
-        super().finished(title, outcome)
-        self.training.discard(title)
+
+def is_of(pid, program):
+    return program in Path(f"/proc/{pid}/cmdline").read_text()
 
 
 told = Killing()
-with Cluster(nodes.address) as workers:
-    assert workers.at_once == 2
-    run(workers, Path(sys.argv[2]), told, LONG)
-assert second is None
+with Cluster("local") as workers:
+    run(workers, Path(sys.argv[3]), told)
 print(sum("begins again" in line for line in told.said))
-nodes.shutdown()
 """
 
 
-def test_a_ray_cluster_that_loses_a_node_ends_in_the_same_numbers(tmp_path):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_a_ray_cluster_that_loses_a_worker_ends_in_the_same_numbers(serial, tmp_path):
     pytest.importorskip("ray", reason="needs the extra [cluster]")
-    threads = torch.get_num_threads()
-    with Workers(1) as workers:
-        run(workers, tmp_path / "serial", experiment=LONG)
-    torch.set_num_threads(threads)
-    given = [sys.executable, "-c", CLUSTER, str(Path(__file__).parent), str(tmp_path / "cluster")]
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
-    paths = os.pathsep.join(folders)
-    done = subprocess.run(
-        given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=300
-    )
+    here = Path(__file__).parent
+    command = [
+        sys.executable,
+        "-c",
+        CLUSTER,
+        str(here),
+        str(here.parent),
+        str(tmp_path / "cluster"),
+    ]
+    paths = os.pathsep.join(sys.path)
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert numbers(tmp_path / "cluster") == numbers(tmp_path / "serial")
-    # What ran on the lost node, and nothing else.
+    assert numbers(tmp_path / "cluster") == numbers(serial)
+    # What ran in the lost worker, and nothing else.
     assert int(done.stdout.split()[-1]) == 1
 
 

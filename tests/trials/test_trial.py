@@ -31,7 +31,7 @@ from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import contenders, trial
-from spikeduel.trials.exchanging import export
+from spikeduel.trials.evaluating import export
 from spikeduel.trials.store import Store
 from telling import Telling
 

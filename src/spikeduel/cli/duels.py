@@ -399,7 +399,7 @@ def test(
 @contextmanager
 def _workers(inputs: CommandInput) -> "Iterator[Workers]":
     """Yield what trains: this process, several, or a cluster."""
-    from spikeduel.trials.jobs import Processes, Workers
+    from spikeduel.trials.jobs import Cluster, Processes, Workers
 
     if inputs.ray is not None and inputs.jobs is not None:
         raise InputError(
@@ -407,8 +407,6 @@ def _workers(inputs: CommandInput) -> "Iterator[Workers]":
             "at once."
         )
     if inputs.ray is not None:
-        from spikeduel.trials.clusters import Cluster
-
         workers: Workers = Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
     elif inputs.jobs is not None:
         workers = Processes(inputs.jobs, inputs.threads)

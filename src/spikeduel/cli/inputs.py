@@ -317,7 +317,7 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
         )
     # Read when torch is first imported. It warns of every network that uses all its weights.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from spikeduel.trials.torchrun import process_group  # it takes torch to start
+    from spikeduel.trials.training import process_group  # it takes torch to start
 
     with process_group():
         yield

@@ -323,14 +323,14 @@ def export(
     compute in float32. The outcome goes to FILE.check.json. Needs: pip install 'spikeduel[export]'
     """
     from spikeduel.exchange import exporting
-    from spikeduel.trials import evaluating, exchanging
+    from spikeduel.trials import evaluating
 
     loaded, progress = inputs.opened(model), inputs.progress()
     experiment = inputs.experiment(dataset) if dataset else None
     if not dataset and inputs.settings:
         experiment = evaluating.trained_on(loaded, inputs.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
-    check = exchanging.export(
+    check = evaluating.export(
         loaded,
         out,
         to,
@@ -404,10 +404,10 @@ def import_(
     A NIR graph has layers one after the other. Neither opening nor using it runs code of the file.
     """
     from spikeduel.networks.models import save_model
-    from spikeduel.trials import exchanging
+    from spikeduel.trials import evaluating
 
     experiment = inputs.experiment(dataset) if dataset else None
-    model = exchanging.import_model(
+    model = evaluating.import_model(
         file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=inputs.progress()
     )
     save_model(out, model)

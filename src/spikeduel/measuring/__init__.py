@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikeduel.measuring.correctness import (
-    anytime,
     calibration,
     classification,
     encoding_spread,
@@ -17,6 +16,7 @@ from spikeduel.measuring.correctness import (
     weight_shapes,
 )
 from spikeduel.measuring.costing import operations
+from spikeduel.measuring.over_time import anytime
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Anytime,

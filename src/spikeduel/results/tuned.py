@@ -3,20 +3,31 @@
 from typing import Any, Literal
 
 from spikeduel.results.trials import Family, Score
+from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
-class DrawnFrom(Frozen):
-    """Range of a setting: `low` to `high` (logarithmic with `log`), or `choices`."""
+class Range(Frozen, kw_only=False, forbid_unknown_fields=True):
+    """Range of a setting: uniform from `low` to `high` (of its logarithm with `log`), or `choices`.
 
-    low: float | None = None
-    high: float | None = None
+    Raises `InputError` unless `low` < `high` or two `choices` differ.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
     log: bool = False
-    choices: list[float] = []
+    choices: tuple[int | float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.choices and (self.low is None or self.high is None):
-            raise ValueError("a range has low and high, or choices")
+        if self.choices and (self.low, self.high, self.log) == (None, None, False):
+            if len(set(self.choices)) < max(2, len(self.choices)):
+                raise InputError("choices must be two or more different values")
+        elif self.choices or self.low is None or self.high is None:
+            raise InputError("needs either low and high (and perhaps log = true), or choices")
+        elif not self.low < self.high:
+            raise InputError(f"low must be below high, not {self.low:g} and {self.high:g}")
+        elif self.log and not self.low > 0:
+            raise InputError("with log = true, low must be greater than 0")
 
 
 class TuningTrial(Frozen):
@@ -80,7 +91,7 @@ class TuningRecord(Frozen):
     dataset: TunedOn
     experiment: dict[str, Any]
     num_trials: Positive
-    ranges: dict[str, DrawnFrom]
+    ranges: dict[str, Range]
     contenders: list[TunedContender]
     spikeduel: str = ""
     created: str = ""

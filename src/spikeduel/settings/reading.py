@@ -28,6 +28,7 @@ def read_experiment(path: Path) -> Experiment:
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
     """Write `experiment` as TOML, without unset settings."""
-    content = dataclasses.asdict(experiment)
-    set_alone = {name: value for name, value in content.items() if value is not None}
-    files.write_text(path, tomli_w.dumps(set_alone))
+    content = dataclasses.asdict(experiment).items()
+    files.write_text(
+        path, tomli_w.dumps({name: value for name, value in content if value is not None})
+    )

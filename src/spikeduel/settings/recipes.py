@@ -29,13 +29,10 @@ def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     the same weights; beside them a residual one without spikes, but for the embedded set; direct
     encoding over 4 steps; how long, and with which augmentation, follows from the set and `minutes`
     """
-    settings: dict[str, Any] = {}
     if dataset == EMBEDDED:  # so that the first run takes its minute
-        settings = {
-            "minutes": None if changes.get("epochs") else 0.7,
-            "contenders": ("vgg-lif", "vgg-relu"),
-        }
-    return Experiment(dataset=dataset, recipe="strong", **{**settings, **changes})
+        minutes = None if changes.get("epochs") else 0.7
+        changes = {"minutes": minutes, "contenders": ("vgg-lif", "vgg-relu"), **changes}
+    return Experiment(dataset=dataset, recipe="strong", **changes)
 
 
 def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
@@ -43,12 +40,9 @@ def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     sees their sum, a CNN that sees them all at once, and a recurrent network; with the controls
     that say whether time mattered
     """
-    settings: dict[str, Any] = {
-        "contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"),
-        "num_steps": 8,
-        "controls": True,
-    }
-    return Experiment(dataset=dataset, recipe="events", **{**settings, **changes})
+    contenders = ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru")
+    settings = {"contenders": contenders, "num_steps": 8, "controls": True, **changes}
+    return Experiment(dataset=dataset, recipe="events", **settings)
 
 
 def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:

@@ -86,7 +86,7 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
     content = typed.read_toml(path, StudyFile)
     with naming(path):
         _check(content)
-        duels, used = [], set[int]()
+        duels, unused = [], content.exclude
         for combination in itertools.product(*content.grid.values()):
             values = dict(zip(content.grid, combination, strict=True))
             with naming(_said(values)):
@@ -96,20 +96,18 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
                 }
                 settings = _located(settings, path.parent, is_known)
                 experiment = asked(settings, is_recorded(settings.get("dataset", "")))
-            excluded = {
-                number
-                for number, exclusion in enumerate(content.exclude)
+            applied = [
+                exclusion
+                for exclusion in content.exclude
                 if _applies(exclusion, values, experiment)
-            }
-            used |= excluded
-            if not excluded:
+            ]
+            unused = [exclusion for exclusion in unused if exclusion not in applied]
+            if not applied:
                 duels.append(PlannedDuel(values, experiment))
-        for number, exclusion in enumerate(content.exclude):
-            if number not in used:
-                raise InputError(
-                    f"[[exclude]] {_said(exclusion)}: no duel is like that. Check its names and "
-                    f"values."
-                )
+        if unused:
+            raise InputError(
+                f"[[exclude]] {_said(unused[0])}: no duel is like that. Check its names and values."
+            )
         if not duels:
             raise InputError("no duel is left: [[exclude]] leaves out all of them.")
         tuning = content.tuning

@@ -147,8 +147,7 @@ def _parts(name: str) -> list[str]:
 
 def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
     """Return an epoch's images: recordings are changed by `of_events(name)`."""
-    names = of_events(name)
-    if names and isinstance(images, Recordings):
+    if isinstance(images, Recordings) and (names := of_events(name)):
         return images.altered(names, seed, epoch)
     return images
 

@@ -25,7 +25,7 @@ from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware, load, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import AUTO, farthest, moved
 from spikeduel.trials.contenders import Contender, Trial, describe_all, trials_of
@@ -77,54 +77,36 @@ class ResolvedExperiment:
 def resolve(
     asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
 ) -> ResolvedExperiment:
-    """Decide all open settings by the training images of `split`."""
-    sized = by_size(asked, prepared, split)
-    return by_minutes_and_images(sized, prepared, split, store, progress)
-
-
-def by_size(asked: Experiment, prepared: Prepared, split: Split) -> ResolvedExperiment:
-    """Decide batch size and dropout by the number of training images. Raises `InputError`."""
-    num_train = len(split.train)
-    chosen: dict[str, Any] = {}
+    """Decide open settings: batch size and dropout by the number of training images of `split`,
+    epochs and width by the time budget, augmentation by the images. Raises `InputError`.
+    """
+    num_train, chosen, budget = len(split.train), dict[str, Any](), None
     if asked.batch_size is None:
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
     if asked.dropout is None:
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
-    experiment = replace(asked, **chosen)
+    experiment, rules = replace(asked, **chosen), SetRules(num_train=num_train, chosen=chosen)
     if asked.width is None and _with_width(asked):
         experiment = replace(experiment, width=USUAL_WIDTH)
-    return ResolvedExperiment(
-        asked=asked,
-        experiment=experiment,
-        contenders=tuple(describe_all(experiment, prepared)),
-        rules=SetRules(num_train=num_train, chosen=chosen),
-    )
-
-
-def by_minutes_and_images(
-    sized: ResolvedExperiment, prepared: Prepared, split: Split, store: Store, progress: Progress
-) -> ResolvedExperiment:
-    """Decide epochs and width by the time budget, and augmentation by the images."""
-    experiment, contenders, rules, budget = sized.experiment, sized.contenders, sized.rules, None
-    assert rules is not None
+    contenders = describe_all(experiment, prepared)
     if experiment.epochs is None:
         # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
-        width = _wider(budget, experiment, rules.num_train) if sized.asked.width is None else None
+        width = _wider(budget, experiment, num_train) if asked.width is None else None
         if width is not None:
-            rules = structs.replace(rules, chosen={**rules.chosen, "width": width})
+            chosen["width"] = width
             experiment = replace(experiment, width=width)
-            contenders = tuple(describe_all(experiment, prepared))
+            contenders = describe_all(experiment, prepared)
             budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
     if experiment.augmentation == AUTO:
         rules = _by_looks(rules, experiment, prepared, split)
         experiment = replace(experiment, **rules.chosen)
     return ResolvedExperiment(
-        asked=sized.asked,
+        asked=asked,
         experiment=replace(experiment, minutes=None),
-        contenders=contenders,
+        contenders=tuple(contenders),
         rules=rules if rules.chosen else None,
         budget=budget,
     )
@@ -134,7 +116,8 @@ def _wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None
     """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
     at most `USUAL_WIDTH`. Time grows with the width's square.
     """
-    epochs = min((budget.epochs[name] for name in _with_width(experiment)), default=0)
+    of_networks = [budget.epochs[name] for name in _with_width(experiment) if name in budget.epochs]
+    epochs = min(of_networks, default=0)
     if num_train < LARGE or epochs < 2 * FEW:
         return None
     return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
@@ -221,8 +204,8 @@ def _is_above(limit: float, share: float, num_train: int) -> bool:
     from scipy.stats import binomtest
 
     compared = min(num_train, MOST_COMPARED)
-    interval = binomtest(round(share * compared), compared).proportion_ci(0.98, method="wilson")
-    return bool(interval.low > limit)
+    test = binomtest(round(share * compared), compared)
+    return bool(test.proportion_ci(0.98, method="wilson").low > limit)
 
 
 def _kept_budget(
@@ -256,15 +239,12 @@ def _kept_budget(
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
         minutes = experiment.minutes or min(max(usual, FEWEST_MINUTES), MOST_MINUTES)
-        epoch_seconds = {
-            trial.card.contender: seconds_of_an_epoch(trial, prepared)
-            for trial in progress.track(trials, "  timing some training steps", len(trials))
-        }
+        seconds_of = epoch_seconds(trials, prepared, progress)
         budget = Budget(
             minutes=minutes,
             given=experiment.minutes is not None,
-            epoch_seconds=epoch_seconds,
-            epochs=epochs_within(minutes, epoch_seconds, experiment),
+            epoch_seconds=seconds_of,
+            epochs=epochs_within(minutes, seconds_of, experiment),
             busy=is_busy,
         )
         typed.write_json(path, budget)
@@ -272,14 +252,14 @@ def _kept_budget(
 
 
 def epochs_within(
-    minutes: float, epoch_seconds: dict[str, float], experiment: Experiment
+    minutes: float, seconds_of: dict[str, float], experiment: Experiment
 ) -> dict[str, int]:
     """Return each contender's epochs, at least one, within `minutes` in all: equal time or equal
     epochs (`budget_by`).
     """
-    shares = {name: seconds * len(epoch_seconds) for name, seconds in epoch_seconds.items()}
+    shares = {name: seconds * len(seconds_of) for name, seconds in seconds_of.items()}
     if experiment.budget_by == "epochs":
-        shares = dict.fromkeys(epoch_seconds, sum(epoch_seconds.values()))
+        shares = dict.fromkeys(seconds_of, sum(seconds_of.values()))
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
     return {
         name: max(1, math.floor(min(60 * minutes / seconds, most)))
@@ -294,20 +274,56 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
             name: {**by_contender.get(name, {}), "epochs": epochs}
             for name, epochs in budget.epochs.items()
         }
-    return replace(experiment, epochs=max(budget.epochs.values()), per_contender=by_contender)
+    return replace(
+        experiment, epochs=max(budget.epochs.values(), default=1), per_contender=by_contender
+    )
+
+
+def epoch_seconds(
+    trials: Sequence[Trial],
+    prepared: Prepared,
+    progress: Progress,
+    known: dict[str, float] | None = None,
+) -> dict[str, float]:
+    """Return the seconds of an epoch of each trial's contender, unless a training step fails.
+
+    `known` (by `timing_key`) are not timed again; new ones are added.
+    """
+    known = {} if known is None else known
+    keys = {trial.card.contender: timing_key(trial) for trial in trials}
+    new = [trial for trial in trials if keys[trial.card.contender] not in known]
+    for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
+        try:
+            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
+        except SpikeduelError:
+            raise
+        except Exception as failure:  # its trial fails as well, and is recorded as failed
+            progress.detail(f"  {trial.card.contender}: no training step could be timed: {failure}")
+    return {name: known[key] for name, key in keys.items() if key in known}
+
+
+def timing_key(trial: Trial) -> str:
+    """Return a hash of all that an epoch's time depends on."""
+    card, experiment = trial.card, trial.experiment
+    return typed.digest(
+        [
+            *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
+            *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
+            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
+        ]
+    )
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
     """Return the seconds of an epoch with validation, from some training steps."""
-    seconds = seconds_of_a_step(trial, prepared)
     batch_size = trial.experiment.decided_batch_size
     answers = FORWARD_SHARE * len(trial.split.val) / batch_size
-    return seconds * (math.ceil(len(trial.split.train) / batch_size) + answers)
+    num_steps = math.ceil(len(trial.split.train) / batch_size) + answers
+    return seconds_of_a_step(trial, prepared) * num_steps
 
 
 def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
     """Return the median seconds of a fresh network's training step, with loading."""
-    images, labels = prepared.held
     card, experiment = trial.card, trial.experiment
     with hardware.threads_on_free_cores(), seeded(card.seed):
         model = Model(building.build(card).to(trial.device), card, card.precision)
@@ -317,7 +333,8 @@ def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
         started = time.perf_counter()
         epochs = (
             training_batches(
-                images, labels, trial.split.train, experiment.decided_batch_size, card.seed, epoch
+                *(*prepared.held, trial.split.train, experiment.decided_batch_size),
+                *(card.seed, epoch),
             )
             for epoch in itertools.count()
         )

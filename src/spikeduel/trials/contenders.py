@@ -35,6 +35,7 @@ TRAINING_SETTINGS = (
     "whitening",
     "patience",
 )
+DATA_SETTINGS = ("split", "split_seed", "limit", "folds", "group_by")
 
 
 @dataclass(frozen=True)
@@ -78,21 +79,18 @@ class Contender:
     def name(self) -> str:
         return self.card.contender
 
-    @property
-    def spikes(self) -> bool:
-        """True for a spiking network."""
-        return self.card.family == "snn"
-
     def twin_among(self, others: Sequence["Contender"]) -> str | None:
         """Return the first of `others` without time steps whose weights all fit into this network,
         or None.
         """
         shapes = shapes_of(self.outline.state_dict()).items()
-        for other in others:
-            fits = shapes_of(other.outline.state_dict()).items() <= shapes
-            if fits and other.card.num_steps is None:
-                return other.name
-        return None
+        fitting = (
+            other.name
+            for other in others
+            if other.card.num_steps is None
+            and shapes_of(other.outline.state_dict()).items() <= shapes
+        )
+        return next(fitting, None)
 
 
 def trials_of(
@@ -186,11 +184,11 @@ def check(experiment: Experiment) -> None:
             "trained. Leave out one of them."
         )
     data.resolve(experiment.dataset)
-    known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:
         if contender not in experiment.contenders or not registry.is_own_code(contender):
             raise InputError(
-                f"family: '{contender}' is no network of your own among the contenders ({known})."
+                f"family: '{contender}' is no network of your own among the contenders "
+                f"({', '.join(experiment.contenders)})."
             )
     for contender in experiment.contenders:
         building.architecture_of(contender)
@@ -207,37 +205,33 @@ def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
     Raises `InputError` if one cannot be built or a setting has no effect.
     """
     _require_effect_on_data(experiment, prepared)
-    described = []
-    for name in experiment.contenders:
-        contender = describe(name, experiment.for_contender(name), prepared)
-        card = contender.card
+    described = [
+        describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders
+    ]
+    for contender in described:
+        card, name = contender.card, contender.name
         # Recipes bring settings that another neuron may not have.
-        if card.family != "snn" or card.foreign is not None:
-            for setting in sorted(set(experiment.own_settings.get(name, {})) - effective(card)):
-                why = "does not spike" if card.family != "snn" else "what builds it does not take"
-                raise InputError(
-                    f"per_contender: {setting} has no effect on {name}, which {why}. Take it out."
-                )
-        described.append(contender)
+        idle = experiment.own_settings.get(name, {}).keys() - effective(card)
+        if idle and (card.family != "snn" or card.foreign is not None):
+            why = "does not spike" if card.family != "snn" else "what builds it does not take"
+            raise InputError(
+                f"per_contender: {min(idle)} has no effect on {name}, which {why}. Take it out."
+            )
     return described
 
 
 def _require_effect_on_data(experiment: Experiment, prepared: Prepared) -> None:
+    kinds = ["still images", "recordings of an event camera"]
+    of_images = ("convert", "robustness", "whitening")
+    asked = [f"{name}:" for name in of_images if getattr(experiment, name)]
+    if experiment.encoding != "direct":
+        asked.insert(0, "encoding:")
     if prepared.preprocessing.binning is None:
-        of_events = augmenting.of_events(experiment.augmentation)
-        asked = {f"augmentation: {name}": True for name in of_events}
-        kinds = "recordings of an event camera", "still images"
-    else:
-        asked = {
-            "encoding:": experiment.encoding != "direct",
-            "convert:": bool(experiment.convert),
-            "robustness:": experiment.robustness,
-            "whitening:": experiment.whitening,
-        }
-        kinds = "still images", "recordings of an event camera"
-    for name in (name for name, is_asked in asked.items() if is_asked):
+        asked = [f"augmentation: {name}" for name in augmenting.of_events(experiment.augmentation)]
+        kinds.reverse()
+    if asked:
         raise InputError(
-            f"{name} is for {kinds[0]}, and {prepared.name} has {kinds[1]}. Leave it out."
+            f"{asked[0]} is for {kinds[0]}, and {prepared.name} has {kinds[1]}. Leave it out."
         )
 
 
@@ -246,10 +240,13 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
 
     Neurons get the `building.NEURON_SETTINGS` that their constructors name. Raises `InputError`.
     """
-    of_neuron = {
-        setting: getattr(experiment, setting)
-        for setting in building.neuron_settings(experiment.neuron)
-        if hasattr(experiment, setting)
+    neuron: dict[str, Any] = {
+        "neuron": experiment.neuron,
+        **{
+            setting: getattr(experiment, setting)
+            for setting in building.neuron_settings(experiment.neuron)
+            if hasattr(experiment, setting)
+        },
     }
     taken = building.names_taken(building.architecture_of(name)) or ("hidden",)
     network: dict[str, Any] = {
@@ -257,24 +254,23 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         for setting in building.SHAPE_SETTINGS
         if setting in taken and (value := getattr(experiment, setting)) is not None
     }
-    is_of_library = registry.library_of(name)
-    if is_of_library:
+    if registry.library_of(name):
         network = libraries.settings_of(name, prepared.image_shape, experiment.pretrained)
-    data_settings = ("split", "split_seed", "limit", "folds", "group_by")
+        neuron = {}
     card = ModelCard(
         contender=name,
         family="snn",
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
-        network=network if is_of_library else {**network, "neuron": experiment.neuron, **of_neuron},
+        network={**network, **neuron},
         encoding=EVENTS if prepared.preprocessing.binning else experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
         trained_on={
             "fingerprint": prepared.fingerprint,
             "ungrouped": prepared.ungrouped,
-            **{setting: getattr(experiment, setting) for setting in data_settings},
+            **{setting: getattr(experiment, setting) for setting in DATA_SETTINGS},
         },
     )
     module = outline(card)
@@ -282,16 +278,14 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         card = _foreign(card, experiment)
         module = outline(card)
     elif (family := foreign.family_of(module)) != "snn":
-        with_steps = card.input_shape
         card = replace(card, family=family, network=network, encoding=None, num_steps=None)
-        if card.input_shape != with_steps:  # frames of a recording become channels
+        if card.preprocessing.binning:  # frames become channels
             module = outline(card)
-    compute = hardware.resolve(experiment.device, experiment.precision)
+    precision = hardware.resolve(experiment.device, experiment.precision).precision
     # A foreign spiking network answers as in its own library, unless bf16 is asked for.
-    is_as_in_library = card.foreign and card.family == "snn" and experiment.precision == "auto"
-    return Contender(
-        replace(card, precision="32" if is_as_in_library else compute.precision), module
-    )
+    if card.foreign and card.family == "snn" and experiment.precision == "auto":
+        precision = "32"
+    return Contender(replace(card, precision=precision), module)
 
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
@@ -316,11 +310,9 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
             )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
-    # A loop makes its steps itself, all from one image.
-    steps: dict[str, Any] = (
-        {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
-    )
-    return replace(card, foreign=calling, **steps)
+    if calling.way == "loop":  # it makes its steps itself, all from one image
+        card = replace(card, encoding="direct", num_steps=calling.num_steps)
+    return replace(card, foreign=calling)
 
 
 def outline(card: ModelCard) -> nn.Module:

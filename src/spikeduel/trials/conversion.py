@@ -41,10 +41,10 @@ def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[st
         except InputError as error:
             reasons[contender.name] = str(error)
     if len(reasons) == len(sources):
-        why = " ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        why = [f"{name}: {reason}" for name, reason in reasons.items()]
         raise InputError(
             "convert: none of the contenders can be converted. "
-            f"{why or 'All contenders spike.'} conv-relu can (--contender)."
+            f"{' '.join(why) or 'All contenders spike.'} conv-relu can (--contender)."
         )
     return reasons
 

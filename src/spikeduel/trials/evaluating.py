@@ -1,4 +1,4 @@
-"""Evaluate trained models on whole data sets and single files."""
+"""Trained models and data: evaluate on data sets, label files, export and import."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,9 @@ from spikeduel.data import Prepared, Split, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
+from spikeduel.exchange import exporting, nir
+from spikeduel.exchange.exporting import ExportCheck, LabelledImages
+from spikeduel.exchange.nir import TrainedOn
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
@@ -26,9 +29,11 @@ from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
-from spikeduel.trials.store import Store, images_digest
+from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
+NUM_EXPORTED = 1000
+"""Test images on which an export is checked."""
 _NAME_IT = (
     "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
     "Python: experiment=Experiment(dataset=…))."
@@ -46,7 +51,7 @@ def evaluate(
     experiment: Experiment,
     part: str = "test",
     progress: Progress | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
 ) -> Evaluation:
     """Measure `model` on the test part (or all) of `experiment.dataset`, in its precision.
 
@@ -96,7 +101,7 @@ def test_images(
     experiment: Experiment | None,
     most: int,
     progress: Progress | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Return at most `most` test images, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`, and the
     data set's name (default: that of the training). The use is noted in `store`. Raises
@@ -206,12 +211,11 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 
 
 def _test_part(
-    card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
+    card: ModelCard, experiment: Experiment, progress: Progress, store: Place
 ) -> tuple[Prepared, Split, bool]:
     prepared, split, known = _split(card, experiment, progress)
     try:
-        store = store if isinstance(store, Store) else Store(store)
-        store.note_test_use(images_digest(prepared, split.test))
+        opened(store).note_test_use(images_digest(prepared, split.test))
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
     return prepared, split, known
@@ -244,10 +248,9 @@ def predict_files(
 
     Return a row for each file, and a line for each unusable path.
     """
-    progress, card = progress or Progress(), model.card
+    progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
     files, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
-    rows = []
     is_calibrated = calibrated and card.temperature is not None
     if calibrated and not is_calibrated:
         progress.say(
@@ -301,3 +304,63 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
                 model.card.classes, int(np.argmax(answer.probabilities)), answer.probabilities
             ),
         }
+
+
+def export(
+    model: Model,
+    path: Path | str,
+    to: str = "onnx",
+    *,
+    weights: str = "float32",
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    experiment: Experiment | None = None,
+    num_images: int = NUM_EXPORTED,
+    progress: Progress | None = None,
+    store: Place = None,
+) -> ExportCheck:
+    """Write `model` to `path` and check it on test images; the outcome goes to `path`.check.json.
+
+    The check takes the given `images` (uint8 `[N, C, H, W]`) and `labels`, else `num_images` of the
+    test part (`trained_on` unless `experiment` is given). In float32, every reading
+    program must give 99.9 % of the labels, scores within 1e-4 where no spike flipped, and at most
+    0.1 % other spikes. `weights="int8"` is compared with rounded weights. Raises `InputError` if
+    the format cannot express the model, `ExportDisagrees` if the check fails; then nothing is
+    written.
+    """
+    progress = progress or Progress()
+
+    def labelled_images() -> LabelledImages:
+        if images is None or labels is None:
+            return LabelledImages(*test_images(model, experiment, num_images, progress, store))
+        return LabelledImages(images, labels, model.card.dataset)
+
+    if (images is None) != (labels is None):
+        raise InputError("images and labels go together: give both, or neither.")
+    return exporting.export(model, Path(path), labelled_images, to, weights, progress)
+
+
+def import_model(
+    path: Path | str,
+    experiment: Experiment | None = None,
+    *,
+    encoding: str | None = None,
+    num_steps: int | None = None,
+    dt: float | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Return the network in a NIR file as a model; no code of the file is run.
+
+    `experiment` names the training data, for class names and preprocessing (default: the file's
+    record, else numbered classes and grey square images). `encoding` (direct), `num_steps` (25) and
+    `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
+    """
+    progress = progress or Progress()
+
+    def trained_on() -> TrainedOn:
+        assert experiment is not None
+        prepared = data.load(experiment, progress.track, say=progress.say)
+        return TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
+
+    known = None if experiment is None else trained_on
+    return nir.import_model(Path(path), known, encoding, num_steps, dt)

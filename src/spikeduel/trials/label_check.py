@@ -10,16 +10,14 @@ from spikeduel.data import Prepared, Split
 from spikeduel.results.audit import SIDES, Audit, AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.trials.outcomes import TrialOutcome
 
-Checked = tuple[LabelCheck | None, list[SuspectLabel]]
-"""Counts of examined and suspect labels; and the suspects, surest first."""
-
 
 def check(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
-) -> Checked:
-    """Find suspect labels by their mean probability over all trainings: with folds of all images,
-    else of validation and test. Nearest neighbours of the `audit` count as much as all networks;
-    networks blind to time in recordings do not count. None if nothing was measured.
+) -> tuple[LabelCheck | None, list[SuspectLabel]]:
+    """Count suspect labels by their mean probability over all trainings, and list them, surest
+    first: with folds of all images, else of validation and test. Nearest neighbours of the
+    `audit` count as much as all networks; networks blind to time in recordings do not count. None
+    if nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))

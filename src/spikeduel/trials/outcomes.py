@@ -1,33 +1,60 @@
-"""Collect the measures, controls and pooled answers of trials after training."""
+"""Outcomes of trials after training: gather their measures, compare contenders with one another
+and with their controls, and assemble results.json.
+"""
 
+import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 
-from spikeduel.data import Prepared, Split
-from spikeduel.measuring import latency
-from spikeduel.results import optimism
-from spikeduel.results.trials import Classification, ControlResult, Latency, Optimism
-from spikeduel.system import files
+from spikeduel.data import TEST, Prepared, Split
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.measuring import MEASURES, latency, robustness
+from spikeduel.measuring.costing import cost_entry, with_accountings
+from spikeduel.networks.cards import Calling
+from spikeduel.results import optimism, power, significance
+from spikeduel.results.accuracy import no_better_than_chance
+from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
+from spikeduel.results.controls import (
+    ControlledContender,
+    ControlRow,
+    TemporalLoss,
+    WithoutTime,
+    without_unlearned,
+)
+from spikeduel.results.run import (
+    SCHEMA,
+    Budget,
+    Conclusions,
+    Dataset,
+    GroupSizes,
+    Pair,
+    Results,
+    SetRules,
+)
+from spikeduel.results.run_findings import RunContext, find_caveats
+from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.trials import AddedMeasure, Classification, Latency, Test
+from spikeduel.results.trials import Trial as TrialEntry
+from spikeduel.results.tuned import TuningRecord
+from spikeduel.results.uncertainty import effective_groups
+from spikeduel.settings import Experiment
+from spikeduel.system import __version__, files, typed
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import trial as trial_run
 from spikeduel.trials.contenders import Trial
+from spikeduel.trials.controls import COLLAPSED, CONTROLS, Controlled
 from spikeduel.trials.store import Store, TrialRecord, images_digest
 
+MOST_SUSPECT_LABELS = 200
+"""Suspect labels in results.json; labels.csv has all."""
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""
-
-
-@dataclass(frozen=True)
-class Controlled:
-    """Results and answers of one trial's controls by name, and `reasons` for missing ones."""
-
-    results: dict[str, ControlResult]
-    answers: dict[str, Classification]
-    reasons: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,6 @@ class TrialOutcome:
     failed_measures: Mapping[str, str] = field(default_factory=dict)
     latency: Latency | None = None
     controlled: Controlled | None = None
-    optimism: Optimism | None = None
 
     @property
     def contender(self) -> str:
@@ -87,23 +113,16 @@ def gather(
 ) -> list[TrialOutcome]:
     """Time the answers of trials and gather all their results. `controlled` is by key."""
     timed = time_answers(trials, records, prepared, store, progress)
-    outcomes = []
-    for planned, record in zip(trials, records, strict=True):
-        tested_after = None
-        if record.status == "done" and record.test_right and record.best_epoch is not None:
-            num_test = len(planned.split.test)
-            tested_after = optimism.curve(record.test_right, num_test, record.best_epoch)
-        outcomes.append(
-            TrialOutcome(
-                record=record,
-                measured=trial.measured(planned, store) if record.status == "done" else {},
-                failed_measures=store.failed_measures(record.key),
-                latency=timed.get(record.key),
-                controlled=controlled.get(record.key),
-                optimism=tested_after,
-            )
+    return [
+        TrialOutcome(
+            record=record,
+            measured=trial_run.measured(trial, store) if record.status == "done" else {},
+            failed_measures=store.failed_measures(record.key),
+            latency=timed.get(record.key),
+            controlled=controlled.get(record.key),
         )
-    return outcomes
+        for trial, record in zip(trials, records, strict=True)
+    ]
 
 
 def time_answers(
@@ -118,9 +137,9 @@ def time_answers(
     All are measured in one sitting, unless the store has all of this machine at its idlest.
     """
     first: dict[str, Trial] = {}
-    for planned, record in zip(trials, records, strict=True):
+    for trial, record in zip(trials, records, strict=True):
         if record.status == "done":
-            first.setdefault(planned.card.contender, planned)
+            first.setdefault(trial.card.contender, trial)
     timed = list(first.values())
     if not timed:
         return {}
@@ -153,21 +172,12 @@ def time_answers(
     return taken
 
 
-@dataclass(frozen=True)
-class TestUses:
-    """Number of `models` that saw a run's test images, of those `here`, and of trainings tested
-    after `every_epoch`.
-    """
-
-    models: int | None = None
-    here: int | None = None
-    every_epoch: int = 0
-
-
 def test_uses(
     store: Store, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
-) -> TestUses:
-    """Return the uses of the test images, with folds in the fold that other runs used most."""
+) -> dict[str, int]:
+    """Return the uses of the test images as fields of `Dataset`, with folds in the fold that other
+    runs used most.
+    """
     uses, every_epoch = [], 0
     for split in splits:
         keys = set()
@@ -179,7 +189,8 @@ def test_uses(
         images = images_digest(prepared, split.test)
         uses.append((store.test_uses(images, keys), len(keys)))
         every_epoch += store.tested_every_epoch(images)
-    return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
+    models, here = max(uses, key=lambda use: use[0] - use[1])
+    return {"test_uses": models, "test_uses_here": here, "tested_every_epoch": every_epoch}
 
 
 def tested(splits: Sequence[Split]) -> np.ndarray:
@@ -222,3 +233,328 @@ def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, lis
         if outcome.contender == contender:
             by_seed.setdefault(outcome.seed, []).append(outcome.training)
     return by_seed
+
+
+def assemble(
+    experiment: Experiment,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    outcomes: Sequence[TrialOutcome],
+    *,
+    uses: Mapping[str, Any] | None = None,
+    labels: tuple[LabelCheck | None, Sequence[SuspectLabel]] = (None, ()),
+    audit: Audit | None = None,
+    tuning: TuningRecord | None = None,
+    rules: SetRules | None = None,
+    budget: Budget | None = None,
+    not_converted: Mapping[str, str] | None = None,
+) -> Results:
+    """Return the content of results.json. `not_converted` gives reasons by contender."""
+    dataset = describe_dataset(
+        *(prepared, splits),
+        audit=audit,
+        labels=labels[0],
+        suspect_labels=list(labels[1][:MOST_SUSPECT_LABELS]),
+        **(uses or {}),
+    )
+    margin = experiment.equivalence_margin
+    trials = [trial_entry(outcome) for outcome in outcomes]
+    groups = None if prepared.groups is None else prepared.groups[tested(splits)]
+    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
+    pairs = compare_pairs(done, outcomes, groups, margin)
+    compared = [compare_with_controls(name, outcomes, groups, margin) for name in done]
+    run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
+    results = Results(
+        schema=SCHEMA,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=outcomes[0].record.environment,
+        dataset=dataset,
+        experiment=experiment,
+        tuning=tuning,
+        rules=rules,
+        budget=budget,
+        trials=trials,
+        comparison=Conclusions(
+            pairs=pairs,
+            controls=[
+                without_unlearned(controlled, trials) for controlled in compared if controlled
+            ],
+            caveats=find_caveats(run),
+            optimism=optimism.meter(trials),
+            without_time=without_time(outcomes, trials, groups, margin),
+        ),
+    )
+    return with_accountings(results)
+
+
+def trial_entry(outcome: TrialOutcome) -> TrialEntry:
+    """Return the trial's entry in results.json."""
+    record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
+    settings, answers = record.settings, outcome.answers
+    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
+    test = Test(**structs.asdict(answers.scores()), **more) if answers else None
+    # A converted network has its source's epochs and its own validation score.
+    converted, twin = settings.get("converted"), settings.get("twin", {})
+    anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
+    file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
+    file += "" if record.fold is None else f"-fold{record.fold}"
+    tested_after = None
+    if answers and record.test_right and record.best_epoch is not None:
+        tested_after = optimism.curve(record.test_right, answers.n, record.best_epoch)
+    return TrialEntry(
+        **{
+            name: settings[name]
+            for name in ("contender", "family", "seed", "encoding", "num_steps")
+        },
+        **{
+            name: getattr(record, name)
+            for name in ("key", "fold", "parameters", "status", "error", "stopped")
+        },
+        precision=settings.get("precision"),
+        threads=record.environment.get("threads"),
+        foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
+        converted_from=converted and converted["contender"],
+        pretrained=settings.get("network", {}).get("weights"),
+        weight_shapes=shapes and shapes.shapes,
+        epochs=converted["epochs"] if converted else len(record.history),
+        starts_from=None if converted else twin.get("contender"),
+        best_epoch=None if converted else record.best_epoch,
+        epoch_seconds=record.epoch_seconds,
+        history=[] if converted else record.history,
+        validation=record.best.validation if record.best else None,
+        test=test,
+        **cost_entry(measured.get("operations")),
+        latency=outcome.latency,
+        anytime=anytime if anytime and anytime.num_steps else None,
+        robustness=robustness.summary(test.accuracy, measured) if test else None,
+        optimism=tested_after,
+        # Measures with a title, as tables and report show them.
+        measures={
+            name: AddedMeasure(
+                title=measure.title,
+                meaning=measure.meaning,
+                value=measure.value(measured[name]) if measure.value else None,
+                form=measure.form,
+                found=typed.plain(measured[name]),
+            )
+            for name, measure in MEASURES.items()
+            if measure.title and name in measured
+        },
+        failed_measures=dict(outcome.failed_measures),
+        model=f"models/{file}.safetensors" if record.status == "done" else None,
+        controls=controlled.results if controlled else {},
+    )
+
+
+def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
+    """Describe the data and their split; `more` are further fields."""
+    groups = prepared.groups
+    if groups is not None:
+        sizes = np.unique(groups, return_counts=True)[1]
+        of_tests = np.unique(groups[tested(splits)], return_inverse=True)[1]
+        shared = [np.isin(groups[split.test], groups[split.train]) for split in splits]
+        more |= {
+            "groups": len(sizes),
+            "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
+            "groups_tested": int(of_tests.max()) + 1,
+            "effective_groups_tested": effective_groups(of_tests),
+            "shared_groups": float(np.concatenate(shared).mean()),
+        }
+    counts = [
+        Counts(train=len(split.train), val=len(split.val), test=len(split.test)) for split in splits
+    ]
+    return Dataset(
+        name=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        counts=Counts(
+            train=round(statistics.fmean(fold.train for fold in counts)),
+            val=round(statistics.fmean(fold.val for fold in counts)),
+            test=sum(fold.test for fold in counts),
+        ),
+        image_shape=prepared.image_shape,
+        split=splits[0].kind,
+        folds=None if splits[0].fold is None else counts,
+        notes=list(prepared.notes),
+        own_validation=prepared.official is not None
+        and not (np.asarray(prepared.official) == TEST).any(),
+        events=prepared.images.rates(tested(splits))
+        if isinstance(prepared.images, Recordings)
+        else None,
+        **more,
+    )
+
+
+def compare_pairs(
+    contenders: Sequence[str],
+    outcomes: Sequence[TrialOutcome],
+    groups: np.ndarray | None,
+    margin: float,
+) -> list[Pair]:
+    """Compare every two `contenders` on the seeds in common.
+
+    P-values are adjusted for the number of pairs. `groups` `[N]` numbers the groups of test images.
+    """
+    answers = {name: pooled(outcomes, name) for name in contenders}
+    keys = {name: trainings(outcomes, name) for name in contenders}
+    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    differences = []
+    for a, b in itertools.combinations(contenders, 2):
+        if seeds := sorted(answers[a].keys() & answers[b].keys()):
+            compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
+            same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
+            differences.append(significance.difference(*compared[a, b], groups, margin, same))
+    pairs = []
+    for (names, right), difference in zip(
+        compared.items(), significance.adjusted(differences), strict=True
+    ):
+        (a, b), (right_a, right_b) = names, right
+        found = None
+        if len(right_a) > 1:
+            variability = power.variability_of(right_a, right_b, groups)
+            found = power.power(variability, power.LEAD, len(right_a), len(compared))
+        pairs.append(
+            Pair(
+                **structs.asdict(difference),
+                a=a,
+                b=b,
+                accuracy_a=float(right_a.mean()),
+                accuracy_b=float(right_b.mean()),
+                only_a_right=float((right_a & ~right_b).sum(1).mean()),
+                only_b_right=float((right_b & ~right_a).sum(1).mean()),
+                power=found,
+            )
+        )
+    return pairs
+
+
+def compare_with_controls(
+    contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
+) -> ControlledContender | None:
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
+    answers = pooled(outcomes, contender)
+    controlled = [
+        outcome.controlled
+        for outcome in outcomes
+        if outcome.contender == contender and outcome.seed in answers and outcome.controlled
+    ]
+    if not controlled:
+        return None
+    names = {name for entry in controlled for name in (*entry.results, *entry.reasons)}
+    rows = []
+    for name in (name for name in CONTROLS if name in names):
+        reasons = [entry.reasons[name] for entry in controlled if name in entry.reasons]
+        row = ControlRow(
+            control=name, **CONTROLS[name].about, reason=reasons[-1] if reasons else None
+        )
+        of_control = pooled(outcomes, contender, name)
+        if seeds := [seed for seed in answers if seed in of_control]:
+            a, b = right_of(seeds, answers), right_of(seeds, of_control)
+            row = structs.replace(
+                row,
+                accuracy=float(b.mean()),
+                bits=next(e.results[name].bits for e in controlled if name in e.results),
+                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+                found=significance.difference(a, b, groups, margin, CONTROLS[name].paired),
+            )
+        rows.append(row)
+    adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))
+    rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
+    return ControlledContender(
+        contender=contender,
+        num_steps=next(
+            outcome.record.settings["num_steps"]
+            for outcome in outcomes
+            if outcome.contender == contender
+        ),
+        seeds=len(answers),
+        accuracy=float(np.mean([right.mean() for right in right_of(list(answers), answers)])),
+        rows=rows,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A contender, as it is or trained without time: its mean validation accuracy and `right`
+    answers bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    """
+
+    contender: str
+    validation: float
+    right: np.ndarray
+    at_chance: bool
+    trained_without: bool = False
+
+
+def without_time(
+    outcomes: Sequence[TrialOutcome],
+    trials: Sequence[TrialEntry],
+    groups: np.ndarray | None,
+    margin: float,
+) -> WithoutTime | None:
+    """Return the accuracy that recordings lose without time; None if not tried.
+
+    `groups` `[N]` numbers the groups of test recordings.
+    """
+    contenders, timeless = [], []
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        entries = [
+            trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls
+        ]
+        with_time = pooled(outcomes, name)
+        collapsed = pooled(outcomes, name, COLLAPSED)
+        if not with_time or with_time.keys() != collapsed.keys():
+            continue
+        seeds = sorted(with_time)
+        validated = [entry.validation.accuracy for entry in entries if entry.validation]
+        candidate = Candidate(
+            name,
+            statistics.fmean(validated),
+            right_of(seeds, with_time),
+            no_better_than_chance(entries),
+        )
+        contenders.append(candidate)
+        if all(outcome.sees_no_time for outcome in outcomes if outcome.contender == name):
+            timeless.append(candidate)
+        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        at_chance = no_better_than_chance(entries, COLLAPSED)
+        right = right_of(seeds, collapsed)
+        timeless.append(
+            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
+        )
+    return compare_best(contenders, timeless, groups, margin) if contenders else None
+
+
+def compare_best(
+    contenders: Sequence[Candidate],
+    timeless: Sequence[Candidate],
+    groups: np.ndarray | None,
+    margin: float,
+) -> WithoutTime:
+    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
+    time.
+    """
+    best = max(contenders, key=lambda candidate: candidate.validation)
+    sees_no_time = any(candidate is best for candidate in timeless)
+    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
+    difference = significance.difference(best.right, other.right, groups, margin)
+    return WithoutTime(
+        contender=best.contender,
+        accuracy=float(best.right.mean()),
+        without=other.contender,
+        accuracy_without=float(other.right.mean()),
+        trained_without=other.trained_without,
+        found=difference,
+        lost="nothing" if other is best else _lost(difference, other.at_chance),
+    )
+
+
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    if difference.ci90[1] <= difference.margin:
+        return "nothing"
+    # Few seeds limit the claim to these trainings; a loss still shows.
+    few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not Conclusion.A_BETTER and not few:
+        return "not shown"
+    return "everything" if at_chance else "some"

@@ -5,29 +5,33 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import building
+from spikeduel.networks import building, libraries
+from spikeduel.networks.cards import ModelCard
 from spikeduel.results import power
 from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source, Variability
 from spikeduel.results.study import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups, numbered
+from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment
-from spikeduel.system import typed
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.spiking.encoders import EVENTS
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted, listed
 from spikeduel.trials import auto_settings, controls
 from spikeduel.trials.auto_settings import ResolvedExperiment
 from spikeduel.trials.contenders import Trial, check, trials_of
 from spikeduel.trials.outcomes import TrialOutcome, pooled, tested
 from spikeduel.trials.run_folder import located
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Place, Store, TrialRecord, opened
 
 FEW_STEPS = 500
 """Training steps in all that take no longer than timing them would."""
@@ -60,6 +64,16 @@ class Plan(ResolvedExperiment):
         return {time.contender: time.epochs * time.epoch_seconds for time in self.times}
 
 
+def loaded(
+    experiment: Experiment, progress: Progress
+) -> tuple[Experiment, Prepared, tuple[Split, ...]]:
+    """Check names, make paths absolute, load and split the data. Raises `InputError`."""
+    check(experiment)
+    experiment = located(experiment)
+    prepared = data.load(experiment, progress.track, say=progress.say)
+    return experiment, prepared, data.splits(prepared, experiment)
+
+
 def make(
     resolved: ResolvedExperiment,
     prepared: Prepared,
@@ -68,9 +82,8 @@ def make(
     progress: Progress,
     timed: dict[str, float] | None = None,
 ) -> Plan:
-    """Plan a trial for each contender, seed and fold, and time the contenders that are not in
-    `timed` (seconds of an epoch by `timing_key`), which is filled. Without `timed`, a short
-    training is not timed.
+    """Plan a trial for each contender, seed and fold, and time the contenders without trials in the
+    store. `timed` as in `auto_settings.epoch_seconds`; without it, a short training is not timed.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
     plan = Plan(
@@ -79,36 +92,32 @@ def make(
         records=tuple(store.record(trial.key) for trial in trials),
         times=(),
     )
-    epoch_seconds = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
-    if timed is None and not epoch_seconds and _num_steps(plan.missing) <= FEW_STEPS:
+    seconds_of = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
+    if timed is None and not seconds_of and _num_steps(plan.missing) <= FEW_STEPS:
         return plan
     first = {trial.card.contender: trial for trial in reversed(trials)}
-    known: dict[str, list[TrialRecord]] = {name: [] for name in first}
+    known: dict[str, list[TrialRecord]] = {contender.name: [] for contender in plan.contenders}
     for record in filter(None, plan.records):
         known[record.settings["contender"]].append(record)
-    names = [contender.name for contender in plan.contenders]
-    new = [first[name] for name in names if not known[name] and name not in epoch_seconds]
-    epoch_seconds |= _timed_now(new, prepared, {} if timed is None else timed, progress)
+    new = [first[name] for name in known if not known[name] and name not in seconds_of]
+    seconds_of |= auto_settings.epoch_seconds(new, prepared, progress, timed)
     times = []
-    for name in names:
-        if records := known[name]:
+    for name, records in known.items():
+        epochs: float = first[name].experiment.num_epochs
+        if records:
             epochs = statistics.fmean(len(record.history) for record in records)
-            seconds = statistics.median(
-                [second for record in records for second in record.epoch_seconds] or [0.0]
+            seconds = [second for record in records for second in record.epoch_seconds]
+            seconds_of[name] = statistics.median(seconds or [0.0])
+        if name in seconds_of:
+            times.append(
+                ContenderTime(
+                    contender=name,
+                    epochs=epochs,
+                    epoch_seconds=seconds_of[name],
+                    seed_seconds=epochs * seconds_of[name] * len(splits),
+                    from_store=bool(records),
+                )
             )
-        elif name in epoch_seconds:
-            epochs, seconds = first[name].experiment.num_epochs, epoch_seconds[name]
-        else:
-            continue
-        times.append(
-            ContenderTime(
-                contender=name,
-                epochs=epochs,
-                epoch_seconds=seconds,
-                seed_seconds=epochs * seconds * len(splits),
-                from_store=bool(records),
-            )
-        )
     return replace(plan, times=tuple(times))
 
 
@@ -120,57 +129,25 @@ def _num_steps(trials: Sequence[Trial]) -> int:
     )
 
 
-def _timed_now(
-    trials: Sequence[Trial], prepared: Prepared, timed: dict[str, float], progress: Progress
-) -> dict[str, float]:
-    keys = {trial.card.contender: timing_key(trial) for trial in trials}
-    new = [trial for trial in trials if keys[trial.card.contender] not in timed]
-    for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
-        try:
-            seconds = auto_settings.seconds_of_an_epoch(trial, prepared)
-            timed[keys[trial.card.contender]] = seconds
-        except SpikeduelError:
-            raise
-        except Exception as failure:  # its trial fails as well, and is recorded as failed
-            progress.detail(f"  {trial.card.contender}: no training step could be timed: {failure}")
-    return {name: timed[key] for name, key in keys.items() if key in timed}
-
-
-def timing_key(trial: Trial) -> str:
-    """Return a hash of all that an epoch's time depends on."""
-    card, experiment = trial.card, trial.experiment
-    return typed.digest(
-        [
-            *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
-            *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
-            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
-        ]
-    )
-
-
 def forecast(
     experiment: Experiment,
     lead: float = power.LEAD,
     spread: float | None = None,
-    store: Store | Path | str | None = None,
+    store: Place = None,
     progress: Progress | None = None,
 ) -> Forecast:
     """Return the chance to find a true `lead` (a fraction) and the training time, by the number of
     seeds, without training. The variation over seeds is `spread` (a fraction), that of stored
     trials, or assumed. Raises `InputError`.
     """
-    progress = progress or Progress()
-    store = store if isinstance(store, Store) else Store(store)
+    progress, store = progress or Progress(), opened(store)
     if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
         raise InputError(
             "the difference must lie between 0 and 100 points, the spread between 0 and 50."
         )
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
-    check(experiment)
-    experiment = located(experiment)
-    prepared = data.load(experiment, progress.track, say=progress.say)
-    splits = data.splits(prepared, experiment)
+    experiment, prepared, splits = loaded(experiment, progress)
     resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
     all_seeds = replace(resolved.experiment, seeds=max(SEEDS))
     resolved = replace(resolved, experiment=all_seeds)
@@ -242,7 +219,7 @@ def _variability(
         name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
         for name in names
     }
-    if spread is None and (known := _by_pair(right, groups, names)):
+    if spread is None and (known := _by_pair(right, groups)):
         return "store", known
     cluster = numbered(groups)
     weigh = None if cluster is None else effective_groups(cluster)
@@ -253,13 +230,114 @@ def _variability(
 
 
 def _by_pair(
-    right: Mapping[str, Mapping[int, np.ndarray]],
-    groups: np.ndarray | None,
-    contenders: Sequence[str],
+    right: Mapping[str, Mapping[int, np.ndarray]], groups: np.ndarray | None
 ) -> list[tuple[dict[str, Any], Variability]]:
     pairs = []
-    for a, b in itertools.combinations([name for name in contenders if name in right], 2):
+    for a, b in itertools.combinations(right, 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
             right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
             pairs.append(({"a": a, "b": b}, power.variability_of(right_a, right_b, groups)))
     return pairs
+
+
+def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
+    """Return a sentence on the data and their split."""
+    split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
+    channels, height, width = prepared.image_shape
+    noun, look = "images", "grey" if channels == 1 else "colour"
+    if binning := prepared.preprocessing.binning:
+        noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
+    return (
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and "
+        f"{len(split.test):,} test {noun}{folds}, {height}×{width} {look}, "
+        f"{len(prepared.classes)} classes."
+    )
+
+
+def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
+    """Return sentences on the contenders, their training time and its end."""
+    experiment, cards = plan.experiment, [contender.card for contender in plan.contenders]
+    text = f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}"
+    if steps := sorted({card.num_steps for card in cards if card.num_steps}):
+        encodings = sorted({card.encoding for card in cards if card.encoding})
+        seen = "events in frames" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
+        over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
+        text += f"; {seen} over {over}"
+    lines = [f"{text}.", *filter(None, (_of_foreign(card, experiment) for card in cards))]
+    lines.append(_of_time(plan))
+    if (at_once := min(at_once, len(plan.missing))) > 1:
+        lines.append(f"{at_once} train at a time, so that it is done sooner.")
+    return lines
+
+
+def _of_time(plan: Plan) -> str:
+    trials, missing, budget = plan.trials, plan.missing, plan.budget
+    if not missing:
+        return f"Nothing to train: {counted(len(trials), 'trial')} in the store."
+    num_stored = len(trials) - len(missing)
+    stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
+    known = [seconds for seconds in plan.seconds.values() if seconds is not None]
+    if len(known) < len(missing):
+        return f"{counted(len(missing), 'trial')} to train{stored}, at most {_most_epochs(plan)}."
+    names = {trial.card.contender for trial in missing}
+    epochs = [
+        f"{time.contender} {counted(round(time.epochs), 'epoch')}"
+        for time in plan.times
+        if time.contender in names
+    ]
+    minutes = ""
+    if budget is not None:
+        unit = "seed and fold" if plan.experiment.folds else "seed"
+        why = "" if budget.given else ", by the size of the set; --minutes changes that"
+        minutes = f" ({budget.minutes:g} min a {unit}{why})"
+    later = "controls, measuring" if plan.experiment.controls else "measuring"
+    return (
+        f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
+        f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "
+        "come after it."
+    )
+
+
+def of_tuning(plan: Plan, num_trials: int) -> str:
+    """Return a sentence on the longest time that tuning takes."""
+    num_contenders = counted(len(plan.contenders), "contender")
+    text = f"Tuning: {counted(num_trials, 'trial')} of each of {num_contenders}, at most"
+    if len(plan.times) < len(plan.contenders):
+        return f"{text} {_most_epochs(plan)}."
+    seconds = num_trials * sum(plan.seconds_by_contender.values())
+    return (
+        f"{text} {duration(seconds)}. It is done by {_clock(seconds)}; what the store has takes no "
+        "time."
+    )
+
+
+def _most_epochs(plan: Plan) -> str:
+    return f"{counted(max(trial.experiment.num_epochs for trial in plan.trials), 'epoch')} each"
+
+
+def _clock(seconds: float) -> str:
+    """Return the time of day in `seconds` seconds, with the date unless it is today."""
+    now = datetime.now()
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"
+
+
+def _of_foreign(card: ModelCard, experiment: Experiment) -> str | None:
+    if registry.library_of(card.contender):
+        size, weights = card.network["size"], card.network["weights"]
+        start = f"from the pretrained weights {weights}"
+        if not weights:
+            why = libraries.why_not_pretrained(card.contender, experiment.pretrained) or ""
+            start = f"from nothing ({why.rstrip('.')})"
+        side = f"of {size}×{size}" if size else "as they are prepared"
+        return f"{card.contender}: starts {start}; it sees images {side}."
+    if card.foreign is None:
+        return None
+    if card.family != "snn":
+        return f"{card.contender}: called as any other network that does not spike."
+    how = f"called over {card.num_steps} time steps with {card.encoding} encoding"
+    if card.foreign.way == "loop":
+        how = f"makes its own {card.num_steps} time steps of the analogue image"
+    if card.precision == "32" and experiment.precision == "auto":
+        how += "; in float32, as in its own library"
+    return f"{card.contender}: {how}."

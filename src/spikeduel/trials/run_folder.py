@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -42,25 +41,30 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
     """Raise `InputError` unless `out` (None: below `runs`) is new, empty, or a run on this data
     set.
     """
-    folder = Path(out or "runs")
-    files.require_writable(folder)
-    if out is None or not folder.is_dir():
+    if out is None:
+        files.require_writable(Path("runs"))
         return
-    if (folder / "experiment.toml").is_file():
-        before = None
-        with suppress(InputError):  # of a damaged run, the data are not known
-            before = load_run(folder).results.dataset.name
-        if dataset and before not in (None, dataset):
-            raise InputError(
-                f"{folder}: holds a run on other data ({before}). Choose another --out, or remove "
-                f"it."
-            )
-        return
-    names = {path.name for path in folder.iterdir()} - {LOCK, LOGS}
-    # A process killed while writing its first file leaves parts.
-    if any(not fnmatch(name, ".*.part") for name in names):
+    folder, before = Path(out), None
+    require_own(folder, "experiment.toml", {LOGS}, "run")
+    with suppress(InputError):  # of a damaged run, the data are not known
+        before = load_run(folder).results.dataset.name
+    if dataset and before not in (None, dataset):
         raise InputError(
-            f"{folder}: holds other things than a run. Choose a new folder, or one that a run made."
+            f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it."
+        )
+
+
+def require_own(folder: Path, marker: str, parts: set[str], kind: str) -> None:
+    """Raise `InputError` unless `folder` is writable, and holds `marker`, or nothing but `parts`
+    and hidden files.
+    """
+    files.require_writable(folder)
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    # A process killed while writing its first file leaves hidden parts.
+    if marker not in names and any(not name.startswith(".") for name in names - parts):
+        raise InputError(
+            f"{folder}: holds other things than a {kind}. Choose a new folder, or one that a "
+            f"{kind} made."
         )
 
 

@@ -127,17 +127,26 @@ class Store:
     def record(self, key: str) -> TrialRecord | None:
         """Return the finished trial `key`; None if absent, failed or damaged."""
         with suppress(InputError):
-            record = self._record(key)
-            return record if record is not None and record.status == "done" else None
+            return self.read(key)
         return None
 
-    def damage(self, key: str) -> str | None:
-        """Return what is damaged of trial `key`, or None."""
-        try:
-            self._record(key)
-        except InputError as error:
-            return str(error).rstrip(".")
-        return None
+    def read(self, key: str) -> TrialRecord | None:
+        """Return the finished trial `key`; None if absent or failed. Raises `InputError` if it is
+        damaged.
+        """
+        path, model = self.folder(key) / RECORD, self.model_path(key)
+        if not path.exists():
+            return None
+        content = _read(path)
+        with naming(f"{path}: not the record of a trial"):
+            record = typed.converted(content, TrialRecord)
+        if record.status == "failed":
+            return None
+        if not model.is_file():
+            raise InputError(f"{model}: no such file.")
+        if files.checksum(model) != record.model_digest:
+            raise InputError(f"{model}: damaged (its checksum is wrong).")
+        return record
 
     def save(self, record: TrialRecord) -> None:
         """Write the record, which makes the trial found."""
@@ -178,11 +187,9 @@ class Store:
             if trial is not None and use in self._uses():
                 return
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
-            path = self.root / "ledger.jsonl"
-            # A full disk may have cut the last line short.
-            start = "" if not path.exists() or path.read_bytes()[-1:] in (b"", b"\n") else "\n"
-            with path.open("ab") as file:
-                file.write(f"{start}{line}\n".encode())
+            with (self.root / "ledger.jsonl").open("ab") as file:
+                # A full disk may have cut the last line short.
+                file.write(f"\n{line}".encode())
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -193,8 +200,8 @@ class Store:
 
     def tested_every_epoch(self, images: str) -> int:
         """Return the number of trainings tested after every epoch."""
-        uses = [use for use in self._uses() if use["images"] == images and use["every_epoch"]]
-        return len({use["trial"] for use in uses})
+        uses = [use for use in self._uses() if use["images"] == images]
+        return len({use["trial"] for use in uses if use["every_epoch"]})
 
     def uses_by(self, trial: str) -> list[tuple[str, bool]]:
         """Return the test images that a trial saw, and True if after every epoch."""
@@ -212,19 +219,13 @@ class Store:
                 uses.append({name: use[name] for name in ("images", "trial", "every_epoch")})
         return uses
 
-    def _record(self, key: str) -> TrialRecord | None:
-        path, model = self.folder(key) / RECORD, self.model_path(key)
-        if not path.exists():
-            return None
-        content = _read(path)
-        with naming(f"{path}: not the record of a trial"):
-            record = typed.converted(content, TrialRecord)
-        if record.status == "done":
-            if not model.is_file():
-                raise InputError(f"{model}: no such file.")
-            if files.checksum(model) != record.model_digest:
-                raise InputError(f"{model}: damaged (its checksum is wrong).")
-        return record
+
+Place = Store | Path | str | None
+"""A store, or its folder (None: as in `Store`)."""
+
+
+def opened(place: Place) -> Store:
+    return place if isinstance(place, Store) else Store(place)
 
 
 def _no_longer_used(held: ExitStack, user: Path) -> None:

@@ -1,33 +1,45 @@
-"""Training loop of both families."""
+"""Training loop of both families, in one process or in those of torchrun."""
 
 import hashlib
 import io
 import math
+import os
+import signal
+import socket
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
+from spikeduel import data
 from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import answers_of, ask
+from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import ALONE, Ranks, TrainingRules, TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import files
-from spikeduel.system.hardware import widest
+from spikeduel.system import files, hardware
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import shapes_of
 
+TIMEOUT = timedelta(days=365)
+"""Longest wait for another rank: rank 0 may work for hours between two trainings.
+
+Torchrun notices a rank that ends.
+"""
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that resets `patience`."""
 
@@ -105,7 +117,11 @@ class Loop:
         ticks = iter(self.progress.track(steps, f"  {title}"))
         try:
             while training.stopped is None:
-                training = self._another_epoch(training, step, ticks)
+                started = time.perf_counter()
+                scores = self._epoch(len(training.history), step, ticks)
+                seconds = time.perf_counter() - started
+                judge = partial(self._judged, training, *scores, seconds)
+                training = self.ranks.from_rank_zero(judge)
                 if training.stopped == "nan":
                     break
                 if is_best := training.best_epoch == len(training.history) - 1:
@@ -138,26 +154,16 @@ class Loop:
         module.eval()
         return training
 
-    def _another_epoch(
-        self, training: Training, step: TrainingStep, ticks: Iterator[int]
-    ) -> Training:
-        started = time.perf_counter()
-        loss, accuracy = self._epoch(len(training.history), step, ticks)
-        seconds = time.perf_counter() - started
-        entry = {"train_loss": loss, "train_accuracy": accuracy}
-        return self.ranks.from_rank_zero(lambda: self._judged(training, entry, seconds))
-
-    def _judged(self, training: Training, entry: dict[str, float], seconds: float) -> Training:
-        weights, loss = self.model.module.parameters(), entry["train_loss"]
+    def _judged(self, training: Training, loss: float, accuracy: float, seconds: float) -> Training:
         # NaN weights before a neuron can leave the loss finite: it never spikes.
+        weights = self.model.module.parameters()
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
             seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
-        history = [
-            *training.history,
-            {**entry, "val_loss": seen.loss, "val_accuracy": seen.accuracy},
-        ]
+        scores = {"train_loss": loss, "train_accuracy": accuracy}
+        scores |= {"val_loss": seen.loss, "val_accuracy": seen.accuracy}
+        history = [*training.history, scores]
         right = [self._num_right_of_test()] if self.experiment.optimism else []
         return replace(
             training,
@@ -180,12 +186,10 @@ class Loop:
 
     def _saved(self) -> dict[str, Any] | None:
         saved = read_checkpoint(self.checkpoint, self.model.device)
-        if saved is not None:
-            now = self.model.module.state_dict()
-            if shapes_of(saved["weights"]) == shapes_of(now):
-                return saved
-            # A user's architecture may import changed code that its key does not see.
+        if saved and shapes_of(saved["weights"]) == shapes_of(self.model.module.state_dict()):
+            return saved
         if self.checkpoint.exists():
+            # A user's architecture may import changed code that its key does not see.
             why = "damaged" if saved is None else "of another network"
             self.progress.say(
                 f"  {self.model.card.title}: its checkpoint is {why}, so it begins anew"
@@ -195,7 +199,7 @@ class Loop:
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.decided_batch_size
-        total_loss = torch.zeros((), dtype=widest(device), device=device)
+        total_loss = torch.zeros((), dtype=hardware.widest(device), device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         taken = altered(name, self.images, seed, epoch)
         num_images = 0
@@ -269,3 +273,81 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         return torch.load(io.BytesIO(content[:-size]), device, weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None
+
+
+def train(loop: Loop) -> Training:
+    """Run `loop` in all processes of torchrun, else in this one.
+
+    Raises what `loop.run` raises.
+    """
+    if hardware.num_processes() == 1:
+        return loop.run()
+    device = loop.model.device.type
+    if device not in ("cpu", "cuda"):
+        raise InputError(
+            f"torchrun: several processes train on CPUs or CUDA GPUs, not on {device}."
+        )
+    shared = loop.model.card, loop.experiment, loop.split, device, torch.get_num_threads()
+    _from_rank_zero(shared)
+    return _run(loop)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join the processes of torchrun.
+
+    Only rank 0 enters; the others train until it leaves, and exit. Rank 0 evaluates and writes; all
+    train on their part of every batch.
+    """
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    distributed.init_process_group(backend, timeout=TIMEOUT)
+    if distributed.get_rank() > 0:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _follow()
+        raise SystemExit
+    yield
+    # After an error, others may wait in the middle of a training: torchrun ends them.
+    _from_rank_zero()
+    distributed.destroy_process_group()
+
+
+def _ranks() -> Ranks:
+    return Ranks(distributed.get_rank(), distributed.get_world_size())
+
+
+def _from_rank_zero(shared: Any = None) -> Any:
+    return _ranks().from_rank_zero(lambda: shared)
+
+
+def _follow() -> None:
+    while (shared := _from_rank_zero()) is not None:
+        card, experiment, split, device, threads = shared
+        torch.set_num_threads(threads)
+        prepared = data.load(experiment)
+        wanted = card.trained_on["fingerprint"], card.preprocessing
+        if (prepared.fingerprint, prepared.preprocessing) != wanted:
+            raise InputError(
+                f"{experiment.dataset}: has other content on {socket.gethostname()}. Give all "
+                "hosts the same data, or one cache on a shared disk ($SPIKEDUEL_CACHE)."
+            )
+        model = Model(building.build(card).to(device), card, card.precision)
+        _run(Loop(model, *prepared.held, split, experiment, Path(os.devnull), Progress()))
+
+
+def _run(loop: Loop) -> Training:
+    ranks = _ranks()
+    try:
+        return replace(loop, ranks=ranks).run()
+    except SpikeduelError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise SpikeduelError(
+            f"{loop.model.card.title}: training broke off in process {ranks.rank + 1} of "
+            f"{ranks.size} ({reason}). Finished epochs are saved: the same command goes on from "
+            "there."
+        ) from error

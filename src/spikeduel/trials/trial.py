@@ -18,22 +18,17 @@ from spikeduel.results.trials import CorruptedAccuracies, Epoch
 from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
-from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import torchrun
 from spikeduel.trials.contenders import Trial, outline
 from spikeduel.trials.store import Store, TrialRecord, images_digest
-from spikeduel.trials.training import Loop, Training
+from spikeduel.trials.training import Loop, Training, train
 
 
 def run(
-    trial: Trial,
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-    test: bool = True,
+    trial: Trial, prepared: Prepared, store: Store, progress: Progress, test: bool = True
 ) -> TrialRecord:
     """Return the finished trial, from the store or trained now; a failure is recorded.
 
@@ -44,15 +39,16 @@ def run(
         trial.key,
         lambda: progress.say(f"  {title}: another process is training this trial; waiting"),
     ):
-        record = store.record(trial.key)
+        record = None
+        try:
+            record = store.read(trial.key)
+        except InputError as damage:
+            why = f"what the store holds is of no use: {str(damage).rstrip('.')}"
+            progress.say(f"  {title}: trained again, for {why}")
         if record is not None:
             progress.detail(f"  {title}: found in the store, not trained again")
             progress.finished(title, "")
         else:
-            if damage := store.damage(trial.key):
-                progress.say(
-                    f"  {title}: trained again, for what the store holds is of no use: {damage}"
-                )
             with hardware.threads_on_free_cores(lambda text: progress.say(f"  {title}: {text}")):
                 record = _train(trial, prepared, store, progress)
         if record.status == "done" and test:
@@ -87,9 +83,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
                     count.zero_()  # spikes have statistics of their own
         if experiment.optimism:
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
-        training = torchrun.train(
-            Loop(model, *prepared.held, split, experiment, checkpoint, progress)
-        )
+        training = train(Loop(model, *prepared.held, split, experiment, checkpoint, progress))
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:
@@ -175,9 +169,7 @@ def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress)
 
 def is_whole(trial: Trial, store: Store, test: bool = True) -> bool:
     """Return True if the store holds all that `run` would return and measure."""
-    if store.record(trial.key) is None:
-        return False
-    return not (test and _missing(trial, store))
+    return store.record(trial.key) is not None and not (test and _missing(trial, store))
 
 
 def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> TrialRecord:
@@ -192,23 +184,25 @@ def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> Tr
 
 
 def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dict[str, Measure]:
-    wanted, known = dict(MEASURES), measured(trial, store)
-    if trial.experiment.robustness:
-        taken = robustness.measures(progress, trial.card.title)
-        wanted |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
-    return {name: measure for name, measure in wanted.items() if name not in known}
+    known = measured(trial, store)
+    wanted = _measures(trial, progress).items()
+    return {name: measure for name, measure in wanted if name not in known}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
     """Return the stored measures of a finished trial, by name."""
-    kinds = {name: measure.result for name, measure in MEASURES.items()}
-    if trial.experiment.robustness:
-        kinds |= dict.fromkeys(robustness.NAMES, CorruptedAccuracies)
     return {
         name: value
-        for name, kind in kinds.items()
-        if (value := store.measure(trial.key, name, kind)) is not None
+        for name, measure in _measures(trial).items()
+        if (value := store.measure(trial.key, name, measure.result)) is not None
     }
+
+
+def _measures(trial: Trial, progress: Progress = Progress()) -> dict[str, Measure]:
+    if not trial.experiment.robustness:
+        return MEASURES
+    taken = robustness.measures(progress, trial.card.title).items()
+    return MEASURES | {name: Measure(take, CorruptedAccuracies) for name, take in taken}
 
 
 _OUT_OF_MEMORY = ("allocate memory", "enough memory", "out of memory", "alloc_failed")

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,49 +16,27 @@ import numpy as np
 from spikeduel.data import Prepared, Split
 from spikeduel.results.columns import render, tuning_rows
 from spikeduel.results.tuned import (
-    DrawnFrom,
     ExpectedBest,
+    Range,
     TunedContender,
     TunedOn,
     TuningRecord,
     TuningTrial,
 )
-from spikeduel.results.words.numbers import assigned
 from spikeduel.settings import TUNABLE, Experiment, without_epochs
+from spikeduel.settings.fields import checked
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
-from spikeduel.trials.contenders import Contender, describe, effective, trials_of
+from spikeduel.trials.auto_settings import ResolvedExperiment
+from spikeduel.trials.contenders import Contender, effective, trials_of
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import Store, TrialRecord
 
 SEED = 0
 """Seed of the draws, and of every training."""
 DIGITS = 3
 """Significant digits of a drawn setting, so that tables show exactly what was trained."""
-
-
-class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
-    """Range of a setting: uniform from `low` to `high` (of its logarithm with `log`), or `choices`.
-
-    Raises `InputError` unless `low` < `high` or two `choices` differ.
-    """
-
-    low: int | float | None = None
-    high: int | float | None = None
-    log: bool = False
-    choices: tuple[int | float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.choices and (self.low, self.high, self.log) == (None, None, False):
-            if len(set(self.choices)) < max(2, len(self.choices)):
-                raise InputError("choices must be two or more different values")
-        elif self.choices or self.low is None or self.high is None:
-            raise InputError("needs either low and high (and perhaps log = true), or choices")
-        elif not self.low < self.high:
-            raise InputError(f"low must be below high, not {self.low:g} and {self.high:g}")
-        elif self.log and not self.low > 0:
-            raise InputError("with log = true, low must be greater than 0")
 
 
 RANGES: dict[str, Range] = {
@@ -69,6 +47,9 @@ RANGES: dict[str, Range] = {
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
 """Ranges that are tuned by default; every surrogate's usual width lies within."""
+
+
+_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
@@ -85,13 +66,11 @@ def read_ranges(path: Path) -> dict[str, Range]:
             with naming(f"[{name}]"):
                 asked = typed.converted(table, Range)
             # The setting's own limits decide what the ends may be.
-            ends: list[dict[str, Any]] = [{name: asked.low}, {name: asked.high}]
-            ends += [{name: choice} for choice in asked.choices]
-            allowed: list[Any] = [
-                None if end[name] is None else getattr(Experiment(**end), name) for end in ends
+            ends: list[Any] = [
+                end if end is None else checked(name, end, _TYPES[name])
+                for end in (asked.low, asked.high, *asked.choices)
             ]
-            low, high, *choices = allowed
-            ranges[name] = Range(low, high, asked.log, tuple(choices))
+            ranges[name] = Range(ends[0], ends[1], asked.log, tuple(ends[2:]))
     return ranges
 
 
@@ -100,8 +79,7 @@ def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
     rate.
     """
     # NumPy keeps its old generator's numbers for good: a tuning is found again.
-    seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
     order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
     drawn = {name: _drawn(ranges[name], random) for name in order}
     return {name: drawn[name] for name in ranges}
@@ -176,24 +154,23 @@ class Tuning:
 
 
 def search(
-    experiment: Experiment,
-    contenders: Sequence[Contender],
+    resolved: ResolvedExperiment,
     prepared: Prepared,
     split: Split,
     num_trials: int,
-    ranges: Mapping[str, Range] | None = None,
-    store: Store | None = None,
-    progress: Progress | None = None,
-    workers: Workers | None = None,
+    ranges: Mapping[str, Range] | None,
+    store: Store,
+    progress: Progress,
+    workers: Workers,
 ) -> Tuning:
     """Train `num_trials` trials of each contender and choose the best by validation accuracy.
 
-    The first has the settings of `experiment`; the others draw from `ranges`. Raises `InputError`.
+    The first has the settings of `resolved`; the others draw from `ranges`. Raises `InputError`.
     """
-    store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
+    experiment, contenders = resolved.experiment, resolved.contenders
     tuned = ranges_by_contender(contenders, num_trials, ranges)
     own = experiment.per_contender or {}
-    settings: dict[tuple[int, str], dict[str, Any]] = {}
+    settings: dict[str, list[dict[str, Any]]] = {name: [] for name in tuned}
     jobs = []
     # Trial by trial, so that contenders are equally far if interrupted.
     for number, name in itertools.product(range(num_trials), tuned):
@@ -201,7 +178,7 @@ def search(
         drawn = {setting: getattr(first, setting) for setting in tuned[name]}
         if number:
             drawn = draw(tuned[name], number)
-        settings[number, name] = drawn
+        settings[name].append(drawn)
         alone = replace(
             experiment,
             contenders=(name,),
@@ -209,54 +186,25 @@ def search(
             per_contender={name: {**own.get(name, {}), **drawn}},
             optimism=False,
         )
-        described = [describe(name, alone.for_contender(name), prepared)]
-        (trial,) = trials_of(alone, prepared, split, contenders=described)
         labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
-        said = f"{name}: {assigned(drawn)}"
-        jobs.append(Job(trial, prepared, labelled, test=False, announced=said))
-    records = dict(zip(settings, workers.run(jobs, store), strict=True))
-    entries, chosen = [], dict(own)
-    for contender in contenders:
-        name, trials = contender.name, []
-        for number in range(num_trials):
-            record = records[number, name]
-            best = record.best if record.status == "done" else None
-            trials.append(
-                TuningTrial(
-                    number=number,
-                    settings=settings[number, name],
-                    key=record.key,
-                    status=record.status,
-                    error=record.error,
-                    best_epoch=record.best_epoch,
-                    stopped=record.stopped,
-                    epochs=len(record.history),
-                    training_seconds=sum(record.epoch_seconds),
-                    validation=best.validation if best else None,
-                )
-            )
-        # A failed trial counts as an accuracy of 0.
-        accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
-        expected = expected_best(accuracies)
-        done = [trial.number for trial in trials if trial.validation]
-        entry = TunedContender(
-            contender=name,
-            family=contender.card.family,
-            tuned=list(tuned[name]),
-            trials=trials,
-            best=max(done, key=accuracies.__getitem__) if done else None,
-            expected_best=expected,
-            gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
-        )
-        entries.append(entry)
+        (trial,) = trials_of(alone, prepared, split)
+        jobs.append(Job(trial, prepared, labelled, test=False))
+    records = workers.run(jobs, store)
+    entries = [
+        _entry(contender, settings[contender.name], records[first :: len(contenders)])
+        for first, contender in enumerate(contenders)
+    ]
+    chosen = dict(own)
+    for entry in entries:
         if entry.best is not None:
-            chosen[name] = {**chosen.get(name, {}), **trials[entry.best].settings}
+            name = entry.contender
+            chosen[name] = {**chosen.get(name, {}), **entry.trials[entry.best].settings}
     best_settings = replace(experiment, per_contender=chosen or None)
-    tuning = TuningRecord(
+    record = TuningRecord(
         schema=1,
         spikeduel=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=next(reversed(records.values())).environment,
+        environment=records[-1].environment,
         dataset=TunedOn(
             name=prepared.name,
             fingerprint=prepared.fingerprint,
@@ -266,15 +214,46 @@ def search(
         experiment=typed.plain(experiment),
         num_trials=num_trials,
         seed=SEED,
-        sampler="random",
-        ranges={
-            name: typed.converted(typed.plain(limits), DrawnFrom)
-            for name, limits in (ranges or RANGES).items()
-        },
+        ranges=dict(RANGES if ranges is None else ranges),
         contenders=entries,
         per_contender=best_settings.per_contender,
     )
-    return Tuning(best_settings, tuning)
+    return Tuning(best_settings, record)
+
+
+def _entry(
+    contender: Contender, settings: Sequence[dict[str, Any]], records: Sequence[TrialRecord]
+) -> TunedContender:
+    trials = []
+    for number, record in enumerate(records):
+        best = record.best if record.status == "done" else None
+        trials.append(
+            TuningTrial(
+                number=number,
+                settings=settings[number],
+                key=record.key,
+                status=record.status,
+                error=record.error,
+                best_epoch=record.best_epoch,
+                stopped=record.stopped,
+                epochs=len(record.history),
+                training_seconds=sum(record.epoch_seconds),
+                validation=best.validation if best else None,
+            )
+        )
+    # A failed trial counts as an accuracy of 0.
+    accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
+    expected = expected_best(accuracies)
+    done = [trial.number for trial in trials if trial.validation]
+    return TunedContender(
+        contender=contender.name,
+        family=contender.card.family,
+        tuned=list(settings[0]),
+        trials=trials,
+        best=max(done, key=accuracies.__getitem__) if done else None,
+        expected_best=expected,
+        gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
+    )
 
 
 def ranges_by_contender(
@@ -296,10 +275,10 @@ def ranges_by_contender(
                 f"the ranges leave {contender.name} nothing to tune. Add one that concerns it, as "
                 f"learning_rate does."
             )
-    used = {name for taken in by_contender.values() for name in taken}
-    if ranges is not None and (idle := [name for name in ranges if name not in used]):
+    idle = asked.keys() - {name for taken in by_contender.values() for name in taken}
+    if ranges is not None and idle:
         raise InputError(
-            f"the ranges name {idle[0]}, which has no effect on any contender here. Take it out."
+            f"the ranges name {min(idle)}, which has no effect on any contender here. Take it out."
         )
     return by_contender
 
@@ -325,11 +304,14 @@ def record_for(
     if tuning is None or tuning.record.per_contender is None:
         return None
     record, now = tuning.record, typed.plain(experiment)
-    before = {name: value for name, value in record.experiment.items() if name not in _FREE}
-    data = (record.dataset.fingerprint, record.dataset.test)
     is_same = (
-        all(now[name] == value for name, value in before.items() if name in now)
-        and data == (prepared.fingerprint, _digest(split.test))
+        all(
+            now[name] == value
+            for name, value in record.experiment.items()
+            if name in now.keys() - _FREE
+        )
+        and record.dataset.fingerprint == prepared.fingerprint
+        and record.dataset.test == _digest(split.test)
         and without_epochs(record.per_contender or {}) == experiment.own_settings
     )
     return record if is_same else None

@@ -10,7 +10,9 @@ from spikeduel.results.trials import Epoch
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
+from spikeduel.trials.auto_settings import ResolvedExperiment
 from spikeduel.trials.contenders import describe_all
+from spikeduel.trials.jobs import Workers
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import search
 
@@ -38,10 +40,14 @@ def searched(tmp_path):
         split = data.split(prepared, experiment)
         out_of_reach = replace(split, test=np.array([10**9]))
         store = Store(store or tmp_path / "store")
-        contenders = describe_all(experiment, prepared)
+        resolved = ResolvedExperiment(
+            asked=experiment,
+            experiment=experiment,
+            contenders=tuple(describe_all(experiment, prepared)),
+        )
         return search(
-            *(experiment, contenders, prepared, out_of_reach),
-            *(num_trials, ranges, store, progress or Progress()),
+            *(resolved, prepared, out_of_reach, num_trials, ranges),
+            *(store, progress or Progress(), Workers()),
         )
 
     return run

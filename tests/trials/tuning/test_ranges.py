@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 
+from spikeduel.results.tuned import Range
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.system.errors import InputError
-from spikeduel.trials.tuning import RANGES, Range, draw, read_ranges
+from spikeduel.trials.tuning import RANGES, draw, read_ranges
 
 
 @pytest.fixture

@@ -1,24 +1,20 @@
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 
 from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
-from spikeduel.settings.reading import write_experiment
+from spikeduel.results.tuned import Range
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.contenders import TRAINING_SETTINGS
 from spikeduel.trials.store import Store
-from spikeduel.trials.tuning import RANGES, Range, draw, read_tuning, record_for
+from spikeduel.trials.tuning import RANGES, draw, read_tuning, record_for
 from telling import Telling
 
 RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
@@ -47,48 +43,6 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
         for entry in each.trials:
             stored = Store(tmp_path / "store").record(entry.key)
             assert entry.validation.accuracy == max(epoch.val_accuracy for epoch in stored.history)
-
-
-SEARCHES = """
-import json, sys
-from damage import FUZZED, changed, problem
-from spikeduel import data
-from spikeduel.trials import tuning
-from spikeduel.trials.contenders import describe_all
-from spikeduel.system.progress import TerminalProgress
-from spikeduel.settings.reading import read_experiment
-from spikeduel.trials.store import Store
-experiment = read_experiment(sys.argv[1])
-prepared = data.load(experiment)
-split = data.split(prepared, experiment)
-tuning.search(experiment, describe_all(experiment, prepared), prepared, split, 3, None, Store(sys.argv[2]), TerminalProgress())
-"""
-
-
-def test_killed_in_between_it_goes_on_to_the_same_trials(experiment, searched, tmp_path):
-    experiment = replace(experiment, contenders=("small-cnn",), epochs=2)
-    whole = searched(experiment, 3, store=tmp_path / "uninterrupted")
-    write_experiment(tmp_path / "e.toml", experiment)
-    process = subprocess.Popen(
-        [sys.executable, "-uc", SEARCHES, tmp_path / "e.toml", tmp_path / "killed"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:
-        if "trial 2 of 3" in line:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert not list((tmp_path / "killed").glob("*/measures"))
-    resumed = searched(experiment, 3, store=tmp_path / "killed")
-    for one, other in zip(whole.record.contenders, resumed.record.contenders, strict=True):
-        without_seconds = [
-            [structs.replace(entry, training_seconds=0.0) for entry in each.trials]
-            for each in (one, other)
-        ]
-        assert without_seconds[0] == without_seconds[1]
-        assert one.expected_best == other.expected_best
-    assert whole.experiment == resumed.experiment
 
 
 # ---- what is tried

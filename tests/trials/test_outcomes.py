@@ -35,9 +35,9 @@ from spikeduel.results.trials import (
 )
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
-from spikeduel.trials import assembling
-from spikeduel.trials.outcomes import Controlled, TrialOutcome, pooled
-from spikeduel.trials.outcomes import TestUses as Uses
+from spikeduel.trials import outcomes
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.outcomes import TrialOutcome, pooled
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -114,7 +114,7 @@ def finished(records, measures):
 
 
 def entry(of, found):
-    return assembling.trial_entry(TrialOutcome(of, found))
+    return outcomes.trial_entry(TrialOutcome(of, found))
 
 
 def assembled(
@@ -122,7 +122,7 @@ def assembled(
 ):
     records = records or [record("snn"), record("cnn")]
     measures = measures or [measured(SNN), measured(CNN)]
-    return assembling.assemble(
+    return outcomes.assemble(
         experiment, prepared(groups), splits, finished(records, measures), **others
     )
 
@@ -150,7 +150,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
         )
         for seed in range(4)
     ]
-    found = assembling.assemble(EXPERIMENT, prepared(), (SPLIT,), finished).comparison
+    found = outcomes.assemble(EXPERIMENT, prepared(), (SPLIT,), finished).comparison
     rows = {row.control: row.found for row in found.controls[0].rows if row.found}
     assert rows["relu_twin"].reservation is None
     assert rows["one_step"].p_value < 0.05
@@ -226,7 +226,7 @@ def test_every_measure_reaches_the_results():
         scaled=Calibrated(ece=0.1, nll=1.0, brier=0.5, bins=[]),
     )
     spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
-    found = assembling.trial_entry(
+    found = outcomes.trial_entry(
         TrialOutcome(
             record("snn"),
             measured(
@@ -326,7 +326,7 @@ def test_a_converted_network_has_its_sources_epochs_and_no_training():
 
 def test_the_data_set():
     groups = np.array([0, 0, 1, 2, 3, 4, 1, 5, 5, 6])
-    found = assembling.describe_dataset(prepared(groups), [SPLIT])
+    found = outcomes.describe_dataset(prepared(groups), [SPLIT])
     assert found.counts == Counts(train=5, val=1, test=4)
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (found.groups, found.groups_tested, found.shared_groups) == (7, 3, 0.25)
@@ -343,7 +343,9 @@ def test_the_data_set():
 
 
 def test_what_is_handed_over_is_in_the_results():
-    results = assembled(uses=Uses(5, 2, 1), tuning=tuning(a=0.0))
+    results = assembled(
+        uses={"test_uses": 5, "test_uses_here": 2, "tested_every_epoch": 1}, tuning=tuning(a=0.0)
+    )
     assert (
         results.dataset.test_uses,
         results.dataset.test_uses_here,
@@ -367,7 +369,7 @@ FOLDS = (
 
 def test_the_data_set_in_folds():
     groups = np.array([0, 0, 1, 2, 2, 3, 4, 5, 5, 0])
-    found = assembling.describe_dataset(prepared(groups), FOLDS)
+    found = outcomes.describe_dataset(prepared(groups), FOLDS)
     assert found.folds == [Counts(train=4, val=1, test=5), Counts(train=3, val=2, test=5)]
     # Means of 4 and 3 and of 1 and 2; all ten images are tested.
     assert found.counts == Counts(train=4, val=2, test=10)
@@ -480,11 +482,11 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     predicted["snn2"][5:13] = 1
     measures = [measured(answers, truth) for answers in predicted.values()]
     records = [record(name) for name in predicted]
-    pairs = assembling.compare_pairs(list(predicted), finished(records, measures), None, 0.005)
+    pairs = outcomes.compare_pairs(list(predicted), finished(records, measures), None, 0.005)
     # 9 of 9, 8 of 8, and 5 against 4 coins.
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
-    grouped = assembling.compare_pairs(
+    grouped = outcomes.compare_pairs(
         list(predicted), finished(records, measures), np.arange(100) // 25, 0.005
     )
     assert grouped[0].test == "t test over groups of images, and exact sign flips of 4 groups"
@@ -502,7 +504,7 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
         for rate in (0.1, 0.2, 0.3)
     ]
     ours = finished(records, measures)
-    pairs = assembling.compare_pairs(names, ours, None, 0.005)
+    pairs = outcomes.compare_pairs(names, ours, None, 0.005)
     right = {
         name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names
     }
