@@ -62,8 +62,9 @@ def test_every_format(tmp_path: Path, suffix: str) -> None:
     assert len(load(tmp_path).images) == 4
 
 
-@pytest.mark.parametrize("validation", ["val", "valid", "validation", None])
-@pytest.mark.parametrize("test", ["test", "Test", None])
+@pytest.mark.parametrize(
+    ("validation", "test"), [("val", "test"), ("valid", "Test"), ("validation", None), (None, None)]
+)
 def test_official_sides(tmp_path: Path, validation: str | None, test: str | None) -> None:
     sides = (
         {"train": TRAIN}

@@ -27,8 +27,9 @@ def options(folder: Path) -> DataOptions:
     return DataOptions(data_dir=str(folder))
 
 
-@pytest.mark.parametrize("gzipped", [True, False])
-@pytest.mark.parametrize("place", [".", "raw", "MNIST/raw", "mnist", "gzip"])
+@pytest.mark.parametrize(
+    ("place", "gzipped"), [(".", True), ("raw", False), ("MNIST/raw", False), ("gzip", True)]
+)
 def test_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str, gzipped: bool) -> None:
     dotted = tuple(stem.replace("-idx", ".idx") for stem in MNIST_STEMS)
     stems = dotted if place == "raw" else MNIST_STEMS
@@ -116,7 +117,7 @@ def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
     path, _ = emnist_zip(tmp_path)
-    bomb = gzip.compress(idx_bytes(np.zeros((2, 28, 28))) + bytes(50 << 20))
+    bomb = gzip.compress(idx_bytes(np.zeros((2, 28, 28))) + bytes(2 << 20))
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive, zipfile.ZipFile(path) as good:
         for name in good.namelist():
             archive.writestr(name, bomb if "digits-train-images" in name else good.read(name))
@@ -125,9 +126,6 @@ def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
         match=r"digits-train-images-idx3-ubyte\.gz: holds .* bytes where its header says",
     ):
         EMNIST_DIGITS(options(tmp_path / "bomb.zip"))
-
-
-FULL = Path("/usr/share/datasets/fashion-mnist")
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist-mini"])
@@ -175,7 +173,7 @@ def test_broken_file_is_named(tmp_path: Path, content: str) -> None:
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     content=st.one_of(

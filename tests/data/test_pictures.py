@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -44,20 +44,12 @@ def encoded(format_, mode):
     return content.getvalue()
 
 
-MODES = {
-    "PNG": "RGBA",
-    "JPEG": "RGB",
-    "GIF": "P",
-    "BMP": "RGB",
-    "TIFF": "L",
-    "WEBP": "RGB",
-    "PPM": "L",
-}
+MODES = {"PNG": "RGBA", "JPEG": "RGB", "GIF": "P", "TIFF": "L"}
 FILES = {format_: encoded(format_, mode) for format_, mode in MODES.items()}
 
 
 @pytest.mark.parametrize("format_", FILES)
-@FUZZED
+@settings(FUZZED, max_examples=50)
 @given(data=st.data())
 def test_damaged_pictures_give_an_array_or_an_input_error(format_, data, tmp_path):
     path = tmp_path / "picture.png"

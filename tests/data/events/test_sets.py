@@ -2,13 +2,9 @@
 archives, downloads.
 """
 
-import functools
 import hashlib
-import http.server
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,38 +145,15 @@ def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None
     )
 
 
-@pytest.fixture
-def server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[http.server.ThreadingHTTPServer]:
-    """Gives out the files in `tmp_path`/mirror."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    handler = functools.partial(Handler, directory=str(tmp_path / "mirror"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("name", ["n-mnist", "cifar10-dvs", "n-caltech101"])
-def test_what_can_be_downloaded_is(name: str, server, tmp_path: Path) -> None:
+def test_what_can_be_downloaded_is(tmp_path: Path) -> None:
+    name = "n-mnist"
     made.as_distributed(name, tmp_path / "mine")
     as_archives(name, tmp_path / "mine", tmp_path / "mirror")
     remotes = {
-        file: Remote(
-            (f"http://127.0.0.1:{server.server_port}/{file}",),
-            hashlib.md5((tmp_path / "mirror" / file).read_bytes()).hexdigest(),
-        )
-        for file in SETS[name].remotes
+        file.name: Remote((file.as_uri(),), hashlib.md5(file.read_bytes()).hexdigest())
+        for file in (tmp_path / "mirror").iterdir()
     }
+    assert set(remotes) == set(SETS[name].remotes)
     raw = replace(SETS[name], remotes=remotes)(DataOptions())
     assert len(raw.labels) == COUNTS[name]
     assert raw.sources == ()
