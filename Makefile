@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test docs clean
+.PHONY: compare test checks pytest docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/spikeduel compare
@@ -11,10 +11,15 @@ compare: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) -j 2 pytest checks
+
+pytest: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+
+checks: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sphinx-build -W -q docs build/docs
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -W -q docs build/docs

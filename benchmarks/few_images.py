@@ -23,8 +23,13 @@ from torch import Tensor
 from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Answers, Running, ask
-from spikeduel.measuring.correctness import best_temperature, judged
-from spikeduel.measuring.over_time import TOLERANCE, chosen_threshold, thresholds
+from spikeduel.measuring.correctness import (
+    TOLERANCE,
+    best_temperature,
+    chosen_threshold,
+    judged,
+    thresholds,
+)
 from spikeduel.networks import models
 from spikeduel.networks.models import Model
 from spikeduel.system import files, hardware

@@ -1,7 +1,7 @@
 """A run that is broken at its n-th write, in every place; a process of its own, which the tests
-start.
+fork.
 
-    python breaking.py FOLDER WAY...    prints one JSON document
+    python breaking.py FOLDER WAY...    writes FOLDER/found.json
 
 Every attempt is a fork of this process, which has loaded everything, so that an attempt takes
 little time. WAY is what happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt`
@@ -10,6 +10,7 @@ system's limit of file sizes, which reaches code of any language).
 """
 
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -68,6 +69,8 @@ def main(folder: Path, *ways: str) -> None:
     comparing.report = unreported
     # Nobody pulls the plug here: what was written is there, on the disk or not yet.
     os.fsync = lambda descriptor: None
+    # What this process holds need not be copied for each attempt.
+    gc.freeze()
     write_pictures(folder / "pictures")
     warm_up(folder / "warm")
     whole = attempt(folder / "whole")
@@ -82,7 +85,7 @@ def main(folder: Path, *ways: str) -> None:
         cases[way].append(
             {"at": whole["written"][number], "broken": broken, "again": attempt(case)}
         )
-    print(json.dumps({"whole": whole, "cases": cases}))
+    (folder / "found.json").write_text(json.dumps({"whole": whole, "cases": cases}))
 
 
 def warm_up(folder: Path) -> None:

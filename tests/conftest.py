@@ -24,17 +24,19 @@ import pytest
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the whole program first: they take longest, and processes that share the tests shall
-    end together.
-    """
+    """Files that take longest first: processes that share the tests shall end together."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.parent not in (here, here / "cli"))
+    first = [here / "trials", here, here / "cli"]
+    items.sort(key=lambda item: [*first, item.path.parent].index(item.path.parent))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _common_cache(tmp_path_factory):
-    """A cache for fixtures that serve many tests, and for tests with `known_data`."""
-    folder = tmp_path_factory.mktemp("cache")
+    """A cache for fixtures that serve many tests, and for tests with `known_data`; the processes of
+    pytest-xdist share it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared-cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKEDUEL_CACHE", str(folder))
         yield folder

@@ -1,7 +1,5 @@
 import json
-import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forked import Forked
 from made_times import untimed
 from spikeduel import data
 from spikeduel.comparing import compare, tune, write_tuning
@@ -26,6 +25,7 @@ from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate
 from spikeduel.trials.run_folder import default_name
 from spikeduel.trials.tuning import read_tuning
@@ -390,64 +390,29 @@ def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
         write_tuning(found, tmp_path / "mine")
 
 
-TOGETHER = f"""
-import json, os, sys
-# What each would have to load.
-import sklearn.datasets, torch._dynamo
-sys.path.append({str(Path(__file__).parent)!r})
-from made_pages import unreported
-from made_times import untimed
-from spikeduel import comparing
-from spikeduel.measuring import latency
-from spikeduel.system.progress import Progress
-from spikeduel.settings.reading import read_experiment
+class Printing(Progress):
+    """Prints all lines."""
 
-class Telling(Progress):
     def say(self, text):
         print(text, flush=True)
 
     detail = say
 
-# Figures and times take seconds, and others test them.
-comparing.report, latency.latency = unreported, untimed
-children = []
-for experiment, out in json.loads(sys.argv[1]):
-    children.append(os.fork())
-    if not children[-1]:
-        comparing.compare(read_experiment(experiment), out, "shared", Telling())
-        os._exit(0)
-sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
-"""
+
+def started(experiment, out):
+    """A process that makes the comparison of a settings file, with a store that they share."""
+    return Forked(lambda: compare(read_experiment(experiment), out, "shared", Printing()))
 
 
-def start_together(*commands):
-    """A process that has loaded everything and does each of the commands in a process of its own,
-    all at once.
-    """
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
-    return subprocess.Popen(
-        [sys.executable, "-c", TOGETHER, json.dumps(commands)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said_together(*commands):
-    """The lines that they say, when all have ended well."""
-    started = start_together(*commands)
-    out, errors = started.communicate(timeout=300)
-    assert started.returncode == 0, (out, errors)
-    return out.splitlines()
-
-
-def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
+def test_experiments_that_share_a_contender_train_it_once(small, tmp_path, unreported):
     small = replace(small, epochs=1, limit=200)
     write_experiment(tmp_path / "both.toml", small)
     write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",)))
     # Both write to one folder, where what one of them wrote must be left, and not a mixture.
-    lines = said_together(("both.toml", "out"), ("one.toml", "out"))
+    processes = [started("both.toml", "out"), started("one.toml", "out")]
+    ends = [process.ended() for process in processes]
+    lines = [line for _, said in ends for line in said]
+    assert [code for code, _ in ends] == [0, 0], lines
     assert sum("small-cnn, seed 0, epoch 1/1" in line for line in lines) == 1
     assert sum("small-cnn, seed 0: found in the store" in line for line in lines) == 1
     assert sum(", epoch 1/1" in line for line in lines) == 2
@@ -463,11 +428,11 @@ def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, unreported):
     write_experiment(tmp_path / "e.toml", small)
     with files.locked(tmp_path / "out" / ".lock"):
         with files.locked(tmp_path / "shared" / f"{key}.lock"):
-            other = start_together(("e.toml", "out"))
-            assert any("is training this trial; waiting" in line for line in other.stdout)
-        assert any("is writing out; waiting" in line for line in other.stdout)
-    other.communicate(timeout=300)
-    assert other.returncode == 0
+            other = started("e.toml", "out")
+            lines = iter(other)
+            assert any("is training this trial; waiting" in line for line in lines)
+        assert any("is writing out; waiting" in line for line in lines)
+    assert other.ended()[0] == 0
 
 
 def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted):

@@ -40,6 +40,7 @@ QUICK = {
     "export": ["--images", "20"],
     "plan": ["--epochs", "1", "--limit", "60", "--width", "8"],
 }
+QUICK_STUDY = "[settings]\nlimit = 60\nwidth = 8\n"
 
 
 def blocks(page, *languages):
@@ -91,7 +92,8 @@ def write_modules(page, folder):
     others = []
     for _, code in blocks(page, "toml"):
         if named := re.match(r"# (\w+\.toml)", code):
-            (folder / named[1]).write_text(code, encoding="utf-8")
+            quick = code.replace("[settings]", QUICK_STUDY, 1)
+            (folder / named[1]).write_text(quick, encoding="utf-8")
     for _, code in blocks(page, "python"):
         named = re.match(r"# (\w+\.py)", code)
         if not named:

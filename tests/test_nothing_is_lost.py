@@ -2,18 +2,16 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
+from forked import run_program
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED
 from spikeduel.results.run import Results
 from spikeduel.system import typed
 
-BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
     "checkpoint.pt",
     "checkpoint.pt",
@@ -51,15 +49,10 @@ def numbers(document):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What `breaking.py` found, all ways by one process: to load everything takes it as long as ten
-    attempts.
-    """
-    if sys.platform == "win32":
-        pytest.skip("needs fork")
-    command = [sys.executable, BREAKING, tmp_path_factory.mktemp("broken"), *ENDS]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Return what `breaking.py` found."""
+    folder = tmp_path_factory.mktemp("broken")
+    run_program(Path(__file__).with_name("breaking.py"), folder, *ENDS)
+    return json.loads((folder / "found.json").read_text())
 
 
 @pytest.mark.parametrize("way", ENDS)

@@ -80,7 +80,7 @@ def compare(
     progress.begins(ready.folder)
     if workers.at_once > 1:
         ready.prepared.let_go()  # other processes train
-    with progress.trials(ready.plan.seconds, workers.at_once):
+    with progress.trials(ready.plan.seconds):
         records = workers.run(ready.jobs(progress), store)
     comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
     progress.ends(comparison, store)
@@ -135,7 +135,7 @@ def conclude(
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
     controlled: dict[str, Controlled] = {}
-    with progress.trials({}, workers.at_once):
+    with progress.trials(()):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
             trials += converted

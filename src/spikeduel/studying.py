@@ -78,7 +78,7 @@ def study(
         if not trial.stored
     }
     jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
-    with progress.trials(expected, workers.at_once):
+    with progress.trials(expected):
         records = {record.key: record for record in workers.run(jobs, store)}
     finished = []
     for duel in progress.track(duels, "measuring, and writing reports", len(duels)):

@@ -14,6 +14,7 @@ import typer.main
 from PIL import Image
 from typer.testing import CliRunner
 
+from forked import Forked
 from made_pages import unreported
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput
@@ -533,7 +534,7 @@ def test_clean_says_what_would_go_and_asks(desk):
     assert "--yes" in one_line(spikeduel("clean", "--json"))
     assert "--runs names" in one_line(spikeduel("clean", "--runs", "nowhere"))
     for done in (spikeduel("clean", "--dry-run"), spikeduel("clean", answer="n")):
-        assert re.search(r"not finished +1 +2 MB", done.stdout)
+        assert re.search(r"not finished +1 +2\.0 MB", done.stdout)
         assert store.folder("a" * 16).exists()
     found = json.loads(spikeduel("clean", "--dry-run", "--json").stdout)
     assert [each["kind"] for each in found["removed"]] == ["unfinished"]
@@ -693,19 +694,13 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported
 def test_a_real_ctrl_c(desk):
     arguments = ["compare", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
     arguments += ["--epochs", "5000", "--patience", "5000", "--verbose"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spikeduel", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:
-        if "epoch 2/5000" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert stderr.strip() == f"stopped. {EPOCHS_ARE_SAVED}"
+    process = Forked(lambda: app(arguments))
+    assert any("epoch 2/5000" in line for line in process)
+    os.kill(process.pid, signal.SIGINT)
+    code, lines = process.ended()
+    assert code == 130
+    assert "Traceback" not in "".join(lines)
+    assert lines[-1] == f"stopped. {EPOCHS_ARE_SAVED}"
     assert list(desk.glob("runs/store/*/checkpoint.pt"))
 
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lazily import Lazily
 from spikeduel.data import hub
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, write_table
 
-datasets = pytest.importorskip("datasets")
+datasets = Lazily("datasets")
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,10 @@ from urllib.parse import urlparse
 
 import pytest
 
+from lazily import Lazily
 from synthetic_files import write_table
 
-pytest.importorskip("datasets")
+Lazily("datasets")
 
 REVISION = "0123456789abcdef" * 2 + "01234567"
 

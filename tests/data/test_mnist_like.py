@@ -63,9 +63,9 @@ def test_one_missing_file_is_the_one_named(tmp_path: Path) -> None:
     [
         ("train-labels-idx1-ubyte", np.zeros(59), "59 labels for the 60 images"),
         ("t10k-labels-idx1-ubyte", np.full(20, 10), "label 10 is not one of the 10 classes"),
-        ("t10k-labels-idx1-ubyte", np.zeros((20, 2)), "has not 1 dimensions"),
+        ("t10k-labels-idx1-ubyte", np.zeros((20, 2)), "bytes in 1 dimensions"),
         ("train-images-idx3-ubyte", np.zeros((60, 20, 28)), "28×28 bytes"),
-        ("train-images-idx3-ubyte", np.zeros(60), "has not 3 dimensions"),
+        ("train-images-idx3-ubyte", np.zeros(60), "bytes in 3 dimensions"),
     ],
 )
 def test_files_that_do_not_fit_are_named(
@@ -143,22 +143,22 @@ ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 GOOD = idx_bytes(ARRAY)
 LIE = struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**31, 2**31)
 BROKEN = {
-    "empty": (b"", "not an idx file"),
-    "text": (b"<html>not found</html>", "magic number"),
-    "wrong magic": (b"\0\0\x07\x03" + GOOD[4:], "magic number"),
-    "no dimensions": (b"\0\0\x08\x00", "has not 3 dimensions"),
-    "other numbers": (b"\0\0\x0c\x03" + GOOD[4:], "not an idx file"),
+    "empty": (b"", "where an idx file"),
+    "text": (b"<html>not found</html>", "begins with 0x"),
+    "wrong magic": (b"\0\0\x07\x03" + GOOD[4:], "begins with 0x"),
+    "no dimensions": (b"\0\0\x08\x00", "bytes in 3 dimensions"),
+    "other numbers": (b"\0\0\x0c\x03" + GOOD[4:], "where an idx file"),
     "truncated": (GOOD[:-1], "holds 39 bytes where its header says 40"),
     "header cut off": (GOOD[:9], "holds 9 bytes"),
     "too long": (GOOD + b"x", "holds 41 bytes"),
-    "other dimensions": (idx_bytes(np.zeros(5)), "has not 3 dimensions"),
+    "other dimensions": (idx_bytes(np.zeros(5)), "bytes in 3 dimensions"),
     "lying header": (LIE, "holds 16 bytes"),
     "truncated gzip": (gzip.compress(GOOD)[:-12], "holds .* bytes where"),
     "damaged gzip": (
         gzip.compress(GOOD)[:15] + b"\xff\xff\xff" + gzip.compress(GOOD)[18:],
         "cannot be read",
     ),
-    "gzip of text": (gzip.compress(b"hello there"), "magic number"),
+    "gzip of text": (gzip.compress(b"hello there"), "begins with 0x"),
     "gzip in name only": (b"\x1f\x8bnothing of the kind", "cannot be read"),
 }
 
@@ -198,11 +198,15 @@ def test_places_and_options_that_cannot_be_are_named(tmp_path: Path) -> None:
         archive.writestr("gzip/other.gz", b"")
     cases = [
         (MNIST, options(tmp_path / "absent"), "absent: the files of mnist are not all there"),
-        (MNIST, options(tmp_path / "gzip.zip"), "gzip.zip: cannot be read as a zip"),
+        (MNIST, options(tmp_path / "gzip.zip"), "gzip.zip: cannot be read as an archive"),
         (MNIST, DataOptions(data_dir=str(tmp_path / "files"), image_size=32), "image_size"),
         (EMNIST_DIGITS, options(tmp_path / "files"), EMNIST_STEMS[0]),
-        (EMNIST_DIGITS, options(tmp_path), r"gzip\.zip: cannot be read as a zip"),
-        (EMNIST_DIGITS, options(tmp_path / "other.zip"), "has no emnist-digits-train-images"),
+        (EMNIST_DIGITS, options(tmp_path), r"gzip\.zip: cannot be read as an archive"),
+        (
+            EMNIST_DIGITS,
+            options(tmp_path / "other.zip"),
+            "other.zip: the files of emnist-digits are not all there",
+        ),
     ]
     for dataset, chosen, problem in cases:
         with pytest.raises(InputError, match=problem):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel.data import cache, preparing, workers
+from spikeduel.data import cache, pictures, workers
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import DataOptions
@@ -28,13 +28,14 @@ def workplace(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were made images."""
     names: list[str] = []
-    content_of = preparing.content_of
+    make = pictures._ImageMaker.__call__
 
-    def recorded(source: Path) -> int:
+    def recorded(maker: pictures._ImageMaker, row: int, source: Path) -> tuple[np.ndarray, int]:
+        made = make(maker, row, source)
         names.append(source.name)
-        return content_of(source)
+        return made
 
-    monkeypatch.setattr(preparing, "content_of", recorded)
+    monkeypatch.setattr(pictures._ImageMaker, "__call__", recorded)
     return names
 
 
@@ -58,7 +59,7 @@ class Interrupting:
 def test_an_interrupted_preparation_goes_on_where_it_ended(
     image_folder: Path, workplace: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparing, "AT_ONCE", 2)
+    monkeypatch.setattr(pictures, "AT_ONCE", 2)
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         folder(options(image_folder, workplace, track=Interrupting(4)))
@@ -95,12 +96,13 @@ def test_what_was_made_of_files_that_are_the_same_is_taken_over(
     np.testing.assert_array_equal(found.content, whole.content)
 
 
-@pytest.mark.parametrize("part", ["journal.npy", "images.npy", "decided.json"])
+@pytest.mark.parametrize("part", ["*.journal", "*.images", "images.npy"])
 def test_a_damaged_workplace_is_no_hindrance(
     part: str, image_folder: Path, workplace: Path
 ) -> None:
     expected = np.array(folder(options(image_folder, workplace)).images)
-    (workplace / part).write_bytes(b"\x93NUMPY and no more")
+    (damaged,) = workplace.glob(part)
+    damaged.write_bytes(b"\x93NUMPY and no more")
     np.testing.assert_array_equal(folder(options(image_folder, workplace)).images, expected)
 
 
@@ -113,7 +115,7 @@ def test_processes_make_the_same_images(
     expected = folder(options(image_folder))
     monkeypatch.setattr(workers, "FEWEST", 1)
     monkeypatch.setattr(workers, "num_cores", lambda: 2)
-    monkeypatch.setattr(preparing, "AT_ONCE", 3)
+    monkeypatch.setattr(pictures, "AT_ONCE", 3)
     try:
         found = folder(options(image_folder))
         broken.write_bytes(broken.read_bytes()[:100])
@@ -145,11 +147,11 @@ def test_images_are_not_copied_into_the_cache(
 KILLED = """
 import sys, time
 from pathlib import Path
-from spikeduel.data import preparing
+from spikeduel.data import pictures
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.prepared import DataOptions
 
-preparing.AT_ONCE, preparing.FLUSH_SECONDS = 2, 0.0
+pictures.AT_ONCE, pictures.FLUSH_SECONDS = 2, 0.0
 
 def track(items, description, total):
     for number, item in enumerate(items):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lazily import Lazily
 from spikeduel.data.catalogue import is_packed, load
 from spikeduel.data.hub import hub
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
@@ -14,7 +15,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 
-datasets = pytest.importorskip("datasets")
+datasets = Lazily("datasets")
 Content = dict[str, bytes | str]
 
 

@@ -163,11 +163,11 @@ def png() -> bytes:
 
 
 BROKEN = {
-    "absent": (lambda place: None, "place: no such folder or zip"),
-    "something else": (Path.mkdir, "has no folder Real"),
-    "no zip": (not_a_zip, "place: cannot be read as a zip"),
-    "zip of something else": (zip_of_something_else, "place: has no folder Real"),
-    "empty": (empty_folder, "Real: holds no fingerprints"),
+    "absent": (lambda place: None, "place: no such folder or archive"),
+    "something else": (Path.mkdir, "place: has no fingerprints in a folder Real"),
+    "no zip": (not_a_zip, "place: cannot be read as an archive"),
+    "zip of something else": (zip_of_something_else, "place: has no fingerprints in a folder Real"),
+    "empty": (empty_folder, "place: has no fingerprints in a folder Real"),
     "name": (with_real("my thumb.BMP", b""), r"Real/my thumb\.BMP: not a name of SOCOFing's"),
     "cut off": (with_real("2__M_Left_thumb_finger.BMP", b"BM"), r"2__M_.* cannot be read as"),
     "PNG": (with_real("2__M_Left_thumb_finger.BMP", png()), r"2__M_.* cannot be read as"),

@@ -1,59 +1,44 @@
-"""Values taken apart and put together, in memory and by files."""
+"""Values for other processes, their large arrays in files."""
 
 import pickle
 
 import numpy as np
-import torch
+import pytest
 
 from spikeduel import data
-from spikeduel.data.disk_arrays import SMALL, SharedPayload
+from spikeduel.data.disk_arrays import SMALL, pickled
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
 
 LARGE = np.arange(SMALL, dtype=np.int64)
 
 
-def test_large_arrays_are_apart_once_and_the_rest_is_small():
-    value = {
-        "a": LARGE,
-        "same": LARGE,
-        "tensor": torch.from_numpy(LARGE.copy()),
-        "few": np.arange(3),
-        "text": "x",
-    }
-    taken = SharedPayload.of(value)
-    assert len(taken.arrays) == 2
-    assert len(taken.pickled) < 1000
-    together = taken.load()
-    assert together["a"] is together["same"] is LARGE
-    assert isinstance(together["tensor"], torch.Tensor)
-    np.testing.assert_array_equal(together["tensor"], LARGE)
-    assert (together["few"].tolist(), together["text"]) == ([0, 1, 2], "x")
-
-
-def test_maps_of_files_stay_such_and_parts_of_them_are_written(tmp_path):
+def test_large_arrays_lie_in_files_once_and_maps_where_they_are(tmp_path):
     path = tmp_path / "whole.npy"
     np.save(path, LARGE)
     whole = np.load(path, mmap_mode="r")
     folder = tmp_path / "new"
     folder.mkdir()
-    handed = pickle.loads(
-        pickle.dumps(SharedPayload.of((whole, whole[7:], LARGE)).in_files(folder))
-    )
-    assert [each.file for each in handed.arrays] == [
-        str(path),
-        str(folder / "1.bin"),
-        str(folder / "2.bin"),
-    ]
-    for found, asked in zip(handed.load(), (whole, whole[7:], LARGE), strict=True):
-        assert isinstance(found, np.memmap)
-        np.testing.assert_array_equal(found, asked)
+    value = {"map": whole, "slice": whole[7:], "same": [LARGE, LARGE], "few": np.arange(3)}
+    content = pickled(value, folder)
+    assert len(content) < 2000
+    assert [file.name for file in sorted(folder.iterdir())] == ["0.bin", "1.bin"]
+    together = pickle.loads(content)
+    assert together["map"].filename == str(path)
+    assert together["same"][0] is together["same"][1]
+    for name in ("map", "slice", "few"):
+        np.testing.assert_array_equal(together[name], value[name])
+    np.testing.assert_array_equal(together["same"][0], LARGE)
+    (folder / "1.bin").unlink()
+    with pytest.raises(InputError, match=r"does not find .*1\.bin"):
+        pickle.loads(content)
 
 
 def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_path):
     prepared = data.load(Experiment(dataset="digits"))
     assert prepared.held is prepared.held
-    found = SharedPayload.of(prepared).in_files(tmp_path).load()
+    found = pickle.loads(pickled(prepared, tmp_path))
     assert "held" not in vars(found)
     np.testing.assert_array_equal(found.images, prepared.images)
     assert (found.fingerprint, found.classes) == (prepared.fingerprint, prepared.classes)

@@ -9,9 +9,8 @@ from made_oracle import CARD, Oracle, batches
 from spikeduel.counting.counter import Counter
 from spikeduel.measuring.answers import Asked, ask
 from spikeduel.measuring.answers import Counting as CountingOf
-from spikeduel.measuring.correctness import calibration, classification
+from spikeduel.measuring.correctness import anytime, calibration, classification
 from spikeduel.measuring.costing import operations
-from spikeduel.measuring.over_time import anytime
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 

@@ -9,11 +9,11 @@ from torch import nn
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Running, answers_of
-from spikeduel.measuring.correctness import classification
-from spikeduel.measuring.over_time import (
+from spikeduel.measuring.correctness import (
     CONFIDENCE,
     TOLERANCE,
     anytime,
+    classification,
     early_exit,
     most_lost,
     thresholds,

@@ -1,7 +1,6 @@
 """The page in a real browser."""
 
 import io
-import shutil
 import socket
 import threading
 
@@ -10,13 +9,11 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from browser import browser
 from spikeduel.networks.models import load_model
 from spikeduel.playing.serving import application
 from spikeduel.playing.table import lay
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium")
 ANSWERED = "#inside[aria-busy=false] .sdi-model"
 
 
@@ -38,22 +35,20 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+def running():
+    with browser() as found:
+        yield found
 
 
 @pytest.fixture
-def opened(browser, address):
+def opened(running, address):
     """A function that opens the page for a visitor of their own; at the end nobody's console has
     errors.
     """
     contexts, errors, asked = [], [], []
 
     def open_page(width=1280, scheme="light", height=900):
-        context = browser.new_context(
+        context = running.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
         contexts.append(context)

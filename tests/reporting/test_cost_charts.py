@@ -18,6 +18,7 @@ from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even
+from spikeduel.results import means
 from spikeduel.results.costs import MEMORIES
 from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
@@ -307,12 +308,12 @@ def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
 
 def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
     one, other = make_results(make_prepared(), baseline(seeds=1)).trials
-    assert costs.one_image_ms([one, other]) is None
+    assert means.one_image_ms([one, other]) is None
     timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
-    assert costs.one_image_ms([one, timed]) == 2.5
-    assert costs.stream_ms([one, timed]) == [1.0, 2.0]
+    assert means.one_image_ms([one, timed]) == 2.5
+    assert means.stream_ms([one, timed]) == [1.0, 2.0]
     neither = structs.replace(other, latency=latency())
-    assert (costs.one_image_ms([neither]), costs.stream_ms([neither])) == (None, None)
+    assert (means.one_image_ms([neither]), means.stream_ms([neither])) == (None, None)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from made_operations import plain, spiking
 from made_pages import told_in
 from made_results import make_pair
 from spikeduel.measuring.energy.pairwise import compare_run
-from spikeduel.reporting import charts, differences, report
+from spikeduel.reporting import accuracies, charts, costs, report
+from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
 from spikeduel.reporting.charts import Name
-from spikeduel.reporting.differences import intervals, pair_differences, with_intervals
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
@@ -142,7 +142,7 @@ def comparison(make_run):
 
 
 def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(comparison):
-    (panel,) = differences.controls(comparison.results).panels
+    (panel,) = accuracies.controls(comparison.results).panels
     assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
     found = comparison.results.comparison.controls[0].rows[0].found
     rows = told_in(panel)
@@ -176,7 +176,7 @@ def duel():
 
 def drawn(accounted, accountings, results):
     colours = charts.contender_colours(results.trials)
-    return differences.energy_accountings(accounted, accountings, colours)
+    return costs.energy_accountings(accounted, accountings, colours)
 
 
 def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(duel):

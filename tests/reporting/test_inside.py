@@ -1,12 +1,12 @@
 import html
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from browser import browser, opened
 from made_models import SENSOR, make, of_recordings
 from spikeduel.reporting import at_step, inspect
 from spikeduel.reporting.inside import look_inside
@@ -83,80 +83,37 @@ def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)", text)
 
 
-@pytest.fixture
-def browser():
-    """Opens a page of so many pixels' width; notes what it says in the console, and what it asks
-    for.
-    """
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("needs the browser chromium")
-    with api.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-        def opened(path, width=1280, **settings):
-            page = started.new_page(viewport={"width": width, "height": 800}, **settings)
-            page.said = []
-            page.on("console", lambda message: page.said.append(message.text))
-            page.on("pageerror", lambda error: page.said.append(str(error)))
-            page.on(
-                "request",
-                lambda request: page.said.append(request.url) if request.url != page.url else None,
-            )
-            page.goto(path.as_uri())
-            page.said = [each for each in page.said if each != path.as_uri()]
-            return page
-
-        yield opened
-        started.close()
+@pytest.fixture(scope="module")
+def running():
+    with browser() as found:
+        yield found
 
 
-def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_path, browser):
-    page = browser(inspect(models(), image, tmp_path, formats=[])[0])
-
-    step = page.locator(".sdi output")
-    assert step.inner_text() == "step 6 of 6"
-    slider = page.get_by_role("slider", name="time step")
-    slider.fill("2")
-    assert step.inner_text() == "step 2 of 6"
-    assert slider.get_attribute("aria-valuetext") == "step 2 of 6"
-    shares = page.locator(".sdi-model").first.locator(".sdi-value").all_inner_texts()
-    expected = look_inside(models(), image).models[0].probabilities[1]
-    assert [float(each.removesuffix(" %")) for each in shares] == pytest.approx(
-        [100 * k for k in expected], abs=0.051
-    )
-    slider.press("ArrowRight")
-    assert step.inner_text() == "step 3 of 6"
-    page.get_by_role("button", name="play").press("Enter")
-    page.get_by_role("button", name="pause").wait_for()
-    page.get_by_role("button", name="play").wait_for(timeout=10_000)
-    assert step.inner_text() == "step 6 of 6"
-    page.locator(".sdi svg").first.hover()
-    assert page.locator(".sdi-tip").inner_text().startswith("step ")
-    assert page.said == []
+def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_path, running):
+    with opened(running, inspect(models(), image, tmp_path, formats=[])[0]) as page:
+        step = page.locator(".sdi output")
+        assert step.inner_text() == "step 6 of 6"
+        slider = page.get_by_role("slider", name="time step")
+        slider.fill("2")
+        assert slider.get_attribute("aria-valuetext") == step.inner_text() == "step 2 of 6"
+        shares = page.locator(".sdi-model").first.locator(".sdi-value").all_inner_texts()
+        expected = look_inside(models(), image).models[0].probabilities[1]
+        assert [float(share.removesuffix(" %")) for share in shares] == pytest.approx(
+            [100 * probability for probability in expected], abs=0.051
+        )
+        slider.press("ArrowRight")
+        assert step.inner_text() == "step 3 of 6"
+        page.get_by_role("button", name="play").press("Enter")
+        page.get_by_role("button", name="pause").wait_for()
+        page.get_by_role("button", name="play").wait_for(timeout=10_000)
+        assert step.inner_text() == "step 6 of 6"
+        page.locator(".sdi svg").first.hover()
+        assert page.locator(".sdi-tip").inner_text().startswith("step ")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_browser_a_phone_shows_it_without_sideways_scrolling(image, tmp_path, browser, scheme):
-    page = browser(inspect(models(), image, tmp_path, formats=[])[0], 360, color_scheme=scheme)
-
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    for part in page.locator(".sdi-part").all():
-        assert part.evaluate("part => part.scrollWidth <= part.clientWidth + 1")
-    assert page.said == []
-
-
-def test_in_a_browser_new_data_takes_the_place_of_old(image, tmp_path, browser):
-    page = browser(inspect(models(), image, tmp_path, formats=[])[0])
-
-    page.evaluate("""() => {
-        const element = document.querySelector("[data-inside]");
-        const data = JSON.parse(document.getElementById("inside-data").textContent);
-        element.querySelector("button").click();
-        spikeduelInside(element, { ...data, models: data.models.slice(0, 1) }, { step: 2 });
-    }""")
-
-    assert page.locator(".sdi-model").count() == 1
-    page.wait_for_timeout(1000)  # longer than a step: the old timer is gone
-    assert page.locator(".sdi output").inner_text() == "step 2 of 6"
-    assert page.said == []
+def test_in_a_browser_a_phone_shows_it_without_sideways_scrolling(image, tmp_path, running):
+    path = inspect(models(), image, tmp_path, formats=[])[0]
+    with opened(running, path, 360, scheme="dark") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        for part in page.locator(".sdi-part").all():
+            assert part.evaluate("part => part.scrollWidth <= part.clientWidth + 1")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from lazily import Lazily
 from spikeduel.comparing import compare
 from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logged
 from spikeduel.settings.recipes import baseline
@@ -12,10 +13,8 @@ from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.progress import Progress
 from telling import Telling
 
-mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
-accumulating = pytest.importorskip(
-    "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
-)
+mlflow = Lazily("mlflow")
+accumulating = Lazily("tensorboard.backend.event_processing.event_accumulator")
 
 # Warnings of these programs' own libraries.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

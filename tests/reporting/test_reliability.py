@@ -14,7 +14,7 @@ from spikeduel.auditing import examine
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import audit_page, charts, reliability, report
+from spikeduel.reporting import accuracies, audit_page, charts, report
 from spikeduel.results.audit import Counts, Details
 from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.results.words.audit import document, problems
@@ -53,7 +53,7 @@ def test_bins_of_several_trials_are_pooled():
 
     trials = [one(10, 0.5, 0.4), one(30, 0.9, 0.8), one(0, None, None)]
     ((row,), (empty,)) = (
-        reliability.diagrams({"a": of}, {"a": "red"}).panels[0].marks[0].rows
+        accuracies.calibration({"a": of}, {"a": "red"}).panels[0].marks[0].rows
         for of in (trials, trials[2:])
     )
     assert (row["number"], row["mean confidence, %"]) == (40, pytest.approx(80))
@@ -63,7 +63,7 @@ def test_bins_of_several_trials_are_pooled():
 
 def test_bars_are_the_accuracies_and_rings_those_after_temperature(results):
     measured = {"dense-snn": [calibration(0)], "small-cnn": [calibration(1)]}
-    chart = reliability.diagrams(measured, {"dense-snn": "red", "small-cnn": "blue"})
+    chart = accuracies.calibration(measured, {"dense-snn": "red", "small-cnn": "blue"})
     assert [panel.title for panel in chart.panels] == list(measured)
     for panel, (found,) in zip(chart.panels, measured.values(), strict=True):
         bars, rings, diagonal = panel.marks
@@ -107,7 +107,7 @@ def corrupted(make_prepared, make_results):
 
 
 def test_curves_start_at_the_clean_accuracy(corrupted):
-    panels = {panel.title: panel for panel in reliability.robustness(corrupted).panels}
+    panels = {panel.title: panel for panel in accuracies.robustness(corrupted).panels}
     assert list(panels) == [*CORRUPTIONS, "mean of all"]
     snn, cnn = panels["noise"].marks
     assert snn.look.colour == charts.SPIKING_COLOURS[0]
@@ -122,7 +122,7 @@ def test_curves_start_at_the_clean_accuracy(corrupted):
 def test_seeds_make_a_band(make_prepared, make_results):
     measured = [robustness(0.8, last) for last in (0.6, 0.3, 0.4, 0.5)]
     results = of_trials(make_results(make_prepared(), baseline(seeds=2)), *measured)
-    band = reliability.robustness(results).panels[1].marks[1]
+    band = accuracies.robustness(results).panels[1].marks[1]
     deviation = 100 * np.std([0.6, 0.4], ddof=1)
     last = band.rows[-1]
     assert (last["low"], last["high"]) == pytest.approx((50 - deviation, 50 + deviation))

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from made_results import make_predictions, make_results
-from spikeduel.reporting import thumbnails
-from spikeduel.reporting.thumbnails import of_run
+from spikeduel.reporting import pictures
+from spikeduel.reporting.pictures import thumbnails
 from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
 
@@ -34,7 +34,7 @@ def opened(sprite):
 
 def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
     prepared, results, kept = made()
-    found = of_run(results, kept, prepared)
+    found = thumbnails(results, kept, prepared)
     sheet = np.asarray(opened(found.sprite).convert("L"))
 
     for place, said in enumerate(found.listed):
@@ -47,7 +47,7 @@ def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
 
 def test_places_of_a_cell_are_images_of_that_cell(made):
     prepared, results, kept = made()
-    found = of_run(results, kept, prepared)
+    found = thumbnails(results, kept, prepared)
 
     for (truth, answer), group in found.cells["small-cnn"].items():
         for place in group.places:
@@ -68,11 +68,11 @@ def test_places_of_a_cell_are_images_of_that_cell(made):
 
 
 def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(made, monkeypatch):
-    monkeypatch.setattr(thumbnails, "MOST_OF_ONE", 2)
-    monkeypatch.setattr(thumbnails, "MOST_IN_ALL", 10)
+    monkeypatch.setattr(pictures, "MOST_OF_ONE", 2)
+    monkeypatch.setattr(pictures, "MOST_IN_ALL", 10)
     prepared, results, kept = made(num_images=200)
 
-    found = of_run(results, kept, prepared)
+    found = thumbnails(results, kept, prepared)
 
     assert len(found.listed) == 10
     groups = [group for of in found.cells.values() for group in of.values()]
@@ -86,7 +86,7 @@ def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(ma
 def test_pictures_in_colour_and_large_ones_are_made_small(made):
     prepared, results, kept = made(shape=(3, 150, 100))
 
-    found = of_run(results, kept, prepared)
+    found = thumbnails(results, kept, prepared)
 
     sheet = opened(found.sprite)
     assert sheet.mode == "RGB"
@@ -96,7 +96,7 @@ def test_pictures_in_colour_and_large_ones_are_made_small(made):
 def test_without_the_data_images_are_counted_and_none_is_shown(made):
     _, results, kept = made()
 
-    found = of_run(results, kept, None)
+    found = thumbnails(results, kept, None)
 
     assert found.sprite is None
     assert found.listed == []

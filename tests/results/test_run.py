@@ -5,64 +5,12 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from made_operations import spiking
-from made_times import untimed
-from made_trials import FOUR, dataset, pair, results, scored, trial
+from made_trials import FOUR, dataset, pair, results, trial
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.run import json_schema
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
-from spikeduel.system import typed
-
-LEAVING = {"threshold": 0.75, "mean_steps": 1.5, "accuracy": 0.5, "exit_steps": [3, 3]}
-CHOSEN_ON = ExitChoice(n=6, mean_steps=1.5, accuracy=0.5)
-
-
-def anytime(num_steps=2, exit_steps=(3, 3), in_curve=(3, 3)):
-    leaving = {**LEAVING, "exit_steps": list(exit_steps)}
-    curve = [Leaving(**{**LEAVING, "exit_steps": list(in_curve)})]
-    early = EarlyExit(**leaving, tolerance=0.002, validation=CHOSEN_ON, curve=curve)
-    return Anytime(
-        num_steps=num_steps,
-        n=6,
-        accuracies=[0.5, 0.5],
-        early_exit=early,
-    )
-
-
-def read(made, kind):
-    """`made` written down and read again, which checks it."""
-    return typed.converted(typed.plain(made), kind)
-
 
 # ---- one trial
-
-
-def test_what_goes_over_time_has_as_many_steps():
-    latency = structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0])
-    made = trial("snn", 0.9, anytime=anytime(), operations=spiking(), latency=latency)
-    assert read(made, type(made)) == made
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"anytime": anytime(num_steps=3)},
-        {"anytime": anytime(exit_steps=(3, 2, 1))},
-        {"anytime": anytime(in_curve=(6,))},
-        # Everybody leaves at some step.
-        {"anytime": anytime(exit_steps=(0, 0))},
-        {"anytime": anytime(in_curve=(0, 0))},
-        {"anytime": anytime(), "operations": structs.replace(spiking(), num_steps=4)},
-        {
-            "anytime": anytime(),
-            "latency": structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0, 3.0]),
-        },
-    ],
-)
-def test_different_numbers_of_steps_are_refused(changes):
-    with pytest.raises(ValueError, match="different numbers of time steps"):
-        trial("snn", 0.9, **changes)
 
 
 @pytest.mark.parametrize("path", ["models/a-seed0.safetensors", "a"])
@@ -86,15 +34,6 @@ def test_a_finished_trial_has_a_model_and_a_validation_score(missing):
 
 
 # ---- the whole run
-
-
-def test_everybody_was_tested_on_the_classes_of_the_data_set():
-    few = trial("snn", 0.9, test=scored(0.9, (10, 10)))
-    with pytest.raises(ValueError, match="snn, seed 0 was tested on other classes"):
-        results([few])
-    uneven = structs.replace(scored(0.9), confusion=[[0] * 9] * 10)
-    with pytest.raises(ValueError, match="other classes"):
-        results([trial("snn", 0.9, test=uneven)])
 
 
 def test_twins_are_known_by_their_weights():

@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from telling import Telling
 def on_a_terminal():
     progress = TerminalProgress()
     progress.console = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+    progress._bars.live.console = progress.console
     return progress, progress.console.file
 
 
@@ -71,38 +73,29 @@ def test_it_costs_nothing_to_import():
 # ---- trials
 
 
-def test_the_view_says_what_is_trained_and_how_long_is_left(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+def test_each_trial_that_trains_has_a_bar_and_all_have_one():
     progress, screen = on_a_terminal()
 
     def shown():
-        screen.truncate(0)
-        progress.console.print(progress._view())
-        return screen.getvalue()
+        plain = Console(file=io.StringIO(), width=100)
+        plain.print(progress._bars.get_renderable())
+        return plain.file.getvalue()
 
-    with progress.trials({"a, seed 0": 100.0, "b, seed 0": 50.0}):
-        assert "0 of 2 trials trained, about 2 min left" in shown()
+    with progress.trials(["a, seed 0", "b, seed 0"]):
+        assert re.search("trials trained .* 0/2", shown())
         progress.epoch("a, seed 0", after(0.5, 0.75), 4)
-        now[0] = 30.0
-        assert "a, seed 0  epoch 2/4  ▁█  75.0 % on validation" in shown()
+        assert re.search(r"a, seed 0  ▁█  75.0 % .* 2/4", shown())
         progress.finished("a, seed 0", "4 epochs")
-        assert "1 of 2 trials trained, about 50 s left" in shown()
-    assert "trials" not in shown()
-
-
-def test_what_is_left_takes_as_long_as_the_longest_trial(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress, screen = on_a_terminal()
-    with progress.trials({"a": 3600.0, "b": 60.0}, at_once=4):
-        progress.epoch("a", after(0.5), 2)
-        progress.console.print(progress._view())
-        assert "about 60 min left" in screen.getvalue()
-        progress.finished("b", "done")
-        now[0] = 600.0
-        progress.console.print(progress._view())
-        assert "about 50 min left" in screen.getvalue()
+        assert "a, seed 0: 4 epochs  ▁█" in screen.getvalue()
+        assert re.search("trials trained .* 1/2", shown())
+        assert "seed 0" not in shown()
+        # One that was not announced, such as a twin.
+        progress.finished("c, seed 0", "1 epoch")
+        assert re.search("trials trained .* 1/2", shown())
+        progress.epoch("b, seed 0", after(0.5), 4)
+    assert "seed 0" not in shown()
+    with progress.trials([]):
+        assert "trials" not in shown()
 
 
 def test_what_is_told_elsewhere_is_told_here():
@@ -118,16 +111,9 @@ def test_what_is_told_elsewhere_is_told_here():
     assert (here.epochs, here.done) == ([("duel: a", [0.5], 2)], [("duel: a", "done")])
 
 
-def test_no_time_is_promised_that_is_not_known():
-    progress, screen = on_a_terminal()
-    with progress.trials({"a": None, "b": 3.0}):
-        progress.console.print(progress._view())
-    assert "0 of 2 trials trained\n" in screen.getvalue().replace("\r", "")
-
-
 def test_where_there_is_no_terminal_each_trial_is_a_line(capsys):
     progress = TerminalProgress()
-    with progress.trials({"a, seed 0": 1.0}):
+    with progress.trials(["a, seed 0"]):
         progress.detail("an epoch")
         progress.epoch("a, seed 0", after(0.5), 1)
         progress.finished("a, seed 0", "1 epoch in 1 s")

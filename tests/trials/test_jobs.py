@@ -195,7 +195,7 @@ def test_a_full_disk_ends_the_run_and_is_named(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"cannot write to .*make room"):
             run(workers, tmp_path)
     assert not workers._idle
-    assert not list(files.cache_dir().glob(".handed.*"))
+    assert not list(files.cache_dir().glob(".scratch.*"))
 
 
 @pytest.mark.parametrize(("num_jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])

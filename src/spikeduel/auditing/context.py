@@ -1,7 +1,8 @@
 """Data of an audit, and results that several checks share."""
 
+import zipfile
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -172,17 +173,17 @@ def file_counts(
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
     """Return the formats of the images' files from their headers, if any."""
-    root = catalogue.home(experiment.dataset)
-    place: AbstractContextManager[socofing.Source | None] = nullcontext(root)
-    if experiment.dataset == "socofing":
-        place = socofing.source_at(experiment.data_dir)
+    root, names = catalogue.home(experiment.dataset), prepared.names or ()
 
-    def look(_row: int, path: socofing.Source) -> Format:
+    def look(_row: int, path: Path | zipfile.Path) -> Format:
         with opened(path) as picture:
             return picture.format or "unknown", picture.mode, picture.width, picture.height
 
-    with place as source:
-        if source is None or prepared.preprocessing.binning is not None:
-            return []
-        paths = [source / name for name in prepared.names or ()]
+    with ExitStack() as stack:
+        paths: list[Path | zipfile.Path] = []
+        if experiment.dataset == "socofing":
+            prints = socofing.files_at(experiment.data_dir, stack, track)
+            paths = [prints[name] for name in names]
+        elif root is not None and prepared.preprocessing.binning is None:
+            paths = [root / name for name in names]
         return [kind for _, kind in over_files(look, paths, track, "looking at files")]

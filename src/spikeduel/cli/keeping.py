@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
@@ -31,10 +32,20 @@ def runs(
     tested on the same images, what may be concluded.
     """
     from spikeduel.results import run_diff
+    from spikeduel.results.columns import render
+    from spikeduel.results.comparison import load_run
+    from spikeduel.results.words import answer
 
     folder, *others = places or [RUNS]
     if len(others) == 1:
-        _compare(inputs, folder, others[0])
+        compared = run_diff.compare(folder, *others)
+        if inputs.printed_json(compared):
+            return
+        for side, run in (("A", folder), ("B", *others)):
+            typer.echo(f"{side}: {run}\n\n{render(answer.rows(load_run(run).results), gap=2)}\n")
+        rows = run_diff.setting_rows(compared)
+        typer.echo(f"{render(rows) if rows else 'All settings are the same.'}\n")
+        print_bullets(run_diff.sentences(compared))
         return
     if others or (places and not folder.is_dir()):
         raise InputError("name two runs to compare, or a folder of runs, or nothing.")
@@ -46,22 +57,6 @@ def runs(
         typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(note)}" if note else ""))
     else:
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
-
-
-def _compare(inputs: CommandInput, a: Path, b: Path) -> None:
-    from spikeduel.results import run_diff
-    from spikeduel.results.columns import render
-    from spikeduel.results.comparison import load_run
-    from spikeduel.results.words import answer
-
-    compared = run_diff.compare(a, b)
-    if inputs.printed_json(compared):
-        return
-    for side, run in (("A", a), ("B", b)):
-        typer.echo(f"{side}: {run}\n\n{render(answer.rows(load_run(run).results), gap=2)}\n")
-    rows = run_diff.setting_rows(compared)
-    typer.echo(f"{render(rows) if rows else 'All settings are the same.'}\n")
-    print_bullets(run_diff.sentences(compared))
 
 
 @command(
@@ -121,7 +116,7 @@ def clean(
         if not unneeded.unneeded or dry_run:
             return
         if not yes:
-            typer.confirm(f"Free {_size(unneeded.bytes)}?", abort=True)
+            typer.confirm(f"Free {decimal(unneeded.bytes)}?", abort=True)
     freed = unneeded if dry_run else cleaning.remove(unneeded, places, store, days)
     if inputs.as_json:
         numbers = {"bytes": freed.bytes, "removed": freed.unneeded, "kept": unneeded.kept}
@@ -129,7 +124,7 @@ def clean(
         return
     left = len(unneeded.unneeded) - len(freed.unneeded)
     stayed = f" {left:,} stayed: in use by now." if left else ""
-    typer.echo(f"Freed {_size(freed.bytes)}.{stayed}")
+    typer.echo(f"Freed {decimal(freed.bytes)}.{stayed}")
 
 
 def _show(found: "Found", days: float) -> None:
@@ -146,7 +141,7 @@ def _show(found: "Found", days: float) -> None:
     for kind, title in titles.items():
         sizes = [item.bytes for item in found.unneeded if item.kind == kind]
         if sizes:
-            rows.append({"what": title, "number": f"{len(sizes):,}", "size": _size(sum(sizes))})
+            rows.append({"what": title, "number": f"{len(sizes):,}", "size": decimal(sum(sizes))})
     typer.echo(render(rows) if rows else "Nothing to remove.")
     if rows:
         typer.echo(
@@ -155,10 +150,3 @@ def _show(found: "Found", days: float) -> None:
         )
     for text in found.kept:
         typer.echo(wrapped(f"Left alone: {text}"))
-
-
-def _size(num_bytes: int) -> str:
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if num_bytes >= size:
-            return f"{num_bytes / size:.3g} {unit}"
-    return f"{num_bytes} bytes"

@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import shutil
 import tarfile
-import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Collection
@@ -79,12 +78,10 @@ def tree(
 
 
 def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
-    cache, file = files.cache_dir(), archive.file
+    file, folder = archive.file, Path(stack.enter_context(files.scratch_folder()))
     members: dict[str, Path | zipfile.Path] = {}
     try:
-        with files.writing_to(cache):
-            cache.mkdir(parents=True, exist_ok=True)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        with files.writing_to(folder):
             if isinstance(file, Path) and tarfile.is_tarfile(file):
                 members |= _unpacked(archive, folder, track)
             else:

@@ -17,9 +17,8 @@ from spikeduel.data.inventory import (
     regular_files,
     walk,
 )
-from spikeduel.data.pictures import endings
+from spikeduel.data.pictures import endings, picture_dataset
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
-from spikeduel.data.preparing import picture_dataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

@@ -14,8 +14,8 @@ import numpy as np
 from spikeduel.data.fetching import Whole
 from spikeduel.data.folder import SIDES
 from spikeduel.data.inventory import files_below
+from spikeduel.data.pictures import Source, picture_dataset
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
-from spikeduel.data.preparing import Source, picture_dataset
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.registry import HUB

@@ -4,13 +4,14 @@ import lzma
 import math
 import zipfile
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.fetching import Remote, download
+from spikeduel.data.fetching import Remote, download, tree
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
@@ -48,33 +49,34 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class IdxSet:
-    """An MNIST-like set: its classes, usual folders and file names."""
+    """An MNIST-like set: its classes, usual folders, archives and file names."""
 
     name: str
     about: str
     classes: tuple[str, ...]
     folders: tuple[str, ...]
     stems: tuple[str, ...] = MNIST_STEMS
+    archives: tuple[str, ...] = ()
 
     def __call__(self, options: DataOptions) -> RawDataset:
         """Return the set, from given files, Debian's package or the internet. Raises
         `InputError`.
         """
         _require_defaults(self.name, options, 28)
-        idx_files: list[IdxFile] = []
-        if options.data_dir:
-            idx_files = self._given(Path(options.data_dir).expanduser())
-        elif self.name == "fashion-mnist":
-            idx_files = self._in_folder(DEBIAN_FASHION_MNIST)
-        sources = [
-            Path(str(file.root.filename)) if isinstance(file, zipfile.Path) else file
-            for file in idx_files
-        ]
-        idx_files = idx_files or self._downloaded(options.track)
-        train, test = self._side(*idx_files[:2]), self._side(*idx_files[2:])
+        place = None if options.data_dir is None else Path(options.data_dir).expanduser()
+        if place is None and self.name == "fashion-mnist" and DEBIAN_FASHION_MNIST.is_dir():
+            place = DEBIAN_FASHION_MNIST
+        with ExitStack() as stack:
+            there = self._files(place or self._downloaded(options.track), stack, options.track)
+            train, test = self._side(*there[:2]), self._side(*there[2:])
         images, labels = (np.concatenate(sides) for sides in zip(train, test, strict=True))
         raw = _grey(images, labels, self.classes, len(test[1]))
-        raw = replace(raw, sources=tuple(dict.fromkeys(sources)))
+        if place is not None:
+            sources = (
+                Path(str(file.root.filename)) if isinstance(file, zipfile.Path) else file
+                for file in there
+            )
+            raw = replace(raw, sources=tuple(dict.fromkeys(sources)))
         if self.stems == MNIST_STEMS:
             return raw
         notes = ("The raw images are transposed; they are turned upright.",)
@@ -96,58 +98,39 @@ class IdxSet:
             )
         return pixels, labels
 
-    def _given(self, folder: Path) -> list[IdxFile]:
-        if folder.is_file():
-            return self._in_archive(folder)
-        for base in (".", *self.folders):
-            for place in (folder / base, folder / base / "raw", folder / base / "gzip"):
-                if paths := self._in_folder(place):
-                    return paths
-                if self.stems == EMNIST_STEMS and (archive := place / "gzip.zip").is_file():
-                    return self._in_archive(archive)
+    def _files(self, place: Path, stack: ExitStack, track: Track) -> list[IdxFile]:
+        """Return the four files of a folder, one of its usual sub-folders, or an archive."""
+        inner = (".", "raw", "gzip", *self.archives)
+        for folder in [place / base / name for base in (".", *self.folders) for name in inner]:
+            names: dict[str, IdxFile] = {}
+            if folder.is_dir():
+                names = {path.name: path for path in folder.iterdir() if path.is_file()}
+            elif folder.is_file():
+                members = tree(folder, frozenset({".gz"}), (), stack, track)
+                names = {Path(path).name: entry.file for path, entry in members.items()}
+            there: list[IdxFile] = []
+            for stem in self.stems:
+                dotted = stem.replace("-idx", ".idx")
+                known = (stem, f"{stem}.gz", dotted, f"{dotted}.gz")
+                there += [names[name] for name in known if name in names][:1]
+            if len(there) == len(self.stems):
+                return there
         raise InputError(
-            f"data_dir {folder}: the files of {self.name} are not all there; looked for "
+            f"data_dir {place}: the files of {self.name} are not all there; looked for "
             f"{', '.join(f'{stem}[.gz]' for stem in self.stems)}, there and in sub-folders such as "
             f"{self.folders[0]}/ or raw/."
         )
 
-    def _in_folder(self, folder: Path) -> list[IdxFile]:
-        paths: list[IdxFile] = []
-        for stem in self.stems:
-            names = (
-                name + end for name in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")
-            )
-            paths += [path for name in names if (path := folder / name).is_file()][:1]
-        return paths if len(paths) == len(self.stems) else []
-
-    def _in_archive(self, path: Path) -> list[IdxFile]:
-        try:
-            archive = zipfile.ZipFile(path)
-            members = {Path(member).name: member for member in archive.namelist()}
-        # zipfile raises many errors for damaged files.
-        except Exception as error:
-            raise InputError(
-                f"{path}: cannot be read as a zip ({error}). Download it again."
-            ) from None
-        names = [f"{stem}.gz" for stem in self.stems]
-        if missing := [name for name in names if name not in members]:
-            raise InputError(f"{path}: has no {missing[0]}; a zip must hold {', '.join(names)}.")
-        return [zipfile.Path(archive, members[name]) for name in names]
-
-    def _downloaded(self, track: Track) -> list[IdxFile]:
+    def _downloaded(self, track: Track) -> Path:
         folder = files.cache_dir() / "downloads" / self.name
         remedy = (
             f"Check the network and try again, or give a folder that holds {self.stems[0]}.gz and "
             f"the other three files with --data-dir; without --data-dir or network there is "
             f"fashion-mnist-mini."
         )
-        paths = {
-            name: download(remote, folder / name, track, remedy)
-            for name, remote in remote_files(self.name).items()
-        }
-        if EMNIST_ARCHIVE in paths:
-            return self._in_archive(paths[EMNIST_ARCHIVE])
-        return [paths[f"{stem}.gz"] for stem in self.stems]
+        for name, remote in remote_files(self.name).items():
+            download(remote, folder / name, track, remedy)
+        return folder
 
 
 MNIST = IdxSet(
@@ -170,6 +153,7 @@ EMNIST_DIGITS = IdxSet(
     DIGITS,
     ("emnist-digits", "emnist", "EMNIST"),
     EMNIST_STEMS,
+    ("gzip.zip", EMNIST_ARCHIVE),
 )
 
 
@@ -216,7 +200,6 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
     """Return the bytes in an idx file, gzipped or not, uint8. Raises `InputError` naming the
     file.
     """
-    problem = None
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):
@@ -224,19 +207,20 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
     # zipfile and its decompressors raise many errors for damaged files.
     except Exception as error:
         raise InputError(f"{path}: cannot be read ({error}). Download it again.") from None
-    if content[:3] != b"\0\0\x08":
-        problem = f"not an idx file of bytes (magic number 0x{content[:4].hex()})"
-    elif content[3:4] != bytes([num_dimensions]):
-        problem = f"has not {num_dimensions} dimensions; perhaps images and labels are mixed up"
-    else:
-        shape = np.frombuffer(content[4:], ">u4", len(content[4 : 4 + 4 * num_dimensions]) // 4)
-        size = 4 + 4 * num_dimensions + math.prod(shape.tolist())
-        if len(content) != size:
-            problem = f"holds {len(content):,} bytes where its header says {size:,}"
-    if problem is not None:
-        raise InputError(f"{path}: {problem}. Download it again.")
-    pixels = np.frombuffer(bytearray(content[4 + 4 * num_dimensions :]), np.uint8)
-    return pixels.reshape(shape.tolist())
+    magic, end = bytes([0, 0, 8, num_dimensions]), 4 + 4 * num_dimensions
+    shape = [int.from_bytes(content[start : start + 4], "big") for start in range(4, end, 4)]
+    if content[:4] != magic:
+        raise InputError(
+            f"{path}: begins with 0x{content[:4].hex()} where an idx file of bytes in "
+            f"{num_dimensions} dimensions begins with 0x{magic.hex()}. Are images and labels mixed "
+            f"up? Otherwise download it again."
+        )
+    if len(content) != (size := end + math.prod(shape)):
+        raise InputError(
+            f"{path}: holds {len(content):,} bytes where its header says {size:,}. Download it "
+            f"again."
+        )
+    return np.frombuffer(bytearray(content[end:]), np.uint8).reshape(shape)
 
 
 def _grey(

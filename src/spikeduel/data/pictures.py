@@ -1,25 +1,35 @@
-"""Open picture files with care, and make arrays of them."""
+"""Open picture files with care, and make one array of many on disk.
+
+A preparation works on all cores and goes on after an interruption: images are appended to a file,
+with a journal of their pictures.
+"""
 
 import importlib
 import io
+import math
+import os
 import sys
 import threading
+import time
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.data.events import formats as formats_of_recordings
-from spikeduel.data.workers import reason
-from spikeduel.networks.preprocessing import MOST_PIXELS, Preprocessing, too_large
-from spikeduel.system import files
-from spikeduel.system.errors import InputError
+from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel.data.workers import over_files, reason
+from spikeduel.networks.preprocessing import MOST_PIXELS, Preprocessing, plain, too_large
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, UnreadableFiles
 
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),
@@ -36,7 +46,16 @@ DEFAULT_SIZE = 64
 """Default pixels a side of images, and of the longest side of frames."""
 LARGE = MOST_PIXELS // 8
 """Pictures of more pixels are decoded one at a time."""
+AT_ONCE = 128
+"""Pictures that a worker makes at a time."""
+FLUSH_SECONDS = 2.0
+"""Seconds of work that an interrupted preparation loses at most."""
+COPIED_AT_ONCE = 1024
+SAMPLE_SIZE = 1024
+
 _ONE_LARGE_AT_A_TIME = threading.Lock()
+_ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("is_grey", np.bool_)])
+_GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
 class Packed(Protocol):
@@ -44,6 +63,9 @@ class Packed(Protocol):
 
     def read_bytes(self) -> bytes:
         """Return the whole file."""
+
+
+Source = Path | zipfile.Path | Packed
 
 
 @cache
@@ -72,7 +94,7 @@ def endings() -> frozenset[str]:
 
 @contextmanager
 def opened(
-    source: Path | zipfile.Path | Packed | bytes,
+    source: Source | bytes,
     only: tuple[str, ...] | None = None,
     most_pixels: int = MOST_PIXELS,
 ) -> Iterator[Image.Image]:
@@ -107,11 +129,6 @@ def opened(
             raise too_large(most_pixels)
         with _ONE_LARGE_AT_A_TIME if num_pixels > LARGE else nullcontext():
             yield picture
-
-
-def content_of(source: Path | zipfile.Path | Packed) -> int:
-    """Return a signed 64-bit hash of a file's bytes (`RawDataset.content`)."""
-    return files.hash64(source.read_bytes())
 
 
 def open_picture(path: Path | str) -> Image.Image:
@@ -161,3 +178,160 @@ def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterat
     except Exception as error:
         name = "This file" if is_content else f"{source!s}:"
         raise InputError(f"{name} {reason(error)}. Remove or replace it.") from None
+
+
+def picture_dataset(
+    pictures: Sequence[Source],
+    labels: np.ndarray,
+    options: DataOptions,
+    marks: Sequence[Hashable] | None = None,
+    only: tuple[str, ...] | None = None,
+    shown: Sequence[int] | None = None,
+    **more: Any,
+) -> RawDataset:
+    """Return the data set of N `pictures`, with `more` fields of `RawDataset`.
+
+    `marks` identify pictures after an interruption, by default by path, size and time. `only` are
+    the accepted formats, `shown` the rows of the samples (default: the first of each class).
+    Without a `preprocessing`, headers decide: squares of `image_size` pixels (default: 64, or the
+    longest side if all are smaller), grey if all pictures are. Raises `UnreadableFiles`.
+    """
+    marks = list(map(_stamp, pictures)) if marks is None else marks
+    # Names may be no Unicode.
+    texts = (repr(mark).encode("utf-8", "surrogatepass") for mark in marks)
+    keys = np.array(list(map(files.hash64, texts)), np.int64)
+    how, has_large = options.preprocessing, True
+    if how is None:
+        how, has_large = _by_headers(pictures, options)
+    with ExitStack() as stack:
+        place = options.workplace or Path(stack.enter_context(files.scratch_folder()))
+        stack.enter_context(files.writing_to(place))
+        make = _ImageMaker(how, only)
+        made, journal = _made(place, pictures, keys, make, not has_large, options)
+        if options.preprocessing is None and how.channels == 3 and journal["is_grey"].all():
+            how = replace(how, channels=1)
+        images = empty_npy(place / "images.npy", (len(keys), *how.shape), np.uint8)
+        order = np.argsort(journal["key"], kind="stable")
+        order = order[np.searchsorted(journal["key"], keys, sorter=order)]
+        for start in range(0, len(keys), COPIED_AT_ONCE):
+            part = slice(start, start + COPIED_AT_ONCE)
+            images[part] = made[order[part], : how.channels]
+        images.flush()
+        images = np.load(place / "images.npy", mmap_mode="r")
+    shown = np.unique(labels, return_index=True)[1].tolist() if shown is None else shown
+    return RawDataset(
+        images=images,
+        labels=labels,
+        preprocessing=how,
+        content=journal["content"][order],
+        samples=[(row, _sample(pictures[row], how)) for row in shown],
+        **more,
+    )
+
+
+def _stamp(source: Source) -> Hashable:
+    if isinstance(source, zipfile.Path):
+        return str(source), source.root.getinfo(source.at).CRC
+    try:
+        status = Path(str(source)).stat()
+    except OSError:
+        return str(source)
+    return str(source), status.st_size, status.st_mtime_ns
+
+
+def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Preprocessing, bool]:
+    """Return the preprocessing by the pictures' headers, and True if one may be `LARGE`."""
+    headers: list[tuple[int, bool]] = []
+    try:
+        for _, header in over_files(
+            _header, pictures, options.track, "looking at images", at_once=AT_ONCE, processes=True
+        ):
+            headers.append(header)
+    except UnreadableFiles:
+        # Named later, with the pictures that cannot be decoded.
+        if not headers:
+            raise
+    longest = max(side for side, _ in headers)
+    size = options.image_size or min(DEFAULT_SIZE, longest)
+    channels = 1 if all(is_grey for _, is_grey in headers) else 3
+    return Preprocessing(channels, size, size), longest**2 > LARGE
+
+
+def _header(_row: int, source: Source) -> tuple[int, bool]:
+    with opened(source) as picture:
+        is_grey = picture.mode in _GREY_MODES or picture.mode.startswith("I;16")
+        return max(picture.size), is_grey
+
+
+@dataclass
+class _ImageMaker:
+    preprocessing: Preprocessing
+    only: tuple[str, ...] | None
+
+    def __call__(self, _row: int, source: Source) -> tuple[np.ndarray, int]:
+        with opened(source, self.only) as picture:
+            image = self.preprocessing(picture)
+        return image, files.hash64(source.read_bytes())
+
+
+def _made(
+    place: Path,
+    pictures: Sequence[Source],
+    keys: np.ndarray,
+    make: _ImageMaker,
+    processes: bool,
+    options: DataOptions,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images in the order of their making, mapped uint8 `[M, C, H, W]`, and their
+    journal `[M]`.
+    """
+    how = make.preprocessing
+    name, shape = typed.digest(how.described())[:16], how.shape
+    paths = place / f"{name}.images", place / f"{name}.journal"
+    pending: list[tuple[Any, ...]] = []
+    noted = time.monotonic()
+    with paths[0].open("ab") as images, paths[1].open("ab") as journal:
+        # Images after the last note may be there in part.
+        num_before = min(images.tell() // math.prod(shape), journal.tell() // _ENTRY.itemsize)
+        images.truncate(num_before * math.prod(shape))
+        journal.truncate(num_before * _ENTRY.itemsize)
+        rows = np.flatnonzero(~np.isin(keys, np.fromfile(paths[1], _ENTRY)["key"]))
+        if num_before and (there := len(keys) - len(rows)):
+            options.say(f"{there:,} of {len(keys):,} images are there from before; going on")
+
+        def note() -> None:
+            # Only images on the disk survive a crash.
+            images.flush()
+            os.fsync(images.fileno())
+            journal.write(np.array(pending, _ENTRY).tobytes())
+            journal.flush()
+            pending.clear()
+
+        try:
+            for row, (image, content) in over_files(
+                make,
+                pictures,
+                options.track,
+                "reading images",
+                rows=rows,
+                at_once=AT_ONCE,
+                # Large pictures wait for one another, which processes could not.
+                processes=processes,
+            ):
+                images.write(np.ascontiguousarray(image).data)
+                pending.append((keys[row], content, (image == image[:1]).all()))
+                if time.monotonic() - noted > FLUSH_SECONDS:
+                    note()
+                    noted = time.monotonic()
+        finally:
+            note()
+    made = np.memmap(paths[0], np.uint8, "r").reshape(-1, *shape)
+    return made, np.fromfile(paths[1], _ENTRY)
+
+
+def _sample(source: Source, preprocessing: Preprocessing) -> np.ndarray:
+    """Return a picture at most `SAMPLE_SIZE` wide: uint8 `[h, w]` or `[h, w, 3]`."""
+    with opened(source) as picture:
+        sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
+    sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
+    return np.asarray(sample)

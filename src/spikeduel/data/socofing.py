@@ -2,18 +2,18 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
+from spikeduel.data.fetching import tree
+from spikeduel.data.pictures import picture_dataset
 from spikeduel.data.prepared import DataOptions, RawDataset
-from spikeduel.data.preparing import picture_dataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Track
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
@@ -27,18 +27,6 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 
-Source = Path | zipfile.Path
-"""Folder that holds Real and Altered."""
-
-
-class Fingerprint(NamedTuple):
-    """A file: subject, finger (index into `CLASSES`), folder, name."""
-
-    subject: int
-    label: int
-    part: str
-    name: str
-
 
 def socofing(options: DataOptions) -> RawDataset:
     """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for
@@ -46,88 +34,65 @@ def socofing(options: DataOptions) -> RawDataset:
     """
     size = options.image_size or DEFAULT_SIZE
     how = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
-    with source_at(options.data_dir) as source:
-        prints = _listed(source, options.skip)
-        folders = [source / part for part in PARTS] if isinstance(source, Path) else []
-        firsts: dict[int, int] = {}
-        for row, print_ in enumerate(prints):
-            if print_.part == "Real":
-                firsts.setdefault(print_.label, row)
+    with ExitStack() as stack:
+        prints = files_at(options.data_dir, stack, options.track)
+        rows = sorted(
+            (*subject_and_finger(str(file)), name)
+            for name, file in prints.items()
+            if str(file) not in options.skip
+        )
+        subjects, fingers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
+        names = tuple(name for _, _, name in rows)
+        real = np.flatnonzero([name.startswith(PARTS[0]) for name in names])
+        given = () if options.data_dir is None else (Path(options.data_dir),)
+        folders = {file.parent for file in prints.values() if isinstance(file, Path)}
         return picture_dataset(
-            [source / print_.part / print_.name for print_ in prints],
-            np.array([print_.label for print_ in prints], dtype=np.int64),
+            [prints[name] for name in names],
+            fingers,
             replace(options, preprocessing=how),
             only=FORMATS,
-            shown=sorted(firsts.values()),
+            shown=sorted(real[np.unique(fingers[real], return_index=True)[1]].tolist()),
             classes=CLASSES,
-            groups=np.array([print_.subject for print_ in prints], dtype=np.int64),
-            sources=() if options.data_dir is None else (*folders,) or (Path(options.data_dir),),
-            names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
+            groups=subjects,
+            sources=given and (tuple(sorted(folders)) or given),
+            names=names,
         )
 
 
-def parse(name: str, part: str, where: str = "") -> Fingerprint:
-    """Return the meaning of a file's name. Raises `InputError` if it has none."""
-    match = _NAME.fullmatch(name)
+def subject_and_finger(path: str) -> tuple[int, int]:
+    """Return the subject's number and the finger's index into `CLASSES` in a file's name. Raises
+    `InputError` if it has none.
+    """
+    match = _NAME.fullmatch(PurePosixPath(path).name)
     if match is None:
         raise InputError(
-            f"{where}/{part}/{name}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, "
-            f"or with _CR, _Obl or _Zcut). Remove or rename it."
+            f"{path}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, or with _CR, "
+            f"_Obl or _Zcut). Remove or rename it."
         )
-    return Fingerprint(int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower()), part, name)
+    return int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower())
 
 
-def _listed(source: Source, skip: frozenset[str]) -> list[Fingerprint]:
-    """Return the sorted prints. Raises `InputError` for other names."""
-    prints: list[Fingerprint] = []
-    where = str(source).rstrip("/")
-    for part in PARTS:
-        folder = source / part
-        if not folder.is_dir():
-            raise InputError(
-                f"{where}: has no folder {part}; give the folder that holds Real and Altered, or "
-                f"Kaggle's zip."
-            )
-        try:
-            names = [path.name for path in folder.iterdir() if path.name.lower().endswith(".bmp")]
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-        names = [name for name in names if not name.startswith(".")]
-        if not names:
-            raise InputError(
-                f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip."
-            )
-        prints += [parse(name, part, where) for name in names if str(folder / name) not in skip]
-    return sorted(prints)
+def files_at(
+    data_dir: str | None, stack: ExitStack, track: Track
+) -> dict[str, Path | zipfile.Path]:
+    """Return the fingerprints by folder and name in a folder, in a zip, or in Kaggle's download.
 
-
-@contextmanager
-def source_at(data_dir: str | None) -> Iterator[Source]:
-    """Yield SOCOFing's folder, a zip in `data_dir`, or Kaggle's download. Raises `InputError`."""
+    Raises `InputError` if a part has none.
+    """
     place = _download() if data_dir is None else Path(data_dir).expanduser()
-    if place.is_dir():
-        candidates = (place / name for name in (".", "SOCOFing", "socofing", "socofing/SOCOFing"))
-        yield next((candidate for candidate in candidates if (candidate / "Real").is_dir()), place)
-    elif place.is_file():
-        try:
-            archive = zipfile.ZipFile(place)
-            source = zipfile.Path(archive, _prefix(archive.namelist()))
-        # zipfile raises many errors for damaged files, such as over a member without a name.
-        except Exception as error:
+    prints: dict[str, Path | zipfile.Path] = {}
+    files = tree(place, frozenset({".bmp"}), (), stack, track)
+    # Kaggle's zip holds the set twice.
+    for path in sorted(files, key=lambda path: (path.count("/"), path)):
+        if match := re.search(rf"(?:^|/)((?:{'|'.join(PARTS)})/[^/]+)$", path):
+            prints.setdefault(match[1], files[path].file)
+    for part in PARTS:
+        if not any(name.startswith(part) for name in prints):
             raise InputError(
-                f"data_dir {place}: cannot be read as a zip ({error}). Download it again."
-            ) from None
-        with archive:
-            yield source
-    else:
-        raise InputError(f"data_dir {place}: no such folder or zip.")
-
-
-def _prefix(names: list[str]) -> str:
-    members = [member for name in names if "__MACOSX" not in (member := PurePosixPath(name)).parts]
-    homes = {member.parent.parent for member in members if member.parent.name == "Real"}
-    outermost = min(homes, key=lambda home: (len(str(home)), str(home)), default=PurePosixPath())
-    return "" if outermost == PurePosixPath() else f"{outermost}/"
+                f"{place}: has no fingerprints in a folder {part}; give the folder that holds Real "
+                f"and Altered, or Kaggle's zip."
+            )
+    return prints
 
 
 def _download() -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikeduel.measuring.correctness import (
+    anytime,
     calibration,
     classification,
     encoding_spread,
@@ -16,7 +17,6 @@ from spikeduel.measuring.correctness import (
     weight_shapes,
 )
 from spikeduel.measuring.costing import operations
-from spikeduel.measuring.over_time import anytime
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Anytime,

@@ -93,25 +93,32 @@ class Counting:
 
     def run(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
         """Return `model.run(x)`, counted unless an operation is unknown (`reason`)."""
-        if self.reason:
-            return self.model.run(x)
-        card, encoder = self.model.card, self.model.encoder
-        kind = "spikes" if encoder is not None and encoder.spikes else "image"
-        binning = card.preprocessing.binning
-        # A pixel with several events is added as often.
-        bits = COUNT_BITS if kind == "spikes" and binning else None
-        steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
-        # A foreign network makes its steps itself, or is called for each: the counter sees them.
-        counter_input = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
-        drawn = torch.get_rng_state()
-        try:
-            return self._counter.run(
-                partial(self.model.run, x), counter_input, num_images, kind, steps, self.as_is, bits
-            )
-        except self._failures as error:
-            self.reason = str(error) or type(error).__name__
-        torch.set_rng_state(drawn)
+        if not self.reason:
+            drawn = torch.get_rng_state()
+            try:
+                return self._counted(x, num_images)
+            except self._failures as error:
+                self.reason = str(error) or type(error).__name__
+            torch.set_rng_state(drawn)
         return self.model.run(x)
+
+    def _counted(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
+        card, encoder = self.model.card, self.model.encoder
+        binning = card.preprocessing.binning
+        spikes = encoder is not None and encoder.spikes
+        is_constant = isinstance(x, ConstantInput)
+        output: Tensor = self._counter.run(
+            partial(self.model.run, x),
+            # A foreign network makes its steps itself, or is called for each.
+            x.value if isinstance(x, ConstantInput) and card.foreign is not None else x,
+            num_images,
+            "spikes" if spikes else "image",
+            1 if card.encoding is None or is_constant else card.num_steps or 1,
+            self.as_is,
+            # A pixel with several events is added as often.
+            COUNT_BITS if spikes and binning else None,
+        )
+        return output
 
     def found(self) -> Counted:
         """Return means per image, or the reason for none."""
@@ -170,9 +177,9 @@ def ask(
     """
     model.module.eval()
     readout = model.readout
-    stepwise = readout if over_time and isinstance(readout, SpikingReadout) else None
-    if not model.card.num_steps:
-        stepwise = None
+    stepwise = None
+    if over_time and model.card.num_steps and isinstance(readout, SpikingReadout):
+        stepwise = readout
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides the parts of composite operators from a counter.

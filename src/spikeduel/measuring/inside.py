@@ -5,7 +5,7 @@ by step, energy so far, and pixels that spoke for the answer.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts
-from spikeduel.results.inside import Activations, Inside, Membrane, Pictures, Seen, SpikingLayer
 from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system.errors import InputError, SpikeduelError, unknown
+from spikeduel.system.typed import Frozen
 
 Item = TypeVar("Item")
 MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
@@ -32,6 +32,107 @@ attribution.
 """
 POINTS = 32
 """Points on the way from no input to the image at which the gradient of an attribution is taken."""
+
+
+class Pictures(Frozen):
+    """N pictures of C channels, `shape` [N, C, H, W]: low + (high − low)·byte/255; with 1 `bits`,
+    packed.
+    """
+
+    shape: tuple[int, int, int, int]
+    low: float
+    high: float
+    bits: Literal[1, 8]
+    data: bytes
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return float32 `[N, C, H, W]`."""
+        content = np.frombuffer(self.data, np.uint8)
+        shares = (
+            np.unpackbits(content, count=math.prod(self.shape)) if self.bits == 1 else content / 255
+        )
+        return (self.low + (self.high - self.low) * shares.reshape(self.shape)).astype(np.float32)
+
+
+class Membrane(Frozen):
+    """A neuron's potential after each of T steps, and its `threshold`."""
+
+    neuron: int
+    potential: list[float]
+    threshold: list[float] | None
+
+
+class SpikingLayer(Frozen):
+    """A layer of spiking neurons, of `shape`.
+
+    `spikes`: at each of T steps. `shown`: places of neurons, from busy to still, or those of the
+    classes (`of_classes`); `raster`: their bits `[N, T]`, packed.
+    """
+
+    name: str
+    shape: list[int]
+    spikes: list[int]
+    shown: list[int]
+    of_classes: bool
+    raster: bytes
+    membranes: list[Membrane]
+
+    @property
+    def fired(self) -> np.ndarray:
+        """Return the spikes of `shown`, bool `[N, T]`."""
+        shape = len(self.shown), len(self.spikes)
+        bits = np.unpackbits(np.frombuffer(self.raster, np.uint8), count=shape[0] * shape[1])
+        return bits.reshape(shape).astype(bool)
+
+
+class Activations(Frozen):
+    """The strongest of a layer's `channels`, `[N, C, H, W]`, N = 1 or the time steps. Without
+    places, a map row by row.
+    """
+
+    channels: int
+    maps: Pictures
+
+
+class Seen(Frozen):
+    """The image inside one model.
+
+    `probabilities` `[S, K]`: of `Inside.classes` after each step; `decided`: step from which the
+    answer stays. `spikes`, `joules`: at each step, and so far. `foreign`: without visible neurons.
+    """
+
+    name: str
+    spiking: bool
+    foreign: bool
+    encoding: str | None
+    input: Pictures
+    probabilities: list[list[float]]
+    answer: int
+    decided: int | None
+    layers: list[SpikingLayer]
+    activations: list[Activations]
+    attribution: Pictures | None
+    spikes: list[float] | None
+    joules: list[float] | None
+
+
+class Inside(Frozen):
+    """An image in several models; `classes`: the most probable; `truth`: a place in them; `energy`:
+    the table of joules.
+    """
+
+    noun: Literal["image", "recording"]
+    picture: Pictures
+    classes: list[str]
+    truth: int | None
+    energy: str
+    models: list[Seen]
+
+    @property
+    def num_steps(self) -> int:
+        """Return the most time steps of a model."""
+        return max(max(len(model.probabilities), model.input.shape[0]) for model in self.models)
 
 
 def look_inside(
@@ -284,17 +385,17 @@ def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
     """Return one neuron's threshold at each step; an adaptive one rises with its spikes."""
+    from scipy.signal import lfilter
+
     dynamics = getattr(neuron, "dynamics", None)
     threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(threshold, int | float | Tensor):
         return None
     level = float(torch.as_tensor(threshold, dtype=torch.float32).expand(shape).flatten()[place])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
-    levels, adaptation = [], 0.0
-    for spiked in fired:
-        levels.append(level + gain * adaptation)
-        adaptation = decay * adaptation + float(spiked)
-    return _short(levels) if np.isfinite(level) else None
+    # A[t] = decay·A[t−1] + S[t−1]
+    adaptation = lfilter([0.0, 1.0], [1.0, -decay], fired.astype(float))
+    return _short(level + gain * adaptation) if np.isfinite(level) else None
 
 
 def _strongest(x: Tensor) -> Activations:

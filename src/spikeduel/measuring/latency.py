@@ -73,16 +73,15 @@ def latency(
             capture_output=True,
             timeout=seconds,
             env={**os.environ, "PYTHONPATH": folders},
-            check=False,
+            check=True,
         )
+        return typed.converted({"machine": typed.plain(here), **json.loads(done.stdout)}, Latency)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"its process ended with exit code {error.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = f"no process for it ({type(error).__name__})"
-        return Latency(machine=here, reasons={"process": reason})
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else f"its process ended with exit code {done.returncode}"
-        return Latency(machine=here, reasons={"process": reason})
-    return typed.converted({"machine": typed.plain(here), **json.loads(done.stdout)}, Latency)
+    return Latency(machine=here, reasons={"process": reason})
 
 
 def machine(device: str) -> Machine:

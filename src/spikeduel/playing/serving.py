@@ -1,7 +1,6 @@
 """Serve the page: files, answers one at a time, refusals."""
 
 import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import msgspec
 import uvicorn
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -29,8 +29,8 @@ ADDRESS = "127.0.0.1"
 MOST_BYTES = 16 << 20
 """Larger bodies are refused."""
 MOST_BYTES_READ = 4 * MOST_BYTES
-"""Bytes of a refused body that are read and thrown away: a browser that is still sending when the
-connection closes never shows the refusal."""
+"""Bytes of a refused body that are read: a browser that is still sending when the connection closes
+never shows the refusal."""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
 MOST_WAITING = 8
@@ -60,16 +60,17 @@ _FILES = {
 """Room, file and media type of each address."""
 
 
-class _Refused(Exception):
-    """A request that is answered by a status and a sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        self.status, self.sentence = status, sentence
-
-
 def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
     """See `playing.play`."""
-    with _listening(port) as listening:
+    try:
+        listening = socket.create_server((ADDRESS, port))
+    except OSError as error:
+        why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
+        raise InputError(
+            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
+            f"--port 0."
+        ) from None
+    with listening:
         # Proxies' headers are ignored, and requests are not logged.
         config = uvicorn.Config(
             application(table),
@@ -89,23 +90,6 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listening(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if sys.platform != "win32":  # where it would let two programs share a port
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((ADDRESS, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
-        raise InputError(
-            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
-            f"--port 0."
-        ) from None
-    return listening
 
 
 def application(table: Table) -> Starlette:
@@ -132,7 +116,7 @@ def application(table: Table) -> Starlette:
                 TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False
             ),
         ],
-        exception_handlers={_Refused: _refused},
+        exception_handlers={HTTPException: _refused},
     )
 
 
@@ -143,21 +127,21 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
         with anyio.fail_after(SLOWEST):
             content = await _body(request)
         if turn.statistics().tasks_waiting >= MOST_WAITING:
-            raise _Refused(503, "Others are asking too: this page asks again in a moment.")
+            raise HTTPException(503, "Others are asking too: this page asks again in a moment.")
         async with turn:
             if await request.is_disconnected():
                 return Response(status_code=499)
             answer = await run_sync(_answered, table, content, settings)
     except InputError as error:
-        raise _Refused(422, str(error)) from None
+        raise HTTPException(422, str(error)) from None
     except TimeoutError:
-        raise _Refused(408, "The image took too long to arrive: send it again.") from None
-    except _Refused:
+        raise HTTPException(408, "The image took too long to arrive: send it again.") from None
+    except HTTPException:
         raise
     # Networks may be user code, which can raise anything.
     except Exception as error:
         kind = type(error).__name__
-        raise _Refused(
+        raise HTTPException(
             500, f"The models could not answer ({kind}): choose another setting or image."
         ) from error
     return Response(answer, media_type="application/json")
@@ -165,8 +149,8 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
 
 async def _refused(request: Request, error: Any) -> Response:
     # The rest of the body is not read: this connection has to close.
-    said = msgspec.json.encode({"error": error.sentence})
-    return Response(said, error.status, {"Connection": "close"}, "application/json")
+    said = msgspec.json.encode({"error": error.detail})
+    return Response(said, error.status_code, {"Connection": "close"}, "application/json")
 
 
 def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
@@ -177,34 +161,27 @@ def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
 
 
 def _require_own(request: Request) -> None:
-    """Raise `_Refused` for requests that another site's page can make a browser send."""
+    """Raise `HTTPException` for requests that another site's page can make a browser send."""
     origin = f"http://{request.headers.get('host')}"
-    if request.headers.get("origin", origin) != origin or request.headers.get(
-        "sec-fetch-site", "none"
-    ) not in (
-        "same-origin",
-        "none",
-    ):
-        raise _Refused(403, "Only the page itself may ask.")
+    site = request.headers.get("sec-fetch-site", "none")
+    if request.headers.get("origin", origin) != origin or site not in ("same-origin", "none"):
+        raise HTTPException(403, "Only the page itself may ask.")
     if request.headers.get("content-type") != BODY:
-        raise _Refused(415, f"Send an image as {BODY}.")
+        raise HTTPException(415, f"Send an image as {BODY}.")
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, of at most `MOST_BYTES`. Raises `_Refused`."""
-    length = request.headers.get("content-length", "")
-    claimed = int(length) if length.isdigit() else 0
-    parts, size = [], 0
-    if claimed <= MOST_BYTES_READ:
-        async for part in request.stream():
-            size += len(part)
-            if size <= MOST_BYTES:
-                parts.append(part)
-            elif size > MOST_BYTES_READ:
-                break
-    if max(size, claimed) > MOST_BYTES:
-        raise _Refused(413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one.")
-    return b"".join(parts)
+    """Return the body, of at most `MOST_BYTES`. Raises `HTTPException`."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_BYTES_READ:
+            break
+    if len(content) > MOST_BYTES:
+        raise HTTPException(
+            413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one."
+        )
+    return bytes(content)
 
 
 class _WithHeaders:

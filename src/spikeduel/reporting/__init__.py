@@ -1,8 +1,8 @@
 """Pages of a run, a tuning, an audit and a study, charts, and the look inside models."""
 
+from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure
 from spikeduel.reporting.inside import at_step, inspect
-from spikeduel.reporting.learning import learning_curves, tuning_trials
 from spikeduel.reporting.pages import RunData, audit_page, report, report_again, report_tuning
 from spikeduel.reporting.pictures import encoded_animation, samples
 from spikeduel.reporting.study import report_study

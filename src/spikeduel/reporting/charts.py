@@ -20,6 +20,7 @@ SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
 contrast of at least 3 to 1 against white."""
 OTHER_COLOURS = ("#0072B2", "#009E73", "#5E4FA2", "#3A93CB")
 """Cool colours of contenders that do not spike."""
+ACCURACY = "accuracy, %"
 INK, QUIET, FAINT, PAPER = "#1F2933", "#5F6B7A", "#DDE2E8", "#FFFFFF"
 RIGHT, WRONG = "#1B7F5C", "#B3261E"
 IN_THE_DARK = {
@@ -185,12 +186,6 @@ def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dic
 def contender_keys(colours: Mapping[str, str], kind: Kind = "line") -> list[Key]:
     """Return a legend's entry for each contender."""
     return [Key(shortened(name, 44), kind, Look(colour)) for name, colour in colours.items()]
-
-
-def training_row(trial: Trial) -> dict[str, Value]:
-    """Return the beginning of a training's row."""
-    row: dict[str, Value] = {"contender": trial.contender, "seed": trial.seed}
-    return row if trial.fold is None else row | {"fold": trial.fold}
 
 
 def rows_of(columns: Mapping[str, Iterable[Value]], common: Row | None = None) -> list[Row]:

@@ -1,6 +1,6 @@
 """Charts of an answer's cost: accuracy by energy, time and steps, and where spiking pays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -10,22 +10,36 @@ from spikeduel.counting.operations import Operations
 from spikeduel.measuring import energy
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
+    ACCURACY,
     DASHES,
     FAINT,
+    INK,
+    OTHER_COLOURS,
+    QUIET,
+    SPIKING_COLOURS,
     Axis,
     Chart,
     Key,
     Look,
     Marks,
+    Name,
     Panel,
     Row,
     Rule,
 )
-from spikeduel.results.costs import MEMORIES, Range
-from spikeduel.results.means import control_results, joules_of, mean, mean_range
+from spikeduel.results.controls import TWINS
+from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Range
+from spikeduel.results.means import (
+    control_results,
+    joules_of,
+    mean,
+    mean_range,
+    one_image_ms,
+    stream_ms,
+)
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
-from spikeduel.results.words.costs import MEMORY_TITLES
+from spikeduel.results.words.costs import MEMORY_TITLES, figure_name, in_order
 from spikeduel.results.words.verdict import titled
 
 KINDS = {
@@ -36,31 +50,19 @@ KINDS = {
     "quantised twin": Look(shape="diamond", size=5, width=1.3, filled=False),
 }
 """Marks of networks in a chart of costs."""
-CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
-"""Kinds of networks that are controls, by their names in `Trial.controls`."""
 POWERS = tuple(2**power for power in range(8))
 """Numbers of time steps of a break-even line."""
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 3.0
+WIDEST_RATIO = 1e3
+"""A ratio further from 1 is drawn at the edge."""
 _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; the first steps lie far below."""
-_ACCURACY, _STEPS, _DEVIATION = "accuracy, %", "time steps", "standard deviation, points"
+_STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _ENERGY = Axis("energy, J", "energy of an answer (estimate)", "log")
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
-
-
-def one_image_ms(trials: Iterable[Trial]) -> float | None:
-    """Return the median milliseconds of one image's answer, of the timed trial."""
-    timed = (trial.latency.one_image for trial in trials if trial.latency)
-    return next((times.median_ms for times in timed if times), None)
-
-
-def stream_ms(trials: Iterable[Trial]) -> list[float] | None:
-    """Return milliseconds until the scores after each step, `[T]`, of the timed trial."""
-    timed = (trial.latency for trial in trials if trial.latency and trial.latency.one_image)
-    return next((latency.stream_ms for latency in timed if latency.stream_ms), None)
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
@@ -81,25 +83,22 @@ def _row(
     joules: Range | None = None,
     seconds: float | None = None,
 ) -> Row:
-    low, high = (joules.low, joules.high) if joules else (None, None)
+    high = joules.high if joules and joules.high != joules.low else None
     return {
         "contender": name,
         "network": network,
-        _ACCURACY: 100 * fmean(accuracies),
+        ACCURACY: 100 * fmean(accuracies),
         _DEVIATION: 100 * stdev(accuracies) if len(set(accuracies)) > 1 else None,
-        "energy, J": low,
-        "energy at most, J": high if high != low else None,
+        "energy, J": joules.low if joules else None,
+        "energy at most, J": high,
         "time, s": seconds,
     }
 
 
-def _contender(
-    name: str, trials: Sequence[Trial], joules: Range | None, seconds: float | None
-) -> Row:
+def _contender(trials: Sequence[Trial], joules: Range | None, seconds: float | None) -> Row:
     kind = "spiking" if trials[0].spiking else "without spikes"
-    return _row(
-        name, kind, [trial.test.accuracy for trial in trials if trial.test], joules, seconds
-    )
+    accuracies = [trial.test.accuracy for trial in trials if trial.test]
+    return _row(trials[0].contender, kind, accuracies, joules, seconds)
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
@@ -108,30 +107,30 @@ def points(results: Results, table: energy.Table) -> list[Row]:
     """
     shown = []
     for name in results.contenders:
-        trials = results.of(name)
-        if not trials:
+        if not (trials := results.of(name)):
             continue
-        milliseconds, stream = one_image_ms(trials), stream_ms(trials)
+        whole, stream = one_image_ms(trials), stream_ms(trials)
         joules = mean_range([joules_of(trial, table.name) for trial in trials])
-        shown.append(_contender(name, trials, joules, milliseconds and milliseconds / 1e3))
+        shown.append(_contender(trials, joules, whole and whole / 1e3))
         exits = _exits(trials)
         if any(leaving.threshold is not None for leaving in exits):
-            over_time = [joules_over_time(trial, table) for trial in trials]
             spent = mean(
                 [
-                    energy.mean_at(joules_by_step, leaving.exit_steps) if joules_by_step else None
-                    for joules_by_step, leaving in zip(over_time, exits, strict=True)
+                    energy.mean_at(by_step, leaving.exit_steps) if by_step else None
+                    for leaving, by_step in zip(
+                        exits, (joules_over_time(trial, table) for trial in trials), strict=True
+                    )
                 ]
             )
             early = None if spent is None else Range(low=spent, high=spent)
             seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
-            scored = [leaving.accuracy for leaving in exits]
-            shown.append(_row(name, "early exit", scored, early, seconds))
-        for control in CONTROLS:
+            accuracies = [leaving.accuracy for leaving in exits]
+            shown.append(_row(name, "early exit", accuracies, early, seconds))
+        for control in TWINS:
             if twins := control_results(trials, control):
                 joules = mean_range([joules_of(twin, table.name) for twin in twins])
-                scored = [twin.accuracy for twin in twins]
-                shown.append(_row(name, titled(twins[0]), scored, joules))
+                accuracies = [twin.accuracy for twin in twins]
+                shown.append(_row(name, titled(twins[0]), accuracies, joules))
     return shown
 
 
@@ -170,15 +169,11 @@ def at_a_glance(results: Results) -> Chart | None:
     """Return accuracy against the answer's cost: energy with memory, or else time; None where
     neither is known.
     """
-    axis = Axis("energy, J", "energy with memory (estimate)", "log")
-    costs = results.answer.lead("energy").values
-    if not costs:
-        axis, costs = _TIME, results.answer.lead("answer").values
+    energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
+    axis = Axis("energy, J", "energy with memory (estimate)", "log") if energies else _TIME
     shown = [
-        _contender(name, trials, spent, None)
-        if axis.column == "energy, J"
-        else _contender(name, trials, None, spent.low)
-        for name, spent in costs.items()
+        _contender(trials, energies.get(name), None if energies else spent.low)
+        for name, spent in (energies or times).items()
         if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
     colours = charts.contender_colours(results.trials)
@@ -191,14 +186,14 @@ def _kind(row: Row) -> str:
 
 def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "") -> Panel:
     known = [row for row in rows if row[x.column] is not None]
-    places = [(float(row[x.column] or 0), float(row[_ACCURACY] or 0)) for row in known]
+    places = [(float(row[x.column] or 0), float(row[ACCURACY] or 0)) for row in known]
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
     marks = [Marks("line", best, _FRONT, told=False)] if known else []
     itself = {row["contender"]: row for row in reversed(known)}
     for row in known:
         name, kind = str(row["contender"]), _kind(row)
         look, colour, deviation = KINDS[kind], colours[name], float(row[_DEVIATION] or 0)
-        middle = float(row[_ACCURACY] or 0)
+        middle = float(row[ACCURACY] or 0)
         extended = {**row, "low": middle - deviation, "high": middle + deviation}
         thin, joint = Look(colour, "none", 0, 1.0), Look(colour, "none", 0, 0.7, opacity=0.45)
         marked = Look(colour, look.shape, look.size, look.width, filled=look.filled)
@@ -212,7 +207,7 @@ def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "
             ends = (x.column, "energy at most, J")
             marks.append(Marks("spans", [row], bar, ends, told=False))
         marks.append(Marks("points", [row], marked, label=label))
-    accuracy = Axis(_ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE)
+    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
 
 
@@ -274,13 +269,13 @@ def over_time(results: Results, table: energy.Table) -> Chart:
                 times.append(Marks("points", [row], Look(colour, size=5)))
             continue
         right = 100 * fmean(trial.test.accuracy for trial in trials if trial.test)
-        at: Row = {"contender": name, _ACCURACY: right}
+        at: Row = {"contender": name, ACCURACY: right}
         rules.append(Rule(right, "y", look=dotted, row=at))
         if joules := mean_range([joules_of(trial, table.name) for trial in trials]):
             marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
         if whole:
             waits.append(Rule(whole, "y", look=dotted, row=told))
-    accuracy = Axis(_ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
+    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
     panels = [
         Panel(axis, accuracy, marks[axis.column], title, () if axis is _ENERGY else rules)
         for axis, title in axes
@@ -318,14 +313,14 @@ def _accuracy(
     curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
     row: Row = {"contender": trials[0].contender}
     cost = np.mean(spent, axis=0).tolist()
-    marks = charts.averaged(column, cost, _ACCURACY, curves, Look(colour, size=2.5), row)
+    marks = charts.averaged(column, cost, ACCURACY, curves, Look(colour, size=2.5), row)
     exits = _exits(trials)
     if any(leaving.threshold is not None for leaving in exits):
         star: Row = {
             **row,
             "leaving": "early, threshold chosen on validation",
             column: fmean(map(energy.mean_at, spent, [leaving.exit_steps for leaving in exits])),
-            _ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
+            ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
         }
         marks.append(Marks("points", [star], Look(colour, "star", 10)))
     return marks
@@ -373,3 +368,40 @@ def break_even(
     ]
     keys.append(Key(f"{charts.shortened(name, 26)} as trained", "points", Look(colour, size=7)))
     return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
+
+
+def energy_accountings(
+    accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
+) -> Chart:
+    """Return the ratio of two networks' energies: a row for each accounting with a number, in the
+    cheaper network's colour.
+    """
+    known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
+    sides = {
+        "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
+        "other": (accounted.other, colours.get(accounted.other, OTHER_COLOURS[0])),
+        None: ("", QUIET),
+    }
+    low = max(min([0.5, *(ratio.low for _, ratio in known)]), 1 / WIDEST_RATIO)
+    high = min(max([2.0, *(ratio.high for _, ratio in known)]), WIDEST_RATIO)
+    start, end = (f"{accounted.spiking} / {accounted.other} {side}" for side in ("from", "to"))
+    marks, names = [], []
+    for place, (result, ratio) in enumerate(known):
+        cheaper, colour = sides[result.cheaper]
+        label = accountings.accounting(result.accounting).label
+        row: Row = {
+            "accounting": label,
+            start: ratio.low,
+            end: ratio.high,
+            "conclusion": f"{cheaper} cheaper" if cheaper else "open",
+        }
+        names.append(Name(label, charts.shortened(cheaper) or "open", colour))
+        marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), place))
+        if ratio.low == ratio.high:
+            seen: Row = {start: min(max(ratio.low, low), high)}
+            marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
+    title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
+    x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
+    rule, heading = Rule(1.0, look=Look(INK, width=0.9)), "Accounting, and who is cheaper"
+    panel = Panel(x, Axis(""), marks, heading, [rule], names)
+    return Chart(figure_name(accounted), [panel])

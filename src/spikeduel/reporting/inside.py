@@ -5,6 +5,7 @@ steps.
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spikeduel.data.events.recordings import picture_of
-from spikeduel.measuring.inside import look_inside
+from spikeduel.measuring.inside import Inside, Seen, look_inside
 from spikeduel.networks.models import Model
 from spikeduel.reporting import charts, drawing, rendering
 from spikeduel.reporting.charts import (
@@ -28,9 +29,9 @@ from spikeduel.reporting.charts import (
     Marks,
     Name,
     Panel,
+    Row,
 )
 from spikeduel.reporting.pictures import as_picture, gif
-from spikeduel.results.inside import Inside, Seen
 from spikeduel.system import files
 from spikeduel.system.errors import unknown
 from spikeduel.system.sentences import listed
@@ -44,7 +45,7 @@ LEAST_NAMED = 6
 """Per cent from which on a class has its name beside its line."""
 FORMATS = ("png", "svg", "gif")
 _LINES = (SPIKING_COLOURS[0], *(OTHER_COLOURS[k] for k in (0, 2, 3)))
-_WIDTHS, _MAP_SIDE = (1.0, 1.0, 1.7, 1.4, 1.4), 28
+_WIDTHS = (1.0, 1.0, 1.7, 1.4, 1.4)
 
 
 def inspect(
@@ -129,73 +130,48 @@ def _pictures(inside: Inside, seen: Seen, step: int) -> dict[str, np.ndarray]:
         strength = np.sqrt(np.abs(values) / seen.attribution.high)[..., None]
         ink = np.where(values[..., None] > 0, to_rgb(SPIKING_COLOURS[0]), to_rgb(OTHER_COLOURS[0]))
         shown[f"for {charts.shortened(inside.classes[seen.answer], 14)}"] = 1 - strength * (1 - ink)
-    maps = [layer.maps for layer in seen.activations if layer.maps.shape[1] > 1]
-    if maps and not seen.layers:
-        rows = []
-        for of_layer in maps:
-            values = of_layer.values[min(step, of_layer.shape[0]) - 1]
-            levels = 255 * (values - of_layer.low) / (of_layer.high - of_layer.low)
-            side = (_MAP_SIDE, _MAP_SIDE)
-            tiles = [
-                np.asarray(Image.fromarray(tile).resize(side, Image.Resampling.NEAREST))
-                for tile in np.rint(levels).astype(np.uint8)
-            ]
-            rows.append(np.concatenate([np.pad(t, (0, 2), constant_values=255) for t in tiles], 1))
-        widest = max(row.shape[1] for row in rows)
-        padded = [
-            np.pad(row, ((0, 0), (0, widest - row.shape[1])), constant_values=255) for row in rows
-        ]
-        shown["activations, a layer a row"] = np.concatenate(padded)
     return shown
 
 
 def _panels(inside: Inside, seen: Seen, step: int) -> list[Panel]:
     shares = np.array(seen.probabilities)
+    likely = np.argsort(-shares.max(0), kind="stable")[: MOST_LINES + 1].tolist()
+    if len(shares) == 1:
+        bars, names = [], []
+        for place, k in enumerate(likely):
+            row: Row = {"from": 0, "to": shares[0, k]}
+            bars.append(Marks("spans", [row], Look(_LINES[1], width=5), ("from", "to"), place))
+            names.append(Name(charts.shortened(inside.classes[k], 14), f"{shares[0, k]:.0%}"))
+        return [Panel(Axis("probability", low=0, high=1), Axis(""), bars, names=names)]
     time = "frame" if inside.noun == "recording" else "time step"
     x = Axis(time, ticks="whole", low=0.4, high=len(shares) + 0.6)
+
+    def line(column: str, values: Any, look: Look) -> Marks:
+        known = values[:step]
+        return Marks("line", charts.rows_of({time: range(1, len(known) + 1), column: known}), look)
+
     panels = []
     if seen.layers:
         fired = np.concatenate([layer.fired for layer in seen.layers])[:, :step]
         neurons, when = np.nonzero(fired)
         ends = {"neuron": neurons, time: when + 1, "from": when + 0.6, "to": when + 1.4}
-        spikes = Marks(
-            "spans",
-            charts.rows_of(ends),
-            Look(SPIKING_COLOURS[0], width=min(1.6, 140 / len(fired))),
-            ("from", "to"),
-        )
+        look = Look(SPIKING_COLOURS[0], width=min(1.6, 140 / len(fired)))
+        spikes = Marks("spans", charts.rows_of(ends), look, ("from", "to"))
         rows = Axis("neuron", "", ticks="whole", low=-1, high=len(fired), falling=True)
         panels.append(Panel(x, rows, [spikes], "spikes so far"))
-        lines = []
-        for membrane, colour in zip(seen.layers[-1].membranes, _LINES, strict=False):
-            known = np.array(membrane.potential[:step])
-            line = charts.rows_of({time: range(1, len(known) + 1), "potential": known})
-            lines.append(Marks("line", line, Look(colour, "none", width=1.2)))
-        if threshold := seen.layers[-1].membranes[0].threshold:
-            line = charts.rows_of({time: range(1, len(threshold) + 1), "potential": threshold})
-            lines.append(Marks("line", line, Look(INK, "none", width=0.9, dashes=DASHES)))
+        membranes = seen.layers[-1].membranes
+        lines = [
+            line("potential", membrane.potential, Look(colour, "none", width=1.2))
+            for membrane, colour in zip(membranes, _LINES, strict=False)
+        ]
+        if threshold := membranes[0].threshold:
+            look = Look(INK, "none", width=0.9, dashes=DASHES)
+            lines.append(line("potential", threshold, look))
         panels.append(Panel(x, Axis("potential", ""), lines, "membranes, last layer"))
-    likely = np.argsort(-shares.max(0), kind="stable")[: MOST_LINES + 1].tolist()
-    if len(shares) == 1:
-        names = [
-            Name(charts.shortened(inside.classes[k], 14), f"{shares[0, k]:.0%}") for k in likely
-        ]
-        bars = [
-            Marks(
-                "spans",
-                [{"from": 0, "to": shares[0, k]}],
-                Look(_LINES[1], width=5),
-                ("from", "to"),
-                place,
-            )
-            for place, k in enumerate(likely)
-        ]
-        return [Panel(Axis("probability", low=0, high=1), Axis(""), bars, names=names)]
     marks = []
     for k, colour in zip(likely[:MOST_LINES], _LINES, strict=False):
-        known = 100 * shares[:step, k]
-        line = charts.rows_of({time: range(1, len(known) + 1), "probability, %": known})
-        name = charts.shortened(inside.classes[k], 12) if known[-1] > LEAST_NAMED else ""
-        marks.append(Marks("line", line, Look(colour, size=2.5, width=1.4)))
-        marks.append(Marks("points", line[-1:], Look(colour, size=2.5), label=name))
+        course = line("probability, %", 100 * shares[:, k], Look(colour, size=2.5, width=1.4))
+        is_named = 100 * shares[:step][-1, k] > LEAST_NAMED
+        name = charts.shortened(inside.classes[k], 12) if is_named else ""
+        marks += [course, Marks("points", course.rows[-1:], Look(colour, size=2.5), label=name)]
     return [*panels, Panel(x, Axis("probability, %", "", low=-3, high=105), marks, "evidence, %")]

@@ -1,6 +1,4 @@
-"""Log a run as it trains, then settings and results. A logger is made for a folder, and has
-`epochs`, `result` and `end`.
-"""
+"""Log a run as it trains, then settings and results."""
 
 import csv
 import logging
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.means import joules_of
+from spikeduel.results.means import joules_of, one_image_ms
 from spikeduel.results.trials import Trial
 from spikeduel.system import files, typed
 from spikeduel.system.errors import MissingExtra, unknown, visible
@@ -25,30 +23,32 @@ from spikeduel.trials.store import Store
 from spikeduel.trials.training import curve
 
 SCALARS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds")
-MOST_METRICS = 1000
-"""Metrics that MLflow takes in one request."""
+EPOCHS_A_REQUEST = 200
+"""MLflow takes 1,000 metrics in one request."""
 Values = Mapping[str, Any]
 
 
 class CsvLogger:
-    """logs/epochs.csv: a row for each epoch of each trial."""
+    """logs/epochs.csv in a run's `folder`: a row for each epoch of each trial."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOGS / "epochs.csv"
         files.write_text(self.path, ",".join(("trial", "epoch", *SCALARS)) + "\n")
 
     def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
+        """Log epochs by number."""
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            for number, values in epochs.items():
-                row = (trial, number, *map(values.get, SCALARS))
-                csv.writer(file, lineterminator="\n").writerow(row)
+            rows = [(trial, k, *map(values.get, SCALARS)) for k, values in epochs.items()]
+            csv.writer(file, lineterminator="\n").writerows(rows)
 
-    def result(self, trial: str, settings: Values, results: Values) -> None: ...
+    def result(self, trial: str, settings: Values, results: Values) -> None:
+        """Log a finished trial."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Finish the logs of the run."""
 
 
-class TensorBoardLogger:
+class TensorBoardLogger(CsvLogger):
     """Event files in logs/tensorboard, a folder for each trial."""
 
     def __init__(self, folder: Path) -> None:
@@ -79,7 +79,7 @@ class TensorBoardLogger:
         return self.writers[trial]
 
 
-class MLflowLogger:
+class MLflowLogger(CsvLogger):
     """A run of MLflow and a child run for each trial; MLflow's environment variables say where."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,14 +96,14 @@ class MLflowLogger:
     def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
         from mlflow.entities import Metric
 
-        now = int(1000 * time.time())
-        metrics = [
-            Metric(name, value, now, number)
-            for number, values in epochs.items()
-            for name, value in values.items()
-        ]
-        for start in range(0, len(metrics), MOST_METRICS):
-            self.client.log_batch(self._run(trial), metrics[start : start + MOST_METRICS])
+        now, numbers = int(1000 * time.time()), list(epochs)
+        for start in range(0, len(numbers), EPOCHS_A_REQUEST):
+            metrics = [
+                Metric(name, value, now, number)
+                for number in numbers[start : start + EPOCHS_A_REQUEST]
+                for name, value in epochs[number].items()
+            ]
+            self.client.log_batch(self._run(trial), metrics)
 
     def result(self, trial: str, settings: Values, results: Values) -> None:
         for name, value in settings.items():
@@ -161,14 +161,18 @@ class Logged(Forwarding):
     def ends(self, comparison: Comparison, store: Store) -> None:
         """Log settings and results of the run, whose trials are in `store`."""
         for trial in comparison.results.trials:
-            record = store.record(trial.key) if trial.key else None
             settings: dict[str, Any] = {"contender": trial.contender, "seed": trial.seed}
-            if record is not None:
+            if trial.key and (record := store.record(trial.key)):
                 history = typed.plain(record.history)  # if another duel trained it
                 self._log_curve(trial.title, curve(history, record.epoch_seconds))
                 settings |= record.settings.get("network", {})
                 settings |= record.settings.get("training", {})
-            self._log("result", trial.title, _plain(settings), _results(trial))
+            plain = {
+                name: value if isinstance(value, str | float | int) else str(value)
+                for name, value in settings.items()
+                if value is not None
+            }
+            self._log("result", trial.title, plain, _results(trial))
         self._log("end")
 
     def epoch(self, title: str, epochs: Sequence[Values], num_epochs: int) -> None:
@@ -201,24 +205,15 @@ class Logged(Forwarding):
             )
 
 
-def _plain(settings: Values) -> Values:
-    return {
-        name: value if isinstance(value, str | float | int) else str(value)
-        for name, value in settings.items()
-        if value is not None
-    }
-
-
 def _results(trial: Trial) -> Values:
     """Return a trial's measures; no name is one of `SCALARS`."""
-    test, one_image = trial.test, trial.latency.one_image if trial.latency else None
     energy = joules_of(trial, memory="on_chip")
-    results = {
-        "test_accuracy": test.accuracy if test else None,
-        "test_loss": test.loss if test else None,
-        "best_val_accuracy": trial.validation.accuracy if trial.validation else None,
-        "latency_ms": one_image.median_ms if one_image else None,
+    results: dict[str, float | None] = {
+        "latency_ms": one_image_ms([trial]),
         "energy_joules_low": energy.low if energy else None,
         "energy_joules_high": energy.high if energy else None,
     }
+    if trial.test and trial.validation:
+        results |= {"test_accuracy": trial.test.accuracy, "test_loss": trial.test.loss}
+        results["best_val_accuracy"] = trial.validation.accuracy
     return {name: value for name, value in results.items() if value is not None}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +13,9 @@ from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import costing, energy
-from spikeduel.measuring.inside import look_inside
+from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
-from spikeduel.reporting import (
-    costs,
-    differences,
-    drawing,
-    learning,
-    pictures,
-    reliability,
-    thumbnails,
-)
+from spikeduel.reporting import accuracies, costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
 from spikeduel.results import means, predictions
@@ -31,7 +23,6 @@ from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.costs import Accounting
 from spikeduel.results.findings import is_leak
-from spikeduel.results.inside import Inside
 from spikeduel.results.predictions import Answered, PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
@@ -80,35 +71,28 @@ class Page:
         return self.held.audit if self.held else self.results.dataset.audit
 
 
-class Section(NamedTuple):
-    """A section of a run's page, in the template `id`_section.html.j2."""
-
-    id: str
-    heading: str
-
-
-SECTIONS = (
-    Section("answer", "Answer"),
-    Section("results", "Results"),
-    Section("caveats", "Caveats"),
-    Section("disagreement", "Where they disagree"),
-    Section("classes", "By class"),
-    Section("costs", "Cost of an answer"),
-    Section("accountings", "Energy accountings"),
-    Section("controls", "What spiking adds"),
-    Section("time", "What time adds"),
-    Section("curves", "Learning curves"),
-    Section("optimism", "Optimism meter"),
-    Section("calibration", "Calibration"),
-    Section("robustness", "Corrupted images"),
-    Section("audit", "Data audit"),
-    Section("tuning", "Tuning"),
-    Section("looking", "Looking inside"),
-    Section("method", "Method"),
-    Section("reproduce", "Reproduce"),
-    Section("spikes", "What spikes and encodings are"),
-)
-"""The sections of the page, from the top; the first one is not in a heading of its own."""
+SECTIONS = {
+    "answer": "Answer",
+    "results": "Results",
+    "caveats": "Caveats",
+    "disagreement": "Where they disagree",
+    "classes": "By class",
+    "costs": "Cost of an answer",
+    "accountings": "Energy accountings",
+    "controls": "What spiking adds",
+    "time": "What time adds",
+    "curves": "Learning curves",
+    "optimism": "Optimism meter",
+    "calibration": "Calibration",
+    "robustness": "Corrupted images",
+    "audit": "Data audit",
+    "tuning": "Tuning",
+    "looking": "Looking inside",
+    "method": "Method",
+    "reproduce": "Reproduce",
+    "spikes": "What spikes and encodings are",
+}
+"""Headings of the sections by id, from the top: each is `id`_section.html.j2."""
 
 
 def report(
@@ -186,7 +170,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
         "title": f"Tuning {names} on {tuning.dataset.name}",
         "run": folder,
         "results": tuning,
-        "drawn": {"tuning": learning.tuning_trials(tuning)},
+        "drawn": {"tuning": accuracies.tuning_trials(tuning)},
         "tuning": tuning,
     }
     return write(folder / "tuning.html", "tuning.html.j2", page)
@@ -227,7 +211,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     results, colours = page.results, contender_colours(page.results.trials)
     yield costs.at_a_glance(results)
     if results.comparison.pairs:
-        yield differences.pair_differences([pair.led for pair in results.comparison.pairs])
+        yield accuracies.pair_differences([pair.led for pair in results.comparison.pairs])
     yield costs.pareto(results, page.table)
     for name, counted in means.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
@@ -237,26 +221,25 @@ def _charts(page: Page) -> Iterator[Chart | None]:
         yield costs.over_time(results, page.table)
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
-            yield differences.energy_accountings(accounted, accountings, colours)
+            yield costs.energy_accountings(accounted, accountings, colours)
     if results.comparison.controls:
-        yield differences.controls(results)
+        yield accuracies.controls(results)
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
-        yield learning.learning_curves(results)
-        yield learning.accuracy_over_time(results)
+        yield accuracies.learning_curves(results)
     if any(trial.test and trial.optimism for trial in results.trials):
-        yield learning.optimism(results)
+        yield accuracies.optimism(results)
     if measured := calibrations(results):
-        yield reliability.diagrams(measured, colours)
+        yield accuracies.calibration(measured, colours)
     if robustness_of(results):
-        yield reliability.robustness(results)
+        yield accuracies.robustness(results)
     if results.tuning:
-        yield learning.tuning_trials(results.tuning)
+        yield accuracies.tuning_trials(results.tuning)
 
 
-def _sections(page: Page, drawn: Collection[str]) -> list[Section]:
+def _sections(page: Page, drawn: Collection[str]) -> dict[str, str]:
     compared = page.results.comparison
-    of_recordings = bool(compared.controls and compared.controls[0].of_recordings)
+    of_recordings = any(contender.of_recordings for contender in compared.controls)
     there = {
         "caveats": compared.caveats or page.missing,
         "disagreement": compared.pairs,
@@ -272,7 +255,7 @@ def _sections(page: Page, drawn: Collection[str]) -> list[Section]:
         "tuning": page.results.tuning,
         "looking": page.held,
     }
-    return [section for section in SECTIONS if there.get(section.id, True)]
+    return {id: heading for id, heading in SECTIONS.items() if there.get(id, True)}
 
 
 def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
@@ -303,8 +286,8 @@ def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
         "drawn": drawn,
         "table": page.table.title,
         "prepared": prepared,
-        "pictured": thumbnails.of_run(results, page.kept, prepared) if page.kept else None,
-        "most_of_one": thumbnails.MOST_OF_ONE,
+        "pictured": pictures.thumbnails(results, page.kept, prepared) if page.kept else None,
+        "most_of_one": pictures.MOST_OF_ONE,
         "audit": page.audit,
         "counting": [
             n for n, readout in readouts.items() if isinstance(readout, SpikeCountReadout)

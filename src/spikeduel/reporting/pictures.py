@@ -1,11 +1,15 @@
-"""Pictures of a page: images with a few words each, rate encoding as a moving picture."""
+"""Pictures of a page: images with a few words each, rate encoding as a moving picture, and all
+thumbnails of test images in one.
+"""
 
 import base64
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +19,10 @@ from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.results.audit import AuditedImage, Pair, SuspectLabel
+from spikeduel.results.predictions import Answered, Disagreement, PredictionsFile, shown_pairs
+from spikeduel.results.run import Results
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.system.errors import visible
 
 MOST_SAMPLES = 10
 MOST_PICTURED = 12
@@ -27,6 +32,13 @@ LARGEST_SIDE, ENCODED_SIDE = 160, 64
 ENCODED_STEPS, SPIKE_MS, LAST_MS = 40, 150, 2000
 """Time steps of a moving picture, and milliseconds of a frame and of the last one."""
 GAP = 4
+MOST_OF_ONE = 12
+"""Pictures of one cell of a confusion matrix, or of one side of a disagreement."""
+MOST_IN_ALL = 480
+THUMBNAIL_SIDE = 64
+"""Pixels of a picture at most, in the file."""
+LOSSLESS_SIDE = 32
+"""Pictures up to this side are kept pixel by pixel, and shown so."""
 _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -37,19 +49,6 @@ class Picture:
     title: str
     images: tuple[tuple[str, str], ...]
     warns: bool = False
-
-
-class Gallery(list[Picture]):
-    """Pictures that a notebook shows."""
-
-    def _repr_html_(self) -> str:
-        shown = [
-            f'<figure style="display:inline-block;margin:6px">{escape(visible(picture.title))}<br>'
-            f'<img src="{address}" width="88"><br><small>{escape(visible(words))}</small></figure>'
-            for picture in self
-            for address, words in picture.images
-        ]
-        return "".join(shown)
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
@@ -81,12 +80,12 @@ def source(picture: Image.Image | np.ndarray, side: int = LARGEST_SIDE) -> str:
     return data_uri(content.getvalue(), "png")
 
 
-def samples(prepared: Prepared) -> Gallery:
+def samples(prepared: Prepared) -> list[Picture]:
     """Return a prepared image of each class, beside the original where that is at hand."""
     originals = dict(prepared.samples[:MOST_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     _, height, width = prepared.image_shape
-    shown = Gallery()
+    shown = []
     for index in list(originals) or firsts[:MOST_SAMPLES]:
         images = [(source(np.asarray(prepared.pictures[index])), f"prepared, {width}×{height}")]
         if index in originals:
@@ -180,3 +179,114 @@ def rate_encoding(image: np.ndarray) -> tuple[str, str]:
     encoded = rate(batch, ENCODED_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
     frames = _encoded_frames(encoded, batch[0].numpy(), 1)
     return data_uri(gif(frames, SPIKE_MS), "gif"), source(frames[-1])
+
+
+class Group(NamedTuple):
+    """Places of pictures, the worst first, of `total` images."""
+
+    places: list[int]
+    total: int
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Pictures of a page in one `sprite`, each `listed`; `cells` are groups by contender, true
+    class and answer, `classes` the wrong answers.
+    """
+
+    sprite: str | None
+    columns: int
+    pixelated: bool
+    listed: list[dict[str, Any]]
+    cells: Mapping[str, Mapping[tuple[int, int], Group]]
+    classes: Mapping[str, Mapping[int, Group]]
+    pairs: list[tuple[Disagreement, dict[str, Group]]]
+
+    @property
+    def rows(self) -> int:
+        return max(1, math.ceil(len(self.listed) / self.columns))
+
+
+def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
+    """Return the test images behind a run's numbers, only counted without `prepared`."""
+    answered = Answered(kept)
+    pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
+    cells = {name: answered.cells(name) for name in kept.contenders}
+    listed = [(cell, rows) for of_one in cells.values() for cell, rows in of_one.items()]
+    # Errors first: readers of a matrix want to see them.
+    wanted = [rows for pair in pairs for rows in pair.rows.values()]
+    wanted += [rows for (a, b), rows in listed if a != b] + [
+        rows for (a, b), rows in listed if a == b
+    ]
+    first = dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted]))
+    chosen = sorted(list(first)[:MOST_IN_ALL]) if prepared is not None else []
+    place = {row: number for number, row in enumerate(chosen)}
+
+    def group(rows: Sequence[int]) -> Group:
+        return Group([place[row] for row in rows if row in place][:MOST_OF_ONE], len(rows))
+
+    shown = [
+        small(np.asarray(prepared.images[kept.indices[row]]), THUMBNAIL_SIDE)
+        for row in chosen
+        if prepared
+    ]
+    columns = max(1, math.isqrt(len(chosen)))
+    return Thumbnails(
+        sprite=_sprite(shown, columns) if shown else None,
+        columns=columns,
+        pixelated=all(max(picture.size) <= LOSSLESS_SIDE for picture in shown),
+        listed=[_answers_to(answered, row, prepared) for row in chosen],
+        cells={
+            name: {cell: group(rows) for cell, rows in of_one.items()}
+            for name, of_one in cells.items()
+        },
+        classes={
+            name: {truth: group(_wrong(of_one, truth)) for truth in {truth for truth, _ in of_one}}
+            for name, of_one in cells.items()
+        },
+        pairs=[(pair, {side: group(rows) for side, rows in pair.rows.items()}) for pair in pairs],
+    )
+
+
+def _wrong(cells: Mapping[tuple[int, int], Sequence[int]], truth: int) -> list[int]:
+    """Return the rows of all wrong answers to a class, the worst of every answer in turn."""
+    wrong = [rows for (true, answer), rows in cells.items() if true == truth != answer]
+    return list(dict.fromkeys(_in_turn(wrong)))
+
+
+def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
+    """Return the first row of every list, then the second rows, and so on."""
+    return [row for rank in zip_longest(*lists) for row in rank if row is not None]
+
+
+def _sprite(pictures: Sequence[Image.Image], columns: int) -> str:
+    side = max(max(picture.size) for picture in pictures)
+    mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
+    sheet = Image.new(mode, (columns * side, math.ceil(len(pictures) / columns) * side))
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        left, top = ((side - length) // 2 for length in picture.size)
+        sheet.paste(picture, (column * side + left, row * side + top))
+    content = io.BytesIO()
+    sheet.save(content, "WEBP", lossless=side <= LOSSLESS_SIDE, quality=80)
+    return data_uri(content.getvalue(), "webp")
+
+
+def _answers_to(answered: Answered, row: int, prepared: Prepared | None) -> dict[str, Any]:
+    kept = answered.kept
+    index, truth = kept.indices[row], kept.labels[row]
+    name = prepared.names[index] if prepared is not None and prepared.names else f"image {index}"
+    answers = []
+    for contender in kept.contenders:
+        chosen = answered.of(contender, row)
+        seeds = sum(times for _, times in chosen)
+        times_of = {k: f" ({times} of {seeds})" if len(chosen) > 1 else "" for k, times in chosen}
+        answers.append(
+            {
+                "who": contender,
+                "said": ", ".join(kept.classes[k] + times for k, times in times_of.items()),
+                "wrong": ", ".join(kept.classes[k] for k in times_of if k != truth),
+                "right": list(times_of) == [truth],
+            }
+        )
+    return {"name": name, "truth": kept.classes[truth], "answers": answers}

@@ -97,8 +97,7 @@ def _environment() -> jinja2.Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {
-        "percent": columns.percent,
-        "percent_1": columns.one_digit,
+        "percent": numbers.hundredths,
         "file_name": charts.file_name,
         "sentence": findings.sentence,
         "shortened": charts.shortened,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel.reporting import charts, differences, drawing
+from spikeduel.reporting import charts, drawing
+from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
 from spikeduel.reporting.costs import front
-from spikeduel.reporting.differences import CONCLUSION_COLOURS, with_intervals
 from spikeduel.reporting.rendering import write
 from spikeduel.results.run import Quantity
 from spikeduel.results.study import StudyResults, VariantScore
@@ -162,7 +162,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
     # A few test images give intervals that dwarf everything else.
     bounds = [*pair.differences.values(), *(pair.ci95 or ())]
     reach = MOST_REACH * max(study.margin, *map(abs, bounds))
-    return differences.intervals("study-differences", rows, study.margin, reach)
+    return intervals("study-differences", rows, study.margin, reach)
 
 
 def _interval(

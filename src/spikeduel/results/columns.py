@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,6 +32,8 @@ from spikeduel.system.errors import visible
 from spikeduel.system.sentences import counted
 
 Row = TypeVar("Row")
+tenths = partial(hundredths, digits=1)
+"""Write a share in per cent with one digit, without the sign."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,6 @@ class Averaged(NamedTuple):
         return f"{self.mean} ± {self.spread}" if self.spread else self.mean
 
 
-def percent(share: float) -> str:
-    """Return a share in per cent: "91.23", without the sign."""
-    return hundredths(share)
-
-
-def one_digit(share: float) -> str:
-    """Return a share in per cent: "91.2", without the sign."""
-    return hundredths(share, 1)
-
-
 def thousands(number: float) -> str:
     """Return a count: "12,345"."""
     return f"{number:,.0f}"
@@ -136,7 +129,7 @@ def span(values: Sequence[int]) -> str:
 
 
 def averaged(
-    values: Sequence[float], form: Callable[[float], str] = percent, mean: float | None = None
+    values: Sequence[float], form: Callable[[float], str] = hundredths, mean: float | None = None
 ) -> Averaged | None:
     """Return the mean, or a given `mean`, and standard deviation; None without values."""
     if not values:
@@ -153,7 +146,7 @@ def score(tested: Sequence[Trial], name: str) -> Averaged | None:
 
 
 def validation_accuracy(validation: Score | None) -> str:
-    return percent(validation.accuracy) if validation else "failed"
+    return hundredths(validation.accuracy) if validation else "failed"
 
 
 class ContenderRow(NamedTuple):
@@ -293,7 +286,7 @@ def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
     return [
         Column("control", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
-        Column("accuracy %", lambda row: row.accuracy, percent, unknown="–"),
+        Column("accuracy %", lambda row: row.accuracy, hundredths, unknown="–"),
         Column("points", lambda row: row.found and row.found.difference, signed, unknown="–"),
         Column("95 % interval", lambda row: row.found and interval(row.found), unknown="–"),
         Column("conclusion", lambda row: _concluded(row, contender.contender), is_text=True),
@@ -311,9 +304,9 @@ def _concluded(row: ControlRow, contender: str) -> str:
 
 CLASSES: list[Column[ClassScores]] = [
     Column("class", lambda row: row.name, is_text=True),
-    Column("precision %", lambda row: row.precision, percent),
-    Column("recall %", lambda row: row.recall, percent),
-    Column("F1 %", lambda row: row.f1, percent),
+    Column("precision %", lambda row: row.precision, hundredths),
+    Column("recall %", lambda row: row.recall, hundredths),
+    Column("F1 %", lambda row: row.f1, hundredths),
     Column("images", lambda row: row.support, thousands),
 ]
 
@@ -329,7 +322,7 @@ def class_rows(test: Scores) -> list[dict[str, str]]:
     )
     rows = text_rows(CLASSES, [*test.per_class, average])
     blank = dict.fromkeys(rows[0], "")
-    return [*rows, {**blank, "class": "accuracy", "F1 %": percent(test.accuracy)}]
+    return [*rows, {**blank, "class": "accuracy", "F1 %": hundredths(test.accuracy)}]
 
 
 def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
@@ -392,7 +385,7 @@ def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
     def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Robust]:
         def cell(row: Robust) -> Averaged | None:
             shares = [share for robust in row[1] if (share := value(robust)) is not None]
-            return averaged(shares, one_digit)
+            return averaged(shares, tenths)
 
         return Column(title, cell, unknown="–")
 
@@ -453,13 +446,13 @@ CALIBRATION: list[Column[CalibrationRow]] = [
     ),
     Column(
         "ECE, points",
-        lambda row: row.mean("ece", one_digit),
+        lambda row: row.mean("ece", tenths),
         definition="Expected calibration error: the gap between confidence and accuracy, averaged "
         "over the images in 15 bins of equal width (Guo et al. 2017).",
     ),
     Column(
         "by chance",
-        lambda row: row.mean("ece_of_perfect", one_digit),
+        lambda row: row.mean("ece_of_perfect", tenths),
         definition="The ECE that a perfectly calibrated network with the same confidences has on "
         "as many images, on average.",
         unknown="–",
@@ -523,7 +516,7 @@ SHIPPED: list[Column[Origin]] = [
     Column(
         "accuracy %",
         lambda origin: (
-            f"{percent(origin.accuracy)} ({percent(origin.low)} to {percent(origin.high)})"
+            f"{hundredths(origin.accuracy)} ({hundredths(origin.low)} to {hundredths(origin.high)})"
         ),
     ),
     Column("T", lambda origin: origin.num_steps),

@@ -1,12 +1,12 @@
 """Means of operations and energy over a contender's trials."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spikeduel.counting.operations import Operations, Way
 from spikeduel.results.costs import Memory, Range
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, Trial
+from spikeduel.results.trials import ControlResult, Latency, Trial
 
 Entry = Trial | ControlResult
 Entries = Sequence[Trial] | Sequence[ControlResult]
@@ -67,3 +67,21 @@ def joules_of(
         return None
     estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)
     return estimate.of(memory, way).range if estimate else None
+
+
+def latency_of(trials: Iterable[Entry]) -> Latency | None:
+    """Return the times of the timed trial, if any."""
+    known = (trial.latency for trial in trials if isinstance(trial, Trial))
+    return next(filter(None, known), None)
+
+
+def one_image_ms(trials: Iterable[Entry]) -> float | None:
+    """Return the median milliseconds of one image's answer, of the timed trial."""
+    latency = latency_of(trials)
+    return latency.one_image.median_ms if latency and latency.one_image else None
+
+
+def stream_ms(trials: Iterable[Entry]) -> list[float] | None:
+    """Return milliseconds until the scores after each step, `[T]`, of the timed trial."""
+    latency = latency_of(trials)
+    return latency.stream_ms if latency and latency.one_image else None

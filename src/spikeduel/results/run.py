@@ -276,20 +276,10 @@ class Results(Frozen):
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        num_classes = len(self.dataset.classes)
-        for trial in self.trials:
-            if trial.test is not None:
-                confusion = trial.test.confusion
-                lengths = {len(trial.test.per_class), len(confusion), *map(len, confusion)}
-                if lengths != {num_classes}:
-                    raise ValueError(
-                        f"trial {trial.title} was tested on other classes than those of the data "
-                        f"set"
-                    )
         answer = self.answer
-        named = {answer.take, answer.rival} - {None}
+        named = {answer.take, answer.rival}
         named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
-        if not named - {None} <= set(self.contenders):
+        if not named <= {None, *self.contenders}:
             raise ValueError("the answer is about other contenders than those of the trials")
 
     @property

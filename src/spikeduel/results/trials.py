@@ -154,10 +154,6 @@ class LabelConfidences(Frozen):
     validation: Confidences
     test: Confidences
 
-    @property
-    def sides(self) -> "list[Confidences]":
-        return [self.validation, self.test]
-
 
 class Leaving(Frozen):
     """Early exit at a threshold; `exit_steps` `[T]`: images that leave at each step."""
@@ -377,22 +373,6 @@ class Trial(Frozen):
             raise ValueError("a finished trial has a model and a validation score")
         if self.model is not None and not _inside(self.model):
             raise ValueError("model must be a path within the run's folder")
-        if self.optimism and not max(
-            self.optimism.chosen_epoch, self.optimism.best_epoch
-        ) < self.epochs == len(self.optimism.accuracies):
-            raise ValueError("optimism has not one test accuracy for each epoch")
-        if self.anytime is not None:
-            choice = self.anytime.early_exit
-            exits = [exit.exit_steps for exit in (choice, *choice.curve)] if choice else []
-            lengths = {len(self.anytime.accuracies or []), *map(len, exits)}
-            if self.latency and self.latency.stream_ms:
-                lengths.add(len(self.latency.stream_ms))
-            if self.operations:
-                lengths.add(self.operations.num_steps)
-            if lengths != {self.anytime.num_steps} or not all(map(any, exits)):
-                raise ValueError(
-                    "anytime, operations and latency have different numbers of time steps"
-                )
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:

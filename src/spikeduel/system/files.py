@@ -34,6 +34,17 @@ def cache_dir() -> Path:
     return Path(os.environ.get("SPIKEDUEL_CACHE") or platformdirs.user_cache_dir("spikeduel"))
 
 
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder in the cache for the time being; a killed process's is removed later."""
+    folder = cache_dir()
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Maps of its files stay readable; some systems cannot remove a mapped file.
+        return tempfile.TemporaryDirectory(
+            prefix=".scratch.", suffix=".part", dir=folder, ignore_cleanup_errors=True
+        )
+
+
 @contextmanager
 def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     """Yield a temporary file (or `folder`) that replaces `path` on success. Raises `InputError` if

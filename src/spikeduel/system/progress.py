@@ -1,19 +1,16 @@
 """Progress of long work: nothing for programs, one view and lines for people."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.progress import TaskID
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 """Shows the progress of a long loop: (items, description, total) -> items; `Progress.track`."""
 BARS = "▁▂▃▄▅▆▇█"
-MOST_SHOWN = 16
-"""Number of trials shown with a line each while they train."""
 
 
 class Progress:
@@ -34,11 +31,8 @@ class Progress:
         self.event("detail", text)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        """Show trials while they train, `at_once` at a time.
-
-        `seconds`: expected training times by title, None if unknown.
-        """
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        """Show trials while they train."""
         yield
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
@@ -78,8 +72,8 @@ class Forwarding(Progress):
         return self.inner.track(items, description, total)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        with self.inner.trials(seconds, at_once):
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        with self.inner.trials(titles):
             yield
 
     def event(self, name: str, *arguments: Any) -> None:
@@ -99,7 +93,7 @@ class Labelled(Forwarding):
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
         """Show nothing: the labeller shows all trials."""
         yield
 
@@ -123,12 +117,6 @@ class Once(Forwarding):
             super().say(text)
 
 
-class _Running(NamedTuple):
-    since: float
-    accuracies: Sequence[float]
-    num_epochs: int
-
-
 class TerminalProgress(Progress):
     """Print lines, and below them bars that vanish when done.
 
@@ -140,31 +128,39 @@ class TerminalProgress(Progress):
         from rich.console import Console
 
         self.console, self.verbose = Console(stderr=stderr, highlight=False), verbose
-        columns = [
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.MofNCompleteColumn(),
-        ]
-        columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
-        self._bars = rich.Progress(*columns)
-        self._depth = 0
-        self._left: dict[str, float | None] = {}
-        self._number, self._at_once = 0, 1
-        self._running: dict[str, _Running] = {}
+        self._bars = rich.Progress(
+            rich.TextColumn("{task.description}", markup=False),
+            *(rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn()),
+            *("left", rich.TimeRemainingColumn()),
+            console=self.console,
+            transient=True,
+        )
+        self._awaited: dict[str, TaskID] = {}
+        self._training: dict[str, TaskID] = {}
+        self._curves: dict[str, str] = {}
+
+    @contextmanager
+    def _bar(self, description: str, total: int | None, visible: bool = True) -> "Iterator[TaskID]":
+        outermost = self.console.is_terminal and not self._bars.live.is_started
+        if outermost:
+            self._bars.start()
+        bar = self._bars.add_task(description, total=total, visible=visible)
+        try:
+            yield bar
+        finally:
+            self._bars.remove_task(bar)
+            if outermost:
+                self._bars.stop()
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
     ) -> Iterator[Item]:
         if total is None and isinstance(items, Sized):
             total = len(items)
-        with self._shown():
-            task = self._bars.add_task(description, total=total)
-            try:
-                for item in items:
-                    yield item
-                    self._bars.advance(task)
-            finally:
-                self._bars.remove_task(task)
+        with self._bar(description, total) as bar:
+            for item in items:
+                yield item
+                self._bars.advance(bar)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
@@ -174,70 +170,35 @@ class TerminalProgress(Progress):
             self.say(text)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
-        self._left, self._number, self._at_once = dict(seconds), len(seconds), at_once
-        with self._shown():
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        with self._bar("  trials trained", len(titles), visible=bool(titles)) as bar:
+            self._awaited = dict.fromkeys(titles, bar)
             try:
                 yield
             finally:
-                self._left, self._number, self._running = {}, 0, {}
+                for title in list(self._training):
+                    self._bars.remove_task(self._training.pop(title))
+                self._awaited = {}
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
-        since = self._running[title].since if title in self._running else time.monotonic()
+        if title not in self._training:
+            self._training[title] = self._bars.add_task(title, total=num_epochs)
         accuracies = [epoch["val_accuracy"] for epoch in epochs]
-        self._running[title] = _Running(since, accuracies, num_epochs)
+        self._curves[title] = sparkline(accuracies)
+        self._bars.update(
+            self._training[title],
+            completed=len(epochs),
+            description=f"  {title}  {self._curves[title]}  {100 * accuracies[-1]:.1f} %",
+        )
 
     def finished(self, title: str, text: str) -> None:
-        ran = self._running.pop(title, None)
-        curve = f"  {sparkline(ran.accuracies)}" if self.console.is_terminal and ran else ""
+        curve = self._curves.pop(title, "")
         if text:
-            self.say(f"  {title}: {text}{curve}")
-        self._left.pop(title, None)
-
-    @contextmanager
-    def _shown(self) -> Iterator[None]:
-        if self._depth or not self.console.is_terminal:
-            yield
-            return
-        from rich.live import Live
-
-        self._depth = 1
-        try:
-            with Live(
-                get_renderable=self._view,
-                console=self.console,
-                transient=True,
-                refresh_per_second=5,
-            ):
-                yield
-        finally:
-            self._depth = 0
-
-    def _view(self) -> "Group":
-        from rich.console import Group
-        from rich.table import Table
-
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for title, ran in list(self._running.items())[:MOST_SHOWN]:
-            epochs = f"epoch {len(ran.accuracies)}/{ran.num_epochs}"
-            accuracy = f"{100 * ran.accuracies[-1]:.1f} % on validation"
-            table.add_row(f"  {title}", epochs, sparkline(ran.accuracies), accuracy)
-        if (more := len(self._running) - MOST_SHOWN) > 0:
-            table.add_row(f"  and {more} more")
-        if not self._number:
-            return Group(table, self._bars)
-        trained = f"{self._number - len(self._left):,} of {self._number:,} trials trained"
-        return Group(table, f"  {trained}{self._time_left()}", self._bars)
-
-    def _time_left(self) -> str:
-        left = {title: seconds for title, seconds in self._left.items() if seconds is not None}
-        if not left or len(left) < len(self._left):
-            return ""
-        for title, ran in list(self._running.items()):
-            left[title] = max(0.0, left.get(title, 0.0) - (time.monotonic() - ran.since))
-        seconds = max(sum(left.values()) / self._at_once, *left.values())
-        amount = f"{round(seconds / 60)} min" if seconds >= 90 else f"{seconds:.0f} s"
-        return f", about {amount} left"
+            self.say(f"  {title}: {text}" + f"  {curve}" * bool(curve and self.console.is_terminal))
+        if title in self._training:
+            self._bars.remove_task(self._training.pop(title))
+        if title in self._awaited:
+            self._bars.advance(self._awaited.pop(title))
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:

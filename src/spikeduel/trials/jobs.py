@@ -4,6 +4,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -24,7 +25,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from spikeduel.data import Prepared, loader
-from spikeduel.data.disk_arrays import SharedPayload
+from spikeduel.data.disk_arrays import pickled
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system import __version__, files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
@@ -123,8 +125,8 @@ class Message(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-Task = tuple[Trial, SharedPayload, bool]
-"""A job as a worker gets it: trial, data, `Job.test`."""
+Task = tuple[Trial, Prepared | bytes, bool]
+"""A job as a worker gets it: trial, data (or pickled), `Job.test`."""
 
 
 def finish(task: Task, store: Store, send: Callable[[Message], None]) -> Message:
@@ -133,7 +135,8 @@ def finish(task: Task, store: Store, send: Callable[[Message], None]) -> Message
     progress = Relayed(lambda name, arguments: send(Message(planned.key, name, arguments)))
     end: TrialRecord | Exception
     try:
-        end = trial.run(planned, data.load(), store, progress, test)
+        prepared = pickle.loads(data) if isinstance(data, bytes) else data
+        end = trial.run(planned, prepared, store, progress, test)
     except SpikeduelError as error:
         end = error
     except Exception:  # which may not survive the way to another process
@@ -167,26 +170,22 @@ class Pool(Workers):
         """Return True if another job may begin."""
         return True
 
-    def place(self, payload: SharedPayload) -> Any:
+    def place(self, prepared: Prepared) -> Any:
         """Put data where all workers find them; return where.
 
         Here: in files of the cache. Raises `InputError`.
         """
-        home = files.cache_dir()
-        with files.writing_to(home):
+        with files.writing_to(files.cache_dir()):
             if self._folder is None:
-                home.mkdir(parents=True, exist_ok=True)
-                self._folder = tempfile.TemporaryDirectory(
-                    prefix=".handed.", suffix=".part", dir=home
-                )
-            return payload.in_files(Path(tempfile.mkdtemp(dir=self._folder.name)))
+                self._folder = files.scratch_folder()
+            return pickled(prepared, Path(tempfile.mkdtemp(dir=self._folder.name)))
 
     def place_of_data(self, job: Job) -> Any:
         """Return the place of the job's data, put there once for equal data."""
         # The fingerprint of recordings does not tell their binning.
         key = job.prepared.fingerprint, digest(job.prepared.preprocessing.described())
         if key not in self._places:
-            self._places[key] = self.place(SharedPayload.of(job.prepared))
+            self._places[key] = self.place(job.prepared)
         return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
@@ -467,14 +466,19 @@ class Cluster(Pool):
         # A lost worker's last messages may come later.
         return [message for message in received if message.key in known]
 
-    def place(self, payload: SharedPayload) -> Any:
+    def place(self, prepared: Prepared) -> Any:
         """See `Pool.place`: return a reference to an object that Ray holds."""
-        room = min(node.get("object_store_memory", 0) for node in self._nodes())
-        if sum(np.asarray(array).nbytes for array in payload.arrays) <= SHARE * room:
-            # Processes of a node share the memory of arrays.
-            arrays = [np.asarray(array) for array in payload.arrays]
-            return self.ray.put(SharedPayload(payload.pickled, arrays))
-        return self.ray.put(super().place(payload))
+        images = prepared.images
+        if images.nbytes > SHARE * min(
+            node.get("object_store_memory", 0) for node in self._nodes()
+        ):
+            return self.ray.put(super().place(prepared))
+        # Processes of a node share the memory of arrays, if these are no maps of files.
+        if isinstance(images, Recordings):
+            images = replace(images, packed=np.asarray(images.packed))
+        else:
+            images = np.asarray(images)
+        return self.ray.put(replace(prepared, images=images))
 
 
 def _require_answer(address: str) -> None:
@@ -526,7 +530,7 @@ def _kept(folder: Path) -> dict[str, Path]:
 
 def _work_on_node(
     planned: Trial,
-    data: SharedPayload,
+    data: Prepared | bytes,
     test: bool,
     versions: str,
     packed: list[PackedTrial],

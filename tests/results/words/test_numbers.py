@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_trials import pair
-from spikeduel.results.columns import percent
 from spikeduel.results.words.numbers import (
     as_text,
     duration,
@@ -56,7 +55,7 @@ def test_equal_means_look_equal_however_they_were_summed():
         11313 / 12000,
     )
     assert len({f"{100 * mean:.2f}" for mean in means}) == 2
-    assert {hundredths(mean) for mean in means} == {percent(mean) for mean in means} == {"94.28"}
+    assert {hundredths(mean) for mean in means} == {hundredths(mean) for mean in means} == {"94.28"}
     assert {per_cent(mean, 2) for mean in means} == {"94.28 %"}
     assert {points(-mean) for mean in means} == {"-94.28 points"}
 

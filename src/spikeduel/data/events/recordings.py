@@ -1,7 +1,6 @@
 """Recordings kept as events, which are augmented and binned when taken, like an array of images."""
 
 import math
-import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -272,10 +271,9 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
     lengths, content, sensors = [0], [], []
     is_declared = False
     # On the disk of the prepared set: the system's temporary folder may be in memory.
-    place = files.cache_dir()
-    with files.writing_to(place):
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place) as file:
+    with files.scratch_folder() as folder, files.writing_to(Path(folder)):
+        path = Path(folder) / "events"
+        with path.open("wb") as file:
             for _, recordings in over_files(
                 lambda row, _: _read(of_files[row]),
                 names,
@@ -290,8 +288,7 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
                     used = unpacked(packed)
                     sensors.append(sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1))
                     is_declared |= sensor is not None
-            file.flush()
-            events = np.memmap(file, np.uint64, "r")
+        events = np.memmap(path, np.uint64, "r")
     sides = np.array(sensors)
     if not is_declared:
         _require_one_sensor(sides, [part.name for part in parts])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spikeduel.counting.operations import MEANINGS as MEANINGS  # for the page
 from spikeduel.counting.operations import WAYS, Operations, Way
-from spikeduel.results.columns import LAYERS, Column, layers, percent, render, text_rows
+from spikeduel.results.columns import LAYERS, Column, layers, render, text_rows
 from spikeduel.results.costs import (
     MEMORIES,
     AccountedPair,
@@ -27,12 +27,13 @@ from spikeduel.results.means import (
     control_results,
     finished,
     joules_of,
+    latency_of,
     mean,
     mean_range,
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
-from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.results.words.numbers import counted, hundredths, per_cent
 from spikeduel.results.words.verdict import titled
 
 TWO_WAYS = (
@@ -94,8 +95,7 @@ class Network(NamedTuple):
     @property
     def latency(self) -> Latency | None:
         """Return the times of the timed trial."""
-        trials = [entry for entry in self.entries if isinstance(entry, Trial)]
-        return next((trial.latency for trial in trials if trial.latency), None)
+        return latency_of(self.entries)
 
     @property
     def accuracy(self) -> float | None:
@@ -164,7 +164,7 @@ TIMED: list[Column[Network]] = [
 ]
 BESIDE_CONTROLS: list[Column[Network]] = [
     Column("network", lambda network: network.name, is_text=True),
-    Column("accuracy %", lambda network: network.accuracy, percent),
+    Column("accuracy %", lambda network: network.accuracy, hundredths),
     *COUNTED,
 ]
 

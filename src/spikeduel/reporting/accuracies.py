@@ -1,0 +1,355 @@
+"""Charts of accuracy: differences, controls, trainings, tuning, calibration, corruptions."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from spikeduel.measuring.robustness import CORRUPTIONS
+from spikeduel.reporting import charts
+from spikeduel.reporting.charts import (
+    ACCURACY,
+    DASHES,
+    FAINT,
+    INK,
+    QUIET,
+    RIGHT,
+    Axis,
+    Chart,
+    Key,
+    Look,
+    Marks,
+    Name,
+    Panel,
+    Row,
+    Rule,
+    rows_of,
+)
+from spikeduel.results.accuracy import share_of_most_frequent
+from spikeduel.results.columns import robustness_of, scaled
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Calibrated, Calibration, Robustness, Trial
+from spikeduel.results.tuned import TuningRecord
+from spikeduel.results.words.verdict import reserved
+
+CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
+_DIFFERENCE, _CONFIDENCE, _TEST = "difference, points", "confidence, %", "test accuracy, %"
+_CI95 = ("95 % interval from, points", "95 % interval to, points")
+_CI90 = ("90 % interval from, points", "90 % interval to, points")
+_THIN, _THICK = Look(width=1.2), Look(width=3.4)
+_DOTTED = Look(width=0.8, dashes=(2.0, 2.0))
+_BEST = Look(INK, size=8, width=1.1, filled=False)
+_SCALED = Look(INK, size=4, width=0.9, filled=False)
+_EQUAL = Look(QUIET, "none", width=0.9, dashes=DASHES)
+_EPOCHS = Axis("epoch", ticks="whole")
+_VALIDATION = Axis(ACCURACY, "validation accuracy, %")
+Ends = tuple[float, float] | None
+
+
+def with_intervals(difference: float, ci95: Ends, ci90: Ends, conclusion: str, **said: str) -> Row:
+    """Return a row, in points, of a difference (a fraction) and its known intervals."""
+    row: dict[str, charts.Value] = {**said, _DIFFERENCE: 100 * difference}
+    for columns, ends in ((_CI95, ci95), (_CI90, ci90)):
+        row |= {column: 100 * end for column, end in zip(columns, ends or (), strict=False)}
+    return row | {"conclusion": conclusion}
+
+
+def pair_differences(pairs: Sequence[Pair]) -> Chart:
+    """Return the differences in accuracy of all pairs, with 95 % and 90 % intervals."""
+    rows = list[tuple[Name, Row]]()
+    for pair in pairs:
+        concluded = reserved(pair) or pair.conclusion.value
+        if pair.conclusion.better:
+            within = " (within the margin)" if pair.negligible else ""
+            concluded = f"{charts.shortened(pair.leader, 24)} better{within}"
+        name = f"{charts.shortened(pair.a, 22)} − {charts.shortened(pair.b, 22)}"
+        row = with_intervals(
+            pair.difference, pair.ci95, pair.ci90, concluded, pair=f"{pair.a} − {pair.b}"
+        )
+        colour = CONCLUSION_COLOURS.get(pair.conclusion, INK)
+        rows.append((Name(name, concluded, colour), {**row, "p": pair.p_value}))
+    return intervals("differences", rows, pairs[0].margin)
+
+
+def intervals(
+    chart: str, rows: Sequence[tuple[Name, Row]], margin: float, reach: float = float("inf")
+) -> Chart:
+    """Return a chart of rows of `with_intervals`, with the margin shaded; the axis ends at `reach`,
+    a fraction.
+    """
+    marks = []
+    for place, (name, row) in enumerate(rows):
+        marks += [
+            Marks("spans", [row], Look(name.colour, width=_THIN.width), _CI95, place),
+            Marks("spans", [row], Look(name.colour, width=_THICK.width), _CI90, place, told=False),
+            Marks("points", [row], Look(name.colour), place=place),
+        ]
+    bounds = [
+        abs(float(row.get(column) or 0)) for _, row in rows for column in (_DIFFERENCE, *_CI95)
+    ]
+    farthest = 1.08 * min(100 * reach, max(100 * margin, *bounds))
+    title = "accuracy difference, points"
+    x = Axis(_DIFFERENCE, title, ticks="signed", low=-farthest, high=farthest)
+    lines = [Key("95 % interval", "line", _THIN), Key("90 % interval", "line", _THICK)]
+    return _beside_margin(chart, x, marks, [name for name, _ in rows], margin, lines)
+
+
+def _beside_margin(
+    chart: str,
+    x: Axis,
+    marks: Sequence[Marks],
+    names: Sequence[Name],
+    margin: float,
+    keys: Sequence[Key],
+    row_height: float = 0.31,
+) -> Chart:
+    points = 100 * margin
+    zone = Rule(-points, until=points, look=Look(FAINT, opacity=0.6))
+    rules = [zone, Rule(-points, look=_DOTTED), Rule(points, look=_DOTTED), Rule(0.0)]
+    panel = Panel(x, Axis(""), marks, rules=rules, names=names, row_height=row_height)
+    return Chart(chart, [panel], [Key(f"margin, ±{points:g} points", "line", _DOTTED), *keys])
+
+
+def controls(results: Results) -> Chart:
+    """Return the points of accuracy that each control (a row) took or gave each contender (a
+    dot).
+    """
+    controlled, every = results.comparison.controls, charts.contender_colours(results.trials)
+    colours = {control.contender: every[control.contender] for control in controlled}
+    titles = list(dict.fromkeys(row.title for control in controlled for row in control.rows))
+    x, marks = Axis("change, points", "change in accuracy, points", ticks="signed"), []
+    for number, control in enumerate(controlled):
+        colour = colours[control.contender]
+        for row in control.rows:
+            if row.found is None:
+                continue
+            high, low = (-100 * bound for bound in row.found.ci95)
+            told: Row = {
+                "contender": control.contender,
+                "control": row.title,
+                x.column: -100 * row.found.difference,
+                _CI95[0]: low,
+                _CI95[1]: high,
+            }
+            place = titles.index(row.title) + 0.55 / len(controlled) * number
+            marks += [
+                Marks("spans", [told], Look(colour), _CI95, place, told=False),
+                Marks("points", [told], Look(colour, size=5), place=place),
+            ]
+    names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
+    margin, height = results.experiment.equivalence_margin, 0.26 + 0.1 * len(controlled)
+    return _beside_margin("controls", x, marks, names, margin, keys, height)
+
+
+def learning_curves(results: Results) -> Chart:
+    """Return loss and accuracy after each epoch, on training (dashed) and validation images: means
+    over the trainings, and a dot for each epoch whose weights were kept.
+    """
+    colours = charts.contender_colours(results.trials)
+    panels = []
+    for quantity in ("loss", ACCURACY):
+        marks = []
+        for name, colour in colours.items():
+            trained = [trial for trial in results.of(name, tested=False) if trial.history]
+            trials = [trial for trial in trained if trial.status == "done"] or trained
+            if not trials:
+                continue
+            for images, look in (
+                ("training", Look(colour, "none", dashes=DASHES)),
+                ("validation", Look(colour, "none")),
+            ):
+                curves = [_curve(trial, images, quantity) for trial in trials]
+                epochs = range(1, min(map(len, curves)) + 1)
+                common = [curve[: len(epochs)] for curve in curves]
+                told: Row = {"contender": name, "images": images}
+                marks += charts.averaged("epoch", epochs, quantity, common, look, told)
+            kept = [
+                {"epoch": trial.best_epoch + 1, quantity: curve[trial.best_epoch]}
+                for curve, trial in zip(curves, trials, strict=True)
+                if trial.best_epoch is not None and trial.best_epoch < len(curve)
+            ]
+            marks.append(Marks("points", kept, Look(colour, size=4), told=False))
+        lowest = 0.0 if quantity == "loss" else None
+        panels.append(Panel(_EPOCHS, Axis(quantity, low=lowest), marks))
+    keys = [
+        *charts.contender_keys(colours),
+        Key("validation", "line", Look()),
+        Key("training", "line", Look(dashes=DASHES)),
+        Key("weights kept", "points", Look(size=4)),
+    ]
+    return Chart("learning-curves", panels, keys)
+
+
+def _curve(trial: Trial, images: str, quantity: str) -> list[float]:
+    """Return loss, or accuracy in per cent, after each epoch; NaN where not known."""
+    part = "train" if images == "training" else "val"
+    name, size = ("loss", 1) if quantity == "loss" else ("accuracy", 100)
+    known = [getattr(epoch, f"{part}_{name}") for epoch in trial.history]
+    return (size * np.array(known, dtype=float)).tolist()
+
+
+def optimism(results: Results) -> Chart:
+    """Return test accuracy after each epoch; a dot marks the chosen epoch, a ring the best one for
+    the test.
+    """
+    meters = [(trial, trial.optimism) for trial in results.trials if trial.test and trial.optimism]
+    gains = [100 * (meter.best - meter.chosen) for _, meter in meters]
+    y = Axis(_TEST, most=4 * max(*gains, charts.LEAST_RANGE))
+    marks: dict[str, list[Marks]] = {}
+    colours = charts.contender_colours(results.trials)
+    for trial, meter in meters:
+        epochs, colour = range(1, len(meter.accuracies) + 1), colours[trial.contender]
+        columns = {
+            "epoch": epochs,
+            _TEST: [100 * share for share in meter.accuracies],
+            "chosen": ["chosen" if k == meter.chosen_epoch + 1 else None for k in epochs],
+        }
+        told: dict[str, charts.Value] = {"contender": trial.contender, "seed": trial.seed}
+        rows = rows_of(columns, told if trial.fold is None else told | {"fold": trial.fold})
+        line = Look(colour, "none", width=1.2, opacity=0.5)
+        marks.setdefault(trial.contender, []).extend(
+            [
+                Marks("line", rows, line),
+                Marks("points", [rows[meter.best_epoch]], _BEST, told=False),
+                Marks("points", [rows[meter.chosen_epoch]], Look(colour, size=5), told=False),
+            ]
+        )
+    panels = [
+        Panel(_EPOCHS, y, marks[name], charts.shortened(name, 30))
+        for name in colours
+        if name in marks
+    ]
+    keys = [Key("chosen", "points", Look(size=5)), Key("best for the test", "points", _BEST)]
+    return Chart("optimism", panels, keys)
+
+
+def tuning_trials(record: TuningRecord) -> Chart:
+    """Return every trial's validation accuracy, and the expected best of so many trials; a ring
+    marks the chosen trial.
+    """
+    colours = charts.contender_colours(record.contenders)
+    tried, expected = list[Marks](), list[Marks]()
+    for tuned, colour in zip(record.contenders, colours.values(), strict=True):
+        rows: dict[int, Row] = {
+            trial.number: {
+                "contender": tuned.contender,
+                "trial": trial.number + 1,
+                ACCURACY: 100 * trial.validation.accuracy,
+                **trial.settings,
+                "chosen": "chosen" if trial.number == tuned.best else None,
+            }
+            for trial in tuned.trials
+            if trial.validation
+        }
+        tried.append(Marks("points", list(rows.values()), Look(colour, size=5)))
+        if tuned.best is not None:
+            ring = Look(colour, size=9.5, width=1.4, filled=False)
+            tried.append(Marks("points", [rows[tuned.best]], ring, told=False))
+        curve: list[Row] = [
+            {
+                "contender": tuned.contender,
+                "trials": point.trials,
+                "expected best, %": 100 * point.mean,
+                "standard deviation, points": 100 * point.standard_deviation,
+                "low": 100 * point.low,
+                "high": 100 * point.high,
+            }
+            for point in tuned.expected_best
+        ]
+        expected += [
+            Marks("band", curve, Look(colour), ("low", "high"), told=False),
+            Marks("line", curve, Look(colour, size=3, width=2.0)),
+        ]
+    number, best = Axis("trials", "number of trials", ticks="whole"), Axis("expected best, %")
+    panels = [
+        Panel(Axis("trial", ticks="whole"), _VALIDATION, tried, "Every trial"),
+        Panel(number, best, expected, "Expected best"),
+    ]
+    return Chart("tuning", panels, charts.contender_keys(colours, "points"))
+
+
+def calibration(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Chart:
+    """Return a reliability diagram for each contender."""
+    panels = []
+    x, y = Axis(_CONFIDENCE, low=0, high=100), Axis(ACCURACY, low=0, high=100)
+    ends = rows_of({_CONFIDENCE: (0, 100), ACCURACY: (0, 100)})
+    for name, calibrations in measured.items():
+        raw = _by_bin(name, "raw", calibrations)
+        marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
+        if after := scaled(calibrations):
+            rows = _by_bin(name, "after temperature", after)
+            filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in rows]
+            marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
+        marks.append(Marks("line", ends, _EQUAL, told=False))
+        panels.append(Panel(x, y, marks, charts.shortened(name, 30)))
+    keys = [
+        Key("accuracy = confidence", "line", _EQUAL),
+        Key("raw", "bars", Look(opacity=0.75)),
+        Key("after temperature", "points", _SCALED),
+    ]
+    return Chart("reliability", panels, keys)
+
+
+def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) -> list[Row]:
+    """Return a row for each bin over all trials' images."""
+    rows: list[Row] = []
+    for bins in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
+        weights = np.array([part.count for part in bins])
+        count = int(weights.sum())
+        confidence, accuracy = (
+            100 * float(weights @ [getattr(part, name) or 0.0 for part in bins]) / count
+            if count
+            else None
+            for name in ("confidence", "accuracy")
+        )
+        rows.append(
+            {
+                "contender": contender,
+                "answers": answers,
+                _CONFIDENCE: 50 * (bins[0].low + bins[0].high),
+                "confidence from, %": 100 * bins[0].low,
+                "confidence to, %": 100 * bins[0].high,
+                "mean confidence, %": confidence,
+                ACCURACY: accuracy,
+                "number": count,
+            }
+        )
+    return rows
+
+
+def robustness(results: Results) -> Chart:
+    """Return accuracy against severity for each corruption and their mean, a line a contender; the
+    band is a standard deviation over seeds.
+    """
+    measured, colours = robustness_of(results), charts.contender_colours(results.trials)
+    rules = []
+    if tested := [trial for trial in results.trials if trial.test]:
+        share = 100 * share_of_most_frequent(tested)
+        row: Row = {"contender": "the most frequent class alone", ACCURACY: share}
+        rules = [Rule(share, "y", look=Look(width=0.9, dashes=(1.5, 1.5)), row=row)]
+    panels = []
+    for corruption in [*CORRUPTIONS, "mean of all"]:
+        marks = []
+        for place, (name, of_seeds) in enumerate(measured.items()):
+            # Lines that lie on one another are all seen: the first ones are wider.
+            wider = (len(measured) - 1 - place) / max(len(measured) - 1, 2)
+            look = Look(colours[name], size=3 + 4 * wider, width=1.6 + 2.8 * wider)
+            at = _at_severities(of_seeds, corruption)
+            told: Row = {"contender": name, "corruption": corruption}
+            marks += charts.averaged("severity", range(at.shape[1]), ACCURACY, at, look, told)
+        x, y = Axis("severity", ticks="whole"), Axis(ACCURACY, low=0, high=100)
+        panels.append(Panel(x, y, marks, corruption, rules, height=1.6))
+    keys = charts.contender_keys({name: colours[name] for name in measured})
+    return Chart("robustness", panels, keys, abreast=4)
+
+
+def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarray:
+    """Return accuracies in per cent `[S, 6]` at severities 0 to 5 under `corruption`, or the mean
+    over all measured.
+    """
+    curves = []
+    for robust in of_seeds:
+        known = {name: robust.corruptions.get(name, [np.nan] * 5) for name in CORRUPTIONS}
+        shown = [known[corruption]] if corruption in known else list(known.values())
+        curves.append([robust.clean, *np.nanmean(shown, axis=0)])
+    return 100 * np.array(curves)
