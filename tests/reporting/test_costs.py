@@ -131,7 +131,7 @@ def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, un
             law.source,
             law.spiking,
             law.leaves_out,
-            *dict(costs.constants(law)),
+            *law.constants,
         ):
             assert text in page
     assert 'data-name="accountings-dense-snn-small-cnn"' in page

@@ -228,12 +228,6 @@ def test_what_is_no_run_is_named(damage, run):
     assert len(told) == (run / "results.json").exists()
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="nowhere: no run here"):
-        load_run(tmp_path / "nowhere")
-    assert list_runs(tmp_path / "nowhere") == []
-
-
 @pytest.mark.parametrize(
     ("change", "place"),
     [

@@ -127,14 +127,6 @@ def test_a_control_that_learned_nothing_shows_no_cause():
     ]
 
 
-def test_the_case_that_was_told_wrongly():
-    # Better than its twins, as good with a single step: it is not the four steps that gain.
-    assert shown_by(controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=EQUAL)) == [
-        "better_than_twins",
-        "steps_add_nothing",
-    ]
-
-
 def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_failed_training():
     found = structs.replace(row("collapsed", BETTER, 0.8), of_recordings=True)
     contender = ControlledContender(

@@ -1,7 +1,6 @@
 """Means over trials; µJ and mJ as in the tests of the words."""
 
 import pytest
-from msgspec.structs import replace
 
 from made_costs import control, energy_of, results_of, trial, with_trial
 from made_operations import plain, spiking
@@ -22,18 +21,6 @@ def results():
         ),
         trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
     )
-
-
-def test_energies_of_an_earlier_version_are_not_known(results):
-    energy = results.trials[0].energy
-    table = energy.leading
-    ways = table.compute
-    earlier = replace(ways, hoisted=replace(ways.hoisted, range=None))
-    old = replace(
-        energy,
-        tables={"45nm-fp32": replace(table, compute=earlier)},
-    )
-    assert means.joules_of(replace(results.trials[0], energy=old)) is None
 
 
 def test_a_mean_needs_all():

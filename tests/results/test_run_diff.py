@@ -10,13 +10,11 @@ from made_trials import dataset, results, trial, tuning
 from spikeduel.results import predictions, run_diff
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
-from spikeduel.results.run import Budget
-from spikeduel.results.run_diff import RunsCompared, RunSummary
+from spikeduel.results.run_diff import RunSummary
 from spikeduel.results.significance import Conclusion
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"), epochs=3, batch_size=8)
 NUM = 400
@@ -111,15 +109,6 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     assert found[1].settings == {"image_size": None, "tuned": 4, "augmentation": "auto", "seeds": 1}
 
 
-def test_minutes_are_those_of_the_budget(make_run):
-    budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={})
-    make_run("a", {"snn": [1]}, budget=budget)
-    make_run("b", {"snn": [1]}, budget=structs.replace(budget, minutes=5.0))
-    assert {
-        each.settings["minutes"] for each in run_diff.list_runs(make_run("c", {"snn": [1]}).parent)
-    } == {2, 5, None}
-
-
 def test_the_duels_of_a_study_are_listed(make_run):
     run, duel = make_run("images-a", {"snn": [1]}), make_run("study-x/duels/digits-b", {"snn": [1]})
     runs, study = run.parent, duel.parent.parent
@@ -166,11 +155,6 @@ def test_times_of_other_machines_do_not_compare(environment, make_run):
     assert not run_diff.compare(a, b).times_compare
 
 
-def test_what_is_no_run_is_named(make_run, tmp_path):
-    with pytest.raises(InputError, match="nowhere: no run here"):
-        run_diff.compare(make_run("a", {"snn": [1]}), tmp_path / "nowhere")
-
-
 # ---- as text
 
 
@@ -204,18 +188,3 @@ def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
     assert "own settings" in note
     assert "setting 0" in table
     assert "setting 8" not in table
-
-
-def test_two_runs_in_words():
-    compared = RunsCompared(
-        a="runs/a",
-        b="runs/b",
-        settings={"num_steps": (4, 8)},
-        differences={},
-        why_not={"snn": "they differ.", "cnn": "they differ."},
-        times_compare=False,
-    )
-    assert run_diff.setting_rows(compared) == [{"setting": "num steps", "A": "4", "B": "8"}]
-    why_not, times = run_diff.sentences(compared)
-    assert why_not == "Not tested: they differ."
-    assert "Times do not compare" in times

@@ -99,6 +99,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "percent": numbers.hundredths,
         "file_name": charts.file_name,
+        "because": verdict.because,
         "sentence": findings.sentence,
         "shortened": charts.shortened,
         "embedded": embedded,

@@ -116,12 +116,6 @@ def test_the_rows_of_the_page(accounted, accountings):
     assert by_name["8-bit integers"]["ratio"] == "–"
 
 
-def test_the_numbers_of_an_accounting_with_unit_and_place(accountings):
-    numbers = dict(words.constants(accountings.accounting("digital-chips")))
-    assert numbers["sop = 5.3 to 12.7 pJ"].startswith("ReckOn")
-    assert "mac = 4.6 pJ" in numbers
-
-
 def test_contenders_are_shown_and_controls_where_there_are_no_others(accountings):
     assert [accounted.other for accounted in words.shown(accountings)] == ["cnn"]
     alone = replace(

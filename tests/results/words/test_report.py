@@ -10,7 +10,6 @@ from spikeduel.results import columns
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
 from spikeduel.results.trials import Anytime, EarlyExit, EncodingSpread, ExitChoice, Leaving
-from spikeduel.results.words import verdict
 from spikeduel.settings.recipes import baseline
 
 DATA = SimpleNamespace(
@@ -44,21 +43,16 @@ def test_what_a_mean_is_over(results):
 
 
 def test_the_note_says_what_was_tested_and_what_it_covers(results):
-    note = verdict.how_compared(results)
-    assert note.startswith("Test: a coin. Interval")
-    assert "±0.5 points" in note
-    assert "other seeds" in note
+    note = section("results", results)
+    assert "Test: a coin. Interval and p-value allow for other seeds" in note
+    assert "inside ±0.5 points" in note
     alone = with_pair(results, seeds=1)
-    assert "these two trained models" in verdict.how_compared(alone)
+    assert "these two trained models" in section("results", alone)
     folds = [Counts(train=1, val=1, test=10)] * 2
-    assert "these trainings, one per fold" in verdict.how_compared(with_dataset(alone, folds=folds))
-    two = structs.replace(
-        results, comparison=structs.replace(results.comparison, pairs=results.comparison.pairs * 2)
-    )
-    assert (
-        "adjusted for 2 comparisons (Holm); intervals, and so equivalence, are not."
-        in verdict.how_compared(two)
-    )
+    assert "these trainings, one per fold" in section("results", with_dataset(alone, folds=folds))
+    pairs = results.comparison.pairs * 2
+    two = structs.replace(results, comparison=structs.replace(results.comparison, pairs=pairs))
+    assert "adjusted for 2 comparisons (Holm); intervals, and so" in section("results", two)
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):

@@ -126,17 +126,6 @@ def test_every_reservation_is_worded(reservation):
     assert conclusion(held_back, "snn", "cnn") == f"inconclusive: {because(held_back)}"
 
 
-@pytest.mark.parametrize("reservation", [Reservation.FEW_SEEDS, Reservation.EXACT_TEST])
-def test_among_many_a_lead_without_a_conclusion_is_a_group_of_its_own(reservation):
-    given = {"seeds": 2, "reservation": reservation}
-    xy, xz = pair(0.1, a="x", b="y", **given), pair(0.2, a="x", b="z", **given)
-    yz = pair(0.1, a="y", b="z", accuracy_a=0.8, **given)
-    text = said(xy, xz, yz)
-    assert "Against y (+10.00; +9.00 to +11.00; p = 0.200) and z (+20.00; " in text
-    assert because(xy) in text
-    assert not CLAIMS.search(text)
-
-
 # ---- intervals that exclude 0, and nobody better
 
 

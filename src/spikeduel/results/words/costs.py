@@ -13,7 +13,6 @@ from spikeduel.results.columns import LAYERS, Column, layers, render, text_rows
 from spikeduel.results.costs import (
     MEMORIES,
     AccountedPair,
-    Accounting,
     AccountingResult,
     EnergyAccountings,
     Memory,
@@ -371,14 +370,6 @@ def accounting_table(
 def accounting_text(accounted: AccountedPair) -> str:
     rows = render(text_rows(accounting_table(accounted), in_order(accounted)))
     return f"{summary(accounted)} Ratio: {accounted.spiking} / {accounted.other}.\n{rows}"
-
-
-def constants(definition: Accounting) -> list[tuple[str, str]]:
-    """Return the numbers of an accounting with units, and their places in the source."""
-    return [
-        (f"{name} = {ratio(constant)} {constant.unit}".rstrip(), constant.where)
-        for name, constant in definition.constants.items()
-    ]
 
 
 def ratio(bounds: Range, unit: str | None = None) -> str:

@@ -1,7 +1,5 @@
 """The verdict, and what controls show, in sentences that claim no more than the trials can bear."""
 
-from collections.abc import Sequence
-
 from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, claims
 from spikeduel.results.findings import TABLE, finding, is_leak
 from spikeduel.results.run import Pair, Results
@@ -111,42 +109,6 @@ def _trainings(seeds: int, num_folds: int, models: str) -> str:
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
 
 
-def how_compared(results: Results) -> str:
-    """Return a note below the table of differences."""
-    pairs = results.comparison.pairs
-    tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
-    scope = "Interval and p-value allow for other seeds and other test images."
-    if max(pair.seeds for pair in pairs) == 1:
-        trained = "trainings, one per fold," if results.dataset.folds else "two trained models"
-        scope = (
-            f"Interval and p-value are about these {trained} and other test images; one seed "
-            f"cannot show other trainings."
-        )
-    adjusted = adjusted_for(len(pairs), "comparison")
-    return f"Test: {tests}.{adjusted} {scope} {terms(pairs)}"
-
-
-def adjusted_for(number: int, what: str) -> str:
-    """Return a note on multiple comparisons; empty for one."""
-    if number < 2:
-        return ""
-    return (
-        f" p-values are adjusted for {counted(number, what)} (Holm); intervals, and so "
-        f"equivalence, are not."
-    )
-
-
-def terms(differences: Sequence[Difference]) -> str:
-    """Return the meanings of conclusions and reservations."""
-    reserved = [difference for difference in differences if difference.reservation]
-    reasons = dict.fromkeys(map(because, reserved))
-    return (
-        f"Better: p is at most 0.05. Equivalent: the 90 % interval lies inside "
-        f"{margin(differences[0])}. Inconclusive: neither; there may be a difference or none."
-        + "".join(f" Inconclusive may also mean: {why}." for why in reasons)
-    )
-
-
 def titled(control: ControlRow | ControlResult) -> str:
     """Return a control's title, with the bits of its activations if few."""
     return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
@@ -171,7 +133,8 @@ def asked(contender: ControlledContender) -> str:
 
 def what_it_means(contender: ControlledContender) -> str:
     """Return the left-out controls, and the joint conclusion."""
-    shown, reasons = claims(contender), left_out([contender])
+    shown = claims(contender)
+    reasons = list(dict.fromkeys(row.reason for row in contender.rows if row.reason))
     texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
     return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
 
@@ -196,20 +159,3 @@ def on_time(results: Results) -> str:
     )
     few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
     return text + few * (not ablation.conclusive)
-
-
-def left_out(contenders: Sequence[ControlledContender]) -> list[str]:
-    """Return the reasons of unmeasured controls, without repetitions."""
-    rows = [row for contender in contenders for row in contender.rows]
-    return list(dict.fromkeys(row.reason for row in rows if row.reason))
-
-
-def how_controlled(contender: ControlledContender) -> str:
-    """Return the tests of the controls; empty without a conclusion."""
-    concluded: list[Difference] = [
-        row.found for row in contender.rows if row.found and row.conclusive
-    ]
-    if not concluded:
-        return ""
-    tests = "; ".join(dict.fromkeys(difference.test for difference in concluded))
-    return f"Test: {tests}.{adjusted_for(len(concluded), 'control')} {terms(concluded)}"
