@@ -20,13 +20,12 @@ from spikeduel import data
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import rendering, report, report_again
-from spikeduel.results import power
+from spikeduel.results import findings, power
 from spikeduel.results.findings import finding
 from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import findings
 from spikeduel.results.words import power as power_words
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError

@@ -5,9 +5,9 @@ from msgspec import structs
 
 from made_pages import places, told
 from spikeduel.reporting import report, report_tuning, tuning_trials
+from spikeduel.results.findings import sentence
 from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.words.findings import sentence
 from spikeduel.system.typed import converted
 
 

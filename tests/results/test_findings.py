@@ -7,9 +7,8 @@ import pytest
 from made_findings import example
 from spikeduel.auditing import examining
 from spikeduel.results import findings, run_findings, study
-from spikeduel.results.findings import TABLE, Finding, finding, is_leak, ranked
+from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.results.words.findings import caveat, sentence
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 

@@ -29,7 +29,7 @@ from spikeduel.system.sentences import counted
 def told(comparison: Comparison, verbose: bool = False) -> None:
     """Print whom to take, a small table, what would settle it, and where the rest is."""
     from spikeduel.results.controls import claims
-    from spikeduel.results.words.findings import sentence
+    from spikeduel.results.findings import sentence
 
     for leak in comparison.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")

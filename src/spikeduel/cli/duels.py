@@ -151,8 +151,8 @@ def tune(
     trained again.
     """
     from spikeduel.comparing import write_tuning
+    from spikeduel.results.findings import sentence
     from spikeduel.results.run_findings import tuning_limits
-    from spikeduel.results.words.findings import sentence
 
     tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
     folder = write_tuning(tuned, out)

@@ -13,13 +13,12 @@ import msgspec
 from markupsafe import Markup, escape
 
 from spikeduel.reporting import charts, drawing
-from spikeduel.results import columns, means
+from spikeduel.results import columns, findings, means
 from spikeduel.results.run_findings import tuning_limits
 from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import (
     costs,
-    findings,
     numbers,
     power,
     verdict,

@@ -17,12 +17,11 @@ from spikeduel.results.columns import (
     to_latex,
 )
 from spikeduel.results.controls import claims
-from spikeduel.results.findings import is_leak
+from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Results
 from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
-from spikeduel.results.words.findings import caveat
 from spikeduel.results.words.numbers import said_of
 from spikeduel.results.words.verdict import asked, on_time, verdict, what_it_means
 from spikeduel.settings import Experiment

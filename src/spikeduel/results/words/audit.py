@@ -6,7 +6,7 @@ from msgspec import structs
 
 from spikeduel.data.inventory import by_ending
 from spikeduel.results.audit import Audit, Pair, StatisticName, Statistics
-from spikeduel.results.words.findings import sentence
+from spikeduel.results.findings import sentence
 from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import notebook, typed
 from spikeduel.system.errors import visible

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.across import PairAcross, fewest_datasets
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
-from spikeduel.results.findings import is_leak
+from spikeduel.results.findings import is_leak, sentence
 from spikeduel.results.run import Quantity
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import (
@@ -16,7 +16,6 @@ from spikeduel.results.study import (
     total_seconds,
 )
 from spikeduel.results.variants import said
-from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 

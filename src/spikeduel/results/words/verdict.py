@@ -1,12 +1,11 @@
 """The verdict, and what controls show, in sentences that claim no more than the trials can bear."""
 
 from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, claims
-from spikeduel.results.findings import TABLE, finding, is_leak
+from spikeduel.results.findings import TABLE, finding, is_leak, sentence
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.results.words.findings import sentence
 from spikeduel.results.words.numbers import (
     counted,
     listed,
