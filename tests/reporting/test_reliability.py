@@ -162,39 +162,22 @@ def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
     assert "What would invalidate a result" not in page
 
 
-def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run, unpainted):
-    run = make_run(planted)
-    pairs = "Pairs of equal or nearly equal images, in pictures"
-    assert pairs not in report(run).read_text()
-    audit = examine(run.experiment, planted, SPLIT)
-    checked = replace(
-        run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details()))
-    )
-    page = report(checked).read_text()
-    assert escape(problems(audit)[0]) in page
-    assert pairs in page
-
-
-def test_without_the_data_the_section_goes_without_pictures(
+def test_the_report_has_the_section_of_the_first_fold_and_without_the_data_no_pictures(
     planted, make_run, monkeypatch, unpainted
 ):
     def gone(*_args, **_settings):
         raise InputError("no data")
 
-    run = make_run(planted)
+    run, pairs = make_run(planted), "Pairs of equal or nearly equal images, in pictures"
+    assert pairs not in report(run).read_text()
     audit = examine(run.experiment, planted, SPLIT)
+    stored = structs.replace(audit, details=Details())
+    folds = [Counts(train=30, val=10, test=20)] * 3
+    checked = replace(run, results=with_dataset(run.results, audit=stored, folds=folds))
+    page = report(checked).read_text()
+    for text in (escape(problems(audit)[0]), pairs, "the first of 3 folds"):
+        assert text in page
     monkeypatch.setattr("spikeduel.data.load", gone)
-    checked = replace(
-        run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details()))
-    )
     page = report(checked).read_text()
     assert escape(problems(audit)[0]) in page
-    assert "in pictures" not in page
-
-
-def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run, unpainted):
-    run = make_run(planted)
-    folds = [Counts(train=30, val=10, test=20)] * 3
-    audit = examine(run.experiment, planted, SPLIT)
-    in_folds = with_dataset(run.results, folds=folds, audit=audit)
-    assert "the first of 3 folds" in report(replace(run, results=in_folds)).read_text()
+    assert pairs not in page
