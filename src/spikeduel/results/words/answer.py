@@ -2,7 +2,7 @@
 
 from spikeduel.results.answer import NOTICEABLE, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
-from spikeduel.results.findings import Finding, with_id
+from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Lead, Quantity, Results
 from spikeduel.results.words.costs import amount, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
@@ -111,11 +111,6 @@ def _too_few(results: Results) -> str:
     return f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
 
 
-def _detectable(images: Finding) -> str:
-    about = "about " if images.values.get("assumed", True) else ""
-    return f"{about}{points(images.values['detectable'])}"
-
-
 def _times(ratio: float) -> str:
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
@@ -186,10 +181,7 @@ def settling(results: Results) -> list[tuple[str, str, str]]:
         (
             " ".join(step.options),
             "" if step.minutes is None else f"trains {duration(60 * step.minutes)}",
-            _SETTLES[step.options[0]]
-            if step.options
-            else "more test images: these cannot show a difference below "
-            f"{_detectable(step.answers)}",
+            _SETTLES[step.options[0]] if step.options else sentence(step.answers),
         )
         for step in results.answer.steps
     ]
