@@ -145,7 +145,10 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         )
     if is_own:
         options = replace(options, data_dir=absolute(name).removeprefix(registry.HUB))
-        name = _short_name(name, Path(str(options.data_dir)), source)
+        if source is folder.folder:
+            place = files.located(name)
+            short = place.name if place.is_dir() else f"{place.parent.name}/{place.name}"
+            name = short or "images"
     elif options.data_dir is not None:
         options = replace(options, data_dir=str(files.located(options.data_dir)))
     if name in BUILT_IN or options.skip:
@@ -154,9 +157,8 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     def make(place: Path) -> RawDataset:
         raw = source(replace(options, workplace=place))
         # The user's function depends on all of `data_dir`, unless it names its sources.
-        is_silent = own_code and isinstance(raw, RawDataset) and not raw.sources
-        if is_silent and options.data_dir is not None:
-            return replace(raw, sources=(Path(options.data_dir),))
+        if own_code and options.data_dir and isinstance(raw, RawDataset) and not raw.sources:
+            raw = replace(raw, sources=(Path(options.data_dir),))
         return raw
 
     identity: dict[str, Any] = {
@@ -169,13 +171,6 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     }
     origin = options.data_dir or "downloaded or installed"
     return cache.fetch(name, identity, origin, make, options.say, options.track)
-
-
-def _short_name(name: str, place: Path, source: Source) -> str:
-    if source is hub.hub:
-        return name
-    short = place.name if files.is_folder(place) else f"{place.parent.name}/{place.name}"
-    return short or "images"
 
 
 def resolve(name: str) -> Source:
@@ -227,7 +222,7 @@ def absolute(name: str) -> str:
     path = name.removeprefix(registry.HUB)
     if path != name:
         return f"{registry.HUB}{files.located(path)}" if path and files.is_folder(path) else name
-    return str(files.located(name)) if is_packed(name) or home(name) is not None else name
+    return name if home(name) is None else str(files.located(name))
 
 
 def is_at_hand(name: str) -> bool:

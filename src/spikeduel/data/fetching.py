@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import urllib.request
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -147,6 +147,14 @@ def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
     raise InputError(f"{target.name} could not be downloaded ({'; '.join(reasons)}). {remedy}")
 
 
+def download_all(name: str, remotes: Mapping[str, Remote], track: Track, remedy: str) -> Path:
+    """Fetch the files of the data set `name`, and return their folder. Raises `InputError`."""
+    folder = files.cache_dir() / "downloads" / name
+    for file, remote in remotes.items():
+        download(remote, folder / file, track, remedy)
+    return folder
+
+
 def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "spikeduel"})
     with (
@@ -156,8 +164,7 @@ def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
         total = -(-int(response.headers.get("Content-Length", 0)) // CHUNK) or None
         chunks = iter(partial(response.read, CHUNK), b"")
         with temporary.open("wb") as file:
-            for chunk in track(chunks, f"downloading {target.name}", total):
-                file.write(chunk)
+            file.writelines(track(chunks, f"downloading {target.name}", total))
         if _md5(temporary) != md5:
             size = temporary.stat().st_size
             raise OSError(f"another file than expected, or a part of it ({size:,} bytes)")

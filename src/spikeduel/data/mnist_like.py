@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.fetching import Remote, download, tree
+from spikeduel.data.fetching import Remote, download_all, tree
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Track
 
@@ -122,15 +121,12 @@ class IdxSet:
         )
 
     def _downloaded(self, track: Track) -> Path:
-        folder = files.cache_dir() / "downloads" / self.name
         remedy = (
             f"Check the network and try again, or give a folder that holds {self.stems[0]}.gz and "
             f"the other three files with --data-dir; without --data-dir or network there is "
             f"fashion-mnist-mini."
         )
-        for name, remote in remote_files(self.name).items():
-            download(remote, folder / name, track, remedy)
-        return folder
+        return download_all(self.name, remote_files(self.name), track, remedy)
 
 
 MNIST = IdxSet(

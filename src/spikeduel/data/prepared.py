@@ -92,8 +92,8 @@ class Prepared(RawDataset):
         import torch
 
         images, labels = self.images, torch.from_numpy(np.array(self.labels))
-        is_on_disk = isinstance(images, Recordings | np.memmap)
-        if is_on_disk and not loader.fits_in_memory(images.nbytes):
+        fits = loader.fits_in_memory(images.nbytes)
+        if isinstance(images, Recordings | np.memmap) and not fits:
             return images, labels
         if isinstance(images, Recordings):
             copies: dict[str, Any] = {

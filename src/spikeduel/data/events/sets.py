@@ -12,11 +12,10 @@ import numpy as np
 
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
-from spikeduel.data.fetching import Entry, Remote, download, tree
+from spikeduel.data.fetching import Entry, Remote, download_all, tree
 from spikeduel.data.grouping import numbered, rows_of
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -121,10 +120,8 @@ class RecordingSet:
 
     def __call__(self, options: DataOptions) -> RawDataset:
         """Return the set, from given files or downloaded. Raises `InputError`."""
-        if options.data_dir is None:
-            place = self._downloaded(options)
-        else:
-            place = Path(options.data_dir).expanduser()
+        given = None if options.data_dir is None else Path(options.data_dir).expanduser()
+        place = given or self._downloaded(options)
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
             rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
@@ -151,7 +148,7 @@ class RecordingSet:
             groups=None if None in groups else numbered(groups),
             official=sides if TEST in self.counts else None,
             notes=notes,
-            sources=() if options.data_dir is None else (place,),
+            sources=() if given is None else (given,),
             names=tuple(row.name for row in rows),
             content=content,
         )
@@ -163,11 +160,8 @@ class RecordingSet:
         )
         if not self.remotes:
             raise InputError(f"{self.name}: it can only be had from its makers' page. Get {remedy}")
-        folder = files.cache_dir() / "downloads" / self.name
-        for name, remote in self.remotes.items():
-            remedy_there = f"Check the network and try again, or get {remedy}"
-            download(remote, folder / name, options.track, remedy_there)
-        return folder
+        remedy = f"Check the network and try again, or get {remedy}"
+        return download_all(self.name, self.remotes, options.track, remedy)
 
 
 def _mendeley(dataset: str, *remotes: tuple[str, str, str]) -> dict[str, Remote]:
