@@ -16,7 +16,6 @@ from spikeduel.networks.architectures import ConvLIF, DenseLIF, DenseSNN
 from spikeduel.networks.chains import join_layers, joined
 from spikeduel.networks.models import neurons_watched
 from spikeduel.spiking import ConstantInput, kernels
-from spikeduel.spiking.kernels import joint
 from spikeduel.spiking.neurons import ALIF, LIF, NEURONS, ReLU, carried_state
 
 IMAGE = (1, 9, 8)
@@ -25,9 +24,9 @@ IMAGE = (1, 9, 8)
 @pytest.fixture
 def runs(monkeypatch):
     """A list that gets an entry of each run of layers that are computed as one."""
-    seen, whole = [], joint.normalised_scan
+    seen, whole = [], kernels.normalised_scan
     monkeypatch.setattr(
-        joint, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
+        kernels, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
     )
     return seen
 
@@ -192,8 +191,8 @@ X = ConstantInput(torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed
 @pytest.fixture
 def projections(monkeypatch):
     """A list that gets an entry of each run of neurons with their linear layer."""
-    calls, run = [], joint.projected_scan
-    monkeypatch.setattr(joint, "projected_scan", lambda *args: calls.append(1) or run(*args))
+    calls, run = [], kernels.projected_scan
+    monkeypatch.setattr(kernels, "projected_scan", lambda *args: calls.append(1) or run(*args))
     return calls
 
 

@@ -165,12 +165,11 @@ def cost(
     try:
         shape = tuple(inputs.shape[1:])
         calling = None if foreign.is_own(module) else foreign.calling_of(module, shape)
-        if calling is None:
-            stepwise, made = foreign.family_of(module) == "snn", None
-        else:
-            stepwise, made = calling.way in ("step", "sequence"), calling.num_steps
+        by_step = calling.way in ("step", "sequence") if calling else False
+        stepwise = by_step or (calling is None and foreign.family_of(module) == "snn")
         if stepwise and num_steps is None:
             raise InputError("num_steps: this network is called for each time step; say how many.")
+        made = calling.num_steps if calling else None
         steps = num_steps if stepwise else made
         if steps is not None and num_steps not in (None, steps):
             raise InputError(f"num_steps: this network makes {steps} steps itself; leave it out.")

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
-from spikeduel.spiking import ConstantInput, as_sequence, over_time
-from spikeduel.spiking.kernels import joint
+from spikeduel.spiking import ConstantInput, as_sequence, kernels, over_time
 from spikeduel.spiking.neurons import IF, LIF, Neuron, is_carried
 from spikeduel.spiking.readouts import MeanReadout, Readout
 from spikeduel.system.registry import Family
@@ -110,16 +109,16 @@ def _normalised(
     for layer in before:
         x = over_time(layer, x)
     settings = norm, neuron.beta, neuron.dynamics, 1 if pool is None else 2
-    if joint.is_normalised(x, *settings):
-        return joint.normalised_scan(x, *settings)
+    if kernels.is_normalised(x, *settings):
+        return kernels.normalised_scan(x, *settings)
     spk, _ = neuron(over_time(norm, x), with_mem=False)
     return spk if pool is None else over_time(pool, spk)
 
 
 def _projected(neuron: LIF, linear: nn.Linear, x: Tensor | ConstantInput) -> Tensor:
     beta, dynamics = neuron.beta, neuron.dynamics
-    if joint.is_projected(x, beta, dynamics, linear.weight):
-        return joint.projected_scan(x, beta, dynamics, linear.weight, linear.bias)
+    if kernels.is_projected(x, beta, dynamics, linear.weight):
+        return kernels.projected_scan(x, beta, dynamics, linear.weight, linear.bias)
     spk, _ = neuron(x, with_mem=False)
     return over_time(linear, spk)
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeduel.measuring.energy import accounting
@@ -139,6 +139,7 @@ def test_what_is_no_formula_is_refused_with_what_one_may_have(text):
         accounting.parse(text, KNOWN)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_raises_anything_else(text):
     try:

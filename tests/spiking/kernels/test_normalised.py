@@ -11,7 +11,6 @@ from spikeduel.spiking.kernels import (
     RESET_MECHANISMS,
     Dynamics,
     cpu,
-    joint,
     reference,
 )
 from spikeduel.spiking.kernels.reference import SURROGATES
@@ -68,8 +67,8 @@ def by_kernel(current, dynamics, size):
         torch.tensor(BETA, requires_grad=True),
     )
     given = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
-    assert joint.is_normalised(given, norm, beta, dynamics, side)
-    spk = joint.normalised_scan(given, norm, beta, dynamics, side)
+    assert kernels.is_normalised(given, norm, beta, dynamics, side)
+    spk = kernels.normalised_scan(given, norm, beta, dynamics, side)
     spk.backward(incoming(spk))
     return spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad
 
@@ -139,7 +138,7 @@ def test_any_layout_in_memory_gives_the_same(channels_last):
     current = a_current(size)
     if channels_last:
         current = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-    spk = joint.normalised_scan(current, norm_of(16), BETA, Dynamics(1.0), 2)
+    spk = kernels.normalised_scan(current, norm_of(16), BETA, Dynamics(1.0), 2)
     assert torch.equal(spk, by_kernel(a_current(size), Dynamics(1.0), size)[0])
     # The next convolution reads it as it lies there.
     assert spk.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
@@ -198,7 +197,7 @@ def test_running_statistics_are_those_of_torch(constant, momentum):
     for seed in range(3):
         current = a_current(size, constant, seed=seed)
         given = ConstantInput(current[0], size[0]) if constant else current
-        joint.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
+        kernels.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
         theirs(current.flatten(0, 1))
     torch.testing.assert_close(
         dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-5, atol=1e-6
@@ -210,7 +209,7 @@ def test_a_variance_far_from_zero_keeps_its_digits():
     current = a_current((4, 8, 16, 10, 10, 2)) * 0.01 + 300
     _, var = reference.moments(current.flatten(0, 1))
     norm = norm_of(16, momentum=1.0)
-    joint.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
+    kernels.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
     expected = current.double().var((0, 1, 3, 4))
     torch.testing.assert_close(norm.running_var.double(), expected, rtol=1e-4, atol=0)
     torch.testing.assert_close(var.double() * 3200 / 3199, expected, rtol=1e-4, atol=0)
@@ -231,7 +230,7 @@ def test_the_gradient_of_the_norm_is_that_of_its_numbers():
 
 def test_gradients_of_gradients_are_refused():
     norm = norm_of(16)
-    spk = joint.normalised_scan(a_current(SIZES[0]), norm, BETA, Dynamics(1.0), 2)
+    spk = kernels.normalised_scan(a_current(SIZES[0]), norm, BETA, Dynamics(1.0), 2)
     (gradient,) = torch.autograd.grad(spk.square().sum(), norm.weight, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
@@ -241,9 +240,9 @@ def test_what_has_no_kernel_is_known():
     current, dynamics = a_current(SIZES[0]), Dynamics(1.0)
     evaluated, frozen = norm_of(16).eval(), nn.BatchNorm2d(16, affine=False)
     untracked, wide = nn.BatchNorm2d(16, track_running_stats=False), norm_of(16).double()
-    assert joint.is_normalised(current, norm_of(16), BETA, dynamics, 2)
+    assert kernels.is_normalised(current, norm_of(16), BETA, dynamics, 2)
     for norm in (evaluated, frozen, untracked, wide, norm_of(32)):
-        assert not joint.is_normalised(current, norm, BETA, dynamics, 2)
+        assert not kernels.is_normalised(current, norm, BETA, dynamics, 2)
     for given in (
         current.double(),
         current.half(),
@@ -254,13 +253,13 @@ def test_what_has_no_kernel_is_known():
         ConstantInput(current[0], 0),
     ):
         norm = norm_of(given.shape[-3])
-        assert not joint.is_normalised(given, norm, BETA, dynamics, 2)
+        assert not kernels.is_normalised(given, norm, BETA, dynamics, 2)
     for other in (
         dynamics._replace(adaptation=(0.9, 0.1)),
         Dynamics(torch.tensor(1.0)),
         Dynamics(1.0, surrogate="o"),
     ):
-        assert not joint.is_normalised(current, norm_of(16), BETA, other, 2)
-    assert not joint.is_normalised(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
+        assert not kernels.is_normalised(current, norm_of(16), BETA, other, 2)
+    assert not kernels.is_normalised(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
     with kernels.unfused():
-        assert not joint.is_normalised(current, norm_of(16), BETA, dynamics, 2)
+        assert not kernels.is_normalised(current, norm_of(16), BETA, dynamics, 2)

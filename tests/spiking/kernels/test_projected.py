@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.kernels import Dynamics, cpu, joint, reference, unfused
+from spikeduel.spiking import ConstantInput, kernels
+from spikeduel.spiking.kernels import Dynamics, cpu, reference, unfused
 
 BETA, STEPS = 0.9, 7
 
@@ -21,7 +21,7 @@ def given(num_images=5, num_neurons=48, num_outputs=3, dtype=torch.float32):
 def both(operands, dynamics, num_steps=STEPS, beta=BETA):
     """`[T, B, K]` in one, and by the reference in float32; each with gradients for the same one."""
     current, weight, bias = operands
-    ours = joint.projected_scan(ConstantInput(current, num_steps), beta, dynamics, weight, bias)
+    ours = kernels.projected_scan(ConstantInput(current, num_steps), beta, dynamics, weight, bias)
     wide = [each.detach().float().requires_grad_() for each in operands]
     spk, _, _ = reference.scan(wide[0].expand(num_steps, *current.shape), beta, dynamics)
     theirs = F.linear(spk, wide[1], wide[2])
@@ -74,7 +74,7 @@ def test_the_number_of_threads_changes_nothing(num_images, monkeypatch):
 def test_what_it_does_not_take():
     current, weight, _ = given()
     constant, usual = ConstantInput(current, STEPS), Dynamics(0.7)
-    assert joint.is_projected(constant, BETA, usual, weight)
+    assert kernels.is_projected(constant, BETA, usual, weight)
     for other in (
         (current.expand(STEPS, -1, -1), BETA, usual, weight),
         (ConstantInput(current[:, :40], STEPS), BETA, usual, weight),
@@ -85,6 +85,6 @@ def test_what_it_does_not_take():
         (constant, BETA, usual._replace(threshold=torch.ones(48)), weight),
         (constant, BETA, usual, torch.zeros(21, 48)),
     ):
-        assert not joint.is_projected(*other)
+        assert not kernels.is_projected(*other)
     with unfused():
-        assert not joint.is_projected(constant, BETA, usual, weight)
+        assert not kernels.is_projected(constant, BETA, usual, weight)

@@ -1,7 +1,9 @@
 """Spiking dynamics and rate encoding: the readable `reference`, and kernels that agree with it.
 
 `scan` and `rate_spikes` pick the fastest: `cpu` (Numba) or `gpu` (Triton), imported when first
-called. The fused scan is one operator for autograd, `torch.compile` and export.
+called. The fused scan is one operator for autograd, `torch.compile` and export. Joint kernels, for
+training on the CPU, do batch norm, neurons and max-pooling in one pass, or, under a constant
+current, neurons and a linear layer of few outputs.
 """
 
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
@@ -25,9 +27,10 @@ from spikeduel.system.errors import InputError, unknown
 __all__ = [
     "RESET_MECHANISMS",
     "Dynamics",
-    "is_fused",
-    "is_watched",
-    "may_fuse",
+    "is_normalised",
+    "is_projected",
+    "normalised_scan",
+    "projected_scan",
     "rate_spikes",
     "scan",
     "unfused",
@@ -35,6 +38,8 @@ __all__ = [
 
 LANES = 16
 """Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
+MOST_OUTPUTS = 20
+"""Most outputs of a linear layer with a joint kernel."""
 
 # AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
 _DEVICES = (
@@ -130,6 +135,96 @@ def rate_spikes(
     return kernels.rate_spikes(images, keys, num_steps, written).to(dtype)
 
 
+def is_normalised(
+    current: Tensor | ConstantInput,
+    norm: nn.BatchNorm2d,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int,
+) -> bool:
+    """Return True if `normalised_scan` has a kernel for these arguments."""
+    value = current.value if isinstance(current, ConstantInput) else current
+    return (
+        _is_plain(value, current, beta, dynamics)
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and value.dim() == (4 if isinstance(current, ConstantInput) else 5)
+        and norm.num_features == value.shape[-3]
+        and norm.weight.dtype == torch.float32
+        and min(value.shape[-2:]) >= side
+        and value.numel() > norm.num_features
+        and current.shape[0] > 0
+    )
+
+
+def _is_plain(value: Tensor, current: Any, beta: Tensor | float, dynamics: Dynamics) -> bool:
+    return (
+        may_fuse()
+        and value.device.type == "cpu"
+        and not is_watched(value)
+        and dynamics.adaptation is None
+        and is_fused(current, beta, dynamics)
+    )
+
+
+def normalised_scan(
+    current: Tensor | ConstantInput,
+    norm: nn.BatchNorm2d,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int = 1,
+) -> Tensor:
+    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
+    update the running statistics of `norm`.
+
+    `current` is `[T, B, C, H, W]`; normalised, it is never rounded to its own type.
+    """
+    value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
+    decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
+    spk, mean, var = _kernels(value).Normalised.apply(
+        value.permute(0, 1, 3, 4, 2).contiguous(),
+        *(norm.weight, norm.bias, decay, norm.eps),
+        *(dynamics, current.shape[0], side),
+    )
+    count = value.numel() // norm.num_features
+    with torch.no_grad():
+        if norm.num_batches_tracked is not None and norm.running_mean is not None:
+            norm.num_batches_tracked.add_(1)
+            new = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
+            norm.running_mean.mul_(1 - new).add_(mean * new)
+            unbiased = var * (count / (count - 1))
+            norm.running_var.mul_(1 - new).add_(unbiased * new)  # type: ignore[union-attr]
+    return spk.permute(0, 1, 4, 2, 3)
+
+
+def is_projected(
+    current: Tensor | ConstantInput, beta: Any, dynamics: Dynamics, weight: Tensor
+) -> bool:
+    """Return True if `projected_scan` has a kernel for these arguments."""
+    return (
+        isinstance(current, ConstantInput)
+        and current.value.dim() == 2
+        and current.value.shape[1] % LANES == 0
+        and isinstance(beta, float)
+        and dynamics.surrogate == "atan"
+        and len(weight) <= MOST_OUTPUTS
+        and _is_plain(current.value, current, beta, dynamics)
+    )
+
+
+def projected_scan(
+    current: Any, beta: Any, dynamics: Dynamics, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Return `F.linear(scan(current, beta, dynamics)[0], weight, bias)` `[T, B, K]`, for `current`
+    `[B, N]`, in its type.
+    """
+    y: Tensor = _kernels(current.value).Projected.apply(
+        current.value.contiguous(), weight, current.num_steps, beta, dynamics
+    )
+    return (y + bias.float()[:, None]).to(current.value.dtype).transpose(1, 2)
+
+
 def _kernels(x: Tensor) -> Any:
     if x.device.type == "cpu":
         from spikeduel.spiking.kernels import cpu
@@ -176,7 +271,7 @@ def is_watched(x: Tensor) -> bool:
     """Return True if a tool traces or counts operators, or `x` has no numbers."""
     return (
         torch.compiler.is_compiling()
-        or type(x) not in (Tensor, torch.nn.Parameter)
+        or type(x) not in (Tensor, nn.Parameter)
         or x.device.type == "meta"
         or _len_torch_dispatch_stack() > 0
     )

@@ -10,7 +10,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking.kernels import cpu_kernels as compiled
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED
@@ -34,6 +35,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 1024  # a multiple of the 4 that one Philox block gives
 _CACHE_LINE = 16
 _LARGEST_BLOCK = 1024
+_GROUPS = 16
+"""Parts of a batch with separate sums about the weights: the number of threads changes none."""
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
 # Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
@@ -81,13 +84,8 @@ def run_chunks(
     if parallel is not None:
         parallel(_Callback(lambda _: run_parts()), None, num_threads, 0)
     else:
-        pool = _pool(os.getpid(), torch.get_num_threads() - 1)
-        futures = [pool.submit(run_parts) for _ in range(num_threads - 1)]
-        run_parts()
-        for future in futures:
-            # The caller may free its buffers after this returns.
-            if not future.cancel():
-                future.result()
+        workers = _pool(os.getpid(), torch.get_num_threads())
+        wait([workers.submit(run_parts) for _ in range(num_threads)])
     if errors:
         raise errors[0]
 
@@ -437,11 +435,8 @@ def _through_statistics(
     *images, height, width, channels = current.shape
     num_images = math.prod(images)
     count = num_images * height * width
-    coefficients = np.empty((4, channels), np.float32)
-    for row, each in zip(
-        coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True
-    ):
-        row[:] = each
+    rows = [total / count, mean, product * inverse**2 / count, scale]
+    coefficients = np.array(rows).astype(np.float32)
     # Rows of several pixels fill vectors better.
     pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
     if height * width % pixels:
@@ -494,3 +489,62 @@ def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
     codes = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
     return np.float32(threshold), *codes, float(alpha)
+
+
+class Normalised(torch.autograd.Function):
+    """Batch norm, neurons and max-pooling of channels-last currents: `[T, B, H, W, C]`."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        spk, mean, var = normalised_forward(*inputs)
+        ctx.mark_non_differentiable(mean, var)
+        ctx.save_for_backward(*inputs[:4], mean, var)
+        ctx.settings = inputs[4:]
+        return spk, mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spk: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        needs_beta = ctx.needs_input_grad[3]
+        operands: Any = grad_spk.contiguous(), *ctx.saved_tensors, *ctx.settings, needs_beta
+        *grads, grad_beta = normalised_backward(*operands)
+        return *grads, grad_beta if needs_beta else None, *(None,) * len(ctx.settings)
+
+
+class Projected(torch.autograd.Function):
+    """Neurons under a constant current `[B, N]`, and a linear layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics
+    ) -> Tensor:
+        """Return `[T, K, B]` in float32."""
+        num_images, num_neurons = current.shape
+        num_outputs = -(-len(weight) // compiled.OUTPUTS) * compiled.OUTPUTS
+        weights = torch.zeros(num_outputs, num_neurons)
+        weights[: len(weight)] = weight.detach()
+        numbers = beta, dynamics.threshold, math.pi / 2 * dynamics.alpha, dynamics.alpha / 2
+        reset = RESET_MECHANISMS.index(dynamics.reset_mechanism)
+        settings = np.array(numbers, np.float32), reset, num_steps, num_neurons
+        ctx.save_for_backward(current, weight)
+        ctx.operands, ctx.num_outputs = (flat(current), flat(weights), *settings), num_outputs
+        out = torch.empty(num_images, num_steps, num_outputs)
+        kernel = partial(compiled.projected_forward, *ctx.operands, flat(out))
+        run_chunks(kernel, num_images, work=num_images * num_steps * num_neurons)
+        return out[..., : len(weight)].permute(1, 2, 0).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        current, weight = ctx.saved_tensors
+        num_steps, (num_images, num_neurons) = len(grad), current.shape
+        grads = torch.zeros(num_images, num_steps, ctx.num_outputs)
+        grads[..., : len(weight)] = grad.permute(2, 0, 1)
+        images = max(1, -(-num_images // _GROUPS))
+        groups = -(-num_images // images)
+        grad_current = empty((num_images, num_neurons), current.dtype)
+        grad_weights = torch.empty(groups, ctx.num_outputs, num_neurons)
+        operands = flat(grads), *ctx.operands, flat(grad_current), flat(grad_weights), images
+        kernel = partial(compiled.projected_backward, *operands)
+        run_chunks(kernel, groups, work=num_images * num_steps * num_neurons)
+        return grad_current, grad_weights.sum(0)[: len(weight)].to(weight.dtype), None, None, None

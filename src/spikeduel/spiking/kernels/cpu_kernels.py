@@ -36,45 +36,33 @@ ATAN = 0
 _0, _1 = np.float32(0), np.float32(1)
 
 
+# Branches on `reset` leave the loops: LLVM makes a loop for each.
+
+
+@njit(**UNCOUNTED)
+def _advanced(before, level, current, beta, threshold, reset):
+    """Return the membrane after `before`, which spiked if above `level`."""
+    fired = _1 if before > level else _0
+    if reset == SUBTRACT:
+        return (beta * before + current) - fired * threshold
+    if reset == ZERO:
+        return beta * ((_1 - fired) * before) + current
+    return beta * before + current
+
+
 @njit(**UNCOUNTED)
 def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
-    n = len(mem)
-    if reset == SUBTRACT:
-        for i in range(n):
-            r = _1 if before[i] > level[i] else _0
-            m = (beta * before[i] + current[i]) - r * threshold
-            mem[i] = m
-            spk[i] = one if m > level[i] else 0
-    elif reset == ZERO:
-        for i in range(n):
-            r = _1 if before[i] > level[i] else _0
-            m = beta * ((_1 - r) * before[i]) + current[i]
-            mem[i] = m
-            spk[i] = one if m > level[i] else 0
-    else:
-        for i in range(n):
-            m = beta * before[i] + current[i]
-            mem[i] = m
-            spk[i] = one if m > level[i] else 0
+    for i in range(len(mem)):
+        m = _advanced(before[i], level[i], current[i], beta, threshold, reset)
+        mem[i] = m
+        spk[i] = one if m > level[i] else 0
 
 
 @njit(**UNCOUNTED)
-def membrane(current, before, reset_before, mem, beta, threshold, reset):
-    """Fill `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not
-    overlap.
-    """
-    n = len(mem)
-    if reset == SUBTRACT:
-        for i in range(n):
-            r = _1 if before[i] > reset_before[i] else _0
-            mem[i] = (beta * before[i] + current[i]) - r * threshold
-    elif reset == ZERO:
-        for i in range(n):
-            r = _1 if before[i] > reset_before[i] else _0
-            mem[i] = beta * ((_1 - r) * before[i]) + current[i]
-    else:
-        for i in range(n):
-            mem[i] = beta * before[i] + current[i]
+def membrane(current, before, level, mem, beta, threshold, reset):
+    """Fill `mem` `[n]` after `before`; rows must not overlap."""
+    for i in range(len(mem)):
+        mem[i] = _advanced(before[i], level[i], current[i], beta, threshold, reset)
 
 
 @njit(**UNCOUNTED)
@@ -139,24 +127,22 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
 
 
 @njit(**UNCOUNTED)
+def _kept(mem, level, beta, reset):
+    return _0 if reset == ZERO and mem > level else beta
+
+
+@njit(**UNCOUNTED)
 def carry_back(adjoint, mem, level, beta, reset):
     """Turn the adjoint `[n]` of the next membrane into that of `mem`."""
-    if reset == ZERO:
-        for i in range(len(adjoint)):
-            adjoint[i] *= _0 if mem[i] > level[i] else beta
-    else:
-        for i in range(len(adjoint)):
-            adjoint[i] *= beta
+    for i in range(len(adjoint)):
+        adjoint[i] *= _kept(mem[i], level[i], beta, reset)
 
 
 @njit(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
-    if reset == ZERO:
-        for i in range(len(adjoint)):
-            adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + incoming[i] * slope[i]
-    else:
-        for i in range(len(adjoint)):
-            adjoint[i] = adjoint[i] * beta + incoming[i] * slope[i]
+    for i in range(len(adjoint)):
+        kept = adjoint[i] * _kept(mem[i], level[i], beta, reset)
+        adjoint[i] = kept + incoming[i] * slope[i]
 
 
 @njit(**UNCOUNTED)
@@ -165,18 +151,10 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
     bfloat16.
     """
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
-    if reset == ZERO:
-        for i in range(len(adjoint)):
-            x = scale * (mem[i] - level[i])
-            slope = half / (_1 + x * x)
-            adjoint[i] = (
-                adjoint[i] * (_0 if mem[i] > level[i] else beta) + from_bf16(incoming[i]) * slope
-            )
-    else:
-        for i in range(len(adjoint)):
-            x = scale * (mem[i] - level[i])
-            slope = half / (_1 + x * x)
-            adjoint[i] = adjoint[i] * beta + from_bf16(incoming[i]) * slope
+    for i in range(len(adjoint)):
+        x = scale * (mem[i] - level[i])
+        kept = adjoint[i] * _kept(mem[i], level[i], beta, reset)
+        adjoint[i] = kept + from_bf16(incoming[i]) * (half / (_1 + x * x))
 
 
 @njit(**UNCOUNTED)
